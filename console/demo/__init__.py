@@ -1,0 +1,1 @@
+"""The local stack behind `make demo`, and the drill."""

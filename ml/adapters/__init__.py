@@ -1,0 +1,1 @@
+"""The only importers of GitPython, prometheus-api-client, requests and subprocess."""

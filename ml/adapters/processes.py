@@ -1,0 +1,151 @@
+"""The one place that starts processes: argv lists, own session, a deadline, and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ml.errors import Unavailable
+from ml.ports import Finished
+from ml.text import visible
+
+_POLL_S = 0.002
+_CHUNK = 65_536
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    deadline_s: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    max_output: int = 16 << 20,
+    on_output: Callable[[bytes], None] | None = None,
+) -> Finished:
+    """Run a program to its end or its deadline (`ml.ports.Runner`).
+
+    The child gets a session of its own, so that it can neither open the operator's terminal nor outlive us:
+    at the deadline, or when its output exceeds ``max_output`` bytes, the whole process group is killed.
+    """
+    started = time.monotonic()
+    child = _start(argv, cwd, env)
+    try:
+        out, err, ended, truncated = _pump(child, stdin, started + deadline_s, max_output, on_output)
+    finally:
+        _end_group(child)
+    return Finished(
+        code=child.returncode,
+        out=out,
+        err=err,
+        seconds=time.monotonic() - started,
+        timed_out=not ended and not truncated,
+        truncated=truncated,
+    )
+
+
+def _start(argv: Sequence[str | Path], cwd: Path | None, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            [os.fspath(part) for part in argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            start_new_session=True,
+        )
+    except OSError as error:
+        program = visible(os.fspath(argv[0]))
+        raise Unavailable(
+            f"{program} cannot be started: {error.strerror}.", f"Install {program} or correct the path."
+        ) from error
+
+
+def _pump(
+    child: subprocess.Popen[bytes],
+    stdin: bytes,
+    deadline: float,
+    max_output: int,
+    on_output: Callable[[bytes], None] | None,
+) -> tuple[bytes, bytes, bool, bool]:
+    """Feed and drain the child's pipes until it ends; returns output, errors, whether it ended, whether cut."""
+    assert child.stdin
+    assert child.stdout
+    assert child.stderr
+    collected: dict[int, list[bytes]] = {child.stdout.fileno(): [], child.stderr.fileno(): []}
+    size = 0
+    pending = memoryview(stdin)
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        selector.register(child.stderr, selectors.EVENT_READ)
+        os.set_blocking(child.stdin.fileno(), False)
+        if stdin:
+            selector.register(child.stdin, selectors.EVENT_WRITE)
+        else:
+            child.stdin.close()
+        while selector.get_map():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            for key, _ in selector.select(min(left, 0.2)):
+                if key.fileobj is child.stdin:
+                    pending = _feed(child, pending, selector)
+                    continue
+                chunk = os.read(key.fd, _CHUNK)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                    continue
+                collected[key.fd].append(chunk)
+                size += len(chunk)
+                if on_output is not None:
+                    on_output(chunk)
+            if size > max_output:
+                break
+            if _exited(child) and not selector.select(0):
+                # A grandchild may hold the pipes open; the child's own end is what we were asked to wait for.
+                break
+    ended = _ends_by(child, deadline)
+    out, err = (b"".join(parts) for parts in collected.values())
+    return out, err, ended and size <= max_output, size > max_output
+
+
+def _feed(child: subprocess.Popen[bytes], pending: memoryview, selector: selectors.BaseSelector) -> memoryview:
+    assert child.stdin
+    try:
+        pending = pending[os.write(child.stdin.fileno(), pending[:_CHUNK]) :]
+    except BrokenPipeError:
+        pending = pending[len(pending) :]
+    if not pending:
+        selector.unregister(child.stdin)
+        child.stdin.close()
+    return pending
+
+
+def _exited(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the child has ended. It is not reaped yet, so that its process group's id cannot be taken by another."""
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _ends_by(child: subprocess.Popen[bytes], deadline: float) -> bool:
+    while not _exited(child):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """Kill whatever is left of the child's process group, reap the child and close its pipes."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe is not None and not pipe.closed:
+            pipe.close()

@@ -1,0 +1,1 @@
+"""Artifacts: identifiers, manifests, verification in a cage, comparison."""

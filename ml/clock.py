@@ -1,0 +1,63 @@
+"""UTC time as a parameter, and the one textual form that we write: RFC 3339 with ``Z`` (SPEC §11)."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where time comes from; passed in, so that pure code stays pure and tests freeze it."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never step back, for deadlines and ages."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment."""
+        return time.monotonic()
+
+
+def parse_utc(text: str) -> datetime:
+    """Read an RFC 3339 time that ends in ``Z``.
+
+    Raises:
+        ValueError: it is no time, or not in UTC written as ``Z``.
+    """
+    if not text.endswith("Z"):
+        raise ValueError(f"{text!r} does not end in Z")
+    parsed = datetime.fromisoformat(text)
+    return parsed.astimezone(UTC)
+
+
+def format_utc(moment: datetime) -> str:
+    """Write a moment to the second, in UTC, ending in ``Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(seconds: float) -> str:
+    """A length of time in at most two units, as the board shows it: ``4s``, ``18h22m``, ``5d02h``."""
+    whole = max(0, int(seconds))
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, secs = divmod(rest, 60)
+    if days:
+        return f"{days}d{hours:02}h"
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    if minutes:
+        return f"{minutes}m{secs:02}s"
+    return f"{secs}s"

@@ -1,0 +1,1 @@
+"""The kill switch with its receipt, rollback, and the one-hour watch."""

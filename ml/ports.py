@@ -1,0 +1,56 @@
+"""Protocols that the domain owns and the adapters implement: how it runs a child process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long action is: ``done`` of ``total`` in its own unit, and a line to show with it."""
+
+    step: str
+    done: int = 0
+    total: int = 0
+    note: str = ""
+
+
+Report = Callable[[Progress], None]
+"""Takes progress; may be called from any thread, must not raise, must return at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A child process that ended: its exit code (negative: a signal), its output, its wall time in seconds."""
+
+    code: int
+    out: bytes
+    err: bytes
+    seconds: float
+    timed_out: bool = False
+    truncated: bool = False
+
+
+class Runner(Protocol):
+    """Runs a program by argv in a session of its own and ends the whole group at the deadline."""
+
+    def __call__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        deadline_s: float,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        max_output: int = 16 << 20,
+        on_output: Callable[[bytes], None] | None = None,
+    ) -> Finished:
+        """Run to the end or the deadline; never raises for a non-zero exit.
+
+        Raises:
+            ml.errors.Unavailable: the program cannot be started at all.
+        """
+        ...

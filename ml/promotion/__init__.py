@@ -1,0 +1,1 @@
+"""From a target to a pushed branch: checklist, evidence, plan, submission, gate."""

@@ -1,0 +1,148 @@
+"""The frozen values that a promotion or rollback passes through: target, checklist, ACK, plan, submission."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ml.stage import Action, Stage
+from ml.verdict import Check, Gate, Reading, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What one change is about, frozen when its screen opens, so that a later poll cannot swap it.
+
+    ``base_commit`` is the commit of the registry ref, ``registry_blob`` the object id of the registry
+    file in it (empty: no registry yet).
+    """
+
+    action: Action
+    model: str
+    from_stage: Stage | None
+    to_stage: Stage
+    artifact_id: str
+    artifact_dir: str
+    model_sha256: str
+    base_commit: str
+    registry_blob: str
+    opened_at: datetime
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The capsule of a promotion: canonical JSON with raw responses, its SHA-256, and the review drawing."""
+
+    document: bytes
+    sha256: str
+    review_svg: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checklist:
+    """All gates of one hop, judged at ``as_of``, with the evidence that they were judged by."""
+
+    target: Target
+    gates: tuple[Gate, ...]
+    as_of: datetime
+    evidence: Evidence
+
+    @property
+    def open(self) -> bool:
+        """Whether every gate lets the promotion through; an empty checklist never does."""
+        return bool(self.gates) and all(gate.verdict.opens for gate in self.gates)
+
+    @property
+    def blockers(self) -> tuple[Gate, ...]:
+        """The gates that keep the promotion from going ahead."""
+        return tuple(gate for gate in self.gates if not gate.verdict.opens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    """A typed acknowledgement, good once, for one artifact, evidence and registry, until ``expires_at``."""
+
+    phrase: str
+    by: str
+    at: datetime
+    expires_at: datetime
+    model_sha256: str
+    evidence_sha256: str
+    registry_blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a change will do, computed without side effects.
+
+    ``files`` are all paths (relative to the repository root) with their whole new bytes, registry included.
+    ``diff`` is a unified diff of the registry for people. ``body`` is the pull request's Markdown.
+    """
+
+    target: Target
+    branch: str
+    title: str
+    message: str
+    body: str
+    files: tuple[tuple[str, bytes], ...]
+    diff: str
+    gates: tuple[Gate, ...] = ()
+    evidence_sha256: str = ""
+    ack: Ack | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What became of a plan. ``pushed`` is true only when the remote was read back holding ``commit``."""
+
+    branch: str
+    commit: str
+    pushed: bool
+    why: str
+    pr_url: str = ""
+    body_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """A branch that became the base: the new base commit, and where it was pushed."""
+
+    branch: str
+    base: str
+    commit: str
+    gates: tuple[Gate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An artifact to which one could roll back, and whether its verification lets us."""
+
+    artifact_id: str
+    active_from: datetime | None
+    tenure_s: int | None
+    verdict: Verdict
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackPlan:
+    """A rollback ready to confirm. ``plan`` is ``None`` when there is nothing to do, and ``why`` says why.
+
+    ``reviving`` are open branches that would promote the artifact that is being left.
+    """
+
+    model: str
+    from_artifact: str
+    to_artifact: str
+    why: str
+    reason: str
+    plan: Plan | None
+    checks: tuple[Check, ...] = ()
+    breaching: tuple[Reading, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    condemned: tuple[str, ...] = ()
+    reviving: tuple[str, ...] = ()
+    tenure_s: int | None = None
+    built_at: datetime | None = None

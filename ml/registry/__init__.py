@@ -1,0 +1,1 @@
+"""The registry file `ml/registry/models.json` and the code that owns it."""

@@ -1,0 +1,1 @@
+"""The reference engine: real onnxruntime inference with the real metrics."""

@@ -1,0 +1,1 @@
+"""Service-level objectives, the soak tape, alerts and anomalies, judged from Prometheus."""

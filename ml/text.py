@@ -1,0 +1,44 @@
+"""The one sanitiser: text from outside becomes something that a terminal only shows (SPEC §10, FAULTS).
+
+Terminals act on control characters, and readers are deceived by bidirectional and zero-width ones.
+All of these are shown as visible escapes; nothing is dropped, so an operator sees that they were there.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
+# Cc control, Cf format (bidi, zero width, BOM), Cs surrogates, Co private use, Zl/Zp line separators.
+_ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Format or blank characters that Unicode files under letters and marks, yet which occupy no visible cell.
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+
+
+def visible(text: str, *, limit: int = 4096, lines: bool = False) -> str:
+    """Make outside text safe to print on one line, or on several when ``lines``.
+
+    Args:
+        text: anything, lone surrogates included.
+        limit: most characters of the result; a cut is marked by an ellipsis.
+        lines: keep ``\\n`` as a line break and expand tabs, for diffs and logs.
+    """
+    result = "".join(char if _harmless(char, lines) else _escape(char) for char in text[: limit + 1])
+    if lines:
+        result = result.expandtabs(8)
+    return result if len(result) <= limit else result[: limit - 1] + "…"
+
+
+def _harmless(char: str, lines: bool) -> bool:
+    if " " <= char <= "~":
+        return True
+    if lines and char in "\n\t":
+        return True
+    if char in _INVISIBLE:
+        return False
+    return unicodedata.category(char) not in _ACTING
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    return _PICTURES.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}")

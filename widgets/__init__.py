@@ -1,0 +1,1 @@
+"""Pure views: values in, intent out; no git, no network, no files."""
