@@ -1,0 +1,54 @@
+# Two commands matter: `make demo` and `make test`. Both install what they need, here or by the system's packages.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check bench format clean wheel prometheus tools
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    the console on a living system, on this machine, in under a minute"
+	@echo "make test    every test, on real parts"
+	@echo "make check   lint, types, import contracts, the fast tests"
+	@echo "make bench   speed as ratios, measured now"
+	@echo "make format  format the code      make clean   remove what make made"
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Python packages into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+prometheus:
+	@scripts/ensure-tools prometheus promtool
+
+tools:
+	@scripts/ensure-tools prometheus promtool jq tmux
+
+demo: $(STAMP)
+	@scripts/ensure-tools prometheus promtool || true
+	@$(BIN)/mlconsole demo
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/unit tests/widgets -q -n 2
+
+test: tools check
+	$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup --ignore=tests/unit --ignore=tests/widgets
+
+bench: $(STAMP) prometheus
+	$(BIN)/python -m benchmarks
+
+wheel: $(STAMP)
+	$(BIN)/python -m build
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,321 @@
+"""Configuration: one frozen `Settings`, from the repository's console.toml, the user's file, MLCONSOLE_* and flags.
+
+Each layer overrides the one before; unknown names are refused with the nearest known one, and the source of every
+value is kept for ``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this
+module is made of named tuples and the standard library's TOML reader only (SPEC §12).
+"""
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from ml.errors import Usage
+from ml.text import visible
+
+CONFIG_NAME = "console.toml"
+_PREFIX = "MLCONSOLE_"
+_SECRET = frozenset({"prometheus.bearer_token", "prometheus.password"})
+_NOT_SETTINGS = frozenset({"MLCONSOLE_REPO", "MLCONSOLE_CONFIG", "MLCONSOLE_READ_ONLY", "MLCONSOLE_DEBUG"})
+
+
+class Environment(NamedTuple):
+    """Where we are. ``production`` puts ``!PROD!`` on every screen."""
+
+    name: str = "local"
+    production: bool = False
+
+
+class Registry(NamedTuple):
+    """Where the registry is read: ``ref`` in git, artifacts resolved from ``artifact_base`` below the root."""
+
+    path: str = "ml/registry/models.json"
+    ref: str = "origin/main"
+    artifact_base: str = "."
+    fetch_seconds: float = 30.0
+
+
+class Prometheus(NamedTuple):
+    """How Prometheus is asked. Secrets come from files or MLCONSOLE_PROMETHEUS_BEARER_TOKEN and _PASSWORD."""
+
+    url: str = ""
+    fallback_url: str = ""
+    poll_seconds: float = 5.0
+    timeout_seconds: float = 5.0
+    stale_seconds: float = 60.0
+    bearer_token_file: str = ""
+    bearer_token: str = ""
+    username: str = ""
+    password_file: str = ""
+    password: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    headers: Mapping[str, str] = {}
+
+
+class Actuator(NamedTuple):
+    """One way to deliver the kill switch: ``file``, ``command`` (argv) or ``http`` (a POST), within a deadline."""
+
+    type: str = ""
+    argv: tuple[str, ...] = ()
+    url: str = ""
+    headers: Mapping[str, str] = {}
+    deadline_seconds: float = 10.0
+
+
+class KillSwitch(NamedTuple):
+    """The env file that engines read, how long to wait for their proof, and further actuators in order."""
+
+    file: str = "var/kill_switch.env"
+    confirm_seconds: float = 30.0
+    actuator: tuple[Actuator, ...] = ()
+
+
+class Alertmanager(NamedTuple):
+    """Where silences are looked up; empty: not at all."""
+
+    url: str = ""
+
+
+class PullRequest(NamedTuple):
+    """Which tool opens pull requests: ``auto``, ``gh``, ``glab`` or ``none``."""
+
+    tool: str = "auto"
+
+
+class Notify(NamedTuple):
+    """A webhook told of promotions, kills, releases, rollbacks and breaches; ``json`` or ``slack``."""
+
+    url: str = ""
+    style: str = "json"
+
+
+class Interface(NamedTuple):
+    """How the interface looks and which keys it takes (binding id → key)."""
+
+    theme: str = ""
+    ascii: bool = False
+    keymap: Mapping[str, str] = {}
+
+
+class Settings(NamedTuple):
+    """The effective configuration. ``root`` is the repository; ``sources`` names where each value came from."""
+
+    root: Path
+    environment: Environment = Environment()
+    registry: Registry = Registry()
+    prometheus: Prometheus = Prometheus()
+    kill_switch: KillSwitch = KillSwitch()
+    alertmanager: Alertmanager = Alertmanager()
+    pull_request: PullRequest = PullRequest()
+    notify: Notify = Notify()
+    interface: Interface = Interface()
+    read_only: bool = False
+    kill_allowed: bool = True
+    sources: Mapping[str, str] = {}
+
+    def resolve(self, path: str) -> Path:
+        """A configured path; a relative one is relative to the repository's root."""
+        return self.root / Path(path).expanduser()
+
+
+_SECTIONS = {
+    name: cast("type[Any]", type(default))
+    for name, default in Settings._field_defaults.items()
+    if isinstance(default, tuple)
+}
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "pull_request.tool": ("auto", "gh", "glab", "none"),
+    "notify.style": ("json", "slack"),
+    "kill_switch.actuator.type": ("file", "command", "http"),
+}
+
+
+def load(
+    *,
+    repo: str | None = None,
+    config: str | None = None,
+    read_only: bool = False,
+    kill_allowed: bool = True,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Read all layers.
+
+    Args:
+        repo: a path in or of the repository; the current directory without one.
+        config: a file to read in place of the repository's console.toml.
+
+    Raises:
+        Usage: no repository, an unreadable file, an unknown name or a value of the wrong type.
+    """
+    root = find_root(Path(repo or environ.get("MLCONSOLE_REPO") or os.getcwd()))
+    named = config or environ.get("MLCONSOLE_CONFIG")
+    layers = [
+        _file_layer(Path(named) if named else root / CONFIG_NAME, required=bool(named)),
+        _file_layer(user_file(environ), required=False),
+        _environment_layer(environ),
+    ]
+    merged, sources = _merge(layers)
+    sections = {name: kind(**merged.get(name, {})) for name, kind in _SECTIONS.items()}
+    return Settings(
+        root=root,
+        read_only=read_only or environ.get("MLCONSOLE_READ_ONLY", "") not in ("", "0"),
+        kill_allowed=kill_allowed,
+        sources=sources,
+        **sections,
+    )
+
+
+def find_root(start: Path) -> Path:
+    """The repository that ``start`` is in: the nearest directory with ``.git``, or a bare repository itself.
+
+    Raises:
+        Usage: there is none.
+    """
+    start = start.expanduser().absolute()
+    for folder in (start, *start.parents):
+        if (folder / ".git").exists() or _is_bare(folder):
+            return folder
+    raise Usage(
+        f"{visible(str(start))} is not inside a git repository.",
+        "Change into the repository that holds the model registry, or name it with --repo PATH.",
+    )
+
+
+def user_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """The user's own configuration file (XDG, on every system)."""
+    base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "~"), ".config")
+    return Path(base).expanduser() / "mlconsole" / "config.toml"
+
+
+def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where journal, audit log, drafts and watches live (XDG, on every system)."""
+    base = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME", "~"), ".local", "state")
+    return Path(base).expanduser() / "mlconsole"
+
+
+def _is_bare(folder: Path) -> bool:
+    return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+
+
+_Layer = tuple[dict[str, dict[str, Any]], str]
+
+
+def _file_layer(path: Path, *, required: bool) -> _Layer:
+    shown = visible(str(path))
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if not required:
+            return {}, ""
+        raise Usage(f"The configuration file {shown} does not exist.", "Correct the path given to --config.") from error
+    except OSError as error:
+        raise Usage(f"{shown} cannot be read: {error.strerror}.", "Correct its permissions.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Usage(f"{shown} is not valid TOML: {visible(str(error))}.", "Correct that line.") from error
+    layer: dict[str, dict[str, Any]] = {}
+    for name, table in tables.items():
+        kind = _SECTIONS.get(name)
+        if kind is None or not isinstance(table, dict):
+            raise _unknown(name, _SECTIONS, f"{shown}, section")
+        layer[name] = _section(kind, table, name, shown, from_file=True)
+    return layer, shown
+
+
+def _environment_layer(environ: Mapping[str, str]) -> _Layer:
+    known = {
+        f"{_PREFIX}{section}_{field}".upper(): (section, field)
+        for section, kind in _SECTIONS.items()
+        for field in kind._fields
+        if isinstance(kind._field_defaults[field], str | bool | float)
+    }
+    layer: dict[str, dict[str, Any]] = {}
+    for name, text in environ.items():
+        if not name.startswith(_PREFIX) or name in _NOT_SETTINGS:
+            continue
+        if name not in known:
+            raise _unknown(name, [*known, *_NOT_SETTINGS], "Environment variable")
+        section, field = known[name]
+        kind = _SECTIONS[section]
+        value = _from_text(text, kind._field_defaults[field], name)
+        layer.setdefault(section, {}).update(_section(kind, {field: value}, section, "the environment"))
+    return layer, "environment"
+
+
+def _from_text(text: str, default: object, name: str) -> object:
+    try:
+        if isinstance(default, bool):
+            return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
+        return float(text) if isinstance(default, float) else text
+    except (KeyError, ValueError) as error:
+        expected = "true or false" if isinstance(default, bool) else "a number"
+        raise Usage(f"{name} must be {expected}, not {visible(text)!r}.", "Correct or unset it.") from error
+
+
+def _section(
+    kind: type[Any], table: Mapping[str, object], where: str, origin: str, *, from_file: bool = False
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in kind._fields:
+            raise _unknown(key, kind._fields, f"{origin}, [{where}] key")
+        full = f"{where}.{key}"
+        if from_file and full in _SECRET:
+            raise Usage(
+                f"{origin} holds the secret {full}.",
+                f"Put it into a file and name that with {key}_file, or set it as MLCONSOLE_*.",
+            )
+        values[key] = _value(value, kind._field_defaults[key], full, origin)
+    return values
+
+
+def _value(value: object, default: object, full: str, origin: str) -> object:
+    if full == "kill_switch.actuator":
+        return _actuators(value, origin)
+    kind = type(default)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if value <= 0:
+            raise Usage(f"{origin}: {full} must be above zero.", "Correct it.")
+        return float(value)
+    if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if kind is dict and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
+        return dict(value)
+    if type(value) is not kind:
+        expected = {str: "a text", bool: "true or false", float: "a number", tuple: "a list of texts"}
+        raise Usage(f"{origin}: {full} must be {expected.get(kind, 'a table of texts')}.", "Correct it.")
+    choices = _CHOICES.get(full)
+    if choices and value not in choices:
+        raise Usage(f"{origin}: {full} must be one of {', '.join(choices)}.", "Correct it.")
+    return value
+
+
+def _actuators(value: object, origin: str) -> tuple[Actuator, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Usage(f"{origin}: kill_switch.actuator must be tables.", "Write them as [[kill_switch.actuator]].")
+    made = tuple(Actuator(**_section(Actuator, item, "kill_switch.actuator", origin)) for item in value)
+    for actuator in made:
+        needs = {"file": "type", "command": "argv", "http": "url"}.get(actuator.type, "type")
+        if not getattr(actuator, needs):
+            raise Usage(f"{origin}: a kill_switch.actuator lacks {needs}.", f"Give it {needs}.")
+    return made
+
+
+def _merge(layers: Iterable[_Layer]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    merged: dict[str, dict[str, Any]] = {}
+    sources: dict[str, str] = {}
+    for layer, origin in layers:
+        for section, values in layer.items():
+            merged.setdefault(section, {}).update(values)
+            sources.update({f"{section}.{field}": origin for field in values})
+    return merged, sources
+
+
+def _unknown(name: str, known: Iterable[str], what: str) -> Usage:
+    # Imported here: a configuration without mistakes does not pay for it.
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    near = get_close_matches(name, list(known), n=1, cutoff=0.0)
+    return Usage(f"{what} {visible(name)!r} is not known.", f"The nearest known name is {near[0]!r}.")
