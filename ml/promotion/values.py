@@ -8,6 +8,12 @@ from datetime import datetime
 from ml.stage import Action, Stage
 from ml.verdict import Check, Gate, Reading, Verdict
 
+REVIEW_GATE = "review"
+"""The gate of a hop to active that is WAIT until the reviewer types a dashboard finding."""
+
+ACK_GATE = "ack"
+"""The gate of a hop to active that is WAIT until the plan gets the typed phrase."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -41,12 +47,18 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checklist:
-    """All gates of one hop, judged at ``as_of``, with the evidence that they were judged by."""
+    """All gates of one hop, judged at ``as_of``, with the evidence that they were judged by.
+
+    ``ack_phrase`` is what the policy asks to type (empty: this hop asks for nothing). ``oddities`` are
+    sentences about what the dashboard review found odd, for the reviewer to answer.
+    """
 
     target: Target
     gates: tuple[Gate, ...]
     as_of: datetime
     evidence: Evidence
+    ack_phrase: str = ""
+    oddities: tuple[str, ...] = ()
 
     @property
     def open(self) -> bool:
