@@ -1,1 +1,1 @@
-"""The reference engine: real onnxruntime inference with the real metrics."""
+"""The reference engine: real onnxruntime inference with the real metrics, and a kill switch read per snapshot."""

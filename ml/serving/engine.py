@@ -1,0 +1,146 @@
+"""The loop: one market snapshot at a time, at a set rate, until told to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from itertools import cycle
+from logging import getLogger
+from pathlib import Path
+
+import numpy as np
+
+from ml.artifacts.features import market_features
+from ml.errors import Invalid
+from ml.serving.inputs import FaultInput, Identity, KillInput, identity
+from ml.serving.meters import KILLED, NOT_LOADED, Meters
+from ml.serving.model import LoadedModel
+from ml.serving.options import Options
+from ml.serving.registry_file import deployment
+from ml.stage import Stage
+from ml.text import visible
+
+_log = getLogger("ml.serving")
+_MARKET_ROWS = 4096
+"""Distinct snapshots before the synthetic market repeats itself."""
+_RETRY_S = 2.0
+"""How long a registry or artifact that could not be used is left alone before it is tried again."""
+
+
+class InjectedError(RuntimeError):
+    """The failure that a drill asked for."""
+
+
+class Engine:
+    """One model in one stage: reload, kill switch, inference and counting, per snapshot."""
+
+    def __init__(self, options: Options, meters: Meters) -> None:
+        self._options = options
+        self._meters = meters
+        self._kill = KillInput(options.kill_file, at_start=options.env_at_start)
+        self._fault = FaultInput(options.fault_file)
+        self._snapshots = cycle(market_features(options.seed, _MARKET_ROWS))
+        self._random = np.random.default_rng(options.seed)
+        self._model: LoadedModel | None = None
+        self._commit = ""
+        self._seen: tuple[Identity, Identity] | None = None
+        self._retry_at = 0.0
+        self._blocked = ""
+        self._failing = False
+        self._complaint = ""
+
+    def run(self, stop: threading.Event) -> None:
+        """Take snapshots at the set rate until ``stop`` is set. A late one is not made up for in a burst."""
+        due = time.monotonic()
+        while not stop.is_set():
+            self.snapshot(stop)
+            due = max(due + 1 / self._options.rate, time.monotonic() - 1.0)
+            stop.wait(max(0.0, due - time.monotonic()))
+
+    def snapshot(self, stop: threading.Event) -> None:
+        """Take one snapshot: follow the registry, obey the switch, then infer and count."""
+        self._follow_registry()
+        reason = KILLED if self._kill.engaged() else "" if self._model else NOT_LOADED
+        self._tell(reason)
+        if reason:
+            self._meters.block(reason)
+        elif self._model:
+            self._infer(self._model, stop)
+
+    def _infer(self, model: LoadedModel, stop: threading.Event) -> None:
+        fault = self._fault.now()
+        features = next(self._snapshots)[np.newaxis]
+        started = time.perf_counter()
+        try:
+            if fault.latency_ms:
+                stop.wait(fault.latency_ms / 1000)
+            if self._random.random() < fault.error_rate:
+                raise InjectedError("injected by the drill")
+            model.infer(features)
+        except Exception as error:  # noqa: BLE001 - fail closed: whatever the model does, it is counted and trading goes on
+            self._meters.error()
+            if not self._failing:
+                _log.error("ML_INFER_ERROR %s", visible(f"{type(error).__name__}: {error}", limit=400))
+            self._failing = True
+            return
+        self._failing = False
+        self._meters.success((time.perf_counter() - started) * 1000)
+
+    def _tell(self, reason: str) -> None:
+        """Log each change of being blocked once, and show the state in the metrics."""
+        active = self._options.stage is Stage.ACTIVE
+        if reason != self._blocked:
+            if reason == KILLED:
+                _log.warning("ML_KILL_SWITCH_ON")
+            elif self._blocked == KILLED:
+                _log.warning("ML_KILL_SWITCH_OFF")
+            if reason and active:
+                _log.warning("ML_ACTIVE_BLOCKED reason=%s", reason)
+            self._blocked = reason
+        serving = (self._model.deployment.artifact_id, self._commit) if self._model else None
+        self._meters.state(active_on=active and not reason, serving=serving)
+
+    def _follow_registry(self) -> None:
+        """Load what the registry asks for whenever its file or its commit file was replaced."""
+        seen = identity(self._options.registry), identity(self._options.commit_file)
+        if seen == self._seen and not (self._retry_at and time.monotonic() >= self._retry_at):
+            return
+        self._seen, self._retry_at = seen, 0.0
+        try:
+            self._load()
+        except (Invalid, OSError) as error:
+            # The model that serves now is better than none; the board shows that it is not the wanted one.
+            self._retry_at = time.monotonic() + _RETRY_S
+            self._complain(error)
+        else:
+            self._complaint = ""
+
+    def _complain(self, error: Invalid | OSError) -> None:
+        """Log why a load failed, once for as long as it keeps failing in the same way."""
+        cause = error.cause if isinstance(error, Invalid) else f"{type(error).__name__}: {error}"
+        event = "" if cause.startswith("ONNX_") else "ML_REGISTRY_REFUSED "
+        complaint = f"{event}{visible(cause, limit=600)}"
+        if complaint != self._complaint:
+            _log.error("%s", complaint)
+        self._complaint = complaint
+
+    def _load(self) -> None:
+        options = self._options
+        wanted = deployment(options.registry.read_bytes(), options.model, options.stage)
+        commit = _commit(options.commit_file)
+        if wanted is None:
+            _log.warning("ML_REGISTRY_EMPTY model=%s stage=%s", visible(options.model), options.stage)
+            self._model = None
+        elif self._model is None or self._model.deployment != wanted:
+            self._model = LoadedModel(wanted, options.repo_root)
+            _log.info("ONNX_LOADED artifact_id=%s", visible(wanted.artifact_id))
+        self._commit = commit
+        _log.info("ML_REGISTRY_LOADED commit=%s", visible(commit) or "unknown")
+
+
+def _commit(path: Path | None) -> str:
+    """The commit that a deployer noted beside the registry; empty when there is no such note."""
+    try:
+        return path.read_text("ascii").strip() if path else ""
+    except FileNotFoundError:
+        return ""
