@@ -16,7 +16,7 @@ from ml.text import visible
 
 CONFIG_NAME = "console.toml"
 _PREFIX = "MLCONSOLE_"
-_SECRET = frozenset({"prometheus.bearer_token", "prometheus.password"})
+SECRETS = frozenset({"prometheus.bearer_token", "prometheus.password"})
 _NOT_SETTINGS = frozenset({"MLCONSOLE_REPO", "MLCONSOLE_CONFIG", "MLCONSOLE_READ_ONLY", "MLCONSOLE_DEBUG"})
 
 
@@ -121,7 +121,7 @@ class Settings(NamedTuple):
         return self.root / Path(path).expanduser()
 
 
-_SECTIONS = {
+SECTIONS = {
     name: cast("type[Any]", type(default))
     for name, default in Settings._field_defaults.items()
     if isinstance(default, tuple)
@@ -158,7 +158,7 @@ def load(
         _environment_layer(environ),
     ]
     merged, sources = _merge(layers)
-    sections = {name: kind(**merged.get(name, {})) for name, kind in _SECTIONS.items()}
+    sections = {name: kind(**merged.get(name, {})) for name, kind in SECTIONS.items()}
     return Settings(
         root=root,
         read_only=read_only or environ.get("MLCONSOLE_READ_ONLY", "") not in ("", "0"),
@@ -217,9 +217,9 @@ def _file_layer(path: Path, *, required: bool) -> _Layer:
         raise Usage(f"{shown} is not valid TOML: {visible(str(error))}.", "Correct that line.") from error
     layer: dict[str, dict[str, Any]] = {}
     for name, table in tables.items():
-        kind = _SECTIONS.get(name)
+        kind = SECTIONS.get(name)
         if kind is None or not isinstance(table, dict):
-            raise _unknown(name, _SECTIONS, f"{shown}, section")
+            raise _unknown(name, SECTIONS, f"{shown}, section")
         layer[name] = _section(kind, table, name, shown, from_file=True)
     return layer, shown
 
@@ -227,7 +227,7 @@ def _file_layer(path: Path, *, required: bool) -> _Layer:
 def _environment_layer(environ: Mapping[str, str]) -> _Layer:
     known = {
         f"{_PREFIX}{section}_{field}".upper(): (section, field)
-        for section, kind in _SECTIONS.items()
+        for section, kind in SECTIONS.items()
         for field in kind._fields
         if isinstance(kind._field_defaults[field], str | bool | float)
     }
@@ -238,7 +238,7 @@ def _environment_layer(environ: Mapping[str, str]) -> _Layer:
         if name not in known:
             raise _unknown(name, [*known, *_NOT_SETTINGS], "Environment variable")
         section, field = known[name]
-        kind = _SECTIONS[section]
+        kind = SECTIONS[section]
         value = _from_text(text, kind._field_defaults[field], name)
         layer.setdefault(section, {}).update(_section(kind, {field: value}, section, "the environment"))
     return layer, "environment"
@@ -262,7 +262,7 @@ def _section(
         if key not in kind._fields:
             raise _unknown(key, kind._fields, f"{origin}, [{where}] key")
         full = f"{where}.{key}"
-        if from_file and full in _SECRET:
+        if from_file and full in SECRETS:
             raise Usage(
                 f"{origin} holds the secret {full}.",
                 f"Put it into a file and name that with {key}_file, or set it as MLCONSOLE_*.",

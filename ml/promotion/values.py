@@ -66,6 +66,11 @@ class Checklist:
         return bool(self.gates) and all(gate.verdict.opens for gate in self.gates)
 
     @property
+    def ready(self) -> bool:
+        """Whether nothing but the typed ACK is missing."""
+        return bool(self.gates) and all(gate.name == ACK_GATE or gate.verdict.opens for gate in self.gates)
+
+    @property
     def blockers(self) -> tuple[Gate, ...]:
         """The gates that keep the promotion from going ahead."""
         return tuple(gate for gate in self.gates if not gate.verdict.opens)

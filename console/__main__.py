@@ -1,0 +1,21 @@
+"""``python -m console`` and ``mlconsole``. The kill verb takes a short path before anything heavy is imported."""
+
+import sys
+
+
+def main() -> None:
+    """Run one verb, or the interface without one, and exit with its code."""
+    argv = sys.argv[1:]
+    if "kill" in argv:
+        from console.kill import run_kill  # noqa: PLC0415
+
+        code = run_kill(argv)
+        if code is not None:
+            sys.exit(code)
+    from console.verbs import run  # noqa: PLC0415
+
+    sys.exit(run(argv))
+
+
+if __name__ == "__main__":
+    main()

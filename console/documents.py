@@ -1,0 +1,170 @@
+"""The JSON documents of the verbs (SPEC §11): frozen values in, plain dictionaries out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from ml.board import Board, KillView, ModelView, SoakReport, StageView
+from ml.clock import format_utc
+from ml.promotion.values import Landing, Plan, RollbackPlan, Submission
+from ml.stage import Stage
+from ml.verdict import Check, Verdict, worst
+
+SCHEMA_VERSION = "v1"
+
+
+def plain(value: object) -> Any:
+    """Turn frozen values into what JSON holds: times as RFC 3339, enumerations as words, NaN as null."""
+    return to_jsonable_python(value, inf_nan_mode="null", bytes_mode="utf8")
+
+
+def envelope(as_of: datetime, verdict: Verdict | None = None) -> dict[str, Any]:
+    """What every document carries."""
+    head: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "as_of": format_utc(as_of)}
+    return head if verdict is None else head | {"verdict": verdict.value}
+
+
+def status(board: Board) -> dict[str, Any]:
+    """The whole board; ``verdict`` is FAIL where a severe problem stands or a shown reading fails."""
+    fetched = board.registry.fetched
+    return envelope(board.as_of, board_verdict(board)) | {
+        "environment": {"name": board.environment, "production": board.production, "read_only": board.read_only},
+        "operator": board.operator,
+        "registry": {
+            "ref": board.registry.ref,
+            "commit": board.registry.commit,
+            "fetched_at": plain(fetched.as_of),
+            "fetch": plain(fetched),
+            "branches": plain(board.registry.branches),
+            "problem": board.registry.problem,
+        },
+        "prometheus": plain(board.prometheus),
+        "models": {model.name: _model(model) for model in board.models},
+        "kill_switch": kill(board.kill),
+        "problems": plain((*board.problems, *(problem for model in board.models for problem in model.problems))),
+    }
+
+
+def board_verdict(board: Board) -> Verdict:
+    """The answer to "is all well": the worst reading and problem, gates that merely wait left aside."""
+    verdicts = [reading.verdict for model in board.models for reading in model.readings]
+    severe = [problem for problem in board.problems if problem.severe]
+    severe += [problem for model in board.models for problem in model.problems if problem.severe]
+    if severe or board.registry.problem:
+        verdicts.append(Verdict.FAIL)
+    return worst(verdicts)
+
+
+def _model(model: ModelView) -> dict[str, Any]:
+    serving = plain([item for stage in Stage for item in model.stage(stage).serving])
+    return {
+        "staging": _stage(model.staging),
+        "shadow": _stage(model.shadow),
+        "active": _stage(model.active),
+        "serving": serving,
+        "soak": None if model.soak is None else _soak_body(model.soak),
+        "readings": plain(model.readings),
+        "hop": model.hop,
+        "gates": plain(model.gates),
+        "condemned": list(model.condemned),
+        "problems": plain(model.problems),
+    }
+
+
+def _stage(view: StageView) -> dict[str, Any] | None:
+    if view.artifact_id is None:
+        return None
+    row: dict[str, Any] = plain(view)
+    del row["serving"]
+    return row
+
+
+def soak(report: SoakReport) -> dict[str, Any]:
+    """A soak with its gates and the cells of each objective as letters."""
+    return envelope(report.as_of, report.verdict) | _soak_body(report)
+
+
+def _soak_body(report: SoakReport) -> dict[str, Any]:
+    return {
+        "model": report.model,
+        "artifact_id": report.artifact_id,
+        "model_sha256": report.model_sha256,
+        "verdict": report.verdict.value,
+        "why": report.why,
+        "started_at": plain(report.started_at),
+        "elapsed_s": report.elapsed_s,
+        "required_s": report.required_s,
+        "coverage": report.coverage,
+        "breaches": report.breaches,
+        "eligible_at": plain(report.eligible_at),
+        "gates": plain(report.gates),
+        "cells": {tape.objective: tape.cells for tape in report.tapes},
+        "queries": list(report.queries),
+    }
+
+
+def verification(as_of: datetime, artifact_id: str, verdict: Verdict, checks: tuple[Check, ...]) -> dict[str, Any]:
+    """The checks of one artifact."""
+    return envelope(as_of, verdict) | {"artifact_id": artifact_id, "checks": plain(checks)}
+
+
+def change(as_of: datetime, planned: Plan, done: Submission | None) -> dict[str, Any]:
+    """A planned change and, unless it was a dry run, what became of it."""
+    return envelope(as_of, worst(item.verdict for item in planned.gates) if planned.gates else None) | {
+        "branch": planned.branch,
+        "commit": done.commit if done else None,
+        "pushed": bool(done and done.pushed),
+        "pr_url": done.pr_url if done else "",
+        "why": done.why if done else "dry run: nothing was written",
+        "plan": {
+            "target": plain(planned.target),
+            "title": planned.title,
+            "message": planned.message,
+            "body": planned.body,
+            "diff": planned.diff,
+            "files": [path for path, _ in planned.files],
+            "evidence_sha256": planned.evidence_sha256,
+            "warnings": list(planned.warnings),
+        },
+        "gates": plain(planned.gates),
+    }
+
+
+def no_change(as_of: datetime, prepared: RollbackPlan) -> dict[str, Any]:
+    """A rollback that has nothing to do, or nowhere to go."""
+    return envelope(as_of) | {
+        "branch": None,
+        "commit": None,
+        "pushed": False,
+        "pr_url": "",
+        "plan": None,
+        "gates": [],
+        "why": prepared.why,
+        "candidates": plain(prepared.candidates),
+    }
+
+
+def landing(as_of: datetime, landed: Landing) -> dict[str, Any]:
+    """A change that became the base branch."""
+    body: dict[str, Any] = plain(landed)
+    return envelope(as_of, worst(item.verdict for item in landed.gates)) | body
+
+
+def kill(view: KillView) -> dict[str, Any]:
+    """The kill switch and the receipt of each instance."""
+    return {
+        "state": view.rung.value,
+        "engaged": view.engaged,
+        "requested_at": plain(view.requested_at),
+        "by": view.by,
+        "reason": view.reason,
+        "instances": [
+            {"instance": item.instance, "state": item.rung.value, "at": plain(item.at), "why": item.why}
+            for item in view.instances
+        ],
+        "manual": list(view.manual),
+        "problem": view.problem,
+    }

@@ -1,0 +1,37 @@
+"""What one run of the command line carries from its flags to its verbs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from console.config import Settings, load
+
+if TYPE_CHECKING:
+    from ml.operations import Operations
+
+
+@dataclass
+class Session:
+    """The global flags, and the settings and operations that are made from them when first needed."""
+
+    repo: str | None = None
+    config: str | None = None
+    read_only: bool = False
+    no_kill: bool = False
+    debug: bool = False
+    as_json: bool = False
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The effective configuration. Raises `ml.errors.Usage`."""
+        return load(repo=self.repo, config=self.config, read_only=self.read_only, kill_allowed=not self.no_kill)
+
+    @cached_property
+    def operations(self) -> Operations:
+        """The façade on the repository. Raises `ml.errors.Usage`."""
+        # Imported here: verbs that only print settings do not pay for git, pydantic and requests.
+        from console.wiring import operations  # noqa: PLC0415
+
+        return operations(self.settings)

@@ -1,0 +1,88 @@
+"""The command line: one click group whose verbs are imported only when they are called."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+
+import click
+
+from console.session import Session
+from console.verbs.output import fail
+from console.version import __version__
+from ml.errors import ConsoleError
+
+_HOMES = {
+    "looking": ("status", "check", "verify", "compare", "soak", "history", "log"),
+    "changing": ("stage", "promote", "withdraw", "rollback", "push", "land", "gate", "approve", "evidence", "init"),
+    "emergency": ("kill", "watch", "incident", "drill"),
+    "setup": ("config", "info", "completion", "doctor", "demo", "serve", "build"),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its verbs by name and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order of the runbook rather than of the alphabet."""
+        return list(_MODULE_OF)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module that is the home of a verb."""
+        if cmd_name not in _MODULE_OF:
+            return None
+        command = getattr(import_module(f"console.verbs.{_MODULE_OF[cmd_name]}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--repo", metavar="PATH", help="The repository that holds the registry; default: the one you are in.")
+@click.option("--config", metavar="FILE", help="A configuration file in place of the repository's console.toml.")
+@click.option("--read-only", is_flag=True, help="Look, change nothing; the kill key stays.")
+@click.option("--no-kill", is_flag=True, help="Remove the kill key as well.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, prog_name="mlconsole", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, **flags: str | bool | None) -> int | None:
+    """Watch, promote and pull back the ML models of a live trading system. Without a verb: the interface."""
+    ctx.obj = Session(**flags)  # type: ignore[arg-type]
+    if ctx.invoked_subcommand is not None:
+        return None
+    # Imported here: a verb does not pay for the interface.
+    from console.interface import run_interface  # noqa: PLC0415
+
+    return run_interface(ctx.obj)
+
+
+def run(argv: list[str]) -> int:
+    """Run the command line; returns its exit code (SPEC §11). Only our own bugs end in 70, with a report on disk."""
+    try:
+        code = cli.main(args=argv, prog_name="mlconsole", standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except BrokenPipeError:
+        # Whoever read us has enough; the interpreter must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        if "--debug" in argv:
+            raise
+        return _failed(error, argv)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(error: Exception, argv: list[str]) -> int:
+    if isinstance(error, ConsoleError):
+        return fail(error, as_json="--json" in argv)
+    # Imported here: it is needed only when we are wrong.
+    from console.bugs import report  # noqa: PLC0415
+
+    return report(error, argv)

@@ -1,0 +1,221 @@
+"""Verbs that change the registry, always on a branch: stage, promote, withdraw, rollback, push, land, gate …"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from console import documents
+from console.session import Session
+from console.verbs import lines
+from console.verbs.output import Answer, code_of, say, verb
+from ml.errors import Usage
+from ml.promotion.values import Checklist, Plan, Submission
+from ml.stage import Stage
+from ml.verdict import Gate, Verdict, worst
+
+_REASON = click.option("--reason", required=True, help="Why; goes into the event, the commit and the pull request.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be done, write nothing.")
+_NO_PUSH = click.option("--no-push", is_flag=True, help="Commit the branch locally; `push BRANCH` sends it later.")
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@click.option("--model", required=True, help="The model whose staging the artifact enters.")
+@_REASON
+@_DRY_RUN
+@_NO_PUSH
+@verb
+def stage(session: Session, directory: str, model: str, reason: str, dry_run: bool, no_push: bool) -> Answer:
+    """Verify an artifact directory and put it into a model's staging."""
+    planned = session.operations.plan_stage(directory, model, reason)
+    return _submit(session, planned, dry_run=dry_run, push=not no_push)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--to", "to_stage", required=True, type=click.Choice(["shadow", "active"]))
+@_REASON
+@click.option("--ack", default="", metavar="PHRASE", help="The typed acknowledgement that a hop to active needs.")
+@click.option("--finding", default="", metavar="TEXT", help="What the dashboard review found; needed for active.")
+@click.option("--waive", multiple=True, metavar="GATE=REASON", help="Waive one gate, with a reason; repeatable.")
+@_DRY_RUN
+@_NO_PUSH
+@verb
+def promote(
+    session: Session,
+    model: str,
+    to_stage: str,
+    reason: str,
+    ack: str,
+    finding: str,
+    waive: tuple[str, ...],
+    dry_run: bool,
+    no_push: bool,
+) -> Answer:
+    """Promote a model one hop, through its checklist, onto a branch."""
+    operations = session.operations
+    target = operations.target(model, Stage(to_stage))
+    judged = operations.checklist(target, finding=finding, waivers=_waivers(waive), on_gate=_say_gate)
+    if dry_run and not judged.ready:
+        return _blocked(judged)
+    planned = operations.plan(judged, reason, ack=ack, preview=dry_run)
+    return _submit(session, planned, dry_run=dry_run, push=not no_push)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--stage", "stage_name", required=True, type=click.Choice(["staging", "shadow"]))
+@_REASON
+@_DRY_RUN
+@_NO_PUSH
+@verb
+def withdraw(session: Session, model: str, stage_name: str, reason: str, dry_run: bool, no_push: bool) -> Answer:
+    """Clear a model's staging or shadow."""
+    planned = session.operations.plan_withdraw(model, Stage(stage_name), reason)
+    return _submit(session, planned, dry_run=dry_run, push=not no_push)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--to", default=None, metavar="ID", help="Another artifact than the last good one.")
+@click.option("--reason", default="", help="Why; default: EMERGENCY and what is breaching now.")
+@_DRY_RUN
+@_NO_PUSH
+@verb
+def rollback(session: Session, model: str, to: str | None, reason: str, dry_run: bool, no_push: bool) -> Answer:
+    """Bring the last good active artifact back; needs no role and no ACK."""
+    operations = session.operations
+    prepared = operations.rollback_plan(model, to)
+    if prepared.plan is None:
+        return Answer([prepared.why], documents.no_change(operations.clock.now(), prepared))
+    say(f"{prepared.from_artifact} → {prepared.to_artifact}: {prepared.why}")
+    if dry_run:
+        return _answer(session, prepared.plan, None)
+    done = operations.rollback(prepared, reason or prepared.reason, push=not no_push)
+    return _answer(session, prepared.plan, done)
+
+
+@click.command()
+@click.argument("branch")
+@verb
+def push(session: Session, branch: str) -> Answer:
+    """Send a branch that stayed local to the remote, and read the remote back."""
+    done = session.operations.push(branch)
+    document = documents.envelope(session.operations.clock.now()) | documents.plain(done)
+    return Answer([_told(done)], document, 0 if done.pushed else 3)
+
+
+@click.command()
+@click.argument("branch")
+@verb
+def land(session: Session, branch: str) -> Answer:
+    """Fast-forward the base branch to a change branch after the gate passed; for repositories without a forge."""
+    landed = session.operations.land(branch)
+    text = [*(lines.gate(item) for item in landed.gates), f"{landed.base} is now {landed.commit[:12]} ({branch})."]
+    return Answer(text, documents.landing(session.operations.clock.now(), landed))
+
+
+@click.command()
+@click.option("--base", required=True, metavar="REV")
+@click.option("--head", required=True, metavar="REV")
+@verb
+def gate(session: Session, base: str, head: str) -> Answer:
+    """Judge a proposed change as CI or a server hook does."""
+    gates = session.operations.judge(base, head)
+    verdict = worst(item.verdict for item in gates)
+    document = documents.envelope(session.operations.clock.now(), verdict) | {"gates": documents.plain(gates)}
+    return Answer([lines.gate(item) for item in gates], document, code_of(verdict))
+
+
+@click.command()
+@click.argument("branch")
+@verb
+def approve(session: Session, branch: str) -> Answer:
+    """Approve another operator's branch with a signed approval bound to its commit."""
+    done = session.operations.approve(branch)
+    document = documents.envelope(session.operations.clock.now()) | documents.plain(done)
+    return Answer([_told(done)], document, 0 if done.pushed else 3)
+
+
+@click.group()
+def evidence() -> None:
+    """The evidence capsules that promotions commit."""
+
+
+@evidence.command("verify")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@verb
+def evidence_verify(session: Session, file: Path) -> Answer:
+    """Re-compute every verdict of a capsule from its raw responses, offline."""
+    # Imported here: only this verb needs the judge without a repository.
+    from ml.promotion.evidence import verify as verify_evidence  # noqa: PLC0415
+
+    checks = verify_evidence(file.read_bytes())
+    verdict = worst(item.verdict for item in checks)
+    return Answer([lines.check(item) for item in checks], {"checks": documents.plain(checks)}, code_of(verdict))
+
+
+@click.command()
+@_DRY_RUN
+@_NO_PUSH
+@verb
+def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
+    """Propose a first policy, and a registry where there is none, on a branch."""
+    proposed = session.operations.init(push=not no_push, dry_run=dry_run)
+    document = documents.envelope(session.operations.clock.now()) | documents.plain(proposed)
+    return Answer([_told(proposed)], document)
+
+
+def _waivers(waive: tuple[str, ...]) -> dict[str, str]:
+    waivers: dict[str, str] = {}
+    for item in waive:
+        name, equals, reason = item.partition("=")
+        if not (equals and name and reason.strip()):
+            raise Usage(f"--waive {item!r} has no reason.", "Write it as --waive GATE=REASON.")
+        waivers[name] = reason
+    return waivers
+
+
+def _say_gate(item: Gate) -> None:
+    if item.verdict is not Verdict.WAIT:
+        say(lines.gate(item))
+
+
+def _submit(session: Session, planned: Plan, *, dry_run: bool, push: bool) -> Answer:
+    if dry_run:
+        return _answer(session, planned, None)
+    return _answer(session, planned, session.operations.submit(planned, push=push))
+
+
+def _answer(session: Session, planned: Plan, done: Submission | None) -> Answer:
+    text = [*planned.warnings, *(lines.gate(item) for item in planned.gates)]
+    if done is None:
+        text += [f"branch {planned.branch}", "", planned.diff, "", planned.body]
+    else:
+        text.append(_told(done))
+    return Answer(text, documents.change(session.operations.clock.now(), planned, done))
+
+
+def _blocked(judged: Checklist) -> Answer:
+    verdict = worst(item.verdict for item in judged.blockers)
+    document = documents.envelope(judged.as_of, verdict) | {
+        "branch": None,
+        "commit": None,
+        "pushed": False,
+        "pr_url": "",
+        "plan": {"target": documents.plain(judged.target)},
+        "gates": documents.plain(judged.gates),
+    }
+    names = ", ".join(f"{item.name} {item.verdict.value}" for item in judged.blockers)
+    return Answer([*(lines.gate(item) for item in judged.gates), f"blocked: {names}"], document, code_of(verdict))
+
+
+def _told(done: Submission) -> str:
+    parts = [f"branch {done.branch} is {done.commit[:12]}.", done.why]
+    if done.pr_url:
+        parts.append(done.pr_url)
+    if done.body_path:
+        parts.append(f"The pull request's body is in {done.body_path}.")
+    return "\n".join(part for part in parts if part)

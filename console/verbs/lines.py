@@ -1,0 +1,108 @@
+"""How readings, gates and stages look on one line of a terminal; shared by the verbs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ml.board import Board, KillView, ModelView, SoakReport, SourceState, StageView
+from ml.clock import format_utc, span
+from ml.stage import Stage
+from ml.text import visible
+from ml.verdict import Check, Gate, Reading, Verdict
+
+
+def check(item: Check) -> str:
+    """``[PASS]    digests        every file matches the manifest``."""
+    return f"{tag(item.verdict)} {item.name:<14} {item.why}".rstrip()
+
+
+def gate(item: Gate | Reading) -> str:
+    """``[PASS]    p99            42.1 ms < 100   why``."""
+    value = amount(item.value, item.unit)
+    limit = "" if item.limit is None else f"< {amount(item.limit, item.unit)}"
+    return f"{tag(item.verdict)} {item.name:<16} {value:>10} {limit:<10} {item.why}".rstrip()
+
+
+def tag(verdict: Verdict) -> str:
+    """The verdict as a word of fixed width."""
+    return f"[{verdict.value}]".ljust(9)
+
+
+def amount(value: float | None, unit: str) -> str:
+    """A value in its unit; a ratio is shown in per cent."""
+    if value is None:
+        return "-"
+    if unit in ("", "ratio"):
+        return f"{value * 100:.2f} %"
+    return f"{value:.4g} {unit}"
+
+
+def status(board: Board) -> list[str]:
+    """The board for a shell: header, kill switch, models, problems."""
+    mode = "RO" if board.read_only else "RW"
+    name = f"!{board.environment.upper()}!" if board.production else board.environment
+    registry = board.registry
+    head = f"{name} {mode}  {registry.ref}@{registry.commit[:7]}  {_source(board)}  KILL {kill_word(board.kill)}"
+    lines = [f"{head}  {format_utc(board.as_of)}"]
+    for model in board.models:
+        lines += ["", *_model(model, board.as_of)]
+    problems = [*board.problems, *(problem for model in board.models for problem in model.problems)]
+    if problems:
+        lines += ["", "Problems"]
+        lines += [f"  {problem.where}: {problem.what} {problem.remedy}".rstrip() for problem in problems]
+    return lines
+
+
+def short(board: Board) -> str:
+    """One line for a prompt or a status bar: each model with its worst word, and the kill switch."""
+    words = []
+    for model in board.models:
+        closed = [reading for reading in model.readings if reading.gate and not reading.verdict.opens]
+        words.append(f"{model.name}:{closed[0].name} {closed[0].verdict.value}" if closed else f"{model.name}:ok")
+    return f"KILL {kill_word(board.kill)} | " + " ".join(words)
+
+
+def kill_word(view: KillView) -> str:
+    """The state of the switch in one word or two."""
+    if view.engaged is None:
+        return "unknown"
+    if not view.engaged:
+        return "off"
+    return f"ON {view.rung.value}"
+
+
+def soak(report: SoakReport) -> list[str]:
+    """A soak with its gates, tapes and queries."""
+    started = format_utc(report.started_at) if report.started_at else "not started"
+    lines = [
+        f"{report.model} {report.artifact_id}: {tag(report.verdict).strip()} {report.why}",
+        f"soak {span(report.elapsed_s)} of {span(report.required_s)}, since {started}, "
+        f"coverage {report.coverage:.1%}, breaches {report.breaches}",
+        *(gate(item) for item in report.gates),
+    ]
+    lines += [f"{tape.objective:<12} {tape.cells}" for tape in report.tapes]
+    return [*lines, "", "queries", *(f"  {query}" for query in report.queries)]
+
+
+def _source(board: Board) -> str:
+    prometheus = board.prometheus
+    if prometheus.state is SourceState.OK and prometheus.as_of:
+        return f"prom OK {span((board.as_of - prometheus.as_of).total_seconds())}"
+    return f"prom {prometheus.state.value}"
+
+
+def _model(model: ModelView, now: datetime) -> list[str]:
+    lines = [model.name, *(f"  {stage.value:<8} {_stage(model.stage(stage), now)}" for stage in Stage)]
+    lines += [f"  {gate(reading)}" for reading in model.readings]
+    if model.hop:
+        blocked = [item for item in model.gates if not item.verdict.opens]
+        lines.append(f"  {model.hop}: {'open' if not blocked else 'blocked by ' + ', '.join(b.name for b in blocked)}")
+    return lines
+
+
+def _stage(view: StageView, now: datetime) -> str:
+    if view.artifact_id is None:
+        return "(empty)"
+    since = f" for {span((now - view.since).total_seconds())}" if view.since else ""
+    deployment = f" · {view.deployment}" if view.deployment else ""
+    return f"{visible(view.artifact_id)}{since}{deployment}"

@@ -1,0 +1,146 @@
+"""Verbs that only look: status, check, verify, compare, soak, history, log."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from console import documents
+from console.session import Session
+from console.verbs import lines
+from console.verbs.output import Answer, code_of, emit, say, verb
+from ml.ports import Progress
+from ml.verdict import Verdict
+
+
+@click.command()
+@click.option("--short", is_flag=True, help="One line, for a prompt or a tmux status bar.")
+@click.option("--watch", is_flag=True, help="Print again whenever something changes, until ^C.")
+@verb
+def status(session: Session, short: bool, watch: bool) -> Answer:
+    """Stages, readings, soak, switch and problems."""
+    answer = _status(session, short)
+    shown: list[str] = []
+    while watch:
+        if answer.lines != shown:
+            emit(answer, as_json=session.as_json)
+            shown = answer.lines
+        time.sleep(session.settings.prometheus.poll_seconds)
+        answer = _status(session, short)
+    return answer
+
+
+def _status(session: Session, short: bool) -> Answer:
+    board = session.operations.board()
+    verdict = documents.board_verdict(board)
+    text = [lines.short(board)] if short else lines.status(board)
+    return Answer(text, documents.status(board), code_of(verdict))
+
+
+@click.command()
+@verb
+def check(session: Session) -> Answer:
+    """Examine the whole registry and every artifact that it names."""
+    examined = session.operations.check(StepLines())
+    text = [f"{finding.path}: {finding.what} {finding.remedy}".rstrip() for finding in examined.findings]
+    for artifact in examined.artifacts:
+        text.append(f"{lines.tag(artifact.verdict)} {artifact.artifact_id}")
+        text += [f"  {lines.check(item)}" for item in artifact.checks if not item.verdict.opens]
+    if examined.repair:
+        text += ["", "A repair, not applied:", examined.repair]
+    body = {
+        "findings": documents.plain(examined.findings),
+        "artifacts": documents.plain(
+            [
+                {"artifact_id": item.artifact_id, "verdict": item.verdict, "checks": item.checks}
+                for item in examined.artifacts
+            ]
+        ),
+        "repair": examined.repair,
+    }
+    text.append(f"{lines.tag(examined.verdict)} {examined.why}")
+    return Answer(text, documents.envelope(examined.as_of, examined.verdict) | body, code_of(examined.verdict))
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@verb
+def verify(session: Session, directory: str) -> Answer:
+    """Verify one artifact directory in a cage."""
+    result = session.operations.verify(directory, StepLines())
+    text = [*(lines.check(item) for item in result.checks), f"{lines.tag(result.verdict)} {result.artifact_id}"]
+    document = documents.verification(session.operations.clock.now(), result.artifact_id, result.verdict, result.checks)
+    return Answer(text, document, 0 if result.valid else 1)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--wait", is_flag=True, help="Wait until the soak is decided: 0 when it passes, 1 when it fails.")
+@click.option("--timeout", type=float, default=0.0, metavar="SECONDS", help="Stop waiting after this; exit code 4.")
+@verb
+def soak(session: Session, model: str, wait: bool, timeout: float) -> Answer:
+    """Whether the shadow artifact's soak meets its objectives, cell by cell."""
+    started = time.monotonic()
+    report = session.operations.soak(model)
+    while wait and report.verdict not in (Verdict.PASS, Verdict.FAIL):
+        if timeout and time.monotonic() - started > timeout:
+            return Answer(lines.soak(report), documents.soak(report), 4)
+        say(f"{report.verdict.value}: {report.why}")
+        time.sleep(session.settings.prometheus.poll_seconds)
+        report = session.operations.soak(model)
+    return Answer(lines.soak(report), documents.soak(report), code_of(report.verdict))
+
+
+@click.command()
+@click.argument("model")
+@verb
+def history(session: Session, model: str) -> Answer:
+    """What was done to a model, newest first."""
+    rows = session.operations.history(model)
+    text = [
+        f"{documents.plain(row.at) or '(no time)':<20} {row.action:<9} {row.from_stage or '-':>8} → {row.to_stage:<8} "
+        f"{row.artifact_id}  {row.by}  {row.reason}"
+        for row in rows
+    ]
+    document = documents.envelope(session.operations.clock.now()) | {"model": model, "events": documents.plain(rows)}
+    return Answer(text, document)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@verb
+def compare(session: Session, a: str, b: str) -> Answer:
+    """Two artifacts side by side: size, parameters, features, latency, and how often they disagree."""
+    comparison = session.operations.compare(a, b)
+    document = documents.envelope(session.operations.clock.now(), comparison.verdict) | comparison.document()
+    return Answer(list(comparison.lines()), document, code_of(comparison.verdict))
+
+
+@click.command()
+@click.option("--verify", "check_chain", is_flag=True, help="Check that no line was cut or edited.")
+@click.option("--limit", default=200, show_default=True, help="How many lines, newest first.")
+@verb
+def log(session: Session, check_chain: bool, limit: int) -> Answer:
+    """The audit log of kills, releases, promotions and rollbacks."""
+    now = session.operations.clock.now()
+    if check_chain:
+        chain = session.operations.verify_log()
+        document = documents.envelope(now, chain.verdict) | {"why": chain.why}
+        return Answer([lines.check(chain)], document, code_of(chain.verdict))
+    rows = list(session.operations.log(limit))
+    return Answer(rows, documents.envelope(now) | {"lines": rows})
+
+
+class StepLines:
+    """Takes progress (`ml.ports.Report`) and prints each step once on stderr."""
+
+    def __init__(self) -> None:
+        self._step = ""
+
+    def __call__(self, progress: Progress) -> None:
+        """Print the step when it is a new one."""
+        if progress.step != self._step:
+            self._step = progress.step
+            say(f"{progress.step} …")

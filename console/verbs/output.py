@@ -1,0 +1,83 @@
+"""How every verb answers: lines for people or one JSON document, an exit code, and errors in two sentences."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Concatenate, NamedTuple, ParamSpec
+
+import click
+
+from console.session import Session
+from ml.errors import ConsoleError
+from ml.verdict import Verdict
+
+P = ParamSpec("P")
+
+_CODES = {
+    Verdict.NO_DATA: 3,
+    Verdict.STALE: 3,
+    Verdict.ERROR: 3,
+}
+
+
+class Answer(NamedTuple):
+    """What a verb found: ``lines`` for a terminal, ``document`` for scripts, and the exit code."""
+
+    lines: list[str]
+    document: dict[str, Any]
+    code: int = 0
+
+
+def code_of(verdict: Verdict) -> int:
+    """The exit code of a verdict: 0 it is so, 3 unknown (the data is not there), 1 the answer is no."""
+    return 0 if verdict.opens else _CODES.get(verdict, 1)
+
+
+def verb(function: Callable[Concatenate[Session, P], Answer]) -> Callable[..., int]:
+    """Make a click callback of a function that takes the session and returns an `Answer`; adds ``--json``."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
+    @click.pass_obj
+    @functools.wraps(function)
+    def run(session: Session, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> int:
+        session.as_json = session.as_json or as_json
+        answer = function(session, *args, **kwargs)
+        emit(answer, as_json=session.as_json)
+        return answer.code
+
+    return run
+
+
+def emit(answer: Answer, *, as_json: bool) -> None:
+    """Print an answer in the form that was asked for."""
+    if as_json:
+        click.echo(json.dumps(answer.document, indent=2, ensure_ascii=False))
+    elif answer.lines:
+        click.echo("\n".join(answer.lines))
+
+
+def say(line: str) -> None:
+    """Tell a person what is going on, on stderr, so that stdout stays the answer."""
+    click.echo(line, err=True)
+
+
+def fail(error: ConsoleError, *, as_json: bool) -> int:
+    """Print an error as one sentence of cause and one of remedy; returns its exit code."""
+    click.echo(error.cause, err=True)
+    if error.remedy:
+        click.echo(error.remedy, err=True)
+    difference = getattr(error, "difference", "")
+    if difference:
+        click.echo(difference, err=True)
+    if as_json:
+        document = {
+            "schema_version": "v1",
+            "as_of": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "error": {"cause": error.cause, "remedy": error.remedy, "exit_code": error.exit_code},
+        }
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return error.exit_code

@@ -1,0 +1,185 @@
+"""Verbs around the console: config, info, completion, doctor, demo, serve, build."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import get_completion_class
+
+from console import config as configuration
+from console import documents
+from console.session import Session
+from console.verbs import lines
+from console.verbs.output import Answer, code_of, verb
+from console.version import __version__
+from ml.clock import SystemClock
+from ml.errors import Refused, Unavailable
+from ml.verdict import worst
+
+_SECRET_WORDS = ("token", "password")
+
+
+@click.group()
+def config() -> None:
+    """The settings: show them, validate them, write a first file."""
+
+
+@config.command("show")
+@verb
+def config_show(session: Session) -> Answer:
+    """Every setting, its effective value and where it came from."""
+    rows = _rows(session.settings)
+    text = [f"{name:<34} {value!s:<32} {source}" for name, value, source in rows]
+    body = {name: {"value": value, "source": source} for name, value, source in rows}
+    return Answer(text, documents.envelope(SystemClock().now()) | {"settings": body})
+
+
+@config.command("validate")
+@verb
+def config_validate(session: Session) -> Answer:
+    """Whether every file, variable and flag is known and well-typed; 2 when not."""
+    settings = session.settings
+    named = sorted(set(settings.sources.values())) or ["defaults only"]
+    return Answer([f"valid: {', '.join(named)}"], documents.envelope(SystemClock().now()) | {"sources": named})
+
+
+@config.command("init")
+@verb
+def config_init(session: Session) -> Answer:
+    """Write a console.toml with every default into the repository, when there is none."""
+    path = session.settings.root / configuration.CONFIG_NAME
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_template())
+    except FileExistsError as error:
+        raise Refused(f"{path} exists already.", "Edit it; see `mlconsole config show`.") from error
+    return Answer([f"wrote {path}"], documents.envelope(SystemClock().now()) | {"path": str(path)})
+
+
+@click.command()
+@verb
+def info(session: Session) -> Answer:
+    """Version, paths, and the effective configuration."""
+    settings = session.settings
+    paths = {
+        "version": __version__,
+        "repository": str(settings.root),
+        "console.toml": str(settings.root / configuration.CONFIG_NAME),
+        "user configuration": str(configuration.user_file()),
+        "state": str(configuration.state_directory()),
+        "kill file": str(settings.resolve(settings.kill_switch.file)),
+    }
+    rows = _rows(settings)
+    text = [*(f"{name:<20} {value}" for name, value in paths.items()), ""]
+    text += [f"{name:<34} {value!s:<32} {source}" for name, value, source in rows]
+    body = {name: {"value": value, "source": source} for name, value, source in rows}
+    return Answer(text, documents.envelope(SystemClock().now()) | {"paths": paths, "settings": body})
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> int:
+    """Print the completion script of a shell."""
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(ctx.find_root().command, {}, "mlconsole", "_MLCONSOLE_COMPLETE").source())
+    return 0
+
+
+@click.command()
+@click.argument("model", required=False)
+@verb
+def doctor(session: Session, model: str | None) -> Answer:
+    """Check configuration, git, remote, Prometheus, rules and actuators; with MODEL, the runbook's troubleshooting."""
+    # Imported here: it looks at everything, which most verbs do not.
+    from console.doctor import examine  # noqa: PLC0415
+
+    findings = examine(session, model)
+    text = []
+    for finding in findings:
+        text.append(lines.check(finding.check))
+        if finding.remedy and not finding.check.verdict.opens:
+            text.append(f"          {'→':>14} {finding.remedy}")
+    verdict = worst(finding.check.verdict for finding in findings)
+    document = documents.envelope(SystemClock().now(), verdict) | {"findings": documents.plain(findings)}
+    return Answer(text, document, code_of(verdict))
+
+
+@click.command()
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to build it; default: a new folder.")
+@click.option("--keep", is_flag=True, help="Leave the folder behind.")
+@click.option("--no-console", is_flag=True, help="Start the stack, print where it is as JSON, wait for ^C.")
+def demo(directory: Path | None, keep: bool, no_console: bool) -> int:
+    """A living system on this machine: remote, engines, Prometheus with 26 h of history, and the console on it."""
+    # Imported here: the demo needs onnxruntime and more.
+    from console.demo import run_demo  # noqa: PLC0415
+
+    return run_demo(directory=directory, keep=keep, console=not no_console)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True)
+@click.pass_obj
+def serve(session: Session, host: str, port: int) -> int:
+    """The read-only console in a browser."""
+    try:
+        from console.serve import run_server  # noqa: PLC0415
+    except ImportError as error:
+        raise Unavailable(
+            "The browser console needs the extra `web`.", "Install it: pip install 'mlconsole[web]'."
+        ) from error
+    return run_server(session, host, port)
+
+
+@click.command()
+@click.argument("model_file", metavar="MODEL.onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", "out_dir", required=True, type=click.Path(path_type=Path), help="The directory to make.")
+@click.option("--dataset-id", required=True)
+@click.option("--notes", default="")
+@verb
+def build(session: Session, model_file: Path, out_dir: Path, dataset_id: str, notes: str) -> Answer:
+    """Make an artifact from a model that someone else trained."""
+    built = session.operations.build(model_file, out_dir, dataset_id=dataset_id, notes=notes)
+    document = documents.verification(session.operations.clock.now(), built.artifact_id, built.verdict, built.checks)
+    return Answer([*(lines.check(item) for item in built.checks), f"wrote {out_dir}"], document, code_of(built.verdict))
+
+
+def _rows(settings: configuration.Settings) -> list[tuple[str, Any, str]]:
+    rows = []
+    for name in configuration.SECTIONS:
+        section = getattr(settings, name)
+        for field in section._fields:
+            full = f"{name}.{field}"
+            value = getattr(section, field)
+            secret = any(word in field for word in _SECRET_WORDS) and not field.endswith("_file") and value
+            rows.append((full, "(secret)" if secret else _shown(value), settings.sources.get(full, "default")))
+    return rows
+
+
+def _shown(value: object) -> Any:
+    if isinstance(value, tuple):
+        return [item._asdict() if hasattr(item, "_asdict") else item for item in value]
+    return value
+
+
+def _template() -> str:
+    parts = []
+    for name, kind in configuration.SECTIONS.items():
+        parts.append(f"[{name}]")
+        for field, default in kind._field_defaults.items():
+            if f"{name}.{field}" in configuration.SECRETS or isinstance(default, tuple | dict):
+                continue
+            parts.append(f"# {field} = {_toml(default)}")
+        parts.append("")
+    return os.linesep.join(parts)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, str) else str(value)
