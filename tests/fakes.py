@@ -1,0 +1,571 @@
+"""A façade with fixed answers, for tests of the interface: no git, no network, no files, a frozen clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from ml.board import (
+    Board,
+    Cell,
+    Glance,
+    HistoryRow,
+    InstanceReceipt,
+    KillView,
+    ModelView,
+    OpenBranch,
+    Problem,
+    RegistryView,
+    Rung,
+    Serving,
+    SoakReport,
+    Source,
+    SourceState,
+    StageView,
+    Tape,
+)
+from ml.errors import Refused
+from ml.operations import Operations
+from ml.ports import Progress, Report
+from ml.promotion.values import (
+    Ack,
+    Candidate,
+    Checklist,
+    Evidence,
+    Landing,
+    Plan,
+    RollbackPlan,
+    Submission,
+    Target,
+)
+from ml.stage import Action, Stage
+from ml.verdict import Check, Gate, Reading, Verdict
+
+NOW = datetime(2026, 2, 17, 14, 2, 11, tzinfo=UTC)
+ACK_PHRASE = "I_UNDERSTAND_THIS_AFFECTS_TRADING"
+BASE = "d3e950d41f0b7c6a9e2d8f5b1c3a7e9d0f2b4c6a"
+OLD, LIVE, SOAKING, CANDIDATE = (
+    "regime_v2026_02_14_001",
+    "regime_v2026_02_15_001",
+    "regime_v2026_02_16_001",
+    "regime_v2026_02_17_001",
+)
+
+
+class FrozenClock:
+    """A clock that only moves when a test moves it."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self._now = now
+        self._monotonic = 1000.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def sha(letter: str) -> str:
+    return letter * 64
+
+
+# --- readings and gates ----------------------------------------------------------------------------------------------
+_CALM = (31.0, 33.5, 30.2, 36.0, 32.8, 31.1, 38.4, 42.1, 35.0, 33.3, 36.2, 42.1)
+_RISING = (0.011, 0.012, 0.011, 0.018, 0.027, 0.035, 0.048, 0.052, 0.063, 0.058, 0.061, 0.063)
+
+
+def p99(**changes: object) -> Reading:
+    reading = Reading(
+        name="p99",
+        verdict=Verdict.PASS,
+        why="42.1 ms is below 100 ms.",
+        query='histogram_quantile(0.99, sum(rate(grinder_ml_inference_latency_ms_bucket{mode="shadow"}[24h])) by (le))',
+        value=42.1,
+        limit=100.0,
+        unit="ms",
+        window_s=86_400,
+        sampled_at=ago(4),
+        samples=182_000,
+        trend=_CALM,
+    )
+    return replace(reading, **changes)  # type: ignore[arg-type]
+
+
+def p999(**changes: object) -> Reading:
+    values = {"name": "p999", "value": 78.4, "limit": 250.0, "why": "78.4 ms is below 250 ms.", **changes}
+    return p99(**{"trend": tuple(v * 1.9 for v in _CALM), **values})
+
+
+def p95(**changes: object) -> Reading:
+    values = {"name": "p95", "value": 24.6, "limit": 50.0, "gate": False, "why": "24.6 ms is below 50 ms.", **changes}
+    return p99(**{"trend": tuple(v * 0.6 for v in _CALM), **values})
+
+
+def error_rate(**changes: object) -> Reading:
+    values = {
+        "name": "error_rate",
+        "verdict": Verdict.FAIL,
+        "value": 0.063,
+        "limit": 0.05,
+        "unit": "",
+        "why": "6.3 % is not below 5 %.",
+        "query": "sum(increase(grinder_ml_inference_errors_total[24h]))",
+        "trend": _RISING,
+        **changes,
+    }
+    return p99(**values)
+
+
+def alerts(**changes: object) -> Reading:
+    values = {
+        "name": "alerts",
+        "verdict": Verdict.NO_DATA,
+        "value": None,
+        "limit": None,
+        "unit": "",
+        "why": "Prometheus did not answer within 5 s; it was quiet before.",
+        "samples": None,
+        "sampled_at": ago(211),
+        "trend": (),
+        **changes,
+    }
+    return p99(**values)
+
+
+def gate(name: str, verdict: Verdict, why: str, *, waivable: bool = True) -> Gate:
+    return Gate(name=name, verdict=verdict, why=why, waivable=waivable)
+
+
+BLOCKED_GATES = (
+    gate("soak", Verdict.WAIT, "18h22m of 24h; eligible at 19:40 UTC if nothing breaches."),
+    gate("p99", Verdict.PASS, "42.1 ms is below 100 ms."),
+    gate("p999", Verdict.PASS, "78.4 ms is below 250 ms."),
+    gate("error_rate", Verdict.FAIL, "6.3 % is not below 5 %."),
+    gate("alerts", Verdict.NO_DATA, "Prometheus did not answer within 5 s."),
+    gate("review", Verdict.WAIT, "No finding was typed yet."),
+    gate("verify", Verdict.PASS, "9 checks passed.", waivable=False),
+    gate("role", Verdict.PASS, "operator@example.com is an operator.", waivable=False),
+    gate("ack", Verdict.WAIT, "The phrase was not typed yet.", waivable=False),
+)
+OPEN_GATES = tuple(replace(each, verdict=Verdict.PASS, why="Measured.") for each in BLOCKED_GATES)
+STAGING_GATES = (
+    gate("verify", Verdict.PASS, "9 checks passed.", waivable=False),
+    gate("unit_tests", Verdict.PASS, "412 tests passed in 38 s."),
+    gate("golden", Verdict.PASS, "3 golden vectors agree."),
+)
+
+
+# --- models and boards -----------------------------------------------------------------------------------------------
+def serving(stage: Stage, artifact: str, instance: str = "engine-1:9100") -> Serving:
+    return Serving(instance, stage, artifact, BASE, active_on=1.0 if stage is Stage.ACTIVE else 0.0, up=True)
+
+
+def stage_view(stage: Stage, artifact: str | None = None, **changes: object) -> StageView:
+    if artifact is None:
+        return replace(StageView(stage), **changes)  # type: ignore[arg-type]
+    view = StageView(
+        stage,
+        artifact_id=artifact,
+        model_sha256=sha("a"),
+        artifact_dir=f"artifacts/onnx/{artifact}",
+        since=ago(5 * 86_400 + 7_300),
+        by="operator@example.com",
+        notes="Retrained on February data.",
+        serving=(serving(stage, artifact),),
+        deployment="serving",
+    )
+    return replace(view, **changes)  # type: ignore[arg-type]
+
+
+def tape(name: str = "p99", length: int = 220, bad: Mapping[int, Cell] | None = None, **changes: object) -> Tape:
+    cells = [Cell.OK] * length
+    for index, cell in (bad or {}).items():
+        cells[index] = cell
+    limit = 100.0 if name == "p99" else 250.0
+    values = tuple(
+        None if cell is Cell.NO_DATA else limit * (1.4 if cell is Cell.BREACH else 0.3 + 0.1 * (index % 7) / 7)
+        for index, cell in enumerate(cells)
+    )
+    made = Tape(
+        objective=name,
+        started_at=ago(18 * 3600 + 22 * 60),
+        step_s=300,
+        cells="".join(cells),
+        values=values,
+        limit=limit,
+        unit="ms",
+        worst=next((i for i, cell in enumerate(cells) if cell is Cell.BREACH), 0),
+        longest_clean=length,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def soak_report(**changes: object) -> SoakReport:
+    report = SoakReport(
+        model="regime_classifier",
+        artifact_id=SOAKING,
+        model_sha256=sha("a"),
+        as_of=NOW,
+        verdict=Verdict.WAIT,
+        why="18h22m of 24h soaked; 1 breach in error_rate.",
+        required_s=86_400,
+        started_at=ago(18 * 3600 + 22 * 60),
+        elapsed_s=18 * 3600 + 22 * 60,
+        coverage=0.994,
+        breaches=1,
+        eligible_at=NOW + timedelta(hours=5, minutes=38),
+        gates=BLOCKED_GATES[:5],
+        tapes=(
+            tape("p99", bad={40: Cell.NO_DATA, 41: Cell.RESTART}),
+            tape("p999", bad={40: Cell.NO_DATA, 41: Cell.RESTART}),
+            tape("error_rate", bad={150: Cell.BREACH, 151: Cell.KILLED}, limit=0.05, unit=""),
+        ),
+        readings=(p99(), p999(), error_rate()),
+        queries=(p99().query, p999().query, error_rate().query),
+    )
+    return replace(report, **changes)  # type: ignore[arg-type]
+
+
+def model_view(name: str = "regime_classifier", **changes: object) -> ModelView:
+    view = ModelView(
+        name=name,
+        staging=stage_view(Stage.STAGING),
+        shadow=stage_view(Stage.SHADOW, SOAKING, since=ago(18 * 3600 + 22 * 60)),
+        active=stage_view(Stage.ACTIVE, LIVE),
+        readings=(p99(), p999(), p95(), error_rate(), alerts()),
+        hop="shadow→active",
+        gates=BLOCKED_GATES,
+        soak=soak_report(model=name),
+    )
+    return replace(view, **changes)  # type: ignore[arg-type]
+
+
+def healthy_model(name: str) -> ModelView:
+    return model_view(
+        name,
+        readings=(p99(), p999(), p95(), error_rate(verdict=Verdict.PASS, value=0.004, why="0.4 % is below 5 %.")),
+        gates=OPEN_GATES,
+        soak=soak_report(model=name, verdict=Verdict.PASS, why="24h soaked.", elapsed_s=86_400 + 1800, breaches=0),
+    )
+
+
+def kill_view(rung: Rung = Rung.IDLE, **changes: object) -> KillView:
+    if rung is Rung.IDLE:
+        return replace(KillView(engaged=False), **changes)  # type: ignore[arg-type]
+    view = KillView(
+        engaged=True,
+        rung=rung,
+        requested_at=ago(6),
+        by="operator@example.com",
+        reason="key F9",
+        instances=(
+            InstanceReceipt("engine-1:9100", rung, ago(2), "active_on is 0 and blocks rise"),
+            InstanceReceipt("engine-2:9100", rung, ago(1), "active_on is 0 and blocks rise"),
+        ),
+    )
+    return replace(view, **changes)  # type: ignore[arg-type]
+
+
+def board(*models: ModelView, **changes: object) -> Board:
+    made = Board(
+        as_of=ago(1),
+        environment="prod",
+        production=True,
+        read_only=False,
+        operator="operator@example.com",
+        registry=RegistryView(
+            ref="origin/main",
+            commit=BASE,
+            path="ml/registry/models.json",
+            fetched=Source("origin", SourceState.OK, ago(12)),
+            branches=(
+                OpenBranch(
+                    name=f"promote/regime_classifier/{SOAKING}-to-active-20260217T120000Z",
+                    commit=BASE,
+                    action="promote",
+                    model="regime_classifier",
+                    artifact_id=SOAKING,
+                    to_stage="active",
+                    by="developer@example.com",
+                    at=ago(7200),
+                    pushed=True,
+                ),
+            ),
+        ),
+        prometheus=Source("prometheus", SourceState.OK, ago(4)),
+        kill=kill_view(),
+        models=models or (model_view(),),
+        problems=(),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def many_models(count: int) -> Board:
+    """A board of many models, every fiftieth with a severe problem."""
+    models = tuple(
+        replace(
+            healthy_model(f"model_{index:04}"),
+            problems=(Problem(f"model_{index:04}", "The shadow artifact fails verification."),)
+            if index % 50 == 7
+            else (),
+        )
+        for index in range(count)
+    )
+    return board(*models)
+
+
+def glance() -> Glance:
+    return Glance("origin/main", BASE, (("regime_classifier", (None, SOAKING, LIVE)),))
+
+
+HISTORY = (
+    HistoryRow(ago(5 * 86_400), "promote", "shadow", "active", LIVE, "operator@example.com", "Soak passed"),
+    HistoryRow(ago(6 * 86_400), "promote", "staging", "shadow", LIVE, "developer@example.com", "Staging passed"),
+    HistoryRow(
+        ago(7 * 86_400), "rollback", "active", "active", OLD, "operator@example.com",
+        "EMERGENCY: p99 latency spike to 500ms after promotion",
+    ),
+    HistoryRow(ago(8 * 86_400), "stage", "", "staging", LIVE, "developer@example.com", "New training data Feb 2026"),
+)  # fmt: skip
+LOG = (
+    "2026-02-17T13:40:02Z operator@example.com released the kill switch: drill over",
+    "2026-02-17T13:38:11Z operator@example.com engaged the kill switch by key: CONFIRMED on 2 instances",
+    "2026-02-17T12:00:09Z developer@example.com pushed promote/regime_classifier/regime_v2026_02_16_001-to-active",
+)
+
+
+def target(to_stage: Stage = Stage.ACTIVE, **changes: object) -> Target:
+    from_stage = Stage.SHADOW if to_stage is Stage.ACTIVE else Stage.STAGING
+    artifact = SOAKING if to_stage is Stage.ACTIVE else CANDIDATE
+    made = Target(
+        action=Action.PROMOTE,
+        model="regime_classifier",
+        from_stage=from_stage,
+        to_stage=to_stage,
+        artifact_id=artifact,
+        artifact_dir=f"artifacts/onnx/{artifact}",
+        model_sha256=sha("a"),
+        base_commit=BASE,
+        registry_blob="b" * 40,
+        opened_at=NOW,
+        actor="operator@example.com",
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+DIFF = f"""--- a/ml/registry/models.json
++++ b/ml/registry/models.json
+@@ -14,7 +14,7 @@
+       "active": {{
+-        "artifact_id": "{LIVE}",
++        "artifact_id": "{SOAKING}",
+         "dataset_id": "production_data_v4"
+"""
+
+
+def plan(of: Target, gates: tuple[Gate, ...] = (), ack: str = "") -> Plan:
+    return Plan(
+        target=of,
+        branch=f"{of.action}/{of.model}/{of.artifact_id}-to-{of.to_stage}-20260217T140211Z",
+        title=f"Promote {of.model} {of.artifact_id} to {of.to_stage}",
+        message=f"Promote {of.artifact_id} to {of.to_stage}\n\nModel: {of.model}\n",
+        body="## Promotion Evidence\n\n- Shadow soak: 24h\n- p99 latency: 42ms (SLO: <100ms)\n",
+        files=(("ml/registry/models.json", b"{}\n"),),
+        diff=DIFF,
+        gates=gates,
+        evidence_sha256=sha("e"),
+        ack=Ack(
+            phrase=ack,
+            by=of.actor,
+            at=NOW,
+            expires_at=NOW + timedelta(minutes=15),
+            model_sha256=of.model_sha256,
+            evidence_sha256=sha("e"),
+            registry_blob=of.registry_blob,
+        )
+        if ack
+        else None,
+    )
+
+
+def rollback_plan(**changes: object) -> RollbackPlan:
+    of = target(action=Action.ROLLBACK, from_stage=Stage.ACTIVE, to_stage=Stage.ACTIVE, artifact_id=OLD)
+    made = RollbackPlan(
+        model="regime_classifier",
+        from_artifact=LIVE,
+        to_artifact=OLD,
+        why=f"{OLD} was active before {LIVE} and verifies.",
+        reason="EMERGENCY: error_rate 6.3 % (limit 5 %)",
+        plan=plan(of),
+        checks=(Check("layout", Verdict.PASS, "3 regular files."), Check("digests", Verdict.PASS, "3 files agree.")),
+        breaching=(error_rate(),),
+        candidates=(
+            Candidate(
+                artifact_id=OLD, active_from=ago(9 * 86_400), tenure_s=4 * 86_400, verdict=Verdict.PASS, why="verified"
+            ),
+        ),
+        tenure_s=4 * 86_400,
+        built_at=ago(20),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+class FakeOperations(Operations):
+    """Answers at once with what its attributes hold, and notes each call that would change something.
+
+    ``failures`` maps a method's name to an error that it raises. A test holds a method open with `held`.
+    """
+
+    def __init__(self, shown: Board | None = None) -> None:
+        self.shown = shown or board()
+        self.shown_glance = glance()
+        self.shown_soak = soak_report()
+        self.shown_history = HISTORY
+        self.shown_log = LOG
+        self.gates: tuple[Gate, ...] = OPEN_GATES
+        self.rollback_to: RollbackPlan = rollback_plan()
+        self.kill_state = self.shown.kill
+        self.kill_result = kill_view(Rung.WRITTEN)
+        self.warnings: tuple[str, ...] = ()
+        self.pushed = True
+        self.failures: dict[str, Exception] = {}
+        self.calls: list[tuple[str, ...]] = []
+        self._holds: dict[str, threading.Event] = {}
+
+    @contextmanager
+    def held(self, method: str) -> Iterator[None]:
+        """Keep a method from returning for as long as the block runs."""
+        opened = self._holds[method] = threading.Event()
+        try:
+            yield
+        finally:
+            opened.set()
+
+    def called(self, method: str) -> int:
+        """How often a method was called."""
+        return sum(call[0] == method for call in self.calls)
+
+    def _enter(self, method: str, *words: str) -> None:
+        self.calls.append((method, *words))
+        if hold := self._holds.get(method):
+            assert hold.wait(10), f"{method} was never let go"
+        if error := self.failures.get(method):
+            raise error
+
+    def glance(self) -> Glance:
+        self._enter("glance")
+        return self.shown_glance
+
+    def board(self) -> Board:
+        self._enter("board")
+        return self.shown
+
+    def fetch(self) -> Source:
+        self._enter("fetch")
+        return self.shown.registry.fetched
+
+    def soak(self, model: str) -> SoakReport:
+        self._enter("soak", model)
+        return replace(self.shown_soak, model=model)
+
+    def history(self, model: str) -> tuple[HistoryRow, ...]:
+        self._enter("history", model)
+        return self.shown_history
+
+    def log(self, limit: int = 200) -> tuple[str, ...]:
+        self._enter("log")
+        return self.shown_log[:limit]
+
+    def verify(self, artifact_dir: str, report: Report | None = None) -> tuple[Check, ...]:
+        self._enter("verify", artifact_dir)
+        return self.rollback_to.checks
+
+    def target(self, model: str, to_stage: Stage) -> Target:
+        self._enter("target", model, to_stage)
+        return target(to_stage, model=model)
+
+    def checklist(
+        self,
+        target: Target,
+        *,
+        finding: str = "",
+        waivers: Mapping[str, str] | None = None,
+        report: Report | None = None,
+        on_gate: Callable[[Gate], None] | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> Checklist:
+        self._enter("checklist", target.model, target.to_stage, finding)
+        gates = self.gates if target.to_stage is Stage.ACTIVE else STAGING_GATES
+        judged = tuple(each.waived(waivers[each.name]) if waivers and each.name in waivers else each for each in gates)
+        for index, each in enumerate(judged):
+            if report:
+                report(Progress(each.name, index, len(judged)))
+            if on_gate:
+                on_gate(each)
+        if on_output:
+            on_output("412 passed in 38.20s")
+        return Checklist(target=target, gates=judged, as_of=NOW, evidence=Evidence(b"{}", sha("e")))
+
+    def plan(self, checklist: Checklist, reason: str, *, ack: str = "") -> Plan:
+        self._enter("plan", reason, ack)
+        if checklist.target.to_stage is Stage.ACTIVE and ack != ACK_PHRASE:
+            raise Refused("The phrase was not typed exactly.", "Type it again.")
+        return plan(checklist.target, checklist.gates, ack)
+
+    def submit(self, plan: Plan, report: Report | None = None) -> Submission:
+        self._enter("submit", plan.branch)
+        return self._submission(plan)
+
+    def rollback_plan(self, model: str, to: str | None = None) -> RollbackPlan:
+        self._enter("rollback_plan", model, to or "")
+        return replace(self.rollback_to, to_artifact=to or self.rollback_to.to_artifact)
+
+    def rollback(self, prepared: RollbackPlan, reason: str, report: Report | None = None) -> Submission:
+        self._enter("rollback", prepared.to_artifact, reason)
+        assert prepared.plan
+        return self._submission(prepared.plan)
+
+    def land(self, branch: str, report: Report | None = None) -> Landing:
+        self._enter("land", branch)
+        return Landing(branch, "main", BASE)
+
+    def push(self, branch: str) -> Submission:
+        self._enter("push", branch)
+        return Submission(branch=branch, commit=BASE, pushed=True, why="The remote holds it.")
+
+    def kill(self, *, by_key: bool = False) -> KillView:
+        self._enter("kill", "key" if by_key else "")
+        self.kill_state = self.kill_result
+        return self.kill_state
+
+    def release(self, typed: str, reason: str) -> KillView:
+        self._enter("release", typed, reason)
+        if typed != "RELEASE":
+            raise Refused("RELEASE was not typed.", "Type RELEASE to release the kill switch.")
+        self.kill_state = kill_view()
+        return self.kill_state
+
+    def release_warnings(self) -> tuple[str, ...]:
+        self._enter("release_warnings")
+        return self.warnings
+
+    def kill_view(self) -> KillView:
+        self._enter("kill_view")
+        return self.kill_state
+
+    def _submission(self, made: Plan) -> Submission:
+        why = "The remote holds it." if self.pushed else "The remote did not answer; the branch is local."
+        url = "https://git.example.com/trading/compare" if self.pushed else ""
+        return Submission(branch=made.branch, commit=BASE, pushed=self.pushed, why=why, pr_url=url)

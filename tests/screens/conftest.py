@@ -1,0 +1,65 @@
+"""Pictures of screens: one SVG per test in ``snapshots/``, compared with the one that a person looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from fakes import FakeOperations, FrozenClock
+from pytest_textual_snapshot import SVGImageExtension
+from textual.app import App
+from textual.pilot import Pilot
+
+SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
+SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
+
+
+class Compare(Protocol):
+    """Compares a picture of the application with the accepted one, named after the test."""
+
+    def __call__(
+        self,
+        app: App[object],
+        press: Iterable[str] = (),
+        terminal_size: tuple[int, int] = (80, 24),
+        run_before: Callable[[Pilot[object]], Awaitable[None] | None] | None = None,
+    ) -> bool: ...
+
+
+@pytest.fixture(autouse=True)
+def pictures_in_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accepted pictures live in one folder, because the README shows them too."""
+    monkeypatch.setattr(SVGImageExtension, "dirname", property(lambda self: str(SNAPSHOTS)))
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colours must not depend on the terminal that runs the tests."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+
+
+@pytest.fixture
+def compare(snap_compare: Compare) -> Compare:
+    """The `compare` function; ``pytest --snapshot-update`` accepts what is shown now."""
+    return snap_compare
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture
+def operations() -> FakeOperations:
+    return FakeOperations()
+
+
+@pytest.fixture(params=[pytest.param(size, id=name) for name, size in SIZES.items() if name != "200x60"])
+def size(request: pytest.FixtureRequest) -> tuple[int, int]:
+    """The design size and a wide one."""
+    picked: tuple[int, int] = request.param
+    return picked

@@ -1,0 +1,38 @@
+"""Characters that widgets draw with, and their ``--ascii`` twins.
+
+The application carries the choice as its style class ``-ascii``, so style sheets and widgets read one source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.app import App
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """One set of drawing characters. ``levels`` run from lowest to highest, for sparklines and charts."""
+
+    ascii_only: bool
+    levels: str
+    full: str
+    empty: str
+    over: str
+    dot: str
+    arrow: str
+    rule: str
+    pointer: str
+    gap: str
+    ellipsis: str
+    less: str
+    more: str
+
+
+UNICODE = Glyphs(False, "▁▂▃▄▅▆▇█", "█", "░", "▶", "·", "→", "│", "▸", " ", "…", "<", "≥")
+ASCII = Glyphs(True, "_.-:=+*#", "#", "-", "!", "-", "->", "|", ">", " ", "..", "<", ">=")
+
+
+def glyphs_of(app: App[object]) -> Glyphs:
+    """The drawing characters of the running application."""
+    return ASCII if app.has_class("-ascii") else UNICODE
