@@ -1,0 +1,9 @@
+"""``python -m scripts.train_regime_model``: train a regime model (runbook, "Add New Model to Staging", step 1)."""
+
+import sys
+
+from ml.adapters import processes
+from ml.training.command import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], processes.run))
