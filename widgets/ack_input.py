@@ -1,0 +1,187 @@
+"""A field for a phrase that a person must type by hand, letter for letter, before something dangerous."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from ml.text import visible
+
+BURST_KEYS = 5
+"""So many characters in one burst were not typed: a paste without bracketed paste, or an answer of the terminal."""
+
+BURST_GAP_S = 0.01
+"""Seconds between two characters of a burst, at most. Hands need five times as long."""
+
+_OVERRUN = 8
+
+
+class AckInput(Widget, can_focus=True):
+    """Takes one exact phrase: nothing is trimmed, folded or completed, and a paste is refused.
+
+    Enter does nothing until the phrase matches, and confirms once; another letter arms it again.
+    """
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "ack-input--phrase",
+        "ack-input--typed",
+        "ack-input--wrong",
+        "ack-input--cursor",
+        "ack-input--hint",
+    }
+    DEFAULT_CSS = """
+    AckInput {
+        height: 3;
+        .ack-input--phrase { text-style: bold; }
+        .ack-input--wrong { text-style: underline; }
+        .ack-input--cursor { text-style: reverse; }
+        .ack-input--hint { color: $text-muted; }
+    }
+    """
+
+    typed: reactive[str] = reactive("")
+    """What was typed so far."""
+
+    class Changed(Message):
+        """The typed text changed; ``matches`` tells whether it is the phrase now."""
+
+        def __init__(self, ack_input: AckInput, matches: bool) -> None:
+            super().__init__()
+            self.ack_input = ack_input
+            self.matches = matches
+
+        @property
+        def control(self) -> AckInput:
+            """The field."""
+            return self.ack_input
+
+    class Confirmed(Message):
+        """Enter was pressed on the matching phrase; posted once per typing."""
+
+        def __init__(self, ack_input: AckInput, phrase: str) -> None:
+            super().__init__()
+            self.ack_input = ack_input
+            self.phrase = phrase
+
+        @property
+        def control(self) -> AckInput:
+            """The field."""
+            return self.ack_input
+
+    def __init__(self, phrase: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self._phrase = phrase
+        self._refusal = ""
+        self._confirmed = False
+        self._last_key_at = float("-inf")
+        self._burst = 0
+
+    @property
+    def phrase(self) -> str:
+        """The phrase that is asked for."""
+        return self._phrase
+
+    @property
+    def matches(self) -> bool:
+        """Whether exactly the phrase was typed."""
+        return self.typed == self._phrase
+
+    def ask(self, phrase: str) -> None:
+        """Ask for another phrase, from an empty field."""
+        self._phrase = phrase
+        self.clear()
+        self.refresh()
+
+    def clear(self) -> None:
+        """Forget what was typed."""
+        self._refusal = ""
+        self.typed = ""
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Letters belong to the field and to no binding behind it."""
+        return character is not None and character.isprintable()
+
+    def on_key(self, event: events.Key) -> None:
+        """Take letters, Backspace, ^U and Enter; everything else goes on to its binding."""
+        if event.is_printable:
+            assert event.character is not None
+            self._take(event.character, event.time)
+        elif event.key == "backspace":
+            self._refusal = ""
+            self.typed = self.typed[:-1]
+        elif event.key == "ctrl+u":
+            self.clear()
+        elif event.key == "enter":
+            self._enter()
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Refuse a paste: an acknowledgement that is not typed acknowledges nothing."""
+        event.stop()
+        event.prevent_default()
+        self._refuse("Paste is refused. Type the phrase by hand.")
+
+    def _take(self, character: str, at: float) -> None:
+        self._burst = self._burst + 1 if at - self._last_key_at < BURST_GAP_S else 1
+        self._last_key_at = at
+        if self._burst >= BURST_KEYS:
+            self._refuse("That came faster than hands type. Type the phrase by hand.")
+        elif len(self.typed) < len(self._phrase) + _OVERRUN:
+            self._refusal = ""
+            self.typed += character
+
+    def _enter(self) -> None:
+        if self.matches and not self._confirmed:
+            self._confirmed = True
+            self.post_message(self.Confirmed(self, self._phrase))
+
+    def _refuse(self, why: str) -> None:
+        self.typed = ""
+        self._refusal = why
+        self.refresh()
+
+    def watch_typed(self) -> None:
+        """Arm Enter anew and tell the screen."""
+        self._confirmed = False
+        self.post_message(self.Changed(self, self.matches))
+
+    def render(self) -> Content:
+        """The phrase, what was typed under it letter by letter, and where the two part."""
+        right = self._right()
+        typed = visible(self.typed)
+        return Content.assemble(
+            ("  " + visible(self._phrase) + "\n", ".ack-input--phrase"),
+            ("> " if self.has_focus else "  "),
+            (typed[:right], ".ack-input--typed"),
+            (typed[right:], ".ack-input--wrong"),
+            (" " if self.has_focus else "", ".ack-input--cursor"),
+            ("\n  " + self._hint(right), ".ack-input--hint"),
+        )
+
+    def _right(self) -> int:
+        """How many letters from the start agree with the phrase."""
+        pairs = zip(self.typed, self._phrase, strict=False)
+        return next((index for index, (ours, theirs) in enumerate(pairs) if ours != theirs), self._shorter())
+
+    def _shorter(self) -> int:
+        return min(len(self.typed), len(self._phrase))
+
+    def _hint(self, right: int) -> str:
+        if self._refusal:
+            return self._refusal
+        if self.matches:
+            return "It matches. Enter confirms."
+        if right < len(self.typed):
+            return f"It differs from letter {right + 1} on. Backspace deletes, ^U clears."
+        if not self.has_focus:
+            return "Press Tab to come here, then type the phrase. Paste is refused."
+        return f"{len(self.typed)} of {len(self._phrase)} letters. Paste is refused."

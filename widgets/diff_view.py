@@ -1,0 +1,113 @@
+"""A unified diff for people: every line marked by its sign, folded to the width, safe to print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from rich.cells import chop_cells
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from ml.text import visible
+
+_LIMIT = 256 * 1024
+
+
+class LineKind(StrEnum):
+    """What a line of a unified diff is; the value is the name of its style."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    HUNK = "hunk"
+    FILE = "file"
+    CONTEXT = "context"
+
+
+@dataclass(frozen=True, slots=True)
+class DiffLine:
+    """One printed line: its kind, its one-letter sign, and its text without the sign."""
+
+    kind: LineKind
+    sign: str
+    text: str
+
+
+_SIGNS = {"+": LineKind.ADDED, "-": LineKind.REMOVED, "@": LineKind.HUNK}
+
+
+def diff_lines(diff: str) -> tuple[DiffLine, ...]:
+    """Split a unified diff; control characters are made visible and tabs expanded."""
+    return tuple(_line(raw) for raw in visible(diff, limit=_LIMIT, lines=True).splitlines())
+
+
+def _line(raw: str) -> DiffLine:
+    if raw.startswith(("+++ ", "--- ", "diff ", "index ")):
+        return DiffLine(LineKind.FILE, " ", raw)
+    kind = _SIGNS.get(raw[:1], LineKind.CONTEXT)
+    if kind is LineKind.HUNK:
+        return DiffLine(kind, " ", raw)
+    return DiffLine(kind, raw[:1] or " ", raw[1:])
+
+
+def fold(lines: tuple[DiffLine, ...], width: int) -> tuple[DiffLine, ...]:
+    """Cut lines to ``width`` cells, sign and gap included; each piece keeps its sign, so a digest stays whole."""
+    room = max(1, width - 2)
+    return tuple(
+        DiffLine(line.kind, line.sign, piece) for line in lines for piece in (chop_cells(line.text, room) or [""])
+    )
+
+
+class _Body(Widget):
+    """The folded lines; as high as they are."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"diff-view--{kind}" for kind in LineKind}
+    DEFAULT_CSS = """
+    _Body {
+        height: auto;
+        .diff-view--added { text-style: bold; }
+        .diff-view--removed { color: $text-muted; text-style: strike; }
+        .diff-view--hunk { color: $text-muted; }
+        .diff-view--file { color: $text-muted; }
+    }
+    """
+
+    lines: reactive[tuple[DiffLine, ...]] = reactive((), layout=True)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One row per folded line."""
+        return max(1, len(fold(self.lines, width)))
+
+    def render(self) -> Content:
+        """All lines, each in the style of its kind."""
+        rows = fold(self.lines, self.size.width)
+        return Content("\n").join(Content.styled(f"{row.sign} {row.text}", f".diff-view--{row.kind}") for row in rows)
+
+
+class DiffView(VerticalScroll):
+    """Shows ``diff`` and scrolls by keys; says so in words when there is no difference."""
+
+    diff: reactive[str] = reactive("")
+    """The unified diff."""
+
+    def compose(self) -> ComposeResult:
+        """One body inside the scroll."""
+        yield _Body()
+
+    def on_mount(self) -> None:
+        """Show what was set before there was a body."""
+        self._show(self.diff)
+
+    def watch_diff(self, diff: str) -> None:
+        """Show another diff from its top."""
+        if self.is_mounted:
+            self._show(diff)
+            self.scroll_home(animate=False)
+
+    def _show(self, diff: str) -> None:
+        self.query_one(_Body).lines = diff_lines(diff) or diff_lines(" No difference.")

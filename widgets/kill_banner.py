@@ -1,0 +1,49 @@
+"""One loud line on every screen while the kill switch is engaged, or while nobody can tell whether it is."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from ml.board import KillView
+from ml.text import visible
+from widgets.receipt_ladder import summary
+
+
+class KillBanner(Widget):
+    """Hidden while the switch is known to be off."""
+
+    DEFAULT_CSS = """
+    KillBanner {
+        height: 1;
+        padding: 0 1;
+        display: none;
+        &.-on { display: block; }
+    }
+    """
+
+    view: reactive[KillView | None] = reactive(None)
+    """The switch as last read; ``None`` before the first reading, which is no reason for alarm."""
+
+    def on_mount(self) -> None:
+        """Take the one alarm style that every screen shares."""
+        self.add_class("alarm")
+
+    def watch_view(self, view: KillView | None) -> None:
+        """Appear and disappear with the state."""
+        self.set_class(view is not None and view.engaged is not False, "-on")
+
+    def render(self) -> Content:
+        """State, proof, time and person, shortened from the right."""
+        return Content(self._words()).truncate(max(1, self.size.width), ellipsis=True)
+
+    def _words(self) -> str:
+        view = self.view
+        if view is None:
+            return ""
+        if view.engaged is None:
+            return f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}"
+        since = f" · since {view.requested_at:%H:%M:%SZ}" if view.requested_at else ""
+        by = f" by {visible(view.by)}" if view.by else ""
+        return f"KILL SWITCH ENGAGED · {summary(view)}{since}{by}"
