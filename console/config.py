@@ -283,7 +283,7 @@ def _value(value: object, default: object, full: str, origin: str) -> object:
         return tuple(value)
     if kind is dict and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
         return dict(value)
-    if type(value) is not kind:
+    if type(value) is not kind or kind in (dict, tuple):
         expected = {str: "a text", bool: "true or false", float: "a number", tuple: "a list of texts"}
         raise Usage(f"{origin}: {full} must be {expected.get(kind, 'a table of texts')}.", "Correct it.")
     choices = _CHOICES.get(full)

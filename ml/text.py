@@ -6,12 +6,8 @@ All of these are shown as visible escapes; nothing is dropped, so an operator se
 
 from __future__ import annotations
 
-import unicodedata
-
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
-# Cc control, Cf format (bidi, zero width, BOM), Cs surrogates, Co private use, Zl/Zp line separators.
-_ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Format or blank characters that Unicode files under letters and marks, yet which occupy no visible cell.
+# Blank characters that Unicode files under letters and marks, so that Python calls them printable.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 
 
@@ -30,13 +26,10 @@ def visible(text: str, *, limit: int = 4096, lines: bool = False) -> str:
 
 
 def _harmless(char: str, lines: bool) -> bool:
-    if " " <= char <= "~":
-        return True
     if lines and char in "\n\t":
         return True
-    if char in _INVISIBLE:
-        return False
-    return unicodedata.category(char) not in _ACTING
+    # Python's printable leaves out controls, formats (bidi, zero width), surrogates, private use and odd spaces.
+    return char.isprintable() and char not in _INVISIBLE
 
 
 def _escape(char: str) -> str:

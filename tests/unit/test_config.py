@@ -1,0 +1,128 @@
+"""Configuration: layers override in order, unknown names are refused with the nearest one, sources are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from console.config import Actuator, find_root, load
+from ml.errors import Usage
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    root = tmp_path / "repo"
+    (root / ".git").mkdir(parents=True)
+    return root
+
+
+def settings(repo: Path, text: str = "", environ: dict[str, str] | None = None):  # type: ignore[no-untyped-def]
+    if text:
+        (repo / "console.toml").write_text(text)
+    home = {"HOME": str(repo.parent)}
+    return load(repo=str(repo), environ=home | (environ or {}))
+
+
+def test_without_anything_the_defaults_hold(repo: Path) -> None:
+    loaded = settings(repo)
+    assert loaded.registry.ref == "origin/main"
+    assert loaded.kill_switch.file == "var/kill_switch.env"
+    assert not loaded.environment.production
+    assert loaded.sources == {}
+
+
+def test_user_file_overrides_repository_and_environment_overrides_both(repo: Path) -> None:
+    user = repo.parent / ".config" / "mlconsole" / "config.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text('[prometheus]\nurl = "http://user"\npoll_seconds = 7\n')
+    loaded = settings(
+        repo,
+        '[prometheus]\nurl = "http://repo"\npoll_seconds = 9\ntimeout_seconds = 2\n',
+        {"MLCONSOLE_PROMETHEUS_URL": "http://env"},
+    )
+    assert loaded.prometheus.url == "http://env"
+    assert loaded.prometheus.poll_seconds == 7.0
+    assert loaded.prometheus.timeout_seconds == 2.0
+    assert loaded.sources["prometheus.url"] == "environment"
+    assert loaded.sources["prometheus.poll_seconds"].endswith("config.toml")
+    assert loaded.sources["prometheus.timeout_seconds"].endswith("console.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ('[prometeus]\nurl = "x"', "prometheus"),
+        ('[prometheus]\nurll = "x"', "url"),
+        ('[[kill_switch.actuator]]\ntype = "file"\nargs = ["a"]', "argv"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(repo: Path, text: str, nearest: str) -> None:
+    with pytest.raises(Usage) as caught:
+        settings(repo, text)
+    assert f"'{nearest}'" in caught.value.remedy
+
+
+def test_an_unknown_environment_variable_is_refused_too(repo: Path) -> None:
+    with pytest.raises(Usage, match="MLCONSOLE_PROMETHEUS_URI") as caught:
+        settings(repo, environ={"MLCONSOLE_PROMETHEUS_URI": "x"})
+    assert "MLCONSOLE_PROMETHEUS_URL" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[prometheus]\nurl = 5",
+        "[prometheus]\npoll_seconds = true",
+        "[prometheus]\npoll_seconds = 0",
+        "[prometheus]\nheaders = {a = 1}",
+        '[environment]\nproduction = "yes"',
+        '[pull_request]\ntool = "hub"',
+        "[kill_switch]\nactuator = 3",
+        '[[kill_switch.actuator]]\ntype = "command"',
+        '[[kill_switch.actuator]]\ntype = "telepathy"',
+        "[environment\n",
+        "environment = 1",
+    ],
+)
+def test_a_wrong_value_is_a_usage_error_that_names_it(repo: Path, text: str) -> None:
+    with pytest.raises(Usage) as caught:
+        settings(repo, text)
+    assert caught.value.cause
+    assert caught.value.remedy
+
+
+def test_secrets_are_refused_in_files_and_taken_from_the_environment(repo: Path) -> None:
+    with pytest.raises(Usage, match="secret"):
+        settings(repo, '[prometheus]\nbearer_token = "abc"')
+    (repo / "console.toml").unlink()
+    assert settings(repo, environ={"MLCONSOLE_PROMETHEUS_BEARER_TOKEN": "abc"}).prometheus.bearer_token == "abc"
+
+
+def test_actuators_keep_their_order(repo: Path) -> None:
+    loaded = settings(
+        repo,
+        '[[kill_switch.actuator]]\ntype = "file"\n[[kill_switch.actuator]]\ntype = "command"\nargv = ["true"]\n',
+    )
+    assert loaded.kill_switch.actuator == (Actuator(type="file"), Actuator(type="command", argv=("true",)))
+
+
+def test_the_repository_is_found_from_below_and_a_bare_one_is_its_own(repo: Path, tmp_path: Path) -> None:
+    deep = repo / "a" / "b"
+    deep.mkdir(parents=True)
+    assert find_root(deep) == repo
+    bare = tmp_path / "bare.git"
+    (bare / "objects").mkdir(parents=True)
+    (bare / "refs").mkdir()
+    (bare / "HEAD").write_text("ref: refs/heads/main\n")
+    assert find_root(bare) == bare
+
+
+def test_no_repository_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(Usage, match="not inside a git repository"):
+        find_root(tmp_path)
+
+
+def test_a_missing_file_that_was_named_is_an_error(repo: Path) -> None:
+    with pytest.raises(Usage, match="does not exist"):
+        load(repo=str(repo), config=str(repo / "nope.toml"), environ={"HOME": str(repo)})
