@@ -9,13 +9,12 @@ import re
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 import pyte
 
@@ -40,6 +39,8 @@ KEYS = {
 
 # What pyte 0.8 would print as text: CSI with a private prefix other than "?" (the kitty keyboard protocol and such).
 _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p")
+# Makes the terminal on standard input the controlling one of a new session, then becomes the program.
+_LOGIN = "import os, sys; os.login_tty(0); os.execvp(sys.argv[1], sys.argv[1:])"
 _READ = 65_536
 
 
@@ -67,10 +68,10 @@ class Terminal:
         self.output = bytearray()
         try:
             self.process = subprocess.Popen(
-                [os.fspath(part) for part in argv],
+                [sys.executable, "-I", "-S", "-c", _LOGIN, *(os.fspath(part) for part in argv)],
+                stdin=slave,
                 cwd=cwd,
                 env={**(os.environ if env is None else env), "TERM": "xterm-256color", "COLORTERM": "truecolor"},
-                preexec_fn=partial(os.login_tty, slave),
             )
         finally:
             os.close(slave)
@@ -80,7 +81,7 @@ class Terminal:
     def __enter__(self) -> Terminal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def resize(self, columns: int, rows: int) -> None:

@@ -1,0 +1,102 @@
+"""The long-running processes of the demo: started by argv in sessions of their own, ended by id, none forgotten."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from console.demo import leash
+from ml.errors import TimedOut, Unavailable
+from ml.text import visible
+
+_PATIENCE_S = 5.0
+_POLL_S = 0.02
+_TAIL = 2_000
+
+
+class Children:
+    """Every process that one demo started. On Linux they also die with the thread that started them."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> int:
+        """Start a program; its output goes to ``NAME.log``. Its process id, which is its session's too."""
+        held = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *map(os.fspath, argv)]
+        with self.log(name).open("ab") as log:
+            child = subprocess.Popen(
+                held, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd, env=dict(env), start_new_session=True
+            )
+        self._running[name] = child
+        return child.pid
+
+    def log(self, name: str) -> Path:
+        """Where a program's output goes."""
+        return self._logs / f"{name}.log"
+
+    def pids(self) -> tuple[int, ...]:
+        """The process ids of all programs that have not been stopped."""
+        return tuple(child.pid for child in self._running.values())
+
+    def wait_until(self, name: str, ready: Callable[[], bool], deadline_s: float) -> None:
+        """Wait until a program is ready.
+
+        Raises:
+            Unavailable: it ended. TimedOut: it is not ready by the deadline. Both quote the end of its log.
+        """
+        deadline = time.monotonic() + deadline_s
+        while not ready():
+            if _exited(self._running[name]):
+                raise Unavailable(f"{name} ended at once: {self._tail(name)}", f"Read {self.log(name)}.")
+            if time.monotonic() > deadline:
+                raise TimedOut(f"{name} was not ready after {deadline_s:.0f} s: {self._tail(name)}", "Try again.")
+            time.sleep(_POLL_S)
+
+    def stop(self) -> None:
+        """End all programs and whatever they started, politely at first; returns when none is left."""
+        for child in self._running.values():
+            _signal_session(child, signal.SIGTERM)
+        deadline = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline and not all(map(_exited, self._running.values())):
+            time.sleep(_POLL_S)
+        for child in self._running.values():
+            _signal_session(child, signal.SIGKILL)
+            child.wait()
+        self._running.clear()
+
+    def _tail(self, name: str) -> str:
+        text = self.log(name).read_bytes()[-_TAIL:].decode("utf-8", "replace").strip()
+        return visible(text.rpartition("\n")[2]) or "it said nothing"
+
+
+def _exited(child: subprocess.Popen[bytes]) -> bool:
+    """Whether a child has ended; it is not reaped, so that its session's id cannot be taken by another."""
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _signal_session(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into `SystemExit` (128 + number), so that ``finally`` blocks stop the processes."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
