@@ -111,9 +111,10 @@ def _pump(
             if _exited(child) and not selector.select(0):
                 # A grandchild may hold the pipes open; the child's own end is what we were asked to wait for.
                 break
-    ended = _ends_by(child, deadline)
+    truncated = size > max_output
+    ended = not truncated and _ends_by(child, deadline)
     out, err = (b"".join(parts) for parts in collected.values())
-    return out, err, ended and size <= max_output, size > max_output
+    return out, err, ended, truncated
 
 
 def _feed(child: subprocess.Popen[bytes], pending: memoryview, selector: selectors.BaseSelector) -> memoryview:
