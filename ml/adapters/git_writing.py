@@ -1,0 +1,142 @@
+"""Writing commits and refs by plumbing: the operator's working tree, index and HEAD are never touched.
+
+Blobs and tree are made with a temporary index of our own, the ref moves by compare-and-swap, and everything is
+fsynced (``core.fsync=all``). GitPython's ``repo.index.commit`` is not used: under a race it loses commits (FAULTS).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from ml.adapters.git_runner import OnRepository, plain
+from ml.errors import Refused, Unavailable
+from ml.promotion.repository import REGULAR_FILE, Person
+
+_QUEUE_S = 60.0
+
+
+class CommitWriting(OnRepository):
+    """Making commits and moving refs of one repository."""
+
+    @cached_property
+    def _private(self) -> Path:
+        """Our folder inside the repository's common git folder, shared by all its worktrees."""
+        common = self._git("rev-parse", "--path-format=absolute", "--git-common-dir").decode().rstrip("\n")
+        return Path(common) / "mlconsole"
+
+    @contextlib.contextmanager
+    def exclusive(self, deadline_s: float = _QUEUE_S) -> Iterator[None]:
+        """The serial queue of writes of this clone, across processes; waits for its turn.
+
+        What a killed predecessor left in our folder is removed first: while we hold the queue nobody uses it.
+
+        Raises:
+            Unavailable: another write takes longer than ``deadline_s``, or the folder cannot be written.
+        """
+        try:
+            self._private.mkdir(exist_ok=True)
+            queue = (self._private / "queue").open("ab")
+        except OSError as error:
+            raise Unavailable(
+                f"The repository cannot be written: {error.strerror}.", "Correct the owner or mode of its git folder."
+            ) from error
+        with queue:
+            _await_lock(queue.fileno(), deadline_s)
+            for left in self._private.glob("write-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            yield
+
+    def identity(self) -> Person:
+        """Who commits are made by, from git's configuration.
+
+        Raises:
+            Refused: git is not told an e-mail address, or one that names nobody.
+        """
+        name, email = (self.setting(key) for key in ("user.name", "user.email"))
+        if "@" not in email or any(char in email + name for char in "<>\n\0"):
+            raise Refused(
+                "git does not know who you are, and a change must have a name.",
+                "Set it once: git config --global user.email YOU@EXAMPLE.COM (and user.name).",
+            )
+        return Person(name or email.partition("@")[0], email)
+
+    def setting(self, key: str) -> str:
+        """A value of git's configuration, empty when it is not set."""
+        return self._git.finished("config", "--get", key).out.decode("utf-8", "replace").rstrip("\n")
+
+    def write_commit(
+        self, base: str, files: Sequence[tuple[str, bytes]], message: str, author: Person, at: datetime
+    ) -> str:
+        """Make a commit on ``base`` in which ``files`` have new bytes; no ref names it yet. Returns its id."""
+        with tempfile.TemporaryDirectory(prefix="write-", dir=self._folder()) as folder:
+            tree = self._tree(base, files, Path(folder))
+        return self._commit(tree, base, message, author, at)
+
+    def write_note_commit(self, parent: str, message: str, author: Person, at: datetime) -> str:
+        """Make a commit on ``parent`` that changes no file, such as an approval. Returns its id."""
+        return self._commit(f"{plain(parent, 'a commit')}^{{tree}}", parent, message, author, at)
+
+    def _folder(self) -> Path:
+        self._private.mkdir(exist_ok=True)
+        return self._private
+
+    def _tree(self, base: str, files: Sequence[tuple[str, bytes]], folder: Path) -> str:
+        sources = [folder / str(number) for number in range(len(files))]
+        for source, (_, content) in zip(sources, files, strict=True):
+            source.write_bytes(content)
+        listed = "".join(f"{source}\n" for source in sources).encode()
+        blobs = self._git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=listed).decode().split()
+        index = {"GIT_INDEX_FILE": str(folder / "index")}
+        entries = (
+            f"{REGULAR_FILE} {blob}\t{plain(path, 'a path')}\0" for blob, (path, _) in zip(blobs, files, strict=True)
+        )
+        self._git("read-tree", plain(base, "a commit"), env=index)
+        self._git("update-index", "-z", "--index-info", stdin="".join(entries).encode(), env=index)
+        return self._git("write-tree", env=index).decode().strip()
+
+    def _commit(self, tree: str, parent: str, message: str, author: Person, at: datetime) -> str:
+        when = f"{int(at.timestamp())} +0000"
+        env = {
+            f"GIT_{role}_{field}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for field, value in (("NAME", author.name), ("EMAIL", author.email), ("DATE", when))
+        }
+        sign = ["-S"] if self.signs() else []
+        made = self._git("commit-tree", *sign, "-p", plain(parent, "a commit"), tree, stdin=message.encode(), env=env)
+        return made.decode().strip()
+
+    def signs(self) -> bool:
+        """Whether git is configured to sign commits; ``commit-tree`` does not look by itself."""
+        return self._git.finished("config", "--type=bool", "--get", "commit.gpgSign").out.strip() == b"true"
+
+    def create_ref(self, ref: str, commit: str) -> None:
+        """Create a ref that must not exist yet. Raises Conflict when it does."""
+        self.move_ref(ref, commit, "")
+
+    def move_ref(self, ref: str, new: str, old: str) -> None:
+        """Move a ref by compare-and-swap; an empty ``old`` means that it must not exist. Raises Conflict."""
+        expected = old or "0" * len(new)
+        self._git("update-ref", "-m", "mlconsole", plain(ref, "a ref"), new, expected)
+
+
+def _await_lock(handle: int, deadline_s: float) -> None:
+    deadline = time.monotonic() + deadline_s
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise Unavailable(
+                    "Another change is being written in this clone.", "Wait for it to end, then repeat."
+                ) from None
+            time.sleep(0.01)
+        else:
+            return

@@ -1,0 +1,239 @@
+"""What promotion needs of a git repository: frozen values and two Protocols (implemented by `ml.adapters.git`).
+
+Commits, blobs and refs are named by full hexadecimal object ids, of 40 or 64 digits; paths are relative to the
+repository root, with ``/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+CHANGE_PREFIXES = ("stage/", "promote/", "rollback/", "withdraw/", "init/")
+"""Where change branches live; other branches are not ours."""
+
+APPROVALS = "refs/approvals/"
+"""Where approvals live, as ``refs/approvals/<approved commit>/<digest of the approver's name>``."""
+
+REGULAR_FILE = "100644"
+ABSENT = "000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who made a commit, as git knows them. ``email`` is the identity that roles are given to."""
+
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """One commit: its parents, its tree, who and when (committer time), and its whole message."""
+
+    sha: str
+    parents: tuple[str, ...]
+    tree: str
+    author: Person
+    committer: Person
+    at: datetime
+    message: str
+
+    def trailer(self, key: str) -> str:
+        """The value of the last trailer of that name, empty when there is none."""
+        return trailers(self.message).get(key, "")
+
+
+@dataclass(frozen=True, slots=True)
+class PathChange:
+    """One path that differs between two trees, with git's six-digit modes (``000000``: absent)."""
+
+    path: str
+    old_mode: str
+    new_mode: str
+
+    @property
+    def added(self) -> bool:
+        """Whether the path did not exist before."""
+        return self.old_mode == ABSENT
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the path is gone."""
+        return self.new_mode == ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One file of a tree: git's mode, the blob's id and its size in bytes (0 for submodules)."""
+
+    path: str
+    mode: str
+    blob: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BranchInfo:
+    """A change branch: its tip, and whether the remote holds exactly that tip."""
+
+    name: str
+    commit: CommitInfo
+    pushed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRef:
+    """Where the registry is read: the ref as found, its commit, and the remote and branch behind it.
+
+    ``remote`` is empty where the ref is a local branch of a repository without that remote.
+    """
+
+    ref: str
+    commit: str
+    remote: str
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What is known of a commit's SSH signature. ``principal`` and ``key`` are empty unless it is good.
+
+    ``key`` is the fingerprint. ``why`` is one sentence, good or bad.
+    """
+
+    good: bool
+    why: str
+    principal: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What the remote said to a push. ``accepted`` is false only where the server refused in so many words."""
+
+    accepted: bool
+    words: str = ""
+
+
+def trailers(message: str) -> dict[str, str]:
+    """The trailers (``Key: value``) of a commit message's last paragraph; a repeated key keeps its last value."""
+    paragraph = message.rstrip("\n").rpartition("\n\n")[2]
+    pairs = (line.partition(": ") for line in paragraph.splitlines())
+    return {key: value.strip() for key, colon, value in pairs if colon and key and " " not in key}
+
+
+class Reader(Protocol):
+    """Reading a repository's objects and refs; never the working tree."""
+
+    def resolve(self, rev: str) -> str | None:
+        """The commit that a revision names, or ``None``."""
+        ...
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """A file's bytes in a commit, or ``None`` when it is not there."""
+        ...
+
+    def blob_id(self, commit: str, path: str) -> str:
+        """The object id of a file in a commit, empty when it is not there."""
+        ...
+
+    def commit(self, sha: str) -> CommitInfo:
+        """One commit. Raises Unavailable when the repository does not have it."""
+        ...
+
+    def first_parents(self, base: str, head: str) -> tuple[CommitInfo, ...]:
+        """The commits on ``head``'s first-parent chain down to ``base``, oldest first, ``base`` not included."""
+        ...
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether ``older`` is ``newer`` or one of its ancestors."""
+        ...
+
+    def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
+        """All paths that differ between two commits' trees; renames are a deletion and an addition."""
+        ...
+
+    def tree(self, commit: str, path: str = "") -> tuple[TreeEntry, ...]:
+        """All files at or under a path of a commit's tree."""
+        ...
+
+    def export(self, commit: str, directory: Path, paths: Sequence[str] = ()) -> None:
+        """Write a commit's files (or those under ``paths``) into an existing empty directory."""
+        ...
+
+    def signature(self, commit: str, allowed_signers: bytes) -> Signature:
+        """Judge a commit's SSH signature against a list of allowed signers."""
+        ...
+
+    def commits_touching(self, commit: str, path: str, limit: int) -> tuple[CommitInfo, ...]:
+        """The newest commits on a first-parent chain that changed a path, newest first."""
+        ...
+
+    def base(self, ref: str) -> BaseRef:
+        """Find the base branch by a ref such as ``origin/main``, else the local branch of the same name.
+
+        Raises: Unavailable when there is neither.
+        """
+        ...
+
+    def branches(self, remote: str = "origin", *, unmerged_into: str = "") -> tuple[BranchInfo, ...]:
+        """All change branches, local and of the remote as last fetched, except those that a commit contains."""
+        ...
+
+    def url(self, remote: str) -> str:
+        """A remote's address, empty when there is no such remote."""
+        ...
+
+    def refs(self, pattern: str) -> tuple[tuple[str, str], ...]:
+        """All refs under a prefix such as ``refs/approvals/``, as pairs of name and commit."""
+        ...
+
+
+class Writer(Reader, Protocol):
+    """Writing commits, refs and remotes, without the working tree, the index or HEAD."""
+
+    def identity(self) -> Person:
+        """Who commits are made by. Raises Refused when git is not told who."""
+        ...
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """The serial queue of writes of this clone, across processes."""
+        ...
+
+    def write_commit(
+        self, base: str, files: Sequence[tuple[str, bytes]], message: str, author: Person, at: datetime
+    ) -> str:
+        """Make a commit on ``base`` with some files' new bytes, signed where git is configured to; returns its id."""
+        ...
+
+    def write_note_commit(self, parent: str, message: str, author: Person, at: datetime) -> str:
+        """Make a commit on ``parent`` that changes no file, signed as `write_commit`; returns its id."""
+        ...
+
+    def create_ref(self, ref: str, commit: str) -> None:
+        """Create a ref that must not exist yet. Raises Conflict when it does."""
+        ...
+
+    def move_ref(self, ref: str, new: str, old: str) -> None:
+        """Move a ref that must still be at ``old`` (empty: must not exist). Raises Conflict when it is not."""
+        ...
+
+    def push(self, remote: str, ref: str, commit: str, deadline_s: float = 30.0) -> PushResult:
+        """Offer one commit to one ref of the remote, never forced.
+
+        Raises: Unavailable, TimedOut (out of reach, or its answer was lost).
+        """
+        ...
+
+    def remote_tip(self, remote: str, ref: str, deadline_s: float = 15.0) -> str | None:
+        """The commit that a ref of the remote is at now, ``None`` when it does not exist. Raises as `push`."""
+        ...
+
+    def fetch(self, remote: str, base: str, deadline_s: float = 20.0) -> None:
+        """Bring the base branch, the change branches and the approvals of the remote. Raises as `push`."""
+        ...
