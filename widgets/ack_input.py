@@ -89,8 +89,8 @@ class AckInput(Widget, can_focus=True):
 
     @property
     def matches(self) -> bool:
-        """Whether exactly the phrase was typed."""
-        return self.typed == self._phrase
+        """Whether exactly the phrase was typed; never while no phrase is asked for."""
+        return bool(self._phrase) and self.typed == self._phrase
 
     def ask(self, phrase: str) -> None:
         """Ask for another phrase, from an empty field."""

@@ -15,6 +15,7 @@ from textual.widget import Widget
 from ml.clock import span
 from ml.text import visible
 from ml.verdict import Gate
+from widgets.cut import cut
 from widgets.glyphs import glyphs_of
 from widgets.verdicts import MARKS, WORD_WIDTH
 
@@ -107,7 +108,7 @@ class ChecklistView(Widget, can_focus=True):
             (f" {name} {amounts}", ".checklist--chosen" if chosen else ""),
             ("  " + visible(gate.why), ".checklist--quiet" if gate.verdict.opens else ""),
         )
-        return row.truncate(self.size.width, ellipsis=True)
+        return cut(row, self.size.width, glyphs)
 
     def _detail(self, gate: Gate) -> list[Content]:
         """The chosen gate's whole sentence, and whether it can be waived."""
@@ -121,7 +122,7 @@ class ChecklistView(Widget, can_focus=True):
 def amount(value: float | None, unit: str) -> str:
     """A measured value for a narrow column: ``42.1 ms``, ``6.3 %``, ``24h00m``; a dash for none."""
     if value is None:
-        return "–"
+        return "-"
     if unit == "ratio":
         return f"{value * 100:.3g} %"
     if unit == "s":

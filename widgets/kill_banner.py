@@ -8,6 +8,8 @@ from textual.widget import Widget
 
 from ml.board import KillView
 from ml.text import visible
+from widgets.cut import cut
+from widgets.glyphs import glyphs_of
 from widgets.receipt_ladder import summary
 
 
@@ -36,14 +38,15 @@ class KillBanner(Widget):
 
     def render(self) -> Content:
         """State, proof, time and person, shortened from the right."""
-        return Content(self._words()).truncate(max(1, self.size.width), ellipsis=True)
+        glyphs = glyphs_of(self.app)
+        return cut(Content(f" {glyphs.dot} ".join(self._words())), self.size.width, glyphs)
 
-    def _words(self) -> str:
+    def _words(self) -> tuple[str, ...]:
         view = self.view
         if view is None:
-            return ""
+            return ()
         if view.engaged is None:
-            return f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}"
-        since = f" · since {view.requested_at:%H:%M:%SZ}" if view.requested_at else ""
-        by = f" by {visible(view.by)}" if view.by else ""
-        return f"KILL SWITCH ENGAGED · {summary(view)}{since}{by}"
+            return (f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}",)
+        since = f"since {view.requested_at:%H:%M:%SZ}" if view.requested_at else ""
+        by = f"by {visible(view.by)}" if view.by else ""
+        return tuple(filter(None, ("KILL SWITCH ENGAGED", summary(view), f"{since} {by}".strip())))

@@ -1,14 +1,15 @@
-"""A bare application around one widget: our theme variables, a list of what the widget said, keys as hands press them."""
+"""A bare application around one widget: our theme, a list of what the widget said, keys as hands press them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 from textual import events
 from textual.app import App, ComposeResult
+from textual.binding import BindingType
 from textual.message import Message
 from textual.pilot import Pilot
 from textual.widget import Widget
@@ -19,11 +20,14 @@ M = TypeVar("M", bound=Message)
 
 
 class Host(App[None]):
-    """Shows one widget under the console's theme."""
+    """Shows one widget under the console's theme, with bindings behind it that only note their key."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [(key, f"note('{key}')", key) for key in ("f9", "escape", "a")]
 
     def __init__(self, widget: Widget, *, ascii_only: bool = False) -> None:
         super().__init__()
         self._widget = widget
+        self.pressed: list[str] = []
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = DARK
@@ -35,13 +39,17 @@ class Host(App[None]):
     def compose(self) -> ComposeResult:
         yield self._widget
 
+    def action_note(self, key: str) -> None:
+        self.pressed.append(key)
+
 
 @dataclass
 class Stage:
     """A running host: its pilot, and every message that was handled, once each."""
 
     pilot: Pilot[None]
-    said: list[Message] = field(default_factory=list)
+    pressed: list[str]
+    said: list[Message]
 
     def heard(self, kind: type[M]) -> list[M]:
         """The messages of one type, oldest first."""
@@ -59,7 +67,7 @@ async def staged(widget: Widget, size: tuple[int, int] = (78, 20), *, ascii_only
 
     app = Host(widget, ascii_only=ascii_only)
     async with app.run_test(size=size, message_hook=note) as pilot:
-        yield Stage(pilot, said)
+        yield Stage(pilot, app.pressed, said)
 
 
 async def type_by_hand(pilot: Pilot[object], text: str, *, gap_s: float = 0.1) -> None:
