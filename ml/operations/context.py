@@ -1,0 +1,64 @@
+"""What every operation needs: the session's settings as the domain knows them, and the parts it works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml.clock import Clock
+from ml.errors import Refused
+from ml.ports import Runner
+
+if TYPE_CHECKING:
+    from ml.artifacts.verify import Verifier
+    from ml.emergency.desk import KillDesk
+    from ml.promotion.forge import Forge
+    from ml.promotion.repository import Writer
+    from ml.records.audit import AuditLog
+    from ml.records.journal import Journal
+    from ml.slo.source import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where this session works. ``remote`` is empty when the repository has none; ``base`` is a branch name."""
+
+    root: Path
+    environment: str
+    production: bool
+    registry_path: str
+    ref: str
+    remote: str
+    base: str
+    artifact_base: str
+    state: Path
+    stale_s: float
+    read_only: bool
+    tool_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The place and the concrete parts, put together once by ``console.wiring``.
+
+    ``metrics`` is ``None`` when no Prometheus is configured: every gate that needs it then stays closed.
+    """
+
+    place: Place
+    clock: Clock
+    run: Runner
+    repository: Writer
+    metrics: Metrics | None
+    verifier: Verifier
+    journal: Journal
+    audit: AuditLog
+    forge: Forge
+    kill_desk: KillDesk
+    environ: Callable[[], dict[str, str]]
+
+    def require_write(self) -> None:
+        """Raise Refused in a read-only session: here, not in the views, is where read-only is enforced."""
+        if self.place.read_only:
+            raise Refused("This session is read-only.", "Start mlconsole without --read-only to change anything.")
