@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from console.demo import leash
@@ -30,10 +29,15 @@ class Children:
 
     def start(self, name: str, argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> int:
         """Start a program; its output goes to ``NAME.log``. Its process id, which is its session's too."""
-        held = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *map(os.fspath, argv)]
         with self.log(name).open("ab") as log:
             child = subprocess.Popen(
-                held, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd, env=dict(env), start_new_session=True
+                held(argv, signal.SIGKILL),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=cwd,
+                env=dict(env),
+                start_new_session=True,
             )
         self._running[name] = child
         return child.pid
@@ -77,6 +81,19 @@ class Children:
         return visible(text.rpartition("\n")[2]) or "it said nothing"
 
 
+def held(argv: Sequence[str | Path], number: signal.Signals) -> list[str]:
+    """The argv of a program that gets a signal when we die (see `console.demo.leash`)."""
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        leash.__file__,
+        str(number.value),
+        str(os.getpid()),
+        *(str(part) for part in argv),
+    ]
+
+
 def _exited(child: subprocess.Popen[bytes]) -> bool:
     """Whether a child has ended; it is not reaped, so that its session's id cannot be taken by another."""
     return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -85,18 +102,3 @@ def _exited(child: subprocess.Popen[bytes]) -> bool:
 def _signal_session(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into `SystemExit` (128 + number), so that ``finally`` blocks stop the processes."""
-
-    def leave(number: int, _: object) -> None:
-        sys.exit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

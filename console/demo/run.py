@@ -1,0 +1,101 @@
+"""``mlconsole demo``: the stack, the console on it, and nothing left afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from console.config import state_directory
+from console.demo.children import held
+from console.demo.stack import Stack, running_stack
+from ml.errors import Refused
+
+_CONSOLE_ENDS_S = 30.0
+
+
+def demo(*, directory: Path | None, keep: bool, console: bool) -> int:
+    """Start the stack, run the console on it (or wait for ^C), stop and remove everything.
+
+    Args:
+        directory: where to build it; a new folder of our state directory without one.
+        keep: leave the folder behind, for looking at it.
+        console: run the interface; else print what a script needs as JSON and wait.
+
+    Returns:
+        The console's exit code; 130 after ^C.
+
+    Raises:
+        Refused: the folder holds something. Unavailable, TimedOut: a part does not come up.
+    """
+    root = directory or state_directory() / f"demo-{os.getpid()}"
+    if root.exists() and any(root.iterdir()):
+        raise Refused(f"{root} is not empty.", "Name a new folder: it is removed when the demo ends.")
+    with _signals_end_us(), _removed(root, keep=keep):
+        try:
+            with running_stack(root, _tell) as stack:
+                return _console(stack) if console else _wait(stack)
+        except KeyboardInterrupt:
+            return 130
+
+
+def _tell(what: str, seconds: float | None) -> None:
+    if seconds is None:
+        click.echo(f"  {what} … ", err=True, nl=False)
+    else:
+        click.echo(f"{seconds:.1f} s", err=True)
+
+
+def _console(stack: Stack) -> int:
+    clone = stack.layout.clone
+    argv = held([sys.executable, "-m", "console", "--repo", clone], signal.SIGTERM)
+    with subprocess.Popen(argv, cwd=clone, env=dict(stack.env)) as running:
+        try:
+            return running.wait()
+        except BaseException:
+            running.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(_CONSOLE_ENDS_S)
+            running.kill()
+            raise
+
+
+def _wait(stack: Stack) -> int:
+    click.echo(json.dumps(stack.document(), indent=2))
+    while True:
+        signal.pause()
+
+
+@contextmanager
+def _removed(root: Path, *, keep: bool) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if keep:
+            click.echo(f"kept: {root}", err=True)
+        else:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _signals_end_us() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into `SystemExit` (128 + number), so that every ``finally`` runs."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
