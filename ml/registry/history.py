@@ -1,0 +1,167 @@
+"""What a model's events say: the previous active artifact, the condemned ones, tenures (SPEC §2, §6). Pure.
+
+Files append or prepend; here the order is told by the timestamps, and no index is ever trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from ml.board import HistoryRow
+from ml.registry.paths import ARTIFACTS_PATH
+from ml.registry.schema import Event, Model, Pointer
+from ml.stage import Action, Stage
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def newest_first(model: Model) -> bool:
+    """Whether the file keeps this model's newest event first. Where times cannot tell, the active pointer does."""
+    times = [event.at for event in model.history if event.at]
+    rising = sum(earlier < later for earlier, later in pairwise(times))
+    falling = sum(earlier > later for earlier, later in pairwise(times))
+    if rising != falling:
+        return falling > rising
+    activations = [event.artifact_id for event in model.history if activates(event)]
+    now = model.active.artifact_id if model.active else None
+    return len(activations) > 1 and activations[0] == now != activations[-1]
+
+
+def chronological_indexes(model: Model) -> tuple[int, ...]:
+    """The places of the events in the file, from the oldest event to the newest.
+
+    Equal times keep the file's order, and an event without a time stays with its neighbour.
+    """
+    places = range(len(model.history))
+    stamped: list[tuple[datetime, int]] = []
+    last = _LONG_AGO
+    for place in reversed(places) if newest_first(model) else places:
+        last = model.history[place].at or last
+        stamped.append((last, place))
+    return tuple(place for _, place in sorted(stamped, key=lambda pair: pair[0]))
+
+
+def chronological(model: Model) -> tuple[Event, ...]:
+    """The events from oldest to newest."""
+    return tuple(model.history[place] for place in chronological_indexes(model))
+
+
+def activates(event: Event) -> bool:
+    """Whether the event made its artifact the active one."""
+    return event.to_stage == Stage.ACTIVE and event.artifact_id is not None and event.action != Action.WITHDRAW
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """An artifact's time as the active one; ``until`` is ``None`` while it lasts."""
+
+    artifact_id: str
+    since: datetime | None
+    until: datetime | None
+    by_rollback: bool
+
+
+def tenures(model: Model) -> tuple[Tenure, ...]:
+    """Who was active when, oldest first, from the events alone."""
+    found: list[Tenure] = []
+    for event in chronological(model):
+        if not activates(event) or (found and found[-1].artifact_id == event.artifact_id):
+            continue
+        if found:
+            last = found.pop()
+            found.append(Tenure(last.artifact_id, last.since, event.at, last.by_rollback))
+        assert event.artifact_id
+        found.append(Tenure(event.artifact_id, event.at, None, action_of(event) == Action.ROLLBACK))
+    return tuple(found)
+
+
+def tenure(model: Model, artifact_id: str) -> tuple[datetime, datetime | None] | None:
+    """When the artifact was last active, from and to (``None``: it still is); ``None`` if it never was."""
+    for period in reversed(tenures(model)):
+        if period.artifact_id == artifact_id and period.since:
+            return period.since, period.until
+    return None
+
+
+def condemned(model: Model) -> frozenset[str]:
+    """The artifacts that a rollback left. A rollback says so itself, or it was whatever was active before."""
+    left: set[str] = set()
+    active: str | None = None
+    for event in chronological(model):
+        if not activates(event):
+            continue
+        if action_of(event) == Action.ROLLBACK:
+            said = (event.model_extra or {}).get(LEFT_KEY)
+            left.update(name for name in (active, said) if isinstance(name, str) and name != event.artifact_id)
+        active = event.artifact_id
+    return frozenset(left)
+
+
+LEFT_KEY = "left_artifact_id"
+"""Our own key in a rollback's event: the artifact that it left, which stays true when older events are archived."""
+
+
+def rollback_candidates(model: Model) -> tuple[Pointer, ...]:
+    """The artifacts to which one may roll back, best first: once active, not condemned, latest first."""
+    if model.active is None:
+        return ()
+    out = condemned(model) | {model.active.artifact_id}
+    found: dict[str, Pointer] = {}
+    for event in reversed(chronological(model)):
+        if activates(event) and event.artifact_id and event.artifact_id not in out:
+            found.setdefault(event.artifact_id, known_pointer(model, event.artifact_id))
+    return tuple(found.values())
+
+
+def previous_active(model: Model) -> Pointer | None:
+    """The latest earlier active artifact that is another one and not condemned: where a rollback goes by default."""
+    return next(iter(rollback_candidates(model)), None)
+
+
+def known_pointer(model: Model, artifact_id: str) -> Pointer:
+    """The fullest and latest pointer to an artifact that the model's stages and events hold.
+
+    Events in the runbook's words hold none; then it is where the convention puts the artifact, and no more.
+    """
+    known = [pointer for pointer in _pointers(model) if pointer.artifact_id == artifact_id]
+    convention = Pointer(artifact_id=artifact_id, artifact_dir=f"{ARTIFACTS_PATH}/{artifact_id}")
+    return max(known, key=lambda pointer: len(pointer.model_dump(exclude_none=True)), default=convention)
+
+
+def _pointers(model: Model) -> Iterator[Pointer]:
+    yield from (pointer for stage in Stage if (pointer := model.pointer(stage)))
+    yield from (event.pointer for event in reversed(chronological(model)) if event.pointer)
+
+
+def rows(model: Model) -> tuple[HistoryRow, ...]:
+    """The events for people, newest first."""
+    return tuple(_row(event) for event in reversed(chronological(model)))
+
+
+def _row(event: Event) -> HistoryRow:
+    return HistoryRow(
+        at=event.at,
+        action=action_of(event),
+        from_stage=event.from_stage or "",
+        to_stage=event.to_stage or "",
+        artifact_id=event.artifact_id or "",
+        by=event.by or "",
+        reason=event.reason or "",
+    )
+
+
+def action_of(event: Event) -> str:
+    """What the event did; derived from its stages where the engine wrote it, which has no word for it."""
+    if event.action:
+        return event.action
+    if event.from_stage == event.to_stage:
+        return Action.ROLLBACK if event.to_stage == Stage.ACTIVE else Action.WITHDRAW
+    return Action.PROMOTE if event.from_stage in tuple(Stage) else Action.STAGE
+
+
+def last_moment(model: Model) -> datetime | None:
+    """The time of the newest event."""
+    return max((event.at for event in model.history if event.at), default=None)

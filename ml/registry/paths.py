@@ -1,0 +1,15 @@
+"""Where the registry lives in a repository; every path is relative to the repository root, with ``/``."""
+
+from __future__ import annotations
+
+REGISTRY_PATH = "ml/registry/models.json"
+POLICY_PATH = "ml/registry/policy.toml"
+ARTIFACTS_PATH = "artifacts/onnx"
+
+MAX_HISTORY = 50
+"""Most events that the engine accepts in a model's history; older ones move to `archive_path`."""
+
+
+def archive_path(model: str) -> str:
+    """The JSON Lines file that keeps a model's events beyond the newest `MAX_HISTORY`, oldest first."""
+    return f"ml/registry/archive/{model}.jsonl"
