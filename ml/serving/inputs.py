@@ -55,7 +55,9 @@ def _file_says(path: Path) -> bool:
         return False
     except OSError:
         return True
-    return f"{KILL_VARIABLE}=1".encode() in lines
+    assigned = f"{KILL_VARIABLE}=".encode()
+    values = [line.removeprefix(assigned) for line in lines if line.startswith(assigned)]
+    return values[-1:] == [b"1"]
 
 
 @dataclass(frozen=True, slots=True)

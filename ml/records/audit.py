@@ -1,0 +1,154 @@
+"""The audit log: append-only JSON lines, fsynced, each chained to the one before by SHA-256 (SPEC §7).
+
+A line is ``{"seq": n, "at": "…Z", "kind": "kill", …, "prev": HASH, "hash": HASH}``: ``hash`` is the SHA-256 of all that
+stands before it on the line, ``prev`` the ``hash`` of the line before. A small file beside the log remembers its
+last line, so that a cut tail is named as well. No key is involved: whoever may write the log may also write a whole
+new one; copy it elsewhere if that matters.
+
+The kill key writes here, so this module is made of the standard library's light parts only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ml.clock import format_utc
+from ml.errors import Unavailable
+from ml.records.audit_chain import FIRST, TORN, AuditFinding, AuditLine, AuditReport, parse, sealed, verify
+from ml.records.durable import sync_folder
+from ml.text import visible
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["AuditFinding", "AuditLine", "AuditLog", "AuditReport"]
+
+_TAIL = 1 << 16
+_LOCK_S = 1.0
+_OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
+
+
+class AuditLog:
+    """One log file, shared by every console on this machine; writers take turns under ``flock``."""
+
+    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
+        self._path = os.fspath(path)
+        self._last = f"{self._path}.last"
+        self._now = now
+
+    def append(self, kind: str, **fields: Any) -> AuditLine:
+        """Write one line and wait until the disk holds it. On failure the log holds exactly what it held.
+
+        Raises:
+            Unavailable: it could not be written, or another process held the log for a second.
+        """
+        try:
+            os.makedirs(os.path.dirname(self._path) or ".", mode=0o700, exist_ok=True)
+            handle = os.open(self._path, os.O_RDWR | os.O_APPEND | _OPEN, 0o600)
+            try:
+                _lock(handle)
+                return self._append(handle, kind, fields)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise Unavailable(
+                f"The audit line could not be written: {error.strerror or error}.",
+                f"Make room or correct the permissions of {visible(self._path)}.",
+            ) from error
+
+    def read(self) -> tuple[AuditLine, ...]:
+        """Every whole line, oldest first; empty while there is no log. Lines that are none are `verify`'s matter.
+
+        Raises:
+            Unavailable: the file is there but cannot be read.
+        """
+        return tuple(line for raw in self._rows() if (line := parse(raw)))
+
+    def verify(self) -> AuditReport:
+        """Walk the chain and name each place where it is cut, edited or torn.
+
+        Raises:
+            Unavailable: the file is there but cannot be read.
+        """
+        return verify(self._rows(), self._written_last())
+
+    def _append(self, handle: int, kind: str, fields: dict[str, Any]) -> AuditLine:
+        size = os.fstat(handle).st_size
+        last, torn = _tail(handle, size)
+        if torn:
+            fields = fields | {"torn": torn}
+        at = format_utc(datetime.fromtimestamp(self._now(), UTC))
+        seq, prev = (last.seq + 1, last.hash) if last else (1, FIRST)
+        data, line = sealed(seq, at, kind, fields, prev)
+        try:
+            _write_all(handle, (TORN + b"\n" if torn else b"") + data)
+            os.fsync(handle)
+            if not size:
+                sync_folder(os.path.dirname(self._path))
+        except OSError:
+            os.ftruncate(handle, size)
+            raise
+        self._remember(line)
+        return line
+
+    def _remember(self, line: AuditLine) -> None:
+        """Note the last line beside the log. The log is what counts, so that a failure here is none."""
+        try:
+            handle = os.open(self._last, os.O_WRONLY | _OPEN, 0o600)
+            try:
+                os.pwrite(handle, f"{line.seq:020d} {line.hash}\n".encode(), 0)
+            finally:
+                os.close(handle)
+        except OSError:
+            return
+
+    def _written_last(self) -> tuple[int, str] | None:
+        try:
+            with open(self._last, encoding="ascii") as file:
+                seq, _, seal = file.read(120).strip().partition(" ")
+            return int(seq), seal
+        except (OSError, ValueError):
+            return None
+
+    def _rows(self) -> Iterator[bytes]:
+        try:
+            with open(self._path, "rb") as file:
+                yield from file
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Unavailable(
+                f"The audit log {visible(self._path)} cannot be read: {error.strerror}.", "Correct its permissions."
+            ) from error
+
+
+def _lock(handle: int) -> None:
+    """Take the log for this process, waiting briefly: a kill never hangs on a stopped neighbour."""
+    ends = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.002)
+
+
+def _tail(handle: int, size: int) -> tuple[AuditLine | None, int]:
+    """The last whole line, and the length of an unfinished one after it."""
+    begin = max(0, size - _TAIL)
+    rows = os.pread(handle, size - begin, begin).split(b"\n")
+    torn = len(rows.pop())
+    last = next((line for row in reversed(rows) if (line := parse(row + b"\n"))), None)
+    return last, torn
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]

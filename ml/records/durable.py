@@ -1,0 +1,115 @@
+"""Files that are either wholly old or wholly new, whatever happens, and that outlive a power cut.
+
+A reader that opens the path at any moment gets one whole version: the new bytes go to an exclusive temporary file
+beside the target, are fsynced, and are renamed over it; then the directory is fsynced. Only ``os`` is imported:
+the kill key writes through here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MARK = ".part"
+
+
+class NotAFile(OSError):
+    """The target is a symbolic link, a directory, a FIFO or the like; replacing it would cut somebody off."""
+
+
+def write_durably(path: Path | str, data: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
+    """Replace a file's content, or create it with its directory.
+
+    Args:
+        mode: permissions of the new file, whatever the umask says.
+        lasting: fsync file and directory; without it, readers see the new content but a power cut may undo it.
+
+    Raises:
+        OSError: the old content stands and no temporary file is left.
+    """
+    target = os.fspath(path)
+    directory, name = os.path.split(target)
+    os.makedirs(directory or ".", exist_ok=True)
+    require_file(target)
+    part = os.path.join(directory, f".{name}.{os.getpid()}.{os.urandom(4).hex()}{_MARK}")
+    try:
+        _write_new(part, data, mode, lasting=lasting)
+        os.rename(part, target)
+    except BaseException:
+        _unlink(part)
+        raise
+    if lasting:
+        sync_folder(directory)
+
+
+def require_file(target: str) -> None:
+    """Make sure that nothing or a regular file stands at the target.
+
+    Raises:
+        NotAFile: something else does.
+    """
+    try:
+        found = os.lstat(target).st_mode
+    except FileNotFoundError:
+        return
+    kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO"}
+    if not stat.S_ISREG(found):
+        raise NotAFile(errno.EINVAL, f"it is {kinds.get(stat.S_IFMT(found), 'a device or socket')}, no regular file")
+
+
+def sync_folder(directory: Path | str) -> None:
+    """Make a rename or a creation in a directory outlive a power cut."""
+    handle = os.open(os.fspath(directory) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(path: Path | str) -> int:
+    """Remove temporary files that killed writers of this path left behind; how many there were."""
+    directory, name = os.path.split(os.fspath(path))
+    try:
+        entries = os.listdir(directory or ".")
+    except FileNotFoundError:
+        return 0
+    left = [entry for entry in entries if entry.startswith(f".{name}.") and entry.endswith(_MARK)]
+    dead = [entry for entry in left if not _alive(entry.removeprefix(f".{name}.").partition(".")[0])]
+    for entry in dead:
+        _unlink(os.path.join(directory, entry))
+    return len(dead)
+
+
+def _write_new(part: str, data: bytes, mode: int, *, lasting: bool) -> None:
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(handle, mode)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+        if lasting:
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
