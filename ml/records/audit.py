@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ml.clock import format_utc
 from ml.errors import Unavailable
 from ml.records.audit_chain import FIRST, TORN, AuditFinding, AuditLine, AuditReport, parse, sealed, verify
-from ml.records.durable import sync_folder
+from ml.records.durable import sync_directory
 from ml.text import visible
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class AuditLog:
             _write_all(handle, (TORN + b"\n" if torn else b"") + data)
             os.fsync(handle)
             if not size:
-                sync_folder(os.path.dirname(self._path))
+                sync_directory(os.path.dirname(self._path))
         except OSError:
             os.ftruncate(handle, size)
             raise

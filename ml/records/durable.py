@@ -22,7 +22,7 @@ class NotAFile(OSError):
     """The target is a symbolic link, a directory, a FIFO or the like; replacing it would cut somebody off."""
 
 
-def write_durably(path: Path | str, data: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
+def replace_file(path: Path | str, data: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
     """Replace a file's content, or create it with its directory.
 
     Args:
@@ -44,7 +44,7 @@ def write_durably(path: Path | str, data: bytes, *, mode: int = 0o600, lasting: 
         _unlink(part)
         raise
     if lasting:
-        sync_folder(directory)
+        sync_directory(directory)
 
 
 def require_file(target: str) -> None:
@@ -62,7 +62,7 @@ def require_file(target: str) -> None:
         raise NotAFile(errno.EINVAL, f"it is {kinds.get(stat.S_IFMT(found), 'a device or socket')}, no regular file")
 
 
-def sync_folder(directory: Path | str) -> None:
+def sync_directory(directory: Path | str) -> None:
     """Make a rename or a creation in a directory outlive a power cut."""
     handle = os.open(os.fspath(directory) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
