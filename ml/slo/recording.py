@@ -1,0 +1,133 @@
+"""Questions asked through a notebook, and the notebook played back.
+
+A judge asks through a `Recorder` and never sees an exception: a sick source is a `Failure` among the answers. What
+was written down is the evidence, and a `Replay` of it is a `Metrics` again, so that the same judge comes to the same
+verdict months later without a Prometheus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ml.slo.source import (
+    Answer,
+    Ask,
+    BadAnswer,
+    Kind,
+    Metrics,
+    MetricsError,
+    QuestionRefused,
+    SourceTimedOut,
+    SourceUnreachable,
+)
+
+_TYPES = {each.__name__: each for each in (SourceUnreachable, SourceTimedOut, QuestionRefused, BadAnswer, MetricsError)}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A question that got no usable answer: the error's type name, cause and remedy."""
+
+    ask: Ask
+    type: str
+    cause: str
+    remedy: str
+
+    def error(self) -> MetricsError:
+        """The error as it was raised."""
+        return _TYPES.get(self.type, MetricsError)(self.cause, self.remedy)
+
+
+Exchange = Answer | Failure
+
+
+class Recorder:
+    """Asks a source and keeps every exchange, in order."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._exchanges: list[Exchange] = []
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Everything that was asked so far, with what came of it."""
+        return tuple(self._exchanges)
+
+    def query(self, promql: str, at: datetime | None = None) -> Exchange:
+        """See `Metrics.query`."""
+        return self._keep(Ask(Kind.QUERY, promql, at=at), lambda: self._metrics.query(promql, at))
+
+    def query_range(self, promql: str, start: datetime, end: datetime, step_s: int) -> Exchange:
+        """See `Metrics.query_range`."""
+        ask = Ask(Kind.RANGE, promql, start=start, end=end, step_s=step_s)
+        return self._keep(ask, lambda: self._metrics.query_range(promql, start, end, step_s))
+
+    def rules(self) -> Exchange:
+        """See `Metrics.rules`."""
+        return self._keep(Ask(Kind.RULES), self._metrics.rules)
+
+    def alerts(self) -> Exchange:
+        """See `Metrics.alerts`."""
+        return self._keep(Ask(Kind.ALERTS), self._metrics.alerts)
+
+    def silences(self) -> Exchange | None:
+        """See `Metrics.silences`."""
+        try:
+            answer = self._metrics.silences()
+        except MetricsError as error:
+            return self._keep(Ask(Kind.SILENCES), _raiser(error))
+        return answer and self._keep(answer.ask, lambda: answer)
+
+    def _keep(self, ask: Ask, question: Callable[[], Answer]) -> Exchange:
+        exchange: Exchange
+        try:
+            exchange = question()
+        except MetricsError as error:
+            exchange = Failure(ask, type(error).__name__, error.cause, error.remedy)
+        self._exchanges.append(exchange)
+        return exchange
+
+
+def _raiser(error: MetricsError) -> Callable[[], Answer]:
+    def ask() -> Answer:
+        raise error
+
+    return ask
+
+
+class Replay:
+    """A `Metrics` that answers from a record. What was never asked gets a typed failure, as a sick source would."""
+
+    def __init__(self, exchanges: Iterable[Exchange]) -> None:
+        self._exchanges = {exchange.ask: exchange for exchange in exchanges}
+
+    def query(self, promql: str, at: datetime | None = None) -> Answer:
+        """See `Metrics.query`."""
+        return self._find(Ask(Kind.QUERY, promql, at=at))
+
+    def query_range(self, promql: str, start: datetime, end: datetime, step_s: int) -> Answer:
+        """See `Metrics.query_range`."""
+        return self._find(Ask(Kind.RANGE, promql, start=start, end=end, step_s=step_s))
+
+    def rules(self) -> Answer:
+        """See `Metrics.rules`."""
+        return self._find(Ask(Kind.RULES))
+
+    def alerts(self) -> Answer:
+        """See `Metrics.alerts`."""
+        return self._find(Ask(Kind.ALERTS))
+
+    def silences(self) -> Answer | None:
+        """See `Metrics.silences`."""
+        ask = Ask(Kind.SILENCES)
+        return self._find(ask) if ask in self._exchanges else None
+
+    def _find(self, ask: Ask) -> Answer:
+        found = self._exchanges.get(ask)
+        if found is None:
+            raise BadAnswer(f"The record holds no answer to {ask.kind} {ask.promql}.", "The evidence is incomplete.")
+        if isinstance(found, Failure):
+            raise found.error()
+        return found

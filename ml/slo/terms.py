@@ -1,0 +1,51 @@
+"""What all judgements of one round share: policy, moment, and how old a sample may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml.slo.case import Circumstances
+from ml.slo.questions import LATENCY, Windows
+
+if TYPE_CHECKING:
+    from ml.policy import Policy
+
+STALE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of one round. ``stale_s`` is the age in seconds from which the newest sample is not believed."""
+
+    policy: Policy
+    now: datetime
+    stale_s: float = STALE_S
+
+    @property
+    def windows(self) -> Windows:
+        """The policy's long and short window."""
+        return Windows.of(self.policy.soak.required_s, self.policy.soak.step_s)
+
+    @property
+    def latency(self) -> str:
+        """The histogram that tells whether inferences happen: that of the first quantile objective."""
+        return next((each.metric for each in self.policy.objectives if each.metric), LATENCY)
+
+    def circumstances(
+        self, warnings: tuple[str, ...], skew_s: float | None, since: datetime | None = None
+    ) -> Circumstances:
+        """What the judge takes for granted about one answer."""
+        soak = self.policy.soak
+        return Circumstances(
+            now=self.now,
+            stale_s=self.stale_s,
+            min_samples=soak.min_samples,
+            min_coverage=soak.min_coverage,
+            long_s=soak.required_s,
+            short_s=soak.step_s,
+            skew_s=skew_s,
+            warnings=warnings,
+            since=since,
+        )
