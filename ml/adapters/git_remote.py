@@ -10,6 +10,7 @@ from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, PushResult
 from ml.text import visible
 
 _SSH = "-o BatchMode=yes -o ConnectTimeout=10"
+_MOVED = ("non-fast-forward", "fetch first", "stale info", "failed to update ref", "cannot lock ref", "already exists")
 
 
 class RemoteTalk(OnRepository):
@@ -40,7 +41,8 @@ class RemoteTalk(OnRepository):
         )
         status = [line for line in ended.out.decode("utf-8", "replace").splitlines() if line[1:2] == "\t"]
         if status and status[0][0] == "!":
-            return PushResult(accepted=False, words=_refusal(status[0], ended.err))
+            moved = any(words in status[0] for words in _MOVED)
+            return PushResult(accepted=False, words=_refusal(status[0], ended.err), moved=moved)
         if ended.code != 0 or not status:
             raise failure("push", ended.err)
         return PushResult(accepted=True)

@@ -126,6 +126,15 @@ class CommitWriting(OnRepository):
         expected = old or "0" * len(new)
         self._git("update-ref", "-m", "mlconsole", plain(ref, "a ref"), new, expected)
 
+    def delete_ref(self, ref: str, old: str) -> None:
+        """Delete a ref by compare-and-swap. Raises Conflict when it is not at ``old``."""
+        self._git("update-ref", "-d", plain(ref, "a ref"), plain(old, "a commit"))
+
+    def checked_out(self, branch: str) -> bool:
+        """Whether a branch is what a working tree of this repository shows; then only a person moves it."""
+        ref = f"refs/heads/{plain(branch, 'a branch')}"
+        return bool(self._git("for-each-ref", "--format=%(worktreepath)", "--", ref).strip())
+
 
 def _await_lock(handle: int, deadline_s: float) -> None:
     deadline = time.monotonic() + deadline_s

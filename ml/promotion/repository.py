@@ -114,10 +114,14 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What the remote said to a push. ``accepted`` is false only where the server refused in so many words."""
+    """What the remote said to a push. ``accepted`` is false only where the server refused in so many words.
+
+    ``moved``: it refused because its branch is not where we thought, not because of what we offer.
+    """
 
     accepted: bool
     words: str = ""
+    moved: bool = False
 
 
 def trailers(message: str) -> dict[str, str]:
@@ -221,6 +225,14 @@ class Writer(Reader, Protocol):
 
     def move_ref(self, ref: str, new: str, old: str) -> None:
         """Move a ref that must still be at ``old`` (empty: must not exist). Raises Conflict when it is not."""
+        ...
+
+    def delete_ref(self, ref: str, old: str) -> None:
+        """Delete a ref that must still be at ``old``. Raises Conflict when it is not."""
+        ...
+
+    def checked_out(self, branch: str) -> bool:
+        """Whether a branch is what a working tree of this repository shows."""
         ...
 
     def push(self, remote: str, ref: str, commit: str, deadline_s: float = 30.0) -> PushResult:

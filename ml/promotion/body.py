@@ -1,0 +1,119 @@
+"""The pull request's body: the runbook's evidence section with measured values, ACK, waivers, diff (SPEC §5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from ml.board import SoakReport
+from ml.clock import format_utc, span
+from ml.promotion.values import ACK_GATE, Ack, Target
+from ml.stage import Action
+from ml.text import visible
+from ml.verdict import Gate, Verdict
+
+_ACK = """ACK: {phrase}
+
+I have reviewed the shadow metrics and confirm this model
+is safe to promote to active trading decisions.
+"""
+_LABELS = {
+    "p99": "p99 latency",
+    "p999": "p99.9 latency",
+    "p95": "p95 latency",
+    "error_rate": "Error rate",
+    "alerts": "Alerts",
+    "review": "Dashboard",
+}
+_MARKS = {Verdict.PASS: "✅", Verdict.WAIVED: "⚠️ waived"}
+_HEADINGS = {Action.ROLLBACK: "Rollback", Action.WITHDRAW: "Withdrawal", Action.STAGE: "Staging Evidence"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a body tells: everything that a reviewer should know of one change."""
+
+    target: Target
+    reason: str
+    at: datetime
+    gates: tuple[Gate, ...]
+    diff: str
+    evidence_sha256: str = ""
+    evidence_path: str = ""
+    soak: SoakReport | None = None
+    ack: Ack | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def body(account: Account) -> str:
+    """The whole Markdown text. Text from outside stands in code spans and fences, where it cannot act."""
+    return "\n\n".join(part for part in _parts(account) if part) + "\n"
+
+
+def _parts(account: Account) -> Iterator[str]:
+    target = account.target
+    yield f"## {_HEADINGS.get(target.action, 'Promotion Evidence')}"
+    yield "\n".join(_facts(account))
+    yield "\n".join(line for gate in account.gates if gate.name != ACK_GATE for line in [_line(gate, account.soak)])
+    waived = [gate for gate in account.gates if gate.verdict is Verdict.WAIVED]
+    if waived:
+        yield "## Waivers"
+        yield "\n".join(f"- **{gate.name}**: {code(gate.why)}" for gate in waived)
+    if account.ack:
+        yield "## ACK"
+        yield _ACK.format(phrase=account.ack.phrase).rstrip()
+        yield f"Given by {code(account.ack.by)} at {format_utc(account.ack.at)}."
+    if account.warnings:
+        yield "## Warnings"
+        yield "\n".join(f"- {code(warning)}" for warning in account.warnings)
+    yield "## Registry change"
+    yield fence(account.diff, "diff")
+    if account.evidence_sha256:
+        yield f"Evidence: `{account.evidence_path}`, SHA-256 `{account.evidence_sha256}`"
+
+
+def _facts(account: Account) -> Iterator[str]:
+    target = account.target
+    way = f"{target.from_stage} → {target.to_stage}" if target.from_stage else f"→ {target.to_stage}"
+    yield f"- Model: {code(target.model)}, {way}"
+    yield f"- Artifact: {code(target.artifact_id)}, model SHA-256 {code(target.model_sha256 or 'unknown')}"
+    yield f"- Reason: {code(account.reason)}"
+    yield f"- By: {code(target.actor)} at {format_utc(account.at)}, on commit {code(target.base_commit)}"
+
+
+def _line(gate: Gate, soak: SoakReport | None) -> str:
+    mark = _MARKS.get(gate.verdict, f"❌ {gate.verdict}")
+    label = _LABELS.get(gate.name, gate.name)
+    if gate.name == "soak" and soak and soak.started_at:
+        tenure = f"{soak.started_at:%Y-%m-%d %H:%M} to {soak.as_of:%Y-%m-%d %H:%M}"
+        return f"- Shadow soak: {span(soak.elapsed_s)} ({tenure}) {mark}"
+    if gate.value is not None and gate.limit is not None:
+        return f"- {label}: {_quantity(gate.value, gate.unit)} (SLO: <{_quantity(gate.limit, gate.unit)}) {mark}"
+    return f"- {label}: {code(gate.why)} {mark}"
+
+
+def _quantity(value: float, unit: str) -> str:
+    """``42ms``, ``0.3%``: as the runbook writes them; ratios become percent."""
+    if unit in ("ratio", ""):
+        return f"{value * 100:.3g}%"
+    return f"{value:.4g}{unit}"
+
+
+def code(text: str) -> str:
+    """Outside text as a code span: neither markup, nor a link, nor a mention. Runs of blanks become one."""
+    flat = " ".join(visible(text).split()) or "-"
+    marks = "`" * (_longest_run(flat) + 1)
+    pad = " " if flat.startswith("`") or flat.endswith("`") else ""
+    return f"{marks}{pad}{flat}{pad}{marks}"
+
+
+def fence(text: str, language: str) -> str:
+    """Outside text of many lines as a fenced block that nothing in it can close."""
+    marks = "`" * max(3, _longest_run(text) + 1)
+    return f"{marks}{language}\n{visible(text, limit=60_000, lines=True)}\n{marks}"
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)

@@ -1,0 +1,100 @@
+"""Landing: the base branch becomes a change branch's commit, by fast-forward, after the gate passed (SPEC §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ml.errors import Conflict, Invalid, Refused, Unavailable
+from ml.ports import Progress, Report
+from ml.promotion.repository import CHANGE_PREFIXES
+from ml.promotion.submit import Desk, send
+from ml.promotion.values import Landing
+from ml.records.journal import Entry
+from ml.text import visible
+from ml.verdict import Gate
+
+Judge = Callable[[str, str], tuple[Gate, ...]]
+"""The gate of SPEC §8 over two commits, base and head."""
+
+
+def land(branch: str, desk: Desk, judge: Judge, report: Report | None = None) -> Landing:
+    """Fast-forward the base branch to a change branch, on the remote where there is one.
+
+    Raises:
+        Refused: there is no such branch, the server refuses, or the base is checked out here and has no remote.
+        Conflict: the base moved since the branch was made.
+        Invalid: the gate says no, with its first reason.
+        Unavailable: the remote is out of reach, or whether it landed is not known.
+    """
+    repository = desk.repository
+    with repository.exclusive():
+        _tell(report, "fetch", 0, desk.base)
+        base, head = _ends(branch, desk)
+        if not repository.is_ancestor(base, head):
+            raise Conflict(
+                f"{visible(desk.base)} moved on since {visible(branch)} was made, so it is no fast-forward.",
+                "Plan the change anew on what is there now.",
+            )
+        _tell(report, "gate", 1, branch)
+        gates = judge(base, head)
+        _require_open(branch, gates)
+        _tell(report, "push", 2, desk.base)
+        with desk.journal.begin("land", branch=branch, base=desk.base, remote=desk.remote, commit=head) as entry:
+            try:
+                _move_base(desk, base, head, entry)
+            except Refused:
+                entry.done()
+                raise
+            entry.done()
+    return Landing(branch=branch, base=desk.base, commit=head, gates=gates)
+
+
+def _ends(branch: str, desk: Desk) -> tuple[str, str]:
+    """Where base and branch are, on the remote as fetched just now, else here."""
+    repository, remote = desk.repository, desk.remote
+    folders = ["refs/heads/"]
+    if remote:
+        repository.fetch(remote, desk.base)
+        folders = [f"refs/remotes/{remote}/", *folders]
+    base = repository.resolve(folders[0] + desk.base)
+    if base is None:
+        raise Refused(f"There is no base branch {visible(desk.base)}.", "Correct registry.ref.")
+    known = branch.startswith(CHANGE_PREFIXES)
+    heads = (repository.resolve(folder + branch) for folder in folders) if known else iter(())
+    head = next((found for found in heads if found), None)
+    if head is None:
+        raise Refused(f"There is no change branch {visible(branch)}.", "See the open branches with status.")
+    return base, head
+
+
+def _require_open(branch: str, gates: tuple[Gate, ...]) -> None:
+    closed = [gate for gate in gates if not gate.verdict.opens]
+    if closed or not gates:
+        why = "; ".join(f"{gate.name} is {gate.verdict}: {gate.why}" for gate in closed) or "nothing was judged"
+        raise Invalid(f"The gate refuses {visible(branch)}: {why}.", "Mend what it names; nothing was landed.")
+
+
+def _move_base(desk: Desk, base: str, head: str, entry: Entry) -> None:
+    repository, remote = desk.repository, desk.remote
+    ref = f"refs/heads/{desk.base}"
+    if not remote:
+        if repository.checked_out(desk.base):
+            raise Refused(
+                f"{visible(desk.base)} is checked out here, and a working tree is never moved under its operator.",
+                f"Run git merge --ff-only {head}.",
+            )
+        entry.step("move", old=base)
+        repository.move_ref(ref, head, base)
+        return
+    sent = send(desk, ref, head, entry)
+    if not sent.there:
+        raise Unavailable(sent.why, "Look at the remote before you repeat.")
+    tracking = f"refs/remotes/{remote}/{desk.base}"
+    if repository.resolve(tracking) == base:
+        # git's own push moves it too, except in clones that track nothing.
+        repository.move_ref(tracking, head, base)
+
+
+def _tell(report: Report | None, step: str, done: int, note: str) -> None:
+    if report:
+        report(Progress(step, done, 3, note))

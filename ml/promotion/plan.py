@@ -1,0 +1,253 @@
+"""Planning a change: new registry bytes, branch, commit message, evidence files and PR body. Pure (SPEC §5).
+
+Nothing is written here; `ml.promotion.submit` carries a plan out, and `ml.promotion.gate` judges what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypedDict
+
+from ml.board import SoakReport
+from ml.clock import format_utc
+from ml.errors import Invalid, Refused
+from ml.promotion.ack import misfit
+from ml.promotion.body import Account, body
+from ml.promotion.difference import difference
+from ml.promotion.places import Places
+from ml.promotion.values import Ack, Evidence, Plan, Target
+from ml.registry import changes
+from ml.registry.changes import Change
+from ml.registry.codec import Document
+from ml.registry.schema import Pointer
+from ml.stage import Action
+from ml.text import visible
+from ml.verdict import Gate, Verdict
+
+_MAX_REASON = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """Everything that a change is made of, before it becomes a plan.
+
+    ``document`` is the registry at ``target.base_commit``, ``archive`` the bytes of the model's archive there.
+    ``exemption`` names the freeze window that a rollback overrode, and ``extra`` further keys for the event.
+    """
+
+    target: Target
+    document: Document
+    reason: str
+    at: datetime
+    evidence: Evidence
+    archive: bytes = b""
+    gates: tuple[Gate, ...] = ()
+    soak: SoakReport | None = None
+    ack: Ack | None = None
+    warnings: tuple[str, ...] = ()
+    exemption: str = ""
+    places: Places = field(default_factory=Places)
+
+
+def plan_stage(proposal: Proposal, pointer: Pointer, artifact: Sequence[tuple[str, bytes]] = ()) -> Plan:
+    """Plan to put an artifact into staging; ``artifact`` are its files, with paths from the repository root.
+
+    Raises: Refused (illegal, no reason), Invalid (a gate is closed).
+    """
+    _require_open(proposal)
+    return _plan(proposal, changes.stage(proposal.document, proposal.target.model, pointer, **_by(proposal)), artifact)
+
+
+def plan_promotion(proposal: Proposal, *, phrase: str = "") -> Plan:
+    """Plan one hop. ``phrase`` is what the policy asks to be typed for it, empty where it asks for nothing.
+
+    Raises: Refused (illegal, no reason, the ACK does not cover this), Invalid (a gate is closed).
+    """
+    _require_open(proposal)
+    if phrase:
+        _require_ack(proposal, phrase)
+    target = proposal.target
+    return _plan(proposal, changes.promote(proposal.document, target.model, target.to_stage, **_by(proposal)))
+
+
+def plan_rollback(proposal: Proposal) -> Plan:
+    """Plan to make an earlier artifact active again. No gate can hold it up but its target's verification.
+
+    Raises: Refused (illegal, no reason), Invalid (the target does not verify).
+    """
+    _require_open(proposal)
+    target = proposal.target
+    return _plan(proposal, changes.rollback(proposal.document, target.model, target.artifact_id, **_by(proposal)))
+
+
+def plan_withdraw(proposal: Proposal) -> Plan:
+    """Plan to clear staging or shadow. Raises: Refused (illegal, no reason)."""
+    target = proposal.target
+    return _plan(proposal, changes.withdraw(proposal.document, target.model, target.to_stage, **_by(proposal)))
+
+
+def _require_open(proposal: Proposal) -> None:
+    closed = [gate for gate in proposal.gates if not gate.verdict.opens]
+    if closed:
+        first = closed[0]
+        raise Invalid(
+            f"{len(closed)} of {len(proposal.gates)} gates are closed; {first.name} is {first.verdict}: {first.why}.",
+            "Wait for what is missing, or mend what fails.",
+        )
+
+
+def _require_ack(proposal: Proposal, phrase: str) -> None:
+    ack = proposal.ack
+    if ack is None:
+        raise Refused("This hop needs an acknowledgement.", f"Type {phrase}.")
+    evidence = proposal.evidence.sha256
+    why = misfit(ack, phrase=phrase, target=proposal.target, evidence_sha256=evidence, now=proposal.at)
+    if why:
+        raise Refused(f"The acknowledgement does not cover this change: {why}.", "Acknowledge it again.")
+
+
+class _Authorship(TypedDict):
+    by: str
+    reason: str
+    at: datetime
+    base_commit: str
+    archive: bytes
+    extra: Mapping[str, object]
+
+
+def _by(proposal: Proposal) -> _Authorship:
+    return _Authorship(
+        by=proposal.target.actor,
+        reason=one_line(proposal.reason),
+        at=proposal.at,
+        base_commit=proposal.target.base_commit,
+        archive=proposal.archive,
+        extra=_extra(proposal),
+    )
+
+
+def _extra(proposal: Proposal) -> Mapping[str, object]:
+    """What our events hold beyond both vocabularies: where the evidence is, waivers, ACK, exemption."""
+    keys: dict[str, object] = {}
+    if proposal.evidence.document:
+        keys["evidence"] = {"path": _evidence_folder(proposal), "sha256": proposal.evidence.sha256}
+    waived = [gate for gate in proposal.gates if gate.verdict is Verdict.WAIVED]
+    if waived:
+        keys["waivers"] = [{"gate": gate.name, "why": gate.why} for gate in waived]
+    if proposal.ack:
+        keys["ack"] = ack_record(proposal.ack)
+    if proposal.exemption:
+        keys["freeze_exemption"] = proposal.exemption
+    return keys
+
+
+def ack_record(ack: Ack) -> dict[str, str]:
+    """An acknowledgement as the registry's event keeps it."""
+    return {
+        "phrase": ack.phrase,
+        "by": ack.by,
+        "at": format_utc(ack.at),
+        "expires_at": format_utc(ack.expires_at),
+        "model_sha256": ack.model_sha256,
+        "evidence_sha256": ack.evidence_sha256,
+        "registry_blob": ack.registry_blob,
+    }
+
+
+def one_line(reason: str) -> str:
+    """A typed reason, blanks at its ends removed. Raises Refused when it says nothing, or more than one line can."""
+    text = reason.strip()
+    if not text:
+        raise Refused("A change needs a reason.", "Say in one sentence why.")
+    if len(text) > _MAX_REASON or visible(text) != text:
+        raise Refused(
+            f"The reason must be one line of at most {_MAX_REASON} printable characters.", "Shorten it, or retype it."
+        )
+    return text
+
+
+def _evidence_folder(proposal: Proposal) -> str:
+    target = proposal.target
+    return proposal.places.evidence(target.artifact_id, f"{_stamp(proposal.at)}-{target.action}")
+
+
+def _stamp(moment: datetime) -> str:
+    return format_utc(moment).replace("-", "").replace(":", "")
+
+
+def _plan(proposal: Proposal, change: Change, artifact: Sequence[tuple[str, bytes]] = ()) -> Plan:
+    target, places = proposal.target, proposal.places
+    diff = difference(proposal.document.raw, change.raw, places.registry)
+    folder = _evidence_folder(proposal)
+    account = Account(
+        target=target,
+        reason=one_line(proposal.reason),
+        at=proposal.at,
+        gates=proposal.gates,
+        diff=diff,
+        evidence_sha256=proposal.evidence.sha256,
+        evidence_path=f"{folder}/evidence.json",
+        soak=proposal.soak,
+        ack=proposal.ack,
+        warnings=proposal.warnings,
+    )
+    text = body(account)
+    files = [
+        (places.registry, change.raw),
+        *artifact,
+        *_evidence_files(proposal, folder),
+        (f"{folder}/pr_body.md", text.encode()),
+    ]
+    if change.archive is not None:
+        files.append((places.archive(target.model), change.archive))
+    title = _title(target)
+    return Plan(
+        target=target,
+        branch=_branch(target, proposal.at),
+        title=title,
+        message=f"{title}\n\n{one_line(proposal.reason)}\n\n{_trailers(proposal)}",
+        body=text,
+        files=tuple(sorted(files)),
+        diff=diff,
+        gates=proposal.gates,
+        evidence_sha256=proposal.evidence.sha256,
+        ack=proposal.ack,
+        warnings=proposal.warnings,
+    )
+
+
+def _evidence_files(proposal: Proposal, folder: str) -> list[tuple[str, bytes]]:
+    evidence = proposal.evidence
+    named = (("evidence.json", evidence.document), ("review.svg", evidence.review_svg))
+    return [(f"{folder}/{name}", content) for name, content in named if content]
+
+
+def _title(target: Target) -> str:
+    artifact, model = target.artifact_id, target.model
+    return {
+        Action.STAGE: f"Stage {artifact} ({model})",
+        Action.PROMOTE: f"Promote {artifact} to {target.to_stage} ({model})",
+        Action.ROLLBACK: f"Roll back to {artifact} ({model})",
+        Action.WITHDRAW: f"Withdraw {artifact} from {target.to_stage} ({model})",
+    }[target.action]
+
+
+def _branch(target: Target, at: datetime) -> str:
+    way = "from" if target.action is Action.WITHDRAW else "to"
+    return f"{target.action}/{target.model}/{target.artifact_id}-{way}-{target.to_stage}-{_stamp(at)}"
+
+
+def _trailers(proposal: Proposal) -> str:
+    target, ack = proposal.target, proposal.ack
+    known = {
+        "Model": target.model,
+        "Artifact": target.artifact_id,
+        "From-Stage": str(target.from_stage or ""),
+        "To-Stage": str(target.to_stage),
+        "Evidence-SHA256": proposal.evidence.sha256,
+        "Ack": ack.phrase if ack else "",
+        "Ack-By": ack.by if ack else "",
+    }
+    return "".join(f"{key}: {value}\n" for key, value in known.items() if value)

@@ -1,0 +1,218 @@
+"""Carrying a plan out: commit, branch, push, read back; one at a time, journalled, never half (SPEC §5).
+
+A change exists for others from the moment that its branch is on the remote. Before that everything is local and a
+failure leaves what was there; after that the remote is asked what is true, whatever we were told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ml.errors import Conflict, ConsoleError, Refused, TimedOut, Unavailable
+from ml.ports import Progress, Report
+from ml.promotion.difference import difference
+from ml.promotion.forge import Forge
+from ml.promotion.places import Places
+from ml.promotion.repository import CHANGE_PREFIXES, Writer
+from ml.promotion.values import Plan, Submission
+from ml.records.durable import replace_file
+from ml.records.journal import Entry, Journal
+from ml.text import visible
+
+_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Where changes are carried out. ``remote`` is empty where there is none; ``bodies`` keeps pull requests' texts."""
+
+    repository: Writer
+    journal: Journal
+    forge: Forge
+    remote: str
+    base: str
+    bodies: Path
+    places: Places
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Whether the remote holds a branch, known by having asked it, and in words."""
+
+    there: bool
+    why: str
+    settled: bool = True
+
+
+def submit(plan: Plan, desk: Desk, *, now: datetime, push: bool = True, report: Report | None = None) -> Submission:
+    """Commit a plan to its branch, push it and read the remote back.
+
+    Returns a submission that is not ``pushed`` where the remote is out of reach: the branch then stays local.
+
+    Raises:
+        Conflict: the registry or the policy moved since the plan was made, with the difference; nothing was written.
+        Refused: the server refused the push, with its words; the branch was taken back.
+        Unavailable: git or the journal cannot write; nothing was written.
+    """
+    tell = report or _silent
+    repository = desk.repository
+    with repository.exclusive():
+        tell(Progress("base", 0, _STEPS, f"looking at {desk.base}"))
+        onto, offline = current_base(desk, plan.target.base_commit)
+        _require_same_rules(plan, onto, desk, now)
+        ref = f"refs/heads/{plan.branch}"
+        with desk.journal.begin("submit", branch=plan.branch, base=onto, remote=desk.remote) as entry:
+            tell(Progress("commit", 1, _STEPS, plan.title))
+            author = repository.identity()
+            commit = repository.write_commit(onto, plan.files, plan.message, author, now)
+            entry.step("branch", commit=commit)
+            repository.create_ref(ref, commit)
+            tell(Progress("push", 2, _STEPS, plan.branch))
+            if offline or not push or not desk.remote:
+                sent = _kept(desk, offline, plan.branch)
+            else:
+                sent = _send_or_take_back(desk, ref, commit, entry)
+            if sent.settled:
+                entry.done()
+    tell(Progress("request", 3, _STEPS, sent.why))
+    return Submission(
+        branch=plan.branch,
+        commit=commit,
+        pushed=sent.there,
+        why=sent.why,
+        pr_url=_request(desk, plan.branch, plan.title, plan.body) if sent.there else "",
+        body_path=_keep_body(desk, plan),
+    )
+
+
+def push_branch(branch: str, desk: Desk, report: Report | None = None) -> Submission:
+    """Push a change branch that stayed local.
+
+    Raises:
+        Refused: there is no such local branch, or the server refuses it, with its words.
+        Unavailable: the journal cannot be written.
+    """
+    tell = report or _silent
+    ref = f"refs/heads/{branch}"
+    repository = desk.repository
+    with repository.exclusive():
+        commit = repository.resolve(ref) if branch.startswith(CHANGE_PREFIXES) else None
+        if commit is None:
+            raise Refused(f"There is no local change branch {visible(branch)}.", "See the open branches with status.")
+        if not desk.remote:
+            raise Refused("This repository has no remote to push to.", "Land the branch instead.")
+        tell(Progress("push", 0, 1, branch))
+        with desk.journal.begin("push", branch=branch, remote=desk.remote, commit=commit) as entry:
+            sent = send(desk, ref, commit, entry)
+            if sent.settled:
+                entry.done()
+    title = repository.commit(commit).message.partition("\n")[0]
+    url = _request(desk, branch, title, _committed_body(repository, commit)) if sent.there else ""
+    return Submission(branch=branch, commit=commit, pushed=sent.there, why=sent.why, pr_url=url)
+
+
+def current_base(desk: Desk, planned: str) -> tuple[str, str]:
+    """The commit that the base branch is at now, and why that is only what was last fetched (empty: it is not).
+
+    Raises: Refused when the remote has no such branch.
+    """
+    repository, remote = desk.repository, desk.remote
+    if not remote:
+        return repository.resolve(f"refs/heads/{desk.base}") or planned, ""
+    try:
+        tip = repository.remote_tip(remote, f"refs/heads/{desk.base}")
+        if tip is None:
+            raise Refused(f"{remote} has no branch {visible(desk.base)}.", "Correct registry.ref.")
+        if tip != planned and repository.resolve(tip) is None:
+            repository.fetch(remote, desk.base)
+    except (Unavailable, TimedOut) as sick:
+        return repository.resolve(f"refs/remotes/{remote}/{desk.base}") or planned, sick.cause
+    return tip, ""
+
+
+def _require_same_rules(plan: Plan, onto: str, desk: Desk, now: datetime) -> None:
+    """A plan holds on any base with the same registry and policy, and its ACK for its time only."""
+    if plan.ack and now > plan.ack.expires_at:
+        raise Refused("The acknowledgement has expired.", "Acknowledge it again; all gates are judged again first.")
+    planned = plan.target.base_commit
+    if onto == planned:
+        return
+    repository = desk.repository
+    for path in (desk.places.registry, desk.places.policy):
+        if repository.blob_id(onto, path) != repository.blob_id(planned, path):
+            before, after = (repository.read(commit, path) or b"" for commit in (planned, onto))
+            raise Conflict(
+                f"{visible(path)} changed on {visible(desk.base)} after this change was planned.",
+                "Look at the difference, then plan anew.",
+                difference(before, after, path),
+            )
+
+
+def _send_or_take_back(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
+    try:
+        return send(desk, ref, commit, entry)
+    except Refused:
+        desk.repository.delete_ref(ref, commit)
+        entry.done()
+        raise
+
+
+def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
+    """Push one ref and learn from the remote itself whether it is there. Raises Refused with the server's words."""
+    branch = ref.removeprefix("refs/heads/")
+    entry.step("push", commit=commit)
+    lost = ""
+    try:
+        result = desk.repository.push(desk.remote, ref, commit)
+        if not result.accepted:
+            kind = Conflict if result.moved else Refused
+            raise kind(
+                f"{desk.remote} refuses {visible(branch)}: {result.words}", "Mend what it names, then plan anew."
+            )
+    except (Unavailable, TimedOut) as sick:
+        lost = sick.cause
+    try:
+        tip = desk.repository.remote_tip(desk.remote, ref)
+    except ConsoleError as sick:
+        unknown = f"Whether {desk.remote} has it is unknown: {lost or sick.cause}"
+        return Sent(False, f"{unknown} {_later(branch)}", settled=False)
+    if tip == commit:
+        return Sent(True, f"{desk.remote} has it" + (", although its answer was lost." if lost else ", read back."))
+    return Sent(False, f"{lost or f'{desk.remote} took the push and does not show it.'} {_later(branch)}")
+
+
+def _kept(desk: Desk, offline: str, branch: str) -> Sent:
+    why = offline or ("Not pushed, as asked." if desk.remote else "This repository has no remote.")
+    return Sent(False, f"{why} {_later(branch)}" if desk.remote else why)
+
+
+def _later(branch: str) -> str:
+    if not branch.startswith(CHANGE_PREFIXES):
+        return "Nothing is known to have changed."
+    return f"The branch stays local; push it with: mlconsole push {branch}"
+
+
+def _request(desk: Desk, branch: str, title: str, body: str) -> str:
+    return desk.forge.open_request(desk.repository.url(desk.remote), branch, desk.base, title, body)
+
+
+def _keep_body(desk: Desk, plan: Plan) -> str:
+    """Keep the pull request's text where a person can copy it from; a full disk must not undo what was pushed."""
+    path = desk.bodies / f"{plan.branch.replace('/', '-')}.md"
+    try:
+        replace_file(path, plan.body.encode())
+    except OSError:
+        return ""
+    return str(path)
+
+
+def _committed_body(repository: Writer, commit: str) -> str:
+    changed = repository.changes(f"{commit}^", commit)
+    path = next((change.path for change in changed if change.path.endswith("/pr_body.md")), "")
+    return (repository.read(commit, path) or b"").decode("utf-8", "replace") if path else ""
+
+
+def _silent(progress: Progress) -> None:
+    """Nobody wants to know."""
