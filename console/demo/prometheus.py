@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,14 +20,12 @@ from ml.text import visible
 NAME = "prometheus"
 _READY_S = 30.0
 _IMPORT_S = 120.0
-# Debian and Homebrew put it where a login shell's PATH may not look.
-_MORE_FOLDERS = ("/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/opt/homebrew/bin")
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def program(name: str) -> str | None:
-    """The full path of ``prometheus`` or ``promtool``, where it is installed."""
-    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_MORE_FOLDERS)))
+def installed() -> bool:
+    """Whether Prometheus and its tool are on the PATH."""
+    return all(shutil.which(name) for name in (NAME, "promtool"))
 
 
 def free_port() -> int:
@@ -44,13 +40,10 @@ def import_history(layout: Layout, openmetrics: Path) -> None:
     """Turn the written history into Prometheus blocks, and remove the text.
 
     Raises:
-        Unavailable: promtool is missing or refuses the text.
+        Unavailable: promtool cannot be started or refuses the text.
     """
-    promtool = program("promtool")
-    if promtool is None:
-        raise Unavailable("promtool is not installed.", "Install the system's prometheus package.")
     # The hidden flag makes two large blocks instead of fourteen, in a third of the time.
-    argv = [promtool, "tsdb", "create-blocks-from", "--max-block-duration=48h", "openmetrics", "--quiet"]
+    argv = ["promtool", "tsdb", "create-blocks-from", "--max-block-duration=48h", "openmetrics", "--quiet"]
     ended = run([*argv, openmetrics, layout.prometheus / "data"], deadline_s=_IMPORT_S)
     if ended.code != 0:
         words = visible(ended.err.decode("utf-8", "replace").strip(), limit=400)
@@ -67,7 +60,7 @@ def start_prometheus(layout: Layout, children: Children, port: int, env: Mapping
     shipped = Path(ml.__file__).parent / "monitoring"
     for name in ("prometheus.yml", "ml_alerts.yml"):
         shutil.copyfile(shipped / name, layout.prometheus / name)
-    argv = [program(NAME) or NAME, f"--config.file={layout.prometheus / 'prometheus.yml'}"]
+    argv = [NAME, f"--config.file={layout.prometheus / 'prometheus.yml'}"]
     argv += [f"--storage.tsdb.path={layout.prometheus / 'data'}", f"--web.listen-address=127.0.0.1:{port}"]
     children.start(NAME, [*argv, "--log.level=warn"], cwd=layout.prometheus, env=env)
     children.wait_until(NAME, lambda: _scrapes_all(port), _READY_S)
@@ -82,6 +75,6 @@ def _get(port: int, path: str) -> dict[str, Any]:
     try:
         with _direct.open(f"http://127.0.0.1:{port}{path}", timeout=2) as response:
             data: dict[str, Any] = json.load(response)["data"]
-    except (OSError, ValueError, urllib.error.URLError):
+    except (OSError, ValueError):
         return {}
     return data

@@ -16,11 +16,16 @@ from pathlib import Path
 import click
 
 from console.config import state_directory
+from console.demo import prometheus
 from console.demo.children import held
 from console.demo.stack import Stack, running_stack
 from ml.errors import Refused
 
 _CONSOLE_ENDS_S = 30.0
+_WITHOUT_PROMETHEUS = (
+    "Prometheus is not installed: the console runs, but without measurements its gates stay closed. "
+    "Install it (Debian: sudo apt-get install prometheus; macOS: brew install prometheus) and start again."
+)
 
 
 def demo(*, directory: Path | None, keep: bool, console: bool) -> int:
@@ -40,6 +45,8 @@ def demo(*, directory: Path | None, keep: bool, console: bool) -> int:
     root = directory or state_directory() / f"demo-{os.getpid()}"
     if root.exists() and any(root.iterdir()):
         raise Refused(f"{root} is not empty.", "Name a new folder: it is removed when the demo ends.")
+    if not prometheus.installed():
+        click.echo(_WITHOUT_PROMETHEUS, err=True)
     with _signals_end_us(), _removed(root, keep=keep):
         try:
             with running_stack(root, _tell) as stack:
