@@ -14,7 +14,8 @@ from ml.slo.judge import judge
 from ml.slo.measured import measured
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import questions, shown_query
-from ml.slo.source import Answer, Metrics, MetricsError
+from ml.slo.recording import Failure, Recorder
+from ml.slo.source import Answer, Metrics
 from ml.slo.terms import STALE_S, Terms
 from ml.stage import Stage
 from ml.verdict import Reading, Verdict
@@ -33,21 +34,27 @@ def board_readings(
     since: Mapping[str, datetime] | None = None,
     stale_s: float = STALE_S,
 ) -> dict[str, tuple[Reading, ...]]:
-    """Read every objective of every model once. Never raises for a sick source: such readings are ERROR.
+    """Read every objective of every model once. An objective whose question failed is ERROR.
 
     Args:
         stages: the stage on which a model is read, where it is not shadow.
         since: when a model's soak began, so that a window that is not full yet waits and does not lack data.
         stale_s: the age in seconds from which the newest sample is not believed.
+
+    Raises:
+        MetricsError: no objective at all got an answer, so there is nothing to show.
     """
     terms = Terms(policy, now, stale_s)
     scopes = {name: Scope((stages or {}).get(name, Stage.SHADOW), policy.selector(name)) for name in models}
-    rounds = [_one_objective(metrics, terms, each, scopes, since or {}) for each in policy.objectives if models]
+    recorder = Recorder(metrics)
+    rounds = [_one_objective(recorder, terms, each, scopes, since or {}) for each in policy.objectives if models]
+    if recorder.exchanges and all(isinstance(each, Failure) for each in recorder.exchanges):
+        raise next(each.error() for each in recorder.exchanges if isinstance(each, Failure))
     return {name: tuple(each[name] for each in rounds) for name in models}
 
 
 def _one_objective(
-    metrics: Metrics, terms: Terms, objective: Objective, scopes: Mapping[str, Scope], since: Mapping[str, datetime]
+    recorder: Recorder, terms: Terms, objective: Objective, scopes: Mapping[str, Scope], since: Mapping[str, datetime]
 ) -> dict[str, Reading]:
     numbers = {scope: str(number) for number, scope in enumerate(dict.fromkeys(scopes.values()))}
     asked = {
@@ -55,10 +62,9 @@ def _one_objective(
         for scope, number in numbers.items()
         for part, promql in questions(objective, scope, terms.windows, terms.latency).items()
     }
-    try:
-        answer = metrics.query(joined(asked))
-    except MetricsError as error:
-        return {name: failed_reading(objective, scope, terms, error.cause) for name, scope in scopes.items()}
+    answer = recorder.query(joined(asked))
+    if isinstance(answer, Failure):
+        return {name: failed_reading(objective, scope, terms, answer.cause) for name, scope in scopes.items()}
     parts, skew_s = split(answer.series), skew_of(answer)
     readings = {}
     for name, scope in scopes.items():
