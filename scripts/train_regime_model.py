@@ -1,4 +1,4 @@
-"""``python -m scripts.train_regime_model``: train a regime model (runbook, "Add New Model to Staging", step 1)."""
+"""``python -m scripts.train_regime_model``: train a regime model (runbook, procedure 1, step 1)."""
 
 import sys
 

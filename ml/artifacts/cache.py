@@ -1,0 +1,90 @@
+"""Verifications that still hold, kept by what every file is and never by what it is called (SPEC §3).
+
+A verification is good for one runtime and for files that are the same device, inode, size, modification and
+change time, to the nanosecond. A file touched within the clock's coarseness of being verified could change
+again without a trace, so such a verification is not kept (git's index knows the same race).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import tempfile
+import time
+from dataclasses import astuple, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from ml.artifacts.limits import Limits
+from ml.artifacts.survey import Survey
+from ml.artifacts.verification import Verification
+from ml.text import visible
+from ml.verdict import Verdict
+
+_MOST = 256
+_MAX_BYTES = 8 << 20
+_SETTLED_NS = 2_000_000_000
+_FORMAT = 1
+_Entries = TypeAdapter(dict[str, Verification])
+
+
+class VerificationCache:
+    """Passed verifications in one private file; a damaged or missing file is an empty cache.
+
+    Who can write the file can make an artifact look verified, so it belongs in the operator's own state
+    directory. Gates that let something into the registry verify afresh; the board and ``check`` may ask here.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def recall(self, directory: Path, surveyed: Survey, limits: Limits) -> Verification | None:
+        """The verification of exactly these files, or ``None``."""
+        found = self._read().get(_key(surveyed, limits))
+        return None if found is None else replace(found, artifact_id=visible(directory.name))
+
+    def remember(self, surveyed: Survey, limits: Limits, verification: Verification) -> None:
+        """Keep a verification that passed, once its files have been at rest; failing to write is no failure."""
+        newest = max((max(file.modified_ns, file.changed_ns) for file in surveyed.files), default=0)
+        if verification.verdict is not Verdict.PASS or time.time_ns() - newest < _SETTLED_NS:
+            return
+        entries = self._read()
+        entries.pop(_key(surveyed, limits), None)
+        entries[_key(surveyed, limits)] = verification
+        with contextlib.suppress(OSError):
+            self._write(dict(list(entries.items())[-_MOST:]))
+
+    def _read(self) -> dict[str, Verification]:
+        try:
+            if self._file.stat().st_size > _MAX_BYTES:
+                return {}
+            return _Entries.validate_json(self._file.read_bytes())
+        except (OSError, ValidationError):
+            return {}
+
+    def _write(self, entries: dict[str, Verification]) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, name = tempfile.mkstemp(dir=self._file.parent, prefix=f".{self._file.name}.")
+        try:
+            with open(descriptor, "wb") as stream:
+                stream.write(_Entries.dump_json(entries))
+            os.replace(name, self._file)
+        except OSError:
+            os.unlink(name)
+            raise
+
+
+def _key(surveyed: Survey, limits: Limits) -> str:
+    identity = [_FORMAT, _runtime(), astuple(limits), [astuple(file) for file in surveyed.files]]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+def _runtime() -> str:
+    try:
+        return importlib.metadata.version("onnxruntime")
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,38 @@
+"""What models answer: two compared on common inputs, or one recorded as golden vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml.artifacts.caged.session import Session
+from ml.artifacts.features import REGIMES, market_features
+from ml.artifacts.protocol import Answered, Decided, Subject
+
+_SEED = 21
+_ROWS = 4096
+_CHUNK = 256
+_GOLDEN_SEED = 22
+_GOLDEN_ROWS = 16
+
+
+def decide(first: Subject, second: Subject) -> Decided:
+    """Ask both about the same 4,096 market states; raises `Unfit` when one cannot run."""
+    sessions = (Session(first), Session(second))
+    for session in sessions:
+        session.require_signature()
+    confusion = np.zeros((len(REGIMES), len(REGIMES)), dtype=int)
+    largest = 0.0
+    for rows in np.array_split(market_features(_SEED, _ROWS), _ROWS // _CHUNK):
+        one, other = (session.run(rows) for session in sessions)
+        np.add.at(confusion, (one.argmax(axis=1), other.argmax(axis=1)), 1)
+        largest = max(largest, float(np.nanmax(np.abs(one - other))))
+    return Decided(_ROWS, tuple(tuple(int(count) for count in row) for row in confusion), largest)
+
+
+def answer(subject: Subject) -> Answered:
+    """A model's probabilities for 16 market states, one call each; raises `Unfit` when it cannot run."""
+    session = Session(subject)
+    session.require_signature()
+    rows = market_features(_GOLDEN_SEED, _GOLDEN_ROWS)
+    outputs = session.run_singly(rows)
+    return Answered(tuple(tuple(map(float, row)) for row in rows), tuple(tuple(map(float, row)) for row in outputs))

@@ -1,0 +1,98 @@
+"""One loaded model inside the cage, run the way the engine runs it: one thread, one row at a time."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.artifacts.features import FEATURES, OUTPUT_NAME, REGIMES
+from ml.artifacts.graph import GraphFacts, read_graph
+from ml.artifacts.protocol import Subject
+
+Rows = NDArray[np.float32]
+
+
+class Unfit(Exception):
+    """The model cannot be used; the message says why, naming the file."""
+
+
+class Session:
+    """A model in onnxruntime on one CPU thread."""
+
+    def __init__(self, subject: Subject) -> None:
+        import onnxruntime  # noqa: PLC0415 - after the limits
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        path = Path(subject.directory, subject.model_file)
+        try:
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise Unfit(f"{subject.model_file} cannot be loaded: {reason(error)}") from error
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The inputs, as ``name type shape``."""
+        return tuple(_shown(one) for one in self._session.get_inputs())
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The outputs, as ``name type shape``."""
+        return tuple(_shown(one) for one in self._session.get_outputs())
+
+    def require_signature(self) -> None:
+        """One float input as wide as the feature order, and an output ``regime_probs``; raises `Unfit`."""
+        inputs, outputs = self._session.get_inputs(), {one.name: one for one in self._session.get_outputs()}
+        wanted = f"(batch, {len(FEATURES)})"
+        if len(inputs) != 1:
+            raise Unfit(f"it takes {len(inputs)} inputs, and the engine feeds one of {wanted}")
+        if inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 2 or inputs[0].shape[1] != len(FEATURES):
+            raise Unfit(f"it takes {_shown(inputs[0])}, and feature_order needs tensor(float) {wanted}")
+        if OUTPUT_NAME not in outputs:
+            raise Unfit(f"it gives {', '.join(outputs) or 'nothing'}, and the engine reads {OUTPUT_NAME}")
+        if outputs[OUTPUT_NAME].type != "tensor(float)":
+            raise Unfit(f"it gives {_shown(outputs[OUTPUT_NAME])}, and the engine reads tensor(float)")
+
+    def run(self, rows: Rows) -> Rows:
+        """Probabilities (n, 3) of rows (n, 15) in one call; raises `Unfit` for another shape or an error."""
+        try:
+            (found,) = self._session.run([OUTPUT_NAME], {self._session.get_inputs()[0].name: rows})
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise Unfit(f"it fails on a batch of {len(rows)}: {reason(error)}") from error
+        if found.shape != (len(rows), len(REGIMES)):
+            raise Unfit(f"{OUTPUT_NAME} has the shape {found.shape} for {len(rows)} rows, not {(len(rows), 3)}")
+        answered: Rows = found
+        return answered
+
+    def run_singly(self, rows: Rows) -> Rows:
+        """Probabilities (n, 3) of rows (n, 15), each row in a call of its own, as the engine does."""
+        return np.concatenate([self.run(rows[at : at + 1]) for at in range(len(rows))])
+
+
+def read_facts(subject: Subject) -> GraphFacts:
+    """The graph's facts, with all external data inside the artifact; raises `Unfit` otherwise."""
+    try:
+        with Path(subject.directory, subject.model_file).open("rb") as stream:
+            facts = read_graph(memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)))
+    except ValueError as error:
+        raise Unfit(f"{subject.model_file} is no ONNX model: {error}") from error
+    strange = [location for location in facts.external if location not in subject.listed]
+    if strange:
+        raise Unfit(f"external data {strange[0]!r} is not a file that the manifest lists")
+    return facts
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error from native code, short enough for a sentence."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:300] or type(error).__name__
+
+
+def _shown(one: Any) -> str:
+    shape = ", ".join("batch" if size is None or isinstance(size, str) else str(size) for size in one.shape)
+    return f"{one.name} {one.type} ({shape})"

@@ -1,0 +1,143 @@
+"""The checks that need no cage: layout, manifest, digests and train report, from one pass over the bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from ml.artifacts.digests import FileDigest, digest_files
+from ml.artifacts.features import FEATURES
+from ml.artifacts.manifest import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MAX_DOCUMENT_BYTES,
+    TRAIN_REPORT_FILE,
+    UNLISTED,
+    GoldenVectors,
+    Manifest,
+    parse_golden,
+    parse_manifest,
+    parse_train_report,
+)
+from ml.artifacts.survey import MAX_BYTES, Survey, read_small
+from ml.errors import Invalid
+from ml.ports import Report
+from ml.text import visible
+from ml.verdict import Check, Verdict
+
+_SHOWN = 5
+_DOCUMENTS = (MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What names, documents and digests say. ``golden`` holds the vectors, if the artifact ships any."""
+
+    checks: tuple[Check, ...]
+    files: tuple[FileDigest, ...] = ()
+    manifest: Manifest | None = None
+    golden: GoldenVectors | None = None
+
+    @property
+    def model_sha256(self) -> str:
+        """The digest of the model file as it lies there; empty when there is none."""
+        name = self.manifest.model_file if self.manifest else ""
+        return next((file.sha256 for file in self.files if file.name == name), "")
+
+    @property
+    def listed(self) -> tuple[FileDigest, ...]:
+        """The files that the manifest lists: what a snapshot needs."""
+        return tuple(file for file in self.files if self.manifest and file.name in self.manifest.sha256)
+
+    @property
+    def sound(self) -> bool:
+        """Whether the model may be given to the cage: it is what the manifest pins, and nothing failed."""
+        return self.manifest is not None and not any(check.verdict is Verdict.FAIL for check in self.checks)
+
+
+def inspect(directory: int, surveyed: Survey, report: Report | None = None) -> Inspection:
+    """Inspect a directory (by descriptor) that was surveyed. Never raises for what lies in it."""
+    try:
+        documents = _documents(directory, surveyed)
+        files = _digests(directory, surveyed, documents, report)
+    except Invalid as error:
+        return Inspection((_layout(surveyed, None), Check("digests", Verdict.FAIL, str(error))))
+    try:
+        manifest = _manifest(documents)
+    except Invalid as error:
+        return Inspection((_layout(surveyed, None), Check("manifest", Verdict.FAIL, str(error))), files)
+    listed = Check("manifest", Verdict.PASS, f"Schema {manifest.schema_version}, {len(manifest.sha256)} files listed.")
+    checks = (_layout(surveyed, manifest), listed, _digest_check(manifest, files), _train_report(manifest, documents))
+    try:
+        golden = parse_golden(documents[GOLDEN_FILE]) if GOLDEN_FILE in documents else None
+    except Invalid as error:
+        return Inspection((*checks, Check("golden", Verdict.FAIL, str(error))), files, manifest)
+    return Inspection(checks, files, manifest, golden)
+
+
+def _documents(directory: int, surveyed: Survey) -> dict[str, bytes]:
+    """The small documents, read once: what is parsed is what is hashed."""
+    present = [file for name in _DOCUMENTS if (file := surveyed.file(name))]
+    return {file.name: read_small(directory, file, MAX_DOCUMENT_BYTES) for file in present}
+
+
+def _digests(
+    directory: int, surveyed: Survey, documents: dict[str, bytes], report: Report | None
+) -> tuple[FileDigest, ...]:
+    if sum(file.size for file in surveyed.files) > MAX_BYTES:
+        return ()
+    rest = [file for file in surveyed.files if file.name not in documents]
+    digests = [FileDigest(name, hashlib.sha256(raw).hexdigest(), len(raw)) for name, raw in documents.items()]
+    return tuple(sorted([*digests, *digest_files(directory, rest, report=report)]))
+
+
+def _manifest(documents: dict[str, bytes]) -> Manifest:
+    if MANIFEST_FILE not in documents:
+        raise Invalid(f"{MANIFEST_FILE} is missing, or no regular file.")
+    manifest = parse_manifest(documents[MANIFEST_FILE])
+    if not manifest.model_sha256:
+        raise Invalid(f"{MANIFEST_FILE}: sha256 does not list the model file {manifest.model_file}.")
+    if manifest.feature_order != FEATURES:
+        raise Invalid(f"{MANIFEST_FILE}: feature_order is not the {len(FEATURES)} features that the engine feeds.")
+    return manifest
+
+
+def _layout(surveyed: Survey, manifest: Manifest | None) -> Check:
+    faults = list(surveyed.faults)
+    if manifest is not None:
+        present = {file.name for file in surveyed.files}
+        faults += [
+            f"{visible(name)} is listed in the manifest and missing" for name in manifest.sha256.keys() - present
+        ]
+        faults += [
+            f"{visible(name)} is not listed in the manifest" for name in present - manifest.sha256.keys() - UNLISTED
+        ]
+    if faults:
+        return Check("layout", Verdict.FAIL, f"{'; '.join(sorted(faults)[:_SHOWN])}.")
+    return Check("layout", Verdict.PASS, f"{len(surveyed.files)} regular files, none missing or unlisted.")
+
+
+def _digest_check(manifest: Manifest, files: tuple[FileDigest, ...]) -> Check:
+    found = {file.name: file for file in files}
+    wrong = sorted(name for name, digest in manifest.sha256.items() if name in found and found[name].sha256 != digest)
+    if wrong:
+        names = ", ".join(visible(name) for name in wrong[:_SHOWN])
+        return Check("digests", Verdict.FAIL, f"{names}: the content is not what the manifest's digest says.")
+    if not manifest.sha256.keys() <= found.keys():
+        return Check("digests", Verdict.FAIL, "A listed file could not be hashed.")
+    total = sum(found[name].size for name in manifest.sha256)
+    return Check("digests", Verdict.PASS, f"{len(manifest.sha256)} files, {total:,} bytes match their SHA-256.")
+
+
+def _train_report(manifest: Manifest, documents: dict[str, bytes]) -> Check:
+    if TRAIN_REPORT_FILE not in documents:
+        return Check("train_report", Verdict.NO_DATA, f"{TRAIN_REPORT_FILE} is absent; staging needs it.")
+    try:
+        named = parse_train_report(documents[TRAIN_REPORT_FILE]).model_sha256
+    except Invalid as error:
+        return Check("train_report", Verdict.FAIL, str(error))
+    if named != manifest.model_sha256:
+        return Check(
+            "train_report", Verdict.FAIL, f"{TRAIN_REPORT_FILE} names the model {named}, the manifest another."
+        )
+    return Check("train_report", Verdict.PASS, "It names the same model as the manifest.")

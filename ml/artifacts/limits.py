@@ -1,0 +1,104 @@
+"""The cage, seen from inside: a probe process limits itself before it touches anything of an artifact.
+
+Standard library only, and nothing here may need a thread: namespaces are entered while there is one.
+Values are those that FAULTS measured: they stop infinite Loops, chains of 200,000 nodes and memory bombs,
+and a good model needs a tenth of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+from dataclasses import astuple, dataclass
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_CLONE_NEWUSER = 0x1000_0000
+_CLONE_NEWNET = 0x4000_0000
+_NICER = 5
+_GRACE_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one probe may cost: seconds of CPU, bytes of address space, seconds of wall time, open files."""
+
+    cpu_s: int = 5
+    address_space: int = 3 << 30
+    wall_s: int = 10
+    open_files: int = 64
+
+    def encode(self) -> str:
+        """As one word for a command line."""
+        return ",".join(str(value) for value in astuple(self))
+
+    @classmethod
+    def decode(cls, word: str) -> Limits:
+        """From `encode`'s word. Raises ValueError for anything else."""
+        return cls(*(int(part) for part in word.split(",")))
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def enter(limits: Limits, parent: int) -> None:
+    """Limit this process for good.
+
+    CPU, address space, file size (nothing may be written), open files, core dumps and wall time always;
+    death with the parent, an empty network and first place before the out-of-memory killer where the
+    system offers them.
+
+    Args:
+        limits: what this process may cost.
+        parent: the id of the process that started it; when that is gone already, this one ends at once.
+    """
+    _die_with(parent)
+    _leave_network()
+    _be_first_to_go()
+    os.nice(_NICER)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_NOFILE, limits.open_files)
+    _limit(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1)  # SIGXCPU first, which says what happened
+    if sys.platform != "darwin":  # macOS has the constant and refuses the call
+        _limit(resource.RLIMIT_AS, limits.address_space)
+    # Should the parent be stopped and never look at its own deadline, the alarm's default action ends us.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(limits.wall_s + _GRACE_S)
+
+
+def _limit(which: int, soft: int, hard: int | None = None) -> None:
+    """Set a limit, never above the one that holds already."""
+    _, present = resource.getrlimit(which)
+    most = soft if hard is None else hard
+    if present != resource.RLIM_INFINITY:
+        most = min(most, present)
+    resource.setrlimit(which, (min(soft, most), most))
+
+
+def _die_with(parent: int) -> None:
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _leave_network() -> None:
+    """An empty network namespace: as root directly, else within a user namespace; refused by some systems."""
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNET) != 0:
+        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+
+
+def _be_first_to_go() -> None:
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as adjust:
+        adjust.write("1000")

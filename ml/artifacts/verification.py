@@ -1,0 +1,69 @@
+"""What a verification found, as a frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ml.artifacts.digests import FileDigest
+from ml.artifacts.graph import GraphFacts
+from ml.text import visible
+from ml.verdict import Check, Verdict, worst
+
+CHECKS = ("layout", "manifest", "digests", "train_report", "load", "shape", "finite", "determinism", "golden")
+"""The names of all checks, in the order in which they are reported."""
+_MAY_BE_ABSENT = frozenset({"train_report", "golden"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """All checks of one artifact directory.
+
+    ``files`` are name, SHA-256 and size in bytes of every file found, manifest and train report included, so
+    that evidence pins them too. ``model_sha256`` is empty when there was no model to hash. ``graph``, ``takes``
+    and ``gives`` describe a model that could be loaded.
+    """
+
+    artifact_id: str
+    checks: tuple[Check, ...]
+    model_sha256: str = ""
+    files: tuple[FileDigest, ...] = ()
+    graph: GraphFacts | None = None
+    takes: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst check; an artifact without train report or golden vectors is valid all the same."""
+        return worst(
+            check.verdict
+            for check in self.checks
+            if not (check.name in _MAY_BE_ABSENT and check.verdict is Verdict.NO_DATA)
+        )
+
+    def check(self, name: str) -> Check:
+        """One check by its name, from `CHECKS`."""
+        return next(check for check in self.checks if check.name == name)
+
+    def expecting(self, model_sha256: str | None) -> Verification:
+        """The same, with the digests judged against the one that a registry names, if it names one."""
+        if model_sha256 is None or model_sha256 == self.model_sha256:
+            return self
+        why = f"The model is {self.model_sha256 or 'absent'}; the registry names {visible(model_sha256, limit=80)}."
+        other = Check("digests", Verdict.FAIL, why)
+        return replace(self, checks=tuple(other if check.name == "digests" else check for check in self.checks))
+
+    def document(self) -> dict[str, object]:
+        """For ``--json`` (SPEC §11)."""
+        return {
+            "artifact_id": self.artifact_id,
+            "verdict": str(self.verdict),
+            "checks": [{"name": one.name, "verdict": str(one.verdict), "why": one.why} for one in self.checks],
+            "model_sha256": self.model_sha256,
+            "files": [{"path": file.name, "sha256": file.sha256, "size": file.size} for file in self.files],
+        }
+
+
+def complete(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    """All checks in order, those that were never reached as ``NO_DATA``."""
+    made = {check.name: check for check in checks}
+    return tuple(made.get(name) or Check(name, Verdict.NO_DATA, "Not reached.") for name in CHECKS)
