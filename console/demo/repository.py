@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import ml
 from console.demo.deployer import BRANCH, deploy
 from console.demo.layout import Layout, shipped
 from console.demo.scene import ARTIFACTS, OPERATOR, Step, policy, settings, steps
@@ -18,6 +19,7 @@ from ml.registry.paths import ARTIFACTS_PATH, POLICY_PATH, REGISTRY_PATH
 from ml.registry.schema import Pointer
 
 _SEED = Path(__file__).parent / "seed"
+_DASHBOARDS = Path(ml.__file__).parent / "monitoring" / "grafana" / "dashboards"
 
 
 def make_repositories(layout: Layout, now: datetime, url: str) -> tuple[tuple[Step, str], ...]:
@@ -82,6 +84,7 @@ def _founding_files(url: str) -> dict[str, bytes]:
     return {
         **{path: text.encode() for path, text in texts.items()},
         f"docs/{runbook.name}": runbook.read_bytes(),
+        **_files(_DASHBOARDS, "grafana/dashboards"),  # where the runbook's links lead
         **_files(_SEED, ""),
     }
 

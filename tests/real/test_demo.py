@@ -76,7 +76,15 @@ def test_repository_tests_pass_as_the_gate_runs_them(demo: Demo) -> None:
 
 def test_clone_is_clean_and_belongs_to_the_operator(demo: Demo) -> None:
     assert demo.shell("git config user.email").stdout == "operator@example.com\n"
+    assert demo.shell("git status --porcelain --untracked-files=no").stdout == ""
     assert demo.shell("git rev-list --count origin/main").stdout == "15\n"
+
+
+def test_links_of_the_runbook_lead_somewhere(demo: Demo) -> None:
+    text = (demo.clone / "docs" / "RUNBOOK_19_ML_MODEL_PROMOTION.md").read_text("utf-8")
+    dashboards = re.findall(r"\((\.\./grafana/[^)]*)\)", text)
+    assert len(dashboards) == 2
+    assert all((demo.clone / "docs" / link).is_file() for link in dashboards)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
