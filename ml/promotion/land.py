@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ml.errors import Conflict, Invalid, Refused, Unavailable
 from ml.ports import Progress, Report
 from ml.promotion.repository import CHANGE_PREFIXES
@@ -13,11 +11,8 @@ from ml.records.journal import Entry
 from ml.text import visible
 from ml.verdict import Gate
 
-Judge = Callable[[str, str], tuple[Gate, ...]]
-"""The gate of SPEC §8 over two commits, base and head."""
 
-
-def land(branch: str, desk: Desk, judge: Judge, report: Report | None = None) -> Landing:
+def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
     """Fast-forward the base branch to a change branch, on the remote where there is one.
 
     Raises:
@@ -36,7 +31,7 @@ def land(branch: str, desk: Desk, judge: Judge, report: Report | None = None) ->
                 "Plan the change anew on what is there now.",
             )
         _tell(report, "gate", 1, branch)
-        gates = judge(base, head)
+        gates = desk.judge(base, head)
         _require_open(branch, gates)
         _tell(report, "push", 2, desk.base)
         with desk.journal.begin("land", branch=branch, base=desk.base, remote=desk.remote, commit=head) as entry:

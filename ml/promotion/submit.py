@@ -6,6 +6,7 @@ failure leaves what was there; after that the remote is asked what is true, what
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +21,13 @@ from ml.promotion.values import Plan, Submission
 from ml.records.durable import replace_file
 from ml.records.journal import Entry, Journal
 from ml.text import visible
+from ml.verdict import Gate
 
 _STEPS = 4
+
+
+Judge = Callable[[str, str], tuple[Gate, ...]]
+"""The gate of SPEC §8 over two commits, base and head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,7 @@ class Desk:
     base: str
     bodies: Path
     places: Places
+    judge: Judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,7 @@ def open_session(folder: Folder, state: Path, *, actor: str = OPERATOR, now: dat
         base="main",
         bodies=state / "requests",
         places=Places(),
+        judge=lambda base, head: (Gate(name="test", verdict=Verdict.PASS, why="accepted by the test"),),
     )
     return Session(folder, repository, desk, now, actor)
 
