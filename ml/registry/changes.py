@@ -8,69 +8,23 @@ moves events beyond the newest fifty to the archive.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Required, TypedDict, Unpack
+import re
+from typing import Unpack
 
-from ml.clock import format_utc
 from ml.errors import Refused
-from ml.registry.archive import extended
 from ml.registry.codec import Document
-from ml.registry.edits import ModelEdit, edit_model, event_texts, pointer_text, with_members
-from ml.registry.history import (
-    LEFT_KEY,
-    activates,
-    chronological_indexes,
-    known_pointer,
-    last_moment,
-    newest_first,
-)
+from ml.registry.edits import pointer_text, with_members
+from ml.registry.history import LEFT_KEY, activates, known_pointer, recorded_pointer
 from ml.registry.layout import layout_of
-from ml.registry.paths import MAX_HISTORY
-from ml.registry.rules import is_digest, is_git_sha, pointer_faults
-from ml.registry.schema import Event, Model, Pointer
-from ml.registry.vocabulary import spelled_out
+from ml.registry.pointers import completed, refuse_faults, refuse_unconventional, spelled, without_faults
+from ml.registry.recording import Change, Context, Recorder
+from ml.registry.schema import MODEL_NAME_PATTERN, Model, Pointer
 from ml.stage import Action, Stage
 from ml.text import visible
 
-SKEW = timedelta(minutes=5)
-"""By how much the newest event may be ahead of our clock; operators' clocks differ."""
+__all__ = ["Change", "Context", "promote", "rollback", "stage", "withdraw"]
 
 _BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A registry after one legal change.
-
-    ``event`` is the new line of the history, ``archive`` the whole new archive file, ``None`` where it stays as it is.
-    """
-
-    document: Document
-    event: Event
-    archive: bytes | None = None
-
-    @property
-    def raw(self) -> bytes:
-        """The whole new registry file."""
-        return self.document.raw
-
-
-class Context(TypedDict, total=False):
-    """Who changes the registry when and why, in every change.
-
-    ``by`` is the author's identity, ``at`` the present moment (aware), ``base_commit`` the commit that the change
-    is made on, ``archive`` the model's archive file in it, ``extra`` further keys for the event (waivers, ACK).
-    """
-
-    by: Required[str]
-    reason: Required[str]
-    at: Required[datetime]
-    source: str
-    base_commit: str | None
-    archive: bytes
-    extra: Mapping[str, object]
 
 
 def stage(
@@ -86,6 +40,8 @@ def stage(
     Raises:
         Refused: the artifact stands in a stage of the model already, or the pointer breaks a rule of the engine.
     """
+    if not re.fullmatch(MODEL_NAME_PATTERN, model):
+        raise Refused(f"{visible(model)} is no model name.", "Use only a to z, 0 to 9 and _.")
     now = doc.registry.models.get(model, Model())
     for each in Stage:
         there = now.pointer(each)
@@ -94,12 +50,13 @@ def stage(
                 f"{pointer.artifact_id} is already in {each} of {visible(model)}.",
                 "Stage an artifact that is in no stage.",
             )
-    frame = _Frame(doc, model, **context)
-    signed = pointer.model_copy(update={"actor": frame.by, "source": frame.source, "promoted_at_utc": None})
-    written = _spelled_pointer(signed)
-    _refuse_faults(written, active=False)
+    refuse_unconventional(pointer)
+    recorder = Recorder(doc, model, **context)
+    signed = pointer.model_copy(update={"actor": recorder.by, "source": recorder.source, "promoted_at_utc": None})
+    written = spelled(signed)
+    refuse_faults(written, active=False)
     words = {"action": Action.STAGE, "from_stage": None, "to_stage": Stage.STAGING, "pointer": written}
-    return frame.change({Stage.STAGING: written}, words, pointer.artifact_id)
+    return recorder.change({Stage.STAGING: written}, words, pointer.artifact_id)
 
 
 def promote(
@@ -122,11 +79,15 @@ def promote(
             f"{below.capitalize()} of {visible(model)} is empty, so there is nothing to promote to {to_stage}.",
             f"Put an artifact into {below} first.",
         )
-    frame = _Frame(doc, model, **context)
-    moved = with_members(pointer_text(doc, model, below), frame.signature(), layout_of(doc.text))
-    _refuse_faults(json.loads(moved.text), active=to_stage is Stage.ACTIVE)
+    for each in Stage:
+        other = _model(doc, model).pointer(each)
+        if each is not below and other and other.artifact_id == pointer.artifact_id:
+            raise Refused(f"{pointer.artifact_id} is in {each} as well as in {below}.", f"Withdraw it from {below}.")
+    recorder = Recorder(doc, model, **context)
+    moved = with_members(pointer_text(doc, model, below), recorder.signature(), layout_of(doc.text))
+    refuse_faults(json.loads(moved.text), active=to_stage is Stage.ACTIVE)
     words = {"action": Action.PROMOTE, "from_stage": below, "to_stage": to_stage, "pointer": moved}
-    return frame.change({below: None, to_stage: moved}, words, pointer.artifact_id)
+    return recorder.change({below: None, to_stage: moved}, words, pointer.artifact_id)
 
 
 def rollback(
@@ -154,10 +115,10 @@ def rollback(
             f"{visible(artifact_id)} was never active in {visible(model)}.",
             "Choose an artifact that the history shows as active before.",
         )
-    frame = _Frame(doc, model, **context)
-    known = _completed(known_pointer(now, artifact_id), pointer)
-    written = {**_spelled_pointer(known), **frame.signature()}
-    _refuse_faults(written, active=True)
+    recorder = Recorder(doc, model, **context)
+    known = recorded_pointer(now, artifact_id) or pointer or known_pointer(now, artifact_id)
+    written = {**spelled(completed(known, pointer)), **recorder.signature()}
+    refuse_faults(written, active=True)
     words = {
         "action": Action.ROLLBACK,
         "from_stage": Stage.ACTIVE,
@@ -165,7 +126,7 @@ def rollback(
         "pointer": written,
         LEFT_KEY: now.active.artifact_id,
     }
-    return frame.change({Stage.ACTIVE: written}, words, artifact_id, emergency=True)
+    return recorder.change({Stage.ACTIVE: written}, words, artifact_id, emergency=True)
 
 
 def withdraw(
@@ -190,83 +151,10 @@ def withdraw(
         "action": Action.WITHDRAW,
         "from_stage": from_stage,
         "to_stage": from_stage,
-        "pointer": pointer_text(doc, model, from_stage),
+        "pointer": without_faults(pointer),
     }
-    frame = _Frame(doc, model, **context)
-    return frame.change({from_stage: None}, words, pointer.artifact_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """What every change has in common: the document, the model, and who changes it when and why."""
-
-    doc: Document
-    model: str
-    by: str
-    reason: str
-    at: datetime
-    source: str = "mlconsole"
-    base_commit: str | None = None
-    archive: bytes = b""
-    extra: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def moment(self) -> datetime:
-        """When the change is recorded: now, to the second, but never before the event that it follows."""
-        now, last = self.at.replace(microsecond=0), last_moment(self._now)
-        if last is None or last <= now:
-            return now
-        return last if last.microsecond == 0 else last.replace(microsecond=0) + timedelta(seconds=1)
-
-    @property
-    def _now(self) -> Model:
-        return self.doc.registry.models.get(self.model, Model())
-
-    def signature(self) -> dict[str, object]:
-        """What a pointer says about its promotion."""
-        return {"promoted_at_utc": format_utc(self.moment), "actor": self.by, "source": self.source}
-
-    def change(
-        self,
-        stages: Mapping[Stage, object],
-        words: Mapping[str, object],
-        artifact_id: str,
-        *,
-        emergency: bool = False,
-    ) -> Change:
-        """Write the stages and the event, and archive what is too old."""
-        self._refuse_future(emergency=emergency)
-        model = self._now
-        event = self._event(words, artifact_id)
-        surplus = chronological_indexes(model)[: max(0, len(model.history) + 1 - MAX_HISTORY)]
-        texts = event_texts(self.doc, self.model) if surplus else ()
-        prepend = newest_first(model)
-        edited = edit_model(self.doc, self.model, ModelEdit(stages, event, prepend, surplus))
-        archive = extended(self.archive, [texts[place] for place in surplus]) if surplus else None
-        written = edited.registry.models[self.model].history[0 if prepend else -1]
-        return Change(edited, written, archive)
-
-    def _refuse_future(self, *, emergency: bool) -> None:
-        """A history from the future is somebody's wrong clock; only a rollback does not wait for it."""
-        last = last_moment(self._now)
-        if last and not emergency and last - self.at > SKEW:
-            raise Refused(
-                f"The newest event of {visible(self.model)} is at {format_utc(last)}, which is in the future.",
-                "Correct the clock of this machine, or the time in the history.",
-            )
-
-    def _event(self, words: Mapping[str, object], artifact_id: str) -> dict[str, object]:
-        common = {
-            "at": format_utc(self.moment),
-            "artifact_id": artifact_id,
-            "by": _text("author", self.by),
-            "source": self.source,
-            "reason": _text("reason", self.reason),
-            "registry_git_sha": self.base_commit if is_git_sha(self.base_commit) else None,
-        }
-        event = spelled_out({**common, **words})
-        further = {key: value for key, value in {**words, **self.extra}.items() if key not in event}
-        return {**event, **further}
+    recorder = Recorder(doc, model, **context)
+    return recorder.change({from_stage: None}, words, pointer.artifact_id)
 
 
 def _model(doc: Document, name: str) -> Model:
@@ -275,38 +163,3 @@ def _model(doc: Document, name: str) -> Model:
         known = ", ".join(doc.registry.models) or "none"
         raise Refused(f"The registry has no model {visible(name)}.", f"It has: {visible(known, limit=200)}.")
     return model
-
-
-def _text(what: str, value: str) -> str:
-    if not value.strip():
-        raise Refused(f"The {what} is empty.", f"Every change names its {what}.")
-    if visible(value, lines=True) != value:
-        raise Refused(
-            f"The {what} holds characters that are no plain text: {visible(value, limit=120)}.", "Type it anew."
-        )
-    return value
-
-
-def _spelled_pointer(pointer: Pointer) -> dict[str, object]:
-    """A pointer as it is written: what is known, times in the one form that the engine takes."""
-    values = pointer.model_dump(exclude_none=True)
-    return {key: format_utc(value) if isinstance(value, datetime) else value for key, value in values.items()}
-
-
-def _completed(known: Pointer, more: Pointer | None) -> Pointer:
-    """A pointer with its gaps filled from another one to the same artifact."""
-    if more is None or more.artifact_id != known.artifact_id:
-        return known
-    return Pointer.model_validate({**more.model_dump(exclude_none=True), **known.model_dump(exclude_none=True)})
-
-
-def _refuse_faults(pointer: Mapping[str, object], *, active: bool) -> None:
-    faults = [reason for _, reason in pointer_faults(pointer, active=active)]
-    digest = pointer.get("model_sha256")
-    if not is_digest(digest):
-        faults.append("model_sha256 is no SHA-256 in 64 lowercase hex digits")
-    if faults:
-        raise Refused(
-            f"The pointer to {visible(str(pointer.get('artifact_id')))} is not fit to be written: {', '.join(faults)}.",
-            "Stage the artifact again with a complete pointer.",
-        )

@@ -1,28 +1,50 @@
-"""The history doctor: names everything wrong or merely odd in a registry that opens (SPEC §2)."""
+"""The history doctor: names everything that is wrong or merely odd in a registry that opens (SPEC §2).
+
+What does not open at all is named by `ml.registry.codec`. Nothing here changes anything; `repair_diff` only shows.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
 
 from ml.registry.codec import Document
+from ml.registry.finding import Finding
+from ml.registry.repair import repair_diff
+from ml.registry.schema import Model
+from ml.registry.symptoms import event_symptoms, model_symptoms, pointer_symptoms, unknown_keys
+from ml.stage import Stage
+
+__all__ = ["Finding", "examine", "repair_diff"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One oddity: a stable code, the field path, what it is, and what to do. ``severe``: the engine refuses the file."""
+def examine(doc: Document, now: datetime | None = None) -> tuple[Finding, ...]:
+    """Everything that is wrong or odd, model by model in the order of the file.
 
-    code: str
-    path: str
-    severe: bool
-    what: str
-    remedy: str
+    With ``now`` (aware), times that lie in the future are named too.
+    """
+    return (
+        *unknown_keys("", "", doc.registry.model_extra or {}),
+        *(
+            finding
+            for name, model in doc.registry.models.items()
+            for finding in _model(name, model, json.loads(doc.model_text(name)), now)
+        ),
+    )
 
 
-def examine(doc: Document) -> tuple[Finding, ...]:
-    """Everything that is wrong or odd, in the order of the file."""
-    return ()
-
-
-def repair_diff(doc: Document) -> str:
-    """A unified diff that mends what can be mended without guessing; empty where there is nothing. Never applied."""
-    return ""
+def _model(name: str, model: Model, value: Mapping[str, Any], now: datetime | None) -> Iterator[Finding]:
+    """All findings of one model; ``value`` is what the file says, in its own words."""
+    path = f"models.{name}"
+    yield from unknown_keys(name, path, model.model_extra or {})
+    yield from model_symptoms(name, model, value)
+    for stage in Stage:
+        if value.get(stage):
+            yield from pointer_symptoms(name, f"{path}.{stage}", value[stage], stage=stage, now=now)
+    for place, (event, words) in enumerate(zip(model.history, value.get("history", ()), strict=True)):
+        at = f"{path}.history[{place}]"
+        yield from event_symptoms(name, at, event, words, now)
+        if words.get("pointer"):
+            yield from pointer_symptoms(name, f"{at}.pointer", words["pointer"], stage=None, now=now)

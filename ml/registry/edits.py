@@ -48,15 +48,19 @@ def spliced(text: str, splices: Sequence[Splice]) -> str:
 
 def pointer_text(doc: Document, model: str, stage: Stage) -> Raw:
     """The pointer in a stage as it stands in the file. The stage must hold one."""
-    member = next(each for each in _model_members(doc, model) if each.key == stage)
+    member = next(each for each in model_members(doc, model) if each.key == stage)
     return Raw(doc.text[member.start : member.end], line_indent(doc.text, member.start))
 
 
 def event_texts(doc: Document, model: str) -> tuple[str, ...]:
     """The events of a model as they stand in the file, in the order of the file."""
-    history = [each for each in _model_members(doc, model) if each.key == "history"]
-    found = elements(doc.text, history[0].start)[0] if history else ()
-    return tuple(doc.text[each.start : each.end] for each in found)
+    return tuple(doc.text[each.start : each.end] for each in event_spans(doc, model))
+
+
+def event_spans(doc: Document, model: str) -> tuple[Element, ...]:
+    """Where the events of a model stand in the file."""
+    history = [each for each in model_members(doc, model) if each.key == "history"]
+    return elements(doc.text, history[0].start)[0] if history else ()
 
 
 def with_members(raw: Raw, changes: Mapping[str, object], layout: Layout) -> Raw:
@@ -82,21 +86,28 @@ def edit_model(doc: Document, name: str, edit: ModelEdit) -> Document:
     layout = layout_of(doc.text)
     if name not in doc.spans:
         return _with_new_model(doc, name, edit, layout)
-    start = doc.spans[name].start
-    found = _model_members(doc, name)
-    splices: list[Splice] = []
-    for stage, value in edit.stages.items():
-        splices += _set(doc.text, start, found, stage, value, layout)
+    start, found = doc.spans[name].start, model_members(doc, name)
+    if not found:
+        value = layout.render(_whole_model(edit), line_indent(doc.text, start))
+        text = spliced(doc.text, [Splice(start, doc.spans[name].end, value)])
+        return doc.revised(name, text, Span(start, start + len(value)))
+    there = {member.key for member in found}
+    splices = [
+        set_member(doc.text, start, found, stage, value, layout)
+        for stage, value in edit.stages.items()
+        if value is not None or stage in there
+    ]
     history = next((member for member in found if member.key == "history"), None)
     if history is None:
-        splices += _set(doc.text, start, found, "history", [edit.event], layout)
+        splices.append(set_member(doc.text, start, found, "history", [edit.event], layout))
     else:
         splices += _record(doc.text, history, edit, layout)
     text = spliced(doc.text, splices)
     return doc.revised(name, text, Span(start, doc.spans[name].end + len(text) - len(doc.text)))
 
 
-def _model_members(doc: Document, model: str) -> tuple[Member[object], ...]:
+def model_members(doc: Document, model: str) -> tuple[Member[object], ...]:
+    """The members of a model where they stand in the file."""
     return members(doc.text, doc.spans[model].start, any_value)[0]
 
 
@@ -105,28 +116,29 @@ def _with_new_model(doc: Document, name: str, edit: ModelEdit, layout: Layout) -
         """Step over the models whose end is known already; the new one comes after them all."""
         return (None, doc.spans[key].end) if key in doc.spans else any_value(key, text, start)
 
-    value: dict[str, object] = {stage: edit.stages.get(stage) for stage in Stage}
-    value["history"] = [edit.event]
+    value = _whole_model(edit)
     found, _ = members(doc.text, doc.models_at, known)
     text = spliced(doc.text, [_insert(doc.text, doc.models_at, found, len(found), name, value, layout)])
     added = members(text, doc.models_at, known)[0][-1]
     return doc.revised(name, text, Span(added.start, added.end))
 
 
-def _set(
+def _whole_model(edit: ModelEdit) -> dict[str, object]:
+    return {**{stage: edit.stages.get(stage) for stage in Stage}, "history": [edit.event]}
+
+
+def set_member(
     text: str, start: int, found: Sequence[Member[object]], key: str, value: object, layout: Layout
-) -> list[Splice]:
-    """Set one member of the object at ``start``: in place, or at its usual place among the others."""
+) -> Splice:
+    """Set one member of the model at ``start``: in place, or at its usual place among the others."""
     for member in found:
         if member.key == key:
             inline = "\n" not in text[start : found[0].key_start]
             body = layout.render(value, line_indent(text, member.key_start), inline=inline)
-            return [Splice(member.start, member.end, body)]
-    if value is None:
-        return []
+            return Splice(member.start, member.end, body)
     later = _ORDER[_ORDER.index(key) + 1 :]
     place = next((index for index, member in enumerate(found) if member.key in later), len(found))
-    return [_insert(text, start, found, place, key, value, layout)]
+    return _insert(text, start, found, place, key, value, layout)
 
 
 def _insert(

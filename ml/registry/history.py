@@ -122,13 +122,18 @@ def previous_active(model: Model) -> Pointer | None:
 
 
 def known_pointer(model: Model, artifact_id: str) -> Pointer:
-    """The fullest and latest pointer to an artifact that the model's stages and events hold.
+    """The best pointer to an artifact that the registry has.
 
     Events in the runbook's words hold none; then it is where the convention puts the artifact, and no more.
     """
-    known = [pointer for pointer in _pointers(model) if pointer.artifact_id == artifact_id]
     convention = Pointer(artifact_id=artifact_id, artifact_dir=f"{ARTIFACTS_PATH}/{artifact_id}")
-    return max(known, key=lambda pointer: len(pointer.model_dump(exclude_none=True)), default=convention)
+    return recorded_pointer(model, artifact_id) or convention
+
+
+def recorded_pointer(model: Model, artifact_id: str) -> Pointer | None:
+    """The fullest pointer to an artifact in the model's stages and events, of equally full ones the latest."""
+    recorded = [pointer for pointer in _pointers(model) if pointer.artifact_id == artifact_id]
+    return max(recorded, key=lambda pointer: len(pointer.model_dump(exclude_none=True)), default=None)
 
 
 def _pointers(model: Model) -> Iterator[Pointer]:
@@ -160,6 +165,20 @@ def action_of(event: Event) -> str:
     if event.from_stage == event.to_stage:
         return Action.ROLLBACK if event.to_stage == Stage.ACTIVE else Action.WITHDRAW
     return Action.PROMOTE if event.from_stage in tuple(Stage) else Action.STAGE
+
+
+def standing(model: Model) -> dict[Stage, str | None]:
+    """Which artifact the events alone put into each stage; stages that no event touched are left out."""
+    found: dict[Stage, str | None] = {}
+    for event in chronological(model):
+        from_stage, to_stage = (
+            stage if stage in tuple(Stage) else None for stage in (event.from_stage, event.to_stage)
+        )
+        if from_stage and from_stage != to_stage:
+            found[Stage(from_stage)] = None
+        if to_stage:
+            found[Stage(to_stage)] = None if action_of(event) == Action.WITHDRAW else event.artifact_id
+    return found
 
 
 def last_moment(model: Model) -> datetime | None:
