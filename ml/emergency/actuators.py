@@ -1,0 +1,104 @@
+"""How the kill switch reaches engines that do not read the env file themselves: by a command, or by an HTTP call.
+
+An engine that reads its environment only when it starts never sees a changed file: something has to restart it, or to
+tell it. Which, is configuration; examples for systemd, docker compose and Kubernetes are in ``docs/operations.md``.
+The env file itself is `ml.emergency.killfile.KillFile`, which always goes first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from ml.emergency.killfile import VARIABLE
+from ml.emergency.post import post
+from ml.errors import TimedOut, Unavailable
+from ml.text import visible
+
+if TYPE_CHECKING:
+    from ml.emergency.post import Post
+    from ml.ports import Runner
+
+
+class Actuator(Protocol):
+    """One way to bring a switch, engaged or released, to the engines."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for receipts and the audit log."""
+        ...
+
+    def deliver(self, *, engage: bool) -> None:
+        """Do it, within the actuator's own deadline.
+
+        Raises:
+            ml.errors.ConsoleError: it was not done, and why.
+        """
+        ...
+
+    def by_hand(self, *, engage: bool) -> str:
+        """What a person types to do the same."""
+        ...
+
+
+class CommandActuator:
+    """Runs an argv, such as a service restart. It finds ``ML_KILL_SWITCH`` as 1 or 0 in its environment."""
+
+    def __init__(self, argv: Sequence[str], run: Runner, deadline_s: float) -> None:
+        self._argv = tuple(argv)
+        self._run = run
+        self._deadline_s = deadline_s
+
+    @property
+    def name(self) -> str:
+        """``command`` and the program."""
+        return f"command {visible(self._argv[0], limit=80)}"
+
+    def deliver(self, *, engage: bool) -> None:
+        """Run it. Raises TimedOut at the deadline, Unavailable for any exit but 0 or no such program."""
+        environment = os.environ | {VARIABLE: str(int(engage))}
+        ended = self._run(self._argv, deadline_s=self._deadline_s, env=environment, max_output=1 << 20)
+        shown = visible(" ".join(self._argv), limit=120)
+        if ended.timed_out:
+            raise TimedOut(f"`{shown}` did not end within {self._deadline_s:g} s.", "Run it by hand and look.")
+        if ended.code != 0:
+            said = visible((ended.err or ended.out).decode("utf-8", "replace").strip(), limit=300)
+            raise Unavailable(f"`{shown}` ended with {ended.code}: {said or 'it said nothing'}.", "Run it by hand.")
+
+    def by_hand(self, *, engage: bool) -> str:
+        """The command line, quoted for a shell."""
+        import shlex  # noqa: PLC0415 - the kill key does not pay for it
+
+        return f"{VARIABLE}={int(engage)} {visible(shlex.join(self._argv))}"
+
+
+class HttpActuator:
+    """Tells a URL by POST: ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], deadline_s: float, send: Post = post) -> None:
+        self._url = url
+        self._headers = {"Content-Type": "application/json", **headers}
+        self._deadline_s = deadline_s
+        self._send = send
+
+    @property
+    def name(self) -> str:
+        """``http`` and the address, without its query."""
+        return f"http {visible(self._url.partition('?')[0], limit=120)}"
+
+    def deliver(self, *, engage: bool) -> None:
+        """Post it. Raises TimedOut or Unavailable."""
+        self._send(self._url, _told(engage=engage).encode(), self._headers, self._deadline_s)
+
+    def by_hand(self, *, engage: bool) -> str:
+        """A curl line; its headers may be secrets, so they are not shown."""
+        import shlex  # noqa: PLC0415 - the kill key does not pay for it
+
+        argv = ["curl", "-X", "POST", "-H", "Content-Type: application/json", "-d", _told(engage=engage), self._url]
+        return visible(shlex.join(argv))
+
+
+def _told(*, engage: bool) -> str:
+    return json.dumps({VARIABLE: str(int(engage))})

@@ -1,0 +1,89 @@
+"""One HTTP POST with a total deadline, made of the standard library, for the kill switch and for notifications.
+
+Nothing is retried and no redirect, proxy or netrc file is followed. `http.client` is imported with the first post,
+because the kill key imports this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from ml.errors import TimedOut, Unavailable, Usage
+from ml.text import visible
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
+
+_MOST = 4096
+
+
+class Post(Protocol):
+    """Sends a body to a URL and returns when the other side took it."""
+
+    def __call__(self, url: str, body: bytes, headers: Mapping[str, str], deadline_s: float) -> None:
+        """Raises TimedOut at the deadline, Unavailable when it was not taken, Usage for a URL that is none."""
+        ...
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], deadline_s: float) -> None:
+    """POST ``body`` (`Post`). Any status but 2xx is a failure.
+
+    A name server or a peer that hangs costs the deadline and no more: the exchange runs on a daemon thread, and its
+    socket is shut down when time is up.
+    """
+    connection, path = _connection(url, deadline_s)
+    shown = visible(url.partition("?")[0], limit=200)
+    outcome: list[int | Exception] = []
+
+    def exchange() -> None:
+        try:
+            connection.request("POST", path, body, dict(headers))
+            response = connection.getresponse()
+            response.read(_MOST)
+            outcome.append(response.status)
+        except Exception as error:  # noqa: BLE001 - carried to the caller's thread, where it becomes a sentence
+            outcome.append(error)
+
+    worker = threading.Thread(target=exchange, name="post", daemon=True)
+    worker.start()
+    worker.join(deadline_s)
+    _hang_up(connection)
+    if not outcome:
+        raise TimedOut(f"{shown} gave no answer within {deadline_s:g} s.", "Check that it is up and reachable.")
+    _judge(outcome[0], shown)
+
+
+def _connection(url: str, deadline_s: float) -> tuple[HTTPConnection, str]:
+    import http.client  # noqa: PLC0415 - see the module's docstring
+    from urllib.parse import urlsplit  # noqa: PLC0415
+
+    try:
+        parts = urlsplit(url)
+        kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
+        if not parts.hostname:
+            raise ValueError("no host")
+        connection = kind(parts.hostname, parts.port, timeout=deadline_s)
+    except (ValueError, KeyError) as error:
+        raise Usage(f"{visible(url, limit=200)} is not an http or https URL.", "Correct it in console.toml.") from error
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return connection, path
+
+
+def _hang_up(connection: HTTPConnection) -> None:
+    """End the exchange wherever it is; a shut socket wakes the thread that reads from it."""
+    sock = connection.sock
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(2)
+    connection.close()
+
+
+def _judge(outcome: int | Exception, shown: str) -> None:
+    if isinstance(outcome, Exception):
+        why = visible(str(outcome) or type(outcome).__name__, limit=200)
+        raise Unavailable(f"{shown} could not be reached: {why}.", "Check the address and the network.")
+    if not 200 <= outcome < 300:
+        raise Unavailable(f"{shown} answered with status {outcome}.", "Check the address and the credentials.")
