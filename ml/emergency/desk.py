@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml.board import KillView, Rung
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _RELEASE_SHOWN = timedelta(minutes=10)
 _SETTLED = (Rung.CONFIRMED, Rung.UNCONFIRMED)
+_Noted = tuple[str, str, dict[str, str]]
+"""The request's time, its rung, and the rung of each engine, as the audit log was told last."""
 
 
 class KillDesk:
@@ -34,7 +37,7 @@ class KillDesk:
         self._clock = clock
         self._confirm_s = confirm_s
         self._last: KillRequest | None = None
-        self._noted: tuple[datetime, str] | None = None
+        self._noted: _Noted | None = None
 
     def kill(self, by: str, reason: str) -> KillView:
         """Engage now; WRITTEN, or REQUESTED with a problem and the steps by hand. Never raises, never asks metrics."""
@@ -73,27 +76,23 @@ class KillDesk:
     def _note(self, request: KillRequest, seen: KillView) -> None:
         if seen.rung not in _SETTLED:
             return
-        told = {each.instance: f"{each.rung}: {each.why}" for each in seen.instances}
-        state = f"{seen.rung} {sorted((each.instance, each.rung) for each in seen.instances)}"
-        known = self._noted or self._recorded(request)
-        if known == (request.at, state):
+        rungs = {each.instance: str(each.rung) for each in seen.instances}
+        noted = (str(request.at), str(seen.rung), rungs)
+        if noted == (self._noted or self._recorded(request)):
             return
-        self._noted = (request.at, state)
+        self._noted = noted
+        told = [f"{each.instance}: {each.why}" for each in seen.instances if each.rung is not Rung.CONFIRMED]
         of = "kill" if request.engage else "release"
-        try:
-            self._audit.append(
-                "receipt", of=of, request=str(request.at), rung=str(seen.rung), engines=told, state=state
-            )
-        except ConsoleError:
-            # The receipt is on the screen; a log that cannot be written is already told as a problem of the request.
-            return
+        # The receipt is on the screen; that the log cannot be written is told as a problem of the request.
+        with suppress(ConsoleError):
+            self._audit.append("receipt", of=of, request=noted[0], rung=noted[1], engines=rungs, unproven=told)
 
-    def _recorded(self, request: KillRequest) -> tuple[datetime, str] | None:
+    def _recorded(self, request: KillRequest) -> _Noted | None:
         """What an earlier session noted last about the same request."""
         try:
             lines = self._audit.read()
         except ConsoleError:
             return None
-        same = (line.fields for line in reversed(lines) if line.kind == "receipt")
-        found = next((told for told in same if told.get("request") == str(request.at)), None)
-        return (request.at, str(found["state"])) if found else None
+        told = (line.fields for line in reversed(lines) if line.kind == "receipt")
+        last = next((each for each in told if each.get("request") == str(request.at)), None)
+        return (last["request"], last["rung"], last["engines"]) if last else None

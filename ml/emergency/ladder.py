@@ -1,7 +1,7 @@
 """How far one engine has provably obeyed, judged from its scrapes. Pure (SPEC §7).
 
-``grinder_ml_active_on == 0`` proves nothing by itself: an idle engine shows it too, and one in shadow always does. Proof
-of a kill is a scrape newer than the request in which the engine counted snapshots that the switch forbade, or
+``grinder_ml_active_on == 0`` proves nothing by itself: an idle engine shows it too, and one in shadow always does.
+Proof of a kill is a scrape newer than the request in which the engine counted snapshots that the switch forbade, or
 inferences that stopped although the engine is up and would have made several. Proof of a release is an inference.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from ml.board import InstanceReceipt, Rung
 from ml.clock import format_utc, span
@@ -119,7 +120,7 @@ def _unproven_release(engine: Engine, last: Scrape, pairs: list[_Pair]) -> Insta
 
 
 def _pairs(engine: Engine, asked: float) -> Iterator[_Pair]:
-    for before, now in zip(engine.scrapes, engine.scrapes[1:], strict=False):
+    for before, now in pairwise(engine.scrapes):
         if now.at > asked:
             yield _Pair(before, now, straddles=before.at <= asked)
 
@@ -136,7 +137,7 @@ def _rate(scrapes: list[Scrape]) -> float:
     counted = [scrape for scrape in scrapes if scrape.inferred is not None]
     if len(counted) < 2:
         return 0.0
-    made = sum(_risen(a.inferred, b.inferred) for a, b in zip(counted, counted[1:], strict=False))
+    made = sum(_risen(a.inferred, b.inferred) for a, b in pairwise(counted))
     return made / (counted[-1].at - counted[0].at)
 
 

@@ -1,7 +1,7 @@
 """The receipt of a kill or a release: what all engines together prove, and what to do by hand where they do not.
 
-Pure but for `receipt`, which asks a metric source first. CONFIRMED means every engine that was seen; UNCONFIRMED is said
-after the deadline, and a later look may still confirm it, or find that an engine came back alive (SPEC §7).
+Pure but for `receipt`, which asks a metric source first. CONFIRMED means every engine that was seen; UNCONFIRMED is
+said after the deadline, and a later look may still confirm it, or find that an engine came back alive (SPEC §7).
 """
 
 from __future__ import annotations
@@ -74,5 +74,5 @@ def _failures(request: KillRequest) -> str:
 def _manual(request: KillRequest, instances: tuple[InstanceReceipt, ...]) -> tuple[str, ...]:
     open_ones = [each.instance for each in instances if each.rung is not Rung.CONFIRMED]
     proof = "grinder_ml_block_total" if request.engage else "grinder_ml_inference_total"
-    looks = [f"curl -s http://{name}/metrics | grep {proof}   # must rise between two looks" for name in open_ones]
-    return (*request.by_hand, *looks)
+    look = f"then look twice at the /metrics of {', '.join(open_ones) or 'every engine'}: {proof} must rise"
+    return (*request.by_hand, look)
