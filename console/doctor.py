@@ -1,0 +1,113 @@
+"""``mlconsole doctor``: everything that the console stands on, looked at once, each finding with its fix."""
+
+from __future__ import annotations
+
+import locale
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.config import Settings, state_directory
+from console.session import Session
+from ml.errors import ConsoleError
+from ml.operations import Operations
+from ml.text import visible
+from ml.verdict import Check, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and what to do when it is not well."""
+
+    check: Check
+    remedy: str = ""
+
+
+def examine(session: Session, model: str | None) -> tuple[Finding, ...]:
+    """Look at everything, or at one model's runbook troubleshooting. Raises Usage for a broken configuration."""
+    settings = session.settings
+    if model is not None:
+        return tuple(Finding(check, remedy) for check, remedy in session.operations.troubleshoot(model))
+    findings = [_configuration(settings), _state(), _terminal(), *_actuators(settings)]
+    return (*findings, *_operations(session))
+
+
+def _configuration(settings: Settings) -> Finding:
+    sources = sorted(set(settings.sources.values())) or ["defaults only"]
+    return _ok("configuration", f"valid, from {', '.join(sources)}")
+
+
+def _state() -> Finding:
+    folder = state_directory()
+    why = _not_writable(folder)
+    if why:
+        return _bad("state", f"{visible(str(folder))}: {why}", "Make it writable, or set XDG_STATE_HOME.")
+    return _ok("state", f"{visible(str(folder))} is writable")
+
+
+def _not_writable(folder: Path) -> str:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return ""
+    except OSError as error:
+        return error.strerror or "not writable"
+
+
+def _terminal() -> Finding:
+    if not sys.stdout.isatty():
+        return Finding(Check("terminal", Verdict.PASS, "not a terminal; verbs work, the interface does not"))
+    size = shutil.get_terminal_size()
+    if "utf" not in (locale.getpreferredencoding() or "").lower():
+        return _bad("terminal", "the locale is not UTF-8", "Set LANG to a UTF-8 locale, or set interface.ascii = true.")
+    if size.columns < 60 or size.lines < 16:
+        return _bad("terminal", f"{size.columns}x{size.lines} is below 60x16", "Enlarge it, or use `mlconsole status`.")
+    return _ok("terminal", f"{os.environ.get('TERM', 'unknown')}, {size.columns}x{size.lines}")
+
+
+def _actuators(settings: Settings) -> Iterator[Finding]:
+    file = settings.resolve(settings.kill_switch.file)
+    why = "it is not a regular file" if file.exists() and not file.is_file() else _not_writable(file.parent)
+    shown = visible(str(file))
+    if why:
+        yield _bad("kill file", f"{shown}: {why}", "Correct kill_switch.file or its permissions: F9 depends on it.")
+    else:
+        yield _ok("kill file", f"{shown} can be written")
+    for actuator in settings.kill_switch.actuator:
+        if actuator.type == "command" and shutil.which(actuator.argv[0]) is None:
+            program = visible(actuator.argv[0])
+            yield _bad("actuator", f"{program} is not found", "Correct its argv, or install the program.")
+
+
+def _operations(session: Session) -> Iterator[Finding]:
+    try:
+        operations = session.operations
+    except ConsoleError as error:
+        yield _bad("repository", error.cause, error.remedy)
+        return
+    looks: tuple[tuple[str, Callable[[Operations], str]], ...] = (
+        ("identity", Operations.who),
+        ("registry", Operations.describe_registry),
+        ("policy", Operations.describe_policy),
+        ("remote", Operations.describe_remote),
+        ("prometheus", Operations.describe_prometheus),
+        ("alert rules", Operations.describe_rules),
+        ("journal", Operations.describe_journal),
+    )
+    for name, look in looks:
+        try:
+            yield _ok(name, look(operations))
+        except ConsoleError as error:
+            yield _bad(name, error.cause, error.remedy)
+
+
+def _ok(name: str, why: str) -> Finding:
+    return Finding(Check(name, Verdict.PASS, why))
+
+
+def _bad(name: str, why: str, remedy: str) -> Finding:
+    return Finding(Check(name, Verdict.FAIL, why), remedy)

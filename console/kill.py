@@ -1,0 +1,145 @@
+"""``mlconsole kill on|off|status`` on its short path: nothing heavy is imported before the switch is on disk.
+
+A kill needs no git, no registry, no Prometheus and no terminal. Only the receipt, which comes after, asks metrics.
+"""
+
+import sys
+from typing import NamedTuple
+
+from console.config import Settings, load
+from console.person import person
+from console.switch import kill_switch
+from ml.clock import SystemClock, format_utc
+from ml.emergency.switch import KillRequest, KillSwitch
+from ml.errors import ConsoleError, Refused, Usage
+
+RELEASE_WORD = "RELEASE"
+_VALUED = {"--repo": "repo", "--config": "config", "--reason": "reason", "--confirm": "confirm"}
+_FLAGS = {
+    "--json": "as_json",
+    "--no-wait": "no_wait",
+    "--read-only": "read_only",
+    "--no-kill": "no_kill",
+    "--debug": "debug",
+}
+_ORDERS = ("on", "off", "status")
+_UNCONFIRMED = 4
+
+
+class _Call(NamedTuple):
+    order: str
+    repo: str | None = None
+    config: str | None = None
+    reason: str = ""
+    confirm: str = ""
+    as_json: bool = False
+    no_wait: bool = False
+    read_only: bool = False
+    no_kill: bool = False
+    debug: bool = False
+
+
+def run_kill(argv: list[str]) -> int | None:
+    """Carry out a kill order; ``None`` when the arguments are for the whole command line to explain."""
+    call = _understood(argv)
+    if call is None:
+        return None
+    try:
+        return _carry_out(call)
+    except ConsoleError as error:
+        if call.debug:
+            raise
+        sys.stderr.write(f"{error.cause}\n{error.remedy}\n".rstrip("\n") + "\n")
+        return error.exit_code
+
+
+def _understood(argv: list[str]) -> _Call | None:
+    words: list[str] = []
+    told: dict[str, object] = {}
+    rest = iter(argv)
+    for word in rest:
+        option, equals, value = word.partition("=")
+        if option in _VALUED:
+            given = value if equals else next(rest, None)
+            if given is None:
+                return None
+            told[_VALUED[option]] = given
+        elif word in _FLAGS:
+            told[_FLAGS[word]] = True
+        else:
+            words.append(word)
+    if len(words) != 2 or words[0] != "kill" or words[1] not in _ORDERS:
+        return None
+    return _Call(words[1], **told)  # type: ignore[arg-type]
+
+
+def _carry_out(call: _Call) -> int:
+    settings = load(repo=call.repo, config=call.config, read_only=call.read_only, kill_allowed=not call.no_kill)
+    switch = kill_switch(settings)
+    if call.order == "status":
+        return _receipt(call, settings, switch, wait=False)
+    if call.no_kill:
+        raise Refused("This session was started with --no-kill.", "Start it without --no-kill.")
+    request = _engaged(switch, call) if call.order == "on" else _released(switch, call)
+    _tell(request)
+    if call.no_wait or not request.written:
+        return _answer_now(call, request)
+    return _receipt(call, settings, switch, wait=True)
+
+
+def _engaged(switch: KillSwitch, call: _Call) -> KillRequest:
+    return switch.engage(person(), call.reason or "mlconsole kill on")
+
+
+def _released(switch: KillSwitch, call: _Call) -> KillRequest:
+    if call.read_only:
+        raise Refused("This session is read-only.", "Start it without --read-only to release the kill switch.")
+    typed = call.confirm
+    if not typed and sys.stdin.isatty():
+        sys.stderr.write(f"Type {RELEASE_WORD} to let models act again: ")
+        sys.stderr.flush()
+        typed = sys.stdin.readline().rstrip("\n")
+    if typed != RELEASE_WORD:
+        raise Refused("The release was not confirmed.", f"Repeat with --confirm {RELEASE_WORD}.")
+    if not call.reason.strip():
+        raise Usage("A release needs a reason.", "Repeat with --reason TEXT.")
+    return switch.release(person(), call.reason)
+
+
+def _tell(request: KillRequest) -> None:
+    for step in request.steps:
+        word = "WRITTEN" if step.done else "FAILED"
+        sys.stderr.write(f"{word} {step.name} {step.why}".rstrip() + "\n")
+    if request.problem:
+        sys.stderr.write(f"{request.problem}\n")
+    if not request.written:
+        sys.stderr.write("By hand:\n" + "".join(f"  {line}\n" for line in request.by_hand))
+    sys.stderr.flush()
+
+
+def _answer_now(call: _Call, request: KillRequest) -> int:
+    if call.as_json:
+        # Imported here: a plain kill does not pay for it.
+        import json  # noqa: PLC0415
+
+        document = {
+            "schema_version": "v1",
+            "as_of": format_utc(SystemClock().now()),
+            "state": "WRITTEN" if request.written else "UNCONFIRMED",
+            "engaged": request.engage and request.written,
+            "requested_at": format_utc(request.at),
+            "by": request.by,
+            "reason": request.reason,
+            "instances": [],
+            "manual": list(request.by_hand),
+            "problem": request.problem,
+        }
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return 0 if request.written else _UNCONFIRMED
+
+
+def _receipt(call: _Call, settings: Settings, switch: KillSwitch, *, wait: bool) -> int:
+    # Imported here: the switch is written; what follows may take its time.
+    from console.receipts import show_receipt  # noqa: PLC0415
+
+    return show_receipt(settings, switch, as_json=call.as_json, wait=wait)

@@ -1,0 +1,65 @@
+"""The receipt of a kill on the command line: wait until it is proven, or say what to do by hand."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from console import documents
+from console.config import Settings
+from console.switch import audit_log
+from console.verbs.lines import kill_word
+from console.wiring import prometheus
+from ml.board import KillView, Rung
+from ml.clock import SystemClock, format_utc
+from ml.emergency.desk import KillDesk
+from ml.emergency.switch import KillSwitch
+
+_EVERY_S = 0.5
+_UNCONFIRMED = 4
+
+
+def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait: bool) -> int:
+    """Print the switch and its receipt; with ``wait``, only once it is CONFIRMED or its deadline has passed.
+
+    Returns 0, or 4 where a request could not be confirmed.
+    """
+    clock = SystemClock()
+    metrics = prometheus(settings)
+    desk = KillDesk(switch, metrics, audit_log(), clock, settings.kill_switch.confirm_seconds)
+    view = desk.view()
+    said: list[str] = []
+    while wait and view.rung not in (Rung.CONFIRMED, Rung.UNCONFIRMED) and metrics is not None:
+        said = _say(view, said)
+        time.sleep(_EVERY_S)
+        view = desk.view()
+    if as_json:
+        document = documents.envelope(clock.now()) | documents.kill(view)
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(view)) + "\n")
+    return _UNCONFIRMED if _doubtful(view, wait=wait) else 0
+
+
+def _doubtful(view: KillView, *, wait: bool) -> bool:
+    return view.engaged is None or view.rung is Rung.UNCONFIRMED or (wait and view.rung is not Rung.CONFIRMED)
+
+
+def _say(view: KillView, said: list[str]) -> list[str]:
+    lines = [f"{item.instance} {item.rung.value} {item.why}" for item in view.instances]
+    if lines != said:
+        sys.stderr.write("\n".join(lines) + "\n")
+    return lines
+
+
+def _lines(view: KillView) -> list[str]:
+    lines = [f"KILL {kill_word(view)}"]
+    if view.requested_at:
+        lines.append(f"requested {format_utc(view.requested_at)} by {view.by}: {view.reason}")
+    lines += [f"{item.rung.value:<12} {item.instance}  {item.why}" for item in view.instances]
+    if view.problem:
+        lines.append(view.problem)
+    if view.rung is not Rung.CONFIRMED and view.manual:
+        lines += ["By hand:", *(f"  {step}" for step in view.manual)]
+    return lines

@@ -1,0 +1,38 @@
+"""The kill switch as the configuration describes it; light, because the kill key waits for nothing."""
+
+from typing import TYPE_CHECKING
+
+from console.config import Actuator, Settings, state_directory
+from ml.clock import SystemClock
+from ml.emergency.switch import KillSwitch
+from ml.errors import Usage
+from ml.records.audit import AuditLog
+
+if TYPE_CHECKING:
+    from ml.emergency.actuators import CommandActuator, HttpActuator
+
+AUDIT_NAME = "audit.jsonl"
+
+
+def audit_log() -> AuditLog:
+    """The audit log of this user on this machine."""
+    return AuditLog(state_directory() / AUDIT_NAME)
+
+
+def kill_switch(settings: Settings) -> KillSwitch:
+    """The env file first, then the configured actuators in their order."""
+    further = [_actuator(each) for each in settings.kill_switch.actuator if each.type != "file"]
+    return KillSwitch(settings.resolve(settings.kill_switch.file), further, audit_log(), SystemClock())
+
+
+def _actuator(configured: Actuator) -> "CommandActuator | HttpActuator":
+    # Imported here: most kill switches are a file alone.
+    from ml.emergency.actuators import CommandActuator, HttpActuator  # noqa: PLC0415
+
+    if configured.type == "command":
+        from ml.adapters.processes import run  # noqa: PLC0415
+
+        return CommandActuator(configured.argv, run, configured.deadline_seconds)
+    if configured.type == "http":
+        return HttpActuator(configured.url, configured.headers, configured.deadline_seconds)
+    raise Usage(f"There is no actuator of type {configured.type}.", "Use file, command or http.")
