@@ -15,6 +15,7 @@ from ml.artifacts.manifest import (
     UNLISTED,
     GoldenVectors,
     Manifest,
+    TrainReport,
     parse_golden,
     parse_manifest,
     parse_train_report,
@@ -31,11 +32,12 @@ _DOCUMENTS = (MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What names, documents and digests say. ``golden`` holds the vectors, if the artifact ships any."""
+    """What names, documents and digests say; the documents as far as they are there and well-formed."""
 
     checks: tuple[Check, ...]
     files: tuple[FileDigest, ...] = ()
     manifest: Manifest | None = None
+    report: TrainReport | None = None
     golden: GoldenVectors | None = None
 
     @property
@@ -55,24 +57,25 @@ class Inspection:
         return self.manifest is not None and not any(check.verdict is Verdict.FAIL for check in self.checks)
 
 
-def inspect(directory: int, surveyed: Survey, report: Report | None = None) -> Inspection:
+def inspect(directory: int, surveyed: Survey, progress: Report | None = None) -> Inspection:
     """Inspect a directory (by descriptor) that was surveyed. Never raises for what lies in it."""
     try:
         documents = _documents(directory, surveyed)
-        files = _digests(directory, surveyed, documents, report)
+        files = _digests(directory, surveyed, documents, progress)
     except Invalid as error:
         return Inspection((_layout(surveyed, None), Check("digests", Verdict.FAIL, str(error))))
     try:
         manifest = _manifest(documents)
     except Invalid as error:
         return Inspection((_layout(surveyed, None), Check("manifest", Verdict.FAIL, str(error))), files)
-    listed = Check("manifest", Verdict.PASS, f"Schema {manifest.schema_version}, {len(manifest.sha256)} files listed.")
-    checks = (_layout(surveyed, manifest), listed, _digest_check(manifest, files), _train_report(manifest, documents))
+    report_check, train_report = _train_report(manifest, documents)
+    checks = (_layout(surveyed, manifest), _listing(manifest), _digest_check(manifest, files), report_check)
     try:
         golden = parse_golden(documents[GOLDEN_FILE]) if GOLDEN_FILE in documents else None
     except Invalid as error:
-        return Inspection((*checks, Check("golden", Verdict.FAIL, str(error))), files, manifest)
-    return Inspection(checks, files, manifest, golden)
+        broken = Check("golden", Verdict.FAIL, str(error))
+        return Inspection((*checks, broken), files, manifest, train_report)
+    return Inspection(checks, files, manifest, train_report, golden)
 
 
 def _documents(directory: int, surveyed: Survey) -> dict[str, bytes]:
@@ -82,13 +85,13 @@ def _documents(directory: int, surveyed: Survey) -> dict[str, bytes]:
 
 
 def _digests(
-    directory: int, surveyed: Survey, documents: dict[str, bytes], report: Report | None
+    directory: int, surveyed: Survey, documents: dict[str, bytes], progress: Report | None
 ) -> tuple[FileDigest, ...]:
     if sum(file.size for file in surveyed.files) > MAX_BYTES:
         return ()
     rest = [file for file in surveyed.files if file.name not in documents]
     digests = [FileDigest(name, hashlib.sha256(raw).hexdigest(), len(raw)) for name, raw in documents.items()]
-    return tuple(sorted([*digests, *digest_files(directory, rest, report=report)]))
+    return tuple(sorted([*digests, *digest_files(directory, rest, report=progress)]))
 
 
 def _manifest(documents: dict[str, bytes]) -> Manifest:
@@ -100,6 +103,10 @@ def _manifest(documents: dict[str, bytes]) -> Manifest:
     if manifest.feature_order != FEATURES:
         raise Invalid(f"{MANIFEST_FILE}: feature_order is not the {len(FEATURES)} features that the engine feeds.")
     return manifest
+
+
+def _listing(manifest: Manifest) -> Check:
+    return Check("manifest", Verdict.PASS, f"Schema {manifest.schema_version}, {len(manifest.sha256)} files listed.")
 
 
 def _layout(surveyed: Survey, manifest: Manifest | None) -> Check:
@@ -129,15 +136,15 @@ def _digest_check(manifest: Manifest, files: tuple[FileDigest, ...]) -> Check:
     return Check("digests", Verdict.PASS, f"{len(manifest.sha256)} files, {total:,} bytes match their SHA-256.")
 
 
-def _train_report(manifest: Manifest, documents: dict[str, bytes]) -> Check:
+def _train_report(manifest: Manifest, documents: dict[str, bytes]) -> tuple[Check, TrainReport | None]:
+    name = "train_report"
     if TRAIN_REPORT_FILE not in documents:
-        return Check("train_report", Verdict.NO_DATA, f"{TRAIN_REPORT_FILE} is absent; staging needs it.")
+        return Check(name, Verdict.NO_DATA, f"{TRAIN_REPORT_FILE} is absent; staging needs it."), None
     try:
-        named = parse_train_report(documents[TRAIN_REPORT_FILE]).model_sha256
+        report = parse_train_report(documents[TRAIN_REPORT_FILE])
     except Invalid as error:
-        return Check("train_report", Verdict.FAIL, str(error))
-    if named != manifest.model_sha256:
-        return Check(
-            "train_report", Verdict.FAIL, f"{TRAIN_REPORT_FILE} names the model {named}, the manifest another."
-        )
-    return Check("train_report", Verdict.PASS, "It names the same model as the manifest.")
+        return Check(name, Verdict.FAIL, str(error)), None
+    if report.model_sha256 != manifest.model_sha256:
+        why = f"{TRAIN_REPORT_FILE} names the model {report.model_sha256}, the manifest another."
+        return Check(name, Verdict.FAIL, why), report
+    return Check(name, Verdict.PASS, "It names the same model as the manifest."), report

@@ -47,6 +47,8 @@ def _answer(request: Request, announce: Callable[[str], None]) -> Any:
     match request.task:
         case Task.EXAMINE:
             return examine.Examination(request, announce).run()
+        case Task.DESCRIBE:
+            return decide.describe(request.subjects[0])
         case Task.ANSWER:
             announce("golden")
             return decide.answer(request.subjects[0])

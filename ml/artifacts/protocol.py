@@ -14,6 +14,7 @@ class Task(StrEnum):
     """What a probe does, and so which answer it gives."""
 
     EXAMINE = "examine"
+    DESCRIBE = "describe"
     ANSWER = "answer"
     RACE = "race"
     DECIDE = "decide"

@@ -40,6 +40,11 @@ class Verification:
             if not (check.name in _MAY_BE_ABSENT and check.verdict is Verdict.NO_DATA)
         )
 
+    @property
+    def valid(self) -> bool:
+        """Whether the artifact may be used at all; staging asks for its train report besides."""
+        return self.verdict is Verdict.PASS
+
     def check(self, name: str) -> Check:
         """One check by its name, from `CHECKS`."""
         return next(check for check in self.checks if check.name == name)

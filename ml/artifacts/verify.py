@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ml.artifacts.cache import VerificationCache
 from ml.artifacts.cage import Cage
 from ml.artifacts.examination import Examination, examine
 from ml.artifacts.inspection import Inspection, inspect
+from ml.artifacts.latency import LatencyProbe, probe_latency
 from ml.artifacts.limits import DEFAULT_LIMITS, Limits
 from ml.artifacts.protocol import Subject
 from ml.artifacts.snapshot import default_scratch, snapshot
@@ -24,6 +26,14 @@ from ml.errors import Invalid
 from ml.ports import Progress, Report, Runner
 from ml.text import visible
 from ml.verdict import Check, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A model in a private copy, and the documents that came with it."""
+
+    subject: Subject
+    inspection: Inspection
 
 
 class Verifier:
@@ -99,8 +109,18 @@ class Verifier:
         except Invalid as error:
             return Examination((Check("digests", Verdict.FAIL, str(error)),))
 
+    def latency(
+        self, candidate: Path, active: Path | None, *, max_ratio: float, report: Report | None = None
+    ) -> LatencyProbe:
+        """Time a candidate against the artifact now active, in turns (see `ml.artifacts.latency`).
+
+        Raises:
+            Unavailable: the cage cannot be built.
+        """
+        return probe_latency(self, candidate, active, max_ratio, report)
+
     @contextlib.contextmanager
-    def lend(self, directory: Path, *, report: Report | None = None) -> Iterator[Subject]:
+    def lend(self, directory: Path, *, report: Report | None = None) -> Iterator[Lent]:
         """A private copy of an artifact whose names and digests are sound, for a question to the cage.
 
         Raises:
@@ -114,7 +134,7 @@ class Verifier:
             if failed:
                 raise Invalid(f"{visible(directory.name)} is not valid: {failed.why}")
             with self._copied(descriptor, surveyed, inspection, report) as subject:
-                yield subject
+                yield Lent(subject, inspection)
 
     @contextlib.contextmanager
     def _copied(

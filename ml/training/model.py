@@ -52,7 +52,7 @@ def train(dataset: Dataset, golden_inputs: NDArray[np.float32]) -> Trained:
     held = np.arange(len(dataset.labels)) % _HOLD_OUT == 0
     pipeline = _fit(dataset.features[~held], dataset.labels[~held])
     return Trained(
-        onnx=_convert(pipeline),
+        onnx=convert(pipeline),
         quality=_judge(pipeline, dataset.features[held], dataset.labels[held]),
         golden_inputs=golden_inputs,
         golden_outputs=pipeline.predict_proba(golden_inputs),
@@ -74,7 +74,8 @@ def _fit(features: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
     return pipeline
 
 
-def _convert(pipeline: Any) -> bytes:
+def convert(pipeline: Any) -> bytes:
+    """A fitted scikit-learn classifier of the 15 features as ONNX, giving its probabilities alone."""
     from skl2onnx import convert_sklearn  # noqa: PLC0415
     from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
 
@@ -100,8 +101,14 @@ def _keep_probabilities(graph: Any) -> None:
     kept.name = OUTPUT_NAME
     del graph.output[:]
     graph.output.append(kept)
-    for node in graph.node:
-        node.output[:] = [OUTPUT_NAME if name == old.name else name for name in node.output]
+    needed = {OUTPUT_NAME}
+    for node in reversed(list(graph.node)):
+        for names in (node.input, node.output):
+            names[:] = [OUTPUT_NAME if name == old.name else name for name in names]
+        if needed.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            needed.update(node.input)
 
 
 def _judge(pipeline: Any, features: NDArray[np.float32], labels: NDArray[np.int64]) -> Quality:

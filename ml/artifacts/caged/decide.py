@@ -1,11 +1,12 @@
-"""What models answer: two compared on common inputs, or one recorded as golden vectors."""
+"""What models are and answer: one described or recorded as golden vectors, two compared on common inputs."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ml.artifacts.caged.session import Session
+from ml.artifacts.caged.session import Session, read_facts
 from ml.artifacts.features import REGIMES, market_features
+from ml.artifacts.graph import GraphFacts
 from ml.artifacts.protocol import Answered, Decided, Subject
 
 _SEED = 21
@@ -13,6 +14,11 @@ _ROWS = 4096
 _CHUNK = 256
 _GOLDEN_SEED = 22
 _GOLDEN_ROWS = 16
+
+
+def describe(subject: Subject) -> GraphFacts:
+    """What a model file is made of, without loading it; raises `Unfit` when it is no model."""
+    return read_facts(subject)
 
 
 def decide(first: Subject, second: Subject) -> Decided:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ml.artifacts.caged.session import Rows, Session, Unfit, read_facts
+from ml.artifacts.caged.session import Rows, Session, Unfit, read_facts, require_listed
 from ml.artifacts.features import OUTPUT_NAME, REGIMES, market_features
 from ml.artifacts.graph import GraphFacts
 from ml.artifacts.protocol import Examined, Request
@@ -56,6 +56,7 @@ class Examination:
     def _load(self) -> Check:
         subject = self._request.subjects[0]
         self._facts = read_facts(subject)
+        require_listed(self._facts, subject)
         started = time.perf_counter()
         self._session = Session(subject)
         took = 1000 * (time.perf_counter() - started)

@@ -33,7 +33,8 @@ class Session:
         try:
             self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no base class
-            raise Unfit(f"{subject.model_file} cannot be loaded: {reason(error)}") from error
+            why = reason(error).replace(str(path), subject.model_file)
+            raise Unfit(f"{subject.model_file} cannot be loaded: {why}") from error
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -75,22 +76,25 @@ class Session:
 
 
 def read_facts(subject: Subject) -> GraphFacts:
-    """The graph's facts, with all external data inside the artifact; raises `Unfit` otherwise."""
+    """The facts of the graph in a model file; raises `Unfit` when it is none."""
     try:
         with Path(subject.directory, subject.model_file).open("rb") as stream:
-            facts = read_graph(memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)))
+            return read_graph(memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)))
     except ValueError as error:
         raise Unfit(f"{subject.model_file} is no ONNX model: {error}") from error
+
+
+def require_listed(facts: GraphFacts, subject: Subject) -> None:
+    """All external data must lie in files that the manifest lists; raises `Unfit` otherwise."""
     strange = [location for location in facts.external if location not in subject.listed]
     if strange:
         raise Unfit(f"external data {strange[0]!r} is not a file that the manifest lists")
-    return facts
 
 
 def reason(error: Exception) -> str:
     """The first line of an error from native code, short enough for a sentence."""
     lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:300] or type(error).__name__
+    return lines[0][:300].rstrip(".") or type(error).__name__
 
 
 def _shown(one: Any) -> str:

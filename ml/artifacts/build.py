@@ -1,0 +1,111 @@
+"""An artifact from a model that someone else trained (``mlconsole build``, issue 5)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from ml.artifacts.digests import FileDigest, digest_files
+from ml.artifacts.graph import GraphFacts
+from ml.artifacts.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, TRAIN_REPORT_FILE, encode
+from ml.artifacts.protocol import Answered, Request, Subject, Task
+from ml.artifacts.survey import FileIdentity, opened
+from ml.artifacts.verification import Verification
+from ml.artifacts.verify import Verifier
+from ml.artifacts.writing import golden_document, manifest_document, new_directory, sha256, write_documents
+from ml.clock import format_utc
+from ml.errors import Invalid, Usage
+from ml.ports import Report
+from ml.text import visible
+from ml.verdict import Verdict
+
+_OURS = (MODEL_FILE, MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a model comes from, as its manifest will say."""
+
+    dataset_id: str
+    notes: str = ""
+    git_sha: str | None = None
+
+
+def build_artifact(
+    verifier: Verifier, model: Path, out: Path, origin: Origin, *, now: datetime, report: Report | None = None
+) -> Verification:
+    """Make an artifact from an ONNX file and the external data beside it.
+
+    The model's own answers to 16 market states become its golden vectors. The directory appears only when
+    the whole artifact verifies.
+
+    Raises:
+        Usage: the model cannot be read, or the directory is taken.
+        Invalid: the model does not verify; the sentence says why.
+        Unavailable: there is no room, or no onnxruntime.
+    """
+    with new_directory(out) as workshop:
+        model_digest = _take(model.parent, model.name, workshop, report)
+        (workshop / model.name).rename(workshop / MODEL_FILE)
+        facts = verifier.cage.ask(Request(Task.DESCRIBE, (_subject(workshop, ()),)), GraphFacts)
+        external = [_take_external(model.parent, name, workshop, report) for name in facts.external]
+        golden = verifier.cage.ask(Request(Task.ANSWER, (_subject(workshop, facts.external),)), Answered)
+        files = {
+            GOLDEN_FILE: golden_document(list(map(list, golden.inputs)), list(map(list, golden.outputs))),
+            TRAIN_REPORT_FILE: _report(model, model_digest.sha256, origin, now),
+        }
+        digests = {name: sha256(content) for name, content in files.items()}
+        digests |= {MODEL_FILE: model_digest.sha256} | {file.name: file.sha256 for file in external}
+        manifest = manifest_document(
+            digests, created_at=now, git_sha=origin.git_sha, dataset_id=origin.dataset_id, notes=origin.notes
+        )
+        write_documents(workshop, files, manifest)
+        found = replace(verifier.verify(workshop, report=report), artifact_id=visible(out.name))
+        if found.verdict is not Verdict.PASS:
+            failed = next(check for check in found.checks if check.verdict is not Verdict.PASS)
+            raise Invalid(f"{visible(model.name)} makes no valid artifact: {failed.name}: {failed.why}")
+    return found
+
+
+def _subject(workshop: Path, external: tuple[str, ...]) -> Subject:
+    return Subject(str(workshop), MODEL_FILE, (MODEL_FILE, *external))
+
+
+def _take_external(source: Path, name: str, workshop: Path, report: Report | None) -> FileDigest:
+    if name in _OURS or Path(name).name != name:
+        raise Invalid(f"The model keeps data in {visible(name)!r}; in an artifact it must be a plain name of its own.")
+    return _take(source, name, workshop, report)
+
+
+def _take(source: Path, name: str, workshop: Path, report: Report | None) -> FileDigest:
+    """Copy one regular file into the workshop."""
+    try:
+        with opened(source.resolve()) as directory:
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode):
+                raise Usage(f"{visible(name)} is not a regular file.")
+            (digest,) = digest_files(
+                directory, [FileIdentity.of(name, found)], step="copy", report=report, copy_to=workshop
+            )
+    except FileNotFoundError as error:
+        raise Usage(f"{visible(str(source / name))} does not exist.") from error
+    (workshop / name).chmod(0o644)
+    return digest
+
+
+def _report(model: Path, digest: str, origin: Origin, now: datetime) -> bytes:
+    return encode(
+        {
+            "schema_version": "v1",
+            "model_sha256": digest,
+            "created_at_utc": format_utc(now),
+            "git_sha": origin.git_sha,
+            "dataset_id": origin.dataset_id,
+            "notes": origin.notes,
+            "algorithm": None,
+            "built_from": model.name,
+        }
+    )

@@ -1,0 +1,63 @@
+"""The runbook's troubleshooting, as far as artifacts can answer it. Pure: the findings come from elsewhere.
+
+A check that passes says "this is not it"; one that fails names a likely cause.
+"""
+
+from __future__ import annotations
+
+from ml.artifacts.compare import Comparison
+from ml.artifacts.verification import Verification
+from ml.text import visible
+from ml.verdict import Check, Verdict
+
+_MUCH_MORE = 2.0
+
+
+def not_loading(artifact_dir: str, exists: bool, verification: Verification | None) -> tuple[Check, ...]:
+    """ "Model not loading after promotion", points 2 and 3: is the directory there, and does it verify?
+
+    Args:
+        artifact_dir: the directory as the registry's pointer names it.
+        exists: whether the configured base has such a directory.
+        verification: what verification said, ``None`` when there was nothing to verify.
+    """
+    shown = visible(artifact_dir)
+    if not exists or verification is None:
+        return (Check("artifact_dir", Verdict.FAIL, f"{shown} does not exist below the configured artifact base."),)
+    here = Check("artifact_dir", Verdict.PASS, f"{shown} exists.")
+    broken = tuple(check for check in verification.checks if check.verdict in (Verdict.FAIL, Verdict.ERROR))
+    if broken:
+        return (here, *broken)
+    return (
+        here,
+        Check("verify", verification.verdict, f"{verification.artifact_id} verifies; it is not the artifact."),
+    )
+
+
+def latency_spike(comparison: Comparison) -> tuple[Check, ...]:
+    """ "Latency spike after promotion": is the left artifact larger, has it more parameters, is it slower?"""
+    sizes = [sum(file.size for file in one.files) for one in (comparison.left, comparison.right)]
+    checks = [_growth("size", sizes[0], sizes[1], "bytes")]
+    if comparison.left.graph and comparison.right.graph:
+        left, right = comparison.left.graph, comparison.right.graph
+        checks.append(_growth("parameters", left.parameters, right.parameters, "parameters"))
+        checks.append(_growth("nodes", left.nodes, right.nodes, "nodes"))
+    if comparison.latency is not None:
+        checks.append(comparison.latency.check)
+    return tuple(checks)
+
+
+def results_differ(comparison: Comparison) -> Check:
+    """ "Shadow and active showing different results": on how many of the same inputs they decide differently."""
+    if comparison.disagreement is None:
+        return Check("decisions", Verdict.NO_DATA, comparison.why)
+    share = f"{comparison.disagreement:.2%}"
+    return Check(
+        "decisions", Verdict.PASS, f"Two models: on the same inputs they decide differently in {share} of cases."
+    )
+
+
+def _growth(name: str, left: int, right: int, unit: str) -> Check:
+    much = right > 0 and left >= _MUCH_MORE * right
+    times = f", {left / right:.1f}×" if right else ""
+    return Check(name, Verdict.FAIL if much else Verdict.PASS, f"{left:,} {unit} against {right:,}{times}.")
