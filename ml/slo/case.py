@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Circumstances:
     """What a judgement takes for granted. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
 
-    ``since`` is when the soak began, where one is known: a window that reaches back before it is not full yet.
+    ``long_s`` is the window that was asked for; it is shorter than ``required_s`` while a soak, which began at
+    ``since``, is younger than that.
     """
 
     now: datetime
@@ -25,6 +26,7 @@ class Circumstances:
     min_coverage: float
     long_s: int
     short_s: int
+    required_s: int
     skew_s: float | None = None
     warnings: tuple[str, ...] = ()
     since: datetime | None = None
@@ -56,10 +58,8 @@ class Case:
         return worst is not None and worst.is_number and not worst.value < self.limit
 
     def words(self, value: float) -> str:
-        """A number in the objective's unit, such as ``42.1 ms`` or ``6.3 %``."""
-        if self.objective.kind == "ratio":
-            return f"{value * 100:.4g} %"
-        return f"{value:.4g} {self.objective.unit}".rstrip()
+        """A number in the objective's unit."""
+        return words(self.objective, value)
 
     def measured_words(self, value: float) -> str:
         """A measured value as people read it: ``≥500 ms (clamped)`` where it is the top bucket."""
@@ -68,3 +68,10 @@ class Case:
     def clamped(self, value: float) -> bool:
         """Whether a quantile is only known to be at least this much."""
         return self.measured.top is not None and value >= self.measured.top
+
+
+def words(objective: Objective, value: float) -> str:
+    """A number in an objective's unit, such as ``42.1 ms`` or ``6.3 %``."""
+    if objective.kind == "ratio":
+        return f"{value * 100:.4g} %"
+    return f"{value:.4g} {objective.unit}".rstrip()

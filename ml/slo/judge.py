@@ -13,12 +13,9 @@ from datetime import timedelta
 
 from ml.clock import format_utc, span
 from ml.slo.case import Case
+from ml.slo.clocks import SKEW_S, Finding, skewed
 from ml.slo.measured import Worst
 from ml.verdict import Verdict
-
-Finding = tuple[Verdict, str]
-SKEW_S = 5.0
-"""How far Prometheus's clock may be from ours before times cannot be compared any more."""
 
 
 def judge(case: Case) -> Finding:
@@ -38,14 +35,6 @@ def _warned(case: Case) -> Finding | None:
 
 def _skewed(case: Case) -> Finding | None:
     return skewed(case.given.skew_s)
-
-
-def skewed(skew_s: float | None) -> Finding | None:
-    """Whether two clocks disagree too much to compare times."""
-    if skew_s is None or abs(skew_s) <= SKEW_S:
-        return None
-    side = "ahead of" if skew_s > 0 else "behind"
-    return Verdict.NO_DATA, f"Prometheus's clock is {span(abs(skew_s))} {side} ours, so no age can be trusted."
 
 
 def _misspelled(case: Case) -> Finding | None:
@@ -144,12 +133,18 @@ def _few(case: Case) -> Finding | None:
     )
 
 
+def _young(case: Case) -> Finding | None:
+    given, long = case.given, case.measured.long
+    if given.since is None or given.long_s >= given.required_s:
+        return None
+    assert long is not None
+    full = format_utc(given.since + timedelta(seconds=given.required_s))
+    value = f"{case.measured_words(long.value)} in the first {span(given.long_s)}"
+    return Verdict.WAIT, f"{value}; {span(given.required_s)} are over at {full}."
+
+
 def _partial(case: Case) -> Finding | None:
     given, covered = case.given, (case.measured.covered or 0.0) * case.given.short_s
-    if given.since is not None and given.now - given.since < timedelta(seconds=given.long_s):
-        full = given.since + timedelta(seconds=given.long_s)
-        value = case.measured_words(case.measured.long.value) if case.measured.long else "nothing"
-        return Verdict.WAIT, f"{value} so far; the window of {span(given.long_s)} is full at {format_utc(full)}."
     if covered >= given.min_coverage * given.long_s:
         return None
     return Verdict.NO_DATA, f"Only {span(covered)} of the {span(given.long_s)} hold data."
@@ -203,6 +198,7 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _breached,
     _bounded,
     _frozen,
+    _young,
     _few,
     _partial,
     _paused,

@@ -23,6 +23,10 @@ class Scope:
         """A metric that the engine labels by mode, as it does its latencies."""
         return self._of(metric, f'mode="{self.stage}"')
 
+    def timed_with(self, metric: str, matcher: str) -> str:
+        """As `timed`, with one more matcher."""
+        return self._of(metric, f'mode="{self.stage}",{matcher}')
+
     def counted(self, metric: str) -> str:
         """A metric that some engines label by mode and some do not: ours, or nobody's."""
         return self._of(metric, f'mode=~"{self.stage}|"')
@@ -30,6 +34,10 @@ class Scope:
     def plain(self, metric: str) -> str:
         """A metric whatever its mode."""
         return self._of(metric, "")
+
+    def plain_with(self, metric: str, matcher: str) -> str:
+        """As `plain`, with one more matcher."""
+        return self._of(metric, matcher)
 
     def _of(self, metric: str, mode: str) -> str:
         inside = ",".join(part for part in (mode, self.selector) if part)

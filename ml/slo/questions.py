@@ -72,6 +72,15 @@ def judged_query(objective: Objective, scope: Scope, window: str) -> str:
             return _free(objective, scope, window)
 
 
+def count_query(objective: Objective, scope: Scope, window: str, latency: str = LATENCY) -> str:
+    """How many inferences an objective's value over a window rests on: attempts for a ratio, else latencies."""
+    if objective.kind != "ratio":
+        return f"sum(increase({scope.timed(f'{objective.metric or latency}_count')}[{window}]))"
+    good = f"sum(increase({scope.counted(str(objective.successes))}[{window}]))"
+    bad = f"sum(increase({scope.counted(str(objective.errors))}[{window}]))"
+    return f"({good} + {bad}) or {good} or {bad}"
+
+
 def questions(objective: Objective, scope: Scope, windows: Windows, latency: str = LATENCY) -> Mapping[str, str]:
     """Every question behind one reading, by what its answer means.
 
@@ -80,11 +89,16 @@ def questions(objective: Objective, scope: Scope, windows: Windows, latency: str
     asked = {
         LONG: judged_query(objective, scope, windows.long),
         SHORT: judged_query(objective, scope, windows.short),
-        SHOWN: shown_query(objective, scope, windows.long),
     }
     if objective.kind == "ratio":
         return asked | _counter_facts(objective, scope, windows, latency)
-    asked |= _activity(scope.timed(f"{objective.metric or latency}_count"), windows)
+    count = scope.timed(f"{objective.metric or latency}_count")
+    asked |= {
+        SAMPLES: count_query(objective, scope, windows.long, latency),
+        LIVELY: count_query(objective, scope, STILL_WINDOW, latency),
+        NEWEST: f"min(timestamp({count}))",
+        COVERED: f"count_over_time(sum({count})[{windows.long}:{windows.short}])",
+    }
     if objective.kind == "quantile":
         return asked | {BOUNDS: f"count by (le) ({_buckets(objective, scope)})"}
     return asked | _spellings(objective, scope)
@@ -116,26 +130,13 @@ def _free(objective: Objective, scope: Scope, window: str) -> str:
     )
 
 
-def _activity(count: str, windows: Windows) -> dict[str, str]:
-    return {
-        SAMPLES: f"sum(increase({count}[{windows.long}]))",
-        LIVELY: f"sum(increase({count}[{STILL_WINDOW}]))",
-        NEWEST: f"min(timestamp({count}))",
-        COVERED: f"count_over_time(sum({count})[{windows.long}:{windows.short}])",
-    }
-
-
 def _counter_facts(objective: Objective, scope: Scope, windows: Windows, latency: str) -> dict[str, str]:
     errors, successes = scope.counted(str(objective.errors)), scope.counted(str(objective.successes))
     count = scope.timed(latency + "_count")
-
-    def moved(window: str) -> str:
-        good, bad = f"sum(increase({successes}[{window}]))", f"sum(increase({errors}[{window}]))"
-        return f"({good} + {bad}) or {good} or {bad}"
-
     return {
-        SAMPLES: moved(windows.long),
-        LIVELY: moved(STILL_WINDOW),
+        SHOWN: shown_query(objective, scope, windows.long),
+        SAMPLES: count_query(objective, scope, windows.long, latency),
+        LIVELY: count_query(objective, scope, STILL_WINDOW, latency),
         NEWEST: f"min(timestamp({successes})) or min(timestamp({errors}))",
         COVERED: f"count_over_time((sum({successes}) or sum({errors}))[{windows.long}:{windows.short}])",
         BLIND: f"({_BY} (increase({count}[{windows.long}])) > 0) unless on (job, instance) "

@@ -5,17 +5,20 @@ The models' questions are joined into one query, so the cost in requests does no
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml.slo.case import Case
+from ml.slo.clocks import skew_of
 from ml.slo.judge import judge
 from ml.slo.measured import measured
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import questions, shown_query
 from ml.slo.recording import Failure, Recorder
-from ml.slo.source import Answer, Metrics
+from ml.slo.source import Metrics, Series
 from ml.slo.terms import STALE_S, Terms
 from ml.stage import Stage
 from ml.verdict import Reading, Verdict
@@ -44,45 +47,48 @@ def board_readings(
     Raises:
         MetricsError: no objective at all got an answer, so there is nothing to show.
     """
-    terms = Terms(policy, now, stale_s)
-    scopes = {name: Scope((stages or {}).get(name, Stage.SHADOW), policy.selector(name)) for name in models}
-    recorder = Recorder(metrics)
-    rounds = [_one_objective(recorder, terms, each, scopes, since or {}) for each in policy.objectives if models]
+    terms, recorder = Terms(policy, now, stale_s), Recorder(metrics)
+    stages, since = stages or {}, since or {}
+    watched = {
+        name: _Watched(Scope(stages.get(name, Stage.SHADOW), policy.selector(name)), since.get(name)) for name in models
+    }
+    rounds = [_one_objective(recorder, terms, objective, watched) for objective in policy.objectives if models]
     if recorder.exchanges and all(isinstance(each, Failure) for each in recorder.exchanges):
         raise next(each.error() for each in recorder.exchanges if isinstance(each, Failure))
     return {name: tuple(each[name] for each in rounds) for name in models}
 
 
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """Whose series, and since when they are the soak's. Models that share both are asked about once."""
+
+    scope: Scope
+    since: datetime | None
+
+
 def _one_objective(
-    recorder: Recorder, terms: Terms, objective: Objective, scopes: Mapping[str, Scope], since: Mapping[str, datetime]
+    recorder: Recorder, terms: Terms, objective: Objective, watched: Mapping[str, _Watched]
 ) -> dict[str, Reading]:
-    numbers = {scope: str(number) for number, scope in enumerate(dict.fromkeys(scopes.values()))}
+    numbers = {each: str(number) for number, each in enumerate(dict.fromkeys(watched.values()))}
     asked = {
         f"{part}.{number}": promql
-        for scope, number in numbers.items()
-        for part, promql in questions(objective, scope, terms.windows, terms.latency).items()
+        for each, number in numbers.items()
+        for part, promql in questions(objective, each.scope, terms.windows(each.since), terms.latency).items()
     }
     answer = recorder.query(joined(asked))
     if isinstance(answer, Failure):
-        return {name: failed_reading(objective, scope, terms, answer.cause) for name, scope in scopes.items()}
-    parts, skew_s = split(answer.series), skew_of(answer)
+        return {name: failed_reading(objective, each.scope, terms, answer.cause) for name, each in watched.items()}
+    parts: dict[str, dict[str, tuple[Series, ...]]] = defaultdict(dict)
+    for key, series in split(answer.series).items():
+        part, _, number = key.partition(".")
+        parts[number][part] = series
+    skew_s = skew_of(answer)
     readings = {}
-    for name, scope in scopes.items():
-        mine = {key.partition(".")[0]: parts[key] for key in parts if key.partition(".")[2] == numbers[scope]}
-        given = terms.circumstances(answer.warnings, skew_s, since.get(name))
-        case = Case(objective, measured(objective, scope.stage, mine), given)
-        readings[name] = reading_of(case, scope, terms)
+    for name, each in watched.items():
+        numbers_of = measured(objective, each.scope.stage, parts[numbers[each]])
+        case = Case(objective, numbers_of, terms.circumstances(answer.warnings, skew_s, each.since))
+        readings[name] = reading_of(case, each.scope, terms)
     return readings
-
-
-def skew_of(answer: Answer) -> float | None:
-    """Prometheus's clock minus ours in seconds, from an answer that was evaluated at the server's own now."""
-    moments = [point[0] for series in answer.series for point in series.points]
-    if not moments:
-        return None
-    # The server evaluated somewhere between question and answer; only what lies outside of that is skew.
-    ahead = max(moments) - answer.asked_at.timestamp()
-    return ahead if ahead < 0 else max(0.0, ahead - answer.seconds)
 
 
 def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
@@ -95,7 +101,7 @@ def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
         name=objective.name,
         verdict=verdict,
         why=why,
-        query=shown_query(objective, scope, terms.windows.long),
+        query=shown_query(objective, scope, terms.windows().long),
         value=value,
         limit=objective.limit,
         unit=objective.unit,
@@ -114,7 +120,7 @@ def failed_reading(objective: Objective, scope: Scope, terms: Terms, cause: str)
         name=objective.name,
         verdict=Verdict.ERROR,
         why=cause,
-        query=shown_query(objective, scope, terms.windows.long),
+        query=shown_query(objective, scope, terms.windows().long),
         limit=objective.limit,
         unit=objective.unit,
         series=0,

@@ -1,4 +1,4 @@
-"""What really serves: what each engine instance says it has loaded, whether it is scraped, whether it decides trades."""
+"""What really serves: what each engine instance has loaded, whether it is scraped, whether it decides trades."""
 
 from __future__ import annotations
 

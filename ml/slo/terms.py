@@ -23,10 +23,17 @@ class Terms:
     now: datetime
     stale_s: float = STALE_S
 
-    @property
-    def windows(self) -> Windows:
-        """The policy's long and short window."""
-        return Windows.of(self.policy.soak.required_s, self.policy.soak.step_s)
+    def long_s(self, since: datetime | None = None) -> int:
+        """The long window in seconds: the soak's length, or what has passed of it in whole short windows."""
+        required, step = self.policy.soak.required_s, self.policy.soak.step_s
+        if since is None:
+            return required
+        passed = int((self.now - since).total_seconds()) // step * step
+        return max(step, min(required, passed))
+
+    def windows(self, since: datetime | None = None) -> Windows:
+        """The long and the short window."""
+        return Windows.of(self.long_s(since), self.policy.soak.step_s)
 
     @property
     def latency(self) -> str:
@@ -43,8 +50,9 @@ class Terms:
             stale_s=self.stale_s,
             min_samples=soak.min_samples,
             min_coverage=soak.min_coverage,
-            long_s=soak.required_s,
+            long_s=self.long_s(since),
             short_s=soak.step_s,
+            required_s=soak.required_s,
             skew_s=skew_s,
             warnings=warnings,
             since=since,

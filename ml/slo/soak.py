@@ -1,0 +1,97 @@
+"""The soak's judge: from one question after the other to one report.
+
+It asks through `Metrics` only and keeps what it asked, so that `judge_soak` on a `Replay` of its own responses comes
+to the same judgement: that is how evidence is verified offline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml.board import SoakReport
+from ml.slo.alerts import alerts_of_soak
+from ml.slo.clocks import clock_doubt, skew_of
+from ml.slo.promql import Scope
+from ml.slo.recording import Exchange, Failure, Recorder
+from ml.slo.soak_gates import Soaked, first_reason, gates_of
+from ml.slo.soak_inquiry import Inquiry
+from ml.slo.soak_start import SoakSubject, find_start
+from ml.slo.source import Metrics
+from ml.slo.tape import Grid, Killed, breach_cells, coverage, eligible_at
+from ml.slo.terms import STALE_S, Terms
+from ml.stage import Stage
+from ml.verdict import worst
+
+if TYPE_CHECKING:
+    from ml.policy import Policy
+
+__all__ = ["Killed", "SoakJudgement", "SoakSubject", "judge_soak"]
+
+
+@dataclass(frozen=True, slots=True)
+class SoakJudgement:
+    """A soak's report, and every exchange with the source that it rests on, in order."""
+
+    report: SoakReport
+    responses: tuple[Exchange, ...]
+
+
+def judge_soak(
+    metrics: Metrics,
+    policy: Policy,
+    subject: SoakSubject,
+    now: datetime,
+    kills: Sequence[Killed] = (),
+    *,
+    stale_s: float = STALE_S,
+) -> SoakJudgement:
+    """Judge the whole soak of a shadow artifact as of ``now``. Never raises for a sick source.
+
+    Args:
+        kills: when the kill switch was engaged, from our own audit log; the engine's block counter is read besides.
+        stale_s: the age in seconds from which the newest sample is not believed.
+    """
+    recorder, terms = Recorder(metrics), Terms(policy, now, stale_s)
+    soaked = _soaked(recorder, terms, subject, tuple(kills))
+    queries = (exchange.ask.promql or f"/api/{exchange.ask.kind}" for exchange in recorder.exchanges)
+    return SoakJudgement(_report(soaked, subject, tuple(queries)), recorder.exchanges)
+
+
+def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple[Killed, ...]) -> Soaked:
+    soak, now = terms.policy.soak, terms.now
+    scope = Scope(Stage.SHADOW, terms.policy.selector(subject.model))
+    clock = recorder.query("time()")
+    start = find_start(recorder, scope, subject, terms.latency, now)
+    grid = Grid.of(start.at or now, now, soak.step_s, soak.required_s)
+    skew_s = None if isinstance(clock, Failure) else skew_of(clock)
+    inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s)
+    events, doubt = inquiry.events(subject.artifact_id, kills)
+    tracks = tuple(inquiry.track(objective, events) for objective in terms.policy.objectives)
+    alerts = alerts_of_soak(recorder, terms.policy.alerts.quiet, now, grid)
+    doubt = clock_doubt(clock, recorder.exchanges, now) or doubt
+    return Soaked(terms=terms, start=start, grid=grid, tracks=tracks, alerts=alerts, doubt=doubt)
+
+
+def _report(soaked: Soaked, subject: SoakSubject, queries: tuple[str, ...]) -> SoakReport:
+    gates, soak, start = gates_of(soaked), soaked.terms.policy.soak, soaked.start.at
+    return SoakReport(
+        model=subject.model,
+        artifact_id=subject.artifact_id,
+        model_sha256=subject.model_sha256,
+        as_of=soaked.terms.now,
+        verdict=worst(gate.verdict for gate in gates),
+        why=first_reason(gates),
+        required_s=soak.required_s,
+        started_at=start,
+        elapsed_s=soaked.elapsed_s,
+        coverage=coverage(soaked.tapes, soak.required_s // soak.step_s),
+        breaches=len(breach_cells(soaked.tapes)),
+        eligible_at=eligible_at(start, soaked.grid, soaked.tapes, soak) if start else None,
+        gates=gates,
+        tapes=tuple(track.tape for track in soaked.tracks),
+        readings=(*(track.reading for track in soaked.tracks), soaked.alerts.reading()),
+        queries=queries,
+    )
