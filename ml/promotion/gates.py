@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml.artifacts.ids import parse_id
 from ml.clock import format_utc
+from ml.registry.history import condemned
 from ml.registry.schema import Model
 from ml.stage import Action, Stage
 from ml.text import visible
@@ -16,16 +17,14 @@ if TYPE_CHECKING:
     from ml.artifacts.verification import Verification
     from ml.policy import Policy
 
-VERIFY_GATE, ROLE_GATE, FREEZE_GATE, SOAK_GATE, ALERTS_GATE = "verify", "role", "freeze", "soak", "alerts"
-ID_GATE, REPORT_GATE, NEW_GATE, TESTS_GATE, GOLDEN_GATE = (
-    "artifact_id",
-    "train_report",
-    "not_staged",
-    "unit_tests",
-    "golden",
-)
-
-_CARRIED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
+ID_GATE = "artifact_id"
+NEW_GATE = "not_staged"
+VERIFY_GATE = "verify"
+REPORT_GATE = "train_report"
+GOLDEN_GATE = "golden"
+ROLE_GATE = "role"
+FREEZE_GATE = "freeze"
+CONDEMNED_GATE = "condemned"
 
 
 def artifact_id_gate(artifact_id: str) -> Gate:
@@ -73,6 +72,13 @@ def not_staged_gate(model: Model | None, artifact_id: str) -> Gate:
     if there:
         return Gate(name=NEW_GATE, verdict=Verdict.FAIL, why=f"it is in {there[0]} already")
     return Gate(name=NEW_GATE, verdict=Verdict.PASS, why="it is in no stage yet")
+
+
+def condemned_gate(model: Model, artifact_id: str) -> Gate:
+    """No rollback left this artifact; one that did can only come back by a waiver."""
+    if artifact_id in condemned(model):
+        return Gate(name=CONDEMNED_GATE, verdict=Verdict.FAIL, why=f"a rollback left {visible(artifact_id)}")
+    return Gate(name=CONDEMNED_GATE, verdict=Verdict.PASS, why="no rollback left it")
 
 
 def role_gate(policy: Policy, actor: str, action: Action, to_stage: Stage) -> Gate:

@@ -27,6 +27,7 @@ from ml.text import visible
 from ml.verdict import Gate, Verdict
 
 _MAX_REASON = 500
+_SOURCE = "mlconsole"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,20 +109,24 @@ def _require_ack(proposal: Proposal, phrase: str) -> None:
         raise Refused(f"The acknowledgement does not cover this change: {why}.", "Acknowledge it again.")
 
 
-class _Authorship(TypedDict):
+class Authorship(TypedDict):
+    """What every change of `ml.registry.changes` is told besides what it changes."""
+
     by: str
     reason: str
     at: datetime
-    base_commit: str
+    source: str
+    base_commit: str | None
     archive: bytes
     extra: Mapping[str, object]
 
 
-def _by(proposal: Proposal) -> _Authorship:
-    return _Authorship(
+def _by(proposal: Proposal) -> Authorship:
+    return Authorship(
         by=proposal.target.actor,
         reason=one_line(proposal.reason),
         at=proposal.at,
+        source=_SOURCE,
         base_commit=proposal.target.base_commit,
         archive=proposal.archive,
         extra=_extra(proposal),

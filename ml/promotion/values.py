@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from ml.board import SoakReport
 from ml.stage import Action, Stage
 from ml.verdict import Check, Gate, Reading, Verdict
 
@@ -50,7 +51,8 @@ class Checklist:
     """All gates of one hop, judged at ``as_of``, with the evidence that they were judged by.
 
     ``ack_phrase`` is what the policy asks to type (empty: this hop asks for nothing). ``oddities`` are
-    sentences about what the dashboard review found odd, for the reviewer to answer.
+    sentences about what the dashboard review found odd, for the reviewer to answer. ``finding`` and ``waivers``
+    (gate name and reason) are what was typed, so that the same checklist can be judged again.
     """
 
     target: Target
@@ -59,6 +61,9 @@ class Checklist:
     evidence: Evidence
     ack_phrase: str = ""
     oddities: tuple[str, ...] = ()
+    finding: str = ""
+    waivers: tuple[tuple[str, str], ...] = ()
+    soak: SoakReport | None = None
 
     @property
     def open(self) -> bool:

@@ -80,10 +80,18 @@ class Journal:
 
     def left(self) -> Iterator[Left]:
         """The entries of dead processes, oldest first; each stays locked to us until the next is asked for."""
+        for path in self._folder.glob("*.new"):
+            with _claimed(path) as content:
+                if content is not None:  # it died before it said what it wanted, and thus before it did anything
+                    path.unlink(missing_ok=True)
         for path in sorted(self._folder.glob("*.jsonl")):
             with _claimed(path) as content:
-                if content is not None:
+                if content:
                     yield _left(path, content)
+
+    def settle(self, left: Left) -> None:
+        """Forget an entry of a dead process, because what became of it is known."""
+        left.path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,0 +1,91 @@
+"""The case before the gate: one proposed commit, read from git objects alone and frozen (SPEC §8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ml.policy import Policy
+from ml.promotion.places import Places
+from ml.promotion.repository import CommitInfo, PathChange
+from ml.registry.codec import Document
+from ml.registry.schema import Event, Model
+from ml.stage import Action, Stage
+from ml.verdict import Gate, Verdict
+
+
+def refused(name: str, why: str, *, waivable: bool = False) -> Gate:
+    """A line of the gate that says no."""
+    return Gate(name=name, verdict=Verdict.FAIL, why=why, waivable=waivable)
+
+
+def passed(name: str, why: str) -> Gate:
+    """A line of the gate that says yes."""
+    return Gate(name=name, verdict=Verdict.PASS, why=why, waivable=False)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One commit that changes what the gate governs, and the rules of the base that it is judged by.
+
+    ``before`` is the registry in the commit's parent (``None``: there is none yet), ``after`` the one in the commit.
+    ``policy`` and ``signers`` (``None``: no such file) are the base's, whatever the commit makes of them.
+    """
+
+    places: Places
+    base: str
+    commit: CommitInfo
+    parent: CommitInfo
+    paths: tuple[PathChange, ...]
+    policy: Policy
+    signers: bytes | None
+    before: Document | None
+    after: Document | None
+
+    @cached_property
+    def touches_registry(self) -> bool:
+        """Whether the registry itself differs, and not only its rules."""
+        return any(change.path == self.places.registry for change in self.paths)
+
+
+@dataclass(frozen=True)
+class Move:
+    """One step of one model: the event that was added, as written and as read, and the model before and after."""
+
+    name: str
+    before: Model
+    after: Model
+    event: Event
+    written: Mapping[str, Any]
+
+    @property
+    def action(self) -> Action:
+        """What the event says that it does; `transition` has made sure that it is one of ours."""
+        return Action(self.event.action or "")
+
+    @property
+    def to_stage(self) -> Stage:
+        """Where the event says that it leads."""
+        return Stage(self.event.to_stage or "")
+
+    @property
+    def artifact_id(self) -> str:
+        """Whom it is about."""
+        return self.event.artifact_id or ""
+
+    @property
+    def by(self) -> str:
+        """Who made it, as the event says."""
+        return self.event.by or ""
+
+
+def plain_models(document: Document | None) -> dict[str, Any]:
+    """A registry's models as plain JSON values; the document was read strictly before."""
+    if document is None:
+        return {}
+    models = json.loads(document.raw)["models"]
+    assert isinstance(models, dict)
+    return models

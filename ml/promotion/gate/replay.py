@@ -1,0 +1,80 @@
+"""The last word on legality: our own planner makes the same change again, and both are compared by value. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ml.errors import ConsoleError
+from ml.promotion.gate.case import Move, plain_models
+from ml.promotion.plan import Authorship
+from ml.registry import changes
+from ml.registry.codec import Document, empty_document
+from ml.registry.history import LEFT_KEY
+from ml.registry.schema import Pointer
+from ml.registry.vocabulary import ENGINE_KEYS, RUNBOOK_KEYS
+from ml.stage import Action
+from ml.text import visible
+
+_OURS = frozenset({*ENGINE_KEYS, *RUNBOOK_KEYS, LEFT_KEY})
+
+
+def replayed(before: Document | None, move: Move, archive: bytes, now: Any) -> str:
+    """Why the planner would not have written this: one clause, empty where it would have.
+
+    ``archive`` is the model's archive before the change, ``now`` the model after it as plain JSON values.
+    """
+    try:
+        made = _plan_again(before or empty_document(), move, archive)
+    except (ConsoleError, ValueError, TypeError) as error:
+        cause = error.cause if isinstance(error, ConsoleError) else "the event is incomplete"
+        return f"our own planner refuses it: {cause}"
+    expected = plain_models(made.document)[move.name]
+    return _first_difference(expected, now, "")
+
+
+def _plan_again(document: Document, move: Move, archive: bytes) -> changes.Change:
+    event, to_stage = move.event, move.to_stage
+    if event.at is None:
+        raise ValueError("no time")
+    common = Authorship(
+        by=move.by,
+        reason=event.reason or "",
+        at=event.at,
+        source=str(move.written.get("source") or ""),
+        base_commit=move.written.get("registry_git_sha"),
+        archive=archive,
+        extra={key: value for key, value in move.written.items() if key not in _OURS},
+    )
+    if move.action is Action.STAGE:
+        return changes.stage(document, move.name, _pointer(move), **common)
+    if move.action is Action.PROMOTE:
+        return changes.promote(document, move.name, to_stage, **common)
+    if move.action is Action.ROLLBACK:
+        return changes.rollback(document, move.name, move.artifact_id, pointer=_pointer(move), **common)
+    return changes.withdraw(document, move.name, to_stage, **common)
+
+
+def _pointer(move: Move) -> Pointer:
+    if move.event.pointer is None:
+        raise ValueError("no pointer")
+    return move.event.pointer
+
+
+def _first_difference(expected: Any, found: Any, path: str) -> str:
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for key in {**expected, **found}:
+            why = _first_difference(expected.get(key), found.get(key), f"{path}.{key}" if path else key)
+            if why:
+                return why
+        return ""
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        pairs = enumerate(zip(expected, found, strict=True))
+        return next((why for at, (one, other) in pairs if (why := _first_difference(one, other, f"{path}[{at}]"))), "")
+    if expected == found:
+        return ""
+    return f"{visible(path)} is {_shown(found)}, where a legal change has {_shown(expected)}"
+
+
+def _shown(value: Any) -> str:
+    return visible(json.dumps(value), limit=120)

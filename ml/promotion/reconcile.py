@@ -1,0 +1,82 @@
+"""What became of changes whose process died: done, not done, or unknown, by asking the repository and the remote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ml.errors import ConsoleError
+from ml.promotion.submit import Desk
+from ml.records.journal import Left
+from ml.text import visible
+
+
+class Outcome(StrEnum):
+    """How an interrupted change ended."""
+
+    DONE = "done"
+    NOT_DONE = "not done"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """One interrupted change: what it was, how it ended, and one sentence of that with what to do."""
+
+    what: str
+    branch: str
+    outcome: Outcome
+    why: str
+
+
+def reconcile(desk: Desk) -> tuple[Reconciled, ...]:
+    """Settle what the journal has left over; what the remote cannot answer for now stays for the next time."""
+    return tuple(_settled(desk))
+
+
+def _settled(desk: Desk) -> Iterator[Reconciled]:
+    for left in desk.journal.left():
+        outcome, why = _outcome(left, desk)
+        if outcome is not Outcome.UNKNOWN:
+            desk.journal.settle(left)
+        yield Reconciled(left.kind, visible(left.facts.get("branch", "")), outcome, why)
+
+
+def _outcome(left: Left, desk: Desk) -> tuple[Outcome, str]:
+    branch, commit = left.facts.get("branch", ""), left.facts.get("commit", "")
+    shown = visible(branch)
+    if left.step == "begin" and left.kind == "submit":
+        return Outcome.NOT_DONE, f"{shown} was interrupted before anything was published; plan it anew."
+    if left.kind == "land":
+        return _landed(left, desk, branch, commit)
+    if left.step == "push":
+        there = _tip(desk, f"refs/heads/{branch}")
+        if isinstance(there, ConsoleError):
+            return Outcome.UNKNOWN, f"Whether {desk.remote} has {shown} is unknown: {there.cause}"
+        if there == commit:
+            return Outcome.DONE, f"{desk.remote} has {shown}."
+    if desk.repository.resolve(f"refs/heads/{branch}") == commit:
+        return Outcome.NOT_DONE, f"{shown} is only here; push it with: mlconsole push {shown}"
+    return Outcome.NOT_DONE, f"{shown} was not published; plan it anew."
+
+
+def _landed(left: Left, desk: Desk, branch: str, commit: str) -> tuple[Outcome, str]:
+    base = left.facts.get("base", "")
+    tip = _tip(desk, f"refs/heads/{base}")
+    if isinstance(tip, ConsoleError):
+        return Outcome.UNKNOWN, f"Whether {visible(branch)} landed is unknown: {tip.cause}"
+    if tip == commit or (tip and _contains(desk, tip, commit)):
+        return Outcome.DONE, f"{visible(branch)} landed on {visible(base)}."
+    return Outcome.NOT_DONE, f"{visible(branch)} did not land on {visible(base)}; land it again."
+
+
+def _contains(desk: Desk, tip: str, commit: str) -> bool:
+    return desk.repository.resolve(tip) is not None and desk.repository.is_ancestor(commit, tip)
+
+
+def _tip(desk: Desk, ref: str) -> str | ConsoleError | None:
+    try:
+        return desk.repository.remote_tip(desk.remote, ref) if desk.remote else desk.repository.resolve(ref)
+    except ConsoleError as sick:
+        return sick
