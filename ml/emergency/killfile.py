@@ -6,13 +6,15 @@ and ``kubectl create configmap --from-env-file`` take it as it is. The comments 
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml.clock import parse_utc
 from ml.errors import Unavailable
-from ml.records.durable import NotAFile, replace_file, require_file, sweep
+from ml.records.durable import NotAFile, NotLasting, replace_file, require_file, sweep
 from ml.text import visible
 
 if TYPE_CHECKING:
@@ -69,16 +71,15 @@ class KillFile:
             Unavailable: the file does not say that the switch is engaged.
         """
         data = _document(at, by, reason, engage=True)
+        caveat = ""
         try:
-            try:
-                replace_file(self._path, data, mode=0o644)
-                caveat = ""
-            except NotAFile:
-                raise
-            except OSError as error:
-                caveat = self._force(data, error)
-        except OSError as error:
+            replace_file(self._path, data, mode=0o644)
+        except NotLasting as error:
+            caveat = _brief(error)
+        except NotAFile as error:
             raise self._failed(error) from error
+        except OSError as error:
+            caveat = self._force(data, error)
         if not self.read().engaged:
             raise Unavailable(
                 f"The kill file {self.shown} was overwritten by somebody else at the same moment.", "Press kill again."
@@ -92,7 +93,9 @@ class KillFile:
             Unavailable: it could not be written, and the old content stands.
         """
         try:
-            replace_file(self._path, _document(at, by, reason, engage=False), mode=0o644)
+            # A release that a power cut may undo is a release: the switch would come back engaged.
+            with suppress(NotLasting):
+                replace_file(self._path, _document(at, by, reason, engage=False), mode=0o644)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -102,23 +105,24 @@ class KillFile:
 
     def _force(self, data: bytes, error: OSError) -> str:
         """Bring the kill into force where the lasting way failed: without fsync, else by its one digit in place."""
-        why = error.strerror
-        try:
+        with suppress(OSError):
             replace_file(self._path, data, mode=0o644, lasting=False)
-        except OSError:
-            # A full disk takes no new file, but it does take one changed byte of an old one, which no reader sees torn.
+            return _brief(error)
+        # A full disk takes no new file, but it does take one changed byte of an old one, which no reader sees torn.
+        with suppress(OSError):
             self._flip()
-            return f"only the digit in the old file was changed, because a new file could not be written ({why})"
-        return f"the switch is in force, but a power cut may undo it ({why})"
+            return f"only the digit in the old file was changed, as no new file could be written ({error.strerror})"
+        raise self._failed(error) from error
 
     def _flip(self) -> None:
         handle = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            place = os.pread(handle, _MAX, 0).rfind(b"\n" + _ASSIGNED + b"0\n")
-            if place < 0:
-                raise OSError(0, "there is no released kill file to change in place")
-            os.pwrite(handle, b"1", place + 1 + len(_ASSIGNED))
-            os.fsync(handle)
+            held = os.pread(handle, _MAX, 0)
+            if not held.endswith(_ASSIGNED + b"0\n"):
+                raise OSError(errno.ENODATA, "there is no released kill file to change in place")
+            os.pwrite(handle, b"1", len(held) - 2)
+            with suppress(OSError):
+                os.fsync(handle)
         finally:
             os.close(handle)
 
@@ -127,6 +131,10 @@ class KillFile:
             f"The kill file {self.shown} could not be written: {error.strerror}.",
             f"Put the line {VARIABLE}=1 (or 0) into it by hand, or correct kill_switch.file.",
         )
+
+
+def _brief(error: OSError) -> str:
+    return f"the switch is in force, but a power cut may undo it ({error.strerror})"
 
 
 def _document(at: datetime, by: str, reason: str, *, engage: bool) -> bytes:

@@ -22,6 +22,10 @@ class NotAFile(OSError):
     """The target is a symbolic link, a directory, a FIFO or the like; replacing it would cut somebody off."""
 
 
+class NotLasting(OSError):
+    """The new content is in place, but the directory could not be fsynced: a power cut may bring the old one back."""
+
+
 def replace_file(path: Path | str, data: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
     """Replace a file's content, or create it with its directory.
 
@@ -30,6 +34,7 @@ def replace_file(path: Path | str, data: bytes, *, mode: int = 0o600, lasting: b
         lasting: fsync file and directory; without it, readers see the new content but a power cut may undo it.
 
     Raises:
+        NotLasting: the new content stands, but may not outlive a power cut.
         OSError: the old content stands and no temporary file is left.
     """
     target = os.fspath(path)
@@ -44,7 +49,10 @@ def replace_file(path: Path | str, data: bytes, *, mode: int = 0o600, lasting: b
         _unlink(part)
         raise
     if lasting:
-        sync_directory(directory)
+        try:
+            sync_directory(directory)
+        except OSError as error:
+            raise NotLasting(error.errno, error.strerror) from error
 
 
 def require_file(target: str) -> None:
