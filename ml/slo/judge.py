@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from ml.clock import format_utc, span
 from ml.slo.case import Case
-from ml.slo.clocks import SKEW_S, Finding, skewed
+from ml.slo.clocks import SKEW_S, Finding, length, skewed
 from ml.slo.measured import Worst
 from ml.verdict import Verdict
 
@@ -79,7 +79,7 @@ def _no_number(case: Case) -> Finding | None:
     if long.infinite or (short is not None and short.infinite):
         return Verdict.NO_DATA, "The value is infinite, which is no measurement."
     if math.isnan(long.value):
-        return Verdict.NO_DATA, f"The value is NaN: nothing was inferred in the last {span(case.given.long_s)}."
+        return Verdict.NO_DATA, f"The value is NaN: nothing was inferred in the last {length(case.given.long_s)}."
     return None
 
 
@@ -104,7 +104,7 @@ def _breached(case: Case) -> Finding | None:
         return None
     relation = "exactly at the limit of" if worst.value == case.limit else "not below"
     value = case.measured_words(worst.value)
-    return Verdict.FAIL, f"{value} over {span(window_s)} is {relation} {case.words(case.limit)}{_of_several(worst)}."
+    return Verdict.FAIL, f"{value} over {length(window_s)} is {relation} {case.words(case.limit)}{_of_several(worst)}."
 
 
 def _bounded(case: Case) -> Finding | None:
@@ -129,7 +129,7 @@ def _few(case: Case) -> Finding | None:
         return None
     return (
         Verdict.NO_DATA,
-        f"Only {samples:.0f} inferences in {span(case.given.long_s)}; {case.given.min_samples} are needed.",
+        f"Only {samples:.0f} inferences in {length(case.given.long_s)}; {case.given.min_samples} are needed.",
     )
 
 
@@ -139,22 +139,22 @@ def _young(case: Case) -> Finding | None:
         return None
     assert long is not None
     full = format_utc(given.since + timedelta(seconds=given.required_s))
-    value = f"{case.measured_words(long.value)} in the first {span(given.long_s)}"
-    return Verdict.WAIT, f"{value}; {span(given.required_s)} are over at {full}."
+    value = f"{case.measured_words(long.value)} in the first {length(given.long_s)}"
+    return Verdict.WAIT, f"{value}; {length(given.required_s)} are over at {full}."
 
 
 def _partial(case: Case) -> Finding | None:
     given, covered = case.given, (case.measured.covered or 0.0) * case.given.short_s
     if covered >= given.min_coverage * given.long_s:
         return None
-    return Verdict.NO_DATA, f"Only {span(covered)} of the {span(given.long_s)} hold data."
+    return Verdict.NO_DATA, f"Only {length(covered)} of the {length(given.long_s)} hold data."
 
 
 def _paused(case: Case) -> Finding | None:
     short = case.measured.short
     if short is not None and short.is_number:
         return None
-    return Verdict.NO_DATA, f"Nothing was inferred in the last {span(case.given.short_s)}."
+    return Verdict.NO_DATA, f"Nothing was inferred in the last {length(case.given.short_s)}."
 
 
 def _pass(case: Case) -> Finding:
@@ -166,11 +166,11 @@ def _pass(case: Case) -> Finding:
     now = (
         ""
         if case.given.short_s == case.given.long_s
-        else f", {case.words(short.value)} over {span(case.given.short_s)}"
+        else f", {case.words(short.value)} over {length(case.given.short_s)}"
     )
     return (
         Verdict.PASS,
-        f"{case.words(long.value)} over {span(case.given.long_s)}{now}: "
+        f"{case.words(long.value)} over {length(case.given.long_s)}{now}: "
         f"below {case.words(case.limit)}{_of_several(long)}{_runbook(case)}.",
     )
 

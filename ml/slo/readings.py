@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml.slo.case import Case
@@ -16,10 +16,12 @@ from ml.slo.clocks import skew_of
 from ml.slo.judge import judge
 from ml.slo.measured import measured
 from ml.slo.promql import Scope, joined, split
-from ml.slo.questions import questions, shown_query
-from ml.slo.recording import Failure, Recorder
-from ml.slo.source import Metrics, Series
+from ml.slo.questions import judged_query, questions, shown_query
+from ml.slo.recording import Exchange, Failure, Recorder
+from ml.slo.source import Answer, Metrics, Series
+from ml.slo.tape import Grid, row
 from ml.slo.terms import STALE_S, Terms
+from ml.slo.trends import POINTS, STEP_S, WINDOW, Trends, trend_span
 from ml.stage import Stage
 from ml.verdict import Reading, Verdict
 
@@ -36,6 +38,7 @@ def board_readings(
     stages: Mapping[str, Stage] | None = None,
     since: Mapping[str, datetime] | None = None,
     stale_s: float = STALE_S,
+    trends: Trends | None = None,
 ) -> dict[str, tuple[Reading, ...]]:
     """Read every objective of every model once. An objective whose question failed is ERROR.
 
@@ -43,6 +46,7 @@ def board_readings(
         stages: the stage on which a model is read, where it is not shadow.
         since: when a model's soak began, so that a window that is not full yet waits and does not lack data.
         stale_s: the age in seconds from which the newest sample is not believed.
+        trends: what earlier rounds remember, for sparklines; without it there are none.
 
     Raises:
         MetricsError: no objective at all got an answer, so there is nothing to show.
@@ -52,7 +56,8 @@ def board_readings(
     watched = {
         name: _Watched(Scope(stages.get(name, Stage.SHADOW), policy.selector(name)), since.get(name)) for name in models
     }
-    rounds = [_one_objective(recorder, terms, objective, watched) for objective in policy.objectives if models]
+    trends = Trends() if trends is None else trends
+    rounds = [_one_objective(recorder, terms, each, watched, trends) for each in policy.objectives if models]
     if recorder.exchanges and all(isinstance(each, Failure) for each in recorder.exchanges):
         raise next(each.error() for each in recorder.exchanges if isinstance(each, Failure))
     return {name: tuple(each[name] for each in rounds) for name in models}
@@ -67,15 +72,17 @@ class _Watched:
 
 
 def _one_objective(
-    recorder: Recorder, terms: Terms, objective: Objective, watched: Mapping[str, _Watched]
+    recorder: Recorder, terms: Terms, objective: Objective, watched: Mapping[str, _Watched], trends: Trends
 ) -> dict[str, Reading]:
     numbers = {each: str(number) for number, each in enumerate(dict.fromkeys(watched.values()))}
-    asked = {
-        f"{part}.{number}": promql
-        for each, number in numbers.items()
-        for part, promql in questions(objective, each.scope, terms.windows(each.since), terms.latency).items()
-    }
-    answer = recorder.query(joined(asked))
+    promql = joined(
+        {
+            f"{part}.{number}": text
+            for each, number in numbers.items()
+            for part, text in questions(objective, each.scope, terms.windows(each.since), terms.latency).items()
+        }
+    )
+    answer = _asked(recorder, terms, objective, numbers, trends, promql)
     if isinstance(answer, Failure):
         return {name: failed_reading(objective, each.scope, terms, answer.cause) for name, each in watched.items()}
     parts: dict[str, dict[str, tuple[Series, ...]]] = defaultdict(dict)
@@ -85,10 +92,31 @@ def _one_objective(
     skew_s = skew_of(answer)
     readings = {}
     for name, each in watched.items():
-        numbers_of = measured(objective, each.scope.stage, parts[numbers[each]])
-        case = Case(objective, numbers_of, terms.circumstances(answer.warnings, skew_s, each.since))
-        readings[name] = reading_of(case, each.scope, terms)
+        found = measured(objective, each.scope.stage, parts[numbers[each]])
+        case = Case(objective, found, terms.circumstances(answer.warnings, skew_s, each.since))
+        readings[name] = replace(reading_of(case, each.scope, terms), trend=trends.of(objective.name, each))
     return readings
+
+
+def _asked(
+    recorder: Recorder, terms: Terms, objective: Objective, numbers: Mapping[_Watched, str], trends: Trends, promql: str
+) -> Exchange:
+    """The answer to judge by: a fresh one, or the last one while the round's request went into the trend."""
+    previous = trends.turn(objective.name, promql, terms.now)
+    if previous is None:
+        answer = recorder.query(promql)
+        if isinstance(answer, Answer):
+            trends.keep(objective.name, promql, answer)
+        return answer
+    start, end = trend_span(terms.now)
+    asked = {number: judged_query(objective, each.scope, WINDOW) for each, number in numbers.items()}
+    drawn = recorder.query_range(joined(asked), start, end, STEP_S)
+    if isinstance(drawn, Failure):
+        return drawn
+    points, grid = split(drawn.series), Grid(start - timedelta(seconds=STEP_S), STEP_S, POINTS)
+    for each, number in numbers.items():
+        trends.draw(objective.name, each, row(grid, points.get(number, ())))
+    return previous
 
 
 def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:

@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml.board import Cell, Tape
-from ml.clock import format_utc, span
+from ml.clock import format_utc
 from ml.slo.alerts import AlertsView
 from ml.slo.case import words
-from ml.slo.clocks import Finding
+from ml.slo.clocks import Finding, length
 from ml.slo.soak_start import Start
 from ml.slo.tape import Grid, breach_cells, coverage, eligible_at
 from ml.slo.terms import Terms
@@ -103,7 +103,7 @@ def _short(soaked: Soaked) -> Finding | None:
     required = soaked.terms.policy.soak.required_s
     if soaked.elapsed_s >= required:
         return None
-    return Verdict.WAIT, f"{span(soaked.elapsed_s)} of {span(required)} soaked{_eligible(soaked)}"
+    return Verdict.WAIT, f"{length(soaked.elapsed_s)} of {length(required)} soaked{_eligible(soaked)}"
 
 
 def _thin(soaked: Soaked) -> Finding | None:
@@ -127,7 +127,7 @@ def _clean(soaked: Soaked) -> Finding:
     breaches = len(breach_cells(soaked.tapes))
     return (
         Verdict.PASS,
-        f"{span(soaked.elapsed_s)} soaked; {covered} of the last {windows} windows hold data, {breaches} breached.",
+        f"{length(soaked.elapsed_s)} soaked; {covered} of the last {windows} windows hold data, {breaches} breached.",
     )
 
 
