@@ -37,22 +37,19 @@ def demo(*, directory: Path | None, keep: bool, console: bool) -> int:
         console: run the interface; else print what a script needs as JSON and wait.
 
     Returns:
-        The console's exit code; 130 after ^C.
+        The console's exit code.
 
     Raises:
         Refused: the folder holds something. Unavailable, TimedOut: a part does not come up.
+        SystemExit: after ^C, SIGTERM or SIGHUP, when all is stopped and removed.
     """
     root = directory or state_directory() / f"demo-{os.getpid()}"
     if root.exists() and any(root.iterdir()):
         raise Refused(f"{root} is not empty.", "Name a new folder: it is removed when the demo ends.")
     if not prometheus.installed():
         click.echo(_WITHOUT_PROMETHEUS, err=True)
-    with _signals_end_us(), _removed(root, keep=keep):
-        try:
-            with running_stack(root, _tell) as stack:
-                return _console(stack) if console else _wait(stack)
-        except KeyboardInterrupt:
-            return 130
+    with _signals_end_us(), _removed(root, keep=keep), running_stack(root, _tell) as stack:
+        return _console(stack) if console else _wait(stack)
 
 
 def _tell(what: str, seconds: float | None) -> None:
@@ -95,12 +92,15 @@ def _removed(root: Path, *, keep: bool) -> Iterator[None]:
 
 @contextmanager
 def _signals_end_us() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into `SystemExit` (128 + number), so that every ``finally`` runs."""
+    """Turn signals into `SystemExit` (128 + number), so that every ``finally`` runs.
+
+    SIGINT too: a shell starts background jobs with it ignored, and Python would leave it so.
+    """
 
     def leave(number: int, _: object) -> None:
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

@@ -52,7 +52,7 @@ MOVES = (
     Move(_h(27), "regime_classifier", THIRD, Stage.STAGING, DEVELOPER, "More samples, same features"),
     Move(_h(24.2), "regime_classifier", THIRD, Stage.SHADOW, DEVELOPER, "Staging validation passed"),
     Move(_h(20), "regime_night", SECOND, Stage.STAGING, DEVELOPER, "Proven by day"),
-    Move(_h(18), "regime_night", SECOND, Stage.SHADOW, DEVELOPER, "Staging validation passed"),
+    Move(_h(18.1), "regime_night", SECOND, Stage.SHADOW, DEVELOPER, "Staging validation passed"),
     Move(_h(2), "regime_lowvol", FIRST, Stage.STAGING, DEVELOPER, "Candidate for quiet markets"),
 )
 FOUNDED = _h(240)
