@@ -42,6 +42,7 @@ _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p")
 # Makes the terminal on standard input the controlling one of a new session, then becomes the program.
 _LOGIN = "import os, sys; os.login_tty(0); os.execvp(sys.argv[1], sys.argv[1:])"
 _READ = 65_536
+_BETWEEN_KEYS_S = 0.02
 
 
 class Terminal:
@@ -96,8 +97,10 @@ class Terminal:
             os.write(self._master, KEYS.get(key, key).encode())
 
     def type(self, text: str) -> None:
-        """Type text as a person does, one key press per character."""
-        self.press(*text)
+        """Type text as a person does: one key after the other, slower than a paste arrives."""
+        for character in text:
+            self.press(character)
+            time.sleep(_BETWEEN_KEYS_S)
 
     def text(self) -> str:
         """The screen as it is now, trailing blanks removed."""
