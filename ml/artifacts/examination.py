@@ -43,7 +43,7 @@ def examine(
     except Killed as killed:
         return Examination((Check(killed.stage, Verdict.FAIL, f"{model}: {killed.cause}"),))
     except Invalid as error:
-        return Examination((Check("load", Verdict.FAIL, f"{model}: {error.cause}"),))
+        return Examination((Check("load", Verdict.FAIL, error.cause),))
     if not _sound(first):
         return Examination(first.checks, first)
     if on_stage is not None:

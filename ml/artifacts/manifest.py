@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
 
-from ml.artifacts.features import FEATURES
+from ml.artifacts.features import FEATURES, REGIMES
 from ml.clock import parse_utc
 from ml.errors import Invalid
 from ml.text import visible
@@ -42,6 +42,9 @@ Sha256 = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")]
 GitSha = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{40}$")]
 FileName = Annotated[StrictStr, AfterValidator(_plain_name)]
 UtcText = Annotated[StrictStr, AfterValidator(_utc)]
+_Inputs = Annotated[list[float], Field(min_length=len(FEATURES), max_length=len(FEATURES))]
+_Outputs = Annotated[list[float], Field(min_length=len(REGIMES), max_length=len(REGIMES))]
+_MOST_VECTORS = 256
 
 
 class Manifest(BaseModel):
@@ -79,10 +82,16 @@ class TrainReport(BaseModel):
 class GoldenVectors(BaseModel):
     """``golden.json``: inputs (n, 15) and the probabilities (n, 3) that the trainer expects for them."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
-    inputs: list[list[float]] = Field(min_length=1, max_length=4096)
-    outputs: list[list[float]] = Field(min_length=1, max_length=4096)
+    inputs: list[_Inputs] = Field(min_length=1, max_length=_MOST_VECTORS)
+    outputs: list[_Outputs] = Field(min_length=1, max_length=_MOST_VECTORS)
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if len(self.inputs) != len(self.outputs):
+            raise ValueError(f"{len(self.inputs)} inputs for {len(self.outputs)} outputs")
+        return self
 
 
 _Document = TypeVar("_Document", bound=BaseModel)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ml.artifacts.caged.session import Rows, Session, Unfit, read_facts, require_listed
+from ml.artifacts.caged.session import Session, Unfit, read_facts, require_listed
 from ml.artifacts.features import OUTPUT_NAME, REGIMES, market_features
 from ml.artifacts.graph import GraphFacts
 from ml.artifacts.protocol import Examined, Request
@@ -19,7 +19,6 @@ _ROWS = 64
 _ROWS_WHEN_SLOW = 8
 _SLOW_S = 0.01
 """A model this slow is asked less, so that a lawful 100 ms per inference stays within the CPU limit."""
-SUM_TOLERANCE = 1e-4
 GOLDEN_TOLERANCE = 1e-5
 """Between scikit-learn in 64 bits and onnxruntime in 32; a flipped weight moves a probability by far more."""
 
@@ -82,8 +81,8 @@ class Examination:
         """Also gathers the bits: single rows, the same in reverse order, and all in one batch."""
         session, rows = self._loaded(), self._rows
         singly, batch = session.run_singly(rows), session.run(rows)
-        _require_probabilities(singly)
-        _require_probabilities(batch)
+        session.require_probabilities(singly)
+        session.require_probabilities(batch)
         again = session.run_singly(rows[::-1])[::-1]
         self._steady = singly.tobytes() == again.tobytes()
         self._bits = hashlib.sha256(singly.tobytes() + batch.tobytes()).hexdigest()
@@ -108,13 +107,3 @@ class Examination:
     def _loaded(self) -> Session:
         assert self._session is not None
         return self._session
-
-
-def _require_probabilities(found: Rows) -> None:
-    if not np.isfinite(found).all():
-        at = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
-        raise Unfit(f"{OUTPUT_NAME} is not finite for market state {at + 1}: {found[at].tolist()}")
-    if (found < 0).any() or (np.abs(found.sum(axis=1, dtype=np.float64) - 1.0) > SUM_TOLERANCE).any():
-        off = np.abs(found.sum(axis=1, dtype=np.float64) - 1.0) + (found < 0).any(axis=1)
-        at = int(off.argmax())
-        raise Unfit(f"{OUTPUT_NAME} is no probability for market state {at + 1}: {found[at].tolist()}")

@@ -14,6 +14,8 @@ from ml.artifacts.graph import GraphFacts, read_graph
 from ml.artifacts.protocol import Subject
 
 Rows = NDArray[np.float32]
+_SUM_TOLERANCE = 1e-4
+_MOST = 300
 
 
 class Unfit(Exception):
@@ -29,50 +31,62 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        self._name = subject.model_file
         path = Path(subject.directory, subject.model_file)
         try:
             self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no base class
             why = reason(error).replace(str(path), subject.model_file)
-            raise Unfit(f"{subject.model_file} cannot be loaded: {why}") from error
+            raise Unfit(f"{self._name} cannot be loaded: {why}") from error
 
     @property
     def takes(self) -> tuple[str, ...]:
-        """The inputs, as ``name type shape``."""
+        """The inputs, as ``name type (shape)``."""
         return tuple(_shown(one) for one in self._session.get_inputs())
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """The outputs, as ``name type shape``."""
+        """The outputs, as ``name type (shape)``."""
         return tuple(_shown(one) for one in self._session.get_outputs())
 
     def require_signature(self) -> None:
         """One float input as wide as the feature order, and an output ``regime_probs``; raises `Unfit`."""
         inputs, outputs = self._session.get_inputs(), {one.name: one for one in self._session.get_outputs()}
-        wanted = f"(batch, {len(FEATURES)})"
+        wanted = f"tensor(float) (batch, {len(FEATURES)})"
         if len(inputs) != 1:
-            raise Unfit(f"it takes {len(inputs)} inputs, and the engine feeds one of {wanted}")
+            raise Unfit(f"{self._name} takes {len(inputs)} inputs, and the engine feeds one, {wanted}")
         if inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 2 or inputs[0].shape[1] != len(FEATURES):
-            raise Unfit(f"it takes {_shown(inputs[0])}, and feature_order needs tensor(float) {wanted}")
+            raise Unfit(f"{self._name} takes {_shown(inputs[0])}, and feature_order needs {wanted}")
         if OUTPUT_NAME not in outputs:
-            raise Unfit(f"it gives {', '.join(outputs) or 'nothing'}, and the engine reads {OUTPUT_NAME}")
+            raise Unfit(f"{self._name} gives {', '.join(outputs) or 'nothing'}, and the engine reads {OUTPUT_NAME}")
         if outputs[OUTPUT_NAME].type != "tensor(float)":
-            raise Unfit(f"it gives {_shown(outputs[OUTPUT_NAME])}, and the engine reads tensor(float)")
+            raise Unfit(f"{self._name} gives {_shown(outputs[OUTPUT_NAME])}, and the engine reads tensor(float)")
 
     def run(self, rows: Rows) -> Rows:
         """Probabilities (n, 3) of rows (n, 15) in one call; raises `Unfit` for another shape or an error."""
         try:
             (found,) = self._session.run([OUTPUT_NAME], {self._session.get_inputs()[0].name: rows})
         except Exception as error:  # onnxruntime's errors share no base class
-            raise Unfit(f"it fails on a batch of {len(rows)}: {reason(error)}") from error
+            raise Unfit(f"{self._name} fails on a batch of {len(rows)}: {reason(error)}") from error
         if found.shape != (len(rows), len(REGIMES)):
-            raise Unfit(f"{OUTPUT_NAME} has the shape {found.shape} for {len(rows)} rows, not {(len(rows), 3)}")
+            raise Unfit(f"{self._name} gives {OUTPUT_NAME} {found.shape} for {len(rows)} rows, not {(len(rows), 3)}")
         answered: Rows = found
         return answered
 
     def run_singly(self, rows: Rows) -> Rows:
         """Probabilities (n, 3) of rows (n, 15), each row in a call of its own, as the engine does."""
         return np.concatenate([self.run(rows[at : at + 1]) for at in range(len(rows))])
+
+    def require_probabilities(self, found: Rows) -> None:
+        """Each row finite, not negative, and summing to 1; raises `Unfit` naming the first that is not."""
+        wrong = ~np.isfinite(found).all(axis=1)
+        if not wrong.any():
+            wrong = (found < 0).any(axis=1) | (np.abs(found.sum(axis=1, dtype=np.float64) - 1.0) > _SUM_TOLERANCE)
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise Unfit(
+                f"{self._name} gives {OUTPUT_NAME} {found[at].tolist()} for market state {at + 1}: no probabilities"
+            )
 
 
 def read_facts(subject: Subject) -> GraphFacts:
@@ -88,13 +102,15 @@ def require_listed(facts: GraphFacts, subject: Subject) -> None:
     """All external data must lie in files that the manifest lists; raises `Unfit` otherwise."""
     strange = [location for location in facts.external if location not in subject.listed]
     if strange:
-        raise Unfit(f"external data {strange[0]!r} is not a file that the manifest lists")
+        raise Unfit(f"{subject.model_file} keeps data in {strange[0]!r}, which is no file that the manifest lists")
 
 
 def reason(error: Exception) -> str:
-    """The first line of an error from native code, short enough for a sentence."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:300].rstrip(".") or type(error).__name__
+    """What native code says of an error, without its own source paths, short enough for a sentence."""
+    first = (str(error).splitlines() or [""])[0]
+    said = first.rpartition("Status Message: ")[2].rpartition("[ONNXRuntimeError] : ")[2]
+    words = [word for word in said.split() if not word.startswith("/onnxruntime_src/")]
+    return " ".join(words)[:_MOST].rstrip(".") or type(error).__name__
 
 
 def _shown(one: Any) -> str:
