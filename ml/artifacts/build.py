@@ -20,14 +20,13 @@ from ml.clock import format_utc
 from ml.errors import Invalid, Usage
 from ml.ports import Report
 from ml.text import visible
-from ml.verdict import Verdict
 
 _OURS = (MODEL_FILE, MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a model comes from, as its manifest will say."""
+    """Where a model comes from, as its manifest and report will say."""
 
     dataset_id: str
     notes: str = ""
@@ -35,38 +34,37 @@ class Origin:
 
 
 def build_artifact(
-    verifier: Verifier, model: Path, out: Path, origin: Origin, *, now: datetime, report: Report | None = None
+    verifier: Verifier, model_file: Path, out_dir: Path, origin: Origin, *, now: datetime, report: Report | None = None
 ) -> Verification:
-    """Make an artifact from an ONNX file and the external data beside it.
+    """Make an artifact from an ONNX file and the external data beside it; nothing appears unless it verifies.
 
-    The model's own answers to 16 market states become its golden vectors. The directory appears only when
-    the whole artifact verifies.
+    The model's own answers to 16 market states become its golden vectors.
 
     Raises:
         Usage: the model cannot be read, or the directory is taken.
         Invalid: the model does not verify; the sentence says why.
         Unavailable: there is no room, or no onnxruntime.
     """
-    with new_directory(out) as workshop:
-        model_digest = _take(model.parent, model.name, workshop, report)
-        (workshop / model.name).rename(workshop / MODEL_FILE)
+    with new_directory(out_dir) as workshop:
+        model = _take(model_file.parent, model_file.name, workshop, report)
+        (workshop / model_file.name).rename(workshop / MODEL_FILE)
         facts = verifier.cage.ask(Request(Task.DESCRIBE, (_subject(workshop, ()),)), GraphFacts)
-        external = [_take_external(model.parent, name, workshop, report) for name in facts.external]
+        external = [_take_external(model_file.parent, name, workshop, report) for name in facts.external]
         golden = verifier.cage.ask(Request(Task.ANSWER, (_subject(workshop, facts.external),)), Answered)
         files = {
             GOLDEN_FILE: golden_document(list(map(list, golden.inputs)), list(map(list, golden.outputs))),
-            TRAIN_REPORT_FILE: _report(model, model_digest.sha256, origin, now),
+            TRAIN_REPORT_FILE: _report(model_file.name, model.sha256, origin, now),
         }
         digests = {name: sha256(content) for name, content in files.items()}
-        digests |= {MODEL_FILE: model_digest.sha256} | {file.name: file.sha256 for file in external}
+        digests |= {MODEL_FILE: model.sha256} | {file.name: file.sha256 for file in external}
         manifest = manifest_document(
             digests, created_at=now, git_sha=origin.git_sha, dataset_id=origin.dataset_id, notes=origin.notes
         )
         write_documents(workshop, files, manifest)
-        found = replace(verifier.verify(workshop, report=report), artifact_id=visible(out.name))
-        if found.verdict is not Verdict.PASS:
-            failed = next(check for check in found.checks if check.verdict is not Verdict.PASS)
-            raise Invalid(f"{visible(model.name)} makes no valid artifact: {failed.name}: {failed.why}")
+        found = replace(verifier.verify(workshop, report=report), artifact_id=visible(out_dir.name))
+        if not found.valid:
+            failed = next(check for check in found.checks if not check.verdict.opens)
+            raise Invalid(f"{visible(model_file.name)} makes no valid artifact: {failed.name}: {failed.why}")
     return found
 
 
@@ -96,7 +94,7 @@ def _take(source: Path, name: str, workshop: Path, report: Report | None) -> Fil
     return digest
 
 
-def _report(model: Path, digest: str, origin: Origin, now: datetime) -> bytes:
+def _report(model_file: str, digest: str, origin: Origin, now: datetime) -> bytes:
     return encode(
         {
             "schema_version": "v1",
@@ -106,6 +104,6 @@ def _report(model: Path, digest: str, origin: Origin, now: datetime) -> bytes:
             "dataset_id": origin.dataset_id,
             "notes": origin.notes,
             "algorithm": None,
-            "built_from": model.name,
+            "built_from": model_file,
         }
     )

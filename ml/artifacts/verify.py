@@ -110,7 +110,12 @@ class Verifier:
             return Examination((Check("digests", Verdict.FAIL, str(error)),))
 
     def latency(
-        self, candidate: Path, active: Path | None, *, max_ratio: float, report: Report | None = None
+        self,
+        candidate: Path,
+        active: Path | None,
+        *,
+        max_ratio: float,
+        report: Report | None = None,
     ) -> LatencyProbe:
         """Time a candidate against the artifact now active, in turns (see `ml.artifacts.latency`).
 
