@@ -166,8 +166,7 @@ def _tokens(text: str, start: int) -> Iterator[_Token]:
 
 
 def _advance(frame: _Frame) -> None:
-    if isinstance(frame.at, int):
-        frame.at += 1
+    frame.at = frame.at + 1 if isinstance(frame.at, int) else None
     frame.wants_key = frame.is_object
 
 

@@ -126,7 +126,7 @@ class Recorder:
             "registry_git_sha": self.base_commit if is_git_sha(self.base_commit) else None,
         }
         event = spelled_out({**common, **words})
-        further = {key: value for key, value in {**words, **self.extra}.items() if key not in event}
+        further = {key: value for key, value in {**self.extra, **words}.items() if key not in event}
         return {**event, **further}
 
 
