@@ -128,10 +128,10 @@ class Objective(_Section):
     def _fits_its_kind(self) -> Self:
         needed = _FIELDS_OF_KIND[self.kind]
         for field in (name for names in _FIELDS_OF_KIND.values() for name in names):
-            if (getattr(self, field) is None) == (field in needed):
-                raise ValueError(
-                    f"an objective of kind {self.kind} has {' and '.join(needed)}, so {field} is wrong here"
-                )
+            if field in needed and getattr(self, field) is None:
+                raise ValueError(f"an objective of kind {self.kind} needs {field}")
+            if field not in needed and getattr(self, field) is not None:
+                raise ValueError(f"an objective of kind {self.kind} has no {field}")
         if self.kind == "ratio" and self.limit > 1:
             raise ValueError(f"the limit {self.limit:g} of a ratio is above 1; 5 % is written 0.05")
         return self

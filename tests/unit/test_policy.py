@@ -1,0 +1,301 @@
+"""The policy: its defaults, what it refuses and how it says so, roles, waivers and freeze windows."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from ml.errors import Usage
+from ml.policy import MAX_BYTES, Policy, parse_policy, policy_document
+from ml.verdict import Verdict
+
+
+def policy(text: str) -> Policy:
+    return parse_policy(text.encode())
+
+
+def test_without_a_file_the_runbooks_thresholds_apply() -> None:
+    default = parse_policy(None)
+    assert [(each.name, each.limit, each.unit, each.gate) for each in default.objectives] == [
+        ("p99", 100, "ms", True),
+        ("p999", 250, "ms", True),
+        ("p95", 50, "ms", False),
+        ("error_rate", 0.05, "", True),
+    ]
+    assert [each.quantile for each in default.objectives] == [0.99, 0.999, 0.95, None]
+    assert default.objectives[3].errors == "grinder_ml_inference_errors_total"
+    assert (default.soak.required_s, default.soak.step_s) == (86_400, 300)
+    assert (default.soak.min_coverage, default.soak.max_breaches, default.soak.min_samples) == (0.99, 0, 1000)
+    assert default.alerts.quiet == ("MlInferenceLatencyHigh", "MlInferenceLatencyCritical", "MlInferenceErrorRateHigh")
+    assert default.checks.unit_tests == ("python", "-m", "pytest", "-q")
+    assert (default.checks.deadline_seconds, default.checks.max_latency_ratio) == (900, 1.5)
+    assert default.ack.phrase == "I_UNDERSTAND_THIS_AFFECTS_TRADING"
+    assert (default.ack.expires_minutes, default.ack.signed, default.approvals) == (15, False, 1)
+    assert default.watch.minutes == 60
+    assert default.freezes == ()
+    assert default.source == b""
+
+
+def test_an_empty_file_is_the_defaults_and_keeps_its_bytes() -> None:
+    assert policy_document(policy("# nothing yet\n")) == policy_document(parse_policy(None))
+    assert policy("# nothing yet\n").source == b"# nothing yet\n"
+
+
+def test_a_policy_is_frozen() -> None:
+    default = parse_policy(None)
+    with pytest.raises(ValidationError):
+        default.soak.hours = 1  # type: ignore[misc]
+
+
+# --- objectives -------------------------------------------------------------------------------------------
+
+
+def test_an_objective_of_a_default_name_changes_only_what_it_says() -> None:
+    changed = policy('[[objective]]\nname = "p99"\nlimit = 80')
+    assert [(each.name, each.limit) for each in changed.objectives] == [
+        ("p99", 80),
+        ("p999", 250),
+        ("p95", 50),
+        ("error_rate", 0.05),
+    ]
+    assert changed.objectives[0].quantile == 0.99
+
+
+def test_a_new_objective_comes_after_the_defaults() -> None:
+    added = policy('[[objective]]\nname = "queue"\nkind = "promql"\nquery = "max(queue)"\nlimit = 5\ngate = false')
+    assert [each.name for each in added.objectives] == ["p99", "p999", "p95", "error_rate", "queue"]
+    assert added.objectives[-1].query == "max(queue)"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('name = "p99"\nlimit = 0', "objective[0].limit: input should be greater than 0"),
+        ('name = "p99"\nlimit = -1', "objective[0].limit: input should be greater than 0"),
+        ('name = "p99"\nlimit = inf', "objective[0].limit: input should be a finite number"),
+        ('name = "p99"\nlimit = nan', "objective[0].limit"),
+        ('name = "p99"\nlimit = "80"', "objective[0].limit: input should be a valid number"),
+        ('name = "p99"\nlimit = true', "objective[0].limit: input should be a valid number"),
+        ('name = "p99"\nquantile = 1.0', "objective[0].quantile: input should be less than 1"),
+        ('name = "p99"\nquantile = 99', "objective[0].quantile: input should be less than 1"),
+        ('name = "p99"\nmetric = "x_bucket"', "named without _bucket: x"),
+        ('name = "p99"\nquery = "up"', "kind quantile has no query"),
+        ('name = "error_rate"\nlimit = 5', "5 % is written 0.05"),
+        ('name = "new"\nkind = "promql"\nlimit = 1', "kind promql needs query"),
+        ('name = "new"\nkind = "ratio"\nerrors = "a"\nlimit = 1', "kind ratio needs successes"),
+        ('name = "new"\nkind = "rate"\nlimit = 1', "objective[4].kind"),
+        ('kind = "promql"\nquery = "up"\nlimit = 1', "objective[4].name: field required"),
+        ('name = "P 99"\nkind = "promql"\nquery = "up"\nlimit = 1', "objective[4].name"),
+        ('name = "p99"\nmetric = "a b"', "objective[0].metric"),
+        ('name = "p99"\n[[objective]]\nname = "p99"', "the objective p99 is there twice"),
+    ],
+)
+def test_an_objective_that_makes_no_sense_is_refused(text: str, says: str) -> None:
+    with pytest.raises(Usage) as refused:
+        policy(f"[[objective]]\n{text}")
+    assert says in refused.value.cause
+
+
+# --- unknown keys and other nonsense ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "nearest"),
+    [
+        ("[role]\noperators = []", "role", "roles"),
+        ('[roles]\noperator = ["a"]', "roles.operator", "operators"),
+        ("[soak]\nhour = 1", "soak.hour", "hours"),
+        ("[ack]\napproval = 2", "ack.approval", "approvals"),
+        ('[[objectives]]\nname = "p99"', "objectives", "objective"),
+        ('[[objective]]\nname = "p99"\nquantil = 0.9', "objective[0].quantil", "quantile"),
+        ('[model.regime]\nselecter = ""', "model.regime.selecter", "selector"),
+        (
+            '[[freeze]]\nfrom = 2026-01-01T00:00:00\nto = 2026-01-02T00:00:00\nreason = "x"\ntimezon = "UTC"',
+            "freeze[0].timezon",
+            "timezone",
+        ),
+        ("[[freeze]]\nstart = 2026-01-01T00:00:00", "freeze[0].start", ""),
+        ("source = 1", "source", ""),
+    ],
+)
+def test_an_unknown_key_is_refused_and_the_nearest_known_one_named(text: str, key: str, nearest: str) -> None:
+    with pytest.raises(Usage) as refused:
+        policy(text)
+    assert f"the key {key} is unknown" in refused.value.cause or not nearest
+    assert (f"Did you mean {nearest}?" if nearest else "") in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x = [[[", "is no TOML"),
+        ("x = " + "[" * 20_000, "is no TOML"),
+        ("[soak]\nmin_samples = " + "1" * 5_000, "is no TOML"),
+        ("[soak]\nhours = 1\nhours = 2", "is no TOML"),
+        ("[soak]\nhours = 0", "soak.hours"),
+        ("[soak]\nhours = 1\ncell_minutes = 7", "no whole number of cells"),
+        ("[soak]\nmin_coverage = 1.5", "soak.min_coverage"),
+        ("[soak]\nmax_breaches = -1", "soak.max_breaches"),
+        ("[soak]\nmin_samples = 0", "soak.min_samples"),
+        ("soak = 3", "soak: this is no table"),
+        ("objective = 3", "objective: this is no list"),
+        ('[roles]\noperators = "me"', "roles.operators: this is no list"),
+        ('[roles]\noperators = ["*"]', "named one by one"),
+        ("[roles]\noperators = [1]", "roles.operators[0]"),
+        ('[alerts]\nquiet = [""]', "alerts.quiet[0]"),
+        ("[checks]\nunit_tests = []", "checks.unit_tests: this list is empty"),
+        ("[checks]\ndeadline_seconds = 0", "checks.deadline_seconds"),
+        ('[ack]\nphrase = " YES "', "ack.phrase"),
+        ('[ack]\nphrase = ""', "ack.phrase"),
+        ("[ack]\napprovals = 0", "ack.approvals"),
+        ('[ack]\nsigned = "yes"', "ack.signed"),
+        ("[watch]\nminutes = -1", "watch.minutes"),
+        ('[waivers]\ngates = ["p99", "verify"]', "verify can never be waived"),
+        ('[model."Regime-1"]\nselector = ""', "model.Regime-1"),
+        ('[model.m]\nselector = "} or vector(0)"', "only label matchers"),
+        ("[model.m]\nselector = 'a=\"b\"} or vector(0) #'", "only label matchers"),
+    ],
+)
+def test_nonsense_is_refused_with_its_key(text: str, says: str) -> None:
+    with pytest.raises(Usage) as refused:
+        policy(text)
+    assert says in refused.value.cause
+    assert refused.value.remedy
+
+
+def test_bytes_that_are_no_text_and_files_that_are_absurd_are_refused() -> None:
+    for raw in (b"\xff", b"\xef\xbb\xbf[soak]", b"#" * (MAX_BYTES + 1)):
+        with pytest.raises(Usage):
+            parse_policy(raw)
+
+
+def test_terminal_codes_in_a_policy_never_reach_the_terminal() -> None:
+    with pytest.raises(Usage) as refused:
+        policy('"\\u001b[2J" = 1')
+    assert "\x1b" not in str(refused.value)
+
+
+# --- roles, waivers, selectors ------------------------------------------------------------------------------
+
+
+def test_nobody_is_an_operator_until_somebody_is_named() -> None:
+    assert parse_policy(None).is_operator("a@example.com") is Verdict.VACUOUS
+    named = policy('[roles]\noperators = ["a@example.com"]')
+    assert named.is_operator("a@example.com") is Verdict.PASS
+    for other in ("A@example.com", "b@example.com", "", "*", "a@example.com "):
+        assert named.is_operator(other) is Verdict.FAIL
+
+
+def test_developers_are_everybody_unless_they_are_named() -> None:
+    assert parse_policy(None).is_developer("anybody@example.com") is Verdict.PASS
+    assert parse_policy(None).is_developer("") is Verdict.FAIL
+    named = policy('[roles]\noperators = ["op@example.com"]\ndevelopers = ["dev@example.com"]')
+    assert [named.is_developer(who) for who in ("dev@example.com", "op@example.com", "x@example.com")] == [
+        Verdict.PASS,
+        Verdict.PASS,
+        Verdict.FAIL,
+    ]
+
+
+def test_verify_role_and_ack_are_never_waivable() -> None:
+    for each in (parse_policy(None), policy('[waivers]\ngates = ["p99"]'), policy("[waivers]\ngates = []")):
+        assert not any(each.waivable(gate) for gate in ("verify", "role", "ack"))
+    assert parse_policy(None).waivable("p99")
+    assert policy('[waivers]\ngates = ["p99"]').waivable("p99")
+    assert not policy('[waivers]\ngates = ["p99"]').waivable("soak")
+
+
+def test_a_model_has_its_selector() -> None:
+    chosen = policy('[model.regime]\nselector = \'model="regime", env=~"prod|live"\'')
+    assert chosen.selector("regime") == 'model="regime", env=~"prod|live"'
+    assert chosen.selector("spacing") == ""
+
+
+# --- freeze windows -----------------------------------------------------------------------------------------
+
+
+def at(day: int, hour: int, minute: int = 0, month: int = 12) -> datetime:
+    return datetime(2026, month, day, hour, minute, tzinfo=UTC)
+
+
+def freeze(start: str, end: str) -> Policy:
+    return policy(f'[[freeze]]\nfrom = {start}\nto = {end}\ntimezone = "Europe/Zurich"\nreason = "holidays"')
+
+
+def test_a_freeze_window_is_local_to_its_time_zone() -> None:
+    frozen = freeze("2026-12-24T18:00:00", "2026-12-27T00:00:00")
+    (window,) = frozen.freezes
+    assert (window.start, window.end) == (at(24, 17), at(26, 23))
+    assert [frozen.frozen_at(moment) for moment in (at(24, 16, 59), at(26, 23))] == [None, None]
+    assert frozen.frozen_at(at(24, 17)) is frozen.frozen_at(at(26, 22, 59)) is window
+
+
+def test_a_freeze_window_follows_summer_time() -> None:
+    frozen = freeze("2026-03-28T12:00:00", "2026-03-29T12:00:00")
+    assert (frozen.freezes[0].end - frozen.freezes[0].start).total_seconds() == 23 * 3600
+
+
+def test_an_offset_in_the_time_itself_wins_and_text_is_a_time_too() -> None:
+    frozen = policy('[[freeze]]\nfrom = 2026-12-24T18:00:00+05:00\nto = "2026-12-25T00:00:00"\nreason = "x"')
+    assert (frozen.freezes[0].start, frozen.freezes[0].end) == (at(24, 13), at(25, 0))
+
+
+def test_of_several_freeze_windows_the_one_that_ends_last_is_named() -> None:
+    frozen = policy(
+        '[[freeze]]\nfrom = 2026-12-24T00:00:00\nto = 2026-12-28T00:00:00\nreason = "long"\n'
+        '[[freeze]]\nfrom = 2026-12-24T00:00:00\nto = 2026-12-25T00:00:00\nreason = "short"\n'
+    )
+    window = frozen.frozen_at(at(24, 12))
+    assert window
+    assert window.reason == "long"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('from = 2026-12-24T00:00:00\nto = 2026-12-23T00:00:00\nreason = "x"', "ends before it begins"),
+        ('from = 2026-12-24T00:00:00\nto = 2026-12-24T00:00:00\nreason = "x"', "ends before it begins"),
+        (
+            'from = 2026-12-24T00:00:00\nto = 2026-12-25T00:00:00\ntimezone = "Europe/Zurik"\nreason = "x"',
+            "no time zone Europe/Zurik",
+        ),
+        (
+            'from = 2026-12-24T00:00:00\nto = 2026-12-25T00:00:00\ntimezone = "../../etc/passwd"\nreason = "x"',
+            "no time zone",
+        ),
+        ('from = 2026-12-24\nto = 2026-12-25\nreason = "x"', "freeze[0].from: this is no date with a time"),
+        ('from = "tomorrow"\nto = 2026-12-25T00:00:00\nreason = "x"', "freeze[0].from: this is no date and time"),
+        ("from = 2026-12-24T00:00:00\nto = 2026-12-25T00:00:00", "freeze[0].reason: field required"),
+        ('to = 2026-12-25T00:00:00\nreason = "x"', "freeze[0].from: field required"),
+    ],
+)
+def test_a_freeze_window_that_makes_no_sense_is_refused(text: str, says: str) -> None:
+    with pytest.raises(Usage) as refused:
+        policy(f"[[freeze]]\n{text}")
+    assert says in refused.value.cause
+
+
+# --- evidence -----------------------------------------------------------------------------------------------
+
+
+def test_the_document_is_canonical_and_in_the_words_of_the_file() -> None:
+    one = policy('[soak]\nhours = 24\n[roles]\noperators = ["a"]\n[model.b]\nselector = ""\n[model.a]\nselector = ""')
+    other = policy('[model.a]\nselector = ""\n[model.b]\nselector = ""\n[roles]\noperators = ["a"]')
+    assert policy_document(one) == policy_document(other)
+    values = json.loads(policy_document(one))
+    assert sorted(values) == [
+        "ack",
+        "alerts",
+        "checks",
+        "freeze",
+        "model",
+        "objective",
+        "roles",
+        "soak",
+        "waivers",
+        "watch",
+    ]
+    assert policy_document(policy("[soak]\nhours = 23")) != policy_document(policy(""))
