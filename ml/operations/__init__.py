@@ -1,49 +1,100 @@
-"""The façade: everything that the interface and the command line can ask for, and the only place that
-enforces read-only, role and freeze. Methods block; callers run them off the event loop."""
+"""The façade: everything that the interface and the command line can ask for.
+
+It is the only place that enforces read-only, role and freeze. Methods block; callers run them off the event loop.
+Every method may be called from any thread.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from ml.board import Board, Glance, HistoryRow, KillView, Source, SoakReport
+from ml.board import Board, Glance, HistoryRow, KillView, SoakReport, Source
+from ml.errors import Refused
+from ml.operations.context import Context
 from ml.ports import Report
 from ml.promotion.values import Checklist, Landing, Plan, RollbackPlan, Submission, Target
 from ml.stage import Stage
 from ml.verdict import Check, Gate
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ml.artifacts.compare import Comparison
+    from ml.artifacts.verification import Verification
+    from ml.clock import Clock
+    from ml.operations.parts import Parts
+    from ml.operations.registry_check import RegistryCheck
+
+RELEASE_WORD = "RELEASE"
+
 
 class Operations:
     """One console session on one repository."""
 
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def clock(self) -> Clock:
+        """The session's clock."""
+        return self._context.clock
+
+    @cached_property
+    def _parts(self) -> Parts:
+        # Imported with the first question that needs them: the first frame and the kill key do not wait for pydantic.
+        from ml.operations.parts import Parts  # noqa: PLC0415
+
+        return Parts(self._context)
+
     # --- looking -----------------------------------------------------------------------------------
     def glance(self) -> Glance:
         """Names and stages for the first frame: local object database only, no network, not judged."""
-        raise NotImplementedError
+        # Imported here: light, and wanted before anything else.
+        from ml.operations.glance import glance  # noqa: PLC0415
+
+        return glance(self._context.repository, self._context.place)
 
     def board(self) -> Board:
         """One poll: registry at its ref, one request per objective, kill switch. Never raises for a sick source."""
-        raise NotImplementedError
+        return self._parts.boards.board()
 
     def fetch(self) -> Source:
-        """Fetch the registry's remote; the state of the remote afterwards."""
-        raise NotImplementedError
+        """Fetch the registry's remote; the state of the remote afterwards. Never raises for a sick remote."""
+        return self._parts.boards.fetch()
 
     def soak(self, model: str) -> SoakReport:
         """The whole soak of the model's shadow artifact: tapes, gates, readings, queries."""
-        raise NotImplementedError
+        return self._parts.soaks.judge(model).report
 
     def history(self, model: str) -> tuple[HistoryRow, ...]:
         """A model's events, newest first."""
-        raise NotImplementedError
+        return self._parts.history(model)
 
     def log(self, limit: int = 200) -> tuple[str, ...]:
-        """The newest lines of the audit log, newest first, each already one readable sentence."""
-        raise NotImplementedError
+        """The newest lines of the audit log, newest first, each one readable sentence."""
+        return tuple(line.sentence for line in reversed(self._context.audit.read()[-limit:]))
 
-    def verify(self, artifact_dir: str, report: Report | None = None) -> tuple[Check, ...]:
-        """Verify one artifact directory (relative to the repository root) in a cage."""
-        raise NotImplementedError
+    def verify_log(self) -> Check:
+        """Whether the audit log's chain is whole."""
+        return self._parts.verify_log()
+
+    def verify(self, artifact_dir: str, report: Report | None = None) -> Verification:
+        """Verify one artifact directory of the working tree (relative to the repository root) in a cage."""
+        return self._context.verifier().verify(self._context.place.root / artifact_dir, report=report)
+
+    def check(self, report: Report | None = None) -> RegistryCheck:
+        """The registry's doctor, and the verification of every artifact that a stage points to."""
+        return self._parts.check(report)
+
+    def compare(self, a: str, b: str) -> Comparison:
+        """Two artifact directories (or ids) of the working tree side by side."""
+        return self._parts.compare(a, b)
+
+    def judge(self, base: str, head: str) -> tuple[Gate, ...]:
+        """The gate of SPEC §8 over two revisions."""
+        return self._parts.judge(base, head)
 
     # --- promotion ---------------------------------------------------------------------------------
     def target(self, model: str, to_stage: Stage) -> Target:
@@ -51,7 +102,7 @@ class Operations:
 
         Raises: Refused (nothing to promote, illegal hop), Unavailable, Invalid (broken registry).
         """
-        raise NotImplementedError
+        return self._parts.changes.target(model, to_stage)
 
     def checklist(
         self,
@@ -69,61 +120,105 @@ class Operations:
         ``on_output`` takes lines of the unit tests as they are printed (already made visible).
         The gate ``ack`` of a hop to active is WAIT until `plan` gets the phrase.
         """
-        raise NotImplementedError
+        return self._parts.checklist(target, finding, waivers or {}, report, on_gate, on_output)
 
-    def plan(self, checklist: Checklist, reason: str, *, ack: str = "") -> Plan:
-        """Compute the change: new registry, branch, message, PR body. Writes nothing.
+    def plan(self, checklist: Checklist, reason: str, *, ack: str = "", preview: bool = False) -> Plan:
+        """Compute the change: new registry, branch, message, PR body. Writes nothing; a ``preview`` needs no ACK.
 
         Raises: Invalid (a gate is closed), Refused (role, freeze, wrong ACK, read-only).
         """
-        raise NotImplementedError
+        return self._parts.changes.plan(checklist, reason, ack=ack, preview=preview)
 
-    def submit(self, plan: Plan, report: Report | None = None) -> Submission:
+    def submit(self, plan: Plan, report: Report | None = None, *, push: bool = True) -> Submission:
         """Commit the plan to its branch, push it, read the remote back. One at a time.
 
         Raises: Conflict (registry moved), Refused (read-only; remote hook, with its words).
         """
-        raise NotImplementedError
+        return self._parts.changes.submit(plan, push=push, report=report)
 
     def plan_stage(self, artifact_dir: str, model: str, reason: str, report: Report | None = None) -> Plan:
         """Plan to put a verified artifact directory into a model's staging, its files included in the commit."""
-        raise NotImplementedError
+        return self._parts.changes.plan_stage(artifact_dir, model, reason, report)
 
     def plan_withdraw(self, model: str, stage: Stage, reason: str) -> Plan:
         """Plan to clear staging or shadow."""
-        raise NotImplementedError
+        return self._parts.changes.plan_withdraw(model, stage, reason)
+
+    def build(self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str) -> Verification:
+        """Make an artifact directory from a model that someone else trained, and verify it."""
+        return self._parts.build(model_file, out_dir, dataset_id=dataset_id, notes=notes)
 
     # --- rollback ----------------------------------------------------------------------------------
     def rollback_plan(self, model: str, to: str | None = None) -> RollbackPlan:
         """The pre-armed rollback of a model, fresh; ``to`` chooses another artifact than the default."""
-        raise NotImplementedError
+        return self._parts.rollbacks.arm(model, to)
 
-    def rollback(self, prepared: RollbackPlan, reason: str, report: Report | None = None) -> Submission:
+    def rollback(
+        self, prepared: RollbackPlan, reason: str, report: Report | None = None, *, push: bool = True
+    ) -> Submission:
         """Commit and push a prepared rollback."""
-        raise NotImplementedError
+        return self._parts.changes.submit(self._parts.rollbacks.reworded(prepared, reason), push=push, report=report)
 
     # --- branches ----------------------------------------------------------------------------------
     def land(self, branch: str, report: Report | None = None) -> Landing:
         """Fast-forward the base branch to a change branch after the gate passed, and push it."""
-        raise NotImplementedError
+        return self._parts.changes.land(branch, report)
 
     def push(self, branch: str) -> Submission:
         """Push a change branch that stayed local."""
-        raise NotImplementedError
+        return self._parts.changes.push(branch)
 
     # --- emergency ---------------------------------------------------------------------------------
     def kill(self, *, by_key: bool = False) -> KillView:
-        """Engage the kill switch now; returns once the actuators ran (WRITTEN or a problem in words)."""
-        raise NotImplementedError
+        """Engage the kill switch now; returns once the actuators ran (WRITTEN or a problem in words). Never raises."""
+        return self._context.kill_desk.kill(self._context.person, "key" if by_key else "mlconsole")
 
     def release(self, typed: str, reason: str) -> KillView:
-        """Release the kill switch; ``typed`` must be ``RELEASE``. Raises Refused otherwise."""
-        raise NotImplementedError
+        """Release the kill switch. Raises Refused unless ``typed`` is ``RELEASE`` and there is a reason."""
+        self._context.require_write()
+        if typed != RELEASE_WORD:
+            raise Refused("The release was not confirmed.", f"Type {RELEASE_WORD} exactly.")
+        if not reason.strip():
+            raise Refused("A release needs a reason.", "Say in one sentence why models may act again.")
+        return self._context.kill_desk.release(self._context.person, reason.strip())
 
     def release_warnings(self) -> tuple[str, ...]:
         """What speaks against releasing now: a breached SLO, a condemned artifact."""
-        raise NotImplementedError
+        return self._parts.release_warnings()
 
     def kill_view(self) -> KillView:
         """The switch and its receipt ladder, read back from file and metrics now."""
-        raise NotImplementedError
+        return self._context.kill_desk.view()
+
+    # --- doctor ------------------------------------------------------------------------------------
+    def who(self) -> str:
+        """The git identity that changes are made under. Raises Refused when git is not told."""
+        return self._context.repository.identity().email
+
+    def describe_registry(self) -> str:
+        """Where the registry is read and how many models it has. Raises what reading it raises."""
+        return self._parts.doctor.registry()
+
+    def describe_policy(self) -> str:
+        """Who the operators are. Raises Usage for a mistake in the policy, Refused when it names nobody."""
+        return self._parts.doctor.policy()
+
+    def describe_remote(self) -> str:
+        """That the remote answers. Raises Unavailable when it does not."""
+        return self._parts.doctor.remote()
+
+    def describe_prometheus(self) -> str:
+        """That Prometheus answers and knows the engine's metrics. Raises Unavailable when not."""
+        return self._parts.doctor.prometheus()
+
+    def describe_rules(self) -> str:
+        """That the alert rules which the policy names are loaded. Raises Unavailable when not."""
+        return self._parts.doctor.rules()
+
+    def describe_journal(self) -> str:
+        """What became of changes that a dead process left. Raises Unavailable while one is unknown."""
+        return self._parts.doctor.journal()
+
+    def troubleshoot(self, model: str) -> tuple[tuple[Check, str], ...]:
+        """The runbook's troubleshooting of one model: what was checked, what was found, what to do."""
+        return self._parts.doctor.model(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ml.artifacts.verify import Verifier
     from ml.emergency.desk import KillDesk
     from ml.promotion.forge import Forge
+    from ml.promotion.places import Places
     from ml.promotion.repository import Writer
     from ml.records.audit import AuditLog
     from ml.records.journal import Journal
@@ -23,15 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where this session works. ``remote`` is empty when the repository has none; ``base`` is a branch name."""
+    """Where this session works. ``artifact_base`` is what pointers' directories are relative to, below ``root``."""
 
     root: Path
     environment: str
     production: bool
-    registry_path: str
+    places: Places
     ref: str
-    remote: str
-    base: str
     artifact_base: str
     state: Path
     stale_s: float
@@ -43,7 +42,8 @@ class Place:
 class Context:
     """The place and the concrete parts, put together once by ``console.wiring``.
 
-    ``metrics`` is ``None`` when no Prometheus is configured: every gate that needs it then stays closed.
+    ``metrics`` is ``None`` when no Prometheus is configured: every gate that needs it then stays closed. ``verifier``
+    is made with the first verification. ``person`` is who the machine says is at the keyboard, for records of kills.
     """
 
     place: Place
@@ -51,12 +51,13 @@ class Context:
     run: Runner
     repository: Writer
     metrics: Metrics | None
-    verifier: Verifier
+    verifier: Callable[[], Verifier]
     journal: Journal
     audit: AuditLog
     forge: Forge
     kill_desk: KillDesk
-    environ: Callable[[], dict[str, str]]
+    person: str
+    environ: Mapping[str, str]
 
     def require_write(self) -> None:
         """Raise Refused in a read-only session: here, not in the views, is where read-only is enforced."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from ml.errors import ConsoleError, Refused, Usage
+from ml.errors import Refused, Usage
 from ml.operations.context import Context
 from ml.policy import Policy, parse_policy
+from ml.promotion.gate import Bench, judge
 from ml.promotion.repository import BaseRef
+from ml.promotion.submit import Desk
 from ml.registry.codec import Document, parse
-from ml.registry.paths import POLICY_PATH
 from ml.registry.schema import Model
 from ml.text import visible
+from ml.verdict import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,35 @@ class Registries:
 
     def policy(self) -> Policy:
         """The base's policy; the runbook's defaults where there is none. Raises Usage for a mistake in it."""
-        return parse_policy(self._context.repository.read(self.ref().commit, POLICY_PATH))
+        return parse_policy(self._context.repository.read(self.ref().commit, self._context.place.places.policy))
+
+    def desk(self) -> Desk:
+        """Where changes to this base are carried out."""
+        ref, context = self.ref(), self._context
+        return Desk(
+            repository=context.repository,
+            journal=context.journal,
+            forge=context.forge,
+            remote=ref.remote,
+            base=ref.branch,
+            bodies=context.place.state / "bodies",
+            places=context.place.places,
+            judge=self.judge,
+        )
+
+    def judge(self, base: str, head: str) -> tuple[Gate, ...]:
+        """The gate of SPEC §8 over two commits, by this session's clock."""
+        place = self._context.place
+        bench = Bench(
+            verifier=self._context.verifier(),
+            places=place.places,
+            artifact_base=place.artifact_base,
+            now=self._context.clock.now(),
+        )
+        return judge(self._context.repository, base, head, bench)
 
     def _read(self, ref: BaseRef) -> Base:
-        repository, path = self._context.repository, self._context.place.registry_path
+        repository, path = self._context.repository, self._context.place.places.registry
         blob = repository.blob_id(ref.commit, path)
         raw = repository.read(ref.commit, path)
         if raw is None:
@@ -82,12 +109,7 @@ class Registries:
                 f"{visible(ref.ref)} has no registry at {visible(path)}.",
                 "Correct registry.path, or let `mlconsole init` propose a first registry on a branch.",
             )
-        policy = parse_policy(repository.read(ref.commit, POLICY_PATH))
+        policy = parse_policy(repository.read(ref.commit, self._context.place.places.policy))
         if self._last is not None and self._last.blob == blob:
             return Base(ref, blob, policy, self._last.document)
         return Base(ref, blob, policy, parse(raw))
-
-
-def sentence(error: ConsoleError) -> str:
-    """An error as the board shows it: cause and remedy."""
-    return str(error)

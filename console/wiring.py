@@ -1,0 +1,100 @@
+"""Settings → adapters → Operations: the only place where concrete parts meet."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.config import Settings, state_directory
+from console.person import person
+from console.switch import audit_log, kill_switch
+from console.version import __version__
+from ml.adapters import processes
+from ml.adapters.forge import CommandForge
+from ml.adapters.git import Repository
+from ml.adapters.http_access import Access
+from ml.adapters.prometheus import Prometheus
+from ml.clock import SystemClock
+from ml.emergency.desk import KillDesk
+from ml.operations import Operations
+from ml.operations.context import Context, Place
+from ml.promotion.places import Places
+from ml.records.journal import Journal
+
+if TYPE_CHECKING:
+    from ml.artifacts.verify import Verifier
+    from ml.slo.source import Metrics
+
+
+def operations(settings: Settings) -> Operations:
+    """The façade on the configured repository. Raises Usage when the configuration does not fit together."""
+    clock, audit, metrics = SystemClock(), audit_log(), prometheus(settings)
+    state = state_directory()
+    return Operations(
+        Context(
+            place=_place(settings, state),
+            clock=clock,
+            run=processes.run,
+            repository=Repository(settings.root),
+            metrics=metrics,
+            verifier=_verifier,
+            journal=Journal(state / "journal"),
+            audit=audit,
+            forge=CommandForge(processes.run, settings.root, settings.pull_request.tool),
+            kill_desk=KillDesk(kill_switch(settings), metrics, audit, clock, settings.kill_switch.confirm_seconds),
+            person=person(),
+            environ=dict(os.environ),
+        )
+    )
+
+
+def prometheus(settings: Settings) -> Metrics | None:
+    """The metrics source; ``None`` where none is configured."""
+    configured = settings.prometheus
+    if not configured.url:
+        return None
+
+    def file(name: str) -> Path | None:
+        return settings.resolve(name) if name else None
+
+    access = Access(
+        bearer_token=configured.bearer_token,
+        bearer_token_file=file(configured.bearer_token_file),
+        username=configured.username,
+        password=configured.password,
+        password_file=file(configured.password_file),
+        ca_file=file(configured.ca_file),
+        cert_file=file(configured.cert_file),
+        key_file=file(configured.key_file),
+        headers=configured.headers,
+    )
+    return Prometheus(
+        configured.url,
+        fallback_url=configured.fallback_url,
+        timeout_s=configured.timeout_seconds,
+        access=access,
+        alertmanager_url=settings.alertmanager.url,
+    )
+
+
+def _place(settings: Settings, state: Path) -> Place:
+    return Place(
+        root=settings.root,
+        environment=settings.environment.name,
+        production=settings.environment.production,
+        places=Places(settings.registry.path),
+        ref=settings.registry.ref,
+        artifact_base=settings.registry.artifact_base,
+        state=state,
+        stale_s=settings.prometheus.stale_seconds,
+        read_only=settings.read_only,
+        tool_version=__version__,
+    )
+
+
+def _verifier() -> Verifier:
+    # Imported with the first verification: the first frame does not wait for it.
+    from ml.artifacts.verify import Verifier  # noqa: PLC0415
+
+    return Verifier(processes.run)

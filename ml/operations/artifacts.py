@@ -1,0 +1,72 @@
+"""Artifacts as they are in a commit: exported into a private folder, verified there, remembered by their blobs."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml.operations.context import Context
+from ml.operations.problems import located
+from ml.ports import Report
+from ml.promotion.repository import TreeEntry
+
+if TYPE_CHECKING:
+    from ml.artifacts.verification import Verification
+
+_MOST_REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What an artifact's directory holds in a commit; equal content has equal verifications."""
+
+    entries: tuple[TreeEntry, ...]
+    expected: str
+
+
+class CommitArtifacts:
+    """Verifies artifacts from git's objects, so that an operator's working tree never counts."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._known: dict[_Content, Verification] = {}
+
+    def verify(
+        self, commit: str, artifact_dir: str, expect_sha256: str | None, report: Report | None = None
+    ) -> Verification:
+        """Verify an artifact of a commit; ``artifact_dir`` as pointers name it. An absent one fails its layout check.
+
+        Raises:
+            Unavailable: the commit is not here, or the cage cannot be built.
+        """
+        path = located(artifact_dir, self._context.place.artifact_base)
+        content = _Content(self._context.repository.tree(commit, path), expect_sha256 or "")
+        with self._lock:
+            known = self._known.get(content)
+        if known is not None:
+            return known
+        with self.exported(commit, (artifact_dir,)) as (directory,):
+            found = self._context.verifier().verify(directory, report=report, expect_sha256=expect_sha256)
+        if content.entries:
+            self._remember(content, found)
+        return found
+
+    @contextmanager
+    def exported(self, commit: str, artifact_dirs: Sequence[str]) -> Iterator[tuple[Path, ...]]:
+        """Private copies of some artifacts of a commit, gone when the block ends."""
+        paths = tuple(located(each, self._context.place.artifact_base) for each in artifact_dirs)
+        with tempfile.TemporaryDirectory(prefix="mlconsole-verify-") as folder:
+            self._context.repository.export(commit, Path(folder), paths)
+            yield tuple(Path(folder) / path for path in paths)
+
+    def _remember(self, content: _Content, found: Verification) -> None:
+        with self._lock:
+            while len(self._known) >= _MOST_REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            self._known[content] = found

@@ -1,0 +1,181 @@
+"""One poll: registry at its ref, one round of Prometheus, kill switch. A sick source is shown, never raised."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import datetime
+
+from ml.board import Board, ModelView, OpenBranch, Problem, RegistryView, Source, SourceState, StageView
+from ml.errors import ConsoleError
+from ml.operations.context import Context
+from ml.operations.deployment import describe
+from ml.operations.glance import glance
+from ml.operations.metrics_watch import MetricsRound, MetricsWatch
+from ml.operations.panes import filled, gates, hop, open_branch
+from ml.operations.problems import registry_problems
+from ml.operations.registries import Base, Registries
+from ml.operations.soaks import Soaks
+from ml.registry.glance import glance_models
+from ml.registry.history import condemned
+from ml.registry.schema import Model
+from ml.stage import Stage
+
+
+class Boards:
+    """Makes boards, and glances for the first frame."""
+
+    def __init__(self, context: Context, registries: Registries, soaks: Soaks) -> None:
+        self._context = context
+        self._registries = registries
+        self._soaks = soaks
+        self._lock = threading.Lock()
+        self._watch = MetricsWatch(context.metrics)
+        self._remote = Source("remote")
+        self._last: Board | None = None
+        self._problems: tuple[str, tuple[Problem, ...]] = ("", ())
+        self._deployed: dict[str, dict[tuple[str, Stage], str | None]] = {}
+
+    @property
+    def last(self) -> Board | None:
+        """The board of the last poll."""
+        return self._last
+
+    def fetch(self) -> Source:
+        """Fetch the base and the change branches; the state of the remote afterwards."""
+        try:
+            ref = self._registries.ref()
+            if not ref.remote:
+                self._remote = Source("remote", SourceState.NONE, why="The repository has no remote.")
+                return self._remote
+            self._context.repository.fetch(ref.remote, ref.branch)
+        except ConsoleError as error:
+            self._remote = replace(self._remote, state=SourceState.ERROR, why=str(error))
+        else:
+            self._remote = Source(ref.remote, SourceState.OK, self._context.clock.now())
+        return self._remote
+
+    def board(self) -> Board:
+        """Poll once; polls from several threads take turns."""
+        with self._lock:
+            now = self._context.clock.now()
+            try:
+                base = self._registries.now()
+            except ConsoleError as error:
+                self._last = self._unreadable(error, now)
+            else:
+                self._last = self._readable(base, now)
+            return self._last
+
+    def _readable(self, base: Base, now: datetime) -> Board:
+        place = self._context.place
+        metrics = self._watch.ask(base, now, self._soaks.started(), place.stale_s)
+        kill = self._context.kill_desk.view()
+        killed = kill.engaged is True
+        models = base.document.registry.models.items()
+        return Board(
+            as_of=now,
+            environment=place.environment,
+            production=place.production,
+            read_only=place.read_only,
+            operator=self._operator(),
+            registry=RegistryView(base.ref.ref, base.commit, place.places.registry, self._remote, self._branches(base)),
+            prometheus=metrics.source,
+            kill=kill,
+            models=tuple(self._model(base, name, model, metrics, killed=killed) for name, model in models),
+            problems=self._source_problems(metrics.source),
+        )
+
+    def _unreadable(self, error: ConsoleError, now: datetime) -> Board:
+        """A registry that cannot be read safely: names at most, read-only, and the reason in words."""
+        place = self._context.place
+        glanced = glance(self._context.repository, place)
+        models = tuple(
+            ModelView(
+                name=name,
+                staging=StageView(Stage.STAGING, staging),
+                shadow=StageView(Stage.SHADOW, shadow),
+                active=StageView(Stage.ACTIVE, active),
+            )
+            for name, (staging, shadow, active) in glanced.models
+        )
+        return Board(
+            as_of=now,
+            environment=place.environment,
+            production=place.production,
+            read_only=True,
+            operator=self._operator(),
+            registry=RegistryView(glanced.ref, glanced.commit, place.places.registry, self._remote, problem=str(error)),
+            prometheus=Source("prometheus"),
+            kill=self._context.kill_desk.view(),
+            models=models,
+            problems=(Problem("registry", error.cause, error.remedy),),
+        )
+
+    def _operator(self) -> str:
+        try:
+            return self._context.repository.identity().email
+        except ConsoleError:
+            return ""
+
+    def _source_problems(self, prometheus: Source) -> tuple[Problem, ...]:
+        found = []
+        if prometheus.state is not SourceState.OK:
+            found.append(Problem("prometheus", prometheus.why, "Gates that need it stay closed.", severe=False))
+        if self._remote.state is SourceState.ERROR:
+            found.append(Problem(self._remote.name, self._remote.why, severe=False))
+        return tuple(found)
+
+    def _model(self, base: Base, name: str, model: Model, metrics: MetricsRound, *, killed: bool) -> ModelView:
+        panes = {stage: self._pane(name, model, stage, metrics, killed=killed) for stage in Stage}
+        report = self._soaks.last(name, model)
+        return ModelView(
+            name=name,
+            staging=panes[Stage.STAGING],
+            shadow=panes[Stage.SHADOW],
+            active=panes[Stage.ACTIVE],
+            readings=metrics.readings.get(name, ()),
+            hop=hop(model),
+            gates=gates(model, report),
+            soak=report,
+            condemned=tuple(sorted(condemned(model))),
+            problems=self._model_problems(base, name),
+        )
+
+    def _pane(self, name: str, model: Model, stage: Stage, metrics: MetricsRound, *, killed: bool) -> StageView:
+        pointer = model.pointer(stage)
+        instances = tuple(item for item in metrics.serving.get(name, ()) if item.stage is stage)
+        pane = StageView(stage, serving=instances) if pointer is None else filled(model, stage, pointer, instances)
+
+        def deployed(commit: str, at_stage: Stage) -> str | None:
+            return self._pointer_at(commit, name, at_stage)
+
+        return replace(pane, deployment=describe(pane, instances, deployed, killed=killed))
+
+    def _pointer_at(self, commit: str, name: str, stage: Stage) -> str | None:
+        if commit not in self._deployed:
+            raw = self._context.repository.read(commit, self._context.place.places.registry) or b"{}"
+            glanced, _ = glance_models(raw)
+            pointers = {
+                (model, at): artifact
+                for model, artifacts in glanced
+                for at, artifact in zip(Stage, artifacts, strict=True)
+            }
+            # Engines follow one or two commits at a time; what they left behind is not asked for again.
+            self._deployed = {**dict(list(self._deployed.items())[-3:]), commit: pointers}
+        return self._deployed[commit].get((name, stage))
+
+    def _model_problems(self, base: Base, name: str) -> tuple[Problem, ...]:
+        commit, problems = self._problems
+        if commit != base.commit:
+            place = self._context.place
+            problems = registry_problems(base, self._context.repository, place.artifact_base)
+            self._problems = (base.commit, problems)
+        return tuple(problem for problem in problems if problem.where == name)
+
+    def _branches(self, base: Base) -> tuple[OpenBranch, ...]:
+        try:
+            found = self._context.repository.branches(base.ref.remote or "origin", unmerged_into=base.commit)
+        except ConsoleError:
+            return ()
+        return tuple(open_branch(branch) for branch in found)

@@ -1,0 +1,192 @@
+"""Targets, plans and submissions: what a person decided, turned into a branch (SPEC §5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ml.artifacts.ids import is_artifact_id
+from ml.errors import Invalid, Refused
+from ml.operations.checklists import Checklists
+from ml.operations.context import Context
+from ml.operations.registries import Base, Registries
+from ml.operations.staging import read_artifact
+from ml.ports import Report
+from ml.promotion.ack import ack_gate, acknowledge
+from ml.promotion.land import land
+from ml.promotion.plan import Proposal, plan_promotion, plan_stage, plan_withdraw
+from ml.promotion.submit import push_branch, submit
+from ml.promotion.values import ACK_GATE, Ack, Checklist, Landing, Plan, Submission, Target
+from ml.registry.schema import Pointer
+from ml.stage import Action, Stage
+from ml.text import visible
+
+_BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
+
+
+class Changes:
+    """Everything that ends in a branch, except rollback."""
+
+    def __init__(self, context: Context, registries: Registries, checklists: Checklists) -> None:
+        self._context = context
+        self._registries = registries
+        self._checklists = checklists
+
+    def target(self, model: str, to_stage: Stage) -> Target:
+        """Freeze a promotion. Raises Refused when there is nothing to promote."""
+        below = _BELOW.get(to_stage)
+        if below is None:
+            raise Refused("Nothing is promoted to staging.", "Put an artifact into staging with `mlconsole stage DIR`.")
+        base = self._registries.now()
+        pointer = base.model(model).pointer(below)
+        if pointer is None:
+            raise Refused(
+                f"{below.capitalize()} of {visible(model)} is empty, so there is nothing to promote to {to_stage}.",
+                f"Bring an artifact into {below} first.",
+            )
+        return self._target(base, model, Action.PROMOTE, below, to_stage, pointer)
+
+    def plan(self, checklist: Checklist, reason: str, *, ack: str = "", preview: bool = False) -> Plan:
+        """Compute a promotion from its judged checklist.
+
+        Except for a ``preview``, a typed ACK makes every gate be judged once more, because time has passed since.
+        """
+        self._context.require_write()
+        target, now = checklist.target, self._context.clock.now()
+        base = self._registries.at(target.base_commit)
+        given = self._acknowledged(checklist, base, ack) if ack else None
+        if given is not None and not preview:
+            self._require_still_open(checklist)
+        gates = tuple(
+            ack_gate(
+                given, phrase=checklist.ack_phrase, target=target, evidence_sha256=checklist.evidence.sha256, now=now
+            )
+            if gate.name == ACK_GATE
+            else gate
+            for gate in checklist.gates
+        )
+        proposal = self._proposal(base, target, reason, checklist)
+        if preview and given is None:
+            gates = tuple(gate for gate in gates if gate.name != ACK_GATE)
+            return replace(plan_promotion(replace(proposal, gates=gates)), gates=checklist.gates)
+        return plan_promotion(replace(proposal, gates=gates, ack=given), phrase=checklist.ack_phrase)
+
+    def plan_stage(self, artifact_dir: str, model: str, reason: str, report: Report | None = None) -> Plan:
+        """Verify an artifact directory and plan to put it, files included, into a model's staging."""
+        self._context.require_write()
+        directory = self._directory(artifact_dir)
+        base = self._registries.now()
+        place = self._context.place
+        verification = self._context.verifier().verify(directory, report=report)
+        artifact = read_artifact(directory, place.root, place.artifact_base, verification)
+        target = self._target(base, model, Action.STAGE, None, Stage.STAGING, artifact.pointer)
+        checklist = self._checklists.staging(target, base, verification)
+        return plan_stage(self._proposal(base, target, reason, checklist), artifact.pointer, artifact.files)
+
+    def plan_withdraw(self, model: str, stage: Stage, reason: str) -> Plan:
+        """Plan to clear staging or shadow."""
+        self._context.require_write()
+        base = self._registries.now()
+        pointer = base.model(model).pointer(stage)
+        if stage is Stage.ACTIVE or pointer is None:
+            raise Refused(
+                f"{stage.capitalize()} of {visible(model)} cannot be withdrawn.",
+                "Only a filled staging or shadow can be; an active model is rolled back.",
+            )
+        target = self._target(base, model, Action.WITHDRAW, stage, stage, pointer)
+        return plan_withdraw(self._proposal(base, target, reason, self._checklists.withdrawal(target, base)))
+
+    def submit(self, plan: Plan, *, push: bool = True, report: Report | None = None) -> Submission:
+        """Carry a plan out, and note it in the audit log."""
+        self._context.require_write()
+        now = self._context.clock.now()
+        done = submit(plan, self._registries.desk(), now=now, push=push, report=report)
+        target = plan.target
+        self._context.audit.append(
+            str(target.action),
+            by=target.actor,
+            model=target.model,
+            artifact_id=target.artifact_id,
+            to_stage=str(target.to_stage),
+            branch=done.branch,
+            commit=done.commit,
+            pushed=done.pushed,
+        )
+        return done
+
+    def push(self, branch: str, report: Report | None = None) -> Submission:
+        """Push a branch that stayed local."""
+        self._context.require_write()
+        return push_branch(branch, self._registries.desk(), report)
+
+    def land(self, branch: str, report: Report | None = None) -> Landing:
+        """Fast-forward the base after the gate, and note it in the audit log."""
+        self._context.require_write()
+        landed = land(branch, self._registries.desk(), report)
+        self._context.audit.append(
+            "land", by=self._context.repository.identity().email, branch=branch, commit=landed.commit, base=landed.base
+        )
+        return landed
+
+    def _acknowledged(self, checklist: Checklist, base: Base, typed: str) -> Ack:
+        return acknowledge(
+            typed,
+            phrase=checklist.ack_phrase,
+            expires_minutes=base.policy.ack.expires_minutes,
+            target=checklist.target,
+            evidence_sha256=checklist.evidence.sha256,
+            by=checklist.target.actor,
+            now=self._context.clock.now(),
+        )
+
+    def _require_still_open(self, checklist: Checklist) -> None:
+        again = self._checklists.again(checklist)
+        if not again.ready:
+            closed = ", ".join(f"{gate.name} ({gate.verdict})" for gate in again.blockers if gate.name != ACK_GATE)
+            raise Invalid(f"Gates have closed since the checklist was judged: {closed}.", "Look at it again.")
+
+    def _proposal(self, base: Base, target: Target, reason: str, checklist: Checklist) -> Proposal:
+        places = self._context.place.places
+        archive = self._context.repository.read(base.commit, places.archive(target.model)) or b""
+        return Proposal(
+            target=target,
+            document=base.document,
+            reason=reason,
+            at=self._context.clock.now(),
+            evidence=checklist.evidence,
+            archive=archive,
+            gates=checklist.gates,
+            soak=checklist.soak,
+            places=places,
+        )
+
+    def _target(
+        self, base: Base, model: str, action: Action, from_stage: Stage | None, to_stage: Stage, pointer: Pointer
+    ) -> Target:
+        return Target(
+            action=action,
+            model=model,
+            from_stage=from_stage,
+            to_stage=to_stage,
+            artifact_id=pointer.artifact_id,
+            artifact_dir=pointer.artifact_dir,
+            model_sha256=pointer.model_sha256 or "",
+            base_commit=base.commit,
+            registry_blob=base.blob,
+            opened_at=self._context.clock.now(),
+            actor=self._context.repository.identity().email,
+        )
+
+    def _directory(self, artifact_dir: str) -> Path:
+        directory = (self._context.place.root / artifact_dir).absolute()
+        if not directory.is_relative_to(self._context.place.root):
+            raise Refused(
+                f"{visible(artifact_dir)} is outside the repository.",
+                "Copy the artifact below artifacts/onnx/ of the repository first.",
+            )
+        if not is_artifact_id(directory.name):
+            raise Refused(
+                f"{visible(directory.name)} is no artifact id.",
+                "Name it like regime_v2026_02_16_001.",
+            )
+        return directory

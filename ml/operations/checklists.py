@@ -1,0 +1,198 @@
+"""Judging a hop's checklist, gate by gate, and keeping the evidence that it was judged by (SPEC §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from ml.artifacts.verification import Verification
+from ml.errors import Refused
+from ml.operations.artifacts import CommitArtifacts
+from ml.operations.capsules import capsule
+from ml.operations.context import Context
+from ml.operations.registries import Base, Registries
+from ml.operations.reviews import review_gate
+from ml.operations.soaks import Soaks
+from ml.ports import Report
+from ml.promotion.ack import ack_gate
+from ml.promotion.gates import (
+    artifact_id_gate,
+    condemned_gate,
+    freeze_gate,
+    golden_gate,
+    not_staged_gate,
+    role_gate,
+    train_report_gate,
+    verify_gate,
+)
+from ml.promotion.unit_tests import TESTS_GATE, TestBench, unit_tests_gate
+from ml.promotion.values import ACK_GATE, REVIEW_GATE, Checklist, Target
+from ml.slo.review import Review
+from ml.slo.soak import SoakJudgement
+from ml.stage import Stage
+from ml.text import visible
+from ml.verdict import Check, Gate, Verdict
+
+_NOT_YET = "being judged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listeners:
+    """Who is told while a checklist is judged; each may be called from this thread, and returns at once."""
+
+    report: Report | None = None
+    on_gate: Callable[[Gate], None] | None = None
+    on_output: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be judged: the hop, the base it is judged by, and what the operator typed."""
+
+    target: Target
+    base: Base
+    finding: str = ""
+    waivers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What judging gathered on its way, for the evidence."""
+
+    checks: tuple[Check, ...] = ()
+    soak: SoakJudgement | None = None
+    review: Review | None = None
+
+
+class Checklists:
+    """Judges checklists. Stateless but for what verification and soaks remember."""
+
+    def __init__(self, context: Context, registries: Registries, artifacts: CommitArtifacts, soaks: Soaks) -> None:
+        self._context = context
+        self._registries = registries
+        self._artifacts = artifacts
+        self._soaks = soaks
+
+    def judge(self, request: Request, listeners: Listeners | None = None) -> Checklist:
+        """Judge every gate anew and keep the evidence.
+
+        Raises:
+            Refused: a waiver names a gate that cannot be waived, or the actor may not waive.
+            Unavailable: the repository cannot be read or the cage cannot be built.
+        """
+        listeners = listeners or Listeners()
+        self._require_waivable(request)
+        found = _Findings()
+        gates = []
+        for gate in self._gates(request, listeners, found):
+            final = _waived(gate, request)
+            gates.append(final)
+            if listeners.on_gate:
+                listeners.on_gate(final)
+        return self._checklist(request, tuple(gates), found)
+
+    def again(self, checklist: Checklist) -> Checklist:
+        """Judge the same checklist at this moment."""
+        base = self._registries.at(checklist.target.base_commit)
+        return self.judge(
+            Request(target=checklist.target, base=base, finding=checklist.finding, waivers=dict(checklist.waivers))
+        )
+
+    def staging(self, target: Target, base: Base, verification: Verification) -> Checklist:
+        """The checklist of an artifact that enters staging."""
+        model = base.document.registry.models.get(target.model)
+        gates = (
+            artifact_id_gate(target.artifact_id),
+            verify_gate(verification),
+            train_report_gate(verification),
+            not_staged_gate(model, target.artifact_id),
+            freeze_gate(base.policy, self._context.clock.now()),
+            role_gate(base.policy, target.actor, target.action, target.to_stage),
+        )
+        return self._checklist(Request(target=target, base=base), gates, _Findings(checks=verification.checks))
+
+    def withdrawal(self, target: Target, base: Base) -> Checklist:
+        """The checklist of clearing a stage: only that the person may."""
+        gates = (role_gate(base.policy, target.actor, target.action, target.to_stage),)
+        return self._checklist(Request(target=target, base=base), gates, _Findings())
+
+    def _checklist(self, request: Request, gates: tuple[Gate, ...], found: _Findings) -> Checklist:
+        context, to_active = self._context, request.target.to_stage is Stage.ACTIVE
+        now = context.clock.now()
+        return Checklist(
+            target=request.target,
+            gates=gates,
+            as_of=now,
+            evidence=capsule(context, request.target, request.base, gates, found.checks, found.soak, found.review),
+            ack_phrase=request.base.policy.ack.phrase if to_active else "",
+            oddities=found.review.oddities if found.review else (),
+            finding=request.finding,
+            waivers=tuple(request.waivers.items()),
+            soak=found.soak.report if found.soak else None,
+        )
+
+    def _gates(self, request: Request, listeners: Listeners, found: _Findings) -> Iterator[Gate]:
+        """The gates in the order of the runbook's checklist; slow ones are announced as WAIT first."""
+        target, base = request.target, request.base
+        if target.to_stage is Stage.ACTIVE:
+            yield from self._service_levels(request, listeners, found)
+        yield from self._artifact(request, listeners, found)
+        if target.to_stage is Stage.SHADOW:
+            yield self._unit_tests(request, listeners)
+        yield condemned_gate(base.model(target.model), target.artifact_id)
+        yield freeze_gate(base.policy, self._context.clock.now())
+        yield role_gate(base.policy, target.actor, target.action, target.to_stage)
+        if target.to_stage is Stage.ACTIVE:
+            phrase = base.policy.ack.phrase
+            yield ack_gate(None, phrase=phrase, target=target, evidence_sha256="", now=self._context.clock.now())
+
+    def _service_levels(self, request: Request, listeners: Listeners, found: _Findings) -> Iterator[Gate]:
+        _announce(listeners, "soak")
+        found.soak = self._soaks.judge(request.target.model, request.base)
+        yield from found.soak.report.gates
+        _announce(listeners, REVIEW_GATE)
+        found.review, gate = review_gate(self._context, request.base, request.target.model, request.finding)
+        yield gate
+
+    def _artifact(self, request: Request, listeners: Listeners, found: _Findings) -> Iterator[Gate]:
+        target = request.target
+        _announce(listeners, "verify")
+        verification = self._artifacts.verify(
+            target.base_commit, target.artifact_dir, target.model_sha256 or None, listeners.report
+        )
+        found.checks = verification.checks
+        yield verify_gate(verification)
+        if target.to_stage is Stage.SHADOW:
+            yield golden_gate(verification)
+
+    def _unit_tests(self, request: Request, listeners: Listeners) -> Gate:
+        _announce(listeners, TESTS_GATE)
+        bench = TestBench(
+            repository=self._context.repository,
+            commit=request.target.base_commit,
+            checks=request.base.policy.checks,
+            run=self._context.run,
+            environ=self._context.environ,
+        )
+        return unit_tests_gate(bench, listeners.on_output)
+
+    def _require_waivable(self, request: Request) -> None:
+        for name, reason in request.waivers.items():
+            if not request.base.policy.waivable(name):
+                raise Refused(f"The gate {visible(name)} cannot be waived.", "Mend what it names.")
+            if not reason.strip():
+                raise Refused(f"The waiver of {visible(name)} has no reason.", "Say in one sentence why.")
+        if request.waivers and request.base.policy.is_operator(request.target.actor) is not Verdict.PASS:
+            raise Refused(f"{visible(request.target.actor)} is no operator and cannot waive.", "Ask an operator.")
+
+
+def _announce(listeners: Listeners, name: str) -> None:
+    if listeners.on_gate:
+        listeners.on_gate(Gate(name=name, verdict=Verdict.WAIT, why=_NOT_YET))
+
+
+def _waived(gate: Gate, request: Request) -> Gate:
+    reason = request.waivers.get(gate.name)
+    if reason is None or gate.verdict.opens or gate.name == ACK_GATE:
+        return gate
+    return replace(gate.waived(visible(reason.strip())), waivable=True)

@@ -1,0 +1,131 @@
+"""Looking at what the console stands on, and the runbook's troubleshooting of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ml.artifacts.compare import Comparison, compare
+from ml.artifacts.troubleshoot import latency_spike, not_loading, results_differ
+from ml.board import Board
+from ml.errors import Refused, Unavailable
+from ml.operations.artifacts import CommitArtifacts
+from ml.operations.boards import Boards
+from ml.operations.context import Context
+from ml.operations.deployment import SERVING
+from ml.operations.registries import Base, Registries
+from ml.promotion.reconcile import Outcome, reconcile
+from ml.slo.alerts import alerts_now
+from ml.slo.recording import Recorder
+from ml.stage import Stage
+from ml.text import visible
+from ml.verdict import Check, Verdict
+
+Advice = tuple[Check, str]
+
+_LATENCY = 'count({__name__=~"grinder_ml_inference_latency_ms_(bucket|count)"})'
+
+
+class Doctor:
+    """Asks each source one question and answers in one sentence, or raises with the fix as remedy."""
+
+    def __init__(self, context: Context, registries: Registries, artifacts: CommitArtifacts, boards: Boards) -> None:
+        self._context = context
+        self._registries = registries
+        self._artifacts = artifacts
+        self._boards = boards
+
+    def registry(self) -> str:
+        """Where it is read, and how much it holds."""
+        base = self._registries.now()
+        return f"{base.ref.ref}@{base.commit[:7]} holds {len(base.document.registry.models)} models"
+
+    def policy(self) -> str:
+        """Who the operators are."""
+        policy = self._registries.policy()
+        if not policy.roles.operators:
+            raise Refused(
+                "The policy names no operators, so nothing can become active.",
+                "Name them under [roles] operators in ml/registry/policy.toml, or run `mlconsole init`.",
+            )
+        return f"operators: {visible(', '.join(policy.roles.operators))}"
+
+    def remote(self) -> str:
+        """That the remote answers."""
+        ref = self._registries.ref()
+        if not ref.remote:
+            return "there is no remote; branches stay local and `mlconsole land` moves the base"
+        self._context.repository.remote_tip(ref.remote, f"refs/heads/{ref.branch}")
+        return f"{visible(ref.remote)} answers"
+
+    def prometheus(self) -> str:
+        """That it answers and has the engine's histogram."""
+        metrics = self._context.metrics
+        if metrics is None:
+            raise Unavailable("No Prometheus is configured.", "Set prometheus.url; gates stay closed without it.")
+        answer = metrics.query(_LATENCY)
+        if not answer.series:
+            raise Unavailable(
+                "Prometheus answers, but has no grinder_ml_inference_latency_ms.",
+                "Let it scrape the engines; ml/monitoring/prometheus.yml is an example.",
+            )
+        return f"{visible(answer.url)} answers in {answer.seconds * 1000:.0f} ms"
+
+    def rules(self) -> str:
+        """That the policy's alert rules are loaded."""
+        metrics, policy = self._context.metrics, self._registries.policy()
+        if metrics is None:
+            raise Unavailable("No Prometheus is configured.", "Set prometheus.url.")
+        view = alerts_now(Recorder(metrics), policy.alerts.quiet, self._context.clock.now())
+        missing = [name for name, verdict, _ in view.findings if verdict is Verdict.VACUOUS]
+        if missing or not view.findings:
+            raise Unavailable(
+                f"Alert rules are not loaded: {visible(', '.join(missing)) or 'none is named'}.",
+                "Load ml/monitoring/ml_alerts.yml with Prometheus's rule_files.",
+            )
+        return f"{len(view.findings)} rules are loaded"
+
+    def journal(self) -> str:
+        """What became of changes whose process died."""
+        settled = reconcile(self._registries.desk())
+        unknown = [item.why for item in settled if item.outcome is Outcome.UNKNOWN]
+        if unknown:
+            raise Unavailable(unknown[0], "Run doctor again when the remote answers.")
+        return "; ".join(item.why for item in settled) or "nothing was left over"
+
+    def model(self, name: str) -> tuple[Advice, ...]:
+        """The runbook's last part: not loading, latency spike, shadow and active differ."""
+        base, board = self._registries.now(), self._boards.board()
+        base.model(name)
+        return (*self._loading(base, board, name), *self._spike(base, name))
+
+    def _loading(self, base: Base, board: Board, name: str) -> Iterator[Advice]:
+        view, model = board.model(name), base.model(name)
+        for stage in (Stage.ACTIVE, Stage.SHADOW):
+            pointer = model.pointer(stage)
+            if pointer is None or view is None:
+                continue
+            pane = view.stage(stage)
+            told = pane.deployment or "no engine reports what it serves"
+            verdict = Verdict.PASS if told == SERVING else Verdict.NO_DATA if not pane.deployment else Verdict.FAIL
+            yield (
+                Check(f"{stage} deployment", verdict, told),
+                f"Check ml_registry_path and ml_stage: {stage} of its engine, and its log for ML_REGISTRY and ONNX_.",
+            )
+            verification = self._artifacts.verify(base.commit, pointer.artifact_dir, pointer.model_sha256)
+            exists = bool(verification.files)
+            for check in not_loading(pointer.artifact_dir, exists, verification):
+                yield check, "Restore the artifact of that digest, or roll back."
+
+    def _spike(self, base: Base, name: str) -> Iterator[Advice]:
+        model = base.model(name)
+        if model.shadow is None or model.active is None:
+            return
+        found = self._comparison(base, model.shadow.artifact_dir, model.active.artifact_dir)
+        for check in latency_spike(found):
+            yield check, "Consider a rollback if an SLO is breached."
+        yield results_differ(found), "This is expected of two models; see `mlconsole compare`."
+
+    def _comparison(self, base: Base, left: str, right: str) -> Comparison:
+        with self._artifacts.exported(base.commit, (left, right)) as (left_path, right_path):
+            ratio = base.policy.checks.max_latency_ratio
+            return compare(self._context.verifier(), left_path, right_path, max_ratio=ratio)

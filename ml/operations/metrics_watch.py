@@ -1,0 +1,108 @@
+"""Asking Prometheus once per poll, and what to show when it does not answer: dimmed values, never erased ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ml.board import Serving, Source, SourceState
+from ml.clock import span
+from ml.errors import ConsoleError
+from ml.operations.registries import Base
+from ml.registry.schema import Model
+from ml.slo.alerts import alerts_now
+from ml.slo.readings import board_readings
+from ml.slo.recording import Recorder
+from ml.slo.serving import serving
+from ml.slo.source import Metrics
+from ml.stage import Stage
+from ml.verdict import Reading, Verdict
+
+_STALE_AFTER = 3
+"""Polls without a good answer after which a value is STALE (SPEC §4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsRound:
+    """What one poll of Prometheus gave: its state, readings and engine instances by model."""
+
+    source: Source = field(default_factory=lambda: Source("prometheus"))
+    readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
+    serving: Mapping[str, tuple[Serving, ...]] = field(default_factory=dict)
+
+
+class MetricsWatch:
+    """Remembers the last good round."""
+
+    def __init__(self, metrics: Metrics | None) -> None:
+        self._metrics = metrics
+        self._misses = 0
+        self._last = MetricsRound()
+
+    def ask(self, base: Base, now: datetime, since: Mapping[str, datetime], stale_s: float) -> MetricsRound:
+        """Ask for all models at once. Never raises for a sick source.
+
+        Args:
+            since: when each soak began that is known.
+            stale_s: the age in seconds from which the newest sample is not believed.
+        """
+        models = base.document.registry.models
+        names = tuple(models)
+        if self._metrics is None:
+            none = Source("prometheus", SourceState.NONE, why="No prometheus.url is configured.")
+            self._last = MetricsRound(none, _unknown(base, names, none.why))
+            return self._last
+        try:
+            readings = board_readings(
+                self._metrics,
+                base.policy,
+                names,
+                now,
+                stages={name: _read_stage(model) for name, model in models.items()},
+                since=since,
+                stale_s=stale_s,
+            )
+            alerts = alerts_now(Recorder(self._metrics), base.policy.alerts.quiet, now).reading()
+            self._last = MetricsRound(
+                Source("prometheus", SourceState.OK, now),
+                {name: (*read, alerts) for name, read in readings.items()},
+                serving(self._metrics, base.policy, names),
+            )
+            self._misses = 0
+        except ConsoleError as error:
+            self._last = self._missed(base, names, str(error), now)
+        return self._last
+
+    def _missed(self, base: Base, names: tuple[str, ...], why: str, now: datetime) -> MetricsRound:
+        self._misses += 1
+        last = self._last.source.as_of
+        if last is None:
+            return MetricsRound(Source("prometheus", SourceState.ERROR, None, why), _unknown(base, names, why))
+        silent = f"No good answer for {span((now - last).total_seconds())}: {why}"
+        if self._misses < _STALE_AFTER:
+            source = Source("prometheus", SourceState.ERROR, last, silent)
+            return MetricsRound(source, self._last.readings, self._last.serving)
+        dimmed = {name: tuple(reading.stale(silent) for reading in read) for name, read in self._last.readings.items()}
+        return MetricsRound(Source("prometheus", SourceState.STALE, last, silent), dimmed, self._last.serving)
+
+
+def _read_stage(model: Model) -> Stage:
+    """Where a model is read: in shadow while something soaks there, else where it is live."""
+    return Stage.SHADOW if model.shadow is not None or model.active is None else Stage.ACTIVE
+
+
+def _unknown(base: Base, names: tuple[str, ...], why: str) -> dict[str, tuple[Reading, ...]]:
+    """One ERROR per objective: nothing was ever read, so nothing can be green."""
+    readings = tuple(
+        Reading(
+            name=objective.name,
+            verdict=Verdict.ERROR,
+            why=why,
+            limit=objective.limit,
+            unit=objective.unit,
+            gate=objective.gate,
+        )
+        for objective in base.policy.objectives
+    )
+    return dict.fromkeys(names, readings)

@@ -1,0 +1,113 @@
+"""The working parts behind the façade, put together once, and its smaller answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ml.artifacts.build import Origin, build_artifact
+from ml.artifacts.compare import Comparison, compare
+from ml.artifacts.verification import Verification
+from ml.board import HistoryRow
+from ml.errors import Usage
+from ml.operations.artifacts import CommitArtifacts
+from ml.operations.boards import Boards
+from ml.operations.changes import Changes
+from ml.operations.checklists import Checklists, Listeners, Request
+from ml.operations.context import Context
+from ml.operations.doctor import Doctor
+from ml.operations.registries import Registries
+from ml.operations.registry_check import RegistryCheck, check_registry
+from ml.operations.rollbacks import Rollbacks
+from ml.operations.soaks import Soaks
+from ml.ports import Report
+from ml.promotion.values import Checklist, Target
+from ml.registry.history import rows
+from ml.registry.paths import ARTIFACTS_PATH
+from ml.text import visible
+from ml.verdict import Check, Gate, Verdict
+
+
+class Parts:
+    """One of each; made on first use, because making them imports pydantic and more."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.registries = Registries(context)
+        self.artifacts = CommitArtifacts(context)
+        self.soaks = Soaks(context, self.registries)
+        self.boards = Boards(context, self.registries, self.soaks)
+        self.checklists = Checklists(context, self.registries, self.artifacts, self.soaks)
+        self.changes = Changes(context, self.registries, self.checklists)
+        self.rollbacks = Rollbacks(context, self.registries, self.artifacts, lambda: self.boards.last)
+        self.doctor = Doctor(context, self.registries, self.artifacts, self.boards)
+
+    def history(self, model: str) -> tuple[HistoryRow, ...]:
+        """A model's events, newest first."""
+        return rows(self.registries.now().model(model))
+
+    def checklist(
+        self,
+        target: Target,
+        finding: str,
+        waivers: Mapping[str, str],
+        report: Report | None,
+        on_gate: Callable[[Gate], None] | None,
+        on_output: Callable[[str], None] | None,
+    ) -> Checklist:
+        """Judge a hop's checklist."""
+        base = self.registries.at(target.base_commit)
+        request = Request(target=target, base=base, finding=finding, waivers=waivers)
+        return self.checklists.judge(request, Listeners(report=report, on_gate=on_gate, on_output=on_output))
+
+    def check(self, report: Report | None) -> RegistryCheck:
+        """Examine the whole registry."""
+        return check_registry(self.registries.now(), self.artifacts, self._context.clock.now(), report)
+
+    def compare(self, a: str, b: str) -> Comparison:
+        """Compare two artifacts of the working tree, each named by directory or id."""
+        ratio = self.registries.policy().checks.max_latency_ratio
+        return compare(self._context.verifier(), self._directory(a), self._directory(b), max_ratio=ratio)
+
+    def build(self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str) -> Verification:
+        """Make an artifact, and verify what was made."""
+        self._context.require_write()
+        root = self._context.place.root
+        origin = Origin(dataset_id=dataset_id, notes=notes, git_sha=self._context.repository.resolve("HEAD"))
+        now = self._context.clock.now()
+        return build_artifact(self._context.verifier(), model_file, root / out_dir, origin, now=now)
+
+    def judge(self, base: str, head: str) -> tuple[Gate, ...]:
+        """The gate over two revisions."""
+        return self.registries.judge(self._commit(base), self._commit(head))
+
+    def verify_log(self) -> Check:
+        """The audit log's chain in one check."""
+        report = self._context.audit.verify()
+        if report.findings:
+            return Check("audit log", Verdict.FAIL, "; ".join(finding.what for finding in report.findings))
+        return Check("audit log", Verdict.PASS, f"{report.lines} lines, unbroken")
+
+    def release_warnings(self) -> tuple[str, ...]:
+        """What speaks against releasing the kill switch, as of the last board."""
+        board = self.boards.last
+        warnings = []
+        for model in board.models if board else ():
+            warnings += [
+                f"{model.name}: {reading.name} is breached: {reading.why}"
+                for reading in model.readings
+                if reading.verdict is Verdict.FAIL
+            ]
+            if model.active.artifact_id in model.condemned:
+                warnings.append(f"{model.name}: {model.active.artifact_id} is active and condemned.")
+        return tuple(warnings)
+
+    def _commit(self, rev: str) -> str:
+        found = self._context.repository.resolve(rev)
+        if found is None:
+            raise Usage(f"There is no revision {visible(rev)} here.", "Fetch it, or correct its name.")
+        return found
+
+    def _directory(self, named: str) -> Path:
+        root = self._context.place.root
+        return root / named if (root / named).is_dir() else root / ARTIFACTS_PATH / named

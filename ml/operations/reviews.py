@@ -1,0 +1,35 @@
+"""The gate ``review``: a person looked at the day's charts and typed what they found (runbook, procedure 3)."""
+
+from __future__ import annotations
+
+from ml.errors import Unavailable
+from ml.operations.context import Context
+from ml.operations.registries import Base
+from ml.promotion.values import REVIEW_GATE
+from ml.slo.review import Review, review
+from ml.text import visible
+from ml.verdict import Gate, Verdict
+
+_LEAST_LETTERS = 10
+"""A finding shorter than this says nothing that a reviewer of the change could use."""
+
+
+def review_gate(context: Context, base: Base, model: str, finding: str) -> tuple[Review, Gate]:
+    """Draw the review and judge the finding; oddities do not close the gate, silence about them does.
+
+    Raises:
+        Unavailable: no Prometheus is configured.
+    """
+    if context.metrics is None:
+        raise Unavailable("No Prometheus is configured, so there is nothing to review.", "Set prometheus.url.")
+    found = review(context.metrics, base.policy, model, context.clock.now())
+    return found, _judged(found, finding.strip())
+
+
+def _judged(found: Review, finding: str) -> Gate:
+    odd = f"{len(found.oddities)} oddities" if found.oddities else "nothing odd"
+    if found.problem:
+        return Gate(name=REVIEW_GATE, verdict=Verdict.NO_DATA, why=found.problem)
+    if len(finding) < _LEAST_LETTERS:
+        return Gate(name=REVIEW_GATE, verdict=Verdict.WAIT, why=f"look at the charts ({odd}) and type your finding")
+    return Gate(name=REVIEW_GATE, verdict=Verdict.PASS, why=f"{visible(finding, limit=300)} ({odd})")

@@ -1,0 +1,207 @@
+"""Rollback, pre-armed: target chosen from transitions, verified, planned, and kept fresh (SPEC §6)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ml.board import Board
+from ml.errors import ConsoleError, Refused
+from ml.operations.artifacts import CommitArtifacts
+from ml.operations.capsules import capsule
+from ml.operations.context import Context
+from ml.operations.registries import Base, Registries
+from ml.promotion.gates import freeze_exemption, role_gate, verify_gate
+from ml.promotion.plan import Proposal, plan_rollback
+from ml.promotion.values import Candidate, Plan, RollbackPlan, Target
+from ml.registry.history import condemned, rollback_candidates, tenure
+from ml.registry.schema import Model, Pointer
+from ml.stage import Action, Stage
+from ml.text import visible
+from ml.verdict import Check, Reading, Verdict
+
+_FRESH_S = 60.0
+"""How long a pre-armed plan is offered without being built again; its base is compared every time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """An artifact that was active once, and what its verification found."""
+
+    pointer: Pointer
+    candidate: Candidate
+    checks: tuple[Check, ...]
+
+
+class Rollbacks:
+    """Builds rollbacks; ``last_board`` tells what is breaching and which branches are open."""
+
+    def __init__(
+        self,
+        context: Context,
+        registries: Registries,
+        artifacts: CommitArtifacts,
+        last_board: Callable[[], Board | None],
+    ) -> None:
+        self._context = context
+        self._registries = registries
+        self._artifacts = artifacts
+        self._last_board = last_board
+        self._lock = threading.Lock()
+        self._armed: dict[tuple[str, str | None], tuple[str, RollbackPlan]] = {}
+
+    def arm(self, model: str, to: str | None = None) -> RollbackPlan:
+        """The rollback of a model, as good as new: from the same base and built within the last minute.
+
+        Raises:
+            Refused: there is no such model, or ``to`` was never active or does not verify.
+            Unavailable: the repository or the cage cannot be used.
+        """
+        base, now = self._registries.now(), self._context.clock.now()
+        key = (model, to)
+        with self._lock:
+            commit, armed = self._armed.get(key, ("", None))
+        if armed and commit == base.commit and armed.built_at and (now - armed.built_at).total_seconds() < _FRESH_S:
+            return armed
+        built = self._build(base, model, to, now)
+        with self._lock:
+            self._armed[key] = (base.commit, built)
+        return built
+
+    def reworded(self, prepared: RollbackPlan, reason: str) -> Plan:
+        """The plan with another reason. Raises Refused when there is nothing to roll back."""
+        if prepared.plan is None:
+            raise Refused(prepared.why, "There is nothing to confirm.")
+        if reason == prepared.reason:
+            return prepared.plan
+        base = self._registries.at(prepared.plan.target.base_commit)
+        return self._plan(base, prepared.plan.target, reason, prepared.checks)
+
+    def _build(self, base: Base, name: str, to: str | None, now: datetime) -> RollbackPlan:
+        model = base.model(name)
+        breaching = self._breaching(name)
+        found = RollbackPlan(
+            model=name,
+            from_artifact=model.active.artifact_id if model.active else "",
+            to_artifact="",
+            why="",
+            reason=_reason(breaching),
+            plan=None,
+            breaching=breaching,
+            condemned=tuple(sorted(condemned(model))),
+            built_at=now,
+        )
+        if model.active is None:
+            return replace(found, why=f"Nothing is active in {visible(name)}, so there is nothing to roll back.")
+        if to == model.active.artifact_id:
+            return replace(found, why=f"{visible(to)} is active already.")
+        options = [self._option(base, model, pointer) for pointer in rollback_candidates(model)]
+        found = replace(
+            found,
+            candidates=tuple(option.candidate for option in options),
+            reviving=self._reviving(model.active.artifact_id),
+        )
+        chosen = _chosen(options, to)
+        if chosen is None:
+            return replace(found, why="No earlier active artifact verifies; choose a model by hand and stage it.")
+        return self._armed_with(base, found, chosen)
+
+    def _armed_with(self, base: Base, found: RollbackPlan, chosen: _Option) -> RollbackPlan:
+        pointer = chosen.pointer
+        target = Target(
+            action=Action.ROLLBACK,
+            model=found.model,
+            from_stage=Stage.ACTIVE,
+            to_stage=Stage.ACTIVE,
+            artifact_id=pointer.artifact_id,
+            artifact_dir=pointer.artifact_dir,
+            model_sha256=pointer.model_sha256 or "",
+            base_commit=base.commit,
+            registry_blob=base.blob,
+            opened_at=self._context.clock.now(),
+            actor=self._context.repository.identity().email,
+        )
+        return replace(
+            found,
+            to_artifact=pointer.artifact_id,
+            why=_why(found, chosen),
+            plan=self._plan(base, target, found.reason, chosen.checks),
+            checks=chosen.checks,
+            tenure_s=chosen.candidate.tenure_s,
+        )
+
+    def _plan(self, base: Base, target: Target, reason: str, checks: tuple[Check, ...]) -> Plan:
+        context, now = self._context, self._context.clock.now()
+        gates = (role_gate(base.policy, target.actor, target.action, target.to_stage),)
+        places = context.place.places
+        proposal = Proposal(
+            target=target,
+            document=base.document,
+            reason=reason,
+            at=now,
+            evidence=capsule(context, target, base, gates, checks),
+            archive=context.repository.read(base.commit, places.archive(target.model)) or b"",
+            gates=gates,
+            exemption=freeze_exemption(base.policy, now),
+            places=places,
+        )
+        return plan_rollback(proposal)
+
+    def _option(self, base: Base, model: Model, pointer: Pointer) -> _Option:
+        try:
+            verification = self._artifacts.verify(base.commit, pointer.artifact_dir, pointer.model_sha256)
+            gate, checks = verify_gate(verification), verification.checks
+            verdict, why = gate.verdict, gate.why
+        except ConsoleError as error:
+            verdict, why, checks = Verdict.ERROR, str(error), ()
+        period = tenure(model, pointer.artifact_id)
+        candidate = Candidate(
+            artifact_id=pointer.artifact_id,
+            active_from=period[0] if period else None,
+            tenure_s=_seconds(period, self._context.clock.now()),
+            verdict=verdict,
+            why=why,
+        )
+        return _Option(pointer, candidate, checks)
+
+    def _breaching(self, name: str) -> tuple[Reading, ...]:
+        board = self._last_board()
+        view = board.model(name) if board else None
+        return tuple(reading for reading in view.readings if reading.verdict is Verdict.FAIL) if view else ()
+
+    def _reviving(self, artifact_id: str) -> tuple[str, ...]:
+        board = self._last_board()
+        branches = board.registry.branches if board else ()
+        return tuple(branch.name for branch in branches if branch.artifact_id == artifact_id)
+
+
+def _chosen(options: list[_Option], to: str | None) -> _Option | None:
+    if to is None:
+        return next((option for option in options if option.candidate.verdict.opens), None)
+    asked = next((option for option in options if option.pointer.artifact_id == to), None)
+    if asked is None:
+        known = ", ".join(option.pointer.artifact_id for option in options) or "none"
+        raise Refused(f"{visible(to)} is no artifact to roll back to.", f"Candidates: {visible(known)}.")
+    if not asked.candidate.verdict.opens:
+        raise Refused(f"{visible(to)} does not verify: {asked.candidate.why}", "Choose another candidate.")
+    return asked
+
+
+def _why(found: RollbackPlan, chosen: _Option) -> str:
+    skipped = [item.artifact_id for item in found.candidates if not item.verdict.opens]
+    why = f"the latest earlier active artifact than {found.from_artifact} that is not condemned and verifies"
+    return f"{why}; passed over: {', '.join(skipped)}" if chosen.pointer.artifact_id and skipped else why
+
+
+def _reason(breaching: tuple[Reading, ...]) -> str:
+    told = "; ".join(f"{reading.name}: {reading.why.rstrip('.')}" for reading in breaching)
+    return f"EMERGENCY: {told or 'rollback by the operator'}"[:500]
+
+
+def _seconds(period: tuple[datetime, datetime | None] | None, now: datetime) -> int | None:
+    if period is None:
+        return None
+    since, until = period
+    return int(((until or now) - since).total_seconds())

@@ -1,0 +1,116 @@
+"""Judging a model's soak: since when its pointer stands on the base, what was killed meanwhile, the report."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import datetime
+
+from ml.board import SoakReport
+from ml.clock import parse_utc
+from ml.errors import ConsoleError, Refused
+from ml.operations.context import Context
+from ml.operations.registries import Base, Registries
+from ml.registry.schema import Model, Pointer
+from ml.slo.soak import SoakJudgement, judge_soak
+from ml.slo.soak_start import SoakSubject
+from ml.slo.source import Metrics
+from ml.slo.tape import Killed
+from ml.text import visible
+
+_MOST_COMMITS = 500
+
+
+class Soaks:
+    """Judges soaks and remembers the last report of each model for the board."""
+
+    def __init__(self, context: Context, registries: Registries) -> None:
+        self._context = context
+        self._registries = registries
+        self._lock = threading.Lock()
+        self._reports: dict[str, SoakReport] = {}
+        self._landed: dict[tuple[str, str], datetime] = {}
+
+    def judge(self, name: str, base: Base | None = None) -> SoakJudgement:
+        """Judge the soak of a model's shadow artifact now.
+
+        Raises:
+            Refused: nothing is in shadow. Unavailable: no Prometheus is configured.
+        """
+        base = base or self._registries.now()
+        metrics, pointer = self._metrics(), base.model(name).shadow
+        if pointer is None:
+            raise Refused(f"{visible(name)} has nothing in shadow.", "Promote an artifact to shadow first.")
+        landed = self._landed_at(base, name, pointer)
+        subject = SoakSubject(name, pointer.artifact_id, pointer.model_sha256 or "", landed)
+        judgement = judge_soak(
+            metrics,
+            base.policy,
+            subject,
+            self._context.clock.now(),
+            self._kills(),
+            stale_s=self._context.place.stale_s,
+        )
+        with self._lock:
+            self._reports[name] = judgement.report
+        return judgement
+
+    def last(self, name: str, model: Model) -> SoakReport | None:
+        """The last report, if it is still about what is in shadow."""
+        with self._lock:
+            report = self._reports.get(name)
+        if report is None or model.shadow is None:
+            return None
+        same = (report.artifact_id, report.model_sha256) == (model.shadow.artifact_id, model.shadow.model_sha256 or "")
+        return report if same else None
+
+    def started(self) -> dict[str, datetime]:
+        """When each soak began that was judged so far."""
+        with self._lock:
+            return {name: report.started_at for name, report in self._reports.items() if report.started_at}
+
+    def _metrics(self) -> Metrics:
+        if self._context.metrics is None:
+            raise Refused("No Prometheus is configured, so no soak can be judged.", "Set prometheus.url.")
+        return self._context.metrics
+
+    def _landed_at(self, base: Base, name: str, pointer: Pointer) -> datetime:
+        """When the pointer came to the base branch: the oldest commit in an unbroken row that has it."""
+        key = (name, f"{pointer.artifact_id} {pointer.model_sha256} {base.blob}")
+        if key not in self._landed:
+            self._landed[key] = self._search(base, name, pointer)
+        return self._landed[key]
+
+    def _search(self, base: Base, name: str, pointer: Pointer) -> datetime:
+        repository, path = self._context.repository, self._context.place.places.registry
+        landed: datetime | None = None
+        for commit in repository.commits_touching(base.commit, path, _MOST_COMMITS):
+            if not _has(repository.read(commit.sha, path), name, pointer):
+                break
+            landed = commit.at
+        return landed or repository.commit(base.commit).at
+
+    def _kills(self) -> tuple[Killed, ...]:
+        """When the kill switch was engaged, from the audit log; what it cannot tell, the engines' counters do."""
+        try:
+            lines = self._context.audit.read()
+        except ConsoleError:
+            return ()
+        kills: list[Killed] = []
+        since: datetime | None = None
+        for line in lines:
+            if line.kind == "kill" and since is None:
+                since = parse_utc(line.at)
+            elif line.kind == "release" and since is not None:
+                kills.append(Killed(since, parse_utc(line.at)))
+                since = None
+        return (*kills, Killed(since)) if since else tuple(kills)
+
+
+def _has(raw: bytes | None, name: str, pointer: Pointer) -> bool:
+    """Whether an older registry points to the same artifact; one that cannot be read does not."""
+    try:
+        shadow = json.loads(raw or b"{}")["models"][name]["shadow"]
+        return bool(shadow["artifact_id"] == pointer.artifact_id and shadow.get("model_sha256") == pointer.model_sha256)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False

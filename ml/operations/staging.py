@@ -1,0 +1,67 @@
+"""An artifact directory of the working tree, read for staging: exactly the bytes that were verified."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.artifacts.features import feature_order_hash
+from ml.artifacts.manifest import MANIFEST_FILE, parse_manifest
+from ml.artifacts.verification import Verification
+from ml.clock import parse_utc
+from ml.errors import Invalid, Unavailable
+from ml.registry.schema import Pointer
+from ml.text import visible
+
+
+@dataclass(frozen=True, slots=True)
+class StagedArtifact:
+    """What goes into the commit: the pointer for the registry, and the files with paths from the repository root."""
+
+    pointer: Pointer
+    files: tuple[tuple[str, bytes], ...]
+    verification: Verification
+
+
+def read_artifact(directory: Path, root: Path, artifact_base: str, verification: Verification) -> StagedArtifact:
+    """Read what a verification has just hashed.
+
+    Raises:
+        Invalid: it does not verify, or a file is not any more what was verified.
+        Unavailable: a file cannot be read.
+    """
+    failed = next((check for check in verification.checks if check.verdict.name in ("FAIL", "ERROR")), None)
+    if failed:
+        raise Invalid(f"{verification.artifact_id} does not verify: {failed.name}: {failed.why}", "Build it anew.")
+    contents = {file.name: _read(directory / file.name, file.sha256) for file in verification.files}
+    path = directory.relative_to(root).as_posix()
+    pointer = _pointer(directory, root / artifact_base, contents[MANIFEST_FILE], verification)
+    files = tuple((f"{path}/{name}", content) for name, content in sorted(contents.items()))
+    return StagedArtifact(pointer, files, verification)
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Unavailable(
+            f"{visible(path.name)} cannot be read: {error.strerror}.", "Correct its permissions."
+        ) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise Invalid(f"{visible(path.name)} changed while it was being staged.", "Stage it again.")
+    return content
+
+
+def _pointer(directory: Path, base: Path, manifest_bytes: bytes, verification: Verification) -> Pointer:
+    manifest = parse_manifest(manifest_bytes)
+    return Pointer(
+        artifact_id=directory.name,
+        artifact_dir=directory.relative_to(base.resolve()).as_posix(),
+        model_sha256=verification.model_sha256,
+        git_sha=manifest.git_sha,
+        dataset_id=manifest.dataset_id,
+        created_at_utc=parse_utc(manifest.created_at_utc) if manifest.created_at_utc else None,
+        notes=manifest.notes,
+        feature_order_hash=feature_order_hash(manifest.feature_order),
+    )
