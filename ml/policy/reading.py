@@ -1,0 +1,99 @@
+"""Reading the policy from TOML, with refusals that name the key."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ml.errors import Usage
+from ml.policy.freezes import FreezeWindow
+from ml.policy.objectives import Objective
+from ml.policy.sections import Ack, Alerts, Checks, ModelPolicy, Roles, Soak, Waivers, Watch
+from ml.policy.whole import Policy
+from ml.text import visible
+
+MAX_BYTES = 1 << 20
+
+_FILE = "ml/registry/policy.toml"
+
+_SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {
+        "roles": Roles,
+        "soak": Soak,
+        "objective": Objective,
+        "alerts": Alerts,
+        "checks": Checks,
+        "ack": Ack,
+        "waivers": Waivers,
+        "watch": Watch,
+        "freeze": FreezeWindow,
+        "model": ModelPolicy,
+    }
+)
+
+
+def parse_policy(raw: bytes | None) -> Policy:
+    """Read a policy; ``None`` (there is no file) gives the defaults.
+
+    Raises:
+        Usage: with the key that is wrong, and the nearest known name where the key is unknown.
+    """
+    if raw is None:
+        return Policy()
+    if len(raw) > MAX_BYTES:
+        raise Usage(f"{_FILE} has {len(raw)} bytes.", f"A policy has at most {MAX_BYTES}.")
+    try:
+        values = tomllib.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Usage(
+            f"{_FILE} is no TOML: {visible(str(error), limit=200)}.", "Correct it in the base commit."
+        ) from error
+    if "source" in values:
+        raise _unknown(("source",))
+    try:
+        return Policy.model_validate({**values, "source": raw})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "extra_forbidden":
+            raise _unknown(first["loc"]) from error
+        cause = f"{_FILE}, {_shown(first['loc'])}: {_said(first)}."
+        raise Usage(cause, "Correct it in the base commit.") from error
+
+
+def _unknown(loc: tuple[int | str, ...]) -> Usage:
+    *parents, key = loc
+    section = _SECTIONS.get(str(parents[0])) if parents else Policy
+    known = sorted(
+        (field.alias or name) for name, field in (section or Policy).model_fields.items() if name != "source"
+    )
+    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    remedy = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
+    return Usage(f"{_FILE}: the key {_shown(loc)} is unknown.", remedy)
+
+
+_COMPLAINTS: Mapping[str, str] = MappingProxyType(
+    {
+        "tuple_type": "this is no list",
+        "too_short": "this list is empty",
+        "model_type": "this is no table",
+        "datetime_type": "this is no date with a time",
+        "string_pattern_mismatch": "this is no name that is allowed here",
+    }
+)
+
+
+def _said(error: ErrorDetails) -> str:
+    said = visible(error["msg"].removeprefix("Value error, "), limit=200)
+    return _COMPLAINTS.get(error["type"]) or said[:1].lower() + said[1:]
+
+
+def _shown(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return visible(text, limit=200) or "the policy"
