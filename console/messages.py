@@ -69,11 +69,16 @@ class LogArrived(Message):
         self.lines = lines
 
 
+class KillPressed(Message):
+    """The kill key was pressed and the switch is being thrown on a thread of its own."""
+
+
 class KillArrived(Message):
     """The kill switch as it stands now: after a press, a release, or a look at the receipts.
 
-    The press itself is `ConsoleApp.engage_kill`, started from the terminal's input thread, never by a screen:
-    `KillScreen` only shows ``app.kill`` (a `KillView`, or ``None`` until the first answer) as it climbs the ladder.
+    The press itself is `ConsoleApp.engage_kill`, called on the terminal's input thread, never by a screen:
+    `KillScreen` only shows ``app.kill`` (a `KillView`, or ``None`` until the first answer) as it climbs the ladder,
+    and the application reads the receipts back every second until they are CONFIRMED or UNCONFIRMED.
     """
 
     def __init__(self, view: KillView) -> None:

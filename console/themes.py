@@ -27,6 +27,7 @@ VARIABLES = {
     "frame-focus": "#6cb6ff",
     "alarm": "#1b1206",
     "alarm-background": "#ff9a4d",
+    "row-cursor": "#1c2733",
 }
 """Defaults for themes that do not define ours, such as Textual's own."""
 
@@ -70,6 +71,7 @@ _LIGHT = Theme(
         "frame-focus": "#0550ae",
         "alarm": "#ffffff",
         "alarm-background": "#b3400a",
+        "row-cursor": "#dfe7ee",
         "footer-background": "#fbfbf9",
         "footer-key-foreground": "#0550ae",
     },
@@ -99,6 +101,7 @@ _HIGH_CONTRAST = Theme(
         "frame-focus": "#ffe06b",
         "alarm": "#000000",
         "alarm-background": "#ffb347",
+        "row-cursor": "#2b2b2b",
         "footer-background": "#000000",
         "footer-key-foreground": "#ffe06b",
     },
@@ -129,6 +132,9 @@ _ANSI = Theme(
         "frame-focus": "ansi_bright_blue",
         "alarm": "ansi_black",
         "alarm-background": "ansi_yellow",
+        "row-cursor": "ansi_default",
+        "ansi-background": "ansi_black",
+        "ansi-foreground": "ansi_white",
         "border": "ansi_bright_blue",
         "border-blurred": "ansi_default",
         "block-cursor-foreground": "ansi_default",

@@ -16,12 +16,14 @@ class Glyphs:
 
     ascii_only: bool
     levels: str
+    block: str
     full: str
     empty: str
     over: str
     dot: str
     arrow: str
     rule: str
+    limit: str
     pointer: str
     gap: str
     ellipsis: str
@@ -29,8 +31,8 @@ class Glyphs:
     more: str
 
 
-UNICODE = Glyphs(False, "▁▂▃▄▅▆▇█", "█", "░", "▶", "·", "→", "│", "▸", " ", "…", "<", "≥")
-ASCII = Glyphs(True, "_.-:=+*#", "#", "-", "!", "-", "->", "|", ">", " ", "..", "<", ">=")
+UNICODE = Glyphs(False, "▁▂▃▄▅▆▇", "█", "━", "─", "▶", "·", "→", "│", "╌", "▸", " ", "…", "<", "≥")
+ASCII = Glyphs(True, "_.-:=+*", "#", "#", "-", "!", "-", "->", "|", "~", ">", " ", "..", "<", ">=")
 
 
 def glyphs_of(app: App[object]) -> Glyphs:

@@ -1,0 +1,286 @@
+"""The application: what `console.watching` sees, on four views, with one table of keys. Nothing here waits."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.binding import BindingType
+
+from console.keys import APP_BINDINGS, KILL_KEY, MUTATING
+from console.killing import KillKey
+from console.safety import VisibleFilter
+from console.screens.view import ViewScreen
+from console.themes import THEMES, VARIABLES, theme_name
+from console.watching import WatchingApp
+from console.work import Workshop
+from ml.stage import Stage
+from ml.text import visible
+from widgets.model_list import by_need
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
+    from textual.filter import LineFilter
+    from textual.screen import Screen
+
+    from ml.clock import Clock
+    from ml.operations import Operations
+
+
+def _stages() -> Screen[None]:
+    from console.screens.stages import StagesScreen  # noqa: PLC0415 a screen is loaded when it is first shown
+
+    return StagesScreen()
+
+
+def _soak() -> Screen[None]:
+    from console.screens.soak import SoakScreen  # noqa: PLC0415
+
+    return SoakScreen()
+
+
+def _history() -> Screen[None]:
+    from console.screens.history import HistoryScreen  # noqa: PLC0415
+
+    return HistoryScreen()
+
+
+def _log() -> Screen[None]:
+    from console.screens.log import LogScreen  # noqa: PLC0415
+
+    return LogScreen()
+
+
+def _commands() -> Any:
+    from console.palette import ConsoleCommands  # noqa: PLC0415
+
+    return ConsoleCommands
+
+
+class ConsoleApp(WatchingApp):
+    """The interface on one façade.
+
+    Args:
+        operations: the façade; its methods block, so only threads call them.
+        clock: the time of every age on screen.
+        theme: a name of `console.themes`, or one of Textual's own; empty chooses by the terminal.
+        keymap: binding id → keys, from the user's configuration.
+        ascii_only: draw with ASCII characters only.
+        read_only: no action that changes anything; the façade enforces it too.
+        kill_key: whether the kill key works in this session.
+        poll_seconds, fetch_seconds: rest between two looks at the board, and at the remote.
+        environment, production: what the header says until the first board tells it.
+    """
+
+    TITLE = "mlconsole"
+    CSS_PATH = "theme.tcss"
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "stages": _stages,
+        "soak": _soak,
+        "history": _history,
+        "log": _log,
+    }
+    DEFAULT_MODE = "stages"
+    COMMANDS: ClassVar[set[Any]] = {_commands}
+    BINDINGS: ClassVar[list[BindingType]] = list(APP_BINDINGS)
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (80, "-normal"), (120, "-wide")]  # noqa: RUF012 as above it
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-low"), (24, "-high")]  # noqa: RUF012
+
+    def __init__(  # noqa: PLR0913 the interface's settings, each by name
+        self,
+        operations: Operations,
+        clock: Clock,
+        *,
+        theme: str = "",
+        keymap: Mapping[str, str] | None = None,
+        ascii_only: bool = False,
+        read_only: bool = False,
+        kill_key: bool = True,
+        poll_seconds: float = 5.0,
+        fetch_seconds: float = 30.0,
+        environment: str = "",
+        production: bool = False,
+    ) -> None:
+        colorless = "NO_COLOR" in os.environ
+        super().__init__(
+            operations,
+            clock,
+            read_only=read_only,
+            place=(environment, production),
+            poll_seconds=poll_seconds,
+            fetch_seconds=fetch_seconds,
+            driver_class=_driver_class(),
+            # Only native colours can be none at all: Textual's own monochrome still sends greys.
+            ansi_color=True if colorless else None,
+        )
+        self.workshop = Workshop()
+        self.bug: Exception | None = None
+        """What ended the application, if it was a bug of ours."""
+        self.kill_key = dict(keymap or {}).get("kill", KILL_KEY)
+        self._switch = KillKey(operations, clock, self.post_message, allowed=kill_key)
+        self._leaving = False
+        for each in THEMES:
+            self.register_theme(each)
+        self.theme = theme_name(theme, few_colors=colorless or self.console.color_system in (None, "standard"))
+        self.set_class(ascii_only, "-ascii")
+        self.set_keymap(dict(keymap or {}))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our variables for themes that do not know them."""
+        return VARIABLES
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Every line passes the last door."""
+        return [*super().get_line_filters(), _LAST_DOOR]
+
+    # --- the end -------------------------------------------------------------------------------------------------
+    def end(self, code: int) -> None:
+        """Leave with an exit code, after the writes under way; a thread waits for them."""
+
+        def leave() -> None:
+            while not self.workshop.drained(1.0):
+                pass
+            self.call_from_thread(self.exit, code, code)
+
+        if self.workshop.drained(0.0):
+            self.exit(code, code)
+        else:
+            threading.Thread(target=leave, name="leave", daemon=True).start()
+
+    async def action_quit(self) -> None:
+        """Leave; while a write runs, only when asked twice."""
+        if (writing := self.workshop.writing) and not self._leaving:
+            self._leaving = True
+            self.say(f"Still writing: {', '.join(writing)}. Press q again to leave when that is done.", severe=True)
+        else:
+            self.end(0)
+
+    def _handle_exception(self, error: Exception) -> None:
+        # Textual would print local variables, which may hold secrets; the caller makes a report of `bug` instead.
+        self.bug = self.bug or error
+        super()._handle_exception(error)
+        self._exit_renderables.clear()
+        self._return_code = 70
+
+    # --- the kill switch -----------------------------------------------------------------------------------------
+    def engage_kill(self) -> None:
+        """Throw the kill switch; from any thread, returns at once."""
+        self._switch.press()
+
+    def action_kill(self) -> None:
+        """The kill key, where the driver did not see it first."""
+        self.engage_kill()
+
+    def on_kill_pressed(self) -> None:
+        """Show what becomes of it, over whatever is open."""
+        from console.screens.kill import KillScreen  # noqa: PLC0415
+
+        if not any(isinstance(screen, KillScreen) for screen in self.screen_stack):
+            self.push_screen(KillScreen())
+
+    def action_release(self) -> None:
+        """Open the release of the kill switch."""
+        from console.screens.release import ReleaseScreen  # noqa: PLC0415
+
+        self.push_screen(ReleaseScreen())
+
+    # --- what may be done ----------------------------------------------------------------------------------------
+    def offers(self, action: str) -> bool:
+        """Whether this session has an action at all."""
+        return not (self.read_only and action.partition("(")[0] in MUTATING)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A read-only session has no mutating keys; they say why instead."""
+        return self.read_only if action == "explain" else self.offers(action)
+
+    def action_explain(self, what: str) -> None:
+        """Say why a key does nothing here."""
+        self.say(f"{what} is not possible: this session is read-only. Start the console without --read-only.")
+
+    # --- pushed screens ------------------------------------------------------------------------------------------
+    def action_promote(self) -> None:
+        """Open the wizard, for the stage in focus, else for the hop that is next."""
+        from console.screens.promote import PromoteScreen  # noqa: PLC0415
+
+        stage = self.screen.stage if isinstance(self.screen, ViewScreen) else None
+        to_stage = {Stage.STAGING: Stage.SHADOW, Stage.SHADOW: Stage.ACTIVE}.get(stage) if stage else None
+        if self._has_model():
+            self.push_screen(PromoteScreen(self.model_name, to_stage))
+
+    def action_rollback(self) -> None:
+        """Open the rollback of the chosen model."""
+        from console.screens.rollback import RollbackScreen  # noqa: PLC0415
+
+        if self._has_model():
+            self.push_screen(RollbackScreen(self.model_name))
+
+    def action_compare(self) -> None:
+        """Compare the chosen model's newest artifact with the next further on."""
+        from console.screens.compare import CompareScreen  # noqa: PLC0415
+
+        views = [self.model.stage(stage) for stage in Stage] if self.model is not None else []
+        found = [view.artifact_dir for view in views if view.artifact_dir]
+        if len(found) < 2:
+            self.say("There is nothing to compare: fewer than two stages hold an artifact.")
+        else:
+            self.push_screen(CompareScreen(found[-2], found[-1]))
+
+    def action_help(self) -> None:
+        """Show the keys of the screen that is open."""
+        from console.screens.help import HelpScreen  # noqa: PLC0415
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    def _has_model(self) -> bool:
+        if self.model is None:
+            self.say("There is no model yet. Put one into staging: `mlconsole stage DIR --model NAME`.")
+        return self.model is not None
+
+    # --- views ---------------------------------------------------------------------------------------------------
+    async def action_view(self, name: str) -> None:
+        """Open a view."""
+        await self.switch_mode(name)
+        self.look()
+
+    async def go_to(self, model: str, stage: Stage) -> None:
+        """Show a stage of a model."""
+        self.select(model)
+        await self.action_view("stages")
+        self.screen.query_one(f"#{stage.value}").focus()
+
+    def action_filter(self) -> None:
+        """Open the filter of the view."""
+        if isinstance(self.screen, ViewScreen):
+            self.screen.start_filter()
+
+    def action_copy(self) -> None:
+        """Copy what is chosen, by OSC 52."""
+        if isinstance(self.screen, ViewScreen) and (text := self.screen.chosen_text()):
+            self.copy_to_clipboard(text)
+            self.say(f"Copied: {visible(text, limit=60)}")
+
+    def action_model(self, by: int) -> None:
+        """Look at the model before or after."""
+        names = [each.model.name for each in by_need(self.models)]
+        if names:
+            self.select(names[(names.index(self.model_name) + by) % len(names)])
+
+    def action_refresh(self) -> None:
+        """Look at everything now."""
+        self._lookout.hurry()
+
+
+_LAST_DOOR = VisibleFilter()
+
+
+def _driver_class() -> type[Driver] | None:
+    """Our driver on a terminal; Textual's choice in a browser."""
+    if "TEXTUAL_DRIVER" in os.environ or sys.__stdin__ is None or not sys.__stdin__.isatty():
+        return None
+    from console.terminal import ConsoleDriver  # noqa: PLC0415 it needs a terminal to be of use
+
+    return ConsoleDriver

@@ -1,0 +1,48 @@
+"""Every key that works everywhere, in one table: its id for the user's keymap, and what it does in words (SPEC §10)."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+KILL_KEY = "f9"
+
+MUTATING = frozenset({"promote", "rollback", "release"})
+"""Actions that a read-only session does not have."""
+
+APP_BINDINGS = (
+    Binding("1", "view('stages')", "Stages", id="view.stages", tooltip="What stands where, and the SLO gauges"),
+    Binding("2", "view('soak')", "Soak", id="view.soak", tooltip="The 24 h soak window by window"),
+    Binding("3", "view('history')", "History", id="view.history", tooltip="Every promotion and rollback of the model"),
+    Binding("4", "view('log')", "Log", id="view.log", tooltip="The audit log of this machine"),
+    Binding("p", "promote", "Promote", id="promote", tooltip="Promote one stage up: staging → shadow → active"),
+    Binding("r", "rollback", "Rollback", id="rollback", tooltip="Roll active back to the previous artifact; no ACK"),
+    Binding("u", "release", "Release", id="release", tooltip="Release the kill switch", show=False),
+    Binding("c", "compare", "Compare", id="compare", tooltip="Compare two artifacts", show=False),
+    Binding(
+        KILL_KEY, "kill", "KILL", id="kill", tooltip="Throw the kill switch now, without a question", priority=True,
+        key_display="F9",
+    ),
+    Binding("question_mark", "help", "Keys", id="help", tooltip="All keys of this screen, in the runbook's words"),
+    Binding("f1", "help", "Keys", id="help.f1", tooltip="The same, also while something is typed", show=False,
+            priority=True, key_display="F1"),
+    Binding("slash", "filter", "Filter", id="filter", tooltip="Filter the list of this view", show=False),
+    Binding("y", "copy", "Copy", id="copy", tooltip="Copy what is chosen to the clipboard (OSC 52)", show=False),
+    Binding("left_square_bracket", "model(-1)", "Model before", id="model.before", tooltip="Look at the model before",
+            show=False),
+    Binding("right_square_bracket", "model(1)", "Next model", id="model.next", tooltip="Look at the next model",
+            show=False),
+    Binding("f5", "refresh", "Look now", id="refresh", tooltip="Ask Prometheus and the remote now", show=False),
+    Binding("ctrl+p", "command_palette", "Palette", id="palette", tooltip="Every action, model and artifact by name",
+            show=False, priority=True),
+    Binding("colon", "command_palette", "Palette", id="palette.colon", tooltip="The same palette", show=False),
+    Binding("p", "explain('A promotion')", id="promote", show=False),
+    Binding("r", "explain('A rollback')", id="rollback", show=False),
+    Binding("u", "explain('A release')", id="release", show=False),
+    Binding("q", "quit", "Quit", id="quit", tooltip="Leave; nothing stops running because of that", show=False),
+    Binding("ctrl+c", "help_quit", "Quit", id="quit.help", tooltip="Say how to quit", show=False, system=True),
+)  # fmt: skip
+
+FOOTER = ("view.stages", "view.soak", "view.history", "view.log", "promote", "rollback", "kill", "help")
+"""Ids of the keys in the footer; at most eight."""
+
+FOOTER_READ_ONLY = (*FOOTER[:4], "copy", "filter", "kill", "help")

@@ -1,0 +1,90 @@
+"""What the console looks at in the background, and how often: board, remote, receipts, and what the open view needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from console.messages import (
+    BoardArrived,
+    GlanceArrived,
+    HistoryArrived,
+    KillArrived,
+    LogArrived,
+    RemoteFetched,
+    SoakArrived,
+)
+from console.pollers import Look, Poller
+from ml.board import Rung
+
+if TYPE_CHECKING:
+    from textual.message import Message
+
+    from ml.board import KillView
+    from ml.operations import Operations
+
+_VIEW_S = 30.0
+_RECEIPT_S = 1.0
+_NEVER_AGAIN_S = 86_400.0
+_CLIMBING = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED)
+
+
+class Lookout:
+    """The pollers of one session. Looks are frozen when they are set: a thread never asks what is current."""
+
+    def __init__(
+        self, operations: Operations, post: Callable[[Message], bool], *, poll_s: float, fetch_s: float
+    ) -> None:
+        self._operations = operations
+        self._glance = Poller("registry", post, _NEVER_AGAIN_S)
+        self._board = Poller("board", post, poll_s)
+        self._fetch = Poller("remote", post, fetch_s)
+        self._view = Poller("view", post, _VIEW_S)
+        self._receipts = Poller("kill switch", post, _RECEIPT_S)
+        self._looking_at: tuple[str, str] | None = None
+        self._climbing = False
+
+    def glance(self) -> None:
+        """Read the registry's names for the first frame."""
+        self._glance.watch(lambda: GlanceArrived(self._operations.glance()))
+
+    def start(self) -> None:
+        """Look at the board and the remote from now on."""
+        self._glance.watch(None)
+        self._board.watch(lambda: BoardArrived(self._operations.board()))
+        self._fetch.watch(lambda: RemoteFetched(self._operations.fetch()))
+
+    def hurry(self) -> None:
+        """Look at everything again now."""
+        for poller in (self._board, self._fetch, self._view):
+            poller.hurry()
+
+    def look_at(self, view: str, model: str) -> None:
+        """What the open view needs for the chosen model; the same again changes nothing."""
+        if (view, model) != self._looking_at:
+            self._looking_at = (view, model)
+            self._view.watch(self._look(view, model))
+
+    def follow(self, kill: KillView) -> None:
+        """Read the receipts back every second while they climb."""
+        climbing = kill.rung in _CLIMBING
+        if climbing != self._climbing:
+            self._climbing = climbing
+            self._receipts.watch((lambda: KillArrived(self._operations.kill_view())) if climbing else None)
+
+    def end(self) -> None:
+        """Take no further looks."""
+        for poller in (self._glance, self._board, self._fetch, self._view, self._receipts):
+            poller.end()
+
+    def _look(self, view: str, model: str) -> Look | None:
+        operations = self._operations
+        if view == "log":
+            return lambda: LogArrived(operations.log())
+        if not model:
+            return None
+        looks: dict[str, Look] = {
+            "soak": lambda: SoakArrived(operations.soak(model)),
+            "history": lambda: HistoryArrived(model, operations.history(model)),
+        }
+        return looks.get(view)

@@ -1,0 +1,84 @@
+"""The third view: every promotion, rollback and withdrawal of the model, and the changes that have not landed yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from console.screens.view import ViewScreen
+from ml.text import visible
+from widgets.branch_lines import BranchLines
+from widgets.event_list import HistoryList, event_text
+from widgets.glyphs import glyphs_of
+from widgets.row_list import RowList
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ml.board import Board, HistoryRow
+
+
+class HistoryScreen(ViewScreen):
+    """Events newest first, the chosen one in full, open branches, condemned artifacts."""
+
+    NAME = "history"
+    CSS_PATH: ClassVar[list[str]] = ["view.tcss", "history.tcss"]  # type: ignore[assignment]
+    AUTO_FOCUS = "HistoryList"
+
+    def body(self) -> ComposeResult:
+        """Heading, events, detail, branches."""
+        yield Static(id="heading", markup=False)
+        yield HistoryList(id="events")
+        yield Static(id="detail", markup=False)
+        yield BranchLines(most=4)
+
+    def on_mount(self) -> None:
+        """Follow history and board."""
+        super().on_mount()
+        self.follow("history", self._show_history)
+        self.follow("board", self._show_board)
+        self.follow("now", self._show_now)
+        self.follow("model", lambda _: self._show_history(self.console.history))
+
+    def _show_history(self, rows: tuple[HistoryRow, ...] | None) -> None:
+        name = visible(self.console.model_name, limit=80)
+        number = "reading …" if rows is None else f"{len(rows)} event{'' if len(rows) == 1 else 's'}, newest first"
+        self.query_one("#heading", Static).update(
+            Content.assemble(("HISTORY ", "bold"), (name, "bold"), f" {glyphs_of(self.app).dot} ", (number, "$quiet"))
+        )
+        self.query_one(HistoryList).events = rows or ()
+
+    def _show_board(self, board: Board | None) -> None:
+        self.query_one(BranchLines).branches = board.registry.branches if board is not None else ()
+
+    def _show_now(self, now: datetime) -> None:
+        self.query_one(BranchLines).now = now
+
+    def on_row_list_moved(self, event: RowList.Moved) -> None:
+        """Show the chosen event in full."""
+        event.stop()
+        chosen = self.query_one(HistoryList).chosen
+        words = Content("")
+        if chosen is not None:
+            condemned = self.console.model.condemned if self.console.model is not None else ()
+            mark = " (condemned by a rollback)" if chosen.artifact_id in condemned else ""
+            words = Content.assemble(
+                (visible(chosen.artifact_id), "bold"), mark, f" by {visible(chosen.by)}\n", visible(chosen.reason)
+            )
+        self.query_one("#detail", Static).update(words)
+
+    def filtered(self, pattern: str) -> None:
+        """Show only the events that match."""
+        self.query_one(HistoryList).pattern = pattern
+
+    def focus_list(self) -> None:
+        """The events."""
+        self.query_one(HistoryList).focus()
+
+    def chosen_text(self) -> str:
+        """The chosen event."""
+        chosen = self.query_one(HistoryList).chosen
+        return event_text(chosen) if chosen is not None else ""

@@ -1,0 +1,119 @@
+"""The frame of the four views: header, kill banner, body, filter, problem line, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widgets import Input, Static
+
+from console.keys import FOOTER, FOOTER_READ_ONLY
+from ml.stage import Stage
+from widgets.key_line import KeyHint, KeyLine
+from widgets.kill_banner import KillBanner
+from widgets.problem_line import ProblemLine
+from widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from console.app import ConsoleApp
+
+_TOO_SMALL = "This terminal is too small for the console (60×16 at least). `mlconsole status` shows the same as text."
+
+
+class ViewScreen(Screen[None]):
+    """One view. A subclass gives ``body``, follows the application's reactives, and may have a filter."""
+
+    CSS_PATH = "view.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "clear_filter", "Clear", show=False, id="filter.clear", tooltip="Clear the filter"),
+    ]
+    NAME: ClassVar[str] = ""
+    """The view's mode; the key line marks it."""
+
+    @property
+    def console(self) -> ConsoleApp:
+        """The application."""
+        return cast("ConsoleApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """The frame."""
+        yield StatusLine()
+        yield KillBanner()
+        yield Static(_TOO_SMALL, id="too-small", markup=False)
+        with Vertical(id="body"):
+            yield from self.body()
+        yield Input(placeholder="filter", id="filter", compact=True)
+        yield ProblemLine()
+        yield KeyLine()
+
+    def body(self) -> ComposeResult:
+        """What the view shows."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        """Follow what every view shows."""
+        self.follow("kill", lambda view: setattr(self.query_one(KillBanner), "view", view))
+        self.follow("problems", lambda problems: setattr(self.query_one(ProblemLine), "problems", problems))
+        self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
+        self._show_keys()
+
+    def follow(self, name: str, show: Callable[[Any], None]) -> None:
+        """Call ``show`` with an application's reactive now and whenever it changes."""
+        self.watch(self.app, name, show)
+
+    # --- filter --------------------------------------------------------------------------------------------------
+    @property
+    def stage(self) -> Stage | None:
+        """The stage that is meant, where the view knows one."""
+        return None
+
+    def filtered(self, pattern: str) -> None:
+        """Show only what matches."""
+
+    def start_filter(self) -> None:
+        """Open the filter's input."""
+        self.add_class("-filtering")
+        self.query_one("#filter", Input).focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while typing."""
+        event.stop()
+        self.filtered(event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the filter and go back to the list."""
+        event.stop()
+        self.set_class(bool(event.value), "-filtering")
+        self.focus_list()
+
+    def action_clear_filter(self) -> None:
+        """Show everything again."""
+        self.query_one("#filter", Input).value = ""
+        self.remove_class("-filtering")
+        self.focus_list()
+
+    def focus_list(self) -> None:
+        """Give the focus to what the view is about."""
+
+    def chosen_text(self) -> str:
+        """What `y` copies; empty when there is nothing."""
+        return ""
+
+    # --- keys ----------------------------------------------------------------------------------------------------
+    def _show_keys(self) -> None:
+        active = {each.binding.id: each.binding for each in self.active_bindings.values()}
+        ids = FOOTER_READ_ONLY if self.console.read_only else FOOTER
+        self.query_one(KeyLine).keys = tuple(
+            KeyHint(
+                key=self.app.get_key_display(active[name]),
+                label=active[name].description,
+                here=name == f"view.{self.NAME}",
+                loud=name == "kill",
+            )
+            for name in ids
+            if name in active
+        )

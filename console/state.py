@@ -1,0 +1,68 @@
+"""From what was last seen to what is shown: header, problems, and the models of the first frame. Pure functions."""
+
+from __future__ import annotations
+
+from ml.board import Board, Glance, KillView, ModelView, Problem, Source, SourceState, StageView
+from ml.errors import ConsoleError
+from ml.stage import Stage
+from widgets.status_line import Status
+
+
+def glanced(glance: Glance) -> tuple[ModelView, ...]:
+    """The models of a glance: names of artifacts, and nothing judged."""
+    return tuple(
+        ModelView(
+            name,
+            staging=StageView(Stage.STAGING, staging),
+            shadow=StageView(Stage.SHADOW, shadow),
+            active=StageView(Stage.ACTIVE, active),
+        )
+        for name, (staging, shadow, active) in glance.models
+    )
+
+
+def status_before(environment: str, *, production: bool, read_only: bool, glance: Glance | None, model: str) -> Status:
+    """The header before the first board."""
+    return Status(
+        environment=environment,
+        production=production,
+        read_only=read_only,
+        model=model,
+        ref=glance.ref if glance else "",
+        commit=glance.commit if glance else "",
+        fetched=Source("remote"),
+        prometheus=Source("prometheus"),
+    )
+
+
+def status_of(board: Board, model: str, kill: KillView | None, remote: Source | None) -> Status:
+    """The header of a board; the remote's own answer counts when it is newer than the board's."""
+    return Status(
+        environment=board.environment,
+        production=board.production,
+        read_only=board.read_only,
+        model=model,
+        ref=board.registry.ref,
+        commit=board.registry.commit,
+        fetched=remote or board.registry.fetched,
+        prometheus=board.prometheus,
+        kill=kill or board.kill,
+    )
+
+
+def problems_of(board: Board | None, glance: Glance | None, failures: dict[str, ConsoleError]) -> tuple[Problem, ...]:
+    """Everything that needs somebody: looks that failed, the registry, the board, and each model's own."""
+    failed = tuple(Problem(what, error.cause, error.remedy) for what, error in failures.items())
+    if board is None:
+        return failed + ((Problem("registry", glance.problem),) if glance is not None and glance.problem else ())
+    registry = (Problem("registry", board.registry.problem),) if board.registry.problem else ()
+    own = tuple(problem for model in board.models for problem in model.problems)
+    known = set(registry + board.problems)
+    sick = () if any(problem.where == "prometheus" for problem in known) else _source(board.prometheus)
+    return (*failed, *registry, *board.problems, *sick, *(problem for problem in own if problem not in known))
+
+
+def _source(source: Source) -> tuple[Problem, ...]:
+    if source.state in (SourceState.OK, SourceState.UNKNOWN, SourceState.NONE):
+        return ()
+    return (Problem(source.name, source.why or f"{source.name} does not answer.", severe=False),)

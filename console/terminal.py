@@ -1,0 +1,170 @@
+"""The terminal as it really is: it hangs up, stalls, stops, sends odd bytes, and has any size (FAULTS, terminal).
+
+A driver for Textual that survives all of that, and that throws the kill switch from the thread that reads the keys, so
+that neither a busy event loop nor a slow line stands between the key and the switch (SPEC §7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import selectors
+import signal
+import termios
+import threading
+from codecs import getincrementaldecoder
+from typing import TYPE_CHECKING, Any
+
+from textual import events
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Size
+
+from console.line import Line
+from console.paste import PasteGuard
+
+if TYPE_CHECKING:
+    from textual.message import Message
+
+    from console.app import ConsoleApp
+
+MOST_COLUMNS, MOST_ROWS = 500, 200
+"""Larger terminals are drawn in their upper left part; a 3000 × 3000 one would cost seconds per frame."""
+
+_HANGUP = 128 + signal.SIGHUP
+_LAST_RESORT_S = 10.0
+_LEAVE = b"\x1b[?2004l\x1b[?1000l\x1b[?1003l\x1b[<u\x1b[?1049l\x1b[?25h"
+
+
+class ConsoleDriver(LinuxDriver):
+    """Textual's driver with a diffing output and an input loop that nothing but the end of the terminal ends."""
+
+    def __init__(self, app: ConsoleApp, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._console = app
+        assert self._file is not None
+        self._line = Line(self._file.fileno(), *self._get_terminal_size(), lost=self._hung_up)
+        self._file = self._line  # type: ignore[assignment]  # all that Textual's writer thread asks of it
+        self._started = False
+        self._ending = False
+
+    # --- life ----------------------------------------------------------------------------------------------------
+    def start_application_mode(self) -> None:
+        """Take the terminal, and the signals that end us."""
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self._started = True
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self._end, 128 + number)
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back as it was."""
+        self._started = False
+        super().stop_application_mode()
+
+    def write(self, data: str) -> None:
+        """Draw on a canvas of the size that Textual draws for."""
+        width, height = self._app.size
+        self._line.resize(width, height)
+        super().write(data)
+
+    def close(self) -> None:
+        """Let the last bytes out, but not for ever."""
+        super().close()
+        self._line.drain()
+
+    def _sigcont_application(self, *_: object) -> None:
+        # A plain SIGSTOP leaves no chance to give the terminal back, so it is taken anew: the shell used it meanwhile.
+        if self._started:
+            self.suspend_application_mode()
+        super()._sigcont_application()
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        width, height = super()._get_terminal_size()
+        return min(width, MOST_COLUMNS), min(height, MOST_ROWS)
+
+    # --- the end -------------------------------------------------------------------------------------------------
+    def _hung_up(self) -> None:
+        """The terminal is gone; called from the reading or the writing thread."""
+        if not self._ending:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._end, _HANGUP)
+
+    def _end(self, code: int) -> None:
+        """End in order: a write under way is waited for. A loop that does not come back is ended all the same."""
+        if self._ending:
+            return
+        self._ending = True
+        self._console.end(code)
+        threading.Thread(target=self._last_resort, args=(code,), name="last resort", daemon=True).start()
+
+    def _last_resort(self, code: int) -> None:
+        workshop = self._console.workshop
+        while not workshop.drained(_LAST_RESORT_S):
+            pass
+        threading.Event().wait(_LAST_RESORT_S)
+        with contextlib.suppress(OSError, termios.error):
+            if self.attrs_before is not None:
+                termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)
+            os.write(self._line.fileno(), _LEAVE)
+        os._exit(code)
+
+    # --- input ---------------------------------------------------------------------------------------------------
+    def run_input_thread(self) -> None:
+        """Read keys until the terminal is given back or gone."""
+        decode = getincrementaldecoder("utf-8")("replace").decode
+        keys = _Keys(self._debug)
+        guard = PasteGuard()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                if selector.select(0.1):
+                    data = self._read()
+                    if not data:
+                        self._hung_up()
+                        return
+                    text = guard.feed(decode(data))
+                else:
+                    text = guard.tick()
+                for message in keys.feed(text):
+                    self.process_message(message)
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self.fileno, 4096)
+        except OSError:  # EIO: the other side of the pseudo-terminal is closed
+            return b""
+
+    def process_message(self, message: Message) -> None:
+        """Pass a key or another event on; the kill key acts at once, on this thread's account."""
+        if isinstance(message, events.Key) and message.key == self._console.kill_key:
+            self._console.engage_kill()
+            return
+        if isinstance(message, events.Resize):
+            message = _clamped(message)
+        super().process_message(message)
+
+
+class _Keys:
+    """Textual's key parser, renewed when odd input breaks it."""
+
+    def __init__(self, debug: bool) -> None:
+        self._debug = debug
+        self._parser = XTermParser(debug)
+
+    def feed(self, text: str) -> list[Message]:
+        """The events in some input; an escape key on its own is known after a while without any."""
+        messages: list[Message] = []
+        try:
+            if text:
+                messages.extend(self._parser.feed(text))
+            messages.extend(self._parser.tick())
+        except Exception:  # noqa: BLE001 absurd numbers in escape sequences raise whatever they like
+            self._parser = XTermParser(self._debug)
+        return messages
+
+
+def _clamped(event: events.Resize) -> events.Resize:
+    size = Size(min(event.size.width, MOST_COLUMNS), min(event.size.height, MOST_ROWS))
+    return event if size == event.size else events.Resize(size, size)

@@ -1,0 +1,190 @@
+"""What was last seen: one reactive per thing, set by the one handler of each message from the background."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from textual.app import App
+from textual.message import Message
+from textual.reactive import reactive
+
+from console import messages
+from console.lookout import Lookout
+from console.state import glanced, problems_of, status_before, status_of
+from ml.board import Board, HistoryRow, KillView, ModelView, Problem, SoakReport
+from ml.text import visible
+from widgets.model_list import by_need
+from widgets.status_line import Status
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
+
+    from ml.board import Glance, Source
+    from ml.clock import Clock
+    from ml.errors import ConsoleError
+    from ml.operations import Operations
+
+
+class WatchingApp(App[int]):
+    """Follows the façade; views and header follow its reactives. Knows no key and no screen by name."""
+
+    board: reactive[Board | None] = reactive(None, init=False)
+    checking: reactive[bool] = reactive(True, init=False)
+    """Nothing is judged yet: only names are known."""
+    models: reactive[tuple[ModelView, ...]] = reactive((), init=False)
+    model: reactive[ModelView | None] = reactive(None, init=False)
+    """The model that is looked at."""
+    kill: reactive[KillView | None] = reactive(None, init=False)
+    soak: reactive[SoakReport | None] = reactive(None, init=False)
+    history: reactive[tuple[HistoryRow, ...] | None] = reactive(None, init=False)
+    log_lines: reactive[tuple[str, ...] | None] = reactive(None, init=False)
+    status: reactive[Status | None] = reactive(None, init=False)
+    problems: reactive[tuple[Problem, ...]] = reactive((), init=False)
+    now: reactive[datetime | None] = reactive(None, init=False)
+
+    def __init__(
+        self,
+        operations: Operations,
+        clock: Clock,
+        *,
+        read_only: bool,
+        place: tuple[str, bool],
+        poll_seconds: float,
+        fetch_seconds: float,
+        driver_class: type[Driver] | None,
+        ansi_color: bool | None,
+    ) -> None:
+        super().__init__(driver_class=driver_class, ansi_color=ansi_color)
+        self.operations = operations
+        self.clock = clock
+        self.read_only = read_only
+        self._place = place
+        self._lookout = Lookout(operations, self._post, poll_s=poll_seconds, fetch_s=fetch_seconds)
+        self._glance: Glance | None = None
+        self._remote: Source | None = None
+        self._failures: dict[str, ConsoleError] = {}
+        self._kill_seen: datetime | None = None
+        self.now = clock.now()
+        self._lookout.glance()
+
+    # --- life ----------------------------------------------------------------------------------------------------
+    def on_mount(self) -> None:
+        """Show the frame, then start looking."""
+        self._renew_status()
+        self.set_interval(1.0, self._tick)
+        self.call_after_refresh(self._lookout.start)
+
+    def on_unmount(self) -> None:
+        """Stop looking."""
+        self._lookout.end()
+
+    def _tick(self) -> None:
+        self.now = self.clock.now()
+
+    def _post(self, message: Message) -> bool:
+        return self.post_message(message)
+
+    # --- what arrives --------------------------------------------------------------------------------------------
+    def on_glance_arrived(self, event: messages.GlanceArrived) -> None:
+        """Names for the first frame."""
+        if self.checking:
+            self._glance = event.glance
+            self._show(glanced(event.glance))
+
+    def on_board_arrived(self, event: messages.BoardArrived) -> None:
+        """One poll."""
+        self._failures.pop("board", None)
+        self.read_only = self.read_only or event.board.read_only
+        self.board, self.checking = event.board, False
+        # A board that was begun before the switch was last read by itself knows less about it.
+        if self._kill_seen is None or event.board.as_of > self._kill_seen:
+            self._take_kill(event.board.kill)
+        self._show(event.board.models)
+
+    def on_remote_fetched(self, event: messages.RemoteFetched) -> None:
+        """The remote answered or not."""
+        self._failures.pop("remote", None)
+        self._remote = event.source
+        self._renew_status()
+
+    def on_poll_failed(self, event: messages.PollFailed) -> None:
+        """A look failed as a whole."""
+        self._failures[event.what] = event.error
+        self._renew_status()
+
+    def on_soak_arrived(self, event: messages.SoakArrived) -> None:
+        """The soak of a model, unless another is looked at by now."""
+        if event.report.model == self.model_name:
+            self._seen("view")
+            self.soak = event.report
+
+    def on_history_arrived(self, event: messages.HistoryArrived) -> None:
+        """The history of a model, unless another is looked at by now."""
+        if event.model == self.model_name:
+            self._seen("view")
+            self.history = event.rows
+
+    def on_log_arrived(self, event: messages.LogArrived) -> None:
+        """The audit log."""
+        self._seen("view")
+        self.log_lines = event.lines
+
+    def on_kill_arrived(self, event: messages.KillArrived) -> None:
+        """The switch was thrown, released, or read back."""
+        self._kill_seen = self.clock.now()
+        self._seen("kill switch")
+        self._take_kill(event.view)
+
+    def on_kill_failed(self, event: messages.KillFailed) -> None:
+        """The switch is perhaps not thrown; this stays until it is."""
+        self._failures["kill switch"] = event.error
+        self.say(str(event.error), severe=True)
+        self._renew_status()
+
+    def say(self, text: str, *, severe: bool = False) -> None:
+        """Tell something in passing."""
+        self.notify(visible(text), severity="error" if severe else "information", markup=False)
+
+    # --- what follows --------------------------------------------------------------------------------------------
+    @property
+    def model_name(self) -> str:
+        """The name of the model that is looked at; empty when there is none."""
+        return self.model.name if self.model is not None else ""
+
+    def select(self, name: str) -> None:
+        """Look at a model; where there is none of that name, at the one that most needs it."""
+        before = self.model_name
+        found = next((model for model in self.models if model.name == name), None)
+        self.model = found or next((each.model for each in by_need(self.models)), None)
+        if self.model_name != before:
+            self.soak = self.history = None
+        self._renew_status()
+        self.look()
+
+    def look(self) -> None:
+        """Have what the open view needs looked at."""
+        self._lookout.look_at(self.current_mode, self.model_name)
+
+    def _seen(self, what: str) -> None:
+        if self._failures.pop(what, None) is not None:
+            self._renew_status()
+
+    def _show(self, models: tuple[ModelView, ...]) -> None:
+        self.models = models
+        self.select(self.model_name)
+
+    def _take_kill(self, view: KillView) -> None:
+        self.kill = view
+        self._lookout.follow(view)
+        self._renew_status()
+
+    def _renew_status(self) -> None:
+        self.problems = problems_of(self.board, self._glance, self._failures)
+        if self.board is not None:
+            self.status = status_of(self.board, self.model_name, self.kill, self._remote)
+            return
+        name, production = self._place
+        self.status = status_before(
+            name, production=production, read_only=self.read_only, glance=self._glance, model=self.model_name
+        )

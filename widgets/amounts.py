@@ -1,0 +1,32 @@
+"""Measured values in the few characters that a column has."""
+
+from __future__ import annotations
+
+from ml.clock import span
+
+_RATIOS = ("", "ratio")
+
+
+def amount(value: float | None, unit: str, *, limit: float | None = None) -> str:
+    """A value for a narrow column: ``42.1 ms``, ``6.3 %``, ``24h00m``; a dash for none.
+
+    A ratio has no unit, and a ``limit`` of at most 1; it is shown in percent, as the runbook writes it.
+    """
+    if value is None:
+        return "-"
+    if unit == "s":
+        return span(value)
+    if unit in _RATIOS and abs(value if limit is None else limit) <= 1:
+        return f"{value * 100:.3g} %"
+    return f"{value:.4g} {unit}".rstrip()
+
+
+def count(number: int | None) -> str:
+    """A number of samples: ``950``, ``182k``, ``1.2M``; a dash for none."""
+    if number is None:
+        return "-"
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            scaled = number / size
+            return f"{scaled:.1f}{letter}" if scaled < 10 else f"{scaled:.0f}{letter}"
+    return str(number)

@@ -1,0 +1,136 @@
+"""The models of a registry, those with problems first, filtered by a few letters; a thousand are as quick as ten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.fuzzy import FuzzySearch
+from textual.message import Message
+from textual.reactive import reactive
+
+from ml.board import ModelView
+from ml.stage import Stage
+from ml.text import visible
+from ml.verdict import Reading, Verdict, worst
+from widgets.columns import fit
+from widgets.glyphs import glyphs_of
+from widgets.row_list import RowList
+from widgets.verdicts import MARKS
+
+_BAD = (Verdict.FAIL, Verdict.ERROR)
+_LETTERS = {Stage.STAGING: "st", Stage.SHADOW: "sh", Stage.ACTIVE: "ac"}
+
+
+def verdict_of(model: ModelView) -> Verdict:
+    """A model in one word: its problems, else the worst of its readings; nothing measured is NO_DATA."""
+    if any(problem.severe for problem in model.problems):
+        return Verdict.FAIL
+    return worst(reading.verdict for reading in _judging(model.readings))
+
+
+def _judging(readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
+    return tuple(reading for reading in readings if reading.gate) or readings
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A model with its verdict, which is asked for often."""
+
+    model: ModelView
+    verdict: Verdict
+
+
+def by_need(models: tuple[ModelView, ...]) -> tuple[Judged, ...]:
+    """Models that need somebody first, then by name."""
+    judged = (Judged(model, verdict_of(model)) for model in models)
+    return tuple(sorted(judged, key=lambda each: (each.verdict not in _BAD, each.model.name)))
+
+
+def matching(judged: tuple[Judged, ...], pattern: str) -> tuple[Judged, ...]:
+    """The models whose name holds the letters of ``pattern`` in order, the best match first."""
+    if not pattern:
+        return judged
+    search = FuzzySearch(cache_size=1)
+    scored = ((search.match(pattern, each.model.name)[0], each) for each in judged)
+    return tuple(each for score, each in sorted(scored, key=lambda pair: -pair[0]) if score > 0)
+
+
+class ModelList(RowList):
+    """The ``models`` that match ``pattern``; moving the cursor chooses."""
+
+    models: reactive[tuple[ModelView, ...]] = reactive((), init=False)
+    pattern: reactive[str] = reactive("", init=False)
+
+    class Chosen(Message):
+        """A model was chosen."""
+
+        def __init__(self, models: ModelList, name: str) -> None:
+            super().__init__()
+            self.models = models
+            self.name = name
+
+        @property
+        def control(self) -> ModelList:
+            """The list."""
+            return self.models
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self._ordered: tuple[Judged, ...] = ()
+        self._rows: tuple[Judged, ...] = ()
+
+    def choose(self, name: str) -> None:
+        """Put the cursor on a model, because it was chosen elsewhere; posts nothing."""
+        for index, row in enumerate(self._rows):
+            if row.model.name == name and index != self.cursor:
+                with self.prevent(self.Chosen):
+                    self.cursor = index
+
+    def watch_models(self) -> None:
+        """Order anew; the chosen model stays chosen wherever it is now."""
+        self._ordered = by_need(self.models)
+        self._arrange()
+
+    def watch_pattern(self) -> None:
+        """Show what matches; the best match is chosen."""
+        self._arrange(best=bool(self.pattern))
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Tell which model is chosen."""
+        super().watch_cursor(before, now)
+        self._tell()
+
+    def row(self, index: int) -> Content:
+        """Verdict, name, the three artifacts, and the first problem."""
+        row, glyphs = self._rows[index], glyphs_of(self.app)
+        mark, width = MARKS[row.verdict], self.width
+        name_width = max(12, min(30, width // 3))
+        problem = next((visible(problem.what) for problem in row.model.problems), "")
+        return Content.assemble(
+            f"{glyphs.pointer if index == self.cursor else ' '} ",
+            (mark.text(ascii_only=glyphs.ascii_only), mark.color),
+            f" {fit(visible(row.model.name, limit=80), name_width, glyphs)} ",
+            *((_stage(row.model, stage), "$quiet") for stage in Stage),
+            (problem, mark.color),
+        )
+
+    def _arrange(self, *, best: bool = False) -> None:
+        chosen = self._rows[self.cursor].model.name if self.cursor < len(self._rows) else ""
+        self._rows = matching(self._ordered, self.pattern)
+        self.count = len(self._rows)
+        with self.prevent(self.Chosen):
+            index = next((i for i, row in enumerate(self._rows) if row.model.name == chosen), 0)
+            self.cursor = 0 if best else index
+        self.renew()
+        if best:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._rows:
+            self.post_message(self.Chosen(self, self._rows[self.cursor].model.name))
+
+
+def _stage(model: ModelView, stage: Stage) -> str:
+    artifact = model.stage(stage).artifact_id
+    return f"{_LETTERS[stage]} {visible(artifact, limit=60)[-14:] if artifact else '-':<14} "

@@ -1,0 +1,150 @@
+"""The SLO gauges: verdict, value against limit, bar, trend, samples and age of every reading, one line each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+
+from ml.text import visible
+from ml.verdict import Reading, Verdict
+from widgets.ages import age
+from widgets.amounts import amount, count
+from widgets.bars import bar, sparkline
+from widgets.columns import fit
+from widgets.glyphs import Glyphs, glyphs_of
+from widgets.row_list import RowList
+from widgets.verdicts import MARKS, WORD_WIDTH
+
+_MARK, _NAME, _VALUE, _LIMIT, _COUNT, _AGE = WORD_WIDTH + 2, 11, 9, 8, 7, 6
+
+_AGED = (Verdict.STALE, Verdict.NO_DATA, Verdict.ERROR)
+_LEAST_BAR, _MOST_BAR = 5, 30
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Cells for the drawn columns. What a narrow terminal has no room for is left out: first trend, then bar."""
+
+    bar: int
+    trend: int
+    count: bool
+
+    @classmethod
+    def of(cls, width: int, points: int) -> Columns:
+        """The columns that fit a width, for trends of at most so many points."""
+        left = width - (2 + _MARK + _NAME + _VALUE + _LIMIT + _AGE + 5)
+        with_count = left >= _COUNT + 1
+        left -= (_COUNT + 1) * with_count
+        if left < _LEAST_BAR + 1:
+            return cls(0, 0, with_count)
+        if left < 2 * (_LEAST_BAR + 2) or not points:
+            return cls(min(left - 1, _MOST_BAR), 0, with_count)
+        trend = min(points, (left - 2) * 4 // 9)
+        return cls(min(left - 2 - trend, _MOST_BAR), trend, with_count)
+
+
+class SloGauges(RowList):
+    """Gauges of ``readings``; the chosen one is told by `Chosen`, so that its query and reason can be shown."""
+
+    readings: reactive[tuple[Reading, ...]] = reactive((), init=False)
+    now: reactive[datetime | None] = reactive(None, init=False)
+
+    class Chosen(Message):
+        """Another gauge was chosen, or the chosen one has a new value."""
+
+        def __init__(self, gauges: SloGauges, reading: Reading | None) -> None:
+            super().__init__()
+            self.gauges = gauges
+            self.reading = reading
+
+        @property
+        def control(self) -> SloGauges:
+            """The gauges."""
+            return self.gauges
+
+    @property
+    def chosen(self) -> Reading | None:
+        """The reading under the cursor."""
+        return self.readings[self.cursor] if self.cursor < len(self.readings) else None
+
+    def watch_readings(self, before: tuple[Reading, ...], readings: tuple[Reading, ...]) -> None:
+        """Draw what differs; equal readings draw nothing."""
+        self.count = len(readings)
+        self.renew()
+        if before[self.cursor : self.cursor + 1] != readings[self.cursor : self.cursor + 1]:
+            self.post_message(self.Chosen(self, self.chosen))
+
+    def watch_now(self) -> None:
+        """Ages grow."""
+        self.renew()
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Tell which reading is chosen."""
+        super().watch_cursor(before, now)
+        self.post_message(self.Chosen(self, self.chosen))
+
+    def row(self, index: int) -> Content:
+        """One gauge."""
+        assert self.now is not None
+        glyphs = glyphs_of(self.app)
+        pointer = glyphs.pointer if index == self.cursor and self.has_focus else " "
+        columns = Columns.of(self.width, max(len(reading.trend) for reading in self.readings))
+        return Content(f"{pointer} ") + gauge_line(self.readings[index], self.now, self.width, columns, glyphs)
+
+
+def gauge_line(reading: Reading, now: datetime, width: int, columns: Columns, glyphs: Glyphs) -> Content:
+    """One reading in columns. Where there is no value to draw, its reason takes the room."""
+    mark = MARKS[reading.verdict]
+    tail = f"{age(reading.sampled_at, now):>{_AGE}}"
+    head = (
+        (mark.text(ascii_only=glyphs.ascii_only), mark.color),
+        " ",
+        (fit(visible(reading.name, limit=40), _NAME, glyphs), "" if reading.gate else "$quiet"),
+        " ",
+    )
+    if _known(reading.value) is None:
+        room = max(0, width - 2 - _MARK - _NAME - _AGE - 3)
+        return Content.assemble(*head, (fit(visible(reading.why), room, glyphs), mark.color), " ", (tail, mark.color))
+    dimmed = "$verdict-quiet" if reading.verdict is Verdict.STALE else ""
+    value = f"{_value(reading, glyphs):>{_VALUE}}"
+    limit = f"{glyphs.less} {amount(reading.limit, reading.unit, limit=reading.limit)}" if reading.limit else ""
+    return Content.assemble(
+        *head,
+        (value, dimmed or ("bold" if reading.verdict is Verdict.FAIL else "")),
+        " ",
+        (f"{limit:<{_LIMIT}}", "$quiet"),
+        *_drawn(reading, columns, glyphs),
+        (f" {'n=' + count(reading.samples):<{_COUNT}}" if columns.count else "", "$quiet"),
+        " ",
+        (tail, mark.color if reading.verdict in _AGED else "$quiet"),
+    )
+
+
+def _drawn(reading: Reading, columns: Columns, glyphs: Glyphs) -> list[tuple[str, str]]:
+    color = MARKS[reading.verdict].color
+    share = reading.value / reading.limit if reading.value is not None and reading.limit else None
+    parts: list[tuple[str, str]] = []
+    if columns.bar:
+        parts += [(" ", ""), (bar(share, columns.bar, glyphs), color)]
+    if columns.trend:
+        parts += [(" ", ""), (sparkline(reading.trend, columns.trend, glyphs), color)]
+    return parts
+
+
+def _value(reading: Reading, glyphs: Glyphs) -> str:
+    shown = amount(reading.value, reading.unit, limit=reading.limit)
+    return f"{glyphs.more}{shown}" if reading.clamped else shown
+
+
+def _known(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def reading_text(reading: Reading) -> str:
+    """A reading in one sentence for the clipboard: name, verdict, reason and query."""
+    return f"{reading.name} {reading.verdict}: {reading.why} {reading.query}".strip()

@@ -1,0 +1,210 @@
+"""The soak as a tape: one column per stretch of windows, and the worst window of a stretch decides how it looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+
+from ml.board import Cell, SoakReport, Tape
+from ml.text import visible
+from widgets.amounts import amount
+from widgets.columns import fit
+from widgets.glyphs import Glyphs, glyphs_of
+from widgets.row_list import RowList
+
+NAME_WIDTH = 13
+_TAIL_WIDTH = 10
+_STRETCHES = (1, 2, 3, 4, 6, 12, 24, 48, 96)
+_SEVERITY = {Cell.OK: 0, Cell.RESTART: 1, Cell.KILLED: 2, Cell.NO_DATA: 3, Cell.BREACH: 4}
+_LOOKS = {
+    Cell.OK: ("▄", "-", "$verdict-good"),
+    Cell.RESTART: ("r", "r", "$verdict-unknown"),
+    Cell.KILLED: ("k", "k", "$verdict-unknown"),
+    Cell.NO_DATA: ("?", "?", "$verdict-unknown"),
+    Cell.BREACH: ("█", "#", "$verdict-bad bold"),
+}
+WORDS = {
+    Cell.OK: "ok",
+    Cell.RESTART: "restart",
+    Cell.KILLED: "killed",
+    Cell.NO_DATA: "no data",
+    Cell.BREACH: "breach",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How windows are laid out in columns: ``stretch`` windows in each of ``columns``, for ``windows`` in all."""
+
+    windows: int
+    stretch: int
+
+    @classmethod
+    def of(cls, report: SoakReport, width: int) -> Grid:
+        """The finest layout of the required time that fits a width."""
+        step = report.tapes[0].step_s if report.tapes else 300
+        longest = max((len(tape.cells) for tape in report.tapes), default=0)
+        windows = max(1, report.required_s // step, longest)
+        room = max(1, width - NAME_WIDTH - _TAIL_WIDTH)
+        return cls(windows, next((s for s in _STRETCHES if windows <= s * room), -(-windows // room)))
+
+    @property
+    def columns(self) -> int:
+        """How many columns the whole soak takes."""
+        return -(-self.windows // self.stretch)
+
+    def span(self, column: int) -> slice:
+        """The windows behind a column."""
+        return slice(column * self.stretch, (column + 1) * self.stretch)
+
+
+class SoakTapes(RowList):
+    """One tape per objective of ``report`` with a scale below; ``column`` is the stretch of time that is looked at."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "look(-1)", "Earlier", show=False, id="tape.earlier", tooltip="Look at the stretch before"),
+        Binding("right,l", "look(1)", "Later", show=False, id="tape.later", tooltip="Look at the stretch after"),
+        Binding("b", "worst", "Worst", show=False, id="tape.worst", tooltip="Look at the worst window"),
+    ]
+
+    report: reactive[SoakReport | None] = reactive(None, init=False)
+    column: reactive[int] = reactive(-1, init=False)
+    """The column that is looked at; -1 for the newest."""
+
+    class Looked(Message):
+        """Another tape or stretch is looked at, or the soak has new windows."""
+
+        def __init__(self, tapes: SoakTapes) -> None:
+            super().__init__()
+            self.tapes = tapes
+
+        @property
+        def control(self) -> SoakTapes:
+            """The tapes."""
+            return self.tapes
+
+    @property
+    def tape(self) -> Tape | None:
+        """The tape under the cursor."""
+        tapes = self.report.tapes if self.report is not None else ()
+        return tapes[self.cursor] if self.cursor < len(tapes) else None
+
+    @property
+    def looked_at(self) -> int:
+        """The column in question, between the first and the newest."""
+        return self._newest() if self.column < 0 else min(self.column, self._newest())
+
+    def action_look(self, by: int) -> None:
+        """Look at an earlier or a later stretch."""
+        target = max(0, self.looked_at + by)
+        self.column = -1 if target >= self._newest() else target
+
+    def action_worst(self) -> None:
+        """Look at the stretch with the worst window of this tape."""
+        if self.tape is not None and self.report is not None and self.tape.worst is not None:
+            self.column = self.tape.worst // Grid.of(self.report, self.width).stretch
+
+    def validate_cursor(self, cursor: int) -> int:
+        """The scale below the tapes cannot be chosen."""
+        return max(0, min(cursor, self.count - 2))
+
+    def watch_report(self, report: SoakReport | None) -> None:
+        """Draw what differs."""
+        self.count = len(report.tapes) + 1 if report is not None and report.tapes else 0
+        self._looked()
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Another tape is chosen."""
+        super().watch_cursor(before, now)
+        self._looked()
+
+    def watch_column(self) -> None:
+        """Another stretch is looked at."""
+        self._looked()
+
+    def row(self, index: int) -> Content:
+        """One tape, or the scale."""
+        assert self.report is not None
+        grid, glyphs = Grid.of(self.report, self.width), glyphs_of(self.app)
+        if index == len(self.report.tapes):
+            return scale(self.report, grid, glyphs)
+        mark = self.looked_at if index == self.cursor else -1
+        pointer = glyphs.pointer if index == self.cursor and self.has_focus else " "
+        return tape_line(self.report.tapes[index], grid, glyphs, pointer=pointer, mark=mark)
+
+    def _newest(self) -> int:
+        if self.report is None or self.tape is None:
+            return 0
+        stretch = Grid.of(self.report, self.width).stretch
+        return max(0, len(self.tape.cells) - 1) // stretch
+
+    def _looked(self) -> None:
+        self.renew()
+        self.post_message(self.Looked(self))
+
+
+def tape_line(tape: Tape, grid: Grid, glyphs: Glyphs, *, pointer: str = " ", mark: int = -1) -> Content:
+    """A tape in columns: its name, its windows, the time still to come, and how many windows were not ok."""
+    parts: list[tuple[str, str] | str] = [
+        f"{pointer} {fit(visible(tape.objective, limit=40), NAME_WIDTH - 3, glyphs)} "
+    ]
+    for column in range(grid.columns):
+        glyph, ascii_glyph, color = _looks(tape, grid, column, glyphs)
+        parts.append((ascii_glyph if glyphs.ascii_only else glyph, f"{color} reverse" if column == mark else color))
+    bad = sum(cell != Cell.OK for cell in tape.cells)
+    parts.append((f" {bad} not ok" if bad else " all ok", "" if bad else "$quiet"))
+    return Content.assemble(*parts)
+
+
+def _looks(tape: Tape, grid: Grid, column: int, glyphs: Glyphs) -> tuple[str, str, str]:
+    cells = tape.cells[grid.span(column)]
+    if not cells:
+        return glyphs.dot, ".", "$faint"
+    return _LOOKS[max(map(Cell, cells), key=_SEVERITY.__getitem__)]
+
+
+def scale(report: SoakReport, grid: Grid, glyphs: Glyphs) -> Content:
+    """Hours since the start, below the tapes."""
+    step = report.tapes[0].step_s
+    line = [" "] * (grid.columns + 4)
+    for hour in range(0, report.required_s // 3600 + 1, 6):
+        at = hour * 3600 // step // grid.stretch
+        for offset, char in enumerate(f"{hour}h"):
+            if at + offset < len(line):
+                line[at + offset] = char
+    return Content.assemble((" " * NAME_WIDTH + "".join(line).rstrip(), "$quiet"))
+
+
+def look_words(tape: Tape, grid: Grid, column: int, glyphs: Glyphs) -> Content:
+    """What is at a column: the time of its worst window, that window's value and judgement."""
+    cells = tape.cells[grid.span(column)]
+    if not cells:
+        return Content("")
+    offset = max(range(len(cells)), key=lambda i: (_SEVERITY[Cell(cells[i])], tape.values[grid.span(column)][i] or 0))
+    index = column * grid.stretch + offset
+    begin = tape.started_at + timedelta(seconds=index * tape.step_s)
+    word = WORDS[Cell(tape.cells[index])]
+    value = amount(tape.values[index], tape.unit, limit=tape.limit)
+    limit = amount(tape.limit, tape.unit, limit=tape.limit)
+    dot = f" {glyphs.dot} "
+    when = f"{_hm(begin)}-{_hm(begin + timedelta(seconds=tape.step_s))}Z"
+    return Content.assemble(
+        (visible(tape.objective), "bold"), f" {when}{dot}{value} ({glyphs.less} {limit}){dot}{word}", _worst(tape, dot)
+    )
+
+
+def _worst(tape: Tape, dot: str) -> tuple[str, str]:
+    if tape.worst is None:
+        return "", ""
+    at = tape.started_at + timedelta(seconds=tape.worst * tape.step_s)
+    return f"{dot}worst {amount(tape.values[tape.worst], tape.unit, limit=tape.limit)} at {_hm(at)}Z", "$quiet"
+
+
+def _hm(moment: datetime) -> str:
+    return f"{moment:%H:%M}"

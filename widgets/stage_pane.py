@@ -1,0 +1,149 @@
+"""One stage of one model: which artifact stands there, since when, and whether it really serves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from ml.board import ModelView, SoakReport, StageView
+from ml.clock import span
+from ml.stage import Stage
+from ml.text import visible
+from ml.verdict import Verdict
+from widgets.ages import age
+from widgets.bars import bar
+from widgets.cut import cut
+from widgets.glyphs import Glyphs, glyphs_of
+
+_SOUND = ("", "serving")
+_SHORTEST_BAR = 4
+_WORDS = {
+    Verdict.PASS: "SOAKED",
+    Verdict.WAIT: "SOAKING",
+    Verdict.FAIL: "BREACHED",
+}
+
+
+class StagePane(Widget, can_focus=True):
+    """A frame with the stage's name and state as its title. ``model`` is ``None`` until something is known."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    StagePane { height: 6; border: round $frame; text-wrap: nowrap; }
+    """
+
+    model: reactive[ModelView | None] = reactive(None)
+    now: reactive[datetime | None] = reactive(None)
+    checking: reactive[bool] = reactive(True)
+    """Only names are known yet; nothing may look well."""
+
+    class Chosen(Message):
+        """The pane got the focus."""
+
+        def __init__(self, pane: StagePane) -> None:
+            super().__init__()
+            self.pane = pane
+            self.stage = pane.stage
+
+        @property
+        def control(self) -> StagePane:
+            """The pane."""
+            return self.pane
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(id=stage.value, classes="box")
+        self.stage = stage
+        self.border_title = stage.value.upper()
+
+    def watch_model(self, model: ModelView | None) -> None:
+        """Put the state into the title."""
+        state = "" if model is None or self.checking else _state(self.stage, model)
+        dot = f" {glyphs_of(self.app).dot} "
+        self.border_title = Content(dot.join(filter(None, (self.stage.value.upper(), state))))
+        self.set_class(model is not None and model.stage(self.stage).deployment not in _SOUND, "-differs")
+
+    def watch_checking(self) -> None:
+        """The title says nothing about a state that is not known."""
+        self.watch_model(self.model)
+
+    def on_focus(self) -> None:
+        """Tell the view which stage is meant."""
+        self.post_message(self.Chosen(self))
+
+    def render(self) -> Content:
+        """Artifact, time, deployment in words, instances."""
+        if self.model is None or self.now is None:
+            return Content.assemble(("reading the registry …", "$quiet"))
+        glyphs = glyphs_of(self.app)
+        lines = pane_lines(self.stage, self.model, self.now, self.size.width, glyphs, checking=self.checking)
+        return Content("\n").join([cut(line, self.size.width, glyphs) for line in lines])
+
+
+def pane_lines(
+    stage: Stage, model: ModelView, now: datetime, width: int, glyphs: Glyphs, *, checking: bool
+) -> tuple[Content, ...]:
+    """The lines of a pane, most important first."""
+    view = model.stage(stage)
+    if view.artifact_id is None:
+        return (Content.assemble(("(empty)", "$quiet")),)
+    name = Content.assemble((visible(view.artifact_id, limit=80), "bold"))
+    if checking:
+        return name, Content.assemble(("checking …", "$quiet"))
+    soak = model.soak if stage is Stage.SHADOW else None
+    when = _soak_line(soak, width, glyphs) if soak is not None else _since_line(view, now)
+    return name, when, _deployment(view), _instances(view)
+
+
+def _state(stage: Stage, model: ModelView) -> str:
+    view = model.stage(stage)
+    if view.artifact_id is None or stage is Stage.STAGING:
+        return ""
+    if stage is Stage.SHADOW:
+        return _WORDS.get(model.soak.verdict, "UNJUDGED") if model.soak is not None else ""
+    levels = {serving.active_on for serving in view.serving}
+    if levels == {1.0}:
+        return "LIVE"
+    if 1.0 in levels:
+        return "PARTLY LIVE"
+    return "OFF" if 0.0 in levels else "UNKNOWN"
+
+
+def _soak_line(soak: SoakReport, width: int, glyphs: Glyphs) -> Content:
+    words = f"soak {span(soak.elapsed_s)}/{hours(soak.required_s)}"
+    share = soak.elapsed_s / soak.required_s if soak.required_s else None
+    room = width - len(words) - 1
+    drawn = bar(share, room, glyphs) if room >= _SHORTEST_BAR else ""
+    return Content.assemble(words, " ", (drawn, "$quiet"))
+
+
+def hours(seconds: int) -> str:
+    """A required time as people say it: ``24h``."""
+    return f"{seconds // 3600}h" if seconds and seconds % 3600 == 0 else span(seconds)
+
+
+def _since_line(view: StageView, now: datetime) -> Content:
+    since = f"for {age(view.since, now)}" if view.since else "since an unknown time"
+    levels = {serving.active_on for serving in view.serving if serving.active_on is not None}
+    on = f"  active_on={min(levels):g}" if view.stage is Stage.ACTIVE and levels else ""
+    return Content(since + on)
+
+
+def _deployment(view: StageView) -> Content:
+    if not view.deployment:
+        return Content.assemble(("serving: not known", "$quiet"))
+    return Content.assemble((visible(view.deployment), "" if view.deployment in _SOUND else "$verdict-bad bold"))
+
+
+def _instances(view: StageView) -> Content:
+    if not view.serving:
+        return Content.assemble(("no instance reports", "$quiet"))
+    down = sum(serving.up is False for serving in view.serving)
+    number = len(view.serving)
+    words = f"{number} instance{'s' if number > 1 else ''}"
+    if down:
+        return Content.assemble(f"{words}, ", (f"{down} down", "$verdict-bad bold"))
+    return Content.assemble((f"{words} up", "$quiet"))

@@ -1,0 +1,119 @@
+"""The header of every screen: where we are, what we look at, how fresh it is, and whether the switch is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from ml.board import KillView, Source, SourceState
+from ml.text import visible
+from widgets.ages import age
+from widgets.cut import cut
+from widgets.glyphs import Glyphs, glyphs_of
+
+_SHORT = 7
+_SHORTEST_MODEL = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What the header says. ``commit`` is empty until the registry was read, ``kill`` ``None`` until the switch was."""
+
+    environment: str
+    production: bool
+    read_only: bool
+    model: str = ""
+    ref: str = ""
+    commit: str = ""
+    fetched: Source
+    prometheus: Source
+    kill: KillView | None = None
+
+
+class StatusLine(Widget):
+    """One line, on every screen. It takes ``status`` and ``now`` from the application's reactives of these names."""
+
+    DEFAULT_CSS = """
+    StatusLine { height: 1; dock: top; text-wrap: nowrap; }
+    """
+
+    status: reactive[Status | None] = reactive(None)
+    now: reactive[datetime | None] = reactive(None)
+
+    def on_mount(self) -> None:
+        """Follow the application."""
+        for name in ("status", "now"):
+            if hasattr(self.app, name):
+                self.watch(self.app, name, self._follow(name))
+
+    def _follow(self, name: str) -> Callable[[object], None]:
+        return lambda value: setattr(self, name, value)
+
+    def render(self) -> Content:
+        """The line, shortened in the order of what can be spared."""
+        if self.status is None or self.now is None:
+            return Content("")
+        return status_content(self.status, self.now, self.size.width, glyphs_of(self.app))
+
+
+def status_content(status: Status, now: datetime, width: int, glyphs: Glyphs) -> Content:
+    """The header in ``width`` cells. What does not fit is spared in this order: ref, blanks, model name."""
+    for ref, rule in ((True, f" {glyphs.rule} "), (False, f" {glyphs.rule} "), (False, glyphs.rule)):
+        parts = [_place(status), *_sources(status, now, ref=ref), _kill(status), Content(f"{now:%H:%M:%S}Z")]
+        room = width - sum(part.cell_length for part in parts) - len(parts) * len(rule)
+        model = Content(visible(status.model, limit=80) or "-")
+        if model.cell_length <= room:
+            break
+    else:
+        model = cut(model, max(_SHORTEST_MODEL, room), glyphs)
+    return cut(Content.assemble((rule, "$faint")).join([parts[0], model, *parts[1:]]), width, glyphs)
+
+
+def _place(status: Status) -> Content:
+    mode = ("RO", "$verdict-unknown bold") if status.read_only else ("RW", "")
+    if status.production:
+        return Content.assemble(("!PROD!", "bold reverse"), " ", mode)
+    return Content.assemble((visible(status.environment, limit=12), "bold"), " ", mode)
+
+
+def _sources(status: Status, now: datetime, *, ref: bool) -> tuple[Content, Content]:
+    name = visible(status.ref.rpartition("/")[2], limit=20)
+    where = f"{name}@" if ref and name else ""
+    commit = status.commit[:_SHORT]
+    base = Content.assemble(
+        (where, "$quiet"), visible(commit) if commit else "no commit", " ", _age(status.fetched, now)
+    )
+    return base, Content.assemble(("prom ", "$quiet"), _state(status.prometheus), _age(status.prometheus, now))
+
+
+def _state(source: Source) -> tuple[str, str]:
+    if source.state is SourceState.UNKNOWN:
+        return "checking", "$quiet"
+    sound = source.state is SourceState.OK
+    return f"{source.state} ", "" if sound else "$verdict-bad bold"
+
+
+def _age(source: Source, now: datetime) -> tuple[str, str]:
+    if source.state is SourceState.UNKNOWN:
+        return "", ""
+    if source.state is SourceState.NONE:
+        return "local" if source.name != "prometheus" else "", "$quiet"
+    loud = source.state is not SourceState.OK
+    return age(source.as_of, now), "$verdict-bad bold" if loud else "$quiet"
+
+
+def _kill(status: Status) -> Content:
+    if status.kill is None:
+        return Content.assemble(("KILL …", "$quiet"))
+    match status.kill.engaged:
+        case None:
+            return Content.assemble(("KILL ?", "$alarm on $alarm-background bold"))
+        case True:
+            return Content.assemble(("KILL ON", "$alarm on $alarm-background bold"))
+        case False:
+            return Content.assemble(("KILL ", "$quiet"), "off")
