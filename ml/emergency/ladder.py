@@ -22,11 +22,16 @@ _ENOUGH_MISSED = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Two scrapes in a row, the second newer than the request, and what was counted between them."""
+    """Two answered scrapes in a row, the second newer than the request, and what was counted between them."""
 
     before: Scrape
     now: Scrape
     straddles: bool
+
+    @property
+    def counts(self) -> bool:
+        """Whether both scrapes tell how many inferences were tried."""
+        return self.before.inferred is not None and self.now.inferred is not None
 
     @property
     def inferred(self) -> float:
@@ -80,9 +85,9 @@ def _prove_kill(engine: Engine, asked: float) -> tuple[_Proof | None, _Proof | N
             if undone is None or proof:
                 undone = _Proof(pair.now.at, came_back)
             proof, quiet_since = None, pair.now.at
-        elif proof is None and pair.now.up and pair.now.active_on == 0:
+        elif proof is None and pair.now.active_on == 0:
             quiet_since = quiet_since or pair.before.at
-            missed = rate * (pair.now.at - quiet_since)
+            missed = rate * (pair.now.at - quiet_since) if pair.counts else 0.0
             if pair.blocked:
                 proof = _Proof(pair.now.at, "blocked by the kill switch")
             elif missed >= _ENOUGH_MISSED:
@@ -120,7 +125,7 @@ def _unproven_release(engine: Engine, last: Scrape, pairs: list[_Pair]) -> Insta
 
 
 def _pairs(engine: Engine, asked: float) -> Iterator[_Pair]:
-    for before, now in pairwise(engine.scrapes):
+    for before, now in pairwise(scrape for scrape in engine.scrapes if scrape.up):
         if now.at > asked:
             yield _Pair(before, now, straddles=before.at <= asked)
 
