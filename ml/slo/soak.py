@@ -33,10 +33,13 @@ __all__ = ["Killed", "SoakJudgement", "SoakSubject", "judge_soak"]
 
 @dataclass(frozen=True, slots=True)
 class SoakJudgement:
-    """A soak's report, and every exchange with the source that it rests on, in order."""
+    """A soak's report, every exchange with the source that it rests on, in order, and what else was given."""
 
     report: SoakReport
     responses: tuple[Exchange, ...]
+    subject: SoakSubject
+    kills: tuple[Killed, ...] = ()
+    stale_s: float = STALE_S
 
 
 def judge_soak(
@@ -57,7 +60,8 @@ def judge_soak(
     recorder, terms = Recorder(metrics), Terms(policy, now, stale_s)
     soaked = _soaked(recorder, terms, subject, tuple(kills))
     queries = (exchange.ask.promql or f"/api/{exchange.ask.kind}" for exchange in recorder.exchanges)
-    return SoakJudgement(_report(soaked, subject, tuple(queries)), recorder.exchanges)
+    report = _report(soaked, subject, tuple(queries))
+    return SoakJudgement(report, recorder.exchanges, subject, tuple(kills), stale_s)
 
 
 def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple[Killed, ...]) -> Soaked:

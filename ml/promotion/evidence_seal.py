@@ -1,0 +1,141 @@
+"""Canonical JSON in sealed parts: a document of which any changed byte can be found, and its part named. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from math import isfinite
+from typing import Any
+
+from ml.slo.transcript import moment
+from ml.verdict import Check, Verdict
+
+SEAL = "seal"
+_START = hashlib.sha256(b"mlconsole evidence v1").hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """Frozen values as JSON values; times to the microsecond, numbers that JSON does not have as text."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(each) for each in value]
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    return value
+
+
+def canonical(value: Any) -> bytes:
+    """The one way to write a JSON value: sorted keys, no spaces, ASCII; floats round-trip. One line."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def sealed(parts: Mapping[str, Any]) -> bytes:
+    """A document of parts with its seal: a digest of each part, and one chain over all of them in order."""
+    digests = dict(_digests(parts))
+    seal = {"parts": digests, "chain": _chain(digests)}
+    return canonical({**parts, SEAL: seal}) + b"\n"
+
+
+def opened(document: bytes) -> dict[str, Any]:
+    """The document's values.
+
+    Raises:
+        ValueError: it is no JSON object, with what is wrong and where.
+    """
+    try:
+        values = json.loads(document, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at byte {error.pos}, {_near(document, error.pos)}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{error}") from None
+    if not isinstance(values, dict):
+        raise ValueError("it is no JSON object")
+    return values
+
+
+def inspect(document: bytes, values: Mapping[str, Any]) -> Iterator[Check]:
+    """Is every byte as it was sealed? One check of the form, then each part that was changed, or one for all."""
+    yield _form(document, values)
+    seal = values.get(SEAL)
+    recorded = seal.get("parts") if isinstance(seal, dict) else None
+    if not isinstance(seal, dict) or not isinstance(recorded, dict):
+        yield Check("seal", Verdict.FAIL, "The document has no seal.")
+        return
+    actual = dict(_digests({key: value for key, value in values.items() if key != SEAL}))
+    intact = seal.get("chain") == _chain(actual)
+    changed = sorted(name for name in actual.keys() | recorded.keys() if actual.get(name) != recorded.get(name))
+    for name in changed:
+        how = "is not what was sealed" if not intact else "is intact, but its line in the seal was changed"
+        yield Check(f"part {name}", Verdict.FAIL, f"The part {name} {how}.")
+    if not intact and not changed:
+        yield Check("seal", Verdict.FAIL, "The seal's chain was changed.")
+    if intact and not changed:
+        yield Check("seal", Verdict.PASS, f"All {len(actual)} parts are what was sealed.")
+
+
+def _form(document: bytes, values: Mapping[str, Any]) -> Check:
+    proper = canonical(values) + b"\n"
+    if proper == document:
+        return Check("form", Verdict.PASS, "The document is canonical JSON.")
+    pairs = enumerate(zip(proper, document, strict=False))
+    at = next((index for index, (ours, theirs) in pairs if ours != theirs), min(len(proper), len(document)))
+    return Check("form", Verdict.FAIL, f"The document is not canonical at byte {at}, {_near(document, at)}.")
+
+
+def _near(document: bytes, position: int) -> str:
+    """The last top-level name before a byte. In responses every quote is escaped, so none can be mistaken for one."""
+    names = sorted({*_TOP_LEVEL, SEAL})
+    before = {name: document.rfind(f'"{name}":'.encode(), 0, position + len(name) + 3) for name in names}
+    name = max(before, key=lambda each: before[each])
+    return f"in or after the part {name}" if before[name] >= 0 else "at its beginning"
+
+
+def _digests(parts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A digest of each part, in the order of names; lists of exchanges are sealed one by one."""
+    for name in sorted(parts):
+        value = parts[name]
+        if name.endswith("exchanges") and isinstance(value, list):
+            yield f"{name}", _digest(len(value))
+            for number, each in enumerate(value):
+                yield f"{name}[{number}]", _digest(each)
+        else:
+            yield name, _digest(value)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def _chain(digests: Mapping[str, str]) -> str:
+    link = _START
+    for name, digest in sorted(digests.items()):
+        link = hashlib.sha256(f"{link} {name} {digest}".encode()).hexdigest()
+    return link
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+_TOP_LEVEL = (
+    "as_of",
+    "checks",
+    "clock",
+    "gates",
+    "policy",
+    "review",
+    "review_exchanges",
+    "schema_version",
+    "soak",
+    "soak_exchanges",
+    "target",
+    "tool",
+)
