@@ -47,8 +47,11 @@ class Runner(Protocol):
         stdin: bytes = b"",
         max_output: int = 16 << 20,
         on_output: Callable[[bytes], None] | None = None,
+        grace_s: float = 0.0,
     ) -> Finished:
         """Run to the end or the deadline; never raises for a non-zero exit.
+
+        ``grace_s``: how long a child at its deadline may clean up after itself before it is killed.
 
         Raises:
             ml.errors.Unavailable: the program cannot be started at all.

@@ -32,7 +32,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Kind, str, str], ...] = (
         "Wait for it to end; if none runs, remove the lock file that git names.",
     ),
     (
-        ("is corrupt", "corrupt loose object", "inflate:", "unable to unpack", "hash mismatch"),
+        ("is corrupt", "corrupt loose object", "inflate:", "unable to unpack", "unable to stream", "hash mismatch"),
         Invalid,
         "An object of this repository is damaged.",
         "Run git fsck, and fetch or clone anew.",

@@ -29,27 +29,28 @@ class ObjectReading(OnRepository):
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes in a commit, or ``None`` when it is not there."""
-        found = self._blob(commit, path)
-        return None if found is None else found[1]
+        head, content = self._looked_up("--batch", commit, path)
+        if head is None:
+            return None
+        size = int(head[2])
+        if len(content) < size:
+            raise Invalid(f"git returned only a part of {visible(path)}.", "Run git fsck, and fetch or clone anew.")
+        return content[:size]
 
     def blob_id(self, commit: str, path: str) -> str:
         """The object id of a file in a commit, empty when it is not there."""
-        found = self._blob(commit, path)
-        return "" if found is None else found[0]
+        head, _ = self._looked_up("--batch-check", commit, path)
+        return "" if head is None else head[0].decode("ascii")
 
-    def _blob(self, commit: str, path: str) -> tuple[str, bytes] | None:
+    def _looked_up(self, how: str, commit: str, path: str) -> tuple[list[bytes] | None, bytes]:
+        """What ``cat-file`` says of a file: id, type and size, or ``None``; and what follows on its output."""
         spec = f"{plain(commit, 'a commit')}:{plain(path, 'a path')}"
-        ended = self._git.finished("cat-file", "--batch", stdin=spec.encode() + b"\n")
+        ended = self._git.finished("cat-file", how, stdin=spec.encode() + b"\n")
         if ended.err or ended.code != 0:  # a damaged object is reported as missing, with the truth on stderr
             raise failure("cat-file", ended.err)
-        head, _, rest = ended.out.partition(b"\n")
-        words = head.split(b" ")
-        if len(words) != 3 or words[1] != b"blob":
-            return None
-        size = int(words[2])
-        if len(rest) < size:
-            raise Invalid(f"git returned only a part of {visible(path)}.", "Run git fsck, and fetch or clone anew.")
-        return words[0].decode("ascii"), rest[:size]
+        first, _, rest = ended.out.partition(b"\n")
+        words = first.split(b" ")
+        return (words if len(words) == 3 and words[1] == b"blob" else None), rest
 
     def commit(self, sha: str) -> CommitInfo:
         """One commit. Raises Unavailable when the repository does not have it."""

@@ -40,7 +40,7 @@ class RemoteTalk(OnRepository):
             env=self._ssh,
         )
         status = [line for line in ended.out.decode("utf-8", "replace").splitlines() if line[1:2] == "\t"]
-        if status and status[0][0] == "!":
+        if status and status[0][0] == "!" and "unpacker error" not in status[0]:
             moved = any(words in status[0] for words in _MOVED)
             return PushResult(accepted=False, words=_refusal(status[0], ended.err), moved=moved)
         if ended.code != 0 or not status:

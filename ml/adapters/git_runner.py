@@ -13,6 +13,9 @@ from ml.ports import Finished, Runner
 LOCAL_S = 20.0
 """Deadline of git commands that stay on this machine, in seconds."""
 
+_GRACE_S = 1.0
+"""How long git at its deadline may remove its locks and half-received objects, here and in a remote on this machine."""
+
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
 _DROPPED = frozenset({"SSH_ASKPASS", "LANGUAGE", "LC_ALL"})
 _FIXED = {
@@ -79,6 +82,7 @@ class GitRunner:
             env={**self._environment, **(env or {})},
             stdin=stdin,
             max_output=max_output,
+            grace_s=_GRACE_S,
         )
         if ended.timed_out:
             raise TimedOut(f"git {args[0]} did not answer within {deadline_s:g} s.", "Try again; look at the remote.")

@@ -28,16 +28,20 @@ def run(
     stdin: bytes = b"",
     max_output: int = 16 << 20,
     on_output: Callable[[bytes], None] | None = None,
+    grace_s: float = 0.0,
 ) -> Finished:
     """Run a program to its end or its deadline (`ml.ports.Runner`).
 
     The child gets a session of its own, so that it can neither open the operator's terminal nor outlive us:
     at the deadline, or when its output exceeds ``max_output`` bytes, the whole process group is killed.
+    With ``grace_s`` it is asked to end first, and has that long to put its temporary files away.
     """
     started = time.monotonic()
     child = _start(argv, cwd, env)
     try:
         out, err, ended, truncated = _pump(child, stdin, started + deadline_s, max_output, on_output)
+        if not ended and grace_s:
+            _ask_to_end(child, grace_s)
     finally:
         _end_group(child)
     return Finished(
@@ -140,6 +144,21 @@ def _ends_by(child: subprocess.Popen[bytes], deadline: float) -> bool:
             return False
         time.sleep(_POLL_S)
     return True
+
+
+def _ask_to_end(child: subprocess.Popen[bytes], grace_s: float) -> None:
+    """Ask the group to end, and wait until nobody in it holds the child's pipes any more, which outlasts the child."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace_s
+    with selectors.DefaultSelector() as selector:
+        for pipe in (child.stdout, child.stderr):
+            assert pipe
+            selector.register(pipe, selectors.EVENT_READ)
+        while selector.get_map() and time.monotonic() < deadline:
+            for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
+                if not os.read(key.fd, _CHUNK):
+                    selector.unregister(key.fileobj)
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ml.errors import Conflict, Invalid, Refused, Unavailable
 from ml.ports import Progress, Report
 from ml.promotion.repository import CHANGE_PREFIXES
-from ml.promotion.submit import Desk, send
+from ml.promotion.submit import Desk, Sent, send
 from ml.promotion.values import Landing
 from ml.records.journal import Entry
 from ml.text import visible
@@ -35,12 +35,11 @@ def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
         _require_open(branch, gates)
         _tell(report, "push", 2, desk.base)
         with desk.journal.begin("land", branch=branch, base=desk.base, remote=desk.remote, commit=head) as entry:
-            try:
-                _move_base(desk, base, head, entry)
-            except Refused:
+            sent = _move_base(desk, base, head, entry)
+            if sent.settled:
                 entry.done()
-                raise
-            entry.done()
+    if not sent.there:
+        raise Unavailable(sent.why, "Look at the remote before you repeat.")
     return Landing(branch=branch, base=desk.base, commit=head, gates=gates)
 
 
@@ -69,7 +68,7 @@ def _require_open(branch: str, gates: tuple[Gate, ...]) -> None:
         raise Invalid(f"The gate refuses {visible(branch)}: {why}.", "Mend what it names; nothing was landed.")
 
 
-def _move_base(desk: Desk, base: str, head: str, entry: Entry) -> None:
+def _move_base(desk: Desk, base: str, head: str, entry: Entry) -> Sent:
     repository, remote = desk.repository, desk.remote
     ref = f"refs/heads/{desk.base}"
     if not remote:
@@ -80,14 +79,13 @@ def _move_base(desk: Desk, base: str, head: str, entry: Entry) -> None:
             )
         entry.step("move", old=base)
         repository.move_ref(ref, head, base)
-        return
+        return Sent(True, "moved here")
     sent = send(desk, ref, head, entry)
-    if not sent.there:
-        raise Unavailable(sent.why, "Look at the remote before you repeat.")
     tracking = f"refs/remotes/{remote}/{desk.base}"
-    if repository.resolve(tracking) == base:
+    if sent.there and repository.resolve(tracking) == base:
         # git's own push moves it too, except in clones that track nothing.
         repository.move_ref(tracking, head, base)
+    return sent
 
 
 def _tell(report: Report | None, step: str, done: int, note: str) -> None:

@@ -12,9 +12,11 @@ from datetime import datetime
 from pathlib import Path
 
 from ml.errors import Conflict, ConsoleError, Refused, TimedOut, Unavailable
+from ml.policy import parse_policy
 from ml.ports import Progress, Report
 from ml.promotion.difference import difference
 from ml.promotion.forge import Forge
+from ml.promotion.gate.signing import exemption, signature_of, signed
 from ml.promotion.places import Places
 from ml.promotion.repository import CHANGE_PREFIXES, Writer
 from ml.promotion.values import Plan, Submission
@@ -32,7 +34,10 @@ Judge = Callable[[str, str], tuple[Gate, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Where changes are carried out. ``remote`` is empty where there is none; ``bodies`` keeps pull requests' texts."""
+    """Where changes are carried out. ``remote`` is empty where there is none; ``bodies`` keeps pull requests' texts.
+
+    ``push_s`` is how long a push may take, in seconds.
+    """
 
     repository: Writer
     journal: Journal
@@ -42,6 +47,7 @@ class Desk:
     bodies: Path
     places: Places
     judge: Judge
+    push_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ def submit(plan: Plan, desk: Desk, *, now: datetime, push: bool = True, report: 
             tell(Progress("commit", 1, _STEPS, plan.title))
             author = repository.identity()
             commit = repository.write_commit(onto, plan.files, plan.message, author, now)
+            _require_signature(plan, desk, onto, commit)
             entry.step("branch", commit=commit)
             repository.create_ref(ref, commit)
             tell(Progress("push", 2, _STEPS, plan.branch))
@@ -157,22 +164,38 @@ def _require_same_rules(plan: Plan, onto: str, desk: Desk, now: datetime) -> Non
             )
 
 
+def _require_signature(plan: Plan, desk: Desk, onto: str, commit: str) -> None:
+    """Refuse an unproven author before anything is published, by the same rule as the gate."""
+    exempt = exemption(plan.target.action)
+    if exempt:
+        return
+    repository, places = desk.repository, desk.places
+    policy = parse_policy(repository.read(onto, places.policy))
+    if policy.ack.signed:
+        signature = signature_of(repository, commit, repository.read(onto, places.signers))
+        gate = signed(policy, signature, plan.target.actor)
+        if not gate.verdict.opens:
+            raise Refused(f"This change must be signed: {gate.why}.", "Configure gpg.format=ssh and user.signingKey.")
+
+
 def _send_or_take_back(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
     try:
         return send(desk, ref, commit, entry)
-    except Refused:
+    except ConsoleError:
         desk.repository.delete_ref(ref, commit)
-        entry.done()
         raise
 
 
 def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
-    """Push one ref and learn from the remote itself whether it is there. Raises Refused with the server's words."""
+    """Push one ref and learn from the remote itself whether it is there.
+
+    Raises: Refused with the server's words; Unavailable when the journal cannot be written. Nothing was sent then.
+    """
     branch = ref.removeprefix("refs/heads/")
     entry.step("push", commit=commit)
     lost = ""
     try:
-        result = desk.repository.push(desk.remote, ref, commit)
+        result = desk.repository.push(desk.remote, ref, commit, desk.push_s)
         if not result.accepted:
             kind = Conflict if result.moved else Refused
             raise kind(

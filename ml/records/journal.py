@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from ml.errors import Unavailable
+from ml.errors import ConsoleError, Unavailable
 from ml.records.durable import sync_directory
+
+_NEWBORN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ class Left:
 
 
 class Entry:
-    """One change under way. Leaving its ``with`` block without `done` keeps it for the next start."""
+    """One change under way. A typed error that leaves its ``with`` block settles it, because somebody is told; without
+    that, and without `done`, it is kept for the next start.
+    """
 
     def __init__(self, path: Path, facts: Mapping[str, str]) -> None:
         self._path = path
@@ -48,6 +52,8 @@ class Entry:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, ConsoleError):
+            self.done()
         os.close(self._file)
 
     def step(self, name: str, **facts: str) -> None:
@@ -82,7 +88,7 @@ class Journal:
         """The entries of dead processes, oldest first; each stays locked to us until the next is asked for."""
         for path in self._folder.glob("*.new"):
             with _claimed(path) as content:
-                if content is not None:  # it died before it said what it wanted, and thus before it did anything
+                if content is not None and _aged(path):
                     path.unlink(missing_ok=True)
         for path in sorted(self._folder.glob("*.jsonl")):
             with _claimed(path) as content:
@@ -92,6 +98,11 @@ class Journal:
     def settle(self, left: Left) -> None:
         """Forget an entry of a dead process, because what became of it is known."""
         left.path.unlink(missing_ok=True)
+
+
+def _aged(path: Path) -> bool:
+    """Whether an entry that was never begun is no newborn: its process died before it did anything."""
+    return time.time() - path.stat().st_mtime > _NEWBORN_S
 
 
 @contextmanager

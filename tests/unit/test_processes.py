@@ -49,6 +49,15 @@ def test_a_child_past_its_deadline_is_ended_with_its_children(tmp_path: Path) ->
     assert gone(int(note.read_text()))
 
 
+def test_a_child_past_its_deadline_may_put_its_things_away(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    script = f"touch {lock}; trap 'rm {lock}; exit 1' TERM; while :; do sleep 0.05; done"
+    assert run(["sh", "-c", script], deadline_s=0.5, grace_s=10).timed_out
+    assert not lock.exists()
+    run(["sh", "-c", script], deadline_s=0.5)
+    assert lock.exists()
+
+
 def test_a_grandchild_that_holds_the_pipe_neither_blocks_us_nor_stays() -> None:
     finished = run(["sh", "-c", "sleep 600 & echo $!"], deadline_s=30)
     assert not finished.timed_out

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from ml.clock import format_utc, parse_utc
 from ml.promotion.ack import misfit
-from ml.promotion.gate.case import Case, Move, passed, refused
+from ml.promotion.gate.case import Case, Move, passed, plain_models, refused
 from ml.promotion.gates import CONDEMNED_GATE, freeze_gate, role_gate
 from ml.promotion.values import ACK_GATE, Ack, Target
 from ml.registry.history import condemned
@@ -71,12 +72,26 @@ def freeze(case: Case, move: Move) -> Gate:
     return freeze_gate(case.policy, case.commit.at)
 
 
+def affects_trading(move: Move) -> bool:
+    """Whether the change decides what trades, and may not be made lightly."""
+    return move.action is Action.PROMOTE and move.to_stage is Stage.ACTIVE
+
+
+def earlier_evidence(case: Case, move: Move, archive: bytes) -> frozenset[str]:
+    """The digests of the evidence that the model's earlier events carry, archived ones included."""
+    assert case.before is not None
+    kept = plain_models(case.before).get(move.name, {}).get("history", [])
+    archived = [json.loads(line) for line in archive.splitlines() if line.strip()]
+    said = [event.get("evidence") for event in (*kept, *archived) if isinstance(event, dict)]
+    return frozenset(str(one.get("sha256")) for one in said if isinstance(one, dict))
+
+
 def acknowledged(case: Case, move: Move, registry_blob: str, earlier_evidence: frozenset[str]) -> Gate:
     """A hop to active carries an acknowledgement for exactly this artifact, evidence and registry, in its time.
 
     ``earlier_evidence`` are the digests that earlier events carry: an ACK that names one was used before.
     """
-    if move.action is not Action.PROMOTE or move.to_stage is not Stage.ACTIVE:
+    if not affects_trading(move):
         return passed(ACK_GATE, "this change needs no acknowledgement")
     given, why = _read_ack(_mapping(move, "ack"))
     if given is None:
