@@ -1,0 +1,32 @@
+"""``mlconsole kill on``, the whole process, against an empty Python."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import Result, in_turns
+from ml.adapters.processes import run as start
+from ml.ports import Finished
+
+_ROUNDS = 25
+
+
+def run() -> tuple[Result, ...]:
+    """Measure until the switch is durable and the process has ended; the receipt comes after and takes its time."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / ".git").mkdir()
+        environ = os.environ | {"XDG_STATE_HOME": folder}
+        program = str(Path(sys.executable).with_name("mlconsole"))
+
+        def process(*argv: str) -> Finished:
+            ended = start(argv, deadline_s=30, cwd=Path(folder), env=environ)
+            assert ended.code == 0, ended.err
+            return ended
+
+        ours, floor = in_turns(
+            lambda: process(program, "kill", "on", "--no-wait"), lambda: process(sys.executable, "-c", "pass"), _ROUNDS
+        )
+    return (Result("mlconsole kill on --no-wait, whole process", "python -c pass", ours, floor, 6.0),)
