@@ -1,0 +1,242 @@
+"""A kill on real engines under a real Prometheus: file, snapshot, scrape, receipt."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import multiprocessing.synchronize
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from support.engines import FIRST, SECOND, SOURCE, Deployment, EngineProcess, argv, engine, port_of
+from support.prometheus import running
+
+from ml.adapters.processes import run
+from ml.adapters.prometheus import Prometheus
+from ml.board import KillView, Rung
+from ml.clock import SystemClock
+from ml.emergency.actuators import Actuator, CommandActuator
+from ml.emergency.desk import KillDesk
+from ml.emergency.scrapes import Engine, gather
+from ml.emergency.switch import KillSwitch
+from ml.records.audit import AuditLog
+
+MONITORING = SOURCE / "ml" / "monitoring"
+BY, WHY = "ann@example.com", "EMERGENCY: p99 spike"
+
+
+@dataclass
+class Stack:
+    """A Prometheus that scrapes the engines every second, and a desk on the deployment's kill file."""
+
+    deployment: Deployment
+    metrics: Prometheus
+    audit: AuditLog
+
+    def desk(self, *actuators: Actuator, confirm_s: float = 30.0) -> KillDesk:
+        clock = SystemClock()
+        switch = KillSwitch(self.deployment.kill, actuators, self.audit, clock)
+        return KillDesk(switch, self.metrics, self.audit, clock, confirm_s)
+
+    def engines(self) -> tuple[Engine, ...]:
+        return gather(self.metrics, datetime.now(UTC)).engines
+
+    def target(self, *processes: EngineProcess) -> None:
+        """Let Prometheus scrape these engines, and wait until it has seen each infer in three scrapes."""
+        targets = [{"targets": [each.target], "labels": {"model": "regime_classifier"}} for each in processes]
+        (self.deployment.root / "prometheus" / "targets" / "engines.json").write_text(json.dumps(targets))
+        until(
+            lambda: (
+                len(self.engines()) == len(processes)
+                and all(sum(bool(scrape.inferred) for scrape in each.scrapes) >= 3 for each in self.engines())
+            )
+        )
+
+
+def until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
+    ends = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < ends, f"not within {deadline_s:g} s"
+        time.sleep(0.05)
+
+
+def watch(desk: KillDesk, rung: Rung, deadline_s: float = 20.0) -> KillView:
+    """Look at the receipt until it has reached a rung."""
+    seen = [desk.view()]
+
+    def reached() -> bool:
+        seen.append(desk.view())
+        return seen[-1].rung is rung
+
+    try:
+        until(reached, deadline_s)
+    except AssertionError:
+        pytest.fail(f"not {rung} within {deadline_s:g} s, but {seen[-1]}")
+    return seen[-1]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    deployment = Deployment(tmp_path)
+    deployment.deploy(active=FIRST, shadow=SECOND)
+    folder = tmp_path / "prometheus"
+    (folder / "targets").mkdir(parents=True)
+    config = (MONITORING / "prometheus.yml").read_text()
+    scrape = config[config.index("scrape_configs:") :].replace("5s", "1s")
+    with running(folder, config=scrape, rules=(MONITORING / "ml_alerts.yml").read_text()) as prometheus:
+        yield Stack(deployment, Prometheus(prometheus.url), AuditLog(tmp_path / "audit.jsonl"))
+
+
+def test_a_kill_is_confirmed_within_two_scrapes_in_shadow_and_active_and_released_again(stack: Stack) -> None:
+    with engine(stack.deployment, "active", name="a") as active, engine(stack.deployment, "shadow", name="s") as shadow:
+        stack.target(active, shadow)
+        desk = stack.desk()
+        assert desk.kill(BY, WHY).rung is Rung.WRITTEN
+        seen = watch(desk, Rung.CONFIRMED)
+        assert seen.requested_at
+        for receipt, scraped in zip(seen.instances, stack.engines(), strict=True):
+            assert receipt.at
+            asked, proven = seen.requested_at.timestamp(), receipt.at.timestamp()
+            assert receipt.instance == scraped.instance
+            # The receipt's time comes back from text in whole microseconds.
+            newer = [each for each in scraped.scrapes if asked < each.at <= proven + 1e-3]
+            assert 1 <= len(newer) <= 2
+        assert active.value("grinder_ml_active_on") == 0
+        until(lambda: b"MlKillSwitchEngaged" in stack.metrics.query("ALERTS").raw)
+
+        assert desk.release(BY, "rolled back").engaged is False
+        back = watch(desk, Rung.CONFIRMED)
+        assert [each.why for each in back.instances] == ["it infers again"] * 2
+        assert active.value("grinder_ml_active_on") == 1
+    kinds = [(line.kind, line.fields.get("of")) for line in stack.audit.read()]
+    assert kinds == [("kill", None), ("receipt", "kill"), ("release", None), ("receipt", "release")]
+
+
+class Service:
+    """An engine as a service manager runs it: its environment is read from the kill file when it starts, only then."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._root = deployment.root
+        self._pid = deployment.root / "service.pid"
+        port_file = deployment.root / "service.port"
+        command = shlex.join([*argv(deployment, "active", port_file, 50.0), "--env-at-start"])
+        self._script = deployment.root / "restart.sh"
+        self._script.write_text(
+            f"""#!/bin/sh
+cd {shlex.quote(str(SOURCE))}
+if [ -s {self._pid} ]; then
+    old=$(cat {self._pid})
+    kill "$old"
+    while [ -d /proc/"$old" ] && ! grep -q 'State:.Z' /proc/"$old"/status; do sleep 0.02; done
+    port=$(cat {port_file})
+fi
+if [ "$IGNORE_KILL_FILE" != yes ] && [ -f {deployment.kill} ]; then set -a; . {deployment.kill}; set +a; fi
+setsid {command} --port "${{port:-0}}" >>{self._root}/service.log 2>&1 &
+echo $! >{self._pid}
+"""
+        )
+        self._script.chmod(0o755)
+        self.restart()
+        log = deployment.root / "service.log"
+        until(port_file.exists)
+        self.process = EngineProcess(_NotOurs(), port_of(_NotOurs(), port_file, log), log)  # type: ignore[arg-type]
+
+    @property
+    def argv(self) -> Sequence[str]:
+        return [str(self._script)]
+
+    def restart(self, **env: str) -> None:
+        environment = {key: value for key, value in os.environ.items() if key != "ML_KILL_SWITCH"} | env
+        subprocess.run([self._script], check=True, timeout=20, env=environment)
+
+    def end(self) -> None:
+        os.kill(int(self._pid.read_text()), signal.SIGKILL)
+
+
+class _NotOurs:
+    """The process of a service belongs to its manager; to us it is alive as long as it answers."""
+
+    def poll(self) -> None:
+        return None
+
+
+@contextmanager
+def service(deployment: Deployment) -> Iterator[Service]:
+    made = Service(deployment)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def test_an_engine_that_reads_its_environment_at_start_needs_the_command_actuator(stack: Stack) -> None:
+    with service(stack.deployment) as managed:
+        stack.target(managed.process)
+        by_file_only = stack.desk(confirm_s=3.0)
+        by_file_only.kill(BY, WHY)
+        unproven = watch(by_file_only, Rung.UNCONFIRMED)
+        assert unproven.instances[0].why == "it still infers"
+        assert unproven.manual[0] == f"echo ML_KILL_SWITCH=1 > {stack.deployment.kill}"
+
+        with_restart = stack.desk(CommandActuator(managed.argv, run, 20.0))
+        pressed = with_restart.kill(BY, WHY)
+        assert pressed.problem == ""
+        proven = watch(with_restart, Rung.CONFIRMED)
+        assert proven.instances[0].why == "blocked by the kill switch"
+        assert managed.process.value("grinder_ml_inference_total") == 0
+
+        managed.restart(IGNORE_KILL_FILE="yes")
+        alive = watch(by_file_only, Rung.UNCONFIRMED)
+        assert "came back alive" in alive.instances[0].why
+
+
+def test_one_of_two_engines_is_a_partial_confirmation(stack: Stack) -> None:
+    with engine(stack.deployment, "active", name="a") as obeys, service(stack.deployment) as ignores:
+        stack.target(obeys, ignores.process)
+        desk = stack.desk(confirm_s=4.0)
+        desk.kill(BY, WHY)
+        seen = watch(desk, Rung.UNCONFIRMED)
+        rungs = {each.instance: each.rung for each in seen.instances}
+        assert rungs == {obeys.target: Rung.CONFIRMED, ignores.process.target: Rung.UNCONFIRMED}
+        assert ignores.process.target in seen.manual[-1]
+        assert obeys.target not in seen.manual[-1]
+
+
+def test_a_reader_that_polls_100_000_times_never_sees_a_torn_file(tmp_path: Path) -> None:
+    file = tmp_path / "kill_switch.env"
+    stop = multiprocessing.get_context("spawn").Event()
+    writer = multiprocessing.get_context("spawn").Process(target=rewrite, args=(file, tmp_path / "audit", stop))
+    writer.start()
+    until(file.exists)
+    torn, versions = 0, set()
+    try:
+        for _ in range(100_000):
+            content = file.read_bytes()
+            versions.add(content)
+            torn += not (
+                content.count(b"\n") == 4 and content.endswith((b"\nML_KILL_SWITCH=1\n", b"\nML_KILL_SWITCH=0\n"))
+            )
+    finally:
+        stop.set()
+        writer.join(20)
+    assert writer.exitcode == 0
+    assert torn == 0
+    assert len(versions) > 50
+
+
+def rewrite(file: Path, audit: Path, stop: multiprocessing.synchronize.Event) -> None:
+    switch = KillSwitch(file, (), AuditLog(audit), SystemClock())
+    number = 0
+    while not stop.is_set():
+        number += 1
+        switch.engage(BY, f"press {number} " + "x" * (number % 3000))
+        switch.release(BY, f"release {number}")
