@@ -89,16 +89,14 @@ def _line(gate: Gate, soak: SoakReport | None) -> str:
     if gate.name == "soak" and soak and soak.started_at:
         tenure = f"{soak.started_at:%Y-%m-%d %H:%M} to {soak.as_of:%Y-%m-%d %H:%M}"
         return f"- Shadow soak: {span(soak.elapsed_s)} ({tenure}) {mark}"
-    if gate.value is not None and gate.limit is not None:
+    if gate.name != "soak" and gate.value is not None and gate.limit is not None:
         return f"- {label}: {_quantity(gate.value, gate.unit)} (SLO: <{_quantity(gate.limit, gate.unit)}) {mark}"
     return f"- {label}: {code(gate.why)} {mark}"
 
 
 def _quantity(value: float, unit: str) -> str:
-    """``42ms``, ``0.3%``: as the runbook writes them; ratios become percent."""
-    if unit in ("ratio", ""):
-        return f"{value * 100:.3g}%"
-    return f"{value:.4g}{unit}"
+    """``42ms``, ``0.3%``: as the runbook writes them. A ratio has no unit and becomes percent."""
+    return f"{value:.4g}{unit}" if unit else f"{value * 100:.3g}%"
 
 
 def code(text: str) -> str:

@@ -1,14 +1,167 @@
-"""Whether the evidence is there, unaltered, about this change, and still says yes when it is worked out again (SPEC §8)."""
+"""Whether the evidence is there, unaltered, about this change, and still says yes when judged again (SPEC §8)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
 
-from ml.promotion.gate.case import Case, Move
+from ml.clock import format_utc, parse_utc
+from ml.policy import Policy
+from ml.promotion.evidence import verify
+from ml.promotion.gate.authority import SKEW, affects_trading, waived_gates
+from ml.promotion.gate.case import Case, Move, passed, refused
+from ml.promotion.gate.scope import evidence_folder
+from ml.promotion.gates import GOLDEN_GATE, ID_GATE, NEW_GATE, REPORT_GATE, ROLE_GATE, VERIFY_GATE
 from ml.promotion.repository import Reader
-from ml.verdict import Gate
+from ml.promotion.unit_tests import TESTS_GATE
+from ml.promotion.values import ACK_GATE, REVIEW_GATE
+from ml.registry.history import chronological
+from ml.slo.soak_gates import ALERTS_GATE, SOAK_GATE
+from ml.stage import Action, Stage
+from ml.text import visible
+from ml.verdict import Gate, Verdict
+
+FRESH = timedelta(hours=1)
+"""How old evidence may be when the change is made; a service level of yesterday says nothing about now."""
+
+_MAX_DOCUMENT = 64 << 20
+
+
+def required_gates(policy: Policy, action: Action, to_stage: Stage) -> frozenset[str]:
+    """The gates that a change's evidence must show; more may be there, and must be open too."""
+    if action is Action.STAGE:
+        return frozenset({ID_GATE, VERIFY_GATE, REPORT_GATE, NEW_GATE})
+    if to_stage is Stage.SHADOW:
+        return frozenset({VERIFY_GATE, TESTS_GATE, GOLDEN_GATE})
+    objectives = {objective.name for objective in policy.objectives if objective.gate}
+    return frozenset({SOAK_GATE, *objectives, ALERTS_GATE, REVIEW_GATE, VERIFY_GATE, ROLE_GATE})
 
 
 def evidence(repository: Reader, case: Case, move: Move) -> Iterator[Gate]:
-    """Judge the evidence that the event names."""
-    yield from ()
+    """Judge the evidence that the event names: there and about this change, judged again, and complete."""
+    if move.action in (Action.ROLLBACK, Action.WITHDRAW) and not move.written.get("evidence"):
+        yield passed("evidence", f"a {move.action} needs none")
+        return
+    document, why = _document(repository, case, move)
+    if document is None:
+        yield refused("evidence", why)
+        return
+    failed = [check for check in verify(document) if not check.verdict.opens]
+    if failed:
+        yield refused("verdicts", f"the evidence does not hold when it is judged again: {failed[0].why}")
+        return
+    values = json.loads(document)
+    drawing = repository.read(case.commit.sha, f"{evidence_folder(case, move)}/review.svg")
+    blob = repository.blob_id(case.parent.sha, case.places.registry)
+    try:
+        why = next(_strangeness(case, move, values, blob), "") or _altered_drawing(values, drawing)
+        checklist = _checklist(case, move, values["gates"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f"the evidence is incomplete ({type(error).__name__}: {visible(str(error), limit=80)})"
+    if why:
+        yield refused("evidence", why)
+        return
+    yield passed("evidence", f"about this change, {hashlib.sha256(document).hexdigest()[:12]}")
+    yield passed("verdicts", "judged again from the raw responses, everything is as it says")
+    if move.action in (Action.STAGE, Action.PROMOTE):
+        yield checklist
+
+
+def _document(repository: Reader, case: Case, move: Move) -> tuple[bytes | None, str]:
+    said = move.written.get("evidence")
+    folder = evidence_folder(case, move)
+    if not isinstance(said, dict) or not folder:
+        return None, "the event names no evidence of its own"
+    document = repository.read(case.commit.sha, f"{folder}/evidence.json")
+    if document is None:
+        return None, f"{visible(folder)}/evidence.json is not in the commit"
+    if len(document) > _MAX_DOCUMENT:
+        return None, "the evidence is larger than 64 MiB"
+    digest = hashlib.sha256(document).hexdigest()
+    if said.get("sha256") != digest:
+        return (
+            None,
+            f"the evidence has the SHA-256 {digest[:12]}, the event says {visible(str(said.get('sha256')))[:12]}",
+        )
+    return document, ""
+
+
+def _strangeness(case: Case, move: Move, values: Mapping[str, Any], registry_blob: str) -> Iterator[str]:
+    """Everything that shows evidence to be another change's; the document's own form was checked before."""
+    target = values["target"]
+    pointer = move.event.pointer
+    expected = {
+        "artifact_id": move.artifact_id,
+        "model": move.name,
+        "model_sha256": pointer.model_sha256 if pointer else None,
+        "action": str(move.action),
+        "from_stage": move.event.from_stage,
+        "to_stage": str(move.to_stage),
+        "actor": move.by,
+        "registry_blob": registry_blob,
+    }
+    for key, value in expected.items():
+        if target.get(key) != value:
+            found = visible(str(target.get(key)))
+            yield f"the evidence is of another change: its {key} is {found}, and should be {visible(str(value))}"
+    if move.action not in (Action.STAGE, Action.PROMOTE):
+        return  # an emergency is not held up by the age of what was found before it
+    if values["policy"]["source"].encode() != case.policy.source:
+        yield "the evidence was judged by another policy than the base's"
+    as_of, at = parse_utc(values["as_of"]), case.commit.at
+    if not at - FRESH <= as_of <= at + SKEW:
+        yield f"the evidence is of {format_utc(as_of)}, the change of {format_utc(at)}"
+    if affects_trading(move):
+        yield from _foreign_soak(move, values["soak"])
+
+
+def _foreign_soak(move: Move, soak: Mapping[str, Any] | None) -> Iterator[str]:
+    if soak is None:
+        yield "the evidence holds no soak"
+        return
+    subject = soak["subject"]
+    pointer = move.event.pointer
+    if subject["model_sha256"] != (pointer.model_sha256 if pointer else None):
+        yield "the soak was of another artifact"
+    entered = [
+        event.at for event in chronological(move.before) if _entered_shadow(event.to_stage, event.artifact_id, move)
+    ]
+    if not entered or entered[-1] is None:
+        yield "the history does not say when the artifact entered shadow"
+    elif _moment(subject["landed_at"]) < entered[-1] - SKEW:
+        yield f"the soak is said to begin before the artifact entered shadow at {format_utc(entered[-1])}"
+
+
+def _entered_shadow(to_stage: str | None, artifact_id: str | None, move: Move) -> bool:
+    return to_stage == Stage.SHADOW and artifact_id == move.artifact_id
+
+
+def _moment(text: str) -> datetime:
+    return parse_utc(text)
+
+
+def _altered_drawing(values: Mapping[str, Any], drawing: bytes | None) -> str:
+    review = values["review"]
+    expected = review["svg_sha256"] if review else None
+    found = hashlib.sha256(drawing).hexdigest() if drawing is not None else None
+    if expected == found or (drawing is None and expected == hashlib.sha256(b"").hexdigest()):
+        return ""
+    return "the drawing of the review is not the one in the evidence"
+
+
+def _checklist(case: Case, move: Move, shown: list[Mapping[str, Any]]) -> Gate:
+    """All gates of the hop are shown and open, and those that were waived are the ones that the event names."""
+    verdicts = {str(gate["name"]): str(gate["verdict"]) for gate in shown if gate["name"] != ACK_GATE}
+    missing = sorted(required_gates(case.policy, move.action, move.to_stage) - verdicts.keys())
+    if missing:
+        return refused("checklist", f"the evidence does not show the gate {missing[0]}")
+    closed = [name for name, verdict in verdicts.items() if verdict not in (Verdict.PASS, Verdict.WAIVED)]
+    if closed:
+        return refused("checklist", f"the gate {visible(closed[0])} is {visible(verdicts[closed[0]])} in the evidence")
+    waived = {name for name, verdict in verdicts.items() if verdict == Verdict.WAIVED}
+    if waived != waived_gates(move):
+        return refused("checklist", "the event and the evidence name different waivers")
+    return passed("checklist", f"{len(verdicts)} gates, all open")
