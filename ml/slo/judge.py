@@ -163,16 +163,9 @@ def _pass(case: Case) -> Finding:
     assert short is not None
     if not (long.value < case.limit and short.value < case.limit):
         return Verdict.NO_DATA, "The value cannot be compared with its limit."
-    now = (
-        ""
-        if case.given.short_s == case.given.long_s
-        else f", {case.words(short.value)} over {length(case.given.short_s)}"
-    )
-    return (
-        Verdict.PASS,
-        f"{case.words(long.value)} over {length(case.given.long_s)}{now}: "
-        f"below {case.words(case.limit)}{_of_several(long)}{_runbook(case)}.",
-    )
+    values = f"{case.measured_words(long.value)} over {length(case.given.long_s)}"
+    values += f" and {case.measured_words(short.value)} over {length(case.given.short_s)}"
+    return Verdict.PASS, f"{values}, below {case.words(case.limit)}{_of_several(long)}{_runbook(case)}."
 
 
 def _of_several(worst: Worst) -> str:

@@ -66,8 +66,15 @@ def gates_of(soaked: Soaked) -> tuple[Gate, ...]:
     return (
         _soak_gate(soaked),
         *(_objective_gate(soaked, track) for track in soaked.gating),
-        Gate(name=ALERTS_GATE, verdict=soaked.alerts.verdict, why=soaked.alerts.why),
+        _alerts_gate(soaked),
     )
+
+
+def _alerts_gate(soaked: Soaked) -> Gate:
+    verdict, why = soaked.alerts.verdict, soaked.alerts.why
+    if soaked.doubt is not None and verdict is not Verdict.FAIL:
+        verdict, why = soaked.doubt
+    return Gate(name=ALERTS_GATE, verdict=verdict, why=why)
 
 
 def _soak_gate(soaked: Soaked) -> Gate:

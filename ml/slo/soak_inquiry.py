@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ml.policy import Objective
 
 KILLED_METRIC, KILLED_REASON = "grinder_ml_block_total", "KILL_SWITCH_ENV"
+_SCRAPE_S = 60
+"""The longest usual time between two scrapes."""
 
 _Parts = dict[str, tuple[Series, ...]]
 
@@ -43,10 +45,12 @@ class Inquiry:
     def events(self, artifact_id: str, kills: tuple[Killed, ...]) -> tuple[Events, Finding | None]:
         """What happened in the cells besides inference, and why that may be incomplete, if it may."""
         count, step = self.scope.timed(f"{self.terms.latency}_count"), duration(self.grid.step_s)
+        # A reset between the last scrape of one cell and the first of the next lies in neither: look a little further.
+        wider = duration(self.grid.step_s + _SCRAPE_S)
         blocks = self.scope.plain_with(KILLED_METRIC, f'reason="{KILLED_REASON}"')
         parts, doubt = self._over_the_cells(
             {
-                "resets": f"sum(resets({count}[{step}]))",
+                "resets": f"sum(resets({count}[{wider}]))",
                 "fresh": f"count({count} unless {count} offset {step})",
                 "before": f"count({count} offset {step})",
                 "foreign": foreign_query(self.scope, artifact_id),

@@ -70,12 +70,12 @@ class Events:
 
 
 def row(grid: Grid, series: Sequence[Series]) -> tuple[float | None, ...]:
-    """One value per cell: the worst of the series that have a number there, ``None`` where none has."""
+    """One value per cell: the worst of the series that have a finite number there, ``None`` where none has."""
     cells: list[float | None] = [None] * grid.cells
     for each in series:
         for moment, value in each.points:
             index = grid.index_at(moment)
-            if 0 <= index < grid.cells and not math.isnan(value):
+            if 0 <= index < grid.cells and math.isfinite(value):
                 known = cells[index]
                 cells[index] = value if known is None else max(known, value)
     return tuple(cells)

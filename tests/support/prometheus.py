@@ -90,7 +90,9 @@ def running(
     interval = f"{interval_s:g}s"
     (folder / "prometheus.yml").write_text(
         f"global: {{scrape_interval: {interval}, scrape_timeout: {interval}, evaluation_interval: {interval}}}\n"
-        f"rule_files: [{folder / 'rules.yml'}]\n{config}\n"
+        f"rule_files: [{folder / 'rules.yml'}]\n"
+        # History may reach a little into the future, so that it stays fresh while the tests run; rules write before it.
+        f"storage: {{tsdb: {{out_of_order_time_window: 2h}}}}\n{config}\n"
     )
     log = folder / "prometheus.log"
     argv = [
