@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import signal
 import sys
@@ -10,27 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 import ml
 from ml.artifacts.limits import DEFAULT_LIMITS, Limits
 from ml.artifacts.probe import NO_RUNTIME, UNFIT
-from ml.artifacts.protocol import ANSWER_MARK, STAGE_MARK, Request
+from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request
 from ml.errors import Invalid, Unavailable
 from ml.ports import Finished, Runner
 from ml.text import visible
+from ml.verdict import Check
 
 _MAX_OUTPUT = 1 << 20
 _ROOT = Path(ml.__file__).resolve().parents[1]
 _Answer = TypeVar("_Answer")
+_adapter: Callable[[Any], TypeAdapter[Any]] = functools.cache(TypeAdapter)
 
 
 class Killed(Invalid):
-    """A probe that did not end by itself, or ended without an answer; ``stage`` is the step that it was at."""
+    """A probe that was ended, crashed, or gave no answer: the step that it was at, and the checks made before."""
 
-    def __init__(self, cause: str, stage: str) -> None:
+    def __init__(self, cause: str, stage: str, checks: tuple[Check, ...]) -> None:
         super().__init__(cause)
         self.stage = stage
+        self.checks = checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,40 +97,54 @@ def _listener(on_stage: Callable[[str], None] | None) -> Callable[[bytes], None]
 
 
 def _judge(finished: Finished, kind: type[_Answer], limits: Limits) -> _Answer:
-    lines = finished.out.splitlines()
-    stage = next((_text(line[len(STAGE_MARK) :]) for line in reversed(lines) if line.startswith(STAGE_MARK)), "load")
     said = _text(b" ".join(finished.err.splitlines()[-1:]))
-    if finished.timed_out:
-        raise Killed(f"It did not finish within {limits.wall_s} s and was ended.", stage)
-    if finished.truncated:
-        raise Killed(f"It printed more than {_MAX_OUTPUT:,} bytes and was ended.", stage)
     if finished.code == NO_RUNTIME:
         raise Unavailable(f"onnxruntime cannot be imported: {said}.", "Install mlconsole with its dependencies.")
     if finished.code == UNFIT:
         raise Invalid(f"{said}.")
-    if finished.code != 0:
-        raise Killed(_how_it_died(finished.code, said, limits), stage)
+    cause = _how_it_died(finished, said, limits)
     try:
-        return _decoded(lines, kind)
-    except (ValidationError, ValueError) as error:
-        raise Killed("It ended without an answer that can be read.", stage) from error
+        if not cause:
+            (answer,) = _decoded(finished.out, ANSWER_MARK, kind)
+            return answer
+    except (ValueError, RecursionError):
+        cause = "It ended without an answer that can be read."
+    stages = [line[len(STAGE_MARK) :] for line in finished.out.splitlines() if line.startswith(STAGE_MARK)]
+    raise Killed(cause, _text(stages[-1]) if stages else "load", _checks(finished.out))
 
 
-def _how_it_died(code: int, said: str, limits: Limits) -> str:
+def _how_it_died(finished: Finished, said: str, limits: Limits) -> str:
+    """Why there is no answer; empty when the probe ended by itself."""
+    code = finished.code
+    if finished.timed_out:
+        return f"It did not finish within {limits.wall_s} s and was ended."
+    if finished.truncated:
+        return f"It printed more than {_MAX_OUTPUT:,} bytes and was ended."
     if code == -signal.SIGXCPU:
         return f"It used more than {limits.cpu_s} s of CPU and was ended."
     if code == -signal.SIGKILL:
         return f"It was killed: more than {limits.cpu_s} s of CPU, or the machine ran out of memory."
     if code < 0:
         return f"It crashed with {signal.Signals(-code).name}."
-    return f"It failed: {said or f'exit code {code}'}."
+    return f"It failed: {said or f'exit code {code}'}." if code else ""
 
 
-def _decoded(lines: list[bytes], kind: type[_Answer]) -> _Answer:
-    answers = [line.removeprefix(ANSWER_MARK) for line in lines if line.startswith(ANSWER_MARK)]
-    if len(answers) != 1:
-        raise ValueError("not exactly one answer")
-    return TypeAdapter(kind).validate_python(_harmless(TypeAdapter(Any).validate_json(answers[0])))
+def _checks(out: bytes) -> tuple[Check, ...]:
+    try:
+        return tuple(_decoded(out, CHECK_MARK, Check))
+    except (ValueError, RecursionError):
+        return ()
+
+
+def _decoded(out: bytes, mark: bytes, kind: type[_Answer]) -> list[_Answer]:
+    """All lines of one kind; raises ValueError when one is not what it should be."""
+    adapter: TypeAdapter[_Answer] = _adapter(kind)
+    lines = out.splitlines()
+    return [
+        adapter.validate_python(_harmless(json.loads(line.removeprefix(mark))))
+        for line in lines
+        if line.startswith(mark)
+    ]
 
 
 def _harmless(value: Any) -> Any:

@@ -41,7 +41,7 @@ def examine(
     try:
         first = cage.ask(request, Examined, on_stage)
     except Killed as killed:
-        return Examination((Check(killed.stage, Verdict.FAIL, f"{model}: {killed.cause}"),))
+        return Examination((*killed.checks, Check(killed.stage, Verdict.FAIL, f"{model}: {killed.cause}")))
     except Invalid as error:
         return Examination((Check("load", Verdict.FAIL, error.cause),))
     if not _sound(first):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from ml.artifacts.limits import Limits, enter
-from ml.artifacts.protocol import ANSWER_MARK, STAGE_MARK, Request, Task
+from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request, Task
+from ml.verdict import Check
 
 UNFIT = 10
 NO_RUNTIME = 11
@@ -23,7 +23,7 @@ NO_RUNTIME = 11
 def main(argv: list[str]) -> int:
     """Answer one request within the limits."""
     enter(Limits.decode(argv[0]), int(argv[1]))
-    say = _private_channel()
+    line = Line()
     request = Request.decode(sys.stdin.buffer.read())
     try:
         import onnxruntime  # noqa: F401, PLC0415 - only after the limits hold
@@ -33,44 +33,50 @@ def main(argv: list[str]) -> int:
     from ml.artifacts.caged.session import Unfit  # noqa: PLC0415
 
     try:
-        answered = _answer(request, lambda stage: say(STAGE_MARK + stage.encode()))
+        answered = _answer(request, line)
     except Unfit as unfit:
         sys.stderr.write(f"{unfit}\n")
         return UNFIT
-    say(ANSWER_MARK + json.dumps(asdict(answered)).encode())
+    line.say(ANSWER_MARK, json.dumps(asdict(answered)))
     return 0
 
 
-def _answer(request: Request, announce: Callable[[str], None]) -> Any:
+def _answer(request: Request, line: Line) -> Any:
     from ml.artifacts.caged import decide, examine, race  # noqa: PLC0415
 
     match request.task:
         case Task.EXAMINE:
-            return examine.Examination(request, announce).run()
+            return examine.Examination(request, line).run()
         case Task.DESCRIBE:
             return decide.describe(request.subjects[0])
         case Task.ANSWER:
-            announce("golden")
             return decide.answer(request.subjects[0])
         case Task.RACE:
-            announce("latency")
             return race.race(*request.subjects)
         case Task.DECIDE:
-            announce("decisions")
             return decide.decide(*request.subjects)
 
 
-def _private_channel() -> Callable[[bytes], None]:
-    """A way to speak on stdout that native code, which may print there, does not share."""
-    channel = os.dup(1)
-    os.dup2(2, 1)
+class Line:
+    """The way to the parent: what was stdout, under a number that native code, which may print, does not know."""
 
-    def say(line: bytes) -> None:
-        data = line + b"\n"
+    def __init__(self) -> None:
+        self._descriptor = os.dup(1)
+        os.dup2(2, 1)
+
+    def stage(self, name: str) -> None:
+        """A step begins."""
+        self.say(STAGE_MARK, name)
+
+    def check(self, check: Check) -> None:
+        """A check is made."""
+        self.say(CHECK_MARK, json.dumps(asdict(check)))
+
+    def say(self, mark: bytes, text: str) -> None:
+        """Write one line, whole."""
+        data = mark + text.encode() + b"\n"
         while data:
-            data = data[os.write(channel, data) :]
-
-    return say
+            data = data[os.write(self._descriptor, data) :]
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ class Task(StrEnum):
 
 
 STAGE_MARK = b"stage "
+CHECK_MARK = b"check "
 ANSWER_MARK = b"answer "
-"""A probe writes a line of the first kind before each step, so that one which dies has said where."""
+"""A probe writes a line before each step and after each check, so that one which dies has said how far it came."""
 
 
 @dataclass(frozen=True, slots=True)

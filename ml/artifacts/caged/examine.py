@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -23,11 +23,21 @@ GOLDEN_TOLERANCE = 1e-5
 """Between scikit-learn in 64 bits and onnxruntime in 32; a flipped weight moves a probability by far more."""
 
 
+class Channel(Protocol):
+    """Where a probe tells how far it is, in case that it never comes to its answer."""
+
+    def stage(self, name: str) -> None:
+        """A step begins."""
+
+    def check(self, check: Check) -> None:
+        """A check is made."""
+
+
 class Examination:
     """Goes through the checks in order and stops at the first that fails, since the rest would mean nothing."""
 
-    def __init__(self, request: Request, announce: Callable[[str], None]) -> None:
-        self._request, self._announce = request, announce
+    def __init__(self, request: Request, channel: Channel) -> None:
+        self._request, self._channel = request, channel
         self._checks: list[Check] = []
         self._facts: GraphFacts | None = None
         self._session: Session | None = None
@@ -43,11 +53,14 @@ class Examination:
             ("finite", self._finite),
             ("golden", self._golden),
         ):
-            self._announce(name)
+            self._channel.stage(name)
             try:
-                self._checks.append(check())
+                made = check()
             except Unfit as unfit:
-                self._checks.append(Check(name, Verdict.FAIL, f"{unfit}."))
+                made = Check(name, Verdict.FAIL, f"{unfit}.")
+            self._checks.append(made)
+            self._channel.check(made)
+            if made.verdict is Verdict.FAIL:
                 break
         takes, gives = (self._session.takes, self._session.gives) if self._session else ((), ())
         return Examined(tuple(self._checks), len(self._rows), self._bits, self._steady, self._facts, takes, gives)
