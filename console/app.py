@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import BindingType
+from textual.types import CSSPathType
 
 from console.keys import APP_BINDINGS, KILL_KEY, MUTATING
 from console.killing import KillKey
@@ -17,9 +18,10 @@ from console.screens.view import ViewScreen
 from console.themes import THEMES, VARIABLES, theme_name
 from console.watching import WatchingApp
 from console.work import Workshop
+from ml.errors import Usage
 from ml.stage import Stage
 from ml.text import visible
-from widgets.model_list import by_need
+from widgets.need import by_need
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -76,7 +78,8 @@ class ConsoleApp(WatchingApp):
     """
 
     TITLE = "mlconsole"
-    CSS_PATH = "theme.tcss"
+    # The first view's sheets too: each sheet that comes later has Textual parse all of them again.
+    CSS_PATH: ClassVar[CSSPathType | None] = ["theme.tcss", "screens/view.tcss", "screens/stages.tcss"]
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "stages": _stages,
         "soak": _soak,
@@ -122,11 +125,35 @@ class ConsoleApp(WatchingApp):
         self.kill_key = dict(keymap or {}).get("kill", KILL_KEY)
         self._switch = KillKey(operations, clock, self.post_message, allowed=kill_key)
         self._leaving = False
-        for each in THEMES:
-            self.register_theme(each)
-        self.theme = theme_name(theme, few_colors=colorless or self.console.color_system in (None, "standard"))
+        few_colors = colorless or self.console.color_system in (None, "standard")
+        self._start_with(theme_name(theme, few_colors=few_colors))
         self.set_class(ascii_only, "-ascii")
         self.set_keymap(dict(keymap or {}))
+
+    def _start_with(self, theme: str) -> None:
+        """Have the first theme in the style sheet before anything is parsed, instead of parsing it twice."""
+        for each in THEMES:
+            self.register_theme(each)
+        if theme not in self.available_themes:
+            raise Usage(f"There is no theme {visible(theme)!r}.", f"Known: {', '.join(sorted(self.available_themes))}.")
+        self.set_reactive(ConsoleApp.theme, theme)
+        self.update_classes(
+            {
+                f"-theme-{theme}": True,
+                "-dark-mode": self.current_theme.dark,
+                "-light-mode": not self.current_theme.dark,
+            },
+            update=False,
+        )
+        self._parsed_variables = self.get_css_variables()
+        self.stylesheet.set_variables(self._parsed_variables)
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Parse the style sheets again, if anything that they use has changed."""
+        variables = self.get_css_variables()
+        if variables != self._parsed_variables:
+            self._parsed_variables = variables
+            super().refresh_css(animate)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our variables for themes that do not know them."""
@@ -252,10 +279,10 @@ class ConsoleApp(WatchingApp):
         await self.action_view("stages")
         self.screen.query_one(f"#{stage.value}").focus()
 
-    def action_filter(self) -> None:
+    async def action_filter(self) -> None:
         """Open the filter of the view."""
         if isinstance(self.screen, ViewScreen):
-            self.screen.start_filter()
+            await self.screen.start_filter()
 
     def action_copy(self) -> None:
         """Copy what is chosen, by OSC 52."""

@@ -20,7 +20,7 @@ from ml.board import Rung
 if TYPE_CHECKING:
     from textual.message import Message
 
-    from ml.board import KillView
+    from ml.board import Glance, KillView
     from ml.operations import Operations
 
 _VIEW_S = 30.0
@@ -41,12 +41,14 @@ class Lookout:
         self._fetch = Poller("remote", post, fetch_s)
         self._view = Poller("view", post, _VIEW_S)
         self._receipts = Poller("kill switch", post, _RECEIPT_S)
+        self.glanced: Glance | None = None
+        """The names of the first frame, as soon as they are read."""
         self._looking_at: tuple[str, str] | None = None
         self._climbing = False
 
     def glance(self) -> None:
         """Read the registry's names for the first frame."""
-        self._glance.watch(lambda: GlanceArrived(self._operations.glance()))
+        self._glance.watch(self._look_at_names)
 
     def start(self) -> None:
         """Look at the board and the remote from now on."""
@@ -76,6 +78,10 @@ class Lookout:
         """Take no further looks."""
         for poller in (self._glance, self._board, self._fetch, self._view, self._receipts):
             poller.end()
+
+    def _look_at_names(self) -> Message:
+        self.glanced = self._operations.glance()
+        return GlanceArrived(self.glanced)
 
     def _look(self, view: str, model: str) -> Look | None:
         operations = self._operations

@@ -14,7 +14,7 @@ from console.lookout import Lookout
 from console.state import glanced, problems_of, status_before, status_of
 from ml.board import Board, HistoryRow, KillView, ModelView, Problem, SoakReport
 from ml.text import visible
-from widgets.model_list import by_need
+from widgets.need import by_need
 from widgets.status_line import Status
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class WatchingApp(App[int]):
 
     # --- life ----------------------------------------------------------------------------------------------------
     def on_mount(self) -> None:
-        """Show the frame, then start looking."""
+        """Show the frame, with names if they are read already, then start looking."""
+        if self._lookout.glanced is not None:
+            self._take_glance(self._lookout.glanced)
         self._renew_status()
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self._lookout.start)
@@ -88,9 +90,7 @@ class WatchingApp(App[int]):
     # --- what arrives --------------------------------------------------------------------------------------------
     def on_glance_arrived(self, event: messages.GlanceArrived) -> None:
         """Names for the first frame."""
-        if self.checking:
-            self._glance = event.glance
-            self._show(glanced(event.glance))
+        self._take_glance(event.glance)
 
     def on_board_arrived(self, event: messages.BoardArrived) -> None:
         """One poll."""
@@ -169,6 +169,11 @@ class WatchingApp(App[int]):
     def _seen(self, what: str) -> None:
         if self._failures.pop(what, None) is not None:
             self._renew_status()
+
+    def _take_glance(self, glance: Glance) -> None:
+        if self.checking and glance is not self._glance:
+            self._glance = glance
+            self._show(glanced(glance))
 
     def _show(self, models: tuple[ModelView, ...]) -> None:
         self.models = models

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from textual.content import Content
 from textual.fuzzy import FuzzySearch
 from textual.message import Message
@@ -12,39 +10,13 @@ from textual.reactive import reactive
 from ml.board import ModelView
 from ml.stage import Stage
 from ml.text import visible
-from ml.verdict import Reading, Verdict, worst
 from widgets.columns import fit
 from widgets.glyphs import glyphs_of
+from widgets.need import Judged, by_need
 from widgets.row_list import RowList
 from widgets.verdicts import MARKS
 
-_BAD = (Verdict.FAIL, Verdict.ERROR)
 _LETTERS = {Stage.STAGING: "st", Stage.SHADOW: "sh", Stage.ACTIVE: "ac"}
-
-
-def verdict_of(model: ModelView) -> Verdict:
-    """A model in one word: its problems, else the worst of its readings; nothing measured is NO_DATA."""
-    if any(problem.severe for problem in model.problems):
-        return Verdict.FAIL
-    return worst(reading.verdict for reading in _judging(model.readings))
-
-
-def _judging(readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
-    return tuple(reading for reading in readings if reading.gate) or readings
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A model with its verdict, which is asked for often."""
-
-    model: ModelView
-    verdict: Verdict
-
-
-def by_need(models: tuple[ModelView, ...]) -> tuple[Judged, ...]:
-    """Models that need somebody first, then by name."""
-    judged = (Judged(model, verdict_of(model)) for model in models)
-    return tuple(sorted(judged, key=lambda each: (each.verdict not in _BAD, each.model.name)))
 
 
 def matching(judged: tuple[Judged, ...], pattern: str) -> tuple[Judged, ...]:

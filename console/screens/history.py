@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.types import CSSPathType
 from textual.widgets import Static
 
 from console.screens.view import ViewScreen
@@ -25,7 +26,7 @@ class HistoryScreen(ViewScreen):
     """Events newest first, the chosen one in full, open branches, condemned artifacts."""
 
     NAME = "history"
-    CSS_PATH: ClassVar[list[str]] = ["view.tcss", "history.tcss"]  # type: ignore[assignment]
+    CSS_PATH: ClassVar[CSSPathType | None] = "history.tcss"
     AUTO_FOCUS = "HistoryList"
 
     def body(self) -> ComposeResult:

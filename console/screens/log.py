@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.types import CSSPathType
 from textual.widgets import Static
 
 from console.screens.view import ViewScreen
@@ -19,7 +20,7 @@ class LogScreen(ViewScreen):
     """One line per kill, release, promotion, rollback and landing; the chosen one in full below."""
 
     NAME = "log"
-    CSS_PATH: ClassVar[list[str]] = ["view.tcss", "log.tcss"]  # type: ignore[assignment]
+    CSS_PATH: ClassVar[CSSPathType | None] = "log.tcss"
     AUTO_FOCUS = "LogList"
 
     def body(self) -> ComposeResult:

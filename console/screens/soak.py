@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.types import CSSPathType
 from textual.widgets import Static
 
 from console.screens.view import ViewScreen
@@ -31,7 +32,7 @@ class SoakScreen(ViewScreen):
     """Progress, tapes, the chart of the chosen tape, and the gates that the soak answers."""
 
     NAME = "soak"
-    CSS_PATH: ClassVar[list[str]] = ["view.tcss", "soak.tcss"]  # type: ignore[assignment]
+    CSS_PATH: ClassVar[CSSPathType | None] = "soak.tcss"
     AUTO_FOCUS = "SoakTapes"
 
     def body(self) -> ComposeResult:

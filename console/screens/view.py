@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from console.keys import FOOTER, FOOTER_READ_ONLY
 from ml.stage import Stage
@@ -19,6 +19,8 @@ from widgets.problem_line import ProblemLine
 from widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
+    from textual.widgets import Input
+
     from console.app import ConsoleApp
 
 _TOO_SMALL = "This terminal is too small for the console (60×16 at least). `mlconsole status` shows the same as text."
@@ -27,7 +29,6 @@ _TOO_SMALL = "This terminal is too small for the console (60×16 at least). `mlc
 class ViewScreen(Screen[None]):
     """One view. A subclass gives ``body``, follows the application's reactives, and may have a filter."""
 
-    CSS_PATH = "view.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "clear_filter", "Clear", show=False, id="filter.clear", tooltip="Clear the filter"),
     ]
@@ -46,7 +47,6 @@ class ViewScreen(Screen[None]):
         yield Static(_TOO_SMALL, id="too-small", markup=False)
         with Vertical(id="body"):
             yield from self.body()
-        yield Input(placeholder="filter", id="filter", compact=True)
         yield ProblemLine()
         yield KeyLine()
 
@@ -61,7 +61,7 @@ class ViewScreen(Screen[None]):
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
         self._show_keys()
 
-    def follow(self, name: str, show: Callable[[Any], None]) -> None:
+    def follow(self, name: str, show: Callable[[Any], None] | Callable[[Any], Awaitable[None]]) -> None:
         """Call ``show`` with an application's reactive now and whenever it changes."""
         self.watch(self.app, name, show)
 
@@ -74,10 +74,14 @@ class ViewScreen(Screen[None]):
     def filtered(self, pattern: str) -> None:
         """Show only what matches."""
 
-    def start_filter(self) -> None:
-        """Open the filter's input."""
+    async def start_filter(self) -> None:
+        """Open the filter's input, which is made when it is first needed."""
+        from textual.widgets import Input  # noqa: PLC0415 it is large, and not part of the first frame
+
+        if not self.query("#filter"):
+            await self.mount(Input(placeholder="filter", id="filter", compact=True), before=self.query_one(ProblemLine))
         self.add_class("-filtering")
-        self.query_one("#filter", Input).focus()
+        self.query_one("#filter").focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while typing."""
@@ -92,8 +96,9 @@ class ViewScreen(Screen[None]):
 
     def action_clear_filter(self) -> None:
         """Show everything again."""
-        self.query_one("#filter", Input).value = ""
+        self.query("#filter").remove()
         self.remove_class("-filtering")
+        self.filtered("")
         self.focus_list()
 
     def focus_list(self) -> None:
