@@ -15,13 +15,13 @@ from ml.slo.case import Case
 from ml.slo.clocks import skew_of
 from ml.slo.judge import judge
 from ml.slo.measured import measured
+from ml.slo.memory import POINTS, STEP_S, WINDOW, BoardMemory, trend_span
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import judged_query, questions, shown_query
 from ml.slo.recording import Exchange, Failure, Recorder
 from ml.slo.source import Answer, Metrics, Series
 from ml.slo.tape import Grid, row
 from ml.slo.terms import STALE_S, Terms
-from ml.slo.trends import POINTS, STEP_S, WINDOW, Trends, trend_span
 from ml.stage import Stage
 from ml.verdict import Reading, Verdict
 
@@ -38,7 +38,7 @@ def board_readings(
     stages: Mapping[str, Stage] | None = None,
     since: Mapping[str, datetime] | None = None,
     stale_s: float = STALE_S,
-    trends: Trends | None = None,
+    memory: BoardMemory | None = None,
 ) -> dict[str, tuple[Reading, ...]]:
     """Read every objective of every model once. An objective whose question failed is ERROR.
 
@@ -46,7 +46,7 @@ def board_readings(
         stages: the stage on which a model is read, where it is not shadow.
         since: when a model's soak began, so that a window that is not full yet waits and does not lack data.
         stale_s: the age in seconds from which the newest sample is not believed.
-        trends: what earlier rounds remember, for sparklines; without it there are none.
+        memory: of earlier rounds, for sparklines and for what to show when an answer is missed.
 
     Raises:
         MetricsError: no objective at all got an answer, so there is nothing to show.
@@ -56,8 +56,8 @@ def board_readings(
     watched = {
         name: _Watched(Scope(stages.get(name, Stage.SHADOW), policy.selector(name)), since.get(name)) for name in models
     }
-    trends = Trends() if trends is None else trends
-    rounds = [_one_objective(recorder, terms, each, watched, trends) for each in policy.objectives if models]
+    memory = BoardMemory() if memory is None else memory
+    rounds = [_one_objective(recorder, terms, each, watched, memory) for each in policy.objectives if models]
     if recorder.exchanges and all(isinstance(each, Failure) for each in recorder.exchanges):
         raise next(each.error() for each in recorder.exchanges if isinstance(each, Failure))
     return {name: tuple(each[name] for each in rounds) for name in models}
@@ -72,7 +72,7 @@ class _Watched:
 
 
 def _one_objective(
-    recorder: Recorder, terms: Terms, objective: Objective, watched: Mapping[str, _Watched], trends: Trends
+    recorder: Recorder, terms: Terms, objective: Objective, watched: Mapping[str, _Watched], memory: BoardMemory
 ) -> dict[str, Reading]:
     numbers = {each: str(number) for number, each in enumerate(dict.fromkeys(watched.values()))}
     promql = joined(
@@ -82,9 +82,12 @@ def _one_objective(
             for part, text in questions(objective, each.scope, terms.windows(each.since), terms.latency).items()
         }
     )
-    answer = _asked(recorder, terms, objective, numbers, trends, promql)
+    answer = _asked(recorder, terms, objective, numbers, memory, promql)
     if isinstance(answer, Failure):
-        return {name: failed_reading(objective, each.scope, terms, answer.cause) for name, each in watched.items()}
+        return {
+            name: memory.missed(name, failed_reading(objective, each.scope, terms, answer.cause), terms.now)
+            for name, each in watched.items()
+        }
     parts: dict[str, dict[str, tuple[Series, ...]]] = defaultdict(dict)
     for key, series in split(answer.series).items():
         part, _, number = key.partition(".")
@@ -94,19 +97,25 @@ def _one_objective(
     for name, each in watched.items():
         found = measured(objective, each.scope.stage, parts[numbers[each]])
         case = Case(objective, found, terms.circumstances(answer.warnings, skew_s, each.since))
-        readings[name] = replace(reading_of(case, each.scope, terms), trend=trends.of(objective.name, each))
+        reading = replace(reading_of(case, each.scope, terms), trend=memory.trend(objective.name, each))
+        readings[name] = memory.good(name, reading, terms.now)
     return readings
 
 
 def _asked(
-    recorder: Recorder, terms: Terms, objective: Objective, numbers: Mapping[_Watched, str], trends: Trends, promql: str
+    recorder: Recorder,
+    terms: Terms,
+    objective: Objective,
+    numbers: Mapping[_Watched, str],
+    memory: BoardMemory,
+    promql: str,
 ) -> Exchange:
     """The answer to judge by: a fresh one, or the last one while the round's request went into the trend."""
-    previous = trends.turn(objective.name, promql, terms.now)
+    previous = memory.turn(objective.name, promql, terms.now)
     if previous is None:
         answer = recorder.query(promql)
         if isinstance(answer, Answer):
-            trends.keep(objective.name, promql, answer)
+            memory.keep(objective.name, promql, answer)
         return answer
     start, end = trend_span(terms.now)
     asked = {number: judged_query(objective, each.scope, WINDOW) for each, number in numbers.items()}
@@ -115,7 +124,7 @@ def _asked(
         return drawn
     points, grid = split(drawn.series), Grid(start - timedelta(seconds=STEP_S), STEP_S, POINTS)
     for each, number in numbers.items():
-        trends.draw(objective.name, each, row(grid, points.get(number, ())))
+        memory.draw(objective.name, each, row(grid, points.get(number, ())))
     return previous
 
 

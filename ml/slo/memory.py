@@ -1,7 +1,8 @@
-"""Sparklines within the board's budget: every few minutes one objective's range query takes the place of its reading's.
+"""What the board remembers between rounds: sparklines within its budget, and the last good reading of a sick objective.
 
-In that round the objective is judged by its previous answer, a poll old; so a round never costs more than one request
-per objective, and no two objectives skip the same round.
+Every few minutes one objective's range query takes the place of its reading's query; in that round the objective is
+judged by its previous answer, a poll old. So a round never costs more than one request per objective, and no two
+objectives skip the same round.
 """
 
 from __future__ import annotations
@@ -10,25 +11,37 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from ml.clock import span
 from ml.slo.source import Answer
+from ml.verdict import Reading
 
 POINTS, STEP_S, WINDOW = 24, 3600, "1h"
-"""A day in points of an hour, each over the hour before it."""
+"""A sparkline is a day in points of an hour, each over the hour before it."""
 
 _REFRESH = timedelta(minutes=5)
 _ALIGN_S = 300
+_PATIENCE = 3
+"""Polls without a good answer after which a value is STALE (SPEC §4)."""
 
 Trend = tuple[float | None, ...]
 
 
 @dataclass(slots=True)
-class Trends:
-    """What a series of board rounds remembers. Not shared between threads."""
+class _Missed:
+    reading: Reading
+    at: datetime
+    misses: int = 0
+
+
+@dataclass(slots=True)
+class BoardMemory:
+    """One board's memory. Not shared between threads."""
 
     _answers: dict[str, tuple[str, Answer]] = field(default_factory=dict)
     _trends: dict[tuple[str, Hashable], Trend] = field(default_factory=dict)
     _drawn_at: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     _turn_at: datetime | None = None
+    _readings: dict[tuple[str, str], _Missed] = field(default_factory=dict)
 
     def keep(self, objective: str, promql: str, answer: Answer) -> None:
         """Remember the newest good answer to an objective's question."""
@@ -49,9 +62,25 @@ class Trends:
         """Remember a fetched trend."""
         self._trends[objective, whose] = trend
 
-    def of(self, objective: str, whose: Hashable) -> Trend:
+    def trend(self, objective: str, whose: Hashable) -> Trend:
         """The last fetched trend; empty before the first."""
         return self._trends.get((objective, whose), ())
+
+    def good(self, model: str, reading: Reading, now: datetime) -> Reading:
+        """Remember a reading that an answer stands behind."""
+        self._readings[model, reading.name] = _Missed(reading, now)
+        return reading
+
+    def missed(self, model: str, failed: Reading, now: datetime) -> Reading:
+        """What to show when there was no answer: the last good reading, STALE in the end; ``failed`` without one."""
+        last = self._readings.get((model, failed.name))
+        if last is None:
+            return failed
+        last.misses += 1
+        if last.misses < _PATIENCE:
+            return last.reading
+        silent = span((now - last.at).total_seconds())
+        return last.reading.stale(f"No good answer for {silent} ({last.misses} polls). {failed.why}")
 
 
 def trend_span(now: datetime) -> tuple[datetime, datetime]:
