@@ -5,6 +5,7 @@ value is kept for ``mlconsole info``. The kill key reads its settings here befor
 module is made of named tuples and the standard library's TOML reader only (SPEC §12).
 """
 
+import hashlib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -116,6 +117,12 @@ class Settings(NamedTuple):
     kill_allowed: bool = True
     sources: Mapping[str, str] = {}
 
+    @property
+    def state(self) -> Path:
+        """Where this repository's journal, audit log, drafts and watches live: one kill voids no other soak."""
+        key = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:8]
+        return state_directory() / f"{self.root.name}-{key}"
+
     def resolve(self, path: str) -> Path:
         """A configured path; a relative one is relative to the repository's root."""
         return self.root / Path(path).expanduser()
@@ -191,7 +198,7 @@ def user_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where journal, audit log, drafts and watches live (XDG, on every system)."""
+    """Where everything that must survive a crash lives (XDG, on every system); see `Settings.state`."""
     base = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME", "~"), ".local", "state")
     return Path(base).expanduser() / "mlconsole"
 

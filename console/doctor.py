@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.config import Settings, state_directory
+from console.config import Settings
 from console.session import Session
 from ml.errors import ConsoleError
 from ml.operations import Operations
@@ -32,7 +32,7 @@ def examine(session: Session, model: str | None) -> tuple[Finding, ...]:
     settings = session.settings
     if model is not None:
         return tuple(Finding(check, remedy) for check, remedy in session.operations.troubleshoot(model))
-    findings = [_configuration(settings), _state(), _terminal(), *_actuators(settings)]
+    findings = [_configuration(settings), _state(settings), _terminal(), *_actuators(settings)]
     return (*findings, *_operations(session))
 
 
@@ -41,8 +41,8 @@ def _configuration(settings: Settings) -> Finding:
     return _ok("configuration", f"valid, from {', '.join(sources)}")
 
 
-def _state() -> Finding:
-    folder = state_directory()
+def _state(settings: Settings) -> Finding:
+    folder = settings.state
     why = _not_writable(folder)
     if why:
         return _bad("state", f"{visible(str(folder))}: {why}", "Make it writable, or set XDG_STATE_HOME.")

@@ -27,7 +27,7 @@ def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait:
     """
     clock = SystemClock()
     metrics = prometheus(settings)
-    desk = KillDesk(switch, metrics, audit_log(), clock, settings.kill_switch.confirm_seconds)
+    desk = KillDesk(switch, metrics, audit_log(settings), clock, settings.kill_switch.confirm_seconds)
     view = desk.view()
     said: list[str] = []
     while wait and view.rung not in (Rung.CONFIRMED, Rung.UNCONFIRMED) and metrics is not None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from console.config import Actuator, Settings, state_directory
+from console.config import Actuator, Settings
 from ml.clock import SystemClock
 from ml.emergency.switch import KillSwitch
 from ml.errors import Usage
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 AUDIT_NAME = "audit.jsonl"
 
 
-def audit_log() -> AuditLog:
-    """The audit log of this user on this machine."""
-    return AuditLog(state_directory() / AUDIT_NAME)
+def audit_log(settings: Settings) -> AuditLog:
+    """The audit log of this user for this repository."""
+    return AuditLog(settings.state / AUDIT_NAME)
 
 
 def kill_switch(settings: Settings) -> KillSwitch:
     """The env file first, then the configured actuators in their order."""
     further = [_actuator(each) for each in settings.kill_switch.actuator if each.type != "file"]
-    return KillSwitch(settings.resolve(settings.kill_switch.file), further, audit_log(), SystemClock())
+    return KillSwitch(settings.resolve(settings.kill_switch.file), further, audit_log(settings), SystemClock())
 
 
 def _actuator(configured: Actuator) -> "CommandActuator | HttpActuator":

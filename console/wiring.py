@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.config import Settings, state_directory
+from console.config import Settings
 from console.person import person
 from console.switch import audit_log, kill_switch
 from console.version import __version__
@@ -29,17 +29,16 @@ if TYPE_CHECKING:
 
 def operations(settings: Settings) -> Operations:
     """The façade on the configured repository. Raises Usage when the configuration does not fit together."""
-    clock, audit, metrics = SystemClock(), audit_log(), prometheus(settings)
-    state = state_directory()
+    clock, audit, metrics = SystemClock(), audit_log(settings), prometheus(settings)
     return Operations(
         Context(
-            place=_place(settings, state),
+            place=_place(settings),
             clock=clock,
             run=processes.run,
             repository=Repository(settings.root),
             metrics=metrics,
             verifier=_verifier,
-            journal=Journal(state / "journal"),
+            journal=Journal(settings.state / "journal"),
             audit=audit,
             forge=CommandForge(processes.run, settings.root, settings.pull_request.tool),
             kill_desk=KillDesk(kill_switch(settings), metrics, audit, clock, settings.kill_switch.confirm_seconds),
@@ -78,7 +77,7 @@ def prometheus(settings: Settings) -> Metrics | None:
     )
 
 
-def _place(settings: Settings, state: Path) -> Place:
+def _place(settings: Settings) -> Place:
     return Place(
         root=settings.root,
         environment=settings.environment.name,
@@ -86,7 +85,7 @@ def _place(settings: Settings, state: Path) -> Place:
         places=Places(settings.registry.path),
         ref=settings.registry.ref,
         artifact_base=settings.registry.artifact_base,
-        state=state,
+        state=settings.state,
         stale_s=settings.prometheus.stale_seconds,
         read_only=settings.read_only,
         tool_version=__version__,

@@ -16,9 +16,9 @@ from ml.errors import ConsoleError
 
 _HOMES = {
     "looking": ("status", "check", "verify", "compare", "soak", "history", "log"),
-    "changing": ("stage", "promote", "withdraw", "rollback", "push", "land", "gate", "approve", "evidence", "init"),
-    "emergency": ("kill", "watch", "incident", "drill"),
-    "setup": ("config", "info", "completion", "doctor", "demo", "serve", "build"),
+    "changing": ("stage", "promote", "withdraw", "rollback", "push", "land", "gate", "evidence"),
+    "emergency": ("kill",),
+    "setup": ("config", "info", "completion", "doctor", "demo", "build"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="mlconsole", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, **flags: str | bool | None) -> int | None:
+def cli(ctx: click.Context, /, **flags: str | bool | None) -> int | None:
     """Watch, promote and pull back the ML models of a live trading system. Without a verb: the interface."""
     ctx.obj = Session(**flags)  # type: ignore[arg-type]
     if ctx.invoked_subcommand is not None:

@@ -129,16 +129,6 @@ def gate(session: Session, base: str, head: str) -> Answer:
     return Answer([lines.gate(item) for item in gates], document, code_of(verdict))
 
 
-@click.command()
-@click.argument("branch")
-@verb
-def approve(session: Session, branch: str) -> Answer:
-    """Approve another operator's branch with a signed approval bound to its commit."""
-    done = session.operations.approve(branch)
-    document = documents.envelope(session.operations.clock.now()) | documents.plain(done)
-    return Answer([_told(done)], document, 0 if done.pushed else 3)
-
-
 @click.group()
 def evidence() -> None:
     """The evidence capsules that promotions commit."""
@@ -155,17 +145,6 @@ def evidence_verify(session: Session, file: Path) -> Answer:
     checks = verify_evidence(file.read_bytes())
     verdict = worst(item.verdict for item in checks)
     return Answer([lines.check(item) for item in checks], {"checks": documents.plain(checks)}, code_of(verdict))
-
-
-@click.command()
-@_DRY_RUN
-@_NO_PUSH
-@verb
-def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
-    """Propose a first policy, and a registry where there is none, on a branch."""
-    proposed = session.operations.init(push=not no_push, dry_run=dry_run)
-    document = documents.envelope(session.operations.clock.now()) | documents.plain(proposed)
-    return Answer([_told(proposed)], document)
 
 
 def _waivers(waive: tuple[str, ...]) -> dict[str, str]:

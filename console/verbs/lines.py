@@ -18,8 +18,9 @@ def check(item: Check) -> str:
 
 def gate(item: Gate | Reading) -> str:
     """``[PASS]    p99            42.1 ms < 100   why``."""
-    value = amount(item.value, item.unit)
-    limit = "" if item.limit is None else f"< {amount(item.limit, item.unit)}"
+    seconds = item.unit == "s"  # a soak must last, where every other value must stay below its limit
+    value = span(item.value) if seconds and item.value is not None else amount(item.value, item.unit)
+    limit = "" if item.limit is None else f"≥ {span(item.limit)}" if seconds else f"< {amount(item.limit, item.unit)}"
     return f"{tag(item.verdict)} {item.name:<16} {value:>10} {limit:<10} {item.why}".rstrip()
 
 
@@ -95,9 +96,15 @@ def _model(model: ModelView, now: datetime) -> list[str]:
     lines = [model.name, *(f"  {stage.value:<8} {_stage(model.stage(stage), now)}" for stage in Stage)]
     lines += [f"  {gate(reading)}" for reading in model.readings]
     if model.hop:
-        blocked = [item for item in model.gates if not item.verdict.opens]
-        lines.append(f"  {model.hop}: {'open' if not blocked else 'blocked by ' + ', '.join(b.name for b in blocked)}")
+        lines.append(f"  {model.hop}: {_hop(model)}")
     return lines
+
+
+def _hop(model: ModelView) -> str:
+    blocked = [item.name for item in model.gates if not item.verdict.opens]
+    if blocked:
+        return f"blocked by {', '.join(blocked)}"
+    return "its measured gates are open" if model.gates else "judged when it is promoted"
 
 
 def _stage(view: StageView, now: datetime) -> str:

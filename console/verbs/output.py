@@ -43,7 +43,7 @@ def verb(function: Callable[Concatenate[Session, P], Answer]) -> Callable[..., i
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
     @click.pass_obj
     @functools.wraps(function)
-    def run(session: Session, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> int:
+    def run(session: Session, /, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> int:
         session.as_json = session.as_json or as_json
         answer = function(session, *args, **kwargs)
         emit(answer, as_json=session.as_json)

@@ -16,7 +16,7 @@ from console.verbs import lines
 from console.verbs.output import Answer, code_of, verb
 from console.version import __version__
 from ml.clock import SystemClock
-from ml.errors import Refused, Unavailable
+from ml.errors import Refused
 from ml.verdict import worst
 
 _SECRET_WORDS = ("token", "password")
@@ -69,7 +69,7 @@ def info(session: Session) -> Answer:
         "repository": str(settings.root),
         "console.toml": str(settings.root / configuration.CONFIG_NAME),
         "user configuration": str(configuration.user_file()),
-        "state": str(configuration.state_directory()),
+        "state": str(settings.state),
         "kill file": str(settings.resolve(settings.kill_switch.file)),
     }
     rows = _rows(settings)
@@ -116,24 +116,9 @@ def doctor(session: Session, model: str | None) -> Answer:
 def demo(directory: Path | None, keep: bool, no_console: bool) -> int:
     """A living system on this machine: remote, engines, Prometheus with 26 h of history, and the console on it."""
     # Imported here: the demo needs onnxruntime and more.
-    from console.demo import run_demo  # noqa: PLC0415
+    from console.demo.run import demo as run_demo  # noqa: PLC0415
 
     return run_demo(directory=directory, keep=keep, console=not no_console)
-
-
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True)
-@click.pass_obj
-def serve(session: Session, host: str, port: int) -> int:
-    """The read-only console in a browser."""
-    try:
-        from console.serve import run_server  # noqa: PLC0415
-    except ImportError as error:
-        raise Unavailable(
-            "The browser console needs the extra `web`.", "Install it: pip install 'mlconsole[web]'."
-        ) from error
-    return run_server(session, host, port)
 
 
 @click.command()

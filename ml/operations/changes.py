@@ -52,11 +52,12 @@ class Changes:
         Except for a ``preview``, a typed ACK makes every gate be judged once more, because time has passed since.
         """
         self._context.require_write()
-        target, now = checklist.target, self._context.clock.now()
+        target = checklist.target
         base = self._registries.at(target.base_commit)
         given = self._acknowledged(checklist, base, ack) if ack else None
         if given is not None and not preview:
             self._require_still_open(checklist)
+        now = self._context.clock.now()
         gates = tuple(
             ack_gate(
                 given, phrase=checklist.ack_phrase, target=target, evidence_sha256=checklist.evidence.sha256, now=now

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from ml.artifacts.verification import Verification
 from ml.errors import Refused
 from ml.operations.artifacts import CommitArtifacts
-from ml.operations.capsules import capsule
 from ml.operations.context import Context
 from ml.operations.registries import Base, Registries
 from ml.operations.reviews import review_gate
 from ml.operations.soaks import Soaks
 from ml.ports import Report
 from ml.promotion.ack import ack_gate
+from ml.promotion.evidence import build
 from ml.promotion.gates import (
     artifact_id_gate,
     condemned_gate,
@@ -117,13 +117,22 @@ class Checklists:
         return self._checklist(Request(target=target, base=base), gates, _Findings())
 
     def _checklist(self, request: Request, gates: tuple[Gate, ...], found: _Findings) -> Checklist:
-        context, to_active = self._context, request.target.to_stage is Stage.ACTIVE
-        now = context.clock.now()
+        to_active, now = request.target.to_stage is Stage.ACTIVE, self._context.clock.now()
         return Checklist(
             target=request.target,
             gates=gates,
             as_of=now,
-            evidence=capsule(context, request.target, request.base, gates, found.checks, found.soak, found.review),
+            evidence=build(
+                target=request.target,
+                policy=request.base.policy,
+                gates=gates,
+                now=now,
+                tool_version=self._context.place.tool_version,
+                checks=found.checks,
+                soak=found.soak,
+                review=found.review,
+                finding=request.finding,
+            ),
             ack_phrase=request.base.policy.ack.phrase if to_active else "",
             oddities=found.review.oddities if found.review else (),
             finding=request.finding,

@@ -48,7 +48,7 @@ class MetricsWatch:
             stale_s: the age in seconds from which the newest sample is not believed.
         """
         models = base.document.registry.models
-        names = tuple(models)
+        names = tuple(name for name, model in models.items() if model.shadow or model.active)
         if self._metrics is None:
             none = Source("prometheus", SourceState.NONE, why="No prometheus.url is configured.")
             self._last = MetricsRound(none, _unknown(base, names, none.why))

@@ -10,9 +10,9 @@ from datetime import datetime
 from ml.board import Board
 from ml.errors import ConsoleError, Refused
 from ml.operations.artifacts import CommitArtifacts
-from ml.operations.capsules import capsule
 from ml.operations.context import Context
 from ml.operations.registries import Base, Registries
+from ml.promotion.evidence import build
 from ml.promotion.gates import freeze_exemption, role_gate, verify_gate
 from ml.promotion.plan import Proposal, plan_rollback
 from ml.promotion.values import Candidate, Plan, RollbackPlan, Target
@@ -141,7 +141,14 @@ class Rollbacks:
             document=base.document,
             reason=reason,
             at=now,
-            evidence=capsule(context, target, base, gates, checks),
+            evidence=build(
+                target=target,
+                policy=base.policy,
+                gates=gates,
+                now=now,
+                tool_version=context.place.tool_version,
+                checks=checks,
+            ),
             archive=context.repository.read(base.commit, places.archive(target.model)) or b"",
             gates=gates,
             exemption=freeze_exemption(base.policy, now),

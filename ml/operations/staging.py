@@ -45,9 +45,8 @@ def _read(path: Path, sha256: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise Unavailable(
-            f"{visible(path.name)} cannot be read: {error.strerror}.", "Correct its permissions."
-        ) from error
+        why = f"{visible(path.name)} cannot be read: {error.strerror}."
+        raise Unavailable(why, "Correct its permissions.") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise Invalid(f"{visible(path.name)} changed while it was being staged.", "Stage it again.")
     return content
