@@ -78,11 +78,16 @@ class CommitWriting(OnRepository):
         """Make a commit on ``base`` in which ``files`` have new bytes; no ref names it yet. Returns its id."""
         with tempfile.TemporaryDirectory(prefix="write-", dir=self._folder()) as folder:
             tree = self._tree(base, files, Path(folder))
-        return self._commit(tree, base, message, author, at)
+        return self._commit(tree, base, message, author, at, signed=self.signs(), config=())
 
     def write_note_commit(self, parent: str, message: str, author: Person, at: datetime) -> str:
-        """Make a commit on ``parent`` that changes no file, such as an approval. Returns its id."""
-        return self._commit(f"{plain(parent, 'a commit')}^{{tree}}", parent, message, author, at)
+        """Make an SSH-signed commit on ``parent`` that changes no file, such as an approval. Returns its id.
+
+        Raises:
+            Refused: it cannot be signed; an unsigned one would prove nothing.
+        """
+        tree = f"{plain(parent, 'a commit')}^{{tree}}"
+        return self._commit(tree, parent, message, author, at, signed=True, config=("gpg.format=ssh",))
 
     def _folder(self) -> Path:
         self._private.mkdir(exist_ok=True)
@@ -102,16 +107,17 @@ class CommitWriting(OnRepository):
         self._git("update-index", "-z", "--index-info", stdin="".join(entries).encode(), env=index)
         return self._git("write-tree", env=index).decode().strip()
 
-    def _commit(self, tree: str, parent: str, message: str, author: Person, at: datetime) -> str:
+    def _commit(
+        self, tree: str, parent: str, message: str, author: Person, at: datetime, *, signed: bool, config: Sequence[str]
+    ) -> str:
         when = f"{int(at.timestamp())} +0000"
         env = {
             f"GIT_{role}_{field}": value
             for role in ("AUTHOR", "COMMITTER")
             for field, value in (("NAME", author.name), ("EMAIL", author.email), ("DATE", when))
         }
-        sign = ["-S"] if self.signs() else []
-        made = self._git("commit-tree", *sign, "-p", plain(parent, "a commit"), tree, stdin=message.encode(), env=env)
-        return made.decode().strip()
+        args = ("commit-tree", *(("-S",) if signed else ()), "-p", plain(parent, "a commit"), tree)
+        return self._git(*args, stdin=message.encode(), env=env, config=config).decode().strip()
 
     def signs(self) -> bool:
         """Whether git is configured to sign commits; ``commit-tree`` does not look by itself."""

@@ -24,7 +24,7 @@ def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
     repository = desk.repository
     with repository.exclusive():
         _tell(report, "fetch", 0, desk.base)
-        base, head = _ends(branch, desk)
+        base, head = ends(branch, desk)
         if not repository.is_ancestor(base, head):
             raise Conflict(
                 f"{visible(desk.base)} moved on since {visible(branch)} was made, so it is no fast-forward.",
@@ -43,8 +43,11 @@ def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
     return Landing(branch=branch, base=desk.base, commit=head, gates=gates)
 
 
-def _ends(branch: str, desk: Desk) -> tuple[str, str]:
-    """Where base and branch are, on the remote as fetched just now, else here."""
+def ends(branch: str, desk: Desk) -> tuple[str, str]:
+    """Where the base and a change branch are, on the remote as fetched just now, else here.
+
+    Raises: Refused when there is no such branch; Unavailable when the remote is out of reach.
+    """
     repository, remote = desk.repository, desk.remote
     folders = ["refs/heads/"]
     if remote:

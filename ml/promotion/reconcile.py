@@ -48,6 +48,8 @@ def _outcome(left: Left, desk: Desk) -> tuple[Outcome, str]:
     shown = visible(branch)
     if left.step == "begin" and left.kind == "submit":
         return Outcome.NOT_DONE, f"{shown} was interrupted before anything was published; plan it anew."
+    if left.kind == "approve":
+        return Outcome.NOT_DONE, f"The approval of {shown} was interrupted; approve it again, which does no harm."
     if left.kind == "land":
         return _landed(left, desk, branch, commit)
     if left.step == "push":

@@ -216,7 +216,7 @@ class Writer(Reader, Protocol):
         ...
 
     def write_note_commit(self, parent: str, message: str, author: Person, at: datetime) -> str:
-        """Make a commit on ``parent`` that changes no file, signed as `write_commit`; returns its id."""
+        """Make an SSH-signed commit on ``parent`` that changes no file; returns its id. Raises Refused unsigned."""
         ...
 
     def create_ref(self, ref: str, commit: str) -> None:

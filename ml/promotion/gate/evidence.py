@@ -131,16 +131,12 @@ def _foreign_soak(move: Move, soak: Mapping[str, Any] | None) -> Iterator[str]:
     ]
     if not entered or entered[-1] is None:
         yield "the history does not say when the artifact entered shadow"
-    elif _moment(subject["landed_at"]) < entered[-1] - SKEW:
+    elif parse_utc(subject["landed_at"]) < entered[-1] - SKEW:
         yield f"the soak is said to begin before the artifact entered shadow at {format_utc(entered[-1])}"
 
 
 def _entered_shadow(to_stage: str | None, artifact_id: str | None, move: Move) -> bool:
     return to_stage == Stage.SHADOW and artifact_id == move.artifact_id
-
-
-def _moment(text: str) -> datetime:
-    return parse_utc(text)
 
 
 def _altered_drawing(values: Mapping[str, Any], drawing: bytes | None) -> str:
