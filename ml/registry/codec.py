@@ -47,8 +47,7 @@ class Document:
         Raises:
             RegistryInvalid: the model's new text is not fit for a registry.
         """
-        model, end = Reader(text, REGISTRY_PATH).model(name, text, span.start)
-        assert end == span.end
+        model = Reader(text, REGISTRY_PATH).revision(name, span)
         old = self.spans.get(name)
         moved = len(text) - len(self.text)
         edge = old.end if old else span.start

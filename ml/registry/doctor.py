@@ -41,10 +41,11 @@ def _model(name: str, model: Model, value: Mapping[str, Any], now: datetime | No
     yield from unknown_keys(name, path, model.model_extra or {})
     yield from model_symptoms(name, model, value)
     for stage in Stage:
-        if value.get(stage):
-            yield from pointer_symptoms(name, f"{path}.{stage}", value[stage], stage=stage, now=now)
+        pointer = model.pointer(stage)
+        if pointer:
+            yield from pointer_symptoms(name, f"{path}.{stage}", pointer, value[stage], stage=stage, now=now)
     for place, (event, words) in enumerate(zip(model.history, value.get("history", ()), strict=True)):
         at = f"{path}.history[{place}]"
         yield from event_symptoms(name, at, event, words, now)
-        if words.get("pointer"):
-            yield from pointer_symptoms(name, f"{at}.pointer", words["pointer"], stage=None, now=now)
+        if event.pointer:
+            yield from pointer_symptoms(name, f"{at}.pointer", event.pointer, words["pointer"], stage=None, now=now)

@@ -71,7 +71,7 @@ def layout_of(text: str) -> Layout:
     newline = "\r\n" if "\r\n" in lead else "\n" if "\n" in lead else ""
     colon = text[key_end : skip_space(text, text.index(":", key_end) + 1)]
     comma = ", " if colon.endswith(" ") else ","
-    escape = text.isascii() and "\\u" in text
+    escape = text.isascii() and "\\" in text and "\\u" in text
     return Layout(newline, lead.rpartition("\n")[2] if newline else "", colon, comma, escape)
 
 

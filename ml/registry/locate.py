@@ -145,13 +145,8 @@ def _tokens(text: str, start: int) -> Iterator[_Token]:
     """The tokens of one value with their field paths; ends with the value, or where the text is torn."""
     stack: list[_Frame] = []
     for match in _TOKEN.finditer(text, start):
-        token, frame = match.group(), stack[-1] if stack else None
-        repeated = False
-        if frame and frame.is_object and frame.wants_key and token.startswith('"'):
-            key = _key(token)
-            repeated = key in frame.seen
-            frame.seen.add(key)
-            frame.at, frame.wants_key = key, False
+        token = match.group()
+        repeated = bool(stack) and _step(stack[-1], token)
         deeper = token in ("{", "[")
         path = tuple(part.at for part in stack if part.at is not None)
         yield _Token(match.start(), token, path, len(stack) + deeper, repeated)
@@ -159,15 +154,23 @@ def _tokens(text: str, start: int) -> Iterator[_Token]:
             stack.append(_Frame(token == "{", None if token == "{" else 0, token == "{"))
         elif token in ("}", "]") and stack:
             stack.pop()
-        elif token == "," and frame:
-            _advance(frame)
         if not stack:
             return
 
 
-def _advance(frame: _Frame) -> None:
-    frame.at = frame.at + 1 if isinstance(frame.at, int) else None
-    frame.wants_key = frame.is_object
+def _step(frame: _Frame, token: str) -> bool:
+    """Move on inside an open object or array by one token; whether the token is a key that was there before."""
+    if token in ("}", "]"):
+        frame.at = None
+    elif token == ",":
+        frame.at = frame.at + 1 if isinstance(frame.at, int) else None
+        frame.wants_key = frame.is_object
+    elif frame.wants_key and token.startswith('"'):
+        frame.at, frame.wants_key = _key(token), False
+        if frame.at in frame.seen:
+            return True
+        frame.seen.add(frame.at)
+    return False
 
 
 def _key(token: str) -> str:

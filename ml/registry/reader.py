@@ -27,7 +27,7 @@ _SUSPECT_ESCAPE = re.compile(
     r"|\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
-_CONTROL = re.compile(r"[\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
 
 
 class _Offended(ValueError):
@@ -90,7 +90,7 @@ class Reader:
         start = skip_space(text, 0)
         if text[start] != "{":
             refuse(self._file, text, start, "a registry is one JSON object", ())
-        self._look_for_characters(0)
+        self._look_for_characters()
         try:
             parts, end = members(text, start, self._part)
         except json.JSONDecodeError as error:
@@ -137,6 +137,14 @@ class Reader:
             where: Path = first["loc"]
             refuse(self._file, text, offset_of(text, start, where), complaint(first), path + where)
 
+    def revision(self, name: str, span: Span) -> Model:
+        """Read and validate one model of a text whose other parts are known to be sound."""
+        if _suspicious(self._text[span.start : span.end]):
+            offence = first_offence(self._text, span.start)
+            if offence:
+                refuse(self._file, self._text, offence.offset, offence.what, ("models", name, *offence.path))
+        return self.model(name, self._text, span.start)[0]
+
     def _value(self, start: int, path: Path) -> tuple[object, int]:
         """Read one whole value, refusing what `first_offence` names."""
         try:
@@ -150,12 +158,10 @@ class Reader:
             self._refuse_offence(start, path)
         return value, end
 
-    def _look_for_characters(self, start: int) -> None:
+    def _look_for_characters(self) -> None:
         text = self._text
-        if ("\\" in text and _SUSPECT_ESCAPE.search(text)) or (
-            ("\x7f" in text or not text.isascii()) and _CONTROL.search(text)
-        ):
-            offence = first_offence(text, skip_space(text, start))
+        if _suspicious(text):
+            offence = first_offence(text, skip_space(text, 0))
             if offence:
                 refuse(self._file, text, offence.offset, offence.what, offence.path)
 
@@ -167,6 +173,12 @@ class Reader:
         offence = first_offence(self._text, start, len(path))
         assert offence, "the fast reader refused what the exact one accepts"
         refuse(self._file, self._text, offence.offset, offence.what, path + offence.path)
+
+
+def _suspicious(text: str) -> bool:
+    """Whether there may be a control character or a lone surrogate; quick, and sometimes wrong."""
+    escaped = "\\" in text and _SUSPECT_ESCAPE.search(text)
+    return bool(escaped or (("\x7f" in text or not text.isascii()) and _CONTROL.search(text)))
 
 
 def _deeper(value: object, limit: int) -> bool:

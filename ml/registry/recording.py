@@ -10,7 +10,7 @@ from typing import Required, TypedDict
 from ml.clock import format_utc
 from ml.errors import Refused
 from ml.registry.archive import extended
-from ml.registry.codec import Document
+from ml.registry.codec import Document, RegistryInvalid
 from ml.registry.edits import ModelEdit, edit_model, event_texts
 from ml.registry.history import chronological_indexes, last_moment, newest_first
 from ml.registry.paths import MAX_HISTORY
@@ -102,10 +102,18 @@ class Recorder:
         surplus = chronological_indexes(model)[: max(0, len(model.history) + 1 - MAX_HISTORY)]
         texts = event_texts(self.doc, self.model) if surplus else ()
         prepend = newest_first(model)
-        edited = edit_model(self.doc, self.model, ModelEdit(stages, event, prepend, surplus))
+        edited = self._edited(ModelEdit(stages, event, prepend, surplus))
         archive = extended(self.archive, [texts[place] for place in surplus]) if surplus else None
         written = edited.registry.models[self.model].history[0 if prepend else -1]
         return Change(edited, written, archive)
+
+    def _edited(self, edit: ModelEdit) -> Document:
+        try:
+            return edit_model(self.doc, self.model, edit)
+        except RegistryInvalid as error:
+            raise Refused(
+                f"The change cannot be written: {error.cause}", "Use plain text in what you typed."
+            ) from error
 
     def _refuse_future(self, *, emergency: bool) -> None:
         """A history from the future is somebody's wrong clock; only a rollback does not wait for it."""

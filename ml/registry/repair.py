@@ -61,7 +61,7 @@ def _mended(raw: Raw, event: Event, model: Model, layout: Layout) -> str:
         "action": action_of(event) if event.to_stage in tuple(Stage) else None,
         "artifact_id": event.artifact_id,
         "by": event.by,
-        "pointer": _pointer(event, model),
+        "pointer": None if event.pointer else _pointer(event, model),
     }
     changes = {key: value for key, value in said.items() if value is not None and words.get(key) is None}
     changes |= {key: moment for key in ("timestamp_utc", "ts_utc") if words.get(key) and not words[key].endswith("Z")}

@@ -85,10 +85,10 @@ def _stages(name: str, model: Model) -> Iterator[Finding]:
 
 
 def pointer_symptoms(
-    name: str, path: str, pointer: Mapping[str, Any], *, stage: Stage | None, now: datetime | None
+    name: str, path: str, pointer: Pointer, words: Mapping[str, Any], *, stage: Stage | None, now: datetime | None
 ) -> Iterator[Finding]:
-    """What is wrong with a pointer in a stage, or in an event (``stage`` is ``None``)."""
-    artifact, directory = pointer["artifact_id"], pointer["artifact_dir"].rstrip("/").removeprefix("./")
+    """What is wrong with a pointer in a stage, or in an event (``stage`` is ``None``); ``words`` as in the file."""
+    artifact, directory = pointer.artifact_id, pointer.artifact_dir.rstrip("/").removeprefix("./")
     if not is_artifact_id(artifact):
         what = f"The id {artifact} is outside the convention name_vYYYY_MM_DD_NNN."
         yield Finding("id-outside-convention", name, f"{path}.artifact_id", False, what, "Nothing; new ones follow it.")
@@ -98,22 +98,20 @@ def pointer_symptoms(
     if directory.rpartition("/")[2] != artifact:
         what = f"The directory {visible(directory, limit=120)} is not named {artifact}."
         yield Finding("directory-other-name", name, f"{path}.artifact_dir", False, what, "Nothing, if it verifies.")
-    digest = pointer.get("model_sha256")
+    digest = pointer.model_sha256
     if digest is None and stage:
         what = "The pointer has no model_sha256, so the artifact is not pinned."
         yield Finding("digest-missing", name, f"{path}.model_sha256", False, what, "Stage the artifact anew.")
     if digest is not None and not is_digest(digest):
         what = "model_sha256 is no SHA-256 in 64 lowercase hex digits."
         yield Finding("digest-malformed", name, f"{path}.model_sha256", True, what, _BY_HAND)
-    for key, reason in pointer_faults(pointer, active=stage is Stage.ACTIVE):
+    for key, reason in pointer_faults(words, active=stage is Stage.ACTIVE):
         yield Finding(
             "engine-refuses", name, f"{path}.{key}", True, f"The engine refuses the file: {reason}.", _BY_HAND
         )
-    extra = {key: value for key, value in pointer.items() if key not in Pointer.model_fields}
-    yield from unknown_keys(name, path, extra)
-    moments = Pointer.model_validate(pointer)
+    yield from unknown_keys(name, path, pointer.model_extra or {})
     for key in TIME_KEYS:
-        yield from _future(name, f"{path}.{key}", getattr(moments, key), now)
+        yield from _future(name, f"{path}.{key}", getattr(pointer, key), now)
 
 
 def event_symptoms(

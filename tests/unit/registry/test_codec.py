@@ -143,7 +143,7 @@ M = '{\n "schema_version": "v1",\n "models": {\n  "m": %s\n }\n}'
         (M % '{"x": "a\x9b31m"}', 4, 14, "models.m.x", "control character"),
         (M % '{"x": "tab\there"}', 4, 18, "models.m.x", "control character"),
         (M % '{"x": 01}', 4, 15, "models.m.x", "no JSON"),
-        (M % '{"x": }', 4, 14, "models.m.x", "no JSON"),
+        (M % '{"x": }', 4, 14, "models.m", "no JSON"),
         (M % "{'x': 1}", 4, 9, "models.m", "no JSON"),
         (M % '{"x": 1,}', 4, 16, "models.m", "no JSON"),
         (M % '{"x": tru}', 4, 14, "models.m.x", "no JSON"),
@@ -203,9 +203,9 @@ def test_reading_and_editing_a_large_registry_costs_at_most_four_times_the_plain
 
 
 def _seconds(action: Any) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     action()
-    return time.perf_counter() - start
+    return time.process_time() - start  # not the wall clock: other tests run beside this one
 
 
 def test_a_pointer_made_by_hand_is_as_strict_as_a_read_one() -> None:
