@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from ml.slo.case import Case
 from ml.slo.clocks import Finding
+from ml.slo.judged import failed_reading, reading_of
 from ml.slo.measured import measured
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import SHOWN, count_query, duration, judged_query, questions, shown_query
-from ml.slo.readings import failed_reading, reading_of
 from ml.slo.recording import Exchange, Failure, Recorder
 from ml.slo.soak_gates import Track
 from ml.slo.soak_start import foreign_query
