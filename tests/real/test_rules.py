@@ -16,6 +16,7 @@ from support.engines import FIRST, SOURCE, Deployment, engine
 from support.prometheus import running
 
 from ml.adapters.prometheus import Prometheus
+from ml.emergency.durations import USUAL, durations
 
 MONITORING = SOURCE / "ml" / "monitoring"
 RULES = (
@@ -128,5 +129,6 @@ def test_every_panel_shows_something_of_a_real_engine(tmp_path: Path) -> None:
         assert metrics.query(share).series[0].points[0][1] > 0.5
         loaded = json.loads(metrics.rules().raw)["data"]["groups"][0]["rules"]
         assert tuple(rule["name"] for rule in loaded) == RULES
+        assert durations(metrics.rules()) == USUAL
         prometheus.rules_evaluated()
         assert {rule["health"] for rule in json.loads(metrics.rules().raw)["data"]["groups"][0]["rules"]} == {"ok"}
