@@ -75,6 +75,7 @@ def running(
     history: Iterable[Line] = (),
     rules: str = "",
     config: str = "",
+    web: str = "",
     interval_s: float = 1.0,
 ) -> Iterator[RealPrometheus]:
     """Run Prometheus inside ``folder`` until the block ends.
@@ -83,6 +84,7 @@ def running(
         history: series to back-fill before the start.
         rules: a rule file's YAML, evaluated every ``interval_s``.
         config: further YAML of prometheus.yml, such as ``scrape_configs``.
+        web: YAML of a web configuration file, for TLS and passwords.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = back_fill(folder, history)
@@ -94,6 +96,7 @@ def running(
         # History may reach a little into the future, so that it stays fresh while the tests run; rules write before it.
         f"storage: {{tsdb: {{out_of_order_time_window: 2h}}}}\n{config}\n"
     )
+    (folder / "web.yml").write_text(web)
     log = folder / "prometheus.log"
     argv = [
         "prometheus",
@@ -101,6 +104,7 @@ def running(
         f"--storage.tsdb.path={data}",
         "--storage.tsdb.retention.time=10y",
         "--web.listen-address=127.0.0.1:0",
+        f"--web.config.file={folder / 'web.yml'}",
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True, cwd=folder)
@@ -108,7 +112,7 @@ def running(
         _until(lambda: _READY in log.read_text() or process.poll() is not None, 30.0, log)
         found = _LISTENING.search(log.read_text())
         assert found, f"Prometheus did not start:\n{log.read_text()[-2000:]}"
-        yield RealPrometheus(f"http://{found[1]}", process, log)
+        yield RealPrometheus(f"{'https' if 'tls_server_config' in web else 'http'}://{found[1]}", process, log)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
