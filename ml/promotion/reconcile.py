@@ -45,22 +45,25 @@ def _settled(desk: Desk) -> Iterator[Reconciled]:
 
 def _outcome(left: Left, desk: Desk) -> tuple[Outcome, str]:
     branch, commit = left.facts.get("branch", ""), left.facts.get("commit", "")
-    shown = visible(branch)
-    if left.step == "begin" and left.kind == "submit":
-        return Outcome.NOT_DONE, f"{shown} was interrupted before anything was published; plan it anew."
     if left.kind == "approve":
-        return Outcome.NOT_DONE, f"The approval of {shown} was interrupted; approve it again, which does no harm."
+        again = "approve it again, which does no harm"
+        return Outcome.NOT_DONE, f"The approval of {visible(branch)} was interrupted; {again}."
     if left.kind == "land":
         return _landed(left, desk, branch, commit)
+    return _published(left, desk, branch, commit)
+
+
+def _published(left: Left, desk: Desk, branch: str, commit: str) -> tuple[Outcome, str]:
+    shown = visible(branch)
     if left.step == "push":
         there = _tip(desk, f"refs/heads/{branch}")
         if isinstance(there, ConsoleError):
             return Outcome.UNKNOWN, f"Whether {desk.remote} has {shown} is unknown: {there.cause}"
         if there == commit:
             return Outcome.DONE, f"{desk.remote} has {shown}."
-    if desk.repository.resolve(f"refs/heads/{branch}") == commit:
+    if commit and desk.repository.resolve(f"refs/heads/{branch}") == commit:
         return Outcome.NOT_DONE, f"{shown} is only here; push it with: mlconsole push {shown}"
-    return Outcome.NOT_DONE, f"{shown} was not published; plan it anew."
+    return Outcome.NOT_DONE, f"{shown} was interrupted before anything was published; plan it anew."
 
 
 def _landed(left: Left, desk: Desk, branch: str, commit: str) -> tuple[Outcome, str]:
