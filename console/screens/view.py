@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from console.keys import FOOTER, FOOTER_READ_ONLY
 from ml.stage import Stage
@@ -19,8 +19,6 @@ from widgets.problem_line import ProblemLine
 from widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from textual.widgets import Input
-
     from console.app import ConsoleApp
 
 _TOO_SMALL = "This terminal is too small for the console (60×16 at least). `mlconsole status` shows the same as text."
@@ -76,8 +74,6 @@ class ViewScreen(Screen[None]):
 
     async def start_filter(self) -> None:
         """Open the filter's input, which is made when it is first needed."""
-        from textual.widgets import Input  # noqa: PLC0415 it is large, and not part of the first frame
-
         if not self.query("#filter"):
             await self.mount(Input(placeholder="filter", id="filter", compact=True), before=self.query_one(ProblemLine))
         self.add_class("-filtering")

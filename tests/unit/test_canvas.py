@@ -89,7 +89,7 @@ def test_wide_and_combined_characters_keep_their_columns() -> None:
     canvas.feed("\x1b[1;1H模e\u0301x")
     assert canvas.render().startswith("\x1b[1;1H\x1b[0m模\x1b[1;3He\u0301\x1b[1;4Hx")
     canvas.feed("\x1b[1;2Ha")
-    assert canvas.render() == "\x1b[1;1H a\x1b[1;3H"
+    assert canvas.render() == "\x1b[1;1H a"
 
 
 def test_modes_pass_and_unknown_controls_do_not() -> None:

@@ -1,0 +1,129 @@
+"""Blocking actions always answer once, writes are known while they run, and the kill key is one press."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+from fakes import FakeOperations, FrozenClock
+from textual.message import Message
+
+from console.killing import HELD_S, KillKey
+from console.messages import KillArrived, KillFailed, KillPressed
+from console.work import Workshop
+from ml.errors import ConsoleError, Refused
+
+DEADLINE_S = 5.0
+
+
+class Done(Message):
+    def __init__(self, result: int) -> None:
+        super().__init__()
+        self.result = result
+
+
+class Failed(Message):
+    def __init__(self, error: ConsoleError) -> None:
+        super().__init__()
+        self.error = error
+
+
+@dataclass
+class Owner:
+    messages: list[Message] = field(default_factory=list)
+    arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def post_message(self, message: Message) -> bool:
+        self.messages.append(message)
+        self.arrived.release()
+        return True
+
+    def take(self) -> Message:
+        assert self.arrived.acquire(timeout=DEADLINE_S)
+        return self.messages[-1]
+
+
+def raising(error: Exception) -> int:
+    raise error
+
+
+def test_a_result_and_a_typed_failure_come_back_once() -> None:
+    owner, workshop = Owner(), Workshop()
+    workshop.start(owner, lambda: 7, done=Done, failed=Failed, name="count")  # type: ignore[arg-type]
+    answer = owner.take()
+    assert isinstance(answer, Done)
+    assert answer.result == 7
+    refusal = Refused("No.", "Ask.")
+    workshop.start(owner, lambda: raising(refusal), done=Done, failed=Failed, name="count")  # type: ignore[arg-type]
+    answer = owner.take()
+    assert isinstance(answer, Failed)
+    assert answer.error is refusal
+    assert len(owner.messages) == 2
+
+
+def test_a_bug_comes_back_as_a_sentence() -> None:
+    owner = Owner()
+    Workshop().start(owner, lambda: raising(ValueError("\x1b[31m")), done=Done, failed=Failed, name="x")  # type: ignore[arg-type]
+    answer = owner.take()
+    assert isinstance(answer, Failed)
+    assert "ValueError: ␛[31m" in answer.error.cause
+    assert answer.error.exit_code == 70
+
+
+def test_writes_are_named_while_they_run_and_reads_are_not() -> None:
+    owner, workshop, let_go = Owner(), Workshop(), threading.Event()
+    workshop.start(owner, lambda: let_go.wait(DEADLINE_S), done=Done, failed=Failed, name="promote a", writes=True)  # type: ignore[arg-type]
+    workshop.start(owner, lambda: let_go.wait(DEADLINE_S), done=Done, failed=Failed, name="look")  # type: ignore[arg-type]
+    assert not workshop.drained(0.0)
+    assert workshop.writing == ("promote a",)
+    let_go.set()
+    assert workshop.drained(DEADLINE_S)
+    assert workshop.writing == ()
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+def kinds(owner: Owner) -> list[type[Message]]:
+    return [type(message) for message in owner.messages]
+
+
+def test_a_press_throws_the_switch_and_tells_both_times(clock: FrozenClock) -> None:
+    owner, operations = Owner(), FakeOperations()
+    KillKey(operations, clock, owner.post_message, allowed=True).press()
+    owner.take()
+    owner.take()
+    assert kinds(owner) == [KillPressed, KillArrived]
+    assert operations.calls == [("kill", "key")]
+
+
+def test_a_held_key_is_one_press_and_a_later_one_delivers_again(clock: FrozenClock) -> None:
+    owner, operations = Owner(), FakeOperations()
+    key = KillKey(operations, clock, owner.post_message, allowed=True)
+    for _ in range(200):
+        key.press()
+        clock.advance(0.03)
+    owner.take()
+    owner.take()
+    clock.advance(HELD_S)
+    key.press()
+    owner.take()
+    owner.take()
+    assert operations.called("kill") == 2
+
+
+def test_a_failed_kill_is_told_and_a_forbidden_one_does_nothing(clock: FrozenClock) -> None:
+    owner, operations = Owner(), FakeOperations()
+    operations.failures["kill"] = OSError("disk")
+    KillKey(operations, clock, owner.post_message, allowed=True).press()
+    owner.take()
+    answer = owner.take()
+    assert isinstance(answer, KillFailed)
+    assert "disk" in answer.error.cause
+    quiet, untouched = Owner(), FakeOperations()
+    KillKey(untouched, clock, quiet.post_message, allowed=False).press()
+    assert kinds(quiet) == [KillFailed]
+    assert untouched.calls == []

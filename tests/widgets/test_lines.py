@@ -1,0 +1,68 @@
+"""The one-line widgets: gate, problems, keys, open changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fakes import BLOCKED_GATES, NOW, OPEN_GATES, board, model_view
+from support.widget_host import shown, staged
+
+from ml.board import Problem
+from widgets.branch_lines import BranchLines
+from widgets.gate_list import GateList, gate_summary
+from widgets.glyphs import ASCII, UNICODE
+from widgets.key_line import MOST_KEYS, KeyHint, KeyLine
+from widgets.problem_line import ProblemLine
+
+
+def test_the_gate_line_sums_up_and_never_opens_on_nothing() -> None:
+    blocked = gate_summary(model_view(), UNICODE).plain
+    assert blocked == "GATE shadow→active · window 24h · BLOCKED: 1 FAIL · 1 NO DATA · 3 WAIT"
+    assert gate_summary(model_view(gates=OPEN_GATES), UNICODE).plain.endswith("· OPEN")
+    assert gate_summary(model_view(gates=()), UNICODE).plain.endswith("not judged yet")
+    assert "no promotion is possible" in gate_summary(model_view(hop=""), UNICODE).plain
+    assert gate_summary(model_view(), ASCII).plain.replace("·", "").isascii()
+
+
+async def test_gates_are_listed_most_severe_first() -> None:
+    gates = GateList()
+    async with staged(gates) as stage:
+        gates.gates = BLOCKED_GATES
+        await stage.pilot.pause()
+        words = [line.split()[1] for line in shown(gates)]
+        assert words[:3] == ["FAIL", "NO", "WAIT"]
+        assert words[-1] == "PASS"
+
+
+async def test_the_problem_line_shows_the_severe_one_and_counts_the_rest() -> None:
+    line = ProblemLine()
+    async with staged(line) as stage:
+        line.problems = (
+            Problem("origin", "Fetched 3 m ago.", severe=False),
+            Problem("regime", "Merged but not deployed.", "Deploy it."),
+        )
+        await stage.pilot.pause()
+        assert shown(line) == ["! regime: Merged but not deployed. Deploy it.  (+1 more)"]
+        line.problems = ()
+        await stage.pilot.pause()
+        assert shown(line) == [""]
+
+
+async def test_at_most_eight_keys_are_shown() -> None:
+    line = KeyLine()
+    async with staged(line, (200, 3)) as stage:
+        line.keys = tuple(KeyHint(str(n), f"key{n}") for n in range(12))
+        await stage.pilot.pause()
+        assert shown(line)[0].count("key") == MOST_KEYS
+
+
+async def test_open_changes_are_counted_and_local_ones_told() -> None:
+    lines = BranchLines(most=1)
+    (branch,) = board().registry.branches
+    async with staged(lines, (160, 4)) as stage:
+        assert not lines.display
+        lines.now, lines.branches = NOW, (replace(branch, pushed=False), branch)
+        await stage.pilot.pause()
+        (line,) = shown(lines)
+        assert line.startswith("OPEN CHANGES +1 more  promote regime_v2026_02_16_001 → active  local only")
+        assert line.endswith("2h00m ago by developer@example.com")

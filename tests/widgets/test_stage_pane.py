@@ -1,0 +1,68 @@
+"""A pane tells in words what stands in a stage and whether it really serves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes import LIVE, NOW, SOAKING, model_view, serving, soak_report, stage_view
+from support.widget_host import screen, staged
+
+from ml.board import ModelView
+from ml.stage import Stage
+from ml.verdict import Verdict
+from widgets.stage_pane import StagePane
+
+
+def with_active(**changes: object) -> ModelView:
+    return model_view(active=stage_view(Stage.ACTIVE, LIVE, **changes))
+
+
+async def drawn(model: ModelView, stage: Stage, *, checking: bool = False, width: int = 26) -> str:
+    pane = StagePane(stage)
+    async with staged(pane, (width, 8)) as host:
+        pane.now, pane.model, pane.checking = NOW, model, checking
+        await host.pilot.pause()
+        return "\n".join(screen(pane))
+
+
+async def test_shadow_shows_artifact_soak_and_deployment() -> None:
+    text = await drawn(model_view(), Stage.SHADOW)
+    assert "SHADOW · SOAKING" in text
+    assert SOAKING in text
+    assert "soak 18h22m/24h" in text
+    assert "serving" in text
+
+
+async def test_active_is_live_only_when_an_engine_says_so() -> None:
+    assert "ACTIVE · LIVE" in await drawn(model_view(), Stage.ACTIVE)
+    off = replace(serving(Stage.ACTIVE, LIVE), active_on=0.0)
+    assert "ACTIVE · OFF" in await drawn(with_active(serving=(off,)), Stage.ACTIVE)
+    both = (off, replace(off, active_on=1.0))
+    assert "PARTLY LIVE" in await drawn(with_active(serving=both), Stage.ACTIVE)
+    assert "ACTIVE · UNKNOWN" in await drawn(with_active(serving=()), Stage.ACTIVE)
+
+
+@pytest.mark.parametrize("words", ["merged but not deployed", "deployed but not serving", "serving something else"])
+async def test_a_difference_between_registry_and_engines_is_told_whole(words: str) -> None:
+    assert words in await drawn(with_active(deployment=words), Stage.ACTIVE, width=28)
+
+
+async def test_nothing_looks_well_before_it_is_judged() -> None:
+    text = await drawn(model_view(), Stage.ACTIVE, checking=True)
+    assert "checking …" in text
+    assert "LIVE" not in text
+    assert "serving" not in text
+
+
+async def test_an_empty_stage_and_a_dead_instance_are_told() -> None:
+    assert "(empty)" in await drawn(model_view(), Stage.STAGING)
+    down = replace(serving(Stage.ACTIVE, LIVE), up=False)
+    assert "1 down" in await drawn(with_active(serving=(down, serving(Stage.ACTIVE, LIVE))), Stage.ACTIVE)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "word"), [(Verdict.PASS, "SOAKED"), (Verdict.FAIL, "BREACHED"), (Verdict.VACUOUS, "UNJUDGED")]
+)
+async def test_the_soak_is_told_in_the_title(verdict: Verdict, word: str) -> None:
+    assert f"SHADOW · {word}" in await drawn(model_view(soak=soak_report(verdict=verdict)), Stage.SHADOW, width=30)
