@@ -10,6 +10,7 @@ from console import documents
 from console.session import Session
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, say, verb
+from ml.clock import SystemClock
 from ml.errors import Usage
 from ml.promotion.values import Checklist, Plan, Submission
 from ml.stage import Stage
@@ -144,7 +145,8 @@ def evidence_verify(session: Session, file: Path) -> Answer:
 
     checks = verify_evidence(file.read_bytes())
     verdict = worst(item.verdict for item in checks)
-    return Answer([lines.check(item) for item in checks], {"checks": documents.plain(checks)}, code_of(verdict))
+    document = documents.envelope(SystemClock().now(), verdict) | {"checks": documents.plain(checks)}
+    return Answer([lines.check(item) for item in checks], document, code_of(verdict))
 
 
 def _waivers(waive: tuple[str, ...]) -> dict[str, str]:
