@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ml.artifacts.digests import FileDigest, digest_files
@@ -110,18 +111,18 @@ def _listing(manifest: Manifest) -> Check:
 
 
 def _layout(surveyed: Survey, manifest: Manifest | None) -> Check:
-    faults = list(surveyed.faults)
-    if manifest is not None:
-        present = {file.name for file in surveyed.files}
-        faults += [
-            f"{visible(name)} is listed in the manifest and missing" for name in manifest.sha256.keys() - present
-        ]
-        faults += [
-            f"{visible(name)} is not listed in the manifest" for name in present - manifest.sha256.keys() - UNLISTED
-        ]
+    faults = [*surveyed.faults, *(_unmatched(surveyed, manifest) if manifest else ())]
     if faults:
-        return Check("layout", Verdict.FAIL, f"{'; '.join(sorted(faults)[:_SHOWN])}.")
+        return Check("layout", Verdict.FAIL, f"{'; '.join(faults[:_SHOWN])}.")
     return Check("layout", Verdict.PASS, f"{len(surveyed.files)} regular files, none missing or unlisted.")
+
+
+def _unmatched(surveyed: Survey, manifest: Manifest) -> Iterator[str]:
+    present, listed = {file.name for file in surveyed.files}, manifest.sha256.keys()
+    for name in sorted(listed - present):
+        yield f"{visible(name)} is listed in the manifest and missing"
+    for name in sorted(present - listed - UNLISTED):
+        yield f"{visible(name)} is not listed in the manifest"
 
 
 def _digest_check(manifest: Manifest, files: tuple[FileDigest, ...]) -> Check:

@@ -195,3 +195,36 @@ def external(location: str, weights: np.ndarray | None = None) -> tuple[onnx.Mod
     for key, value in (("location", location), ("offset", "0"), ("length", str(len(content)))):
         tensor.external_data.add(key=key, value=value)
     return model, content
+
+
+def table_model(location: str, rows: int) -> onnx.ModelProto:
+    """softmax(input @ weights + table[0]): a table of rows x 4096 float32 that lies in another file.
+
+    Which row is looked up follows from the input, or onnxruntime would fold the table into a constant.
+    """
+    columns = 4096
+    model = model_of(
+        [
+            helper.make_node("ReduceMax", ["input"], ["highest"], keepdims=0),
+            helper.make_node("Mul", ["highest", "nothing"], ["position"]),
+            helper.make_node("Cast", ["position"], ["first"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "first"], ["row"], axis=0),
+            helper.make_node("Slice", ["row", "begin", "end"], ["bias"]),
+            helper.make_node("Mul", ["input", "small"], ["scaled"]),
+            helper.make_node("MatMul", ["scaled", "weights"], ["logits"]),
+            helper.make_node("Add", ["logits", "bias"], ["shifted"]),
+            helper.make_node("Softmax", ["shifted"], ["regime_probs"], axis=-1),
+        ],
+        {
+            "nothing": np.float32(0),
+            "begin": np.array([0], dtype=np.int64),
+            "end": np.array([3], dtype=np.int64),
+            "small": np.float32(1e-6),
+            "weights": sound_weights(),
+        },
+    )
+    table = model.graph.initializer.add(name="table", data_type=TensorProto.FLOAT, dims=[rows, columns])
+    table.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", str(4 * rows * columns))):
+        table.external_data.add(key=key, value=value)
+    return model
