@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.clones import Clones, make_clones
+from support.gatehouse import Gatehouse, gatehouse
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +22,13 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def clones(tmp_path: Path) -> Clones:
     """A remote with one commit and an operator's clone of it."""
     return make_clones(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatehouse]:
+    """A world for the gate; its commits have no refs, so that tests do not see each other's."""
+    home = tmp_path_factory.mktemp("gatehouse")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        with gatehouse(home) as opened:
+            yield opened

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ml.clock import format_utc, parse_utc
 from ml.promotion.ack import misfit
 from ml.promotion.gate.case import Case, Move, passed, plain_models, refused
-from ml.promotion.gates import CONDEMNED_GATE, freeze_gate, role_gate
+from ml.promotion.gates import CONDEMNED_GATE, FREEZE_GATE, freeze_gate, role_gate
 from ml.promotion.values import ACK_GATE, Ack, Target
 from ml.registry.history import condemned
 from ml.stage import Action, Stage
@@ -66,10 +66,11 @@ def role(case: Case, move: Move) -> Gate:
 
 
 def freeze(case: Case, move: Move) -> Gate:
-    """No promotion is dated in a freeze window; everything else is exempt."""
+    """No promotion is dated in a freeze window, unless an operator waived that; everything else is exempt."""
     if move.action is not Action.PROMOTE:
-        return passed("freeze", f"a {move.action} is not held up by freeze windows")
-    return freeze_gate(case.policy, case.commit.at)
+        return passed(FREEZE_GATE, f"a {move.action} is not held up by freeze windows")
+    gate = freeze_gate(case.policy, case.commit.at)
+    return gate.waived("the event says so") if not gate.verdict.opens and FREEZE_GATE in waived_gates(move) else gate
 
 
 def affects_trading(move: Move) -> bool:

@@ -28,6 +28,9 @@ def appended(before: _Events, after: _Events, archived: _Events, *, newest_first
     """
     if list(before) == list(after):
         return Appended(why="no event was added")
+    taken = _left_out(after, before)
+    if taken is not None:
+        return Appended(why=f"the history was truncated: {len(taken)} events are gone")
     rest = list(after[1:] if newest_first else after[:-1])
     gone = _left_out(rest, before)
     if gone is None or not after:

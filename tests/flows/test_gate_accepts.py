@@ -1,0 +1,243 @@
+"""Legal changes, made by our own planner on real repositories, and accepted by the gate in all its lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from support.clones import OPERATOR
+from support.gatehouse import (
+    FRESH,
+    MODEL,
+    OLD,
+    POLICY,
+    SECOND,
+    SOAKED,
+    STRANGER,
+    Gatehouse,
+    artifact_files,
+    life,
+    pointer_to,
+)
+
+from ml.promotion.plan import plan_rollback
+from ml.registry import changes
+from ml.registry.codec import empty_document, parse
+from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
+from ml.stage import Action, Stage
+from ml.verdict import Gate
+
+Made = tuple[str, str]
+BY: dict[str, Any] = {"by": OPERATOR, "reason": "as planned"}
+
+
+def accepted(gates: tuple[Gate, ...]) -> None:
+    closed = {gate.name: gate.why for gate in gates if not gate.verdict.opens}
+    assert gates
+    assert not closed
+
+
+def as_planned(house: Gatehouse, plan: Any) -> Made:
+    return plan.target.base_commit, house.made(plan)
+
+
+def stage_with_files(house: Gatehouse) -> Made:
+    return as_planned(house, house.stage())
+
+
+def stage_what_is_committed_already(house: Gatehouse) -> Made:
+    return as_planned(house, house.stage(house.base(artifact_files(FRESH))))
+
+
+def stage_by_any_developer(house: Gatehouse) -> Made:
+    return as_planned(house, house.stage(by=STRANGER))
+
+
+def replace_what_is_staged(house: Gatehouse) -> Made:
+    return as_planned(house, house.stage(house.staged(), "regime_v2026_02_16_002"))
+
+
+def promote_to_shadow(house: Gatehouse) -> Made:
+    return as_planned(house, house.to_shadow())
+
+
+def promote_to_shadow_with_a_waiver(house: Gatehouse) -> Made:
+    proposal_base = house.staged(POLICY + '[waivers]\ngates = ["freeze"]\n' + FREEZE)
+    return as_planned(house, house.to_shadow(proposal_base, waive=("freeze",)))
+
+
+def promote_to_active(house: Gatehouse) -> Made:
+    return as_planned(house, house.to_active())
+
+
+def promote_to_active_by_the_second_operator(house: Gatehouse) -> Made:
+    return as_planned(house, house.to_active(by=SECOND))
+
+
+def promote_to_active_with_a_waived_service_level(house: Gatehouse) -> Made:
+    strict = POLICY + '[[objective]]\nname = "p99"\nlimit = 20\n'
+    return as_planned(house, house.to_active(house.base({POLICY_PATH: strict}), waive=("p99", "soak")))
+
+
+def roll_back(house: Gatehouse) -> Made:
+    return as_planned(house, house.rollback())
+
+
+FREEZE = '[[freeze]]\nfrom = 2020-01-01T00:00:00\nto = 2099-01-01T00:00:00\nreason = "year\'s end"\n'
+
+
+def roll_back_in_a_freeze_by_anybody(house: Gatehouse) -> Made:
+    frozen = house.base({POLICY_PATH: POLICY + FREEZE + "[ack]\nsigned = true\napprovals = 2\n"})
+    proposal = house.propose(frozen, Action.ROLLBACK, OLD, Stage.ACTIVE, by=STRANGER)
+    plan = plan_rollback(replace(proposal, exemption="frozen: year's end"))
+    assert b'"freeze_exemption": "frozen: year\'s end"' in dict(plan.files)[REGISTRY_PATH]
+    return as_planned(house, plan)
+
+
+def roll_back_on_old_evidence(house: Gatehouse) -> Made:
+    plan = house.rollback(at=house.now - timedelta(hours=5))
+    return plan.target.base_commit, house.made(plan, at=house.now)
+
+
+def withdraw_from_shadow(house: Gatehouse) -> Made:
+    return as_planned(house, house.withdraw())
+
+
+def withdraw_from_staging(house: Gatehouse) -> Made:
+    return as_planned(house, house.withdraw(house.staged(), FRESH, Stage.STAGING))
+
+
+def stage_again_after_a_withdrawal(house: Gatehouse) -> Made:
+    return as_planned(house, house.stage(house.made(house.withdraw()), SOAKED))
+
+
+def move_the_oldest_event_to_the_archive(house: Gatehouse) -> Made:
+    doc = life(house.now)
+    for turn in range(21):
+        at = house.now - timedelta(hours=29) + timedelta(minutes=turn)
+        doc = changes.stage(doc, MODEL, pointer_to(FRESH), at=at, **BY).document
+        doc = changes.withdraw(doc, MODEL, Stage.STAGING, at=at, **BY).document
+    base = house.base({REGISTRY_PATH: doc.raw, archive_path(MODEL): '{"reason": "older still"}\n'})
+    made = as_planned(house, house.to_active(base))
+    assert len(parse(house.raw(made[1])).registry.models[MODEL].history) == 50
+    assert house.raw(made[1], archive_path(MODEL)).count(b"\n") == 2
+    return made
+
+
+def prepend_where_the_file_prepends(house: Gatehouse) -> Made:
+    import json  # noqa: PLC0415
+
+    values = json.loads(life(house.now).raw)
+    values["models"][MODEL]["history"].reverse()
+    return as_planned(house, house.to_active(house.base({REGISTRY_PATH: json.dumps(values, indent=4)})))
+
+
+def build_on_a_base_that_moved(house: Gatehouse) -> Made:
+    plan = house.to_active()
+    moved = house.base({"engine.py": "x = 1\n"})
+    return moved, house.commit(moved, plan.files, plan.message)
+
+
+def ride_behind_ordinary_commits(house: Gatehouse) -> Made:
+    plan = house.to_active()
+    moved = house.base({"engine.py": "x = 1\n"})
+    head = house.commit(moved, plan.files, plan.message)
+    return house.main, house.commit(head, [("engine.py", b"x = 2\n")], "More code")
+
+
+def arrive_by_a_merge_that_adds_nothing(house: Gatehouse) -> Made:
+    operator, change = house.clones.operator, house.made(house.to_active())
+    operator.git("checkout", "-q", "-f", "--detach", house.main)
+    operator.git("merge", "-q", "--no-ff", "-m", "Merge pull request #1", change)
+    return house.main, operator.git("rev-parse", "HEAD")
+
+
+def change_code_only(house: Gatehouse) -> Made:
+    return house.main, house.commit(house.main, [("ml/registry/codec.py", b"x = 1\n")], "Code", by=STRANGER)
+
+
+def change_the_policy_as_an_operator(house: Gatehouse) -> Made:
+    return house.main, house.commit(house.main, [(POLICY_PATH, POLICY.encode() + b"[soak]\nhours = 48\n")], "Rules")
+
+
+def name_the_first_operators(house: Gatehouse) -> Made:
+    base = house.base({POLICY_PATH: ""})
+    return base, house.commit(base, [(POLICY_PATH, POLICY.encode())], "First rules", by=STRANGER)
+
+
+def mend_a_broken_policy(house: Gatehouse) -> Made:
+    base = house.base({POLICY_PATH: "[sock]\n"})
+    return base, house.commit(base, [(POLICY_PATH, POLICY.encode())], "Mend the rules")
+
+
+def roll_back_under_a_broken_policy(house: Gatehouse) -> Made:
+    plan = house.rollback()
+    base = house.base({POLICY_PATH: "[sock]\n"})
+    return base, house.commit(base, plan.files, plan.message)
+
+
+def begin_with_an_empty_registry(house: Gatehouse) -> Made:
+    operator = house.clones.operator
+    tree = operator.git("mktree", stdin="")
+    empty = operator.git("commit-tree", "-m", "Nothing yet", tree)
+    first = [(REGISTRY_PATH, empty_document().raw), (POLICY_PATH, POLICY.encode())]
+    return empty, house.commit(empty, first, "Begin")
+
+
+LEGAL: tuple[Callable[[Gatehouse], Made], ...] = (
+    stage_with_files,
+    stage_what_is_committed_already,
+    stage_by_any_developer,
+    replace_what_is_staged,
+    promote_to_shadow,
+    promote_to_shadow_with_a_waiver,
+    promote_to_active,
+    promote_to_active_by_the_second_operator,
+    promote_to_active_with_a_waived_service_level,
+    roll_back,
+    roll_back_in_a_freeze_by_anybody,
+    roll_back_on_old_evidence,
+    withdraw_from_shadow,
+    withdraw_from_staging,
+    stage_again_after_a_withdrawal,
+    move_the_oldest_event_to_the_archive,
+    prepend_where_the_file_prepends,
+    build_on_a_base_that_moved,
+    ride_behind_ordinary_commits,
+    arrive_by_a_merge_that_adds_nothing,
+    change_code_only,
+    change_the_policy_as_an_operator,
+    name_the_first_operators,
+    mend_a_broken_policy,
+    roll_back_under_a_broken_policy,
+    begin_with_an_empty_registry,
+)
+
+
+@pytest.mark.parametrize("make", LEGAL, ids=lambda make: make.__name__)
+def test_each_legal_change_is_accepted(house: Gatehouse, make: Callable[[Gatehouse], Made]) -> None:
+    accepted(house.verdict(*make(house)))
+
+
+def test_the_change_that_lands_is_the_one_that_was_judged(house: Gatehouse) -> None:
+    """Every gate of a hop to active is named, so that none can vanish without a test."""
+    gates = house.verdict(house.main, house.made(house.to_active()))
+    assert [gate.name for gate in gates] == [
+        "transition",
+        "scope",
+        "author",
+        "clock",
+        "role",
+        "freeze",
+        "waivers",
+        "evidence",
+        "verdicts",
+        "checklist",
+        "ack",
+        "signature",
+        "approvals",
+        "artifact",
+    ]
