@@ -17,6 +17,7 @@ from ml.adapters.http_access import Access
 from ml.adapters.prometheus import Prometheus
 from ml.clock import SystemClock
 from ml.emergency.desk import KillDesk
+from ml.emergency.notify import Notifier
 from ml.operations import Operations
 from ml.operations.context import Context, Place
 from ml.promotion.places import Places
@@ -42,6 +43,7 @@ def operations(settings: Settings) -> Operations:
             audit=audit,
             forge=CommandForge(processes.run, settings.root, settings.pull_request.tool),
             kill_desk=KillDesk(kill_switch(settings), metrics, audit, clock, settings.kill_switch.confirm_seconds),
+            notifier=Notifier(settings.notify.url, settings.notify.style, settings.state / "notify"),
             person=person(),
             environ=dict(os.environ),
         )
@@ -87,6 +89,7 @@ def _place(settings: Settings) -> Place:
         artifact_base=settings.registry.artifact_base,
         state=settings.state,
         stale_s=settings.prometheus.stale_seconds,
+        kill_file=settings.resolve(settings.kill_switch.file),
         read_only=settings.read_only,
         tool_version=__version__,
     )

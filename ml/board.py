@@ -216,6 +216,18 @@ class KillView:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class WatchView:
+    """The hour of watching over a model that has just become active; ``breaching`` says what breaches now."""
+
+    model: str
+    artifact_id: str
+    keeper: str
+    began_at: datetime
+    ends_at: datetime
+    breaching: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
     """Everything of one poll. ``operator`` is the git identity that changes would be made under."""
@@ -229,6 +241,7 @@ class Board:
     prometheus: Source
     kill: KillView
     models: tuple[ModelView, ...] = ()
+    watches: tuple[WatchView, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     def model(self, name: str) -> ModelView | None:

@@ -16,8 +16,8 @@ from ml.errors import ConsoleError
 
 _HOMES = {
     "looking": ("status", "check", "verify", "compare", "soak", "history", "log"),
-    "changing": ("stage", "promote", "withdraw", "rollback", "push", "land", "gate", "evidence"),
-    "emergency": ("kill",),
+    "changing": ("stage", "promote", "withdraw", "rollback", "push", "land", "gate", "approve", "evidence", "init"),
+    "emergency": ("kill", "watch", "incident"),
     "setup": ("config", "info", "completion", "doctor", "demo", "build"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

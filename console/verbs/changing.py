@@ -121,13 +121,36 @@ def land(session: Session, branch: str) -> Answer:
 @click.command()
 @click.option("--base", required=True, metavar="REV")
 @click.option("--head", required=True, metavar="REV")
+@click.option("--offered", is_flag=True, help="The branch is offered, not landed: nobody can have approved it yet.")
 @verb
-def gate(session: Session, base: str, head: str) -> Answer:
+def gate(session: Session, base: str, head: str, offered: bool) -> Answer:
     """Judge a proposed change as CI or a server hook does."""
-    gates = session.operations.judge(base, head)
+    gates = session.operations.judge(base, head, offered=offered)
     verdict = worst(item.verdict for item in gates)
     document = documents.envelope(session.operations.clock.now(), verdict) | {"gates": documents.plain(gates)}
     return Answer([lines.gate(item) for item in gates], document, code_of(verdict))
+
+
+@click.command()
+@click.argument("branch")
+@verb
+def approve(session: Session, branch: str) -> Answer:
+    """Approve another operator's branch with a signed approval bound to its commit."""
+    given = session.operations.approve(branch)
+    document = documents.envelope(session.operations.clock.now()) | documents.plain(given)
+    text = [f"{given.by} approves {given.commit[:12]} of {given.branch}.", given.why]
+    return Answer(text, document, 0 if given.pushed else 3)
+
+
+@click.command()
+@_DRY_RUN
+@_NO_PUSH
+@verb
+def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
+    """Propose a first policy that names you as operator, and a registry where there is none, on a branch."""
+    proposed = session.operations.first_policy(push=not no_push, dry_run=dry_run)
+    document = documents.envelope(session.operations.clock.now()) | documents.plain(proposed)
+    return Answer([proposed.policy, f"branch {proposed.branch}", proposed.why], document)
 
 
 @click.group()

@@ -1,11 +1,20 @@
-"""The verb kill, for help and completion; `console.kill` carries it out on its short path."""
+"""Verbs of an emergency: kill (carried out by `console.kill` on its short path), watch, incident."""
 
 from __future__ import annotations
 
+import time
+from datetime import datetime, timedelta
+
 import click
 
+from console import documents
 from console.kill import RELEASE_WORD, run_kill
 from console.session import Session
+from console.verbs.output import Answer, say, verb
+from ml.clock import format_utc, parse_utc, span
+from ml.emergency.watch import Watch
+from ml.emergency.watch_report import summary_line, summary_markdown
+from ml.errors import Refused, Usage
 
 
 @click.command()
@@ -29,3 +38,61 @@ def kill(session: Session, /, order: str, reason: str, confirm: str, no_wait: bo
     }
     argv += [flag for flag, given in flags.items() if given]
     return run_kill(argv) or 0
+
+
+@click.command()
+@click.argument("model")
+@click.option("--claim", is_flag=True, help="Take the watch over from whoever keeps it.")
+@click.option("--follow", is_flag=True, help="Keep watch until it ends: 0 when nothing breached, 1 when something did.")
+@click.option("--markdown", is_flag=True, help="A summary to paste into the pull request.")
+@verb
+def watch(session: Session, model: str, claim: bool, follow: bool, markdown: bool) -> Answer:
+    """The hour of watching over a model that has just become active."""
+    operations = session.operations
+    if claim:
+        say(operations.claim_watch(model))
+    held = _watch_of(session, model)
+    while follow and held.ended_at is None:
+        breaching = "; ".join(trouble.why for trouble in held.breaching) or "within its limits"
+        say(f"{format_utc(operations.clock.now())} {held.artifact_id}: {breaching}")
+        time.sleep(session.settings.prometheus.poll_seconds)
+        held = _watch_of(session, model)
+    text = summary_markdown(held).splitlines() if markdown else [_watch_line(held, operations.clock.now())]
+    document = documents.envelope(operations.clock.now()) | documents.plain(held)
+    return Answer(text, document, 1 if held.breaches else 0)
+
+
+@click.command()
+@click.option("--since", default="24h", show_default=True, metavar="TIME", help="2026-02-16T10:00:00Z, or 90m, 6h, 2d.")
+@verb
+def incident(session: Session, since: str) -> Answer:
+    """The timeline of what was done and seen, as Markdown for the review after an incident."""
+    operations = session.operations
+    report = operations.incident(_moment(since, operations.clock.now()))
+    document = documents.envelope(operations.clock.now()) | documents.plain(report.document())
+    return Answer(report.markdown().splitlines(), document)
+
+
+def _watch_of(session: Session, model: str) -> Watch:
+    """Poll once, so that the watch is of now, and find it."""
+    session.operations.board()
+    for held in session.operations.watches():
+        if held.model == model:
+            return held
+    raise Refused(f"There is no watch over {model}.", "A watch begins when a newly active model is seen serving.")
+
+
+def _watch_line(held: Watch, now: datetime) -> str:
+    if held.ended_at is not None:
+        return summary_line(held)
+    left = span((held.ends_at - now).total_seconds())
+    state = "; ".join(trouble.why for trouble in held.breaching) or "nothing breaches"
+    return f"{held.artifact_id} of {held.model} is watched by {held.keeper} for another {left}: {state}."
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    unit = {"m": 60, "h": 3_600, "d": 86_400}.get(text[-1:])
+    try:
+        return now - timedelta(seconds=float(text[:-1]) * unit) if unit else parse_utc(text)
+    except ValueError as error:
+        raise Usage(f"{text!r} is no time.", "Write 2026-02-16T10:00:00Z, or how long ago: 90m, 6h, 2d.") from error

@@ -7,6 +7,7 @@ Every method may be called from any thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from ml.artifacts.compare import Comparison
     from ml.artifacts.verification import Verification
     from ml.clock import Clock
+    from ml.emergency.incident import Incident
+    from ml.emergency.watch import Watch
+    from ml.operations.first_policy import FirstPolicy
     from ml.operations.parts import Parts
     from ml.operations.registry_check import RegistryCheck
+    from ml.promotion.approve import Approval
 
 RELEASE_WORD = "RELEASE"
 
@@ -92,9 +97,9 @@ class Operations:
         """Two artifact directories (or ids) of the working tree side by side."""
         return self._parts.compare(a, b)
 
-    def judge(self, base: str, head: str) -> tuple[Gate, ...]:
-        """The gate of SPEC §8 over two revisions."""
-        return self._parts.judge(base, head)
+    def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
+        """The gate of SPEC §8 over two revisions; ``offered``: not to be landed yet, so nobody can have approved it."""
+        return self._parts.judge(base, head, offered=offered)
 
     # --- promotion ---------------------------------------------------------------------------------
     def target(self, model: str, to_stage: Stage) -> Target:
@@ -168,10 +173,20 @@ class Operations:
         """Push a change branch that stayed local."""
         return self._parts.changes.push(branch)
 
+    def approve(self, branch: str) -> Approval:
+        """Approve another operator's change branch, signed and bound to its commit."""
+        return self._parts.changes.approve(branch)
+
+    def first_policy(self, *, push: bool = True, dry_run: bool = False) -> FirstPolicy:
+        """Propose a first policy that names the caller as operator, and a registry where there is none."""
+        return self._parts.changes.first_policy(push=push, dry_run=dry_run)
+
     # --- emergency ---------------------------------------------------------------------------------
     def kill(self, *, by_key: bool = False) -> KillView:
         """Engage the kill switch now; returns once the actuators ran (WRITTEN or a problem in words). Never raises."""
-        return self._context.kill_desk.kill(self._context.person, "key" if by_key else "mlconsole")
+        view = self._context.kill_desk.kill(self._context.person, "key" if by_key else "mlconsole")
+        self._context.notifier.tell("kill", f"{self._context.person} engaged the kill switch: {view.rung.value}.")
+        return view
 
     def release(self, typed: str, reason: str) -> KillView:
         """Release the kill switch. Raises Refused unless ``typed`` is ``RELEASE`` and there is a reason."""
@@ -180,7 +195,9 @@ class Operations:
             raise Refused("The release was not confirmed.", f"Type {RELEASE_WORD} exactly.")
         if not reason.strip():
             raise Refused("A release needs a reason.", "Say in one sentence why models may act again.")
-        return self._context.kill_desk.release(self._context.person, reason.strip())
+        view = self._context.kill_desk.release(self._context.person, reason.strip())
+        self._context.notifier.tell("release", f"{self._context.person} released the kill switch: {reason.strip()}.")
+        return view
 
     def release_warnings(self) -> tuple[str, ...]:
         """What speaks against releasing now: a breached SLO, a condemned artifact."""
@@ -189,6 +206,19 @@ class Operations:
     def kill_view(self) -> KillView:
         """The switch and its receipt ladder, read back from file and metrics now."""
         return self._context.kill_desk.view()
+
+    def watches(self) -> tuple[Watch, ...]:
+        """Every watch over a newly active model that is on disk, ended ones included."""
+        return self._parts.watches.known()
+
+    def claim_watch(self, model: str) -> str:
+        """Take over a running watch; the sentence about it. Raises Refused where none is running."""
+        self._context.require_write()
+        return self._parts.watches.claim(model)
+
+    def incident(self, since: datetime) -> Incident:
+        """The timeline of everything that was done and seen since a moment."""
+        return self._parts.incident(since)
 
     # --- doctor ------------------------------------------------------------------------------------
     def who(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ml.board import Board, ModelView, OpenBranch, Problem, RegistryView, Source, SourceState, StageView
+from ml.emergency.aftermath import explain
 from ml.errors import ConsoleError
 from ml.operations.context import Context
 from ml.operations.deployment import describe
@@ -16,6 +17,8 @@ from ml.operations.panes import filled, gates, hop, open_branch
 from ml.operations.problems import registry_problems
 from ml.operations.registries import Base, Registries
 from ml.operations.soaks import Soaks
+from ml.operations.watches import Watches
+from ml.promotion.reconcile import Outcome, reconcile
 from ml.registry.glance import glance_models
 from ml.registry.history import condemned
 from ml.registry.schema import Model
@@ -25,13 +28,15 @@ from ml.stage import Stage
 class Boards:
     """Makes boards, and glances for the first frame."""
 
-    def __init__(self, context: Context, registries: Registries, soaks: Soaks) -> None:
+    def __init__(self, context: Context, registries: Registries, soaks: Soaks, watches: Watches) -> None:
         self._context = context
         self._registries = registries
         self._soaks = soaks
         self._lock = threading.Lock()
         self._watch = MetricsWatch(context.metrics)
         self._remote = Source("remote")
+        self._watches = watches
+        self._aftermath: tuple[Problem, ...] | None = None
         self._last: Board | None = None
         self._problems: tuple[str, tuple[Problem, ...]] = ("", ())
         self._deployed: dict[str, dict[tuple[str, Stage], str | None]] = {}
@@ -72,7 +77,10 @@ class Boards:
         metrics = self._watch.ask(base, now, self._soaks.started(), place.stale_s)
         kill = self._context.kill_desk.view()
         killed = kill.engaged is True
-        models = base.document.registry.models.items()
+        models = tuple(
+            self._model(base, name, model, metrics, killed=killed)
+            for name, model in base.document.registry.models.items()
+        )
         return Board(
             as_of=now,
             environment=place.environment,
@@ -82,8 +90,9 @@ class Boards:
             registry=RegistryView(base.ref.ref, base.commit, place.places.registry, self._remote, self._branches(base)),
             prometheus=metrics.source,
             kill=kill,
-            models=tuple(self._model(base, name, model, metrics, killed=killed) for name, model in models),
-            problems=self._source_problems(metrics.source),
+            models=models,
+            watches=self._watches.poll(base.policy, models, now),
+            problems=(*self._left_behind(), *self._source_problems(metrics.source)),
         )
 
     def _unreadable(self, error: ConsoleError, now: datetime) -> Board:
@@ -117,6 +126,15 @@ class Boards:
             return self._context.repository.identity().email
         except ConsoleError:
             return ""
+
+    def _left_behind(self) -> tuple[Problem, ...]:
+        """What dead consoles left: changes half done and a kill half recorded; looked at once, at the first board."""
+        if self._aftermath is None:
+            place = self._context.place
+            kills = explain(place.kill_file, self._context.audit)
+            changes = [item.why for item in reconcile(self._registries.desk()) if item.outcome is not Outcome.DONE]
+            self._aftermath = tuple(Problem("last session", why, severe=False) for why in (*kills, *changes))
+        return self._aftermath
 
     def _source_problems(self, prometheus: Source) -> tuple[Problem, ...]:
         found = []

@@ -9,10 +9,12 @@ from ml.artifacts.ids import is_artifact_id
 from ml.errors import Invalid, Refused
 from ml.operations.checklists import Checklists
 from ml.operations.context import Context
+from ml.operations.first_policy import FirstPolicy, propose
 from ml.operations.registries import Base, Registries
 from ml.operations.staging import read_artifact
 from ml.ports import Report
 from ml.promotion.ack import ack_gate, acknowledge
+from ml.promotion.approve import Approval, approve
 from ml.promotion.land import land
 from ml.promotion.plan import Proposal, plan_promotion, plan_stage, plan_withdraw
 from ml.promotion.submit import push_branch, submit
@@ -113,6 +115,12 @@ class Changes:
             commit=done.commit,
             pushed=done.pushed,
         )
+        self._context.notifier.tell(
+            str(target.action),
+            f"{target.actor}: {target.artifact_id} to {target.to_stage} of {target.model}. {done.why}",
+            model=target.model,
+            branch=done.branch,
+        )
         return done
 
     def push(self, branch: str, report: Report | None = None) -> Submission:
@@ -128,6 +136,19 @@ class Changes:
             "land", by=self._context.repository.identity().email, branch=branch, commit=landed.commit, base=landed.base
         )
         return landed
+
+    def approve(self, branch: str) -> Approval:
+        """Approve another operator's branch, and note it in the audit log."""
+        self._context.require_write()
+        given = approve(branch, self._registries.desk(), now=self._context.clock.now())
+        self._context.audit.append("approve", by=given.by, branch=branch, commit=given.commit)
+        return given
+
+    def first_policy(self, *, push: bool, dry_run: bool) -> FirstPolicy:
+        """Propose the first policy on a branch."""
+        self._context.require_write()
+        desk, now = self._registries.desk(), self._context.clock.now()
+        return propose(desk, self._registries.ref().commit, now, push=push, dry_run=dry_run)
 
     def _acknowledged(self, checklist: Checklist, base: Base, typed: str) -> Ack:
         return acknowledge(

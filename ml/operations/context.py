@@ -14,6 +14,7 @@ from ml.ports import Runner
 if TYPE_CHECKING:
     from ml.artifacts.verify import Verifier
     from ml.emergency.desk import KillDesk
+    from ml.emergency.notify import Notifier
     from ml.promotion.forge import Forge
     from ml.promotion.places import Places
     from ml.promotion.repository import Writer
@@ -34,6 +35,7 @@ class Place:
     artifact_base: str
     state: Path
     stale_s: float
+    kill_file: Path
     read_only: bool
     tool_version: str
 
@@ -56,6 +58,7 @@ class Context:
     audit: AuditLog
     forge: Forge
     kill_desk: KillDesk
+    notifier: Notifier
     person: str
     environ: Mapping[str, str]
 

@@ -12,6 +12,7 @@ from ml.errors import ConsoleError
 from ml.operations.registries import Base
 from ml.registry.schema import Model
 from ml.slo.alerts import alerts_now
+from ml.slo.memory import BoardMemory
 from ml.slo.readings import board_readings
 from ml.slo.recording import Recorder
 from ml.slo.serving import serving
@@ -38,6 +39,7 @@ class MetricsWatch:
     def __init__(self, metrics: Metrics | None) -> None:
         self._metrics = metrics
         self._misses = 0
+        self._memory = BoardMemory()
         self._last = MetricsRound()
 
     def ask(self, base: Base, now: datetime, since: Mapping[str, datetime], stale_s: float) -> MetricsRound:
@@ -62,6 +64,7 @@ class MetricsWatch:
                 stages={name: _read_stage(model) for name, model in models.items()},
                 since=since,
                 stale_s=stale_s,
+                memory=self._memory,
             )
             alerts = alerts_now(Recorder(self._metrics), base.policy.alerts.quiet, now).reading()
             self._last = MetricsRound(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from ml.artifacts.build import Origin, build_artifact
 from ml.artifacts.compare import Comparison, compare
 from ml.artifacts.verification import Verification
 from ml.board import HistoryRow
+from ml.emergency.incident import Incident, incident
 from ml.errors import Usage
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.boards import Boards
@@ -20,6 +22,7 @@ from ml.operations.registries import Registries
 from ml.operations.registry_check import RegistryCheck, check_registry
 from ml.operations.rollbacks import Rollbacks
 from ml.operations.soaks import Soaks
+from ml.operations.watches import Watches
 from ml.ports import Report
 from ml.promotion.values import Checklist, Target
 from ml.registry.history import rows
@@ -36,7 +39,8 @@ class Parts:
         self.registries = Registries(context)
         self.artifacts = CommitArtifacts(context)
         self.soaks = Soaks(context, self.registries)
-        self.boards = Boards(context, self.registries, self.soaks)
+        self.watches = Watches(context)
+        self.boards = Boards(context, self.registries, self.soaks, self.watches)
         self.checklists = Checklists(context, self.registries, self.artifacts, self.soaks)
         self.changes = Changes(context, self.registries, self.checklists)
         self.rollbacks = Rollbacks(context, self.registries, self.artifacts, lambda: self.boards.last)
@@ -77,9 +81,9 @@ class Parts:
         now = self._context.clock.now()
         return build_artifact(self._context.verifier(), model_file, root / out_dir, origin, now=now)
 
-    def judge(self, base: str, head: str) -> tuple[Gate, ...]:
+    def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
         """The gate over two revisions."""
-        return self.registries.judge(self._commit(base), self._commit(head))
+        return self.registries.judge(self._commit(base), self._commit(head), offered=offered)
 
     def verify_log(self) -> Check:
         """The audit log's chain in one check."""
@@ -87,6 +91,12 @@ class Parts:
         if report.findings:
             return Check("audit log", Verdict.FAIL, "; ".join(finding.what for finding in report.findings))
         return Check("audit log", Verdict.PASS, f"{report.lines} lines, unbroken")
+
+    def incident(self, since: datetime) -> Incident:
+        """The timeline since a moment, from the audit log and the registry's histories."""
+        models = self.registries.now().document.registry.models
+        histories = {name: rows(model) for name, model in models.items()}
+        return incident(self._context.audit.read(), histories, since, self._context.clock.now())
 
     def release_warnings(self) -> tuple[str, ...]:
         """What speaks against releasing the kill switch, as of the last board."""

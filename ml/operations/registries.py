@@ -89,13 +89,14 @@ class Registries:
             judge=self.judge,
         )
 
-    def judge(self, base: str, head: str) -> tuple[Gate, ...]:
-        """The gate of SPEC §8 over two commits, by this session's clock."""
+    def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
+        """The gate of SPEC §8 over two commits, by this session's clock; an offered branch needs no approvals yet."""
         place = self._context.place
         bench = Bench(
             verifier=self._context.verifier(),
             places=place.places,
             artifact_base=place.artifact_base,
+            approvals=not offered,
             now=self._context.clock.now(),
         )
         return judge(self._context.repository, base, head, bench)

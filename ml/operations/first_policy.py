@@ -1,0 +1,69 @@
+"""``mlconsole init``: a first policy that says who the operators are, and an empty registry where there is none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ml.clock import format_utc
+from ml.errors import Refused
+from ml.promotion.submit import Desk, Sent, send
+from ml.registry.codec import empty_document
+from ml.text import visible
+
+_DRY = "dry run: nothing was written"
+_POLICY = """# The rules of promotion; always read from the base branch, so that a change cannot relax its own rules.
+# Every key is optional; what is not here are the runbook's values (`mlconsole info`, docs/policy.md).
+
+[roles]
+operators = [{operator}]   # who may promote to active, waive gates, and change this file
+developers = ["*"]           # who may stage, and promote to shadow
+
+[soak]
+hours = 24
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstPolicy:
+    """What was proposed. ``commit`` is empty for a dry run; ``pushed`` only when the remote was read back."""
+
+    branch: str
+    commit: str
+    pushed: bool
+    why: str
+    policy: str
+    creates_registry: bool
+
+
+def propose(desk: Desk, base: str, now: datetime, *, push: bool, dry_run: bool) -> FirstPolicy:
+    """Commit a first policy to a branch of its own and push it.
+
+    Raises:
+        Refused: there is a policy already, or git is not told who we are.
+        Unavailable: git or the journal cannot write.
+    """
+    repository, places = desk.repository, desk.places
+    if repository.read(base, places.policy) is not None:
+        raise Refused(f"There is a policy already at {visible(places.policy)}.", "Change it by a commit of its own.")
+    author = repository.identity()
+    text = _POLICY.format(operator=json.dumps(author.email))
+    files = [(places.policy, text.encode())]
+    missing = repository.read(base, places.registry) is None
+    if missing:
+        files.append((places.registry, empty_document().raw))
+    branch = f"init/policy-{format_utc(now).replace('-', '').replace(':', '')}"
+    proposed = FirstPolicy(branch=branch, commit="", pushed=False, why=_DRY, policy=text, creates_registry=missing)
+    if dry_run:
+        return proposed
+    with repository.exclusive(), desk.journal.begin("submit", branch=branch, base=base, remote=desk.remote) as entry:
+        message = f"Propose a first promotion policy\n\nOperators: {author.email}\n"
+        commit = repository.write_commit(base, tuple(sorted(files)), message, author, now)
+        entry.step("branch", commit=commit)
+        ref = f"refs/heads/{branch}"
+        repository.create_ref(ref, commit)
+        sent = send(desk, ref, commit, entry) if push and desk.remote else Sent(False, "The branch stays local.")
+        if sent.settled:
+            entry.done()
+    return replace(proposed, commit=commit, pushed=sent.there, why=sent.why)
