@@ -134,7 +134,7 @@ class Prometheus:
             return self._session.request("GET", f"{url}/api/v1/{ask.kind}", params=params, headers=headers, auth=auth)
         client = PrometheusConnect(url, headers=headers, auth=auth, session=self._session, retry=0)
         # It raises for every answer without data in it, and it has no types for why.
-        with contextlib.suppress(PrometheusApiClientException, ValueError, KeyError, TypeError):
+        with contextlib.suppress(PrometheusApiClientException, ValueError, KeyError, TypeError, RecursionError):
             _run(client, ask)
         return last_response()
 

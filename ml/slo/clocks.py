@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ml.clock import span
 from ml.slo.recording import Exchange, Failure
@@ -17,6 +17,14 @@ SKEW_S = 5.0
 """How far Prometheus's clock may be from ours before ages mean nothing."""
 _JUMP_S = 120.0
 """How much later than the judgement's ``now`` its last question may be asked: longer is a suspended machine."""
+
+
+def moment_of(seconds: float) -> datetime | None:
+    """A Unix time that a query computed, as a moment in UTC; ``None`` where it is none."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def skew_of(answer: Answer) -> float | None:

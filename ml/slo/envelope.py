@@ -7,7 +7,6 @@ Source: https://prometheus.io/docs/prometheus/latest/querying/api/
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,9 @@ from ml.slo.source import BadAnswer, Kind, QuestionRefused, Series, SourceTimedO
 from ml.text import visible
 
 _REMEDY = "Check that prometheus.url names a Prometheus and not a page in front of it."
+_LAST_MOMENT = 253_402_300_800
+"""The year 10000, where `datetime` ends."""
+
 _RESULT_TYPES = {Kind.QUERY: ("vector", "scalar"), Kind.RANGE: ("matrix",)}
 
 
@@ -41,8 +43,10 @@ def read(raw: bytes, kind: Kind) -> Envelope:
         return Envelope((), (), document)
     if not isinstance(document, dict):
         raise BadAnswer("The answer is JSON but not a Prometheus answer.", _REMEDY)
-    if document.get("status") != "success":
+    if document.get("status") == "error":
         raise _refusal(document)
+    if document.get("status") != "success":
+        raise BadAnswer("The answer is JSON but not a Prometheus answer.", _REMEDY)
     data = document.get("data")
     if not isinstance(data, dict):
         raise BadAnswer("The answer says success but holds no data.", _REMEDY)
@@ -101,6 +105,6 @@ def _one(entry: dict[str, Any], kind: Kind) -> Series:
 
 def _point(point: Any) -> tuple[float, float]:
     moment, value = point
-    if not isinstance(value, str) or isinstance(moment, bool) or not math.isfinite(moment):
+    if not isinstance(value, str) or isinstance(moment, bool) or not 0 <= moment < _LAST_MOMENT:
         raise ValueError("a point is [time, text]")
     return float(moment), float(value)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml.slo import questions as ask
+from ml.slo.clocks import moment_of
 from ml.slo.source import Series
 from ml.text import visible
 
@@ -82,7 +83,7 @@ def measured(objective: Objective, stage: str, answers: Mapping[str, tuple[Serie
         shown=worst_of([each for each in answers.get(ask.SHOWN, ()) if each.label("mode") in ("", stage)]),
         samples=_number(answers.get(ask.SAMPLES, ())),
         lively=_number(answers.get(ask.LIVELY, ())),
-        newest=None if newest is None else datetime.fromtimestamp(newest, UTC),
+        newest=None if newest is None else moment_of(newest),
         covered=_number(answers.get(ask.COVERED, ())),
         top=_top(answers.get(ask.BOUNDS, ())),
         blind=tuple(name_of(each) for each in answers.get(ask.BLIND, ())),

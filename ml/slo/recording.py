@@ -8,7 +8,7 @@ verdict months later without a Prometheus.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ml.slo.source import (
@@ -23,6 +23,7 @@ from ml.slo.source import (
     SourceUnreachable,
 )
 
+_PATIENCE = 2
 _TYPES = {each.__name__: each for each in (SourceUnreachable, SourceTimedOut, QuestionRefused, BadAnswer, MetricsError)}
 
 
@@ -44,11 +45,16 @@ Exchange = Answer | Failure
 
 
 class Recorder:
-    """Asks a source and keeps every exchange, in order."""
+    """Asks a source and keeps every exchange, in order.
+
+    A source that was silent twice in a row is not asked again: one deadline each for eighteen questions would keep
+    an operator waiting for minutes. What is not asked any more fails as the last question did.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._exchanges: list[Exchange] = []
+        self._silent = 0
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -81,13 +87,18 @@ class Recorder:
         return answer and self._keep(answer.ask, lambda: answer)
 
     def _keep(self, ask: Ask, question: Callable[[], Answer]) -> Exchange:
-        exchange: Exchange
-        try:
-            exchange = question()
-        except MetricsError as error:
-            exchange = Failure(ask, type(error).__name__, error.cause, error.remedy)
+        exchange = replace(self._exchanges[-1], ask=ask) if self._silent >= _PATIENCE else self._outcome(ask, question)
         self._exchanges.append(exchange)
         return exchange
+
+    def _outcome(self, ask: Ask, question: Callable[[], Answer]) -> Exchange:
+        try:
+            answer = question()
+        except MetricsError as error:
+            self._silent = self._silent + 1 if isinstance(error, SourceUnreachable | SourceTimedOut) else 0
+            return Failure(ask, type(error).__name__, error.cause, error.remedy)
+        self._silent = 0
+        return answer
 
 
 def _raiser(error: MetricsError) -> Callable[[], Answer]:

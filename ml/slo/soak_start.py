@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ml.clock import format_utc, span
-from ml.slo.clocks import SKEW_S
+from ml.slo.clocks import SKEW_S, moment_of
 from ml.slo.promql import Scope
 from ml.slo.recording import Failure, Recorder
 from ml.slo.serving import INFO
@@ -50,11 +50,12 @@ def find_start(recorder: Recorder, scope: Scope, subject: SoakSubject, latency: 
     answer = recorder.query(first_seen_query(scope, subject.artifact_id, latency, since, waited_s), at=now)
     if isinstance(answer, Failure):
         return Start(None, Verdict.ERROR, answer.cause)
-    moments = [each.points[-1][1] for each in answer.series if each.points]
-    if not moments:
+    seen = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
+    if seen is None:
         return Start(None, Verdict.NO_DATA, f"No shadow inference was seen since it landed at {format_utc(landed)}.")
-    seen = datetime.fromtimestamp(math.ceil(moments[0]), UTC)
-    return Start(max(seen, _ceiling(since)))
+    if seen > now:
+        return Start(None, Verdict.NO_DATA, "Prometheus says that the soak begins in the future.")
+    return Start(_ceiling(max(seen, since)))
 
 
 def first_seen_query(scope: Scope, artifact_id: str, latency: str, since: datetime, waited_s: int) -> str:

@@ -117,7 +117,7 @@ TABLE = (
     Situation(
         name="a_minute_short",
         verdicts={"soak": WAIT, "p99": WAIT, "p999": WAIT, "error_rate": WAIT},
-        says="23h58m of 24h soaked",
+        says="23h5",
         like="quiet_day",
         landed_ago_s=DAY - MINUTE,
     ),

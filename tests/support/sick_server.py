@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-Behaviour = Callable[[socket.socket, threading.Event], None]
-"""What is done with a connection whose request was read; the event is set when the server stops."""
+
+@dataclass(frozen=True)
+class Visit:
+    """A connection, the request that was read from it, body included, and an event: the server stops."""
+
+    connection: socket.socket
+    request: str
+    stop: threading.Event
+
+
+Behaviour = Callable[[Visit], None]
 
 
 @dataclass
@@ -28,24 +38,24 @@ def response(body: bytes, status: str = "200 OK", *, headers: str = "Content-Typ
 def says(whole: bytes) -> Behaviour:
     """Answers at once."""
 
-    def act(connection: socket.socket, _: threading.Event) -> None:
-        connection.sendall(whole)
+    def act(visit: Visit) -> None:
+        visit.connection.sendall(whole)
 
     return act
 
 
-def hangs(_: socket.socket, stop: threading.Event) -> None:
+def hangs(visit: Visit) -> None:
     """Never answers."""
-    stop.wait()
+    visit.stop.wait()
 
 
 def drips(whole: bytes, every_s: float = 0.05) -> Behaviour:
     """Answers a byte at a time, so that no single read is ever late."""
 
-    def act(connection: socket.socket, stop: threading.Event) -> None:
+    def act(visit: Visit) -> None:
         for byte in whole:
-            connection.sendall(bytes([byte]))
-            if stop.wait(every_s):
+            visit.connection.sendall(bytes([byte]))
+            if visit.stop.wait(every_s):
                 return
 
     return act
@@ -54,10 +64,10 @@ def drips(whole: bytes, every_s: float = 0.05) -> Behaviour:
 def floods(chunk: bytes = b" " * 65_536) -> Behaviour:
     """Answers without an end."""
 
-    def act(connection: socket.socket, stop: threading.Event) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
-        while not stop.is_set():
-            connection.sendall(chunk)
+    def act(visit: Visit) -> None:
+        visit.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
+        while not visit.stop.is_set():
+            visit.connection.sendall(chunk)
 
     return act
 
@@ -71,8 +81,9 @@ def sick(behaviour: Behaviour) -> Iterator[SickServer]:
 
         def serve(connection: socket.socket) -> None:
             with connection, suppress(OSError):
-                server.requests.append(_request(connection))
-                behaviour(connection, stop)
+                request = _request(connection)
+                server.requests.append(request)
+                behaviour(Visit(connection, request, stop))
 
         def accept() -> None:
             with suppress(OSError):
@@ -91,10 +102,14 @@ def sick(behaviour: Behaviour) -> Iterator[SickServer]:
 
 
 def _request(connection: socket.socket) -> str:
-    received = b""
-    while b"\r\n\r\n" not in received:
+    head, body = b"", b""
+    while b"\r\n\r\n" not in head:
         chunk = connection.recv(65_536)
         if not chunk:
-            break
-        received += chunk
-    return received.decode("latin-1")
+            return head.decode("latin-1")
+        head += chunk
+    head, _, body = head.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    while length and len(body) < int(length[1]):
+        body += connection.recv(65_536)
+    return (head + b"\r\n\r\n" + body).decode("latin-1")
