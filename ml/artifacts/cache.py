@@ -1,8 +1,8 @@
 """Verifications that still hold, kept by what every file is and never by what it is called (SPEC §3).
 
 A verification is good for one runtime and for files that are the same device, inode, size, modification and
-change time, to the nanosecond. A file touched within the clock's coarseness of being verified could change
-again without a trace, so such a verification is not kept (git's index knows the same race).
+change time, to the nanosecond. A file that was touched just before it was looked at could change again within
+the same tick of the clock and leave no trace, so such a verification is not kept (git's index knows the race).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import os
 import tempfile
-import time
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -50,7 +49,7 @@ class VerificationCache:
     def remember(self, surveyed: Survey, limits: Limits, verification: Verification) -> None:
         """Keep a verification that passed, once its files have been at rest; failing to write is no failure."""
         newest = max((max(file.modified_ns, file.changed_ns) for file in surveyed.files), default=0)
-        if verification.verdict is not Verdict.PASS or time.time_ns() - newest < _SETTLED_NS:
+        if verification.verdict is not Verdict.PASS or surveyed.taken_ns - newest < _SETTLED_NS:
             return
         entries = self._read()
         entries.pop(_key(surveyed, limits), None)

@@ -21,7 +21,7 @@ from ml.verdict import Verdict, worst
 
 _ABSENT = "—"
 _MOST_REPORT_ROWS = 40
-_COLUMN = 27
+_COLUMN = 26
 _SAID_ELSEWHERE = frozenset(
     {"model_sha256", "feature_order", "schema_version", "created_at_utc", "git_sha", "dataset_id", "notes"}
 )
@@ -72,7 +72,7 @@ class Comparison:
         """For a terminal: properties, latency, disagreement and the confusion of LOW, MID, HIGH."""
         for row in self.rows:
             left, right = (visible(text, limit=_COLUMN) for text in (row.left, row.right))
-            yield f"{'≠' if row.differs else ' '} {row.name:<22} {left:<{_COLUMN}} {right}"
+            yield f"{'≠' if row.differs else ' '} {visible(row.name, limit=22):<22} {left:<{_COLUMN}} {right}"
         if self.latency is not None:
             yield f"latency: {self.latency.check.why}"
         if self.decided is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,12 @@ class FileIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The regular files of a directory, by name, and one sentence per entry that does not belong in an artifact."""
+    """The regular files of a directory, by name, and one sentence per entry that does not belong in an artifact.
 
+    ``taken_ns`` is the wall clock before the first look, in nanoseconds since 1970.
+    """
+
+    taken_ns: int
     files: tuple[FileIdentity, ...]
     faults: tuple[str, ...]
 
@@ -75,6 +80,7 @@ def opened(directory: Path) -> Iterator[int]:
 
 def survey(directory: int) -> Survey:
     """List a directory (by descriptor) and judge what each entry is, by lstat alone."""
+    taken_ns = time.time_ns()
     files: list[FileIdentity] = []
     faults: list[str] = []
     with os.scandir(directory) as entries:
@@ -92,7 +98,7 @@ def survey(directory: int) -> Survey:
     total = sum(file.size for file in files)
     if total > MAX_BYTES:
         faults.append(f"its files hold {total:,} bytes, more than the {MAX_BYTES:,} that a model may take in memory")
-    return Survey(tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(faults)))
+    return Survey(taken_ns, tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(faults)))
 
 
 @contextlib.contextmanager

@@ -14,16 +14,17 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ml.adapters import processes
 from ml.artifacts.verify import Verifier
+from ml.ports import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = ROOT / "artifacts" / "onnx" / "regime_v2026_02_15_001"
 OTHER = ROOT / "artifacts" / "onnx" / "regime_v2026_02_15_002"
 
 
-def verifier(scratch: Path, **options: object) -> Verifier:
-    """A verifier on real processes whose private copies lie in ``scratch``."""
+def verifier(scratch: Path, run: Runner = processes.run) -> Verifier:
+    """A verifier whose private copies lie in ``scratch``."""
     scratch.mkdir(parents=True, exist_ok=True)
-    return Verifier(processes.run, scratch=scratch, **options)  # type: ignore[arg-type]
+    return Verifier(run, scratch=scratch)
 
 
 def copy_artifact(to: Path, source: Path = GOOD) -> Path:

@@ -41,4 +41,5 @@ def answer(subject: Subject) -> Answered:
     session.require_signature()
     rows = market_features(_GOLDEN_SEED, _GOLDEN_ROWS)
     outputs = session.run_singly(rows)
+    session.require_probabilities(outputs)
     return Answered(tuple(tuple(map(float, row)) for row in rows), tuple(tuple(map(float, row)) for row in outputs))
