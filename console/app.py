@@ -13,7 +13,7 @@ from textual.types import CSSPathType
 
 from console.keys import APP_BINDINGS, KILL_KEY, MUTATING
 from console.killing import KillKey
-from console.safety import VisibleFilter
+from console.safety import AsciiFilter, VisibleFilter
 from console.screens.view import ViewScreen
 from console.themes import THEMES, VARIABLES, theme_name
 from console.watching import WatchingApp
@@ -128,6 +128,7 @@ class ConsoleApp(WatchingApp):
         few_colors = colorless or self.console.color_system in (None, "standard")
         self._start_with(theme_name(theme, few_colors=few_colors))
         self.set_class(ascii_only, "-ascii")
+        self._doors: tuple[LineFilter, ...] = (VisibleFilter(), AsciiFilter()) if ascii_only else (VisibleFilter(),)
         self.set_keymap(dict(keymap or {}))
 
     def _start_with(self, theme: str) -> None:
@@ -161,7 +162,7 @@ class ConsoleApp(WatchingApp):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Every line passes the last door."""
-        return [*super().get_line_filters(), _LAST_DOOR]
+        return [*super().get_line_filters(), *self._doors]
 
     # --- the end -------------------------------------------------------------------------------------------------
     def end(self, code: int) -> None:
@@ -299,9 +300,6 @@ class ConsoleApp(WatchingApp):
     def action_refresh(self) -> None:
         """Look at everything now."""
         self._lookout.hurry()
-
-
-_LAST_DOOR = VisibleFilter()
 
 
 def _driver_class() -> type[Driver] | None:

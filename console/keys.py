@@ -39,6 +39,8 @@ APP_BINDINGS = (
     Binding("r", "explain('A rollback')", id="rollback", show=False),
     Binding("u", "explain('A release')", id="release", show=False),
     Binding("q", "quit", "Quit", id="quit", tooltip="Leave; nothing stops running because of that", show=False),
+    Binding("ctrl+q", "quit", "Quit", id="quit.ctrl", tooltip="Leave, also while something is typed", show=False,
+            priority=True, system=True),
     Binding("ctrl+c", "help_quit", "Quit", id="quit.help", tooltip="Say how to quit", show=False, system=True),
 )  # fmt: skip
 

@@ -34,3 +34,31 @@ def harmless(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _harmless(char: str) -> str:
     return char if visible(char) == char else "\ufffd" * max(0, get_character_cell_size(char))
+
+
+class AsciiFilter(LineFilter):
+    """Draws with ASCII only, cell for cell: our own signs by likeness, everything else as a question mark."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The same line in ASCII."""
+        if all(text.isascii() for text, _, _ in segments):
+            return segments
+        return [segment if segment.control else Segment(to_ascii(segment.text), segment.style) for segment in segments]
+
+
+def to_ascii(text: str) -> str:
+    """The text with every other character replaced by as many ASCII ones as it has cells."""
+    return "".join(map(_ascii, text))
+
+
+_LIKE = {
+    "…": ".", "·": "-", "→": ">", "←": "<", "≥": ">", "≤": "<", "×": "x", "│": "|", "─": "-", "–": "-", "—": "-",
+    "▸": ">", "•": "*", "●": "*", "○": "o", "✓": "+", "✗": "x", "≈": "~", "“": '"', "”": '"', "’": "'",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _ascii(char: str) -> str:
+    if char.isascii():
+        return char
+    return _LIKE.get(char) or "?" * max(0, get_character_cell_size(char))

@@ -1,0 +1,408 @@
+"""The four views as a person uses them: by keys, on fake operations, with a frozen clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes import (
+    LIVE,
+    SOAKING,
+    FakeOperations,
+    FrozenClock,
+    board,
+    healthy_model,
+    kill_view,
+    many_models,
+    model_view,
+    p99,
+    soak_report,
+)
+from support.views import console, console_of, settled, told
+from support.walk import reads, reads_soon, shown_on, until
+from textual.message import Message
+
+from console.app import ConsoleApp
+from console.messages import BoardArrived
+from console.screens.compare import CompareScreen
+from console.screens.help import HelpScreen
+from console.screens.kill import KillScreen
+from console.screens.promote import PromoteScreen
+from console.screens.release import ReleaseScreen
+from console.screens.rollback import RollbackScreen
+from ml.board import Board, Problem, Rung
+from ml.errors import Unavailable, Usage
+from ml.stage import Stage
+from widgets.slo_gauge import SloGauges
+
+MUTATING_KEYS = ("p", "r", "u")
+
+
+class Written(Message):
+    """What a write answers in these tests."""
+
+
+# --- first frame and data --------------------------------------------------------------------------------------------
+async def test_the_first_frame_names_artifacts_and_claims_nothing() -> None:
+    operations = FakeOperations()
+    with operations.held("board"):
+        app = ConsoleApp(operations, FrozenClock(), environment="prod", production=True)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await reads_soon(pilot, LIVE)
+            assert reads(pilot, "!PROD! RW")
+            assert reads(pilot, "checking …")
+            for claim in ("PASS", "LIVE", "serving", "KILL off", "prom OK"):
+                assert not reads(pilot, claim), claim
+
+
+async def test_the_board_fills_panes_gauges_gate_and_header() -> None:
+    async with console() as pilot:
+        for words in (
+            "!PROD! RW │ regime_classifier │ d3e950d 15s │ prom OK 5s │ KILL off │ 14:02:11Z",
+            "SHADOW · SOAKING", "ACTIVE · LIVE", SOAKING, "soak 18h22m/24h", "serving",
+            "GATE shadow→active · window 24h · BLOCKED: 1 FAIL · 1 NO DATA · 3 WAIT",
+            "✗ FAIL error_rate 6.3 % < 5 %", "OPEN CHANGES promote regime_v2026_02_16_001 → active pushed",
+        ):  # fmt: skip
+            assert reads(pilot, words), words
+
+
+async def test_a_hanging_source_blocks_neither_keys_nor_clock() -> None:
+    operations = FakeOperations()
+    async with console(operations) as pilot:
+        app = console_of(pilot)
+        with operations.held("board"), operations.held("soak"), operations.held("fetch"):
+            app.action_refresh()
+            await pilot.press("2")
+            await reads_soon(pilot, "asking for the soak of")
+            await pilot.press("1")
+            await reads_soon(pilot, "GATE shadow→active")
+
+
+async def test_a_failed_poll_keeps_what_is_shown_and_says_why() -> None:
+    operations = FakeOperations()
+    async with console(operations) as pilot:
+        operations.failures["board"] = Unavailable("The registry cannot be read.", "Check the repository.")
+        console_of(pilot).action_refresh()
+        await reads_soon(pilot, "! board: The registry cannot be read. Check the repository.")
+        assert reads(pilot, "42.1 ms")
+        del operations.failures["board"]
+        console_of(pilot).action_refresh()
+        await until(pilot, lambda: not reads(pilot, "cannot be read"))
+
+
+async def test_an_empty_registry_says_how_to_begin() -> None:
+    empty = replace(board(), models=())
+    async with console(FakeOperations(empty)) as pilot:
+        assert reads(pilot, "mlconsole stage DIR --model NAME")
+        await pilot.press("p")
+        assert isinstance(pilot.app.screen, type(pilot.app.screen_stack[0]))
+
+
+async def test_problems_are_one_line_and_counted() -> None:
+    problems = (Problem("ml/registry", "Line 3: duplicate key.", "Fix it."), Problem("x", "y"))
+    async with console(FakeOperations(board(problems=problems))) as pilot:
+        assert reads(pilot, "! ml/registry: Line 3: duplicate key. Fix it. (+1 more)")
+
+
+async def test_an_equal_board_repaints_nothing_but_ages() -> None:
+    async with console() as pilot:
+        app = console_of(pilot)
+        before = shown_on(pilot)
+        repainted: list[object] = []
+        gauges = app.screen.query_one(SloGauges)
+        gauges.refresh_line = repainted.append  # type: ignore[method-assign, assignment]
+        app.on_board_arrived(BoardArrived(board()))
+        await pilot.pause()
+        assert repainted == []
+        assert shown_on(pilot) == before
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+async def test_number_keys_open_the_four_views() -> None:
+    async with console() as pilot:
+        for key, words in (("2", "coverage 99.4 %"), ("3", "newest first"), ("4", "AUDIT LOG"), ("1", "GATE")):
+            await pilot.press(key)
+            await reads_soon(pilot, words)
+
+
+async def test_keys_push_the_screens_that_do_things() -> None:
+    async with console() as pilot:
+        for key, kind in (
+            ("p", PromoteScreen), ("r", RollbackScreen), ("u", ReleaseScreen), ("c", CompareScreen),
+            ("question_mark", HelpScreen), ("f1", HelpScreen),
+        ):  # fmt: skip
+            await pilot.press(key)
+            await until(pilot, lambda kind=kind: isinstance(pilot.app.screen, kind))  # type: ignore[misc]
+            await pilot.press("escape")
+            await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
+
+
+async def test_promote_means_the_stage_in_focus() -> None:
+    operations = FakeOperations()
+    async with console(operations) as pilot:
+        pilot.app.screen.query_one("#staging").focus()
+        await pilot.press("p")
+        await until(pilot, lambda: operations.called("target"))
+        assert ("target", "regime_classifier", Stage.SHADOW) in operations.calls
+
+
+async def test_f9_throws_the_switch_over_every_screen_and_input() -> None:
+    for keys in ((), ("p",), ("slash", "a"), ("ctrl+p",)):
+        operations = FakeOperations()
+        async with console(operations) as pilot:
+            await pilot.press(*keys)
+            await pilot.pause()
+            await pilot.press("f9")
+            await until(pilot, lambda o=operations: o.called("kill") == 1)  # type: ignore[misc]
+            await until(pilot, lambda: isinstance(pilot.app.screen, KillScreen))
+            await reads_soon(pilot, "KILL ON")
+            await pilot.press("escape")
+
+
+async def test_receipts_are_read_back_until_they_are_proven() -> None:
+    operations = FakeOperations()
+    async with console(operations) as pilot:
+        await pilot.press("f9")
+        await until(pilot, lambda: operations.called("kill_view") >= 1)
+        operations.kill_state = kill_view(Rung.CONFIRMED)
+        await reads_soon(pilot, "CONFIRMED 2 of 2")
+
+
+async def test_an_older_board_does_not_hide_a_newer_kill() -> None:
+    operations = FakeOperations()
+    async with console(operations) as pilot:
+        await pilot.press("f9")
+        await reads_soon(pilot, "KILL ON")
+        console_of(pilot).on_board_arrived(BoardArrived(board()))
+        await pilot.pause()
+        assert reads(pilot, "KILL ON")
+
+
+async def test_a_session_without_the_kill_key_says_so() -> None:
+    operations = FakeOperations()
+    async with console(operations, kill_key=False) as pilot:
+        await pilot.press("f9")
+        await until(pilot, lambda: "--no-kill" in told(pilot))
+        assert operations.called("kill") == 0
+
+
+async def test_a_read_only_session_has_no_mutating_keys_and_says_why() -> None:
+    operations = FakeOperations(board(read_only=True))
+    async with console(operations, read_only=True) as pilot:
+        assert reads(pilot, "!PROD! RO")
+        assert not reads(pilot, "p Promote")
+        for key in MUTATING_KEYS:
+            await pilot.press(key)
+            await until(pilot, lambda: "this session is read-only" in told(pilot))
+            assert len(pilot.app.screen_stack) == 1
+            pilot.app.clear_notifications()
+            await pilot.pause()
+        await pilot.press("f9")
+        await until(pilot, lambda: operations.called("kill") == 1)
+
+
+async def test_a_users_keymap_moves_keys_the_kill_key_too() -> None:
+    operations = FakeOperations()
+    async with console(operations, keymap={"promote": "P", "kill": "f8"}) as pilot:
+        assert reads(pilot, "P Promote")
+        await pilot.press("p")
+        assert len(pilot.app.screen_stack) == 1
+        assert console_of(pilot).kill_key == "f8"
+        await pilot.press("f8")
+        await until(pilot, lambda: operations.called("kill") == 1)
+
+
+def test_every_binding_has_an_id_words_and_a_tooltip() -> None:
+    bindings = [binding for _, binding in ConsoleApp(FakeOperations(), FrozenClock())._bindings]
+    named = [binding for binding in bindings if not binding.action.startswith("explain")]
+    assert [binding.key for binding in named if not (binding.id and binding.description and binding.tooltip)] == []
+
+
+def test_an_unknown_theme_is_refused_with_the_known_names() -> None:
+    with pytest.raises(Usage) as caught:
+        ConsoleApp(FakeOperations(), FrozenClock(), theme="drak")
+    assert "mlconsole-dark" in caught.value.remedy
+
+
+async def test_quitting_warns_while_a_write_runs_and_then_waits_for_it() -> None:
+    operations = FakeOperations()
+    async with console(operations) as pilot:
+        app = console_of(pilot)
+        with operations.held("push"):
+            app.workshop.start(
+                app, lambda: operations.push("b"), done=lambda _: Written(), failed=lambda _: Written(),
+                name="push b", writes=True,
+            )  # fmt: skip
+            await pilot.press("q")
+            await until(pilot, lambda: "Still writing: push b" in told(pilot))
+            assert app.return_code is None
+            await pilot.press("q")
+            await pilot.pause()
+            assert app.return_code is None
+        await until(pilot, lambda: app.return_code == 0)
+
+
+async def test_copy_sends_what_is_chosen_to_the_clipboard() -> None:
+    async with console() as pilot:
+        pilot.app.screen.query_one("#active").focus()
+        await pilot.press("y")
+        assert pilot.app.clipboard == LIVE
+        await pilot.press("2")
+        await settled(pilot)
+        await pilot.press("y")
+        assert pilot.app.clipboard.splitlines() == list(soak_report().queries)
+
+
+async def test_the_palette_finds_actions_models_and_artifacts() -> None:
+    models = board(model_view(), healthy_model("spacing"))
+    for key in ("ctrl+p", "colon"):
+        async with console(FakeOperations(models)) as pilot:
+            await pilot.press(key, *"spacing")
+            await reads_soon(pilot, "model spacing")
+            await pilot.press("enter")
+            await until(pilot, lambda: console_of(pilot).model_name == "spacing")
+            await pilot.press(key, *"artifact 02_15")
+            await reads_soon(pilot, f"artifact {LIVE}")
+            await pilot.press("enter")
+            await until(pilot, lambda: getattr(pilot.app.focused, "stage", None) is Stage.ACTIVE)
+
+
+async def test_a_read_only_palette_offers_nothing_that_changes() -> None:
+    async with console(FakeOperations(board(read_only=True)), read_only=True) as pilot:
+        await pilot.press("ctrl+p", *"promote")
+        await pilot.pause()
+        await reads_soon(pilot, "No matches found")
+
+
+# --- many models -----------------------------------------------------------------------------------------------------
+async def test_models_that_need_somebody_come_first_and_are_chosen() -> None:
+    async with console(FakeOperations(many_models(200))) as pilot:
+        assert console_of(pilot).model_name == "model_0007"
+        await pilot.press("down")
+        assert console_of(pilot).model_name == "model_0057"
+        await reads_soon(pilot, "│ model_0057 │")
+
+
+async def test_the_filter_finds_and_escape_shows_all_again() -> None:
+    async with console(FakeOperations(many_models(200))) as pilot:
+        await pilot.press("slash", *"0142")
+        await until(pilot, lambda: console_of(pilot).model_name == "model_0142")
+        await pilot.press("enter")
+        assert pilot.app.focused is pilot.app.screen.query_one("#models")
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen.query_one("#models").count == 200)  # type: ignore[attr-defined]
+        assert console_of(pilot).model_name == "model_0142"
+
+
+async def test_brackets_step_through_models_in_every_view() -> None:
+    models = board(healthy_model("a"), healthy_model("b"))
+    async with console(FakeOperations(models)) as pilot:
+        await pilot.press("3", "right_square_bracket")
+        await reads_soon(pilot, "HISTORY b")
+        await pilot.press("left_square_bracket")
+        await reads_soon(pilot, "HISTORY a")
+
+
+async def test_a_chosen_model_stays_chosen_over_polls() -> None:
+    operations = FakeOperations(board(healthy_model("a"), healthy_model("b")))
+    async with console(operations) as pilot:
+        console_of(pilot).select("b")
+        operations.shown = board(model_view("worst"), healthy_model("a"), healthy_model("b"))
+        console_of(pilot).action_refresh()
+        await until(pilot, lambda: len(console_of(pilot).models) == 3)
+        assert console_of(pilot).model_name == "b"
+
+
+# --- views -----------------------------------------------------------------------------------------------------------
+async def test_history_filters_and_shows_the_chosen_event_whole() -> None:
+    async with console() as pilot:
+        await pilot.press("3")
+        await settled(pilot)
+        await pilot.press("slash", *"emergency", "enter")
+        await reads_soon(pilot, "EMERGENCY: p99 latency spike to 500ms after promotion")
+        assert not reads(pilot, "Soak passed")
+
+
+async def test_the_log_shows_lines_and_the_chosen_one_whole() -> None:
+    async with console() as pilot:
+        await pilot.press("4")
+        await settled(pilot)
+        await pilot.press("j")
+        await reads_soon(pilot, "CONFIRMED on 2 instances")
+
+
+async def test_the_soak_of_another_model_is_not_shown() -> None:
+    operations = FakeOperations(board(healthy_model("a"), healthy_model("b")))
+    async with console(operations) as pilot:
+        await pilot.press("2")
+        await settled(pilot)
+        with operations.held("soak"):
+            await pilot.press("right_square_bracket")
+            await reads_soon(pilot, "asking for the soak of")
+        await reads_soon(pilot, "coverage 99.4 %")
+        assert console_of(pilot).soak is not None
+        assert console_of(pilot).soak.model == "b"  # type: ignore[union-attr]
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("size", [(59, 24), (80, 15), (1, 1), (10, 3)])
+async def test_a_tiny_terminal_gets_a_sentence(size: tuple[int, int]) -> None:
+    async with console(size=size) as pilot:
+        assert not pilot.app.screen.query_one("#body").display
+        if size[0] > 20:
+            assert reads(pilot, "`mlconsole status` shows the same as text.")
+
+
+async def test_a_narrow_terminal_shows_one_pane_and_arrows_change_it() -> None:
+    async with console(size=(70, 24)) as pilot:
+        assert reads(pilot, "SHADOW · SOAKING")
+        assert not reads(pilot, "ACTIVE · LIVE")
+        await pilot.press("right")
+        await reads_soon(pilot, "ACTIVE · LIVE")
+        assert not reads(pilot, "SHADOW · SOAKING")
+
+
+async def test_any_size_is_survived_with_a_screen_open() -> None:
+    async with console() as pilot:
+        await pilot.press("p")
+        for width, height in ((1, 1), (240, 70), (59, 15), (80, 24), (3, 90), (200, 2), (80, 24)):
+            await pilot.resize_terminal(width, height)
+        await pilot.press("escape")
+        await reads_soon(pilot, "GATE shadow→active")
+
+
+# --- a monochrome or poor terminal -----------------------------------------------------------------------------------
+async def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with console() as pilot:
+        styles = [segment.style for strip in pilot.app.screen._compositor.render_strips() for segment in strip]
+        colors = [color for style in styles if style for color in (style.color, style.bgcolor) if color is not None]
+        assert any(style and style.bold for style in styles)
+        assert [color for color in colors if not color.is_default] == []
+
+
+@pytest.mark.parametrize("view", ["1", "2", "3", "4"])
+async def test_ascii_is_ascii_in_every_view(view: str) -> None:
+    async with console(FakeOperations(board(model_view(), healthy_model("b"))), ascii_only=True) as pilot:
+        await pilot.press(view)
+        await settled(pilot)
+        text = "\n".join(shown_on(pilot))
+        assert sorted(set(text) - set(map(chr, range(128)))) == []
+
+
+async def test_hostile_text_in_every_field_is_only_shown() -> None:
+    evil = "\x1b[31m[red]x[/]\u202e\x9b\x07"
+    hostile: Board = board(
+        model_view(
+            evil,
+            readings=(p99(name=evil, why=evil, query=evil),),
+            problems=(Problem(evil, evil, evil),),
+        ),
+        operator=evil,
+        environment=evil,
+    )
+    hostile = replace(hostile, registry=replace(hostile.registry, ref=evil, commit=evil))
+    async with console(FakeOperations(hostile)) as pilot:
+        text = "".join(shown_on(pilot))
+        assert "[red]x[/]" in text
+        assert all(char.isprintable() for char in text)

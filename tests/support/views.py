@@ -1,0 +1,61 @@
+"""Runs the console's views on fake operations until everything that they show has arrived."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+from fakes import FakeOperations, FrozenClock
+from support.walk import until
+from textual.pilot import Pilot
+
+from console.app import ConsoleApp
+
+_NEEDED = {"soak": "soak", "history": "history", "log": "log_lines"}
+VIEW_KEYS = {"stages": "1", "soak": "2", "history": "3", "log": "4"}
+
+
+def console_of(pilot: Pilot[object]) -> ConsoleApp:
+    return cast("ConsoleApp", pilot.app)
+
+
+def told(pilot: Pilot[object]) -> str:
+    """What the console says in passing, as one text."""
+    return " ".join(notification.message for notification in pilot.app._notifications)
+
+
+async def settled(pilot: Pilot[object]) -> None:
+    """Wait until the board, the remote, and what the open view needs have arrived and are drawn."""
+    app = console_of(pilot)
+    operations = cast("FakeOperations", app.operations)
+    await until(pilot, lambda: app.board is not None and operations.called("fetch"))
+    needed = _NEEDED.get(app.current_mode)
+    if needed and app.models:
+        await until(pilot, lambda: getattr(app, needed) is not None)
+    await until(pilot, lambda: app.screen.is_mounted)
+    await pilot.wait_for_scheduled_animations()
+
+
+def in_view(view: str, *keys: str) -> Callable[[Pilot[object]], Awaitable[None]]:
+    """For pictures: open a view, wait until it is complete, press keys."""
+
+    async def run(pilot: Pilot[object]) -> None:
+        await settled(pilot)
+        await pilot.press(VIEW_KEYS[view])
+        await settled(pilot)
+        await pilot.press(*keys)
+        await settled(pilot)
+
+    return run
+
+
+@asynccontextmanager
+async def console(
+    operations: FakeOperations | None = None, size: tuple[int, int] = (80, 24), **settings: object
+) -> AsyncIterator[Pilot[int]]:
+    """A running console with its first board shown."""
+    app = ConsoleApp(operations or FakeOperations(), FrozenClock(), **settings)  # type: ignore[arg-type]
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        yield pilot
