@@ -24,7 +24,7 @@ _OVERRUN = 8
 class AckInput(Widget, can_focus=True):
     """Takes one exact phrase: nothing is trimmed, folded or completed, and a paste is refused.
 
-    Enter does nothing until the phrase matches, and confirms once; another letter arms it again.
+    Enter does nothing until the phrase matches, and confirms once; another letter, or coming back, arms it again.
     """
 
     ALLOW_SELECT = False
@@ -123,6 +123,10 @@ class AckInput(Widget, can_focus=True):
             return
         event.stop()
         event.prevent_default()
+
+    def on_focus(self) -> None:
+        """Whoever comes back may confirm again; a held Enter never leaves."""
+        self._confirmed = False
 
     def on_paste(self, event: events.Paste) -> None:
         """Refuse a paste: an acknowledgement that is not typed acknowledges nothing."""

@@ -4,127 +4,123 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.cells import set_cell_size
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.content import Content
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.widget import Widget
+from textual.widgets import Static
 
-from ml.clock import span
 from ml.text import visible
 from ml.verdict import Gate
-from widgets.cut import cut
-from widgets.glyphs import glyphs_of
+from widgets.amounts import amount
+from widgets.columns import fit
+from widgets.glyphs import Glyphs, glyphs_of
+from widgets.row_list import RowList
 from widgets.verdicts import MARKS, WORD_WIDTH
 
-_NAME = 14
-_AMOUNT = 9
-_MARK = WORD_WIDTH + 2
-_BEFORE_WHY = 2 + _MARK + 1 + _NAME + 2 * (_AMOUNT + 1) + 2
-_DETAIL_ROWS = 4
+_MARK, _NAME, _AMOUNT = WORD_WIDTH + 2, 12, 9
+_HEAD = f"  {'VERDICT':<{_MARK}} {'GATE':<{_NAME}} {'VALUE':>{_AMOUNT}} {'LIMIT':>{_AMOUNT}}  WHY"
 
 
-class ChecklistView(Widget, can_focus=True):
-    """Shows ``gates`` in their order; ``w`` asks to waive the chosen one."""
+class GateRows(RowList):
+    """One row per gate."""
 
-    ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False, id="checklist.up", tooltip="Choose the gate above"),
-        Binding("down,j", "move(1)", "Down", show=False, id="checklist.down", tooltip="Choose the gate below"),
         Binding("w", "waive", "Waive", id="checklist.waive", tooltip="Waive the chosen gate with a typed reason"),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"checklist--head", "checklist--chosen", "checklist--quiet"}
-    DEFAULT_CSS = """
-    ChecklistView {
-        height: auto;
-        .checklist--head { color: $quiet; }
-        .checklist--quiet { color: $quiet; }
-        .checklist--chosen { text-style: bold; }
-    }
-    """
 
-    gates: reactive[tuple[Gate, ...]] = reactive((), layout=True)
-    """The gates, in the order of the checklist."""
-
-    chosen: reactive[int] = reactive(0)
-    """The index of the gate that is shown in full."""
+    gates: reactive[tuple[Gate, ...]] = reactive((), init=False)
 
     class WaiverAsked(Message):
         """The operator wants to waive ``gate``; whether that is possible is for the screen to say."""
 
-        def __init__(self, checklist: ChecklistView, gate: Gate) -> None:
+        def __init__(self, rows: GateRows, gate: Gate) -> None:
             super().__init__()
-            self.checklist = checklist
+            self.rows = rows
             self.gate = gate
 
         @property
-        def control(self) -> ChecklistView:
+        def control(self) -> GateRows:
             """The list."""
-            return self.checklist
+            return self.rows
 
-    def validate_chosen(self, chosen: int) -> int:
-        """Keep the choice inside the list."""
-        return max(0, min(chosen, len(self.gates) - 1))
+    @property
+    def chosen(self) -> Gate | None:
+        """The gate under the cursor."""
+        return self.gates[self.cursor] if self.cursor < len(self.gates) else None
 
-    def watch_gates(self) -> None:
-        """A shorter list may have lost the chosen gate."""
-        self.chosen = self.validate_chosen(self.chosen)
+    def watch_gates(self, gates: tuple[Gate, ...]) -> None:
+        """Draw what differs."""
+        self.count = len(gates)
+        self.renew()
 
-    def action_move(self, by: int) -> None:
-        """Choose another gate."""
-        self.chosen += by
+    def row(self, index: int) -> Content:
+        """One gate in columns."""
+        glyphs = glyphs_of(self.app)
+        pointer = glyphs.pointer if index == self.cursor else " "
+        return Content(f"{pointer} ") + gate_line(self.gates[index], glyphs)
 
     def action_waive(self) -> None:
         """Ask for a waiver of the chosen gate."""
-        if self.gates:
-            self.post_message(self.WaiverAsked(self, self.gates[self.chosen]))
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Heading, gates, a blank line and the chosen gate's own words."""
-        return 1 + max(1, len(self.gates)) + 1 + _DETAIL_ROWS
-
-    def render(self) -> Content:
-        """The table, then the chosen gate in full."""
-        if not self.gates:
-            return Content.styled("No gate is judged yet.", ".checklist--quiet")
-        rows = [self._row(index, gate) for index, gate in enumerate(self.gates)]
-        return Content("\n").join([self._head(), *rows, Content(""), *self._detail(self.gates[self.chosen])])
-
-    def _head(self) -> Content:
-        amounts = f"{'VALUE':>{_AMOUNT}} {'LIMIT':>{_AMOUNT}}"
-        return Content.styled(f"  {'VERDICT':<{_MARK}} {'GATE':<{_NAME}} {amounts}  WHY", ".checklist--head")
-
-    def _row(self, index: int, gate: Gate) -> Content:
-        glyphs = glyphs_of(self.app)
-        mark = MARKS[gate.verdict]
-        chosen = index == self.chosen
-        name = set_cell_size(visible(gate.name), _NAME)
-        amounts = f"{amount(gate.value, gate.unit):>{_AMOUNT}} {amount(gate.limit, gate.unit):>{_AMOUNT}}"
-        row = Content.assemble(
-            f"{glyphs.pointer} " if chosen else "  ",
-            (mark.text(ascii_only=glyphs.ascii_only), mark.color),
-            (f" {name} {amounts}", ".checklist--chosen" if chosen else ""),
-            ("  " + visible(gate.why), ".checklist--quiet" if gate.verdict.opens else ""),
-        )
-        return cut(row, self.size.width, glyphs)
-
-    def _detail(self, gate: Gate) -> list[Content]:
-        """The chosen gate's whole sentence, and whether it can be waived."""
-        words = Content(visible(gate.why)).wrap(max(1, self.size.width - 4))[:_DETAIL_ROWS]
-        if not gate.waivable and not gate.verdict.opens:
-            words = [*words[: _DETAIL_ROWS - 1], Content.styled("This gate can never be waived.", ".checklist--quiet")]
-        bar = glyphs_of(self.app).rule
-        return [Content.assemble((f"  {bar} ", ".checklist--quiet"), line) for line in words]
+        if self.chosen:
+            self.post_message(self.WaiverAsked(self, self.chosen))
 
 
-def amount(value: float | None, unit: str) -> str:
-    """A measured value for a narrow column: ``42.1 ms``, ``6.3 %``, ``24h00m``; a dash for none."""
-    if value is None:
-        return "-"
-    if unit == "ratio":
-        return f"{value * 100:.3g} %"
-    if unit == "s":
-        return span(value)
-    return f"{value:.4g} {unit}".rstrip()
+class ChecklistView(Vertical):
+    """Shows ``gates`` in their order, and the whole sentence of the chosen one below them."""
+
+    DEFAULT_CSS = """
+    ChecklistView { height: auto; }
+    ChecklistView > Static { height: 1; color: $quiet; }
+    ChecklistView > .why { height: auto; max-height: 4; margin: 1 0 0 2; color: $foreground; }
+    """
+
+    gates: reactive[tuple[Gate, ...]] = reactive((), init=False)
+
+    def compose(self) -> ComposeResult:
+        """Heading, rows, and the chosen gate in words."""
+        yield Static(_HEAD, markup=False)
+        yield GateRows()
+        yield Static(classes="why", markup=False)
+
+    def on_mount(self) -> None:
+        """Show what was set before there were rows."""
+        self._show(self.gates)
+
+    def watch_gates(self, gates: tuple[Gate, ...]) -> None:
+        """Show the gates as judged so far."""
+        if self.is_mounted:
+            self._show(gates)
+
+    def on_row_list_moved(self, message: RowList.Moved) -> None:
+        """Explain another gate."""
+        message.stop()
+        self._explain()
+
+    def _show(self, gates: tuple[Gate, ...]) -> None:
+        self.query_one(GateRows).gates = gates
+        self._explain()
+
+    def _explain(self) -> None:
+        chosen = self.query_one(GateRows).chosen
+        self.query_one(".why", Static).update(explanation(chosen) if chosen else Content("No gate is judged yet."))
+
+
+def gate_line(gate: Gate, glyphs: Glyphs) -> Content:
+    """One gate as a line of columns; whoever shows it cuts it to its width."""
+    mark = MARKS[gate.verdict]
+    value, limit = (f"{amount(each, gate.unit, limit=gate.limit):>{_AMOUNT}}" for each in (gate.value, gate.limit))
+    return Content.assemble(
+        (mark.text(ascii_only=glyphs.ascii_only), mark.color),
+        f" {fit(visible(gate.name), _NAME, glyphs)} {value} ",
+        (limit, "$quiet"),
+        ("  " + visible(gate.why), "$quiet" if gate.verdict.opens else ""),
+    )
+
+
+def explanation(gate: Gate) -> Content:
+    """A gate's whole sentence, and whether it can be waived."""
+    never = "" if gate.waivable or gate.verdict.opens else " This gate can never be waived."
+    return Content.assemble(f"{visible(gate.name)}: {visible(gate.why)}", (never, "$quiet"))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from ml.promotion.values import ACK_GATE, REVIEW_GATE, Checklist, Target
+from ml.board import ModelView
+from ml.errors import Conflict, ConsoleError
+from ml.ports import Progress
+from ml.promotion.values import ACK_GATE, REVIEW_GATE, Checklist, Plan, Submission, Target
 from ml.stage import Stage
 from ml.verdict import Gate, Verdict
 
@@ -23,6 +26,14 @@ class Step(Enum):
 def steps(to_stage: Stage) -> tuple[Step, ...]:
     """The pages of a hop in order; only a hop to active asks for an ACK."""
     return tuple(step for step in Step if step is not Step.ACK or to_stage is Stage.ACTIVE)
+
+
+def hops(model: ModelView | None) -> tuple[tuple[Stage, str], ...]:
+    """Where a model could go next, as the board shows it: the stage, and the artifact that would enter it."""
+    if model is None:
+        return ()
+    possible = ((Stage.ACTIVE, model.shadow.artifact_id), (Stage.SHADOW, model.staging.artifact_id))
+    return tuple((to_stage, artifact_id) for to_stage, artifact_id in possible if artifact_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +66,164 @@ class Draft:
         others = tuple(pair for pair in self.waivers if pair[0] != gate)
         return replace(self, waivers=(*others, (gate, reason)) if reason else others)
 
+    def missing(self) -> str:
+        """What still has to be typed before the plan; empty when nothing."""
+        if not self.reason.strip():
+            return "Type a reason: it goes into the registry, the commit and the pull request."
+        if self.to_stage is Stage.ACTIVE and not self.finding.strip():
+            return "Type what you saw on the dashboards: the review gate waits for it."
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A checklist together with the typed answers that it was judged by."""
 
     checklist: Checklist
-    finding: str
-    waivers: tuple[tuple[str, str], ...]
+    draft: Draft
 
-    def by(self, draft: Draft) -> bool:
-        """Whether it was judged by the answers that the draft holds now."""
-        return (self.finding, self.waivers) == (draft.finding, draft.waivers)
+    def holds_for(self, draft: Draft) -> bool:
+        """Whether judging again could change anything: finding and waivers are the same."""
+        return (self.draft.finding, self.draft.waivers) == (draft.finding, draft.waivers)
 
 
-def blocking(gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
-    """The gates that stand in the way now: closed, and not merely waiting for an answer of a later page."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wizard:
+    """The whole state of one promotion; each change makes a new one.
+
+    ``busy`` says what goes on in the background; meanwhile nothing else starts. ``trouble`` is what the person
+    must know before anything else. ``progress`` holds the last state of each step of the write, which ends in
+    a ``submission`` or in a ``failure``. The ACK is never kept: it goes straight from its field into the plan.
+    """
+
+    target: Target
+    draft: Draft
+    step: Step = Step.CHECKLIST
+    busy: str = ""
+    trouble: str = ""
+    gates: tuple[Gate, ...] = ()
+    judged: Judged | None = None
+    plan: Plan | None = None
+    progress: tuple[Progress, ...] = ()
+    submission: Submission | None = None
+    failure: ConsoleError | None = None
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The pages of this hop."""
+        return steps(self.target.to_stage)
+
+    @property
+    def shown_gates(self) -> tuple[Gate, ...]:
+        """The gates as they stand with waivers that are typed but not judged yet."""
+        reasons = dict(self.draft.waivers)
+        return tuple(
+            gate.waived(reasons[gate.name]) if gate.name in reasons and _can_waive(gate) else gate
+            for gate in self.gates
+        )
+
+    @property
+    def obstacle(self) -> str:
+        """Why this page cannot be left forwards now; empty when it can."""
+        if self.busy:
+            return self.busy
+        if self.step is Step.CHECKLIST:
+            return blocked(_standing_in_the_way(self.shown_gates)) if self.judged else "The gates are not judged."
+        if self.step is Step.REASON:
+            return self.draft.missing()
+        if self.step is Step.PLAN and self.plan is None:
+            return "There is no plan."
+        return ""
+
+    @property
+    def conflicted(self) -> bool:
+        """Whether the registry moved underneath; then one starts again from a new target, and nothing is replayed."""
+        return isinstance(self.failure, Conflict)
+
+    @property
+    def way_on(self) -> str:
+        """What the button that leads on says; empty where nothing follows."""
+        if self.step is Step.SUBMIT:
+            return "Start again" if self.conflicted else ""
+        return "Submit" if self.step is Step.PLAN else "Next"
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+    def judging(self) -> Wizard:
+        """Every gate is about to be judged anew."""
+        return replace(self, busy="Judging the gates.", trouble="", gates=(), judged=None, plan=None)
+
+    def with_gate(self, gate: Gate) -> Wizard:
+        """One gate is known, or known to be running."""
+        if any(each.name == gate.name for each in self.gates):
+            return replace(self, gates=tuple(gate if each.name == gate.name else each for each in self.gates))
+        return replace(self, gates=(*self.gates, gate))
+
+    def with_checklist(self, checklist: Checklist, draft: Draft) -> Wizard:
+        """All gates are judged. Where one is closed on a page behind the reason, back to the checklist."""
+        judged = replace(self, busy="", gates=checklist.gates, judged=Judged(checklist, draft))
+        closed = tuple(gate for gate in checklist.blockers if gate.name != ACK_GATE)
+        if self.step in (Step.ACK, Step.PLAN) and closed:
+            return replace(judged, step=Step.CHECKLIST, trouble=blocked(closed))
+        return judged
+
+    def typed(self, reason: str, finding: str) -> Wizard:
+        """The reason page holds these texts now."""
+        return replace(self, draft=replace(self.draft, reason=reason, finding=finding), trouble="")
+
+    def waived(self, gate: str, reason: str) -> Wizard:
+        """A waiver is typed; it is judged with the next checklist."""
+        return replace(self, draft=self.draft.waive(gate, reason), trouble="")
+
+    def onwards(self) -> Wizard:
+        """On the next page."""
+        return replace(self, step=self.steps[self.steps.index(self.step) + 1], trouble="")
+
+    def backwards(self) -> Wizard:
+        """On the page before, or where it is when that is the first. The plan is given up."""
+        return replace(self, step=self.steps[max(0, self.steps.index(self.step) - 1)], trouble="", plan=None)
+
+    def planning(self) -> Wizard:
+        """A plan is being computed, for which a typed ACK makes the façade judge every gate once more."""
+        again = "Judging every gate once more after the ACK. " if Step.ACK in self.steps else ""
+        return replace(self, busy=f"{again}Computing the plan; nothing is written.", trouble="", plan=None)
+
+    def planned(self, plan: Plan) -> Wizard:
+        """The plan is there."""
+        return replace(self, busy="", plan=plan)
+
+    def submitting(self) -> Wizard:
+        """The plan is handed over, once."""
+        return replace(self, step=Step.SUBMIT, busy="Writing the change.", trouble="", plan=None, progress=())
+
+    def progressed(self, progress: Progress) -> Wizard:
+        """One step of the write came further."""
+        return replace(self, progress=(*(each for each in self.progress if each.step != progress.step), progress))
+
+    def submitted(self, submission: Submission) -> Wizard:
+        """The change is written."""
+        return replace(self, busy="", submission=submission)
+
+    def failed(self, error: ConsoleError) -> Wizard:
+        """What was under way ended in an error; a failed write and a conflict have a page of their own."""
+        if self.step is Step.SUBMIT or isinstance(error, Conflict):
+            return replace(self, step=Step.SUBMIT, busy="", trouble="", failure=error)
+        return replace(self, busy="", trouble=str(error))
+
+    @property
+    def checklist(self) -> Checklist | None:
+        """The checklist, if it was judged by the answers that are typed now."""
+        return self.judged.checklist if self.judged and self.judged.holds_for(self.draft) else None
+
+
+def blocked(gates: tuple[Gate, ...]) -> str:
+    """Which gates block, in one line: ``BLOCKED by alerts (NO_DATA), errors (FAIL).``; empty when none."""
+    named = ", ".join(f"{gate.name} ({gate.verdict})" for gate in gates)
+    return f"BLOCKED by {named}." if gates else ""
+
+
+def _standing_in_the_way(gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
+    """Closed gates, but for those that merely wait for an answer of a later page."""
     return tuple(gate for gate in gates if not gate.verdict.opens and not _answered_later(gate))
 
 
@@ -78,18 +231,5 @@ def _answered_later(gate: Gate) -> bool:
     return gate.verdict is Verdict.WAIT and gate.name in (REVIEW_GATE, ACK_GATE)
 
 
-def sentence(gates: tuple[Gate, ...]) -> str:
-    """Which gates block, worst known first, in one line: ``BLOCKED by alerts (NO_DATA), errors (FAIL)``."""
-    named = ", ".join(f"{gate.name} ({gate.verdict})" for gate in gates)
-    return f"BLOCKED by {named}." if gates else ""
-
-
-def missing(step: Step, draft: Draft, to_stage: Stage) -> str:
-    """What the person still has to type on this page before it may be left; empty when nothing."""
-    if step is not Step.REASON:
-        return ""
-    if not draft.reason.strip():
-        return "Type a reason: it goes into the registry, the commit and the pull request."
-    if to_stage is Stage.ACTIVE and not draft.finding.strip():
-        return "Type what you saw on the dashboards: the review gate waits for it."
-    return ""
+def _can_waive(gate: Gate) -> bool:
+    return gate.waivable and not gate.verdict.opens

@@ -85,3 +85,9 @@ def shown(widget: Widget) -> list[str]:
     """What a widget draws, as plain lines."""
     strips = widget.render_lines(widget.region.reset_offset)
     return ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+
+
+def screen(widget: Widget) -> list[str]:
+    """What the whole terminal shows, as plain lines."""
+    strips = widget.screen._compositor.render_strips()
+    return ["".join(segment.text for segment in strip).rstrip() for strip in strips]

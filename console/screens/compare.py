@@ -1,0 +1,87 @@
+"""Two artifacts side by side: what they are made of, how fast they are, how often they disagree (SPEC §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.types import CSSPathType
+from textual.widgets import Static
+
+from console.screens.pushed import PushedScreen
+from ml.text import visible
+from ml.verdict import Verdict
+from widgets.comparison import ComparisonRows, RowView
+from widgets.glyphs import glyphs_of
+from widgets.row_list import RowList
+from widgets.verdicts import MARKS
+
+if TYPE_CHECKING:
+    from ml.artifacts.compare import Comparison
+
+
+class CompareScreen(PushedScreen):
+    """Verifies two artifact directories and shows them side by side.
+
+    Args:
+        a: artifact directory relative to the repository root, the newer or the candidate.
+        b: the one that it is compared with.
+    """
+
+    AUTO_FOCUS = "ComparisonRows"
+    CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "compare.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "differences", "Differences", id="compare.differences", tooltip="Only rows that differ, or all"),
+    ]
+
+    def __init__(self, a: str, b: str) -> None:
+        super().__init__()
+        self._a = a
+        self._b = b
+
+    def body(self) -> ComposeResult:
+        """Rows, the whole values of the chosen one, and what was found."""
+        yield ComparisonRows()
+        yield Static(id="whole", markup=False)
+        yield Static(id="findings", markup=False)
+
+    def begin(self) -> None:
+        """Compare."""
+        self.title_is("Compare artifacts", self._a, self._b)
+        self.say("Verifying both artifacts, then running both on the same inputs. A minute at most.")
+        action = partial(self.console.operations.compare, self._a, self._b)
+        self.work("compare", action, self._show, self.complain)
+
+    def _show(self, comparison: Comparison) -> None:
+        self.say("")
+        rows = self.query_one(ComparisonRows)
+        rows.rows = tuple(RowView(row.name, row.left, row.right) for row in comparison.rows)
+        self.query_one("#findings", Static).update(Content("\n").join(self._findings(comparison)))
+
+    def _findings(self, comparison: Comparison) -> Iterator[Content]:
+        plain = glyphs_of(self.app).ascii_only
+        if comparison.latency:
+            check = comparison.latency.check
+            mark = MARKS[check.verdict]
+            yield Content.assemble((mark.text(ascii_only=plain), mark.color), " latency  ", visible(check.why))
+        if comparison.decided and comparison.disagreement is not None:
+            share, inputs = comparison.disagreement, comparison.decided.rows
+            yield Content(f"The two decide differently on {share:.2%} of {inputs:,} common inputs.")
+        if comparison.why:
+            yield Content.styled(visible(comparison.why), MARKS[Verdict.FAIL].color)
+
+    def on_row_list_moved(self, message: RowList.Moved) -> None:
+        """Show the chosen row's values whole: a digest does not fit a column."""
+        message.stop()
+        chosen = self.query_one(ComparisonRows).chosen
+        whole = (chosen.name, f"  {chosen.left}", f"  {chosen.right}") if chosen else ()
+        self.query_one("#whole", Static).update(Content("\n".join(map(visible, whole))))
+
+    def action_differences(self) -> None:
+        """Show only the rows that differ, or all of them."""
+        rows = self.query_one(ComparisonRows)
+        rows.only_differences = not rows.only_differences

@@ -1,0 +1,82 @@
+"""All keys of the screen that is open, and the runbook's own words for what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import ActiveBinding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.types import CSSPathType
+from textual.widgets import Static
+
+from console.screens.pushed import PushedScreen
+
+_STEPS = {
+    "StagesScreen": ("Check Current Model State", "The current shadow and active model, and what blocks the next hop."),
+    "SoakScreen": (
+        "3. Promote shadow to active, step 1",
+        "Verify SLO compliance: 24h in shadow, p99, p99.9, errors.",
+    ),
+    "HistoryScreen": ("4. Rollback, step 2", "Identify the previous artifact_id from history."),
+    "LogScreen": ("4. Rollback, step 8", "Post-incident: investigate the root cause."),
+    "PromoteScreen": (
+        "2. and 3. Promotion",
+        "To shadow: verify PASS, unit tests PASS, no regressions in golden tests.\n"
+        "To active, ALL REQUIRED: soak window, latency SLO, error rate, no alerts, dashboard review, explicit ACK.",
+    ),
+    "RollbackScreen": ("4. Rollback active to previous", "Emergency: no ACK required. Expedited review, then deploy."),
+    "KillScreen": ("Emergency Kill-Switch", "Disable all ML inference. If critical, before the rollback."),
+    "ReleaseScreen": ("4. Rollback, step 7", "Disable the kill-switch if enabled."),
+    "CompareScreen": ("Latency spike after promotion", "Compare model sizes; does the new model have more parameters?"),
+}
+"""For each screen the runbook's heading, and its words."""
+
+
+class HelpScreen(PushedScreen):
+    """Explains the screen below it; it changes nothing."""
+
+    AUTO_FOCUS = "#keys"
+    CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "help.tcss"]
+
+    def body(self) -> ComposeResult:
+        """One scroll of keys."""
+        with VerticalScroll(id="keys"):
+            yield Static(markup=False)
+
+    def begin(self) -> None:
+        """Look at the screen below."""
+        below = self.console.screen_stack[-2]
+        heading, words = _STEPS.get(type(below).__name__, ("", ""))
+        self.title_is("Keys of this screen", *([f"runbook: {heading}"] if heading else []))
+        self.query_one("#keys Static", Static).update(Content("\n").join(self._rows(below, words)))
+
+    def _rows(self, below: Screen[Any], words: str) -> Iterator[Content]:
+        if words:
+            yield from (Content.styled(words, "$quiet"), Content(""))
+        own, everywhere = _split(below)
+        for title, bindings in (("Here", own), ("Everywhere", everywhere)):
+            if bindings:
+                yield Content.styled(title, "bold")
+                yield from (self._row(each) for each in bindings)
+                yield Content("")
+
+    def _row(self, active: ActiveBinding) -> Content:
+        key = self.app.get_key_display(active.binding)
+        words = active.binding.tooltip + ("" if active.enabled else " (not now)")
+        return Content.assemble(
+            (f"  {key:<10} ", "$primary bold"), f"{active.binding.description:<14} ", (words, "$quiet")
+        )
+
+
+def _split(screen: Screen[Any]) -> tuple[list[ActiveBinding], list[ActiveBinding]]:
+    """The bindings of the screen and of what has its focus, and those of the application; each once."""
+    once: dict[str, ActiveBinding] = {}
+    for each in screen.active_bindings.values():
+        if each.binding.id and each.binding.tooltip:
+            once.setdefault(each.binding.id, each)
+    own = [each for each in once.values() if each.node is not screen.app]
+    return own, [each for each in once.values() if each.node is screen.app]

@@ -1,0 +1,53 @@
+"""The kill switch and its receipt, from the moment that the key was pressed (SPEC §7)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.types import CSSPathType
+
+from console.screens.pushed import PushedScreen
+from ml.board import KillView, Rung
+from widgets.receipt_ladder import ReceiptLadder
+
+
+class KillScreen(PushedScreen):
+    """Shows the receipt ladder as the application reads it back. It only looks: the key alone throws the switch."""
+
+    AUTO_FOCUS = "#receipt"
+    CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "kill.tcss"]
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("u", "app.release", "Release", id="release", tooltip="Release the kill switch"),
+        Binding("r", "app.rollback", "Rollback", id="rollback", tooltip="Roll active back to the previous artifact"),
+    ]
+
+    def body(self) -> ComposeResult:
+        """The ladder, scrollable for many instances."""
+        with VerticalScroll(id="receipt"):
+            yield ReceiptLadder()
+
+    def begin(self) -> None:
+        """Follow the switch."""
+        self.title_is("Kill switch")
+        self.watch(self.console, "kill", self._changed)
+
+    def _changed(self, view: KillView | None) -> None:
+        self.query_one(ReceiptLadder).view = view
+        self.say(_advice(view), loud=view is not None and view.rung is Rung.UNCONFIRMED)
+
+
+def _advice(view: KillView | None) -> str:
+    """What the person should know or do next, by how far the switch is proven."""
+    if view is None or view.rung is Rung.IDLE:
+        return "The switch is off. F9 throws it at once, from every screen, without a question."
+    if view.rung is Rung.UNCONFIRMED:
+        return "NOT PROVEN. Do the steps by hand now; this screen keeps watching."
+    if view.rung is not Rung.CONFIRMED:
+        return "Waiting for the engines' own metrics to prove it."
+    if view.engaged is False:
+        return "Released, and seen in the engines' own metrics. It keeps watching."
+    return "ML is off, and the engines' own metrics prove it. It keeps watching. U releases, R rolls back."

@@ -1,0 +1,180 @@
+"""The frame of every screen that is pushed on top of the views: header, heading, body, notice, buttons, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+
+from textual.app import ComposeResult, RenderResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.renderables.blank import Blank
+from textual.screen import ModalScreen
+from textual.types import CSSPathType
+from textual.widgets import Button, Static
+
+from console.keys import KILL_KEY
+from ml.board import KillView
+from ml.errors import ConsoleError
+from ml.text import visible
+from widgets.glyphs import glyphs_of
+from widgets.key_line import KeyHint, KeyLine
+from widgets.kill_banner import KillBanner
+from widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from console.app import ConsoleApp
+
+T = TypeVar("T")
+
+_EVERYWHERE = ("pushed.leave", "kill", "help")
+
+
+class PushedScreen(ModalScreen[None]):
+    """One task with the whole screen to itself. Escape and Cancel always leave it without consequence.
+
+    It is modal, so that a key of the views, held or injected, cannot open a second task on top of it; the kill
+    key, the help and the palette work all the same. Cancel has the focus when it opens, so Enter that is held
+    or repeated confirms nothing.
+    """
+
+    AUTO_FOCUS = "#cancel"
+    CSS_PATH: ClassVar[CSSPathType | None] = "pushed.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Cancel", id="pushed.leave", tooltip="Leave without changing anything"),
+        Binding(KILL_KEY, "app.kill", "KILL", id="kill", tooltip="Throw the kill switch, unasked", priority=True),
+        Binding("f1,question_mark", "app.help", "Keys", id="help", tooltip="All keys of this screen"),
+    ]
+
+    class Settled(Message):
+        """A background action ended; ``then`` goes on with it on the event loop."""
+
+        def __init__(self, then: Callable[[], None]) -> None:
+            super().__init__()
+            self.then = then
+
+    @property
+    def console(self) -> ConsoleApp:
+        """The application, with its façade, board and clock."""
+        return cast("ConsoleApp", self.app)
+
+    # --- frame -------------------------------------------------------------------------------------------------------
+    def compose(self) -> ComposeResult:
+        """The frame; subclasses fill it by `body` and `buttons`."""
+        yield StatusLine()
+        yield KillBanner()
+        yield Static(id="heading", classes="title", markup=False)
+        yield Static(id="subject", classes="quiet", markup=False)
+        with Vertical(id="body"):
+            yield from self.body()
+        yield Static(id="notice", markup=False)
+        with Horizontal(id="buttons"):
+            yield Button("Cancel", id="cancel", compact=True)
+            yield from self.buttons()
+        yield KeyLine()
+
+    def render(self) -> RenderResult:  # type: ignore[override]  # Screen declares less than it returns itself
+        """Cover the view below, also where the terminal's own background counts as transparent."""
+        own = self.styles.background
+        return Blank(self.app.styles.background if own.is_transparent else own)
+
+    def body(self) -> ComposeResult:
+        """What the task is done with."""
+        yield from ()
+
+    def buttons(self) -> ComposeResult:
+        """The buttons right of Cancel."""
+        yield from ()
+
+    def on_mount(self) -> None:
+        """Follow the switch and the keys; the task begins once the frame is drawn.
+
+        Textual 8.2 caches a height under a counter that it does not raise for a second change before the first
+        layout, so what is filled in earlier than that may keep the height of the empty widget.
+        """
+        self.watch(self.console, "kill", self._show_kill)
+        self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
+        self._show_keys()
+        self.call_after_refresh(self.begin)
+
+    def begin(self) -> None:
+        """The first thing that the task does."""
+
+    def _show_kill(self, view: KillView | None) -> None:
+        self.query_one(KillBanner).view = view
+
+    def _show_keys(self) -> None:
+        """What can be done here first, then what can be done on every pushed screen."""
+        shown = [each.binding for each in self.active_bindings.values() if each.binding.show and each.enabled]
+        once: dict[str | None, Binding] = {}
+        for binding in shown:
+            once.setdefault(binding.id, binding)
+        ordered = sorted(once.values(), key=lambda binding: binding.id in _EVERYWHERE)
+        self.query_one(KeyLine).keys = tuple(
+            KeyHint(self.app.get_key_display(binding), binding.description, loud=binding.id == "kill")
+            for binding in ordered
+        )
+
+    # --- words -------------------------------------------------------------------------------------------------------
+    def title_is(self, heading: str, *facts: str) -> None:
+        """Name the task, and what it is about in some facts on the line below."""
+        dot = f" {glyphs_of(self.app).dot} "
+        self.query_one("#heading", Static).update(Content(visible(heading)))
+        subject = self.query_one("#subject", Static)
+        subject.update(Content(dot.join(map(visible, facts))))
+        subject.display = bool(facts)
+
+    def say(self, text: str, *, loud: bool = False) -> None:
+        """Put one or two sentences above the buttons; an empty text takes them away."""
+        notice = self.query_one("#notice", Static)
+        notice.update(Content(visible(text)))
+        notice.set_class(loud, "alarm")
+        notice.display = bool(text)
+
+    def complain(self, error: ConsoleError) -> None:
+        """Say what went wrong and what to do about it."""
+        self.say(str(error), loud=True)
+
+    # --- work --------------------------------------------------------------------------------------------------------
+    def work(
+        self,
+        name: str,
+        action: Callable[[], T],
+        then: Callable[[T], None],
+        failed: Callable[[ConsoleError], None],
+        *,
+        writes: bool = False,
+    ) -> None:
+        """Run a blocking action off the event loop, and go on with its result or its failure on the loop."""
+        self.console.workshop.start(
+            self,
+            action,
+            done=lambda result: self.Settled(partial(then, result)),
+            failed=lambda error: self.Settled(partial(failed, error)),
+            name=name,
+            writes=writes,
+        )
+
+    def on_pushed_screen_settled(self, message: Settled) -> None:
+        """Go on where the action ended."""
+        message.stop()
+        message.then()
+
+    # --- what the person does ----------------------------------------------------------------------------------------
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Cancel leaves; other buttons belong to the subclass."""
+        event.stop()
+        if event.button.id == "cancel":
+            self.action_leave()
+        else:
+            self.pressed(event.button.id or "")
+
+    def pressed(self, button: str) -> None:
+        """A button other than Cancel was pressed."""
+
+    def action_leave(self) -> None:
+        """Go back to the view below."""
+        self.dismiss()

@@ -1,0 +1,165 @@
+"""Rollback: one screen, one key, no ACK (SPEC §6)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.types import CSSPathType
+from textual.widgets import Button, ContentSwitcher, Input
+
+from console.screens.pushed import PushedScreen
+from console.screens.rollback_page import CandidateRows, RollbackPage
+from console.screens.submission import SubmissionPage
+from ml.errors import Conflict, ConsoleError
+from ml.ports import Progress
+from ml.promotion.values import RollbackPlan, Submission
+
+
+class RollbackScreen(PushedScreen):
+    """Shows the pre-armed rollback of a model; confirming commits and pushes it, once."""
+
+    CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "rollback.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+r", "confirm", "Roll back", id="rollback.confirm", tooltip="Commit and push this rollback now"),
+    ]
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self._model = model
+        self._prepared: RollbackPlan | None = None
+        self._proposed = ""
+        self._writing = False
+        self._progress: tuple[Progress, ...] = ()
+
+    def body(self) -> ComposeResult:
+        """The question, then the answer."""
+        with ContentSwitcher(initial="question", id="pages"):
+            yield RollbackPage(id="question")
+            yield SubmissionPage(id="answer")
+
+    def buttons(self) -> ComposeResult:
+        """The one that writes, and one for after a conflict."""
+        yield Button("Roll back", id="confirm", compact=True, disabled=True)
+        yield Button("Prepare again", id="again", compact=True)
+
+    def begin(self) -> None:
+        """Ask for the default target."""
+        self.title_is(f"Roll back {self._model}")
+        self._prepare(None)
+
+    def _prepare(self, to: str | None) -> None:
+        self._prepared = None
+        self.query_one("#pages", ContentSwitcher).current = "question"
+        self.query_one("#again").display = False
+        self.query_one("#cancel", Button).label = "Cancel"
+        self._arm(f"Verifying {to}." if to else "Fetching the prepared rollback.")
+        action = partial(self.console.operations.rollback_plan, self._model, to)
+        self.work(f"prepare a rollback of {self._model}", action, self._ready, self._not_ready)
+
+    def _ready(self, prepared: RollbackPlan) -> None:
+        self._prepared = prepared
+        page = self.query_one(RollbackPage)
+        page.show(prepared)
+        if page.reason.value == self._proposed:
+            page.reason.value = self._proposed = prepared.reason
+        self._arm("" if prepared.plan else f"NOTHING TO ROLL BACK. {prepared.why}", loud=prepared.plan is None)
+
+    def _not_ready(self, error: ConsoleError) -> None:
+        self._arm("")
+        self.complain(error)
+
+    def _arm(self, notice: str, *, loud: bool = False) -> None:
+        """Open the way on when there is something to confirm, and say what else is the matter."""
+        self.query_one("#confirm", Button).disabled = not self._armed
+        self.say(notice, loud=loud)
+        self.refresh_bindings()
+
+    @property
+    def _armed(self) -> bool:
+        reason = self.query_one(RollbackPage).reason.value.strip()
+        return self._prepared is not None and self._prepared.plan is not None and bool(reason)
+
+    # --- what the person does ----------------------------------------------------------------------------------------
+    def on_candidate_rows_chosen(self, message: CandidateRows.Chosen) -> None:
+        """Prepare another target, unless it is known to be bad."""
+        candidate = message.candidate
+        if self._prepared is None or candidate.artifact_id == self._prepared.to_artifact:
+            return
+        if candidate.verdict.opens:
+            self._prepare(candidate.artifact_id)
+        else:
+            self.say(f"{candidate.artifact_id} is refused: {candidate.why}", loud=True)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """A rollback without a reason is not armed."""
+        event.stop()
+        if self._prepared and self._prepared.plan:
+            self._arm("" if event.value.strip() else "Type a reason.")
+
+    def pressed(self, button: str) -> None:
+        """Confirm, or prepare again after a conflict."""
+        if button == "again":
+            self._prepare(None)
+        else:
+            self.action_confirm()
+
+    def action_confirm(self) -> None:
+        """Hand the prepared rollback over. It is gone with this call, so a second one finds nothing."""
+        if not self._armed:
+            return
+        prepared, self._prepared = self._prepared, None
+        assert prepared
+        self._writing, self._progress = True, ()
+        self.query_one("#pages", ContentSwitcher).current = "answer"
+        self.query_one("#outcome").focus()
+        self._show_write(None, None)
+        self._arm("Writing the rollback.")
+        action = partial(
+            self.console.operations.rollback,
+            prepared,
+            self.query_one(RollbackPage).reason.value.strip(),
+            report=self._report,
+        )
+        self.work(f"roll back {self._model}", action, self._done, self._failed, writes=True)
+
+    def _report(self, progress: Progress) -> None:
+        """Called on the action's thread."""
+        self.call_later(self._progressed, progress)
+
+    def _progressed(self, progress: Progress) -> None:
+        self._progress = (*(each for each in self._progress if each.step != progress.step), progress)
+        if self._writing:
+            self._show_write(None, None)
+
+    def _done(self, submission: Submission) -> None:
+        self._end(submission, None)
+
+    def _failed(self, error: ConsoleError) -> None:
+        self.query_one("#again").display = isinstance(error, Conflict)
+        self._end(None, error)
+
+    def _end(self, submission: Submission | None, failure: ConsoleError | None) -> None:
+        self._writing = False
+        self._show_write(submission, failure)
+        self.query_one("#confirm").display = False
+        self.query_one("#cancel", Button).label = "Close"
+        self._arm("")
+
+    def _show_write(self, submission: Submission | None, failure: ConsoleError | None) -> None:
+        self.query_one(SubmissionPage).show(self._progress, submission, failure)
+
+    def action_leave(self) -> None:
+        """Leave; while the rollback is written, its end is waited for."""
+        if self._writing:
+            self.say("The rollback is being written. It ends by itself; then Escape closes.")
+        else:
+            self.dismiss()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The confirming key is dimmed while there is nothing to confirm."""
+        if action == "confirm" and self.is_mounted:
+            return True if self._armed else None
+        return True

@@ -1,0 +1,210 @@
+"""Rollback, kill, release, compare and help as a person walks through them, by keys, on fake operations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fakes import DIFF, OLD, board, kill_view
+from support.pushed import BURST, MODEL, PARTIAL, WizardOperations, comparison, emergency, to_active, to_the_ack
+from support.walk import reads, reads_soon, shown_on, type_by_hand, until, walking
+from textual.widgets import Button, Input
+
+from console.screens.compare import CompareScreen
+from console.screens.help import HelpScreen
+from console.screens.kill import KillScreen
+from console.screens.promote import PromoteScreen
+from console.screens.release import ReleaseScreen
+from console.screens.rollback import RollbackScreen
+from ml.board import Rung
+from ml.errors import Conflict, Refused
+from widgets.ack_input import AckInput
+
+
+# --- rollback --------------------------------------------------------------------------------------------------------
+async def test_a_rollback_is_confirmed_by_its_own_key_once() -> None:
+    operations = emergency()
+    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+        await reads_soon(pilot, "was active before")
+        await pilot.press("ctrl+r", "ctrl+r", "ctrl+r")
+        await reads_soon(pilot, "PUSHED")
+    assert [call for call in operations.calls if call[0] == "rollback"] == [
+        ("rollback", OLD, "EMERGENCY: error_rate 6.3 % (limit 5 %)")
+    ]
+
+
+async def test_held_enter_does_not_roll_back() -> None:
+    operations = emergency()
+    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+        await reads_soon(pilot, "was active before")
+        await pilot.press("enter", "enter")
+        assert not isinstance(pilot.app.screen, RollbackScreen)
+    assert not operations.called("rollback")
+
+
+async def test_everything_that_matters_is_on_the_screen() -> None:
+    async with walking(emergency(), RollbackScreen(MODEL)) as pilot:
+        await reads_soon(pilot, "was active before")
+        for words in (
+            "served 4d00h",
+            "error_rate 6.3 %, limit 5 %",
+            "layout, digests",
+            "condemned regime_v2026_02_12_001",
+            "would undo promote/regime_classifier",
+            "production_data_v2 is gone",
+        ):
+            assert reads(pilot, words), words
+
+
+async def test_another_candidate_is_prepared_and_a_bad_one_is_refused() -> None:
+    operations = emergency()
+    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+        await reads_soon(pilot, "was active before")
+        pilot.app.screen.query_one("CandidateRows").focus()
+        await pilot.press("down", "enter")
+        assert reads(pilot, "regime_v2026_02_10_001 is refused: model.onnx is not the file")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: ("rollback_plan", MODEL, "regime_v2026_02_08_002") in operations.calls)
+        await reads_soon(pilot, "regime_v2026_02_08_002")
+        await until(pilot, lambda: not pilot.app.screen.query_one("#confirm", Button).disabled)
+        await pilot.press("ctrl+r")
+        await reads_soon(pilot, "PUSHED")
+    assert [call[1] for call in operations.calls if call[0] == "rollback"] == ["regime_v2026_02_08_002"]
+
+
+async def test_an_edited_reason_is_the_one_that_is_written_and_an_empty_one_disarms() -> None:
+    operations = emergency()
+    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+        await reads_soon(pilot, "was active before")
+        pilot.app.screen.query_one("#reason", Input).focus()
+        await pilot.press("ctrl+u", "ctrl+r")
+        assert reads(pilot, "Type a reason.")
+        await type_by_hand(pilot, "p99 doubled")
+        await pilot.press("ctrl+r")
+        await reads_soon(pilot, "PUSHED")
+    assert [call[2] for call in operations.calls if call[0] == "rollback"] == ["p99 doubled"]
+
+
+async def test_nothing_to_roll_back_is_said_and_nothing_can_be_confirmed() -> None:
+    operations = WizardOperations()
+    operations.rollback_to = replace(
+        operations.rollback_to, plan=None, why="Nothing is active, so there is nothing to roll back.", candidates=()
+    )
+    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+        await reads_soon(pilot, "NOTHING TO ROLL BACK.")
+        await pilot.press("ctrl+r")
+        assert pilot.app.screen.query_one("#confirm", Button).disabled
+    assert not operations.called("rollback")
+
+
+async def test_a_conflict_of_a_rollback_is_prepared_again() -> None:
+    operations = emergency()
+    operations.failures["rollback"] = Conflict("Somebody rolled back already.", "Look at it.", DIFF)
+    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+        await reads_soon(pilot, "was active before")
+        await pilot.press("ctrl+r")
+        await reads_soon(pilot, "Somebody rolled back already.")
+        operations.failures.clear()
+        pilot.app.screen.query_one("#again").focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: operations.called("rollback_plan") == 2)
+        await reads_soon(pilot, "was active before")
+        await until(pilot, lambda: not pilot.app.screen.query_one("#confirm", Button).disabled)
+        await pilot.press("ctrl+r")
+        await reads_soon(pilot, "PUSHED")
+
+
+# --- kill and release ------------------------------------------------------------------------------------------------
+async def test_the_kill_screen_follows_the_receipt() -> None:
+    operations = WizardOperations()
+    async with walking(operations, KillScreen()) as pilot:
+        await reads_soon(pilot, "The switch is off.")
+        pilot.app.kill = kill_view(Rung.WRITTEN)  # type: ignore[attr-defined]
+        await reads_soon(pilot, "KILL WRITTEN 0 of 2")
+        assert reads(pilot, "KILL SWITCH ENGAGED")
+        pilot.app.kill = kill_view(Rung.CONFIRMED)  # type: ignore[attr-defined]
+        await reads_soon(pilot, "ML is off, and the engines' own metrics prove it.")
+        pilot.app.kill = PARTIAL  # type: ignore[attr-defined]
+        await reads_soon(pilot, "KILL CONFIRMED 3 of 4")
+        assert reads(pilot, "NOT PROVEN. Do the steps by hand now")
+        assert reads(pilot, "systemctl stop grinder-ml")
+
+
+async def test_the_kill_key_works_over_the_ack_field() -> None:
+    operations = WizardOperations()
+    async with walking(operations, to_active()) as pilot:
+        await to_the_ack(pilot)
+        pilot.app.screen.query_one(AckInput).focus()
+        await type_by_hand(pilot, "I_UNDER")
+        await pilot.press("f9")
+        await until(pilot, lambda: isinstance(pilot.app.screen, KillScreen))
+        await until(pilot, lambda: operations.called("kill") == 1)
+        await pilot.press("escape")
+        await reads_soon(pilot, "KILL SWITCH ENGAGED")
+        assert pilot.app.screen.query_one(AckInput).typed == "I_UNDER"
+
+
+async def test_release_needs_the_word_and_a_reason() -> None:
+    operations = WizardOperations()
+    operations.shown = board(kill=kill_view(Rung.CONFIRMED))
+    operations.warnings = ("error_rate is still 6.3 %, limit 5 %.",)
+    async with walking(operations, ReleaseScreen()) as pilot:
+        await reads_soon(pilot, "error_rate is still 6.3 %")
+        assert pilot.app.focused is pilot.app.screen.query_one("#cancel")
+        pilot.app.screen.query_one(AckInput).focus()
+        await type_by_hand(pilot, "RELEASE")
+        await pilot.press("enter")
+        assert reads(pilot, "Type a reason as well.")
+        assert not operations.called("release")
+        pilot.app.screen.query_one("#reason", Input).focus()
+        await type_by_hand(pilot, "rolled back, errors are normal")
+        pilot.app.screen.query_one(AckInput).focus()
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, KillScreen))
+    assert [call for call in operations.calls if call[0] == "release"] == [
+        ("release", "RELEASE", "rolled back, errors are normal")
+    ]
+
+
+async def test_a_refused_release_says_why_and_forgets_the_word() -> None:
+    operations = WizardOperations()
+    operations.failures["release"] = Refused("This session is read-only.", "Start without --read-only.")
+    async with walking(operations, ReleaseScreen()) as pilot:
+        pilot.app.screen.query_one("#reason", Input).focus()
+        await type_by_hand(pilot, "over")
+        pilot.app.screen.query_one(AckInput).focus()
+        await type_by_hand(pilot, "RELEASE")
+        await pilot.press("enter")
+        await reads_soon(pilot, "This session is read-only.")
+        assert pilot.app.screen.query_one(AckInput).typed == ""
+
+
+# --- compare and help ------------------------------------------------------------------------------------------------
+async def test_compare_marks_what_differs_and_can_show_only_that() -> None:
+    operations = WizardOperations()
+    operations.compared = comparison()
+    async with walking(operations, CompareScreen("artifacts/onnx/a", "artifacts/onnx/b")) as pilot:
+        await reads_soon(pilot, "48,212 B")
+        assert reads(pilot, "3.12% of 4,096 common inputs")
+        assert any("opset" in line and "≠" not in line for line in shown_on(pilot))
+        await pilot.press("d")
+        await until(pilot, lambda: not reads(pilot, "opset"))
+        await pilot.press("down", "down")
+        assert reads(pilot, operations.compared.rows[3].left)
+
+
+async def test_help_shows_the_keys_below_and_the_runbooks_words() -> None:
+    async with walking(WizardOperations(), to_active()) as pilot:
+        await reads_soon(pilot, "24h31m")
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        assert reads(pilot, "ALL REQUIRED: soak window, latency SLO, error rate, no alerts")
+        assert reads(pilot, "Waive the chosen gate with a typed reason")
+        await pilot.press("escape")
+        assert isinstance(pilot.app.screen, PromoteScreen)
+
+
+async def test_ascii_draws_nothing_else() -> None:
+    for pushed in (to_active(), RollbackScreen(MODEL), KillScreen(), ReleaseScreen()):
+        async with walking(WizardOperations(BURST), pushed, ascii_only=True) as pilot:
+            await pilot.pause()
+            await until(pilot, lambda: "\n".join(shown_on(pilot)).isascii())

@@ -1,0 +1,334 @@
+"""Pictures of the pushed screens and their main states, at the design size and a wide one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from conftest import Compare
+from fakes import ACK_PHRASE, CANDIDATE, DIFF, FrozenClock, board, kill_view, model_view, stage_view
+from support.pushed import (
+    BURST,
+    MODEL,
+    ODD,
+    PARTIAL,
+    SICK_ALERTS,
+    WizardOperations,
+    comparison,
+    emergency,
+    four,
+    submitted,
+    to_active,
+    to_the_ack,
+    to_the_plan,
+    to_the_reason,
+)
+from support.walk import opened, reads_soon, type_by_hand, until
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import Input
+
+from console.app import ConsoleApp
+from console.screens.compare import CompareScreen
+from console.screens.kill import KillScreen
+from console.screens.promote import PromoteScreen
+from console.screens.release import ReleaseScreen
+from console.screens.rollback import RollbackScreen
+from ml.board import Rung
+from ml.errors import Conflict, Refused
+from ml.stage import Stage
+from widgets.ack_input import AckInput
+
+Walk = Callable[[Pilot[object]], Awaitable[None]]
+
+
+@dataclass
+class Picture:
+    """One state of one screen, and how to get there."""
+
+    operations: WizardOperations
+    pushed: Screen[None]
+    walk: Walk
+
+
+def sees(text: str) -> Walk:
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, text)
+
+    return walk
+
+
+# --- promotion -------------------------------------------------------------------------------------------------------
+def promote_blocked() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, "BLOCKED")
+        await pilot.press("down", "down", "down")
+
+    return Picture(WizardOperations(BURST, SICK_ALERTS), to_active(), walk)
+
+
+def promote_open() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await until(pilot, lambda: not pilot.app.screen.query_one("#next").disabled)
+
+    return Picture(WizardOperations(), to_active(), walk)
+
+
+def promote_waiving() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, "BLOCKED")
+        await pilot.press("down", "down", "down", "w")
+        await reads_soon(pilot, "Why may this gate stay closed?")
+
+    return Picture(WizardOperations(BURST), to_active(), walk)
+
+
+def promote_waived() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, "BLOCKED")
+        await pilot.press("down", "down", "down", "w")
+        await reads_soon(pilot, "Why may this gate stay closed?")
+        pilot.app.screen.query_one(Input).focus()
+        await type_by_hand(pilot, "a batch job at 04:10, known and over")
+        await pilot.press("tab", "tab", "enter")
+        await reads_soon(pilot, "waived: a batch job")
+
+    return Picture(WizardOperations(BURST), to_active(), walk)
+
+
+def promote_tests() -> Picture:
+    return Picture(WizardOperations(), PromoteScreen(MODEL, Stage.SHADOW), sees("412 passed in 38.20s"))
+
+
+def promote_hops() -> Picture:
+    operations = WizardOperations()
+    operations.shown = board(model_view(staging=stage_view(Stage.STAGING, CANDIDATE)))
+    return Picture(operations, PromoteScreen(MODEL, None), sees("Which hop?"))
+
+
+def promote_reason() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await to_the_reason(pilot)
+        await type_by_hand(pilot, "Soak passed")
+
+    operations = WizardOperations()
+    operations.oddities = ODD
+    return Picture(operations, to_active(), walk)
+
+
+def promote_ack() -> Picture:
+    return Picture(WizardOperations(), to_active(), to_the_ack)
+
+
+def promote_ack_wrong() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await to_the_ack(pilot)
+        pilot.app.screen.query_one(AckInput).focus()
+        await type_by_hand(pilot, ACK_PHRASE[:13] + "HIS")
+        await reads_soon(pilot, "It differs from letter 14 on")
+
+    return Picture(WizardOperations(), to_active(), walk)
+
+
+def promote_plan() -> Picture:
+    return Picture(WizardOperations(), to_active(), to_the_plan)
+
+
+def promote_plan_branch() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await to_the_plan(pilot)
+        await pilot.press("left")
+        await reads_soon(pilot, "evidence")
+
+    return Picture(WizardOperations(), to_active(), walk)
+
+
+def promote_submitting() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        operations.hold("submit")
+        await submitted(pilot)
+        await reads_soon(pilot, "3 of 7")
+
+    operations = WizardOperations()
+    return Picture(operations, to_active(), walk)
+
+
+def promote_pushed() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await submitted(pilot)
+        await reads_soon(pilot, "PUSHED")
+
+    return Picture(WizardOperations(), to_active(), walk)
+
+
+def promote_offline() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await submitted(pilot)
+        await reads_soon(pilot, "NOT PUSHED")
+
+    operations = WizardOperations()
+    operations.pushed = False
+    return Picture(operations, to_active(), walk)
+
+
+def promote_conflict() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await submitted(pilot)
+        await reads_soon(pilot, "CONFLICT")
+
+    operations = WizardOperations()
+    operations.failures["submit"] = Conflict(
+        "The registry on origin/main changed since this plan was made.", "Look at the difference and start again.", DIFF
+    )
+    return Picture(operations, to_active(), walk)
+
+
+def promote_refused() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await submitted(pilot)
+        await reads_soon(pilot, "NOT DONE")
+
+    operations = WizardOperations()
+    operations.failures["submit"] = Refused(
+        "The remote refused the branch: pre-receive: gate role FAIL: nobody@example.com is no operator.",
+        "Nothing was published; the branch is kept locally.",
+    )
+    return Picture(operations, to_active(), walk)
+
+
+# --- rollback --------------------------------------------------------------------------------------------------------
+def rollback_ready() -> Picture:
+    return Picture(emergency(), RollbackScreen(MODEL), sees("was active before"))
+
+
+def rollback_refused_target() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, "was active before")
+        pilot.app.screen.query_one("CandidateRows").focus()
+        await pilot.press("down", "enter")
+        await reads_soon(pilot, "is refused")
+
+    return Picture(emergency(), RollbackScreen(MODEL), walk)
+
+
+def rollback_nothing() -> Picture:
+    operations = WizardOperations()
+    operations.rollback_to = replace(
+        operations.rollback_to,
+        plan=None,
+        from_artifact="",
+        why="Nothing is active, so there is nothing to roll back.",
+        checks=(),
+        breaching=(),
+        candidates=(),
+    )
+    return Picture(operations, RollbackScreen(MODEL), sees("NOTHING TO ROLL BACK"))
+
+
+def rollback_pushed() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, "was active before")
+        await pilot.press("ctrl+r")
+        await reads_soon(pilot, "PUSHED")
+
+    return Picture(emergency(), RollbackScreen(MODEL), walk)
+
+
+# --- kill, release, compare, help ------------------------------------------------------------------------------------
+def kill_is(view: object, text: str) -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        pilot.app.kill = view  # type: ignore[attr-defined]
+        await reads_soon(pilot, text)
+
+    return Picture(WizardOperations(), KillScreen(), walk)
+
+
+def kill_written() -> Picture:
+    rungs = four(Rung.APPLIED, Rung.WRITTEN, Rung.WRITTEN, Rung.WRITTEN)
+    return kill_is(kill_view(Rung.WRITTEN, instances=rungs), "KILL WRITTEN")
+
+
+def kill_confirmed() -> Picture:
+    return kill_is(kill_view(Rung.CONFIRMED), "prove it")
+
+
+def kill_partial() -> Picture:
+    return kill_is(PARTIAL, "NOT PROVEN")
+
+
+def kill_off() -> Picture:
+    return kill_is(kill_view(), "The switch is off.")
+
+
+def release() -> Picture:
+    operations = WizardOperations()
+    operations.shown = board(kill=kill_view(Rung.CONFIRMED))
+    operations.warnings = ("error_rate is still 6.3 %, limit 5 %.", "regime_v2026_02_15_001 is condemned.")
+    return Picture(operations, ReleaseScreen(), sees("error_rate is still"))
+
+
+def compare_artifacts() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, "48,212 B")
+        await pilot.press("down", "down", "down")
+
+    operations = WizardOperations()
+    operations.compared = comparison()
+    new, old = (f"artifacts/onnx/regime_v2026_02_{day}_001" for day in (16, 15))
+    return Picture(operations, CompareScreen(new, old), walk)
+
+
+def help_promote() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, "24h31m")
+        await pilot.press("f1")
+        await reads_soon(pilot, "ALL REQUIRED")
+
+    return Picture(WizardOperations(), to_active(), walk)
+
+
+PICTURES = (
+    promote_blocked,
+    promote_open,
+    promote_waiving,
+    promote_waived,
+    promote_tests,
+    promote_hops,
+    promote_reason,
+    promote_ack,
+    promote_ack_wrong,
+    promote_plan,
+    promote_plan_branch,
+    promote_submitting,
+    promote_pushed,
+    promote_offline,
+    promote_conflict,
+    promote_refused,
+    rollback_ready,
+    rollback_refused_target,
+    rollback_nothing,
+    rollback_pushed,
+    kill_written,
+    kill_confirmed,
+    kill_partial,
+    kill_off,
+    release,
+    compare_artifacts,
+    help_promote,
+)
+
+
+@pytest.mark.parametrize("made", [pytest.param(each, id=each.__name__) for each in PICTURES])
+def test_pushed(made: Callable[[], Picture], size: tuple[int, int], clock: FrozenClock, compare: Compare) -> None:
+    picture = made()
+
+    async def walk(pilot: Pilot[object]) -> None:
+        await opened(pilot, picture.pushed)
+        await picture.walk(pilot)
+        await pilot.pause()
+
+    try:
+        assert compare(ConsoleApp(picture.operations, clock), terminal_size=size, run_before=walk)
+    finally:
+        picture.operations.let_go()
