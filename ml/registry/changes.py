@@ -12,6 +12,7 @@ import re
 from typing import Unpack
 
 from ml.errors import Refused
+from ml.registry.archive import with_archive
 from ml.registry.codec import Document
 from ml.registry.edits import pointer_text, with_members
 from ml.registry.history import LEFT_KEY, activates, known_pointer, recorded_pointer
@@ -24,6 +25,7 @@ from ml.text import visible
 
 __all__ = ["Change", "Context", "promote", "rollback", "stage", "withdraw"]
 
+_NOTHING = "Nothing needs to be done."
 _BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
 
 
@@ -97,7 +99,9 @@ def rollback(
     pointer: Pointer | None = None,
     **context: Unpack[Context],
 ) -> Change:
-    """Make an artifact active again that was active before. What is in staging and shadow stays.
+    """Make an artifact active again that was active before, by the history or its archive.
+
+    What is in staging and shadow stays.
 
     ``pointer`` is used where the registry knows the artifact only by name: files in the runbook's words keep no
     pointers, and the engine needs one with digest, commit and data set (the manifest has them).
@@ -105,11 +109,11 @@ def rollback(
     Raises:
         Refused: nothing is active, the artifact is active now, it never was, or its pointer is not fit for active.
     """
-    now = _model(doc, model)
+    now = with_archive(_model(doc, model), context.get("archive", b""))
     if now.active is None:
-        raise Refused(f"Nothing is active in {visible(model)}, so there is nothing to roll back.", "")
+        raise Refused(f"Nothing is active in {visible(model)}, so there is nothing to roll back.", _NOTHING)
     if now.active.artifact_id == artifact_id:
-        raise Refused(f"{visible(artifact_id)} is active already, so there is nothing to roll back.", "")
+        raise Refused(f"{visible(artifact_id)} is active already, so there is nothing to roll back.", _NOTHING)
     if not any(activates(event) and event.artifact_id == artifact_id for event in now.history):
         raise Refused(
             f"{visible(artifact_id)} was never active in {visible(model)}.",
@@ -146,7 +150,7 @@ def withdraw(
         )
     pointer = _model(doc, model).pointer(from_stage)
     if pointer is None:
-        raise Refused(f"{from_stage.capitalize()} of {visible(model)} is empty already.", "")
+        raise Refused(f"{from_stage.capitalize()} of {visible(model)} is empty already.", _NOTHING)
     words = {
         "action": Action.WITHDRAW,
         "from_stage": from_stage,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.registries import START, event, model, name, pointer, registry
+from support.registries import LATER, START, event, model, name, pointer, registry
 
+from ml.errors import Refused
+from ml.registry.archive import with_archive
+from ml.registry.changes import rollback
 from ml.registry.codec import parse
 from ml.registry.history import (
     chronological,
@@ -259,3 +263,29 @@ def test_rows_are_newest_first_in_the_runbooks_words_for_either_vocabulary() -> 
 def test_an_event_that_says_almost_nothing_is_a_row_all_the_same() -> None:
     (row,) = rows(read(model(history=[{"to_stage": "shadow"}])))
     assert (row.at, row.by, row.artifact_id, row.to_stage) == (None, "", "", "shadow")
+
+
+def test_what_is_archived_still_counts() -> None:
+    archive = b"".join(
+        json.dumps(each).encode() + b"\n"
+        for each in (event(1, 1, "shadow>active"), event(2, 3, "shadow>active"), event(3, 2, "active>active"))
+    )
+    newer = [event(hours, 5, "->staging") for hours in range(10, 60)]
+    now = read(model(2, history=newer[::-1]))
+    assert previous_active(now) is None
+    whole = with_archive(now, archive + b"{torn\n[1]\n" + b"[" * 100_000)
+    previous = previous_active(whole)
+    assert previous
+    assert (previous.artifact_id, condemned(whole)) == (name(1), {name(3)})
+    assert [each.at for each in chronological(whole)] == sorted(each.at for each in whole.history if each.at)
+
+
+def test_a_rollback_finds_its_target_in_the_archive() -> None:
+    archive = json.dumps(event(1, 1, "shadow>active")).encode() + b"\n"
+    document = parse(registry(m=model(2, history=[event(5, 4, "->staging")])))
+    who: Any = {"by": "op@example.com", "reason": "EMERGENCY: p99", "at": LATER}
+    with pytest.raises(Refused, match="never active"):
+        rollback(document, "m", name(1), **who)
+    active = rollback(document, "m", name(1), archive=archive, **who).document.registry.models["m"].active
+    assert active
+    assert active.artifact_id == name(1)
