@@ -22,13 +22,10 @@ from ml.text import visible
 
 
 class Repository(ObjectReading, CommitWriting, RemoteTalk, SignatureJudging):
-    """One git repository (`ml.promotion.repository.Writer`), named by any folder inside it.
+    """One git repository (`ml.promotion.repository.Writer`), named by any folder inside it."""
 
-    ``quarantine``: we run inside a ``pre-receive`` hook and must see the objects that are being pushed.
-    """
-
-    def __init__(self, path: Path, *, run: Runner = processes.run, quarantine: bool = False) -> None:
-        super().__init__(GitRunner(path, run, quarantine=quarantine))
+    def __init__(self, path: Path, *, run: Runner = processes.run) -> None:
+        super().__init__(GitRunner(path, run))
         self.path = path
 
     def base(self, ref: str) -> BaseRef:

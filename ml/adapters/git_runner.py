@@ -16,7 +16,8 @@ LOCAL_S = 20.0
 _GRACE_S = 1.0
 """How long git at its deadline may remove its locks and half-received objects, here and in a remote on this machine."""
 
-_QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
+_QUARANTINE_PATH = "GIT_QUARANTINE_PATH"
+_QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", _QUARANTINE_PATH)
 _DROPPED = frozenset({"SSH_ASKPASS", "LANGUAGE", "LC_ALL"})
 _FIXED = {
     "LC_ALL": "C",
@@ -40,14 +41,15 @@ _CONFIG = (
 )
 
 
-def environment(source: Mapping[str, str], *, quarantine: bool = False) -> dict[str, str]:
+def environment(source: Mapping[str, str]) -> dict[str, str]:
     """The environment that git runs in, made from ours.
 
     Every ``GIT_*`` variable is dropped, because one left over from a hook or a shell would make git read another
-    repository; in a ``pre-receive`` hook (``quarantine``) those that name the pushed objects are kept.
+    repository. Only in a ``pre-receive`` hook, which sees ``GIT_QUARANTINE_PATH``, those that name the pushed objects
+    are kept: nothing else makes them visible.
     """
     kept = {key: value for key, value in source.items() if not key.startswith("GIT_") and key not in _DROPPED}
-    if quarantine:
+    if _QUARANTINE_PATH in source:
         kept |= {key: source[key] for key in _QUARANTINE if key in source}
     return kept | _FIXED
 
@@ -55,10 +57,10 @@ def environment(source: Mapping[str, str], *, quarantine: bool = False) -> dict[
 class GitRunner:
     """Runs git on one repository. ``path`` is anywhere inside it; a bare repository is its own folder."""
 
-    def __init__(self, path: Path, run: Runner, *, quarantine: bool = False) -> None:
+    def __init__(self, path: Path, run: Runner) -> None:
         self.path = path
         self._run = run
-        self._environment = environment(os.environ, quarantine=quarantine)
+        self._environment = environment(os.environ)
 
     def finished(
         self,

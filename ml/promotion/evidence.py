@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml.errors import ConsoleError
-from ml.promotion.evidence_replay import gates_again, review_again
+from ml.promotion.evidence_replay import gates_again, policy_again, review_again
 from ml.promotion.evidence_seal import inspect, opened, plain, sealed
 from ml.promotion.values import Evidence, Target
 from ml.slo import transcript
@@ -84,10 +84,11 @@ def verify(document: bytes) -> tuple[Check, ...]:
 
 def _again(values: Mapping[str, Any]) -> Iterator[Check]:
     try:
+        yield from policy_again(values)
         yield from gates_again(values)
         yield from review_again(values)
     except (ConsoleError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        cause = error.cause if isinstance(error, ConsoleError) else f"{type(error).__name__} {error}"
+        cause = error.cause if isinstance(error, ConsoleError) else f"{type(error).__name__} {error}."
         yield Check("judged again", Verdict.FAIL, f"The document lacks what a judge needs: {visible(cause, limit=200)}")
 
 

@@ -13,6 +13,7 @@ from ml.slo import transcript
 from ml.slo.recording import Replay
 from ml.slo.review import review
 from ml.slo.soak import Killed, SoakSubject, judge_soak
+from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Check, Gate, Verdict
 
@@ -21,18 +22,35 @@ if TYPE_CHECKING:
     from ml.policy import Policy
 
 
+def policy_again(values: Mapping[str, Any]) -> Iterator[Check]:
+    """Is the policy that the document shows the one that its bytes say?
+
+    Raises:
+        ConsoleError, ValueError, KeyError, TypeError: there is no policy.
+    """
+    from ml.policy import policy_document  # noqa: PLC0415  pydantic is not needed to import this module
+
+    if policy_document(_policy(values)) == values["policy"]["in_force"]:
+        yield Check("policy", Verdict.PASS, "The policy shown is what its bytes say.")
+    else:
+        yield Check("policy", Verdict.FAIL, "The policy shown is not what its bytes say.")
+
+
 def gates_again(values: Mapping[str, Any]) -> Iterator[Check]:
     """Judge the soak again and compare the whole report, then each gate that was shown.
 
     Raises:
         ConsoleError, ValueError, KeyError, TypeError: the document lacks something that the judge needs.
     """
-    soak = values["soak"]
+    soak, target = values["soak"], values["target"]
     if soak is None:
+        if target["to_stage"] == Stage.ACTIVE:
+            yield Check("soak", Verdict.FAIL, "This is a promotion to active without a soak.")
         return
     subject = _subject(soak["subject"])
-    target = values["target"]
-    if (subject.model, subject.artifact_id) != (target["model"], target["artifact_id"]):
+    if (subject.model, subject.artifact_id, subject.model_sha256) != tuple(
+        target[name] for name in ("model", "artifact_id", "model_sha256")
+    ):
         yield Check("subject", Verdict.FAIL, "The soak is another artifact's than the target.")
     judged = judge_soak(
         _replay(values["soak_exchanges"]),
@@ -43,9 +61,8 @@ def gates_again(values: Mapping[str, Any]) -> Iterator[Check]:
         stale_s=soak["stale_s"],
     )
     yield _same_report(soak["report"], judged.report)
-    shown = {gate["name"]: gate for gate in values["gates"]}
     for gate in judged.report.gates:
-        yield _same_gate(gate, shown.get(gate.name))
+        yield _same_gate(gate, [each for each in values["gates"] if each["name"] == gate.name])
 
 
 def review_again(values: Mapping[str, Any]) -> Iterator[Check]:
@@ -102,10 +119,11 @@ def _same_report(told: Mapping[str, Any], again: SoakReport) -> Check:
     return Check("soak", Verdict.PASS, f"Judged again, the whole report is the same: {again.verdict}.")
 
 
-def _same_gate(again: Gate, told: Mapping[str, Any] | None) -> Check:
+def _same_gate(again: Gate, shown: Sequence[Mapping[str, Any]]) -> Check:
     name = f"gate {again.name}"
-    if told is None:
-        return Check(name, Verdict.FAIL, f"The document does not show it; judged again it is {again.verdict}.")
+    if len(shown) != 1:
+        return Check(name, Verdict.FAIL, f"The document shows it {len(shown)} times; judged again: {again.verdict}.")
+    told = shown[0]
     said = visible(str(told["verdict"]), limit=40)
     if said == Verdict.WAIVED and str(told["why"]).endswith(f"(was {again.verdict}: {again.why})"):
         return Check(name, Verdict.PASS, f"Waived, and judged again it is what was waived: {again.verdict}.")

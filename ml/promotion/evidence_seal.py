@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
@@ -11,9 +12,11 @@ from math import isfinite
 from typing import Any
 
 from ml.slo.transcript import moment
+from ml.text import visible
 from ml.verdict import Check, Verdict
 
 SEAL = "seal"
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 _START = hashlib.sha256(b"mlconsole evidence v1").hexdigest()
 
 
@@ -91,11 +94,17 @@ def _form(document: bytes, values: Mapping[str, Any]) -> Check:
 
 
 def _near(document: bytes, position: int) -> str:
-    """The last top-level name before a byte. In responses every quote is escaped, so none can be mistaken for one."""
-    names = sorted({*_TOP_LEVEL, SEAL})
-    before = {name: document.rfind(f'"{name}":'.encode(), 0, position + len(name) + 3) for name in names}
-    name = max(before, key=lambda each: before[each])
-    return f"in or after the part {name}" if before[name] >= 0 else "at its beginning"
+    """The last top-level name before a byte, found by nesting alone, because the document may be broken there."""
+    depth, name = 0, ""
+    for token in _TOKENS.finditer(document, 0, position):
+        text = token[0]
+        if text in b"{[":
+            depth += 1
+        elif text in b"}]":
+            depth -= 1
+        elif depth == 1 and document[token.end() : token.end() + 1] == b":":
+            name = text[1:-1].decode("utf-8", "replace")
+    return f"in or after the part {visible(name, limit=40)}" if name else "at its beginning"
 
 
 def _digests(parts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -123,19 +132,3 @@ def _chain(digests: Mapping[str, str]) -> str:
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON number")
-
-
-_TOP_LEVEL = (
-    "as_of",
-    "checks",
-    "clock",
-    "gates",
-    "policy",
-    "review",
-    "review_exchanges",
-    "schema_version",
-    "soak",
-    "soak_exchanges",
-    "target",
-    "tool",
-)

@@ -221,8 +221,9 @@ class Gatehouse:
         if key not in self.judgements:
             landed = self.now - timedelta(hours=30)
             subject = SoakSubject(MODEL, artifact_id, pointer_to(artifact_id).model_sha256 or "", landed)
-            soak = judge_soak(self.metrics, policy, subject, self.now)
-            self.judgements[key] = (soak, review(self.metrics, policy, MODEL, self.now))
+            now = datetime.now(UTC)  # the soak's judge compares it with Prometheus's own clock
+            soak = judge_soak(self.metrics, policy, subject, now)
+            self.judgements[key] = (soak, review(self.metrics, policy, MODEL, now))
         return self.judgements[key]
 
     def _gates(self, target: Target, policy: Policy, document: Document, soak: SoakJudgement | None) -> Iterator[Gate]:
@@ -332,7 +333,7 @@ def gatehouse(home: Path) -> Iterator[Gatehouse]:
     for name in (OLD, LIVE, SOAKED):
         files |= artifact_files(name)
     clones = make_clones(home, files)
-    day = {"model": MODEL, "begin": now.timestamp() - 31 * 3600, "end": now.timestamp() + 600}
+    day = {"model": MODEL, "begin": now.timestamp() - 31 * 3600, "end": now.timestamp() + 7200}
     engines = [
         EnginePast(**day, mode=mode, counter_mode=mode, instance=mode)  # type: ignore[arg-type]
         for mode in ("shadow", "active")

@@ -25,7 +25,7 @@ from ml.promotion.repository import CommitInfo, PathChange, Reader
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.stage import Action
 from ml.text import visible
-from ml.verdict import Gate
+from ml.verdict import Gate, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +152,7 @@ def _rules(repository: Reader, case: Case, bench: Bench) -> Iterator[Gate]:
 
 
 def _change(repository: Reader, case: Case, bench: Bench, complaint: str) -> Iterator[Gate]:
+    """What is cheap to judge comes first: nobody's model is loaded for a change that is refused already."""
     gate, move = transition(case, _archives(repository, case))
     yield gate
     if move is None:
@@ -159,13 +160,23 @@ def _change(repository: Reader, case: Case, bench: Bench, complaint: str) -> Ite
     if complaint and move.action in (Action.STAGE, Action.PROMOTE):
         yield refused("policy", complaint)
         return
+    standing = tuple(_standing(repository, case, move, bench))
+    yield from standing
+    if any(not gate.verdict.opens for gate in standing):
+        yield Gate(name="evidence", verdict=Verdict.NO_DATA, why="not looked at, because the change is refused already")
+        return
+    yield from evidence(repository, case, move)
+    yield artifact(repository, case, move, bench.verifier, bench.artifact_base)
+
+
+def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Iterator[Gate]:
+    """Who does what, and whether they may."""
     yield scope(case, move)
     yield authority.author(case, move)
     yield authority.clock(case, bench.now)
     yield authority.role(case, move)
     yield authority.freeze(case, move)
     yield authority.waivers(case, move)
-    yield from evidence(repository, case, move)
     yield _acknowledged(repository, case, move)
     exempt = signing.exemption(move.action)
     signature = signing.signature_of(repository, case.commit.sha, case.signers)
@@ -173,7 +184,6 @@ def _change(repository: Reader, case: Case, bench: Bench, complaint: str) -> Ite
     if bench.approvals:
         alone = exempt or ("" if authority.affects_trading(move) else "only a change of active needs one")
         yield signing.approved(repository, case, signature, move.by, exempt=alone)
-    yield artifact(repository, case, move, bench.verifier, bench.artifact_base)
 
 
 def _acknowledged(repository: Reader, case: Case, move: Move) -> Gate:

@@ -1,0 +1,39 @@
+"""Installing the gate into a repository that others push to."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ml.adapters.git_runner import GitRunner
+from ml.errors import Unavailable
+from ml.ports import Runner
+from ml.promotion.hooks import PRE_RECEIVE
+from ml.text import visible
+
+
+def install_gate(remote: Path, *, run: Runner, python: Path, base: str = "main", path: Path | None = None) -> Path:
+    """Put the ``pre-receive`` hook into a bare repository and tell it how to call the gate; returns the hook.
+
+    Args:
+        python: a Python that can import mlconsole, which the server will start.
+        base: the branch that the hook guards.
+        path: the folder to import mlconsole from, where it is not installed for ``python``.
+
+    Raises:
+        Unavailable: the repository has another pre-receive hook, or cannot be written.
+    """
+    hook = remote / "hooks" / PRE_RECEIVE.name
+    if hook.exists() and hook.read_bytes() != PRE_RECEIVE.read_bytes():
+        raise Unavailable(f"{visible(str(hook))} is another hook.", "Call the gate from it by hand, or remove it.")
+    git = GitRunner(remote, run)
+    settings = {"python": str(python), "base": base, "path": str(path or "")}
+    for key, value in settings.items():
+        git("config", f"mlconsole.{key}", value)
+    try:
+        hook.parent.mkdir(exist_ok=True)
+        shutil.copyfile(PRE_RECEIVE, hook)
+        hook.chmod(0o755)
+    except OSError as error:
+        raise Unavailable(f"{visible(str(hook))} cannot be written: {error.strerror}.", "Correct its owner.") from error
+    return hook

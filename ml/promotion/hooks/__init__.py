@@ -1,0 +1,8 @@
+"""The server's hook, shipped as a file: a repository that has it refuses what the gate refuses (SPEC §8)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PRE_RECEIVE = Path(__file__).with_name("pre-receive")
+"""The ``pre-receive`` hook; `ml.adapters.git_hooks.install_gate` puts it into a repository."""

@@ -1,0 +1,116 @@
+"""The ``pre-receive`` hook on a real bare repository: what the gate refuses becomes no ref, and git push says why."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from support.artifacts import ROOT
+from support.clones import Folder
+from support.gatehouse import POLICY, STRANGER, Gatehouse
+from test_gate_refuses import CASES
+
+from ml.adapters.git_hooks import install_gate
+from ml.adapters.git_runner import environment
+from ml.adapters.processes import run
+from ml.errors import Unavailable
+from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+
+BRANCH = "refs/heads/promote/regime_classifier/x-to-active-20260216T100000Z"
+PUSHED = (
+    "pointer_without_event",
+    "ack_missing",
+    "merge_that_smuggles",
+    "live_artifact_changed_later",
+    "verdict_turned_over",
+)
+
+
+@pytest.fixture
+def server(house: Gatehouse, tmp_path: Path) -> Folder:
+    """A bare repository of this test's own, guarded by the hook, on the house's ``main``."""
+    remote = Folder(tmp_path / "server.git", house.clones.operator.home)
+    Folder(tmp_path, house.clones.operator.home).git("init", "-q", "--bare", "-b", "main", remote.path)
+    house.clones.operator.git("push", "-q", remote.path, f"{house.main}:refs/heads/main")
+    install_gate(remote.path, run=run, python=Path(sys.executable), path=ROOT)
+    return remote
+
+
+def push(house: Gatehouse, server: Folder, *refspecs: str, fails: bool = False) -> str:
+    return house.clones.operator.git("push", "--atomic", server.path, *refspecs, fails=fails)
+
+
+@pytest.mark.parametrize("name", PUSHED)
+def test_an_illegal_push_to_the_base_is_refused_with_its_reason(house: Gatehouse, server: Folder, name: str) -> None:
+    case = next(case for case in CASES if case.name == name)
+    base, head = case.make(house)
+    Folder(server.path, server.home).git("fetch", "-q", house.clones.operator.path, f"{base}:refs/keep/base")
+    server.git("update-ref", "refs/heads/main", base)
+
+    said = push(house, server, f"{head}:refs/heads/main", fails=True)
+
+    assert case.gate in said
+    assert case.says in " ".join(said.replace("remote:", "").split())
+    assert "pre-receive hook declined" in said
+    assert server.git("rev-parse", "main") == base
+
+
+def test_a_legal_change_is_taken_as_a_branch_and_on_the_base(house: Gatehouse, server: Folder) -> None:
+    head = house.made(house.to_active())
+    push(house, server, f"{head}:{BRANCH}")
+    push(house, server, f"{head}:refs/heads/main")
+    assert server.git("rev-parse", "main") == server.git("rev-parse", BRANCH) == head
+
+
+def test_an_illegal_branch_is_refused_when_it_is_offered(house: Gatehouse, server: Folder) -> None:
+    head = house.bent(house.to_active(), files={"engine.py": b"limit = None\n"})
+    assert "engine.py has no part in this change" in push(house, server, f"{head}:{BRANCH}", fails=True)
+
+
+def test_the_base_is_neither_deleted_nor_rewound(house: Gatehouse, server: Folder) -> None:
+    assert "never deleted" in push(house, server, ":refs/heads/main", fails=True)
+    push(house, server, f"{house.made(house.withdraw())}:refs/heads/main")
+    assert "does not build on the base" in push(house, server, f"+{house.main}:refs/heads/main", fails=True)
+
+
+def test_approvals_are_only_added_and_replacements_not_taken(house: Gatehouse, server: Folder) -> None:
+    ref = f"refs/approvals/{house.main}/0123456789abcdef"
+    push(house, server, f"{house.main}:{ref}")
+    assert "never changed" in push(house, server, f":{ref}", fails=True)
+    said = push(house, server, f"{house.main}:refs/replace/{house.main}", fails=True)
+    assert "another history" in said
+
+
+def test_other_branches_are_nobodys_business(house: Gatehouse, server: Folder) -> None:
+    push(house, server, f"{house.commit(house.main, [(REGISTRY_PATH, b'{}')], 'x', by=STRANGER)}:refs/heads/try/this")
+    code = house.commit(house.main, [("engine.py", b"x = 1\n")], "Code", by=STRANGER)
+    push(house, server, f"{code}:refs/heads/main")
+
+
+def test_two_eyes_are_enough_to_offer_and_four_to_land(house: Gatehouse, server: Folder) -> None:
+    policy = POLICY + "[ack]\napprovals = 2\n"
+    base = house.base({POLICY_PATH: policy})
+    server.git("fetch", "-q", house.clones.operator.path, f"{base}:refs/keep/base")
+    server.git("update-ref", "refs/heads/main", base)
+    head = house.made(house.to_active(base))
+    push(house, server, f"{head}:{BRANCH}")
+    assert "1 more operators must approve" in push(house, server, f"{head}:refs/heads/main", fails=True)
+
+
+def test_a_foreign_hook_is_not_overwritten(tmp_path: Path) -> None:
+    remote = Folder(tmp_path / "x.git", tmp_path)
+    Folder(tmp_path, tmp_path).git("init", "-q", "--bare", remote.path)
+    (remote.path / "hooks").mkdir(exist_ok=True)
+    (remote.path / "hooks/pre-receive").write_text("#!/bin/sh\n")
+    with pytest.raises(Unavailable, match="another hook"):
+        install_gate(remote.path, run=run, python=Path(sys.executable))
+
+
+def test_only_a_hook_sees_the_quarantine() -> None:
+    stray = {"GIT_DIR": "/elsewhere", "GIT_OBJECT_DIRECTORY": "/q", "GIT_INDEX_FILE": "/i", "PATH": "/bin"}
+    outside = environment(stray)
+    inside = environment(stray | {"GIT_QUARANTINE_PATH": "/q"})
+    assert not {"GIT_DIR", "GIT_OBJECT_DIRECTORY", "GIT_INDEX_FILE"} & outside.keys()
+    assert (inside["GIT_OBJECT_DIRECTORY"], inside["GIT_QUARANTINE_PATH"]) == ("/q", "/q")
+    assert not {"GIT_DIR", "GIT_INDEX_FILE"} & inside.keys()
