@@ -1,0 +1,66 @@
+"""Rollback, pre-armed: from the confirm to pushed and read back, against bare git plumbing and push."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.measure import Result, in_turns
+from console.config import load
+from console.demo.layout import Layout
+from console.demo.repository import make_repositories
+from console.wiring import operations
+from ml.adapters.processes import run as start
+from ml.operations import Operations
+from ml.promotion.values import RollbackPlan
+
+_MODEL = "regime_classifier"
+_ROUNDS = 15
+
+
+def run() -> tuple[Result, ...]:
+    """Measure on the demo's repositories: the same files are committed and pushed by both."""
+    with tempfile.TemporaryDirectory() as folder:
+        layout = Layout(Path(folder))
+        layout.make()
+        make_repositories(layout, datetime.now(UTC), "")
+        session = operations(load(repo=str(layout.clone), environ={"HOME": folder, "XDG_STATE_HOME": folder}))
+        prepared = session.rollback_plan(_MODEL)
+        assert prepared.plan is not None, prepared.why
+        ours, floor = in_turns(lambda: _confirm(session, prepared), lambda: _plumbing(layout, prepared), _ROUNDS)
+    return (Result("rollback confirm → pushed, read back", "git plumbing and push", ours, floor, 1.5),)
+
+
+def _confirm(session: Operations, prepared: RollbackPlan) -> None:
+    assert prepared.plan is not None
+    # A branch of its own each time: their names tell the second, and this is faster.
+    done = session.submit(replace(prepared.plan, branch=f"rollback/{_MODEL}/{uuid.uuid4().hex}"))
+    assert done.pushed, done.why
+
+
+def _plumbing(layout: Layout, prepared: RollbackPlan) -> None:
+    assert prepared.plan is not None
+    environ = os.environ | {"GIT_INDEX_FILE": str(layout.root / f"index-{uuid.uuid4().hex}")}
+    target, branch = prepared.plan.target, f"refs/heads/bench/{uuid.uuid4().hex}"
+
+    def git(*argv: str, stdin: bytes = b"") -> str:
+        durable = ("git", "-c", "core.fsync=all", *argv)
+        ended = start(durable, deadline_s=30, cwd=layout.clone, env=environ, stdin=stdin)
+        assert ended.code == 0, ended.err
+        return ended.out.decode().strip()
+
+    git("read-tree", target.base_commit)
+    entries = [
+        f"100644 {git('hash-object', '-w', '--stdin', stdin=content)}\t{path}\n"
+        for path, content in prepared.plan.files
+    ]
+    git("update-index", "--add", "--index-info", stdin="".join(entries).encode())
+    tree = git("write-tree")
+    commit = git("commit-tree", tree, "-p", target.base_commit, stdin=f"bench {uuid.uuid4()}".encode())
+    git("update-ref", branch, commit, "")
+    git("push", "--quiet", "origin", f"{commit}:{branch}")
+    assert commit in git("ls-remote", "origin", branch)
