@@ -88,7 +88,7 @@ def _spikes(chart: Chart, line: Line) -> Iterable[str]:
         value, moment = line.values[top] or 0.0, format_utc(chart.moment(top))
         yield (
             f"{line.title} spikes in {len(high)} of {len(line.values)} windows, highest {_said(value, chart.unit)} "
-            f"at {moment} ({high[top]:.0f} deviations above the median)."
+            f"at {moment} ({_times(high[top])} deviations above the median)."
         )
 
 
@@ -108,6 +108,10 @@ def _blocks(chart: Chart) -> Iterable[str]:
 
 def _numbers(values: Sequence[float | None]) -> tuple[float, ...]:
     return tuple(value for value in values if value is not None)
+
+
+def _times(deviations: float) -> str:
+    return f"{deviations:.0f}" if deviations < 100 else "over 99"
 
 
 def _said(value: float, unit: str) -> str:

@@ -1,0 +1,216 @@
+"""Reading answers: strict envelopes, times, clocks, and what an Alertmanager says."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fixed_metrics import NOW, POLICY, FixedMetrics, rules
+
+from ml.slo import envelope, transcript
+from ml.slo.alerts import alerts_now, alerts_of_soak, history_query
+from ml.slo.clocks import length, moment_of, skew_of
+from ml.slo.measured import bound
+from ml.slo.recording import Recorder
+from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, Series, SourceUnreachable
+from ml.slo.tape import Grid
+from ml.verdict import Verdict
+
+QUIET = POLICY.alerts.quiet
+WORDS = st.sampled_from(["status", "data", "result", "resultType", "warnings", "error"]) | st.text()
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(WORDS, inner),
+)
+GRID = Grid(NOW - timedelta(hours=1), 300, 12)
+
+
+class TestEnvelope:
+    def test_warnings_are_kept_and_made_visible(self) -> None:
+        raw = b'{"status":"success","warnings":["a\\u001b[31mb"],"data":{"resultType":"vector","result":[]}}'
+        assert envelope.read(raw, Kind.QUERY).warnings == ("a␛[31mb",)
+
+    def test_values_are_floats_whatever_they_are(self) -> None:
+        raw = b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.5,"-Inf"]}]}}'
+        assert envelope.read(raw, Kind.QUERY).series == (Series((), ((1.5, float("-inf")),)),)
+
+    @pytest.mark.parametrize(
+        "result",
+        [
+            [{"metric": {}, "value": [1]}],
+            [{"metric": {}, "value": [1, 2]}],
+            [{"metric": {}, "value": ["1", "2"]}],
+            [{"metric": {}, "value": [True, "2"]}],
+            [{"metric": {}, "value": [1e300, "2"]}],
+            [{"metric": {}, "value": [-1, "2"]}],
+            [{"metric": [], "value": [1, "2"]}],
+            [{"value": [1, "2"]}],
+            [None],
+            7,
+        ],
+    )
+    def test_a_malformed_series_is_no_series(self, result: object) -> None:
+        raw = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
+        with pytest.raises(BadAnswer, match="malformed"):
+            envelope.read(raw, Kind.QUERY)
+
+    @given(st.binary(max_size=200), st.sampled_from(Kind))
+    def test_no_bytes_make_it_raise_anything_else(self, raw: bytes, kind: Kind) -> None:
+        with pytest.raises(MetricsError):
+            envelope.read(raw, kind)
+
+    @given(JSON)
+    def test_no_json_does_either(self, value: object) -> None:
+        for document in (value, {"status": "success", "data": value}, {"status": "error", "error": value}):
+            raw = json.dumps(document).encode()
+            assert all(complaint(raw, kind).isprintable() for kind in (Kind.QUERY, Kind.RANGE, Kind.RULES))
+
+
+def complaint(raw: bytes, kind: Kind) -> str:
+    """What the reader objects to; empty when it reads on."""
+    try:
+        envelope.read(raw, kind)
+    except MetricsError as error:
+        return str(error)
+    return ""
+
+
+class TestClocks:
+    @pytest.mark.parametrize(("server_s", "skew"), [(0, 0), (0.8, 0), (3, 2), (-2, -2)])
+    def test_what_the_exchange_itself_took_is_no_skew(self, server_s: float, skew: float) -> None:
+        series = (Series((), ((NOW.timestamp() + server_s, 1.0),)),)
+        answer = Answer(ask=Ask(Kind.QUERY), raw=b"", url="", asked_at=NOW, seconds=1.0, series=series)
+        assert skew_of(answer) == skew
+
+    def test_without_a_point_nothing_is_known(self) -> None:
+        assert skew_of(Answer(ask=Ask(Kind.QUERY), raw=b"", url="", asked_at=NOW, seconds=1.0)) is None
+
+    @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300, -1e300])
+    def test_no_number_makes_a_time_that_is_none(self, seconds: float) -> None:
+        assert moment_of(seconds) is None
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"),
+        [(86_400, "24h"), (300, "5m"), (66_120, "18h22m"), (3_900, "1h05m"), (20, "20s"), (0, "0s")],
+    )
+    def test_windows_are_said_in_hours_and_minutes(self, seconds: float, words: str) -> None:
+        assert length(seconds) == words
+
+
+@pytest.mark.parametrize(("text", "number"), [("100", 100.0), ("100.0", 100.0), ("1e2", 100.0), ("+Inf", float("inf"))])
+def test_a_bound_is_compared_as_a_number(text: str, number: float) -> None:
+    assert bound(text) == number
+
+
+class TestTranscript:
+    def test_an_exchange_comes_back_as_it_was(self) -> None:
+        metrics = FixedMetrics()
+        answer = metrics.query("time()", NOW + timedelta(microseconds=7))
+        written = json.loads(json.dumps(transcript.write(answer)))
+        assert transcript.read(written) == answer
+
+    def test_bytes_that_are_no_text_are_kept_too(self) -> None:
+        raw = b'{"status":"success","data":{"resultType":"vector","result":[]},"x":"\xff"}'
+        answer = Answer(ask=Ask(Kind.QUERY, "up"), raw=raw, url="", asked_at=NOW, seconds=0.1)
+        assert "body_base64" in transcript.write(answer)
+
+
+class TestAlerts:
+    def view(self, metrics: FixedMetrics) -> tuple[Verdict, str]:
+        found = alerts_of_soak(Recorder(metrics), QUIET, NOW, GRID)
+        return found.verdict, found.why
+
+    def test_quiet(self) -> None:
+        assert self.view(FixedMetrics()) == (Verdict.PASS, "All named alert rules are loaded and quiet.")
+
+    def test_the_board_asks_once(self) -> None:
+        metrics = FixedMetrics()
+        reading = alerts_now(Recorder(metrics), QUIET, NOW).reading()
+        assert len(metrics.asked) == 1
+        assert (reading.name, reading.verdict) == ("alerts", Verdict.PASS)
+
+    def test_one_name_for_two_rules_is_as_bad_as_the_worse(self) -> None:
+        metrics = FixedMetrics()
+        one = json.loads(metrics.rules_raw)["data"]["groups"][0]
+        other = json.loads(rules(**{QUIET[0]: "firing"}))["data"]["groups"][0]
+        metrics.rules_raw = json.dumps({"status": "success", "data": {"groups": [one, other]}}).encode()
+        assert self.view(metrics) == (Verdict.FAIL, f"{QUIET[0]} is firing.")
+
+    @pytest.mark.parametrize(
+        ("evaluated", "verdict", "says"),
+        [
+            ("0001-01-01T00:00:00Z", Verdict.NO_DATA, "was never evaluated"),
+            ("2026-02-17T13:00:00.123456789Z", Verdict.STALE, "was evaluated 59m59s ago, and not since"),
+            ("yesterday", Verdict.NO_DATA, "was never evaluated"),
+        ],
+    )
+    def test_a_rule_that_is_not_evaluated_proves_nothing(self, evaluated: str, verdict: Verdict, says: str) -> None:
+        metrics = FixedMetrics()
+        metrics.rules_raw = metrics.rules_raw.replace(b"2026-02-17T13:59:55Z", evaluated.encode())
+        found, why = self.view(metrics)
+        assert found is verdict
+        assert says in why
+
+    def test_a_recording_rule_of_that_name_is_no_alert(self) -> None:
+        metrics = FixedMetrics()
+        metrics.rules_raw = metrics.rules_raw.replace(b"alerting", b"recording")
+        assert self.view(metrics)[0] is Verdict.VACUOUS
+
+    def test_the_alerts_endpoint_is_believed_where_the_rules_are_quiet(self) -> None:
+        metrics = FixedMetrics()
+        alert = {"labels": {"alertname": QUIET[1]}, "state": "firing"}
+        metrics.alerts_raw = json.dumps({"status": "success", "data": {"alerts": [alert]}}).encode()
+        assert self.view(metrics) == (Verdict.FAIL, f"{QUIET[1]} is firing.")
+
+    def test_what_fired_is_named_with_its_time(self) -> None:
+        metrics = FixedMetrics()
+        middle = (NOW - timedelta(minutes=30)).timestamp()
+        metrics.ranged["history"] = [({"alertname": QUIET[2]}, lambda at: 1.0 if at > middle else None)]
+        verdict, why = self.view(metrics)
+        assert verdict is Verdict.FAIL
+        assert why == f"{QUIET[2]} fired during the soak, first by 2026-02-17T13:35:00Z."
+
+    @pytest.mark.parametrize("number", [0, 1, 2])
+    def test_any_of_the_three_questions_may_fail(self, number: int) -> None:
+        metrics = FixedMetrics()
+        metrics.failures[number] = SourceUnreachable("Prometheus is gone.", "Start it.")
+        assert self.view(metrics) == (Verdict.ERROR, "Prometheus is gone.")
+
+    def test_names_are_text_and_not_patterns(self) -> None:
+        assert 'alertname=~"a\\\\.b|c\\\\|d"' in history_query(["a.b", "c|d"])
+
+    @pytest.mark.parametrize(
+        ("matcher", "silenced"),
+        [
+            ({"name": "alertname", "value": QUIET[0], "isRegex": False}, True),
+            ({"name": "alertname", "value": "MlInferenceLatency.*", "isRegex": True}, True),
+            ({"name": "alertname", "value": "Other", "isRegex": False}, False),
+            ({"name": "alertname", "value": "Other", "isRegex": False, "isEqual": False}, True),
+            ({"name": "alertname", "value": "(", "isRegex": True}, True),
+            ({"name": "severity", "value": "page", "isRegex": False}, True),
+        ],
+    )
+    def test_silences_are_told_beside_the_verdict(self, matcher: dict[str, object], silenced: bool) -> None:
+        metrics = FixedMetrics()
+        silence = {
+            "status": {"state": "active"},
+            "matchers": [matcher],
+            "createdBy": "ann\u202e",
+            "endsAt": "2026-02-18T00:00:00Z",
+        }
+        metrics.silences_raw = json.dumps([silence, {**silence, "status": {"state": "expired"}}]).encode()
+        verdict, why = self.view(metrics)
+        assert verdict is Verdict.PASS
+        told = f"Silenced in Alertmanager: {QUIET[0]}, by ann\\u{{202e}} until 2026-02-18T00:00:00Z."
+        assert (why.count(told) == 1) is silenced
+        assert "\u202e" not in why
+
+    def test_an_alertmanager_that_is_sick_is_told_and_changes_no_verdict(self) -> None:
+        metrics = FixedMetrics()
+        metrics.silences_raw = b"<html>"
+        verdict, why = self.view(metrics)
+        assert verdict is Verdict.PASS
+        assert "Silences are unknown: " in why

@@ -1,0 +1,159 @@
+"""The board's readings: requests within budget whatever the number of models, and what is shown when one is missed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from support.fixed_metrics import NOW, POLICY, START, FixedMetrics
+
+from ml.policy import parse_policy
+from ml.slo.memory import BoardMemory
+from ml.slo.readings import board_readings
+from ml.slo.source import Kind, SourceTimedOut
+from ml.stage import Stage
+from ml.verdict import Reading, Verdict
+
+OBJECTIVES = len(POLICY.objectives)
+SECOND = timedelta(seconds=1)
+
+
+def selectors(count: int) -> bytes:
+    return "".join(f"[model.m{number}]\nselector = 'model=\"m{number}\"'\n" for number in range(count)).encode()
+
+
+def named(readings: tuple[Reading, ...], name: str) -> Reading:
+    return next(each for each in readings if each.name == name)
+
+
+def test_a_reading_says_what_how_much_of_what_and_since_when() -> None:
+    reading = named(board_readings(FixedMetrics(), POLICY, ["regime"], NOW)["regime"], "p99")
+    assert reading.verdict is Verdict.PASS
+    assert reading.why == "0.03 ms over 24h and 0.02 ms over 5m, below 100 ms."
+    assert (reading.value, reading.limit, reading.unit, reading.window_s) == (0.03, 100.0, "ms", 86_400)
+    assert (reading.samples, reading.series, reading.clamped, reading.gate) == (86_400, 1, False, True)
+    assert reading.sampled_at == NOW - timedelta(seconds=5)
+    assert reading.query.startswith("histogram_quantile(0.99, sum(rate(grinder_ml_inference_latency_ms_bucket")
+
+
+@pytest.mark.parametrize("models", [1, 7, 200])
+def test_a_round_costs_one_request_per_objective_whatever_the_number_of_models(models: int) -> None:
+    metrics, names = FixedMetrics(), [f"m{number}" for number in range(models)]
+    readings = board_readings(metrics, parse_policy(selectors(models)), names, NOW)
+    assert len(metrics.asked) == OBJECTIVES
+    assert set(readings) == set(names)
+    assert {reading.verdict for each in readings.values() for reading in each} == {Verdict.PASS}
+    assert all(f'model="m{models - 1}"' in ask.promql for ask in metrics.asked)
+
+
+def test_models_that_share_their_series_are_asked_about_once() -> None:
+    metrics = FixedMetrics()
+    readings = board_readings(metrics, POLICY, ["a", "b"], NOW)
+    assert readings["a"] == readings["b"]
+    assert ".1" not in metrics.asked[0].promql.replace("0.1", "")
+
+
+def test_no_model_asks_nothing() -> None:
+    metrics = FixedMetrics()
+    assert board_readings(metrics, POLICY, [], NOW) == {}
+    assert metrics.asked == []
+
+
+def test_a_model_is_read_on_its_own_stage_and_since_its_own_soak() -> None:
+    metrics = FixedMetrics()
+    readings = board_readings(
+        metrics, POLICY, ["a", "b"], NOW, stages={"a": Stage.ACTIVE}, since={"b": NOW - (NOW - START) / 4}
+    )
+    assert 'mode="active"}[24h]' in metrics.asked[0].promql
+    assert 'mode="shadow"}[6h]' in metrics.asked[0].promql
+    assert named(readings["a"], "p99").verdict is Verdict.PASS
+    assert named(readings["b"], "p99").verdict is Verdict.WAIT
+    assert "[24h]" in named(readings["b"], "p99").query
+
+
+def test_when_only_the_short_window_breaches_it_is_the_one_shown() -> None:
+    metrics = FixedMetrics()
+    metrics.instant["short"] = [({"instance": "a"}, 20.0), ({"instance": "b"}, 120.0)]
+    reading = named(board_readings(metrics, POLICY, ["a"], NOW)["a"], "p99")
+    assert (reading.verdict, reading.value, reading.window_s, reading.series) == (Verdict.FAIL, 120.0, 300, 2)
+    assert reading.why == "120 ms over 5m is not below 100 ms (worst of 2 series: instance=b)."
+
+
+def test_a_clamped_value_says_so() -> None:
+    metrics = FixedMetrics()
+    metrics.instant["long"] = [({}, 500.0)]
+    reading = named(board_readings(metrics, POLICY, ["a"], NOW)["a"], "p99")
+    assert reading.clamped
+    assert reading.why.startswith("≥500 ms (clamped) over 24h is not below 100 ms")
+
+
+def test_an_objective_that_failed_is_an_error_and_the_others_are_read() -> None:
+    metrics = FixedMetrics()
+    metrics.failures[0] = SourceTimedOut("No answer within 5 s.", "Wait.")
+    readings = board_readings(metrics, POLICY, ["a"], NOW)["a"]
+    assert [each.verdict for each in readings] == [Verdict.ERROR, *[Verdict.PASS] * (OBJECTIVES - 1)]
+    assert readings[0].why == "No answer within 5 s."
+    assert readings[0].query
+    assert readings[0].limit == 100
+
+
+def test_when_nothing_was_answered_there_is_nothing_to_show() -> None:
+    metrics = FixedMetrics()
+    metrics.failures = {number: SourceTimedOut("No answer within 5 s.", "Wait.") for number in range(99)}
+    with pytest.raises(SourceTimedOut):
+        board_readings(metrics, POLICY, ["a"], NOW)
+
+
+class Board:
+    """Rounds of one board, a second apart."""
+
+    def __init__(self) -> None:
+        self.metrics = FixedMetrics()
+        self.memory = BoardMemory()
+
+    def round(self, seconds: float = 1) -> tuple[Reading, ...]:
+        self.metrics.now += seconds * SECOND
+        self.metrics.asked.clear()
+        return board_readings(self.metrics, POLICY, ["a"], self.metrics.now, memory=self.memory)["a"]
+
+    def kinds(self) -> list[Kind]:
+        return [ask.kind for ask in self.metrics.asked]
+
+
+class TestMemory:
+    def test_trends_come_one_objective_a_round_and_never_cost_a_request(self) -> None:
+        board = Board()
+        assert [each.trend for each in board.round()] == [()] * OBJECTIVES
+        assert board.kinds() == [Kind.QUERY] * OBJECTIVES
+        for number in range(OBJECTIVES):
+            readings = board.round()
+            assert len(board.metrics.asked) == OBJECTIVES
+            assert board.kinds().index(Kind.RANGE) == number
+            assert [len(each.trend) for each in readings] == [24] * (number + 1) + [0] * (OBJECTIVES - number - 1)
+        board.round()
+        assert board.kinds() == [Kind.QUERY] * OBJECTIVES
+
+    def test_they_are_fetched_again_after_five_minutes(self) -> None:
+        board = Board()
+        for _ in range(OBJECTIVES + 2):
+            board.round()
+        board.round(seconds=300)
+        assert board.kinds().count(Kind.RANGE) == 1
+
+    def test_the_reading_of_such_a_round_is_the_one_before(self) -> None:
+        board = Board()
+        before = board.round()[0]
+        assert board.round()[0].sampled_at == before.sampled_at
+
+    def test_a_missed_answer_leaves_the_reading_twice_and_makes_it_stale_the_third_time(self) -> None:
+        board = Board()
+        good = board.round()[3]
+        for expected in (good.verdict, good.verdict, Verdict.STALE, Verdict.STALE):
+            board.metrics.failures = {OBJECTIVES - 1: SourceTimedOut("No answer within 5 s.", "Wait.")}
+            reading = board.round(seconds=5)[3]
+            assert reading.verdict is expected
+            assert reading.value == good.value
+            assert reading.sampled_at == good.sampled_at
+        assert reading.why == "No good answer for 20s (4 polls). No answer within 5 s."
+        board.metrics.failures = {}
+        assert board.round()[3].verdict is Verdict.PASS
