@@ -19,7 +19,7 @@ from ml.artifacts.limits import DEFAULT_LIMITS, Limits
 from ml.artifacts.probe import NO_RUNTIME, UNFIT
 from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request
 from ml.errors import Invalid, Unavailable
-from ml.ports import Finished, Runner
+from ml.ports import Finished, Progress, Report, Runner
 from ml.text import visible
 from ml.verdict import Check
 
@@ -46,13 +46,13 @@ class Cage:
     python: Path = Path(sys.executable)
     limits: Limits = DEFAULT_LIMITS
 
-    def ask(self, request: Request, kind: type[_Answer], on_stage: Callable[[str], None] | None = None) -> _Answer:
+    def ask(self, request: Request, kind: type[_Answer], report: Report | None = None) -> _Answer:
         """Put one question to a new probe.
 
         Args:
             request: the question.
             kind: the type of the answer, from `ml.artifacts.protocol`.
-            on_stage: hears of each step as it begins.
+            report: hears of each check as it begins and, with its verdict, as it ends.
 
         Raises:
             Killed: a limit ended it, or it crashed; the sentence says which.
@@ -67,7 +67,7 @@ class Cage:
             env=_environment(),
             stdin=request.encode(),
             max_output=_MAX_OUTPUT,
-            on_output=_listener(on_stage),
+            on_output=_listener(report),
         )
         return _judge(finished, kind, self.limits)
 
@@ -84,14 +84,16 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _listener(on_stage: Callable[[str], None] | None) -> Callable[[bytes], None] | None:
-    if on_stage is None:
+def _listener(report: Report | None) -> Callable[[bytes], None] | None:
+    if report is None:
         return None
 
     def heard(chunk: bytes) -> None:
         for line in chunk.splitlines():
             if line.startswith(STAGE_MARK):
-                on_stage(_text(line.removeprefix(STAGE_MARK)))
+                report(Progress(_text(line[len(STAGE_MARK) :]), 0, 1, "in the cage"))
+        for check in _checks(chunk):
+            report(Progress(check.name, 1, 1, check.verdict))
 
     return heard
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ml.artifacts.cage import Cage, Killed
 from ml.artifacts.manifest import GoldenVectors
 from ml.artifacts.protocol import Examined, Request, Subject, Task
 from ml.errors import Invalid
+from ml.ports import Progress, Report
 from ml.text import visible
 from ml.verdict import Check, Verdict
 
@@ -21,9 +21,7 @@ class Examination:
     examined: Examined | None = None
 
 
-def examine(
-    cage: Cage, subject: Subject, golden: GoldenVectors | None, on_stage: Callable[[str], None] | None = None
-) -> Examination:
+def examine(cage: Cage, subject: Subject, golden: GoldenVectors | None, report: Report | None = None) -> Examination:
     """Examine a model in one process and, when its output is sound, once more in another.
 
     One after the other, so that a hostile model costs its limits once and not twice at a time.
@@ -39,16 +37,19 @@ def examine(
     )
     model = visible(subject.model_file)
     try:
-        first = cage.ask(request, Examined, on_stage)
+        first = cage.ask(request, Examined, report)
     except Killed as killed:
         return Examination((*killed.checks, Check(killed.stage, Verdict.FAIL, f"{model}: {killed.cause}")))
     except Invalid as error:
         return Examination((Check("load", Verdict.FAIL, error.cause),))
     if not _sound(first):
         return Examination(first.checks, first)
-    if on_stage is not None:
-        on_stage("determinism")
-    return Examination((*first.checks, _determinism(cage, request, first, model)), first)
+    if report is not None:
+        report(Progress("determinism", 0, 1, "in another cage"))
+    again = _determinism(cage, request, first, model)
+    if report is not None:
+        report(Progress(again.name, 1, 1, again.verdict))
+    return Examination((*first.checks, again), first)
 
 
 def _sound(examined: Examined) -> bool:

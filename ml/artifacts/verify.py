@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class Verifier:
 
         Args:
             directory: the artifact.
-            report: takes the bytes hashed and copied, and each further check as it begins.
+            report: takes the bytes hashed and copied, each check as it begins in the cage, and each verdict.
             expect_sha256: the model's digest as the registry names it, if that is known.
 
         Raises:
@@ -85,6 +85,7 @@ class Verifier:
         if self._cache and (known := self._cache.recall(directory, surveyed, self.cage.limits)):
             return known
         inspection = inspect(descriptor, surveyed, report)
+        _tell(inspection.checks, report)
         examination = self._examine(descriptor, surveyed, inspection, report)
         examined = examination.examined
         verification = Verification(
@@ -105,7 +106,7 @@ class Verifier:
             return Examination(())
         try:
             with self._copied(descriptor, surveyed, inspection, report) as subject:
-                return examine(self.cage, subject, inspection.golden, _stages(report))
+                return examine(self.cage, subject, inspection.golden, report)
         except Invalid as error:
             return Examination((Check("digests", Verdict.FAIL, str(error)),))
 
@@ -151,5 +152,7 @@ class Verifier:
             yield Subject(str(private), inspection.manifest.model_file, tuple(file.name for file in listed))
 
 
-def _stages(report: Report | None) -> Callable[[str], None] | None:
-    return None if report is None else lambda stage: report(Progress(stage, note="in the cage"))
+def _tell(checks: tuple[Check, ...], report: Report | None) -> None:
+    if report is not None:
+        for check in checks:
+            report(Progress(check.name, 1, 1, check.verdict))

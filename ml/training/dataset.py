@@ -120,7 +120,8 @@ def _parquet_rows(path: Path) -> Iterator[Sequence[object]]:
             for batch in table.iter_batches(columns=list(_COLUMNS)):
                 yield from zip(*(batch.column(name).to_pylist() for name in _COLUMNS), strict=True)
     except pyarrow.ArrowException as error:
-        raise Invalid(f"{visible(path.name)} is not valid Parquet: {visible(str(error), limit=200)}.") from None
+        why = visible(str(error).rstrip("."), limit=200)
+        raise Invalid(f"{visible(path.name)} is not valid Parquet: {why}.") from None
 
 
 def _positions(header: Sequence[str], path: Path) -> list[int]:

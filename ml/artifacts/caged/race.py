@@ -15,8 +15,10 @@ from ml.artifacts.protocol import Raced, Subject, Timing
 _SEED = 20
 _ROWS = 256
 _WARM_UP = 20
+_WARM_UP_S = 0.3
 _BLOCKS = 20
 _MAX_TURNS = 4000
+_MIN_TURNS = 8
 _BUDGET_S = 2.0
 
 
@@ -29,10 +31,11 @@ def race(first: Subject, second: Subject) -> Raced:
     for session in sessions:
         session.require_signature()
     rows = market_features(_SEED, _ROWS)
-    for at in range(_WARM_UP):
+    until = time.perf_counter() + _WARM_UP_S
+    for row in rows[:_WARM_UP]:
         for session in sessions:
-            session.run(rows[at : at + 1])
-        if at >= 2 and time.process_time() > _BUDGET_S:
+            session.run(row[None])
+        if time.perf_counter() > until:
             break
     gc.disable()
     return _summary(*_time(sessions, rows))
@@ -50,7 +53,7 @@ def _time(
             started = time.perf_counter_ns()
             sessions[which].run(row)
             taken[which].append((time.perf_counter_ns() - started) / 1e6)
-        if time.perf_counter() > until and turn + 1 >= _BLOCKS:
+        if time.perf_counter() > until and turn + 1 >= _MIN_TURNS:
             break
     return np.array(taken[0]), np.array(taken[1])
 
@@ -70,7 +73,8 @@ def _summary(first: NDArray[np.float64], second: NDArray[np.float64]) -> Raced:
 
 def _ratios(first: NDArray[np.float64], second: NDArray[np.float64], percentile: int) -> NDArray[np.float64]:
     """First over second, per block of consecutive turns."""
-    blocks = zip(np.array_split(first, _BLOCKS), np.array_split(second, _BLOCKS), strict=True)
+    count = min(_BLOCKS, len(first))
+    blocks = zip(np.array_split(first, count), np.array_split(second, count), strict=True)
     return np.array([np.percentile(one, percentile) / np.percentile(other, percentile) for one, other in blocks])
 
 
