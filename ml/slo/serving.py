@@ -42,7 +42,9 @@ def _questions(selector: str) -> dict[str, str]:
     active = f"{ACTIVE_ON}{{{selector}}}" if selector else ACTIVE_ON
     return {
         "now": f"{info} == 1",
-        "past": f"max_over_time(timestamp({info})[{_MEMORY}:1m]) unless on (job, instance) {info}",
+        # When each was seen last; an instance that fell silent at once may have lived between two steps.
+        "past": f"(max_over_time(timestamp({info})[{_MEMORY}:15s]) or last_over_time({info}[{_MEMORY}]))"
+        f" unless on (job, instance) {info}",
         "active": active,
         "up": f"up and on (job, instance) last_over_time({info}[{_MEMORY}])",
     }
