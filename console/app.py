@@ -90,7 +90,7 @@ class ConsoleApp(WatchingApp):
     COMMANDS: ClassVar[set[Any]] = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = list(APP_BINDINGS)
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (80, "-normal"), (120, "-wide")]  # noqa: RUF012 as above it
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-low"), (24, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-low"), (24, "-high"), (36, "-tall")]  # noqa: RUF012
 
     def __init__(  # noqa: PLR0913 the interface's settings, each by name
         self,

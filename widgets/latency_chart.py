@@ -59,7 +59,14 @@ def _row(tape: Tape, peaks: list[float | None], y: int, step: float, top: float,
         if filled <= 0:
             parts.append((glyphs.limit, "$verdict-bad") if y == limit_row else (" ", ""))
             continue
-        color = "$verdict-bad" if peak is not None and peak >= tape.limit else "$verdict-good"
         level = math.ceil(filled * (len(glyphs.levels) + 1)) - 1
-        parts.append((glyphs.levels[level] if level < len(glyphs.levels) else glyphs.block, color))
+        glyph = glyphs.levels[level] if level < len(glyphs.levels) else glyphs.block
+        parts.append((glyph, _color(tape, peak, top=filled <= 1)))
     return Content.assemble(*parts).simplify()
+
+
+def _color(tape: Tape, peak: float | None, *, top: bool) -> str:
+    """Loud above the limit; else only the top of a bar stands out."""
+    if peak is not None and peak >= tape.limit:
+        return "$verdict-bad"
+    return "$verdict-good" if top else "$frame"

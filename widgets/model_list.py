@@ -14,9 +14,11 @@ from widgets.columns import fit
 from widgets.glyphs import glyphs_of
 from widgets.need import Judged, by_need
 from widgets.row_list import RowList
+from widgets.stage_pane import hours
 from widgets.verdicts import MARKS
 
 _LETTERS = {Stage.STAGING: "st", Stage.SHADOW: "sh", Stage.ACTIVE: "ac"}
+_NAME_AT_LEAST, _NAME_AT_MOST = 14, 32
 
 
 def matching(judged: tuple[Judged, ...], pattern: str) -> tuple[Judged, ...]:
@@ -74,17 +76,17 @@ class ModelList(RowList):
         self._tell()
 
     def row(self, index: int) -> Content:
-        """Verdict, name, the three artifacts, and the first problem."""
+        """Verdict, name, occupied stages, soak, and what is wrong first."""
         row, glyphs = self._rows[index], glyphs_of(self.app)
-        mark, width = MARKS[row.verdict], self.width
-        name_width = max(12, min(30, width // 3))
-        problem = next((visible(problem.what) for problem in row.model.problems), "")
+        mark, model = MARKS[row.verdict], row.model
+        name_width = max(_NAME_AT_LEAST, min(_NAME_AT_MOST, self.width // 4))
         return Content.assemble(
             f"{glyphs.pointer if index == self.cursor else ' '} ",
             (mark.text(ascii_only=glyphs.ascii_only), mark.color),
-            f" {fit(visible(row.model.name, limit=80), name_width, glyphs)} ",
-            *((_stage(row.model, stage), "$quiet") for stage in Stage),
-            (problem, mark.color),
+            f" {fit(visible(model.name, limit=80), name_width, glyphs)} ",
+            (" ".join(_short(model, stage) for stage in Stage), "$quiet"),
+            f"  {_soak(model):<16}  ",
+            (visible(_wrong(row)), mark.color),
         )
 
     def _arrange(self, *, best: bool = False) -> None:
@@ -103,6 +105,21 @@ class ModelList(RowList):
             self.post_message(self.Chosen(self, self._rows[self.cursor].model.name))
 
 
-def _stage(model: ModelView, stage: Stage) -> str:
-    artifact = model.stage(stage).artifact_id
-    return f"{_LETTERS[stage]} {visible(artifact, limit=60)[-14:] if artifact else '-':<14} "
+def _short(model: ModelView, stage: Stage) -> str:
+    """Two letters for a stage that holds an artifact, blanks for an empty one."""
+    return _LETTERS[stage] if model.stage(stage).artifact_id else "  "
+
+
+def _soak(model: ModelView) -> str:
+    if model.soak is None:
+        return ""
+    return f"soak {hours(model.soak.elapsed_s)}/{hours(model.soak.required_s)}"
+
+
+def _wrong(row: Judged) -> str:
+    """The first problem, else the reason of the worst reading."""
+    if row.model.problems:
+        return row.model.problems[0].what
+    if row.verdict.opens:
+        return ""
+    return next((f"{each.name}: {each.why}" for each in row.model.readings if each.verdict is row.verdict), "")

@@ -34,6 +34,12 @@ class Columns:
     trend: int
     count: bool
 
+    @property
+    def width(self) -> int:
+        """Cells of a whole line in these columns, without the pointer before it."""
+        fixed = _MARK + _NAME + _VALUE + _LIMIT + _AGE + 4
+        return fixed + sum(part + 1 for part in (self.bar, self.trend, _COUNT * self.count) if part)
+
     @classmethod
     def of(cls, width: int, points: int) -> Columns:
         """The columns that fit a width, for trends of at most so many points."""
@@ -94,10 +100,10 @@ class SloGauges(RowList):
         glyphs = glyphs_of(self.app)
         pointer = glyphs.pointer if index == self.cursor and self.has_focus else " "
         columns = Columns.of(self.width, max(len(reading.trend) for reading in self.readings))
-        return Content(f"{pointer} ") + gauge_line(self.readings[index], self.now, self.width, columns, glyphs)
+        return Content(f"{pointer} ") + gauge_line(self.readings[index], self.now, columns, glyphs)
 
 
-def gauge_line(reading: Reading, now: datetime, width: int, columns: Columns, glyphs: Glyphs) -> Content:
+def gauge_line(reading: Reading, now: datetime, columns: Columns, glyphs: Glyphs) -> Content:
     """One reading in columns. Where there is no value to draw, its reason takes the room."""
     mark = MARKS[reading.verdict]
     tail = f"{age(reading.sampled_at, now):>{_AGE}}"
@@ -108,7 +114,7 @@ def gauge_line(reading: Reading, now: datetime, width: int, columns: Columns, gl
         " ",
     )
     if _known(reading.value) is None:
-        room = max(0, width - 2 - _MARK - _NAME - _AGE - 3)
+        room = columns.width - _MARK - _NAME - _AGE - 3
         return Content.assemble(*head, (fit(visible(reading.why), room, glyphs), mark.color), " ", (tail, mark.color))
     dimmed = "$verdict-quiet" if reading.verdict is Verdict.STALE else ""
     value = f"{_value(reading, glyphs):>{_VALUE}}"

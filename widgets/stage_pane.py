@@ -10,7 +10,6 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from ml.board import ModelView, SoakReport, StageView
-from ml.clock import span
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Verdict
@@ -93,6 +92,8 @@ def pane_lines(
     name = Content.assemble((visible(view.artifact_id, limit=80), "bold"))
     if checking:
         return name, Content.assemble(("checking …", "$quiet"))
+    if stage is Stage.STAGING:
+        return name, _since_line(view, now), _by(view), Content.assemble((visible(view.notes), "$quiet"))
     soak = model.soak if stage is Stage.SHADOW else None
     when = _soak_line(soak, width, glyphs) if soak is not None else _since_line(view, now)
     return name, when, _deployment(view), _instances(view)
@@ -113,7 +114,7 @@ def _state(stage: Stage, model: ModelView) -> str:
 
 
 def _soak_line(soak: SoakReport, width: int, glyphs: Glyphs) -> Content:
-    words = f"soak {span(soak.elapsed_s)}/{hours(soak.required_s)}"
+    words = f"soak {hours(soak.elapsed_s)}/{hours(soak.required_s)}"
     share = soak.elapsed_s / soak.required_s if soak.required_s else None
     room = width - len(words) - 1
     drawn = bar(share, room, glyphs) if room >= _SHORTEST_BAR else ""
@@ -121,8 +122,9 @@ def _soak_line(soak: SoakReport, width: int, glyphs: Glyphs) -> Content:
 
 
 def hours(seconds: int) -> str:
-    """A required time as people say it: ``24h``."""
-    return f"{seconds // 3600}h" if seconds and seconds % 3600 == 0 else span(seconds)
+    """A soaked time as people say it: ``18h22m``, ``24h``, also beyond a day."""
+    whole, rest = divmod(max(0, seconds), 3600)
+    return f"{whole}h{rest // 60:02}m" if rest >= 60 else f"{whole}h"
 
 
 def _since_line(view: StageView, now: datetime) -> Content:
@@ -130,6 +132,10 @@ def _since_line(view: StageView, now: datetime) -> Content:
     levels = {serving.active_on for serving in view.serving if serving.active_on is not None}
     on = f"  active_on={min(levels):g}" if view.stage is Stage.ACTIVE and levels else ""
     return Content(since + on)
+
+
+def _by(view: StageView) -> Content:
+    return Content.assemble((f"by {visible(view.by)}" if view.by else "", "$quiet"))
 
 
 def _deployment(view: StageView) -> Content:

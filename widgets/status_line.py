@@ -112,8 +112,8 @@ def _kill(status: Status) -> Content:
         return Content.assemble(("KILL …", "$quiet"))
     match status.kill.engaged:
         case None:
-            return Content.assemble(("KILL ?", "$alarm on $alarm-background bold"))
+            return Content.assemble(("KILL ?", "$verdict-bad bold reverse"))
         case True:
-            return Content.assemble(("KILL ON", "$alarm on $alarm-background bold"))
+            return Content.assemble(("KILL ON", "$verdict-bad bold reverse"))
         case False:
             return Content.assemble(("KILL ", "$quiet"), "off")

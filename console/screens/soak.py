@@ -10,7 +10,6 @@ from textual.types import CSSPathType
 from textual.widgets import Static
 
 from console.screens.view import ViewScreen
-from ml.clock import span
 from ml.text import visible
 from widgets.bars import bar
 from widgets.gate_list import GateList
@@ -100,7 +99,7 @@ def summary_lines(report: SoakReport, glyphs: Glyphs) -> tuple[Content, ...]:
             visible(report.why),
         ),
         Content.assemble(
-            f"{span(report.elapsed_s)} of {hours(report.required_s)} ",
+            f"{hours(report.elapsed_s)} of {hours(report.required_s)} ",
             (bar(None if share is None else min(share, 1.0), _BAR, glyphs), mark.color),
             f" coverage {report.coverage * 100:.1f} %{dot}{breaches}{eligible}",
         ),

@@ -1,4 +1,4 @@
-"""The lower part of the first view: gauges, the chosen one in words, gates, models, and changes that are open."""
+"""The lower part of the first view: gauges, the chosen one in words, gates, models, open changes; if tall, the soak."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from widgets.branch_lines import BranchLines
 from widgets.gate_list import GateList
 from widgets.model_list import ModelList
 from widgets.slo_gauge import SloGauges, reading_text
+from widgets.soak_tape import SoakTapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ class StageDetails(Vertical):
         with Horizontal(id="lower"):
             yield ModelList(id="models")
             yield GateList(id="gates")
+        yield SoakTapes(id="tapes")
         yield BranchLines(most=1)
 
     def on_mount(self) -> None:
@@ -65,6 +67,7 @@ class StageDetails(Vertical):
     def _show_model(self, model: ModelView | None) -> None:
         self.query_one(SloGauges).readings = model.readings if model is not None else ()
         self.query_one(GateList).gates = model.gates if model is not None else ()
+        self.query_one(SoakTapes).report = model.soak if model is not None else None
         if model is not None:
             self.query_one(ModelList).choose(model.name)
 

@@ -59,6 +59,10 @@ class ViewScreen(Screen[None]):
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
         self._show_keys()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is something to clear only while a filter is open."""
+        return self.has_class("-filtering") if action == "clear_filter" else super().check_action(action, parameters)
+
     def follow(self, name: str, show: Callable[[Any], None] | Callable[[Any], Awaitable[None]]) -> None:
         """Call ``show`` with an application's reactive now and whenever it changes."""
         self.watch(self.app, name, show)
@@ -115,6 +119,6 @@ class ViewScreen(Screen[None]):
                 here=name == f"view.{self.NAME}",
                 loud=name == "kill",
             )
-            for name in ids
+            for name in ("filter.clear", *ids)
             if name in active
         )

@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 from fakes import FakeOperations, FrozenClock
 from pytest_textual_snapshot import SVGImageExtension
+from syrupy.location import PyTestLocation
 from textual.app import App
 from textual.pilot import Pilot
 
@@ -28,10 +29,34 @@ class Compare(Protocol):
     ) -> bool: ...
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # Pictures are named for people; that each belongs to a test is tested in test_no_orphans.py.
+    config.addinivalue_line("filterwarnings", r"ignore:\s*Can not relate snapshot location")
+
+
+def folder_of(test_file: str) -> str:
+    """The folder of a file's pictures: ``test_view_pictures`` keeps them in ``snapshots/view``."""
+    return Path(test_file).stem.removeprefix("test_").removesuffix("_pictures")
+
+
+def picture_of(test_name: str) -> str:
+    """The name of a test's picture: its parameters, as in ``stages-80x24``, else its own name."""
+    name, _, parameters = test_name.rstrip("]").partition("[")
+    return parameters or name.removeprefix("test_")
+
+
 @pytest.fixture(autouse=True)
 def pictures_in_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Accepted pictures live in one folder, because the README shows them too."""
-    monkeypatch.setattr(SVGImageExtension, "dirname", property(lambda self: str(SNAPSHOTS)))
+    """Accepted pictures live in one place with speaking names, because the README shows them too."""
+
+    def dirname(cls: type, *, test_location: PyTestLocation) -> str:
+        return str(SNAPSHOTS / folder_of(test_location.filepath))
+
+    def basename(cls: type, *, test_location: PyTestLocation, index: object) -> str:
+        return picture_of(test_location.testname)
+
+    monkeypatch.setattr(SVGImageExtension, "dirname", classmethod(dirname))
+    monkeypatch.setattr(SVGImageExtension, "_get_file_basename", classmethod(basename))
 
 
 @pytest.fixture(autouse=True)

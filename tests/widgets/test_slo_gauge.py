@@ -16,7 +16,7 @@ READINGS = (p99(), p999(), p95(), error_rate(), alerts())
 
 
 def line(reading: Reading, width: int = 80) -> str:
-    return gauge_line(reading, NOW, width, Columns.of(width, 12), UNICODE).plain
+    return gauge_line(reading, NOW, Columns.of(width, 12), UNICODE).plain
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -29,10 +29,11 @@ def test_a_gauge_of_any_verdict_fits_and_ends_with_its_age(verdict: Verdict, wid
 
 
 def test_gauges_below_each_other_are_aligned() -> None:
+    for width in (62, 80, 200):
+        assert len({len(line(reading, width)) for reading in READINGS}) == 1
     lines = [line(reading) for reading in (p99(), p999(), error_rate())]
     assert len({text.index("<") for text in lines}) == 1
     assert len({text.index("n=") for text in lines}) == 1
-    assert len({len(text) for text in lines}) == 1
 
 
 def test_value_limit_samples_and_verdict_are_told() -> None:
@@ -62,7 +63,7 @@ def test_a_stale_value_stays_visible_with_its_age() -> None:
 
 def test_ascii_draws_ascii() -> None:
     for reading in READINGS:
-        assert gauge_line(reading, NOW, 80, Columns.of(80, 12), ASCII).plain.isascii()
+        assert gauge_line(reading, NOW, Columns.of(80, 12), ASCII).plain.isascii()
 
 
 async def test_equal_readings_repaint_nothing_and_a_new_one_its_own_row() -> None:
