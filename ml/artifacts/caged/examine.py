@@ -88,7 +88,7 @@ class Examination:
         slow = time.perf_counter() - started > _SLOW_S
         self._rows = self._rows[: self._request.rows or (_ROWS_WHEN_SLOW if slow else _ROWS)]
         session.run(self._rows[:2])
-        return Check("shape", Verdict.PASS, f"takes {session.takes[0]}, gives {OUTPUT_NAME} (batch, {len(REGIMES)}).")
+        return Check("shape", Verdict.PASS, f"It takes {session.takes[0]} and gives {OUTPUT_NAME} (batch, {len(REGIMES)}).")
 
     def _finite(self) -> Check:
         """Also gathers the bits: single rows, the same in reverse order, and all in one batch."""
@@ -104,7 +104,7 @@ class Examination:
     def _golden(self) -> Check:
         inputs = np.array(self._request.golden_inputs, dtype=np.float32)
         if not len(inputs):
-            return Check("golden", Verdict.NO_DATA, "the artifact ships no golden.json.")
+            return Check("golden", Verdict.NO_DATA, "The artifact ships no golden.json.")
         expected = np.array(self._request.golden_outputs, dtype=np.float64)
         found = self._loaded().run_singly(inputs)
         difference = np.abs(found - expected).max(axis=1)
