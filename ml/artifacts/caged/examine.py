@@ -88,7 +88,8 @@ class Examination:
         slow = time.perf_counter() - started > _SLOW_S
         self._rows = self._rows[: self._request.rows or (_ROWS_WHEN_SLOW if slow else _ROWS)]
         session.run(self._rows[:2])
-        return Check("shape", Verdict.PASS, f"It takes {session.takes[0]} and gives {OUTPUT_NAME} (batch, {len(REGIMES)}).")
+        why = f"It takes {session.takes[0]} and gives {OUTPUT_NAME} (batch, {len(REGIMES)})."
+        return Check("shape", Verdict.PASS, why)
 
     def _finite(self) -> Check:
         """Also gathers the bits: single rows, the same in reverse order, and all in one batch."""
