@@ -58,11 +58,11 @@ def climb(engine: Engine, asked: float, *, engage: bool) -> InstanceReceipt:
     newer = [scrape for scrape in engine.scrapes if scrape.at > asked]
     if not newer:
         return _receipt(engine, Rung.WRITTEN, None, "no sample is newer than the request")
-    proof, undone = _prove_kill(engine, asked) if engage else _prove_release(engine, asked)
-    if undone and not proof:
-        return _receipt(engine, Rung.WRITTEN, undone.at, undone.why)
+    proof, against = _prove_kill(engine, asked) if engage else _prove_release(engine, asked)
     if proof:
         return _receipt(engine, Rung.CONFIRMED, proof.at, proof.why)
+    if against:
+        return _receipt(engine, Rung.WRITTEN, against.at, against.why)
     last = newer[-1]
     if not last.up:
         return _receipt(engine, Rung.WRITTEN, last.at, "it is down, so that nothing can be read from it")
@@ -71,41 +71,68 @@ def climb(engine: Engine, asked: float, *, engage: bool) -> InstanceReceipt:
 
 
 def _prove_kill(engine: Engine, asked: float) -> tuple[_Proof | None, _Proof | None]:
-    """The proof that stands, and what last spoke against it."""
-    proof = undone = None
-    rate = _rate([scrape for scrape in engine.scrapes if scrape.at <= asked])
-    quiet_since: float | None = None
+    """The proof that stands, and what speaks against a kill where none does."""
+    before = [scrape for scrape in engine.scrapes if scrape.at <= asked]
+    trail = _KillTrail(_rate(before), was_blocked=_was_blocked(before))
     for pair in _pairs(engine, asked):
+        trail.take(pair)
+    return trail.proof, trail.returned or trail.infers
+
+
+class _KillTrail:
+    """What the pairs after a kill say, one after the other."""
+
+    def __init__(self, rate: float, *, was_blocked: bool) -> None:
+        self._rate = rate
+        self._was_blocked = was_blocked
+        self._quiet_since = 0.0
+        self.proof: _Proof | None = None
+        self.returned: _Proof | None = None
+        self.infers: _Proof | None = None
+
+    def take(self, pair: _Pair) -> None:
+        """Take one more pair into account."""
         if pair.straddles:
-            quiet_since = pair.now.at
-            if pair.blocked and pair.now.active_on == 0 and _was_not_blocked(engine, asked):
-                proof = _Proof(pair.now.at, "blocked by the kill switch")
+            self._across(pair)
         elif pair.inferred:
-            came_back = f"it came back alive at {_time(pair.now.at)}" if proof else "it still infers"
-            if undone is None or proof:
-                undone = _Proof(pair.now.at, came_back)
-            proof, quiet_since = None, pair.now.at
-        elif proof is None and pair.now.active_on == 0:
-            quiet_since = quiet_since or pair.before.at
-            missed = rate * (pair.now.at - quiet_since) if pair.counts else 0.0
-            if pair.blocked:
-                proof = _Proof(pair.now.at, "blocked by the kill switch")
-            elif missed >= _ENOUGH_MISSED:
-                proof = _Proof(pair.now.at, f"no inference for {span(pair.now.at - quiet_since)} while it is up")
-    return proof, undone
+            self._alive(pair)
+        elif pair.now.active_on == 0 and self.proof is None:
+            self._silent(pair)
+
+    def _across(self, pair: _Pair) -> None:
+        """Inferences of this pair may be older than the kill, and so may blocks, if it was blocked already."""
+        self._quiet_since = pair.now.at
+        if pair.blocked and pair.now.active_on == 0 and not self._was_blocked:
+            self.proof = _Proof(pair.now.at, "blocked by the kill switch")
+
+    def _alive(self, pair: _Pair) -> None:
+        if self.proof:
+            self.returned = _Proof(pair.now.at, f"it came back alive at {_time(pair.now.at)}")
+        self.infers = self.infers or _Proof(pair.now.at, "it still infers")
+        self.proof, self._quiet_since = None, pair.now.at
+
+    def _silent(self, pair: _Pair) -> None:
+        self.infers = None
+        quiet = pair.now.at - self._quiet_since
+        if pair.blocked:
+            self.proof = _Proof(pair.now.at, "blocked by the kill switch")
+        elif pair.counts and self._rate * quiet >= _ENOUGH_MISSED:
+            self.proof = _Proof(pair.now.at, f"no inference for {span(quiet)} while it is up")
 
 
 def _prove_release(engine: Engine, asked: float) -> tuple[_Proof | None, _Proof | None]:
-    proof = undone = None
+    proof = against = None
     for pair in _pairs(engine, asked):
         if pair.straddles:
             continue
         if pair.blocked:
-            undone = _Proof(pair.now.at, "it is blocked again" if proof else "it is still blocked by the kill switch")
+            against = _Proof(pair.now.at, "it is blocked again" if proof else "it is still blocked by the kill switch")
             proof = None
-        elif pair.inferred and proof is None:
-            proof = _Proof(pair.now.at, "it infers again")
-    return proof, undone
+        elif pair.inferred:
+            proof = proof or _Proof(pair.now.at, "it infers again")
+        else:
+            against = None
+    return proof, against
 
 
 def _unproven(engine: Engine, last: Scrape, pairs: list[_Pair]) -> InstanceReceipt:
@@ -146,10 +173,10 @@ def _rate(scrapes: list[Scrape]) -> float:
     return made / (counted[-1].at - counted[0].at)
 
 
-def _was_not_blocked(engine: Engine, asked: float) -> bool:
-    """Whether the switch was not in force before the request: only then is a count across it a count after it."""
-    counts = [scrape.blocked for scrape in engine.scrapes if scrape.at <= asked][-2:]
-    return len(counts) == 2 and None not in counts and counts[0] == counts[1]
+def _was_blocked(before: list[Scrape]) -> bool:
+    """Whether the switch may have been in force before the request: a count across it may then be an old one."""
+    counts = [scrape.blocked for scrape in before][-2:]
+    return len(counts) < 2 or counts[0] != counts[1]
 
 
 def _receipt(engine: Engine, rung: Rung, at: float | None, why: str) -> InstanceReceipt:

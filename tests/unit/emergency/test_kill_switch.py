@@ -59,7 +59,8 @@ def test_two_operators_at_once_are_one_kill_with_two_audit_lines(bench: Bench) -
     bench.switch.engage("ann@example.com", "p99 spike")
     bench.clock.moment += timedelta(seconds=3)
     second = bench.switch.engage("bob@example.com", "me too")
-    assert (second.at, second.by) == (PRESSED, "ann@example.com")
+    assert (second.engage, second.at, second.by) == (True, PRESSED, "ann@example.com")
+    assert [(step.done, step.why) for step in second.steps] == [(True, "was engaged already")]
     assert bench.file.read_bytes() == ENGAGED
     assert [line.fields["by"] for line in bench.audit.read()] == ["ann@example.com", "bob@example.com"]
 
@@ -70,7 +71,20 @@ def test_releasing_is_recorded_and_written(bench: Bench) -> None:
     assert bench.file.read_bytes().endswith(b"\nML_KILL_SWITCH=0\n")
     assert bench.switch.state().engaged is False
     assert not request.engage
+    assert request.steps[0].done
+    assert 0 <= request.steps[0].seconds < 5
+    assert request.by_hand[0] == f"echo ML_KILL_SWITCH=0 > {bench.file}"
     assert bench.kinds() == ["kill", "release"]
+
+
+def test_after_a_release_a_kill_is_a_new_one(bench: Bench) -> None:
+    bench.switch.engage("ann@example.com", "p99 spike")
+    bench.switch.release("ann@example.com", "fixed")
+    bench.clock.moment += timedelta(minutes=5)
+    again = bench.switch.engage("bob@example.com", "not fixed")
+    assert (again.at, again.by) == (PRESSED + timedelta(minutes=5), "bob@example.com")
+    assert all(0 <= step.seconds < 5 for step in again.steps)
+    assert bench.switch.state().engaged is True
 
 
 def test_actuators_follow_in_order_and_one_that_fails_stops_nobody(tmp_path: Path) -> None:

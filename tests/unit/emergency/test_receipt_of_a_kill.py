@@ -69,6 +69,24 @@ def released(rows: list[Row]) -> InstanceReceipt:
             [*SERVING, (2, 0, None, 1130), (2.3, 0, None, 1130)], Rung.APPLIED, "idle", id="silent for too short"
         ),
         pytest.param(
+            [*SERVING[1:], (2, 0, None, 1130), (2.5, 0, None, 1130)],
+            Rung.CONFIRMED,
+            "no inference",
+            id="silent for exactly five inferences",
+        ),
+        pytest.param(
+            [*SERVING, (2, 0, None, 1130), (9, 0, None, None)], Rung.APPLIED, "idle", id="nobody counts any more"
+        ),
+        pytest.param(
+            [*SERVING, (0, 0, 20, 1130)], Rung.WRITTEN, "no sample is newer", id="scraped as the key was pressed"
+        ),
+        pytest.param(
+            [*SERVING, (0, 0, 20, 1130), (5, 0, 70, 1130)],
+            Rung.WRITTEN,
+            "a second must follow",
+            id="blocked as the key was pressed, so perhaps before",
+        ),
+        pytest.param(
             [*SERVING, (2, 1, None, 1130), (9, 1, None, 1130)], Rung.WRITTEN, "still 1", id="silent but active_on"
         ),
         pytest.param([*SERVING, (2, 1, 0, 1170), (7, 1, 0, 1220)], Rung.WRITTEN, "it still infers", id="does not obey"),
@@ -77,6 +95,18 @@ def released(rows: list[Row]) -> InstanceReceipt:
             Rung.WRITTEN,
             "it came back alive at 14:02:23Z",
             id="comes back alive",
+        ),
+        pytest.param(
+            [*SERVING, (2, 1, 0, 1170), (7, 1, 0, 1220), (7.3, 0, 0, 1220)],
+            Rung.APPLIED,
+            "idle",
+            id="inferred on for a while, silent since",
+        ),
+        pytest.param(
+            [*SERVING, (2, 0, 20, 1130), (7, 1, 20, 1180), (7.2, 0, 20, 1180)],
+            Rung.WRITTEN,
+            "it came back alive at 14:02:18Z",
+            id="came back, and is not forgiven for a moment of silence",
         ),
         pytest.param(
             [*SERVING, (2, 0, 20, 1130), (7, 1, 20, 1180), (12, 0, 70, 1180)],
@@ -132,6 +162,12 @@ def test_what_proves_a_kill(rows: list[Row], rung: Rung, why: str) -> None:
             "blocked again",
             id="blocked again",
         ),
+        pytest.param(
+            [*KILLED, (2, 0, 720, 1000), (7, 0, 750, 1000), (12, 0, 750, 1000)],
+            Rung.APPLIED,
+            "not inferred",
+            id="blocked for a while, free since",
+        ),
     ],
 )
 def test_what_proves_a_release(rows: list[Row], rung: Rung, why: str) -> None:
@@ -156,6 +192,12 @@ def test_active_on_alone_never_confirms(looks: list[tuple[float, float | None, i
         silent = [row for row in answered if row[3] == answered[-1][3]]
         assert len(silent) >= 2
         assert any(row[1] == 0 for row in silent[1:])
+
+
+def test_an_engine_without_active_on_is_never_proven() -> None:
+    scrapes = [Scrape(ASKED + after, up=True, inferred=1000.0) for after in (-10, -5, 2, 9)]
+    found = climb(Engine("engine-1:9101", tuple(scrapes)), ASKED, engage=True)
+    assert (found.rung, found.why) == (Rung.WRITTEN, "it does not export grinder_ml_active_on")
 
 
 def see(*engines: Engine, ahead_s: float = 0.0) -> Sighting:
