@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.demo import Demo, environment, start_demo
@@ -24,6 +26,11 @@ ENGINES = {
     "regime_night-shadow",
     "regime_lowvol-shadow",
 }
+
+
+def stages(model: dict[str, Any]) -> tuple[str | None, ...]:
+    """The artifacts in staging, shadow and active."""
+    return tuple(model[stage] and model[stage]["artifact_id"] for stage in ("staging", "shadow", "active"))
 
 
 def test_ready_in_a_minute_with_a_line_per_step(demo: Demo) -> None:
@@ -85,6 +92,31 @@ def test_links_of_the_runbook_lead_somewhere(demo: Demo) -> None:
     dashboards = re.findall(r"\((\.\./grafana/[^)]*)\)", text)
     assert len(dashboards) == 2
     assert all((demo.clone / "docs" / link).is_file() for link in dashboards)
+
+
+def test_a_shell_beside_the_console_answers(demo: Demo) -> None:
+    """The verbs that "Must show" names, in the state in which a newcomer finds the demo."""
+    status = demo.shell("python -m console status --json | python -m json.tool")
+    models = json.loads(status.stdout)["models"]
+    assert {name: stages(model) for name, model in models.items()} == {
+        "regime_classifier": (None, "regime_v2026_02_15_002", "regime_v2026_02_15_001"),
+        "regime_night": (None, "regime_v2026_02_15_001", "regime_v2026_02_14_001"),
+        "regime_lowvol": ("regime_v2026_02_14_001", None, None),
+    }
+    assert all(reading["verdict"] == "PASS" for reading in models["regime_classifier"]["readings"])
+    soaked = demo.console("soak", "regime_classifier", "--json")
+    assert (soaked.returncode, json.loads(soaked.stdout)["verdict"]) == (0, "PASS"), soaked.stdout
+    soaking = demo.console("soak", "regime_night", "--json")
+    assert (soaking.returncode, json.loads(soaking.stdout)["verdict"]) == (1, "WAIT"), soaking.stdout
+
+
+def test_a_dry_run_plans_and_writes_nothing(demo: Demo) -> None:
+    before = demo.shell("git for-each-ref").stdout
+    promote = ("promote", "regime_lowvol", "--to", "shadow", "--reason", "A look", "--dry-run", "--json")
+    planned = demo.console(*promote)
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["pushed"] is False
+    assert demo.shell("git for-each-ref").stdout == before
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])

@@ -43,6 +43,9 @@ _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p")
 _LOGIN = "import os, sys; os.login_tty(0); os.execvp(sys.argv[1], sys.argv[1:])"
 _READ = 65_536
 _BETWEEN_KEYS_S = 0.02
+_TELLING = 3
+"""From so many letters on, a text on the screen is the echo of what was typed, and not something else."""
+_SETTLED_S = 0.3
 
 
 class Terminal:
@@ -64,6 +67,7 @@ class Terminal:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
+        self._drawn_at = 0.0
         self._master, slave = os.openpty()
         self.resize(columns, rows)
         self.output = bytearray()
@@ -97,10 +101,30 @@ class Terminal:
             os.write(self._master, KEYS.get(key, key).encode())
 
     def type(self, text: str) -> None:
-        """Type text as a person does: one key after the other, slower than a paste arrives."""
-        for character in text:
+        """Type text as a person does: one key after the other, each once the one before is echoed.
+
+        On a busy machine keys at fixed intervals arrive in bursts, which is what a paste looks like.
+        """
+        before = self.text()
+        for end, character in enumerate(text, start=1):
             self.press(character)
             time.sleep(_BETWEEN_KEYS_S)
+            so_far = text[:end].rstrip()
+            if len(so_far) >= _TELLING:
+                times = before.count(so_far)
+                self.wait_until(lambda screen: screen.count(so_far) > times, f"{so_far!r} to be echoed")  # noqa: B023
+
+    def go(self, *keys: str, deadline_s: float = 10.0) -> None:
+        """Press keys one by one, each only when what the one before did is drawn; for keys that move the focus.
+
+        A person sees where the focus is before they type. What is typed ahead goes to where the focus still is.
+        """
+        for key in keys:
+            pressed = time.monotonic()
+            self.press(key)
+            while not pressed < self._drawn_at < time.monotonic() - _SETTLED_S:
+                assert time.monotonic() < pressed + deadline_s, f"nothing is drawn after {key}:\n{self.dump()}"
+                time.sleep(0.01)
 
     def text(self) -> str:
         """The screen as it is now, trailing blanks removed."""
@@ -183,6 +207,7 @@ class Terminal:
             with self._lock:
                 self.output += chunk
                 self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", whole))
+                self._drawn_at = time.monotonic()
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
