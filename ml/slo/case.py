@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 class Circumstances:
     """What a judgement takes for granted. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
 
-    ``long_s`` is the window that was asked for; it is shorter than ``required_s`` while a soak, which began at
-    ``since``, is younger than that.
+    ``least`` is how many inferences the short window must hold to say anything. ``long_s`` is the window that was
+    asked for; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than that.
     """
 
     now: datetime
     stale_s: float
     min_samples: int
+    least: int
     min_coverage: float
     long_s: int
     short_s: int
@@ -46,9 +47,15 @@ class Case:
         return float(self.objective.limit)
 
     @property
+    def short(self) -> Worst | None:
+        """The value over the short window; ``None`` where that holds too few inferences to say anything."""
+        enough = (self.measured.lately or 0.0) >= self.given.least
+        return self.measured.short if enough else None
+
+    @property
     def deciding(self) -> tuple[Worst | None, int]:
         """The value that decides, and its window in seconds: the short window's when only that one breaches."""
-        long, short = self.measured.long, self.measured.short
+        long, short = self.measured.long, self.short
         if self.breaches(short) and not self.breaches(long):
             return short, self.given.short_s
         return long, self.given.long_s

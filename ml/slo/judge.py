@@ -151,14 +151,16 @@ def _partial(case: Case) -> Finding | None:
 
 
 def _paused(case: Case) -> Finding | None:
-    short = case.measured.short
-    if short is not None and short.is_number:
+    if case.short is not None and case.short.is_number:
         return None
-    return Verdict.NO_DATA, f"Nothing was inferred in the last {length(case.given.short_s)}."
+    lately, window = case.measured.lately or 0.0, length(case.given.short_s)
+    if round(lately) == 0:
+        return Verdict.NO_DATA, f"Nothing was inferred in the last {window}."
+    return Verdict.NO_DATA, f"Only {lately:.0f} inferences in the last {window}; {case.given.least} are needed."
 
 
 def _pass(case: Case) -> Finding:
-    long, short = case.measured.long, case.measured.short
+    long, short = case.measured.long, case.short
     assert long is not None
     assert short is not None
     if not (long.value < case.limit and short.value < case.limit):

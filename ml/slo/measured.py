@@ -55,6 +55,7 @@ def name_of(series: Series) -> str:
 class Measured:
     """The numbers behind one reading. Counts are PromQL's estimates; ``None`` where there was no series.
 
+    ``samples`` are inferences in the long window, ``lately`` in the short one, ``lively`` in the last hour.
     ``covered`` counts the short windows of the long one that hold data. ``top`` is the histogram's top finite
     bound. ``blind`` are instances that infer without counting it, ``uncounted`` those without an error counter.
     ``misspelled`` pairs a selected ``le`` with the exporter's spelling of the same number.
@@ -64,6 +65,7 @@ class Measured:
     short: Worst | None
     shown: Worst | None
     samples: float | None
+    lately: float | None
     lively: float | None
     newest: datetime | None
     covered: float | None
@@ -82,6 +84,7 @@ def measured(objective: Objective, stage: str, answers: Mapping[str, tuple[Serie
         # The runbook's error query does not select a mode; the other stage's series are not ours.
         shown=worst_of([each for each in answers.get(ask.SHOWN, ()) if each.label("mode") in ("", stage)]),
         samples=_number(answers.get(ask.SAMPLES, ())),
+        lately=_number(answers.get(ask.LATELY, ())),
         lively=_number(answers.get(ask.LIVELY, ())),
         newest=None if newest is None else moment_of(newest),
         covered=_number(answers.get(ask.COVERED, ())),

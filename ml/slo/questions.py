@@ -21,7 +21,7 @@ LONG, SHORT = "long", "short"
 """The value over each window, every series by itself, so that the worst is judged and not an average of it."""
 SHOWN = "shown"
 """The value as the runbook's own query has it."""
-SAMPLES, LIVELY, NEWEST, COVERED = "samples", "lively", "newest", "covered"
+SAMPLES, LATELY, LIVELY, NEWEST, COVERED = "samples", "lately", "lively", "newest", "covered"
 BOUNDS, BLIND, UNCOUNTED, SPELLED = "bounds", "blind", "uncounted", "spelled"
 
 LATENCY = "grinder_ml_inference_latency_ms"
@@ -89,13 +89,14 @@ def questions(objective: Objective, scope: Scope, windows: Windows, latency: str
     asked = {
         LONG: judged_query(objective, scope, windows.long),
         SHORT: judged_query(objective, scope, windows.short),
+        SAMPLES: count_query(objective, scope, windows.long, latency),
+        LATELY: count_query(objective, scope, windows.short, latency),
+        LIVELY: count_query(objective, scope, STILL_WINDOW, latency),
     }
     if objective.kind == "ratio":
         return asked | _counter_facts(objective, scope, windows, latency)
     count = scope.timed(f"{objective.metric or latency}_count")
     asked |= {
-        SAMPLES: count_query(objective, scope, windows.long, latency),
-        LIVELY: count_query(objective, scope, STILL_WINDOW, latency),
         NEWEST: f"min(timestamp({count}))",
         COVERED: f"count_over_time(sum({count})[{windows.long}:{windows.short}])",
     }
@@ -135,8 +136,6 @@ def _counter_facts(objective: Objective, scope: Scope, windows: Windows, latency
     count = scope.timed(latency + "_count")
     return {
         SHOWN: shown_query(objective, scope, windows.long),
-        SAMPLES: count_query(objective, scope, windows.long, latency),
-        LIVELY: count_query(objective, scope, STILL_WINDOW, latency),
         NEWEST: f"min(timestamp({successes})) or min(timestamp({errors}))",
         COVERED: f"count_over_time((sum({successes}) or sum({errors}))[{windows.long}:{windows.short}])",
         BLIND: f"({_BY} (increase({count}[{windows.long}])) > 0) unless on (job, instance) "

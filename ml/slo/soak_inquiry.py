@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -85,15 +84,10 @@ class Inquiry:
         return Track(
             objective=objective,
             reading=reading,
-            tape=tape(objective, self.grid, row(self.grid, parts.get("value", ())), counts, events, self._least()),
+            tape=tape(objective, self.grid, row(self.grid, parts.get("value", ())), counts, events, self.terms.least),
             inferences=sum(count or 0.0 for count in counts),
             doubt=doubt,
         )
-
-    def _least(self) -> int:
-        """Inferences that one cell must hold: its share of those that the whole soak must."""
-        soak = self.terms.policy.soak
-        return max(1, math.ceil(soak.min_samples * soak.step_s / soak.required_s))
 
     def _reading(self, objective: Objective) -> Reading:
         windows, now = self.terms.windows(self.since), self.terms.now

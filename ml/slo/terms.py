@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -36,6 +37,12 @@ class Terms:
         return Windows.of(self.long_s(since), self.policy.soak.step_s)
 
     @property
+    def least(self) -> int:
+        """Inferences that one short window must hold: its share of those that the whole soak must."""
+        soak = self.policy.soak
+        return max(1, math.ceil(soak.min_samples * soak.step_s / soak.required_s))
+
+    @property
     def latency(self) -> str:
         """The histogram that tells whether inferences happen: that of the first quantile objective."""
         return next((each.metric for each in self.policy.objectives if each.metric), LATENCY)
@@ -49,6 +56,7 @@ class Terms:
             now=self.now,
             stale_s=self.stale_s,
             min_samples=soak.min_samples,
+            least=self.least,
             min_coverage=soak.min_coverage,
             long_s=self.long_s(since),
             short_s=soak.step_s,

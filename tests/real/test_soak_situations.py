@@ -361,6 +361,16 @@ TABLE = (
         past=lambda at: [at.engine(latencies=during(at.ago(3), at.end, IDLE, calm))],
     ),
     Situation(
+        name="gauge_that_no_longer_changes",
+        verdicts={"soak": NO_DATA, "p99": VACUOUS, "p999": VACUOUS, "error_rate": VACUOUS, "own": VACUOUS},
+        says="own: VACUOUS The counters are scraped but have stood still for 1h: the value cannot change",
+        past=lambda at: [
+            at.engine(latencies=during(at.ago(3), at.end, IDLE, calm)),
+            Line("queue_depth", {"model": at.model}, [(at.begin + i * MINUTE, 2.0) for i in range(26 * 60)]),
+        ],
+        policy=objective("kind = 'promql'\nquery = 'max(queue_depth{$selector})'\nlimit = 5"),
+    ),
+    Situation(
         name="le_as_the_dashboards_write_it",
         verdicts={"own": VACUOUS},
         says='selects le="100", but the exporter writes le="100.0"',

@@ -98,6 +98,7 @@ class FixedMetrics:
             "short": [({}, 0.02)],
             "shown": [({}, 0.03)],
             "samples": [({}, 86_400.0)],
+            "lately": [({}, 300.0)],
             "lively": [({}, 3_600.0)],
             "newest": [({}, self.now.timestamp() - 5)],
             "covered": [({}, 288.0)],

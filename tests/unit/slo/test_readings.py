@@ -79,6 +79,15 @@ def test_when_only_the_short_window_breaches_it_is_the_one_shown() -> None:
     assert reading.why == "120 ms over 5m is not below 100 ms (worst of 2 series: instance=b)."
 
 
+def test_a_short_window_with_too_few_inferences_says_nothing() -> None:
+    metrics = FixedMetrics()
+    metrics.instant["short"] = [({}, 1.0)]
+    metrics.instant["lately"] = [({}, 3.0)]
+    reading = named(board_readings(metrics, POLICY, ["a"], NOW)["a"], "error_rate")
+    assert reading.verdict is Verdict.NO_DATA
+    assert reading.why == "Only 3 inferences in the last 5m; 4 are needed."
+
+
 def test_a_clamped_value_says_so() -> None:
     metrics = FixedMetrics()
     metrics.instant["long"] = [({}, 500.0)]
