@@ -41,8 +41,9 @@ class RemoteTalk(OnRepository):
         )
         status = [line for line in ended.out.decode("utf-8", "replace").splitlines() if line[1:2] == "\t"]
         if status and status[0][0] == "!" and "unpacker error" not in status[0]:
-            moved = any(words in status[0] for words in _MOVED)
-            return PushResult(accepted=False, words=_refusal(status[0], ended.err), moved=moved)
+            words = _refusal(status[0], ended.err)
+            moved = "hook declined" not in words and any(sign in words for sign in _MOVED)
+            return PushResult(accepted=False, words=words, moved=moved)
         if ended.code != 0 or not status:
             raise failure("push", ended.err)
         return PushResult(accepted=True)
