@@ -61,6 +61,11 @@ def within(deadline_s: float, work: Callable[[], T]) -> T:
     return result  # type: ignore[return-value]  # work's own result, whatever its type
 
 
+def answered() -> bool:
+    """Whether any exchange in this `within` got a response."""
+    return hasattr(_here, "response")
+
+
 def last_response() -> requests.Response:
     """The response of the last exchange in this `within`; for clients that show only what they made of it."""
     response: requests.Response = _here.response

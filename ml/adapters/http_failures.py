@@ -8,7 +8,7 @@ import requests
 import urllib3
 
 from ml.adapters.http_deadline import Late, TooLarge
-from ml.errors import ConsoleError
+from ml.errors import ConsoleError, Usage
 from ml.slo import envelope
 from ml.slo.source import BadAnswer, Kind, QuestionRefused, SourceTimedOut, SourceUnreachable
 from ml.text import visible
@@ -18,6 +18,8 @@ _LOOK = "Check that it runs and that prometheus.url is right."
 
 _LATE = (Late, requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _TLS = (requests.exceptions.SSLError, urllib3.exceptions.SSLError)
+_NO_ADDRESS = (ValueError, urllib3.exceptions.LocationParseError)
+"""`requests` has such errors of its own, which are ValueErrors as well; nothing else here raises one unanswered."""
 
 
 def failure_of(error: Exception, url: str, deadline_s: float) -> ConsoleError:
@@ -38,10 +40,14 @@ def failure_of(error: Exception, url: str, deadline_s: float) -> ConsoleError:
             f"The TLS connection to {host} failed: {_reason(error)}.",
             "Check prometheus.ca_file, cert_file and key_file.",
         )
+    elif isinstance(error, _NO_ADDRESS):
+        failure = Usage(f"{host} is no address that can be asked.", "Correct prometheus.url; it begins with http.")
     elif isinstance(error, urllib3.exceptions.ProtocolError):
         failure = BadAnswer(f"The answer of {host} breaks off.", _LOOK)
     elif isinstance(error, requests.ConnectionError):
         failure = SourceUnreachable(f"{host} cannot be reached: {_reason(error)}.", _LOOK)
+    elif isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        failure = Usage(f"A TLS file cannot be used: {_reason(error)}.", "Check ca_file, cert_file and key_file.")
     else:
         failure = BadAnswer(f"{host} answers unintelligibly: {_reason(error)}.", _LOOK)
     return failure

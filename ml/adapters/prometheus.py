@@ -6,7 +6,6 @@ configuration. `requests` is imported with the first question, not at start-up.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -124,7 +123,7 @@ class Prometheus:
         from prometheus_api_client import PrometheusConnect  # noqa: PLC0415
         from prometheus_api_client.exceptions import PrometheusApiClientException  # noqa: PLC0415
 
-        from ml.adapters.http_deadline import last_response  # noqa: PLC0415
+        from ml.adapters.http_deadline import answered, last_response  # noqa: PLC0415
 
         if ask.kind is Kind.SILENCES:  # Alertmanager is another server: Prometheus's credentials are not for it
             return self._session.request("GET", f"{url}/api/v2/silences")
@@ -133,9 +132,12 @@ class Prometheus:
             params = {"type": "alert"} if ask.kind is Kind.RULES else {}
             return self._session.request("GET", f"{url}/api/v1/{ask.kind}", params=params, headers=headers, auth=auth)
         client = PrometheusConnect(url, headers=headers, auth=auth, session=self._session, retry=0)
-        # It raises for every answer without data in it, and it has no types for why.
-        with contextlib.suppress(PrometheusApiClientException, ValueError, KeyError, TypeError, RecursionError):
+        try:
             _run(client, ask)
+        except (PrometheusApiClientException, ValueError, KeyError, TypeError, RecursionError):
+            # It raises for every answer without data in it, and it has no types for why.
+            if not answered():
+                raise
         return last_response()
 
     @cached_property

@@ -19,7 +19,7 @@ from ml.slo.recording import Exchange, Failure, Recorder
 from ml.slo.soak_gates import Soaked, first_reason, gates_of
 from ml.slo.soak_inquiry import Inquiry
 from ml.slo.soak_start import SoakSubject, find_start
-from ml.slo.source import Metrics
+from ml.slo.source import Kind, Metrics
 from ml.slo.tape import Grid, Killed, breach_cells, coverage, eligible_at
 from ml.slo.terms import STALE_S, Terms
 from ml.stage import Stage
@@ -59,7 +59,7 @@ def judge_soak(
     """
     recorder, terms = Recorder(metrics), Terms(policy, now, stale_s)
     soaked = _soaked(recorder, terms, subject, tuple(kills))
-    queries = (exchange.ask.promql or f"/api/{exchange.ask.kind}" for exchange in recorder.exchanges)
+    queries = (exchange.ask.promql or _path(exchange.ask.kind) for exchange in recorder.exchanges)
     report = _report(soaked, subject, tuple(queries))
     return SoakJudgement(report, recorder.exchanges, subject, tuple(kills), stale_s)
 
@@ -77,6 +77,10 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
     alerts = alerts_of_soak(recorder, terms.policy.alerts.quiet, now, grid)
     doubt = clock_doubt(clock, recorder.exchanges, now) or doubt
     return Soaked(terms=terms, start=start, grid=grid, tracks=tracks, alerts=alerts, doubt=doubt)
+
+
+def _path(kind: Kind) -> str:
+    return f"/api/{'v2' if kind is Kind.SILENCES else 'v1'}/{kind}"
 
 
 def _report(soaked: Soaked, subject: SoakSubject, queries: tuple[str, ...]) -> SoakReport:

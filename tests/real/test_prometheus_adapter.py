@@ -292,3 +292,14 @@ def test_nothing_is_asked_where_nothing_is_configured() -> None:
         Prometheus("").query("up")
     assert caught.value.remedy
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("url", ["prometheus:9090", "ftp://prometheus", "http://", "http://[::1", "//x"])
+def test_what_is_no_address_is_said(url: str) -> None:
+    with pytest.raises(Usage, match="is no address that can be asked"):
+        Prometheus(url).query("up")
+
+
+def test_a_missing_tls_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Usage, match="TLS file cannot be used"):
+        Prometheus("https://127.0.0.1:1", access=Access(ca_file=tmp_path / "absent.pem")).query("up")
