@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import ml
 from console.demo.deployer import BRANCH, deploy
-from console.demo.layout import Layout, shipped
+from console.demo.layout import Layout, shipped, source_path
 from console.demo.scene import ARTIFACTS, OPERATOR, Step, policy, settings, steps
+from ml.adapters.git_hooks import install_gate
 from ml.adapters.git_runner import GitRunner
 from ml.adapters.processes import run
 from ml.artifacts.features import feature_order_hash
@@ -33,6 +35,7 @@ def make_repositories(layout: Layout, now: datetime, url: str) -> tuple[tuple[St
     here("init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(layout.remote))
     remote = GitRunner(layout.remote, run)
     remote("fast-import", "--quiet", "--done", stdin=b"".join(_stream(past, url)))
+    install_gate(layout.remote, run=run, python=Path(sys.executable), base=BRANCH, path=source_path())
     for folder in (layout.clone, layout.deployment):
         here("clone", "--quiet", str(layout.remote), str(folder))
     clone = GitRunner(layout.clone, run)

@@ -119,6 +119,23 @@ def test_a_dry_run_plans_and_writes_nothing(demo: Demo) -> None:
     assert demo.shell("git for-each-ref").stdout == before
 
 
+def test_the_remote_refuses_an_illegal_push(demo: Demo, tmp_path: Path) -> None:
+    """Straight from staging to active, past console and checklist: the hook says why not."""
+    remote = demo.document["remote"]
+    before = demo.shell(f"git -C {remote} rev-parse main").stdout
+    cheat = """
+        git clone -q {remote} {into} && cd {into}
+        jq '.models.regime_lowvol |= (.active = .staging | .staging = null)' ml/registry/models.json > edited
+        mv edited ml/registry/models.json
+        git -c user.name=Hurry -c user.email=operator@example.com commit -qam 'Straight to active'
+        git push origin HEAD:main
+    """
+    pushed = demo.shell(cheat.format(remote=remote, into=tmp_path / "cheat"))
+    assert pushed.returncode != 0
+    assert "mlconsole: refs/heads/main is refused" in pushed.stderr
+    assert demo.shell(f"git -C {remote} rev-parse main").stdout == before
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_without_prometheus_it_says_so_runs_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals, code: int
