@@ -50,7 +50,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Kind, str, str], ...] = (
         "Load your key or set up a credential helper, then push again.",
     ),
     (
-        ("failed to sign", "failed to write commit object", "user.signingkey needs to be", "Couldn't load public key"),
+        ("failed to sign", "failed to write commit object", "user.signingkey", "Couldn't load public key"),
         Refused,
         "git could not sign the commit.",
         "Load the signing key, or correct user.signingKey.",
