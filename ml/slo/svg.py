@@ -11,7 +11,7 @@ from ml.slo.charts import Chart, Line
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL, _RIGHT = 960, 260, 70, 40, 180, 190
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#c25e00", "#666666"
 _COLOURS = {"shadow": _ORANGE, "active": _BLUE}
-_DASHES = ("", "6 3", "2 3", "10 3 2 3", "1 4", "14 4")
+_DASHES = ("", "6 3", "2 3", "10 3 2 3", "1 4", "14 4", "8 2 2 2 2 2", "3 7")
 
 
 def draw(charts: Sequence[Chart], title: str) -> bytes:

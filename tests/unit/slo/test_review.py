@@ -93,9 +93,10 @@ class TestDrawing:
         }
 
     def test_lines_differ_by_more_than_colour(self) -> None:
-        root = ElementTree.fromstring(draw([chart(*self.lines())], "a"))
-        dashes = {each.get("stroke-dasharray") for each in root.iter(f"{SVG}polyline")}
-        assert len(dashes) == 2
+        """Four quantiles of two stages."""
+        lines = [Line(str(number), "shadow", (1.0, 2.0)) for number in range(8)]
+        root = ElementTree.fromstring(draw([chart(*lines)], "a"))
+        assert len({each.get("stroke-dasharray") for each in root.iter(f"{SVG}polyline")}) == 8
 
     def test_nothing_measured_is_still_a_picture(self) -> None:
         assert ElementTree.fromstring(draw([chart()], "a")).tag == f"{SVG}svg"
