@@ -137,6 +137,7 @@ M = '{\n "schema_version": "v1",\n "models": {\n  "m": %s\n }\n}'
         (M % '{"x": 1e400}', 4, 14, "models.m.x", "too large"),
         (M % '{"x": -12345678901234567890}', 4, 14, "models.m.x", "20 digits"),
         (M % '{"x": "\\ud83d"}', 4, 14, "models.m.x", "lone surrogate"),
+        (M % '{"x": "\\ude00"}', 4, 14, "models.m.x", "lone surrogate"),
         (M % '{"x": "\\ude00\\ud83d"}', 4, 14, "models.m.x", "lone surrogate"),
         (M % '{"x\\u0007": 1}', 4, 9, "models.m.x␇", "control character"),
         (M % '{"x": "a\x7f"}', 4, 14, "models.m.x", "control character"),

@@ -191,6 +191,13 @@ def test_the_repair_of_runbook_words_makes_the_engine_take_the_file(tmp_path: Pa
     assert repair_diff(after) == ""
 
 
+def test_a_repaired_history_keeps_its_newest_event_where_the_file_has_it(tmp_path: Path) -> None:
+    jumbled = [event(hours, 2, "shadow>active") for hours in (9, 7, 8, 5, 4)]
+    after = repaired(parse(registry(m={**CLEAN, "history": jumbled})), tmp_path)
+    times = [each["ts_utc"] for each in json.loads(after.raw)["models"]["m"]["history"]]
+    assert times == sorted((each["ts_utc"] for each in jumbled), reverse=True)
+
+
 def test_the_repair_shows_only_what_it_mends() -> None:
     value = {**CLEAN, "history": [*CLEAN["history"][:3], event(4, 3, "staging>shadow", words="engine")]}
     diff = repair_diff(parse(registry(m=value)))
