@@ -41,7 +41,7 @@ class AckInput(Widget, can_focus=True):
         .ack-input--phrase { text-style: bold; }
         .ack-input--wrong { text-style: underline; }
         .ack-input--cursor { text-style: reverse; }
-        .ack-input--hint { color: $text-muted; }
+        .ack-input--hint { color: $quiet; }
     }
     """
 

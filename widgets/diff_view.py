@@ -70,10 +70,10 @@ class _Body(Widget):
     DEFAULT_CSS = """
     _Body {
         height: auto;
-        .diff-view--added { text-style: bold; }
-        .diff-view--removed { color: $text-muted; text-style: strike; }
-        .diff-view--hunk { color: $text-muted; }
-        .diff-view--file { color: $text-muted; }
+        .diff-view--added { color: $verdict-good; text-style: bold; }
+        .diff-view--removed { color: $verdict-bad; }
+        .diff-view--hunk { color: $quiet; }
+        .diff-view--file { color: $quiet; }
     }
     """
 

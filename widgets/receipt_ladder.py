@@ -51,7 +51,7 @@ class ReceiptLadder(Widget):
 
 
 def ladder_rows(view: KillView | None, width: int, glyphs: Glyphs) -> list[Content]:
-    """Headline, what to do by hand, then one ladder per instance."""
+    """Headline, what to do by hand, then one ladder per instance; those that are not proven come first."""
     if view is None:
         return [Content.styled(f"Throwing the switch {glyphs.ellipsis}", "bold")]
     rows = [*_head(view, width, glyphs), *_manual(view, width)]
@@ -60,7 +60,7 @@ def ladder_rows(view: KillView | None, width: int, glyphs: Glyphs) -> list[Conte
     rows.append(Content(""))
     if not view.instances:
         rows += _folded("No engine instance answers, so nothing can be confirmed from metrics.", width)
-    for receipt in view.instances:
+    for receipt in sorted(view.instances, key=lambda each: each.rung is not Rung.UNCONFIRMED):
         rows += _ladder(view, receipt, width, glyphs)
     return rows
 

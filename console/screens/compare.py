@@ -33,6 +33,7 @@ class CompareScreen(PushedScreen):
     """
 
     AUTO_FOCUS = "ComparisonRows"
+    LEAVE = "Close"
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "compare.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "differences", "Differences", id="compare.differences", tooltip="Only rows that differ, or all"),
@@ -80,6 +81,13 @@ class CompareScreen(PushedScreen):
         chosen = self.query_one(ComparisonRows).chosen
         whole = (chosen.name, f"  {chosen.left}", f"  {chosen.right}") if chosen else ()
         self.query_one("#whole", Static).update(Content("\n".join(map(visible, whole))))
+        self.refresh_bindings()
+
+    @property
+    def copyable(self) -> str:
+        """The chosen row."""
+        chosen = self.query_one(ComparisonRows).chosen if self.is_mounted else None
+        return f"{chosen.name}: {chosen.left} {chosen.right}" if chosen else ""
 
     def action_differences(self) -> None:
         """Show only the rows that differ, or all of them."""

@@ -40,6 +40,7 @@ class HelpScreen(PushedScreen):
     """Explains the screen below it; it changes nothing."""
 
     AUTO_FOCUS = "#keys"
+    LEAVE = "Close"
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "help.tcss"]
 
     def body(self) -> ComposeResult:
@@ -73,10 +74,11 @@ class HelpScreen(PushedScreen):
 
 
 def _split(screen: Screen[Any]) -> tuple[list[ActiveBinding], list[ActiveBinding]]:
-    """The bindings of the screen and of what has its focus, and those of the application; each once."""
+    """Bindings of the screen and its focus, and those of the application; each once, what the footer shows first."""
     once: dict[str, ActiveBinding] = {}
     for each in screen.active_bindings.values():
         if each.binding.id and each.binding.tooltip:
             once.setdefault(each.binding.id, each)
-    own = [each for each in once.values() if each.node is not screen.app]
-    return own, [each for each in once.values() if each.node is screen.app]
+    ordered = sorted(once.values(), key=lambda each: not each.binding.show)
+    own = [each for each in ordered if each.node is not screen.app]
+    return own, [each for each in ordered if each.node is screen.app]

@@ -18,6 +18,7 @@ class KillScreen(PushedScreen):
     """Shows the receipt ladder as the application reads it back. It only looks: the key alone throws the switch."""
 
     AUTO_FOCUS = "#receipt"
+    LEAVE = "Close"
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "kill.tcss"]
 
     BINDINGS: ClassVar[list[BindingType]] = [

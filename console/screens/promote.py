@@ -15,7 +15,7 @@ from textual.widgets import Button, ContentSwitcher, Input, Static
 from console.screens.promote_pages import AckPage, ChecklistPage, HopPage, PlanPage, ReasonPage
 from console.screens.promotion import Promotion
 from console.screens.pushed import PushedScreen
-from console.screens.submission import SubmissionPage
+from console.screens.submission import SubmissionPage, next_command
 from console.screens.waive import WaiveScreen
 from console.screens.wizard import Step, Wizard, hops
 from ml.promotion.values import Target
@@ -47,9 +47,9 @@ class PromoteScreen(PushedScreen):
         Binding("ctrl+n", "next", "Next", id="promote.next", tooltip="Go on to the next page; it never submits"),
         Binding("f5", "rejudge", "Judge again", id="promote.rejudge", tooltip="Judge every gate again"),
         Binding("left", "tab(-1)", "Tab left", show=False, id="promote.left", tooltip="The plan's tab to the left"),
-        Binding("right", "tab(1)", "Tab right", show=False, id="promote.right", tooltip="The plan's tab to the right"),
+        Binding("right", "tab(1)", "Next tab", id="promote.right", tooltip="The plan's tab to the right"),
         Binding("pageup", "page(-1)", "Page up", show=False, id="promote.up", tooltip="Scroll the plan up"),
-        Binding("pagedown", "page(1)", "Page down", show=False, id="promote.down", tooltip="Scroll the plan down"),
+        Binding("pagedown", "page(1)", "Scroll", id="promote.down", tooltip="Scroll the plan down"),
     ]
 
     def __init__(self, model: str, to_stage: Stage | None) -> None:
@@ -144,9 +144,11 @@ class PromoteScreen(PushedScreen):
         self.title_is(f"Promote {target.model}  {target.from_stage or ''} {arrow} {target.to_stage}", *facts)
 
     def _show_frame(self, wizard: Wizard) -> None:
-        self.query_one("#steps", Static).update(_step_line(wizard, glyphs_of(self.app).pointer))
+        steps = self.query_one("#steps", Static)
+        steps.update(_step_line(wizard, glyphs_of(self.app).pointer))
+        steps.display = True
         blocked = wizard.obstacle.startswith("BLOCKED")
-        self.say(wizard.trouble or wizard.obstacle, loud=bool(wizard.trouble) or blocked)
+        self.say(wizard.trouble or wizard.obstacle or wizard.hint, loud=bool(wizard.trouble) or blocked)
         over = wizard.step is Step.SUBMIT
         onwards, back = self.query_one("#next", Button), self.query_one("#back", Button)
         onwards.label = wizard.way_on or "Next"
@@ -243,7 +245,12 @@ class PromoteScreen(PushedScreen):
             return step is Step.CHECKLIST
         if action in ("tab", "page"):
             return step is Step.PLAN
-        return True
+        return super().check_action(action, parameters)
+
+    @property
+    def copyable(self) -> str:
+        """The command that goes on from the receipt."""
+        return next_command(self._shown.submission) if self._shown and self._shown.submission else ""
 
 
 def _asks_already(wizard: Wizard | None) -> bool:

@@ -21,6 +21,7 @@ from widgets.checklist import ChecklistView
 from widgets.diff_view import DiffView
 from widgets.facts import Fact, Facts
 from widgets.glyphs import glyphs_of
+from widgets.line_input import LineInput
 from widgets.text_view import TextView
 
 _OUTPUT_LINES = 2000
@@ -84,13 +85,13 @@ class ReasonPage(VerticalScroll, can_focus=False):
 
     def compose(self) -> ComposeResult:
         """Reason first; the review below it."""
-        yield Label("Why is this promoted? It goes into the registry, the commit and the pull request.")
-        yield Input(id="reason", max_length=500, compact=True)
+        yield Label("Why is it promoted? Registry, commit and pull request will say so.")
+        yield LineInput(id="reason", max_length=500)
         with Vertical(id="review"):
             yield Label("Dashboard review: 24 h of latency, errors and blocks, shadow against active.")
             yield Static(id="oddities", markup=False)
-            yield Label("What did you see? Your words go into the evidence.")
-            yield Input(id="finding", max_length=1000, compact=True)
+            yield Label("What did you see? The evidence will say so.")
+            yield LineInput(id="finding", max_length=1000)
 
     def open(self, draft: Draft, to_stage: Stage) -> None:
         """Fill in what is known, and hide the review where the hop asks for none."""

@@ -42,10 +42,13 @@ class PushedScreen(ModalScreen[None]):
     """
 
     AUTO_FOCUS = "#cancel"
+    LEAVE: ClassVar[str] = "Cancel"
+    """What the button says that leaves; screens that only look say Close."""
     CSS_PATH: ClassVar[CSSPathType | None] = "pushed.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Cancel", id="pushed.leave", tooltip="Leave without changing anything"),
+        Binding("escape", "leave", "Leave", id="pushed.leave", tooltip="Leave without changing anything"),
         Binding(KILL_KEY, "app.kill", "KILL", id="kill", tooltip="Throw the kill switch, unasked", priority=True),
+        Binding("y", "copy", "Copy", id="copy", tooltip="Copy the next command or the chosen row (OSC 52)"),
         Binding("f1,question_mark", "app.help", "Keys", id="help", tooltip="All keys of this screen"),
     ]
 
@@ -72,7 +75,7 @@ class PushedScreen(ModalScreen[None]):
             yield from self.body()
         yield Static(id="notice", markup=False)
         with Horizontal(id="buttons"):
-            yield Button("Cancel", id="cancel", compact=True)
+            yield Button(self.LEAVE, id="cancel", compact=True)
             yield from self.buttons()
         yield KeyLine()
 
@@ -174,6 +177,21 @@ class PushedScreen(ModalScreen[None]):
 
     def pressed(self, button: str) -> None:
         """A button other than Cancel was pressed."""
+
+    @property
+    def copyable(self) -> str:
+        """What Y copies; empty when there is nothing."""
+        return ""
+
+    def action_copy(self) -> None:
+        """Copy by OSC 52."""
+        if text := self.copyable:
+            self.app.copy_to_clipboard(text)
+            self.say(f"Copied: {text}")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Copying is offered where there is something to copy."""
+        return bool(self.copyable) if action == "copy" else True
 
     def action_leave(self) -> None:
         """Go back to the view below."""

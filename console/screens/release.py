@@ -18,6 +18,7 @@ from ml.board import KillView
 from ml.clock import format_utc
 from ml.text import visible
 from widgets.ack_input import AckInput
+from widgets.line_input import LineInput
 from widgets.receipt_ladder import summary
 
 WORD = "RELEASE"
@@ -38,7 +39,7 @@ class ReleaseScreen(PushedScreen):
             yield Static(id="state", markup=False)
             yield Static(id="warnings", markup=False)
             yield Label("Why is it released? It goes into the audit log.")
-            yield Input(id="reason", max_length=500, compact=True)
+            yield LineInput(id="reason", max_length=500)
             yield Label("Type this word; inference starts again with it:")
             yield AckInput(WORD)
 

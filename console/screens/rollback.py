@@ -12,7 +12,7 @@ from textual.widgets import Button, ContentSwitcher, Input
 
 from console.screens.pushed import PushedScreen
 from console.screens.rollback_page import CandidateRows, RollbackPage
-from console.screens.submission import SubmissionPage
+from console.screens.submission import SubmissionPage, next_command
 from ml.errors import Conflict, ConsoleError
 from ml.ports import Progress
 from ml.promotion.values import RollbackPlan, Submission
@@ -32,6 +32,7 @@ class RollbackScreen(PushedScreen):
         self._prepared: RollbackPlan | None = None
         self._proposed = ""
         self._writing = False
+        self._submission: Submission | None = None
         self._progress: tuple[Progress, ...] = ()
 
     def body(self) -> ComposeResult:
@@ -65,16 +66,17 @@ class RollbackScreen(PushedScreen):
         page.show(prepared)
         if page.reason.value == self._proposed:
             page.reason.value = self._proposed = prepared.reason
-        self._arm("" if prepared.plan else f"NOTHING TO ROLL BACK. {prepared.why}", loud=prepared.plan is None)
+        self.query_one("#confirm").display = prepared.plan is not None
+        self._arm("" if prepared.plan else f"NOTHING TO ROLL BACK. {prepared.why}")
 
     def _not_ready(self, error: ConsoleError) -> None:
         self._arm("")
         self.complain(error)
 
-    def _arm(self, notice: str, *, loud: bool = False) -> None:
+    def _arm(self, notice: str) -> None:
         """Open the way on when there is something to confirm, and say what else is the matter."""
         self.query_one("#confirm", Button).disabled = not self._armed
-        self.say(notice, loud=loud)
+        self.say(notice)
         self.refresh_bindings()
 
     @property
@@ -142,7 +144,7 @@ class RollbackScreen(PushedScreen):
         self._end(None, error)
 
     def _end(self, submission: Submission | None, failure: ConsoleError | None) -> None:
-        self._writing = False
+        self._writing, self._submission = False, submission
         self._show_write(submission, failure)
         self.query_one("#confirm").display = False
         self.query_one("#cancel", Button).label = "Close"
@@ -162,4 +164,9 @@ class RollbackScreen(PushedScreen):
         """The confirming key is dimmed while there is nothing to confirm."""
         if action == "confirm" and self.is_mounted:
             return True if self._armed else None
-        return True
+        return super().check_action(action, parameters)
+
+    @property
+    def copyable(self) -> str:
+        """The command that goes on from the receipt."""
+        return next_command(self._submission) if self._submission else ""

@@ -21,6 +21,7 @@ from widgets.amounts import amount
 from widgets.columns import fit
 from widgets.facts import Fact, Facts
 from widgets.glyphs import Glyphs, glyphs_of
+from widgets.line_input import LineInput
 from widgets.row_list import RowList
 from widgets.verdicts import MARKS
 
@@ -75,7 +76,7 @@ class RollbackPage(VerticalScroll, can_focus=False):
         yield Facts(id="facts", label_width=_LABEL)
         with Horizontal(id="why"):
             yield Label("reason", classes="quiet")
-            yield Input(id="reason", max_length=500, compact=True)
+            yield LineInput(id="reason", max_length=500)
         yield Label("Where to; Enter prepares another one", classes="quiet", id="where")
         yield CandidateRows()
         yield Facts(id="cautions", label_width=_LABEL)
@@ -84,6 +85,7 @@ class RollbackPage(VerticalScroll, can_focus=False):
         """Show a prepared rollback."""
         glyphs = glyphs_of(self.app)
         self.query_one("#facts", Facts).facts = tuple(facts(prepared, glyphs))
+        self.query_one("#why").display = prepared.plan is not None
         self.query_one("#where").display = bool(prepared.candidates)
         self.query_one(CandidateRows).candidates = prepared.candidates
         self.query_one("#cautions", Facts).facts = tuple(cautions(prepared))
@@ -100,7 +102,7 @@ def facts(prepared: RollbackPlan, glyphs: Glyphs) -> Iterator[Fact]:
     if prepared.plan is not None:
         served = f"  served {span(prepared.tenure_s)} before" if prepared.tenure_s is not None else ""
         yield Fact("to", Content.assemble((visible(prepared.to_artifact), "bold"), (served, "$quiet")))
-    yield Fact.of("why", prepared.why)
+        yield Fact.of("why", prepared.why)
     if prepared.checks:
         yield Fact("verified", verification(prepared.checks, glyphs))
     for reading in prepared.breaching:

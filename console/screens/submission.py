@@ -42,16 +42,28 @@ class SubmissionPage(Vertical):
 
     def show(self, progress: tuple[Progress, ...], submission: Submission | None, failure: ConsoleError | None) -> None:
         """Show the write as far as it is, and how it ended."""
-        ended = Verdict.FAIL if failure else Verdict.PASS if submission else Verdict.WAIT
         glyphs = glyphs_of(self.app)
-        rows = [_row(step, ended if step is progress[-1] else Verdict.PASS, glyphs) for step in progress]
-        self.query_one("#steps-done", Static).update(Content("\n").join(rows))
+        under_way = _under_way(progress, glyphs, failed=failure is not None)
+        self.query_one("#steps-done", Static).update(_done(progress, glyphs) if submission else under_way)
         outcome = receipt(submission) if submission else complaint(failure) if failure else ()
         self.query_one(Facts).facts = tuple(outcome)
         difference = failure.difference if isinstance(failure, Conflict) else ""
         view = self.query_one(DiffView)
         view.diff = difference
         view.display = bool(difference)
+
+
+def _under_way(progress: tuple[Progress, ...], glyphs: Glyphs, *, failed: bool) -> Content:
+    """One line per step; the last one is what is done now, or what failed."""
+    last = Verdict.FAIL if failed else Verdict.WAIT
+    return Content("\n").join([_row(step, last if step is progress[-1] else Verdict.PASS, glyphs) for step in progress])
+
+
+def _done(progress: tuple[Progress, ...], glyphs: Glyphs) -> Content:
+    """All steps in one line: the receipt below says the rest."""
+    mark = MARKS[Verdict.PASS]
+    names = ", ".join(visible(step.step) for step in progress)
+    return Content.assemble((mark.ascii_glyph if glyphs.ascii_only else mark.glyph, mark.color), f" {names}")
 
 
 def _row(progress: Progress, verdict: Verdict, glyphs: Glyphs) -> Content:
@@ -65,7 +77,7 @@ def _row(progress: Progress, verdict: Verdict, glyphs: Glyphs) -> Content:
 
 def complaint(error: ConsoleError) -> Iterator[Fact]:
     """Why a write did not happen, and what to do; a remote hook's own words may fill several lines."""
-    word = "CONFLICT: nothing was written" if isinstance(error, Conflict) else "NOT DONE"
+    word = "CONFLICT: nothing was published, and nothing is replayed" if isinstance(error, Conflict) else "NOT DONE"
     yield Fact("", Content.styled(word, MARKS[Verdict.FAIL].color))
     yield from (Fact.of("", line) for line in visible(error.cause, lines=True).splitlines())
     yield Fact.of("", error.remedy)
@@ -73,9 +85,10 @@ def complaint(error: ConsoleError) -> Iterator[Fact]:
 
 def receipt(submission: Submission) -> Iterator[Fact]:
     """What exists now, where it was read back, and the next steps."""
-    verdict = Verdict.PASS if submission.pushed else Verdict.STALE
-    word = "PUSHED, and read back from the remote" if submission.pushed else "NOT PUSHED: the branch is local only"
-    yield Fact("", Content.styled(word, f"{MARKS[verdict].color} bold"))
+    word, color = "PUSHED, and read back from the remote", "$verdict-good bold"
+    if not submission.pushed:
+        word, color = "NOT PUSHED: the branch is local only", "$verdict-unknown bold"
+    yield Fact("", Content.styled(word, color))
     facts = (
         ("branch", submission.branch),
         ("commit", submission.commit),
@@ -85,13 +98,15 @@ def receipt(submission: Submission) -> Iterator[Fact]:
     )
     yield from (Fact.of(label, value) for label, value in facts if value)
     yield Fact("", Content(""))
-    yield from Fact.lines("next", next_steps(submission))
+    yield from Fact.lines("next", (_next_words(submission), next_command(submission)))
 
 
-def next_steps(submission: Submission) -> tuple[str, ...]:
-    """What a person does after this submission, in order."""
-    branch = submission.branch
-    if not submission.pushed:
-        return (f"When the remote is back: mlconsole push {branch}", "Then have it reviewed and landed.")
-    review = f"Have it reviewed: {submission.pr_url}" if submission.pr_url else "Have the branch reviewed."
-    return (review, f"Where there is no forge: mlconsole land {branch}")
+def _next_words(submission: Submission) -> str:
+    if submission.pushed:
+        return "Have it reviewed. Where there is no forge, land it then (Y copies):"
+    return "When the remote is back, push it (Y copies):"
+
+
+def next_command(submission: Submission) -> str:
+    """The command that goes on from this submission."""
+    return f"mlconsole {'land' if submission.pushed else 'push'} {submission.branch}"

@@ -12,6 +12,7 @@ from textual.widgets import Button, Input, Static
 
 from ml.text import visible
 from ml.verdict import Gate
+from widgets.line_input import LineInput
 
 
 class WaiveScreen(ModalScreen[str | None]):
@@ -38,7 +39,7 @@ class WaiveScreen(ModalScreen[str | None]):
                 "The waiver, your name and this reason go into the registry, the evidence and the pull request.",
                 classes="quiet",
             )
-            yield Input(self._reason, id="why", placeholder="Why may this gate stay closed?", max_length=500)
+            yield LineInput(self._reason, id="why", placeholder="Why may this gate stay closed?", max_length=500)
             with Horizontal(id="choices"):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button("Waive", id="waive", compact=True, disabled=not self._reason)

@@ -137,6 +137,16 @@ class Wizard:
         return ""
 
     @property
+    def hint(self) -> str:
+        """What to do next on a page that can be left; empty where the page itself says it."""
+        if self.step is Step.CHECKLIST:
+            waived = f"{len(self.draft.waivers)} waived by you. " if self.draft.waivers else ""
+            return f"{waived}Nothing blocks. ^N goes on."
+        if self.step is Step.PLAN:
+            return "Nothing is written yet. Tab to Submit, then Enter."
+        return ""
+
+    @property
     def conflicted(self) -> bool:
         """Whether the registry moved underneath; then one starts again from a new target, and nothing is replayed."""
         return isinstance(self.failure, Conflict)

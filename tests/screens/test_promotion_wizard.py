@@ -32,6 +32,8 @@ async def test_a_promotion_to_active_goes_from_checklist_to_receipt() -> None:
         await reads_soon(pilot, "PUSHED, and read back from the remote")
         assert reads(pilot, "https://git.example.com/trading/compare")
         assert reads(pilot, "mlconsole land")
+        await pilot.press("y")
+        assert pilot.app.clipboard.startswith("mlconsole land promote/regime_classifier/")
     assert ("plan", "Soak passed", ACK_PHRASE) in operations.calls
     assert operations.called("submit") == 1
 
@@ -268,6 +270,8 @@ async def test_the_plan_turns_its_tabs_by_arrows() -> None:
         await pilot.press("right")
         await reads_soon(pilot, "## Promotion Evidence")
         await pilot.press("right")
-        await reads_soon(pilot, "Commit message:")
+        await reads_soon(pilot, "files ml/registry/models.json")
+        await pilot.press("pagedown")
+        await reads_soon(pilot, "message Promote regime_v2026_02_16_001 to active")
         await pilot.press("left", "left")
         await reads_soon(pilot, "models.json")

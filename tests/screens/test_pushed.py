@@ -5,8 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakes import DIFF, OLD, board, kill_view
-from support.pushed import BURST, MODEL, PARTIAL, WizardOperations, comparison, emergency, to_active, to_the_ack
+from support.pushed import (
+    MODEL,
+    PARTIAL,
+    WizardOperations,
+    comparison,
+    emergency,
+    to_active,
+    to_the_ack,
+    to_the_plan,
+)
 from support.walk import reads, reads_soon, shown_on, type_by_hand, until, walking
+from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from console.screens.compare import CompareScreen
@@ -204,7 +214,16 @@ async def test_help_shows_the_keys_below_and_the_runbooks_words() -> None:
 
 
 async def test_ascii_draws_nothing_else() -> None:
-    for pushed in (to_active(), RollbackScreen(MODEL), KillScreen(), ReleaseScreen()):
-        async with walking(WizardOperations(BURST), pushed, ascii_only=True) as pilot:
-            await pilot.pause()
+    async def at_once(pilot: Pilot[object]) -> None:
+        await pilot.pause()
+
+    cases = (
+        (to_active(), to_the_plan),
+        (RollbackScreen(MODEL), at_once),
+        (KillScreen(), at_once),
+        (ReleaseScreen(), at_once),
+    )
+    for pushed, walk in cases:
+        async with walking(WizardOperations(), pushed, ascii_only=True) as pilot:
+            await walk(pilot)
             await until(pilot, lambda: "\n".join(shown_on(pilot)).isascii())

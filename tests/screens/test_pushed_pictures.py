@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from conftest import Compare
+from conftest import SIZES, Compare
 from fakes import ACK_PHRASE, CANDIDATE, DIFF, FrozenClock, board, kill_view, model_view, stage_view
 from support.pushed import (
     BURST,
@@ -288,47 +288,87 @@ def help_promote() -> Picture:
     return Picture(WizardOperations(), to_active(), walk)
 
 
-PICTURES = (
-    promote_blocked,
-    promote_open,
-    promote_waiving,
-    promote_waived,
-    promote_tests,
-    promote_hops,
-    promote_reason,
-    promote_ack,
-    promote_ack_wrong,
-    promote_plan,
-    promote_plan_branch,
-    promote_submitting,
-    promote_pushed,
-    promote_offline,
-    promote_conflict,
-    promote_refused,
-    rollback_ready,
-    rollback_refused_target,
-    rollback_nothing,
-    rollback_pushed,
-    kill_written,
-    kill_confirmed,
-    kill_partial,
-    kill_off,
-    release,
-    compare_artifacts,
-    help_promote,
+PICTURES = {
+    each.__name__: each
+    for each in (
+        promote_blocked,
+        promote_open,
+        promote_waiving,
+        promote_waived,
+        promote_tests,
+        promote_hops,
+        promote_reason,
+        promote_ack,
+        promote_ack_wrong,
+        promote_plan,
+        promote_plan_branch,
+        promote_submitting,
+        promote_pushed,
+        promote_offline,
+        promote_conflict,
+        promote_refused,
+        rollback_ready,
+        rollback_refused_target,
+        rollback_nothing,
+        rollback_pushed,
+        kill_written,
+        kill_confirmed,
+        kill_partial,
+        kill_off,
+        release,
+        compare_artifacts,
+        help_promote,
+    )
+}
+WIDE = (
+    "promote_blocked",
+    "promote_tests",
+    "promote_reason",
+    "promote_ack",
+    "promote_plan",
+    "promote_pushed",
+    "promote_conflict",
+    "rollback_ready",
+    "kill_confirmed",
+    "kill_partial",
+    "release",
+    "compare_artifacts",
+    "help_promote",
+)
+MONOCHROME = (
+    "promote_blocked_monochrome",
+    "promote_ack_monochrome",
+    "rollback_ready_monochrome",
+    "kill_partial_monochrome",
 )
 
 
-@pytest.mark.parametrize("made", [pytest.param(each, id=each.__name__) for each in PICTURES])
-def test_pushed(made: Callable[[], Picture], size: tuple[int, int], clock: FrozenClock, compare: Compare) -> None:
-    picture = made()
-
+def draw(compare: Compare, picture: Picture, size: str) -> bool:
     async def walk(pilot: Pilot[object]) -> None:
         await opened(pilot, picture.pushed)
         await picture.walk(pilot)
         await pilot.pause()
 
     try:
-        assert compare(ConsoleApp(picture.operations, clock), terminal_size=size, run_before=walk)
+        app = ConsoleApp(picture.operations, FrozenClock())
+        return compare(app, terminal_size=SIZES[size], run_before=walk)
     finally:
         picture.operations.let_go()
+
+
+@pytest.mark.parametrize("size", ["80x24"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_pushed(compare: Compare, name: str, size: str) -> None:
+    assert draw(compare, PICTURES[name](), size)
+
+
+@pytest.mark.parametrize("size", ["120x40"])
+@pytest.mark.parametrize("name", WIDE)
+def test_wide(compare: Compare, name: str, size: str) -> None:
+    assert draw(compare, PICTURES[name](), size)
+
+
+@pytest.mark.parametrize("name", MONOCHROME)
+def test_monochrome(compare: Compare, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert draw(compare, PICTURES[name.removesuffix("_monochrome")](), "80x24")
