@@ -233,6 +233,10 @@ class Operations:
         """Who the operators are. Raises Usage for a mistake in the policy, Refused when it names nobody."""
         return self._parts.doctor.policy()
 
+    def describe_clone(self) -> str:
+        """What kind of clone this is: branch, bare or shallow, what is under way, remotes. Raises Usage for none."""
+        return self._parts.doctor.clone()
+
     def describe_remote(self) -> str:
         """That the remote answers. Raises Unavailable when it does not."""
         return self._parts.doctor.remote()

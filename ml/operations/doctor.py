@@ -49,6 +49,10 @@ class Doctor:
             )
         return f"operators: {visible(', '.join(policy.roles.operators))}"
 
+    def clone(self) -> str:
+        """What kind of clone this is."""
+        return visible(str(self._context.repository.describe()))
+
     def remote(self) -> str:
         """That the remote answers."""
         ref = self._registries.ref()

@@ -100,6 +100,25 @@ class BaseRef:
 
 
 @dataclass(frozen=True, slots=True)
+class CloneState:
+    """What kind of clone this is. ``branch`` is empty when HEAD is detached; ``under_way`` is a merge, rebase …"""
+
+    branch: str
+    bare: bool
+    shallow: bool
+    worktree: bool
+    under_way: str
+    remotes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        kinds = (("bare", self.bare), ("shallow", self.shallow), ("linked worktree", self.worktree))
+        kind = ", ".join(word for word, true in kinds if true) or "ordinary"
+        where = f"on {self.branch}" if self.branch else "HEAD detached"
+        under_way = f", {self.under_way} under way" if self.under_way else ""
+        return f"{kind} clone, {where}{under_way}, remotes: {', '.join(self.remotes) or 'none'}"
+
+
+@dataclass(frozen=True, slots=True)
 class Signature:
     """What is known of a commit's SSH signature. ``principal`` and ``key`` are empty unless it is good.
 
@@ -187,6 +206,10 @@ class Reader(Protocol):
 
     def branches(self, remote: str = "origin", *, unmerged_into: str = "") -> tuple[BranchInfo, ...]:
         """All change branches, local and of the remote as last fetched, except those that a commit contains."""
+        ...
+
+    def describe(self) -> CloneState:
+        """What kind of clone this is, for people. Raises Usage when there is no repository."""
         ...
 
     def url(self, remote: str) -> str:

@@ -252,3 +252,20 @@ def test_a_damaged_object_is_named_and_nothing_is_read(clones: Clones) -> None:
     with pytest.raises(ConsoleError) as caught:
         Repository(clones.operator.path).read("main", "README.md")
     assert isinstance(caught.value, Invalid)
+
+
+def test_a_clone_is_described_for_people(clones: Clones) -> None:
+    told = {
+        "ordinary clone, on main, remotes: origin": clones.operator,
+        "bare clone, on main, remotes: origin": bare(clones),
+        "shallow clone, on main, remotes: origin": shallow(clones),
+        "linked worktree clone, on tree, remotes: origin": worktree(clones),
+    }
+    assert [str(Repository(folder.path).describe()) for folder in told.values()] == list(told)
+    mid_merge(clones)
+    assert "merge under way" in str(Repository(clones.operator.path).describe())
+    clones.operator.git("merge", "--abort")
+    detached(clones)
+    assert "HEAD detached" in str(Repository(clones.operator.path).describe())
+    with pytest.raises(Usage):
+        Repository(clones.operator.home / "nowhere").describe()
