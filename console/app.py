@@ -187,6 +187,8 @@ class ConsoleApp(WatchingApp):
             self.end(0)
 
     def _handle_exception(self, error: Exception) -> None:
+        if self._exit:
+            return  # A screen that is closed while it opens finds its parts missing; we are leaving in order.
         # Textual would print local variables, which may hold secrets; the caller makes a report of `bug` instead.
         self.bug = self.bug or error
         super()._handle_exception(error)

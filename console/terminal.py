@@ -14,6 +14,7 @@ import signal
 import termios
 import threading
 from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -142,6 +143,8 @@ class ConsoleDriver(LinuxDriver):
             self._console.engage_kill()
             return
         if isinstance(message, events.Resize):
+            if not self._in_band_window_resize:
+                return  # No terminal was asked for this, so it is data that looks like an answer.
             message = _clamped(message)
         super().process_message(message)
 
@@ -156,13 +159,16 @@ class _Keys:
     def feed(self, text: str) -> list[Message]:
         """The events in some input; an escape key on its own is known after a while without any."""
         messages: list[Message] = []
+        for char in text:  # one by one, so that what breaks the parser takes nothing with it
+            messages += self._guarded(self._parser.feed, char)
+        return messages + self._guarded(self._parser.tick)
+
+    def _guarded(self, take: Callable[..., Iterable[Message]], *text: str) -> list[Message]:
         try:
-            if text:
-                messages.extend(self._parser.feed(text))
-            messages.extend(self._parser.tick())
+            return list(take(*text))
         except Exception:  # noqa: BLE001 absurd numbers in escape sequences raise whatever they like
             self._parser = XTermParser(self._debug)
-        return messages
+            return []
 
 
 def _clamped(event: events.Resize) -> events.Resize:

@@ -134,7 +134,7 @@ class SoakTapes(RowList):
         grid, glyphs = Grid.of(self.report, self.width), glyphs_of(self.app)
         if index == len(self.report.tapes):
             return scale(self.report, grid, glyphs)
-        mark = self.looked_at if index == self.cursor else -1
+        mark = self.looked_at if index == self.cursor and self.has_focus else -1
         pointer = glyphs.pointer if index == self.cursor and self.has_focus else " "
         return tape_line(self.report.tapes[index], grid, glyphs, pointer=pointer, mark=mark)
 

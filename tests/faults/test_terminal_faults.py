@@ -1,0 +1,236 @@
+"""The terminal hangs up, stalls, stops, sends odd bytes and has any size; the console survives or ends in order."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.terminal import KEYS, Terminal
+
+CONSOLE = Path(__file__).parents[1] / "support" / "fake_console.py"
+DEADLINE_S = 30.0
+KILL_S = 1.0
+MOST_CPU_S = 20.0
+
+pytestmark = pytest.mark.fault("terminal")
+
+
+class Log:
+    """What the console under test asked of its operations."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def lines(self) -> list[str]:
+        return self.path.read_text().splitlines() if self.path.exists() else []
+
+    def wait_for(self, holds: Callable[[list[str]], bool], deadline_s: float = DEADLINE_S) -> float:
+        begun = time.monotonic()
+        while not holds(self.lines()):
+            assert time.monotonic() - begun < deadline_s, self.lines()
+            time.sleep(0.005)
+        return time.monotonic() - begun
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path / "calls")
+
+
+@pytest.fixture
+def terminal(log: Log) -> Iterator[Terminal]:
+    with Terminal([sys.executable, CONSOLE, log.path]) as running:
+        running.wait_for("GATE", DEADLINE_S)
+        yield running
+
+
+def kill_answers(log: Log, press: Callable[[], object]) -> None:
+    before = log.lines().count("kill")
+    press()
+    took = log.wait_for(lambda lines: lines.count("kill") > before)
+    assert took < KILL_S, f"the kill key took {took:.2f} s"
+
+
+def end_of(running: Terminal) -> bytes:
+    """The last bytes, after the program has left the alternate screen."""
+    return bytes(running.output).rpartition(b"\x1b[?1049l")[2]
+
+
+# --- the eight -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_in_order_after_the_write_under_way(
+    terminal: Terminal, log: Log, number: signal.Signals, code: int
+) -> None:
+    terminal.process.send_signal(signal.SIGUSR1)
+    log.wait_for(lambda lines: "write begun" in lines)
+    terminal.process.send_signal(number)
+    assert terminal.wait_exit(DEADLINE_S) == code
+    assert "write done" in log.lines()
+    assert b"\x1b[?1049l" in terminal.output
+    assert b"\x1b[?25h" in end_of(terminal)
+    assert b"\x1b[?2004l" in terminal.output
+
+
+def test_a_closed_terminal_with_sighup_ignored_ends_it_without_spinning(log: Log) -> None:
+    with unread(log, "env", "--ignore-signal=HUP") as (master, process):
+        read_until(master, b"GATE")
+        hang_up(master)
+        assert process.wait(DEADLINE_S) == 129
+    (ended,) = [line for line in log.lines() if line.startswith("ended")]
+    assert float(ended.split()[-1]) < MOST_CPU_S
+
+
+def test_a_stalled_reader_delays_no_key_and_no_end(log: Log) -> None:
+    with unread(log) as (master, process):
+        log.wait_for(lambda lines: "board" in lines)
+        for _ in range(40):  # nobody reads, and a pseudo-terminal holds but a few kilobytes
+            for key in "1234":
+                os.write(master, key.encode())
+        kill_answers(log, lambda: os.write(master, KEYS["f9"].encode()))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 143, "\n".join(log.lines())
+
+
+def test_bytes_that_are_no_utf8_are_ignored(terminal: Terminal, log: Log) -> None:
+    for odd in (b"\xe9", b"\xff\xfe", b"\xc3", b"\x1b[99999999999u", b"\x1b[<0;0;0M", b"\x00", b"\x1b[48;0;0;0;0t"):
+        os.write(terminal._master, odd)
+    terminal.press("2")
+    terminal.wait_for("coverage", DEADLINE_S)
+    kill_answers(log, lambda: terminal.press("f9"))
+
+
+def test_stop_and_continue_with_a_screen_open_draws_it_again(terminal: Terminal, log: Log) -> None:
+    terminal.press("r")
+    terminal.wait_for("Rollback", DEADLINE_S)
+    before = len(terminal.output)
+    terminal.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, terminal.process.pid, os.WSTOPPED)
+    terminal.process.send_signal(signal.SIGCONT)
+    deadline = time.monotonic() + DEADLINE_S
+    while b"Rollback" not in terminal.output[before:]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert b"\x1b[?1049h" in terminal.output[before:]
+    kill_answers(log, lambda: terminal.press("f9"))
+    terminal.wait_for("KILL ON", DEADLINE_S)
+
+
+def test_any_size_is_survived(terminal: Terminal, log: Log) -> None:
+    sizes = [(0, 0), (1, 1), (3000, 3000), (80, 1), (1, 50), (500, 10), (59, 15), (3000, 1), (0, 40), (200, 60)]
+    for columns, rows in sizes * 3:
+        fcntl.ioctl(terminal._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    terminal.resize(80, 24)
+    terminal.press("3")
+    terminal.wait_for("newest first", DEADLINE_S)
+    terminal.press("1")
+    terminal.wait_for("GATE", DEADLINE_S)
+    kill_answers(log, lambda: terminal.press("f9"))
+
+
+@pytest.mark.parametrize("paste", ["\x1b[200~qpru1\x1b[20~\r\x1b[201~", "\x1b[200~qpru1\x1b[20~\r"])
+def test_a_paste_presses_no_key_and_an_unterminated_one_ends(terminal: Terminal, log: Log, paste: str) -> None:
+    os.write(terminal._master, paste.encode())
+    time.sleep(1.3)  # the guard's own patience, after which an unterminated paste is over
+    assert terminal.process.poll() is None
+    assert {"kill", "target", "rollback_plan"} & set(log.lines()) == set()
+    terminal.press("2")
+    terminal.wait_for("coverage", DEADLINE_S)
+    kill_answers(log, lambda: terminal.press("f9"))
+
+
+# --- and what may never happen ---------------------------------------------------------------------------------------
+KNOWN = re.compile(
+    rb"\x1b\[\d+;\d+H|\x1b\[[\d;]*m"  # where to draw, and how
+    rb"|\x1b\[\?(?:1049|25|1004|2004|2048|2026|7|1000|1003|1015|1006|1016)[hl]|\x1b\[\?(?:2026|2048)\$p"  # modes
+    rb"|\x1b\[[<>]\d*u|\x1b\]22;[a-z]*\x07"  # keyboard protocol, pointer
+)
+
+
+def acting(output: bytes) -> list[str]:
+    """Every character that a terminal acts on, or that deceives a reader, beyond what we draw with."""
+    text = KNOWN.sub(b"", output).decode("utf-8")
+    return [hex(ord(char)) for char in text if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")]
+
+
+def test_no_text_from_outside_reaches_the_terminal_raw(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal([sys.executable, CONSOLE, log.path, "hostile"], columns=120, rows=40) as running:
+        running.wait_for("GATE", DEADLINE_S)
+        for key, words in (("2", "coverage"), ("3", "newest"), ("4", "AUDIT"), ("1", "GATE")):
+            running.press(key)
+            running.wait_for(words, DEADLINE_S)
+        for key, words in (("p", "Cancel"), ("r", "Cancel"), ("f1", "Everywhere"), ("f9", "KILL ON")):
+            running.press(key)
+            running.wait_for(words, DEADLINE_S)
+            running.press("escape")
+            running.wait_for("4 Log", DEADLINE_S)
+        running.press("ctrl+p")
+        running.type("model")
+        running.wait_for("Look at this model", DEADLINE_S)
+        running.press("escape")
+        running.wait_gone("Look at this model", DEADLINE_S)
+        running.press("q")
+        assert running.wait_exit(DEADLINE_S) == 0
+        raw = acting(bytes(running.output))
+    with capsys.disabled():
+        print(f"raw control bytes {len(raw)}")  # noqa: T201 the count is what the run is asked for
+    assert raw == []
+
+
+def test_quitting_gives_the_terminal_back_as_it_was(log: Log) -> None:
+    with unread(log) as (master, process):
+        slave = os.open(process.terminal, os.O_RDWR | os.O_NOCTTY)  # type: ignore[attr-defined]
+        read_until(master, b"GATE")
+        assert not termios.tcgetattr(slave)[3] & termios.ECHO
+        os.write(master, b"q")
+        read_until(master, b"\x1b[?1049l")
+        assert process.wait(DEADLINE_S) == 0
+        assert termios.tcgetattr(slave)[3] & termios.ECHO
+        assert termios.tcgetattr(slave)[3] & termios.ICANON
+        os.close(slave)
+
+
+@contextlib.contextmanager
+def unread(log: Log, *wrapper: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """The console on a pseudo-terminal of its own that nobody reads from."""
+    master, slave = os.openpty()
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    argv = ["setsid", "--ctty", *wrapper, sys.executable, CONSOLE, log.path]
+    process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environment)
+    process.terminal = os.ttyname(slave)  # type: ignore[attr-defined]
+    os.close(slave)
+    try:
+        yield master, process
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def hang_up(master: int) -> None:
+    """Close our end as a lost connection does; the descriptor stays ours, on nothing."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, master)
+    os.close(nothing)
+
+
+def read_until(master: int, wanted: bytes) -> None:
+    """Read until some bytes have come."""
+    seen, deadline = b"", time.monotonic() + DEADLINE_S
+    while wanted not in seen:
+        assert time.monotonic() < deadline, seen[-500:]
+        if select.select([master], [], [], 0.1)[0]:
+            seen += os.read(master, 65_536)
