@@ -61,6 +61,7 @@ def _tell(what: str, seconds: float | None) -> None:
 
 def _console(stack: Stack) -> int:
     clone = stack.layout.clone
+    click.echo(f"  for a shell beside the console: cd {clone}", err=True)
     argv = held([sys.executable, "-m", "console", "--repo", clone], signal.SIGTERM)
     with subprocess.Popen(argv, cwd=clone, env=dict(stack.env)) as running:
         try:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from support.demo import Demo, environment, start_demo
+from support.terminal import Terminal
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -136,21 +137,44 @@ def test_the_remote_refuses_an_illegal_push(demo: Demo, tmp_path: Path) -> None:
     assert demo.shell(f"git -C {remote} rev-parse main").stdout == before
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_without_prometheus_it_says_so_runs_and_leaves_nothing(
-    tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    home = tmp_path / "home"
+@pytest.fixture
+def without_prometheus(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine that has git, and no Prometheus."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("git", "sh"):
         (programs / name).symlink_to(shutil.which(name) or name)
-    running = start_demo(home, environment(home) | {"PATH": str(programs)})
+    return environment(tmp_path / "home") | {"PATH": str(programs)}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_without_prometheus_it_says_so_runs_and_leaves_nothing(
+    tmp_path: Path, without_prometheus: dict[str, str], number: signal.Signals, code: int
+) -> None:
+    running = start_demo(tmp_path / "home", without_prometheus)
     assert running.document["prometheus_url"] == ""
     assert len(running.document["pids"]) == 6
     assert running.end(number) == code
     assert running.left() == []
     assert running.told.read_text().startswith("Prometheus is not installed: the console runs")
+
+
+@pytest.mark.parametrize("hang_up", [False, True], ids=["q", "lost connection"])
+def test_it_ends_in_the_console_and_leaves_nothing_after_it(
+    tmp_path: Path, without_prometheus: dict[str, str], hang_up: bool
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    argv = [sys.executable, "-m", "console", "demo"]
+    with Terminal(argv, cwd=home, env=without_prometheus) as terminal:
+        terminal.wait_for(re.compile(r"STAGING.*SHADOW.*ACTIVE"), 60)
+        terminal.wait_for("prom ERROR", 30)
+        if hang_up:
+            terminal.hang_up()
+        else:
+            terminal.press("q")
+        assert terminal.wait_exit(30) == (129 if hang_up else 0)
+    assert [str(path) for path in home.rglob("*") if not path.is_dir()] == []
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
