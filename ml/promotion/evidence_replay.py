@@ -13,7 +13,7 @@ from ml.slo import transcript
 from ml.slo.recording import Replay
 from ml.slo.review import review
 from ml.slo.soak import Killed, SoakSubject, judge_soak
-from ml.stage import Stage
+from ml.stage import Action, Stage
 from ml.text import visible
 from ml.verdict import Check, Gate, Verdict
 
@@ -44,7 +44,7 @@ def gates_again(values: Mapping[str, Any]) -> Iterator[Check]:
     """
     soak, target = values["soak"], values["target"]
     if soak is None:
-        if target["to_stage"] == Stage.ACTIVE:
+        if (target["action"], target["to_stage"]) == (Action.PROMOTE, Stage.ACTIVE):
             yield Check("soak", Verdict.FAIL, "This is a promotion to active without a soak.")
         return
     subject = _subject(soak["subject"])
