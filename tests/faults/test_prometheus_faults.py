@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from urllib.parse import unquote_plus
 
 import pytest
@@ -251,20 +252,23 @@ class SickBoard(FakeOperations):
 
 
 @pytest.mark.parametrize("behaviour", [hangs, drips(WHOLE), floods()], ids=["hang", "drip", "flood"])
-async def test_the_interface_answers_keys_within_100_ms(behaviour: Behaviour) -> None:
+async def test_a_sick_source_costs_a_key_press_less_than_100_ms(behaviour: Behaviour) -> None:
+    """Against the same keys on a façade that asks nobody, because this machine may be busy with other tests."""
+    well = await _median_key(FakeOperations())
     with sick(behaviour) as server:
         operations = SickBoard(Prometheus(server.url, timeout_s=2, max_bytes=1 << 20))
-        app = ConsoleApp(operations, FrozenClock(), poll_seconds=0.05)
-        async with app.run_test(size=(80, 24)):
-            for key in VIEWS:  # a view is loaded when it is first shown
-                await _pressed(app, key)
-            times = sorted([await _pressed(app, key) for key in VIEWS * 3])
-            assert operations.rounds >= 1
-            assert times[len(times) // 2] < _KEY_S, times
+        ill = await _median_key(operations)
+    assert operations.rounds >= 1
+    assert ill - well < 0.1, (ill, well)
 
 
-VIEWS = ("2", "3", "4", "1")
-_KEY_S = 0.1
+async def _median_key(operations: FakeOperations) -> float:
+    app = ConsoleApp(operations, FrozenClock(), poll_seconds=0.05)
+    views = ("2", "3", "4", "1")
+    async with app.run_test(size=(80, 24)):
+        for key in views:  # a view is loaded when it is first shown
+            await _pressed(app, key)
+        return median([await _pressed(app, key) for key in views * 3])
 
 
 async def _pressed(app: ConsoleApp, key: str) -> float:
