@@ -210,3 +210,23 @@ def test_a_line_of_any_length_is_kept_short_enough_to_find_again(log: AuditLog) 
 def test_lines_are_plain_json_for_other_tools(log: AuditLog, path: Path) -> None:
     log.append("kill", by="åsa@example.com")
     assert json.loads(path.read_bytes())["by"] == "åsa@example.com"
+
+
+@pytest.mark.parametrize("row", [b'{"seq":"1","at":"x","kind":"kill","prev":"","hash":""}', b'{"seq":1,"at":2}', b"[]"])
+def test_json_of_another_shape_is_no_line(log: AuditLog, path: Path, row: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(row + b"\n")
+    assert log.read() == ()
+    assert not log.verify().sound
+
+
+def test_only_the_fragment_that_was_really_torn_is_explained(log: AuditLog, path: Path) -> None:
+    fill(log, 2)
+    path.write_bytes(path.read_bytes()[:-30])
+    log.append("release")
+    (note,) = log.verify().notes
+    assert note.line == 2
+    rows = path.read_bytes().splitlines(keepends=True)
+    for forged in (b"x" + rows[1], rows[1].replace(b" (torn)", b"")):
+        path.write_bytes(rows[0] + forged + rows[2])
+        assert not log.verify().sound

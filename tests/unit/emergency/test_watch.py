@@ -86,6 +86,19 @@ def test_a_clock_that_steps_back_takes_no_watched_time_away() -> None:
     assert watched([(60, GOOD), (30, GOOD), (40, GOOD)]).watched_s == 70
 
 
+def test_objectives_and_their_returns_are_judged_one_by_one() -> None:
+    errors = Reading(name="error_rate", verdict=Verdict.FAIL, why="7 %", value=0.07, limit=0.05, unit="")
+    watch = begin(subject(), ANN, at(0), 60)
+    for seconds in (10, 320):
+        watch = look(watch, [BAD, errors], at(seconds), USUAL)
+    watch = look(watch, [GOOD, errors], at(400), USUAL)
+    assert [each.objective for each in watch.breaches] == ["p99", "error_rate"]
+    assert [each.objective for each in watch.breaching] == ["error_rate"]
+    for seconds in (500, 810):
+        watch = look(watch, [BAD, errors], at(seconds), USUAL)
+    assert sorted(each.objective for each in watch.breaches) == ["error_rate", "p99", "p99"]
+
+
 class Session:
     """One console on a shared state folder."""
 
@@ -123,7 +136,9 @@ def test_a_watch_survives_its_console_and_any_other_goes_on(session: Session, tm
     session.poll(10, subject(BAD))
     other = Session(tmp_path, BOB)
     assert other.turns(200, subject(BAD)) == []
-    assert other.turns(320, subject(BAD)) == [Turn.BREACH]
+    (breach,) = other.poll(320, subject(BAD))
+    assert breach.turn is Turn.BREACH
+    assert breach.sentence == "regime_v2026_02_16_001 breaches p99 for 5m10s: p99 is 180.0 ms"
     assert session.turns(325, subject(BAD)) == []
     assert session.turns(330, subject(GOOD)) == [Turn.RECOVERED]
     (watch,) = other.keeper.watches()
