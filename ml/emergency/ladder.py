@@ -2,7 +2,8 @@
 
 ``grinder_ml_active_on == 0`` proves nothing by itself: an idle engine shows it too, and one in shadow always does.
 Proof of a kill is a scrape newer than the request in which the engine counted snapshots that the switch forbade, or
-inferences that stopped although the engine is up and would have made several. Proof of a release is an inference.
+inferences that stopped although the engine is up and would have made several. Proof of a release is an inference, or,
+of an engine that has no model, a snapshot that it skipped for that reason and no longer for the switch.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class _Pair:
     @property
     def blocked(self) -> float:
         return _risen(self.before.blocked, self.now.blocked)
+
+    @property
+    def empty(self) -> float:
+        return _risen(self.before.empty, self.now.empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,8 @@ def _prove_release(engine: Engine, asked: float) -> tuple[_Proof | None, _Proof 
             proof = None
         elif pair.inferred:
             proof = proof or _Proof(pair.now.at, "it infers again")
+        elif pair.empty:
+            proof = proof or _Proof(pair.now.at, "no longer blocked; it has no model to infer with")
         else:
             against = None
     return proof, against

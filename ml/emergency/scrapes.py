@@ -19,6 +19,7 @@ TIMES = f"timestamp(up) and {_ENGINES}"
 UP = f"up and {_ENGINES}"
 ACTIVE = "sum by (job, instance) (grinder_ml_active_on)"
 BLOCKED = 'sum by (job, instance) (grinder_ml_block_total{reason="KILL_SWITCH_ENV"})'
+EMPTY = 'sum by (job, instance) (grinder_ml_block_total{reason="MODEL_NOT_LOADED"})'
 INFERRED = 'sum by (job, instance) ({__name__=~"grinder_ml_inference_total|grinder_ml_inference_errors_total"})'
 
 _BEFORE_S = 120
@@ -30,8 +31,8 @@ _QUANTUM_S = 60
 class Scrape:
     """One scrape of one engine. ``at`` is Unix seconds on the metric source's clock; ``None`` is a missing metric.
 
-    ``inferred`` counts all inferences tried, ``blocked`` those that the kill switch forbade; both only rise, except
-    when the process restarts.
+    ``inferred`` counts all inferences tried, ``blocked`` those that the kill switch forbade, ``empty`` those for which
+    no model was loaded; they only rise, except when the process restarts.
     """
 
     at: float
@@ -39,6 +40,7 @@ class Scrape:
     active_on: float | None = None
     blocked: float | None = None
     inferred: float | None = None
+    empty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def gather(metrics: Metrics, request_at: datetime) -> Sighting:
     recent = (server - _WINDOW_S) // _QUANTUM_S * _QUANTUM_S
     start = datetime.fromtimestamp(math.floor(max(request_at.timestamp() + ahead - _BEFORE_S, recent)), UTC)
     end = datetime.fromtimestamp(math.ceil(server), UTC)
-    answers = [metrics.query_range(query, start, end, 1) for query in (TIMES, UP, ACTIVE, BLOCKED, INFERRED)]
+    answers = [metrics.query_range(query, start, end, 1) for query in (TIMES, UP, ACTIVE, BLOCKED, INFERRED, EMPTY)]
     return Sighting(_engines(*answers), ahead)
 
 

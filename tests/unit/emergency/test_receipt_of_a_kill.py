@@ -176,6 +176,33 @@ def test_what_proves_a_release(rows: list[Row], rung: Rung, why: str) -> None:
     assert why in found.why
 
 
+def without_a_model(*looks: tuple[float, float, float]) -> InstanceReceipt:
+    """The release as an engine with nothing loaded shows it: seconds after the request, blocked, empty."""
+    scrapes = (
+        Scrape(ASKED + after, up=True, active_on=0, blocked=blocked, inferred=0, empty=empty)
+        for after, blocked, empty in looks
+    )
+    return climb(Engine("engine-1:9101", tuple(scrapes)), ASKED, engage=False)
+
+
+def test_an_engine_without_a_model_is_released_when_that_is_its_only_reason() -> None:
+    found = without_a_model((-5, 700, 90), (2, 720, 120), (7, 720, 170))
+    assert (found.rung, found.why) == (Rung.CONFIRMED, "no longer blocked; it has no model to infer with")
+
+
+def test_an_engine_without_a_model_that_is_still_blocked_is_not_released() -> None:
+    found = without_a_model((-5, 700, 90), (2, 750, 90), (7, 800, 90))
+    assert (found.rung, found.why) == (Rung.WRITTEN, "it is still blocked by the kill switch")
+    again = without_a_model((-5, 700, 90), (2, 720, 120), (7, 720, 170), (12, 770, 170))
+    assert (again.rung, again.why) == (Rung.WRITTEN, "it is blocked again")
+
+
+def test_an_engine_that_lost_its_model_after_the_kill_is_not_released_by_an_old_count() -> None:
+    """What it counted before the request or across it proves nothing."""
+    found = without_a_model((-5, 700, 90), (2, 720, 120), (7, 720, 120))
+    assert (found.rung, found.why) == (Rung.APPLIED, "no longer blocked, but it has not inferred yet")
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0.1, 60), st.sampled_from([0.0, 1.0, None]), st.integers(0, 50)), min_size=1, max_size=12
