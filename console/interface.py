@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from console.session import Session
@@ -11,7 +12,8 @@ from ml.errors import Usage
 
 def run_interface(session: Session) -> int:
     """Run the interface until it is left; returns the exit code. Raises Usage without a terminal."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    in_browser = "TEXTUAL_DRIVER" in os.environ  # set by textual-serve, see console.serve
+    if not (in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise Usage("The interface needs a terminal.", "Use `mlconsole status`, or another verb; see mlconsole --help.")
     settings = session.settings
     # Imported here: a terminal is there and the configuration is sound.

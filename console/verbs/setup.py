@@ -16,7 +16,7 @@ from console.verbs import lines
 from console.verbs.output import Answer, code_of, verb
 from console.version import __version__
 from ml.clock import SystemClock
-from ml.errors import Refused
+from ml.errors import Refused, Usage
 from ml.verdict import worst
 
 _SECRET_WORDS = ("token", "password")
@@ -119,6 +119,21 @@ def demo(directory: Path | None, keep: bool, no_console: bool) -> int:
     from console.demo.run import demo as run_demo  # noqa: PLC0415
 
     return run_demo(directory=directory, keep=keep, console=not no_console)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; elsewhere needs a token.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--public-url", metavar="URL", default="", help="Where browsers find it, when a proxy stands before it.")
+@click.pass_obj
+def serve(session: Session, host: str, port: int, public_url: str) -> int:
+    """The read-only console, without the kill key, in a browser; prints its address on stderr."""
+    # Imported here: it is an extra, and only this verb needs it.
+    try:
+        from console.serve import serve as run_server  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise Usage("The console in a browser is not installed.", "Run `pip install 'mlconsole[web]'`.") from error
+    return run_server(session.settings, config=session.config, host=host, port=port, public_url=public_url)
 
 
 @click.command()
