@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TESTS_GATE = "unit_tests"
 
+_LONGEST = 1 << 16
 _CARRIED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
 
@@ -81,11 +82,14 @@ class _Lines:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             self._line(line)
+        if len(self._rest) > _LONGEST:
+            self.end()
 
     def end(self) -> None:
         """The output is over."""
         if self._rest:
             self._line(self._rest)
+            self._rest = b""
 
     def _line(self, raw: bytes) -> None:
         line = visible(raw.decode("utf-8", "replace").rstrip(), limit=500)

@@ -148,7 +148,7 @@ def test_tests_that_fail_say_so_with_their_last_line() -> None:
     [
         ("sleep 60", "c0ffee", 0.3, "did not end within"),
         ("true", "unknown", 20, "could not run: There is no such commit."),
-        ("yes", "c0ffee", 20, "more than a log may hold"),
+        ("tr '\\0' x </dev/zero", "c0ffee", 20, "more than a log may hold"),
     ],
 )
 def test_tests_that_cannot_be_judged_are_errors(command: str, commit: str, deadline_s: float, says: str) -> None:

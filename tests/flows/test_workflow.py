@@ -1,0 +1,86 @@
+"""The GitHub Actions workflow: its own shell lines, run on real commits, and nothing of a change inside them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.artifacts import ROOT
+from support.gatehouse import POLICY, STRANGER, Gatehouse
+from test_gate_refuses import CASES
+
+from ml.registry.paths import POLICY_PATH
+
+WORKFLOW = (ROOT / ".github/workflows/registry-gate.yml").read_text()
+
+
+def script(step: str) -> str:
+    """The shell lines of a step."""
+    block = WORKFLOW.split(f"- name: {step}\n")[1].split("run: |\n")[1]
+    lines = []
+    for line in block.splitlines():
+        if line and not line.startswith(" " * 10):
+            break
+        lines.append(line[10:])
+    return "\n".join(lines)
+
+
+def judged(
+    house: Gatehouse, tmp_path: Path, base: str, head: str, event: str = "pull_request_target"
+) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    told = {"BASE": base, "HEAD": head, "EVENT": event}
+    env = os.environ | told | {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    argv = ["bash", "-e", "-o", "pipefail", "-c", script("Judge")]
+    folder = house.clones.operator.path
+    return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_legal_change_passes(house: Gatehouse, tmp_path: Path) -> None:
+    ended = judged(house, tmp_path, house.main, house.made(house.withdraw()))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_an_illegal_change_fails_with_its_reason(house: Gatehouse, tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.name == "history_truncated")
+    ended = judged(house, tmp_path, *case.make(house))
+    assert ended.returncode == 1
+    assert case.says in ended.stdout + ended.stderr
+
+
+def test_a_branch_behind_the_base_is_judged_from_where_it_left(house: Gatehouse, tmp_path: Path) -> None:
+    head = house.commit(house.main, [("engine.py", b"x = 1\n")], "Code", by=STRANGER)
+    ahead = house.base({"other.py": "y = 1\n"})
+    assert judged(house, tmp_path, ahead, head).returncode == 0
+
+
+def test_a_change_planned_on_older_rules_is_to_be_planned_anew(house: Gatehouse, tmp_path: Path) -> None:
+    stricter = house.base({POLICY_PATH: POLICY + "[soak]\nhours = 48\n"})
+    ended = judged(house, tmp_path, stricter, house.made(house.withdraw()))
+    assert (ended.returncode, "moved on since" in ended.stdout) == (1, True)
+
+
+def test_a_rewound_base_is_noticed(house: Gatehouse, tmp_path: Path) -> None:
+    ended = judged(house, tmp_path, house.made(house.withdraw()), house.main, "push")
+    assert (ended.returncode, "was rewound" in ended.stdout) == (1, True)
+
+
+def test_the_first_push_has_nothing_to_judge_it_by(house: Gatehouse, tmp_path: Path) -> None:
+    assert judged(house, tmp_path, "0" * 40, house.main).returncode == 0
+
+
+@pytest.mark.parametrize("step", ["Judge", "Fetch the proposed commits and the approvals"])
+def test_nothing_of_the_change_is_pasted_into_the_shell(step: str) -> None:
+    assert "${{" not in script(step)
+
+
+def test_the_change_cannot_bring_its_own_judge() -> None:
+    assert "  pull_request_target:" in WORKFLOW.splitlines()
+    assert "  pull_request:" not in WORKFLOW.splitlines()
+    assert "permissions:\n  contents: read\n" in WORKFLOW
+    assert "ref:" not in WORKFLOW
