@@ -8,8 +8,9 @@ from support.switches import PRESSED, Bench, RememberingActuator
 
 from ml.board import Rung
 from ml.emergency.desk import KillDesk
-from ml.emergency.scrapes import ACTIVE, BLOCKED, INFERRED, TIMES, UP
+from ml.emergency.scrapes import QUERY
 from ml.errors import Unavailable
+from ml.slo.promql import TAG
 from ml.slo.source import Answer, Ask, Kind, Series, SourceTimedOut
 
 Scrapes = dict[str, list[tuple[float, float, float, float]]]
@@ -30,16 +31,20 @@ class RecordedMetrics:
         return self._answer(promql, (Series((), ((self.now, self.now),)),))
 
     def query_range(self, promql: str, start: datetime, end: datetime, step_s: int) -> Answer:
-        column = {TIMES: 0, UP: None, ACTIVE: 1, BLOCKED: 2, INFERRED: 3}[promql]
+        assert promql == QUERY
         series = []
         for instance, rows in self.scrapes.items():
-            points = []
+            columns: dict[str, list[tuple[float, float]]] = {}
             for step in range(int(start.timestamp()), int(end.timestamp()) + 1, step_s):
                 held = [row for row in rows if PRESSED.timestamp() + row[0] <= step]
                 if held:
-                    value = 1.0 if column is None else held[-1][column]
-                    points.append((float(step), PRESSED.timestamp() + value if column == 0 else value))
-            series.append(Series((("instance", instance), ("job", "ml-engine")), tuple(points)))
+                    after, active, blocked, inferred = held[-1]
+                    values = {"times": PRESSED.timestamp() + after, "up": 1.0, "active_on": active}
+                    for key, value in (values | {"blocked": blocked, "inferred": inferred}).items():
+                        columns.setdefault(key, []).append((float(step), value))
+            for key, points in columns.items():
+                labels = (("instance", instance), ("job", "ml-engine"), (TAG, key))
+                series.append(Series(tuple(sorted(labels)), tuple(points)))
         return self._answer(promql, tuple(series))
 
     def _answer(self, promql: str, series: tuple[Series, ...]) -> Answer:
