@@ -50,8 +50,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], deadline_s: float) -
     worker = threading.Thread(target=exchange, name="post", daemon=True)
     worker.start()
     worker.join(deadline_s)
+    late = worker.is_alive()
     _hang_up(connection)
-    if not outcome:
+    if late:
         raise TimedOut(f"{shown} gave no answer within {deadline_s:g} s.", "Check that it is up and reachable.")
     _judge(outcome[0], shown)
 
@@ -65,7 +66,8 @@ def _connection(url: str, deadline_s: float) -> tuple[HTTPConnection, str]:
         kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
         if not parts.hostname:
             raise ValueError("no host")
-        connection = kind(parts.hostname, parts.port, timeout=deadline_s)
+        # The socket's own limit comes after ours, so that a deadline is told as one.
+        connection = kind(parts.hostname, parts.port, timeout=deadline_s + 1)
     except (ValueError, KeyError) as error:
         raise Usage(f"{visible(url, limit=200)} is not an http or https URL.", "Correct it in console.toml.") from error
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -6,21 +6,28 @@ Any source can make them: a Prometheus (`gather`), or whoever reads an engine's 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ml.slo.promql import joined, split
+
 if TYPE_CHECKING:
-    from ml.slo.source import Answer, Metrics
+    from ml.slo.source import Metrics, Series
 
 _ENGINES = "on (job, instance) last_over_time(grinder_ml_active_on[15m])"
-TIMES = f"timestamp(up) and {_ENGINES}"
-"""When each engine was last scraped, whether that worked or not; Prometheus's clock, in Unix seconds."""
-UP = f"up and {_ENGINES}"
-ACTIVE = "sum by (job, instance) (grinder_ml_active_on)"
-BLOCKED = 'sum by (job, instance) (grinder_ml_block_total{reason="KILL_SWITCH_ENV"})'
-EMPTY = 'sum by (job, instance) (grinder_ml_block_total{reason="MODEL_NOT_LOADED"})'
-INFERRED = 'sum by (job, instance) ({__name__=~"grinder_ml_inference_total|grinder_ml_inference_errors_total"})'
+_QUESTIONS = {
+    # When each engine was last scraped, whether that worked or not; Prometheus's clock, in Unix seconds.
+    "times": f"timestamp(up) and {_ENGINES}",
+    "up": f"up and {_ENGINES}",
+    "active_on": "sum by (job, instance) (grinder_ml_active_on)",
+    "blocked": 'sum by (job, instance) (grinder_ml_block_total{reason="KILL_SWITCH_ENV"})',
+    "empty": 'sum by (job, instance) (grinder_ml_block_total{reason="MODEL_NOT_LOADED"})',
+    "inferred": 'sum by (job, instance) ({__name__=~"grinder_ml_inference_total|grinder_ml_inference_errors_total"})',
+}
+QUERY = joined(_QUESTIONS)
+"""One query and not six, because a scrape that arrives between two would lend its values to the one before."""
 
 _BEFORE_S = 120
 _WINDOW_S = 300
@@ -72,27 +79,26 @@ def gather(metrics: Metrics, request_at: datetime) -> Sighting:
     recent = (server - _WINDOW_S) // _QUANTUM_S * _QUANTUM_S
     start = datetime.fromtimestamp(math.floor(max(request_at.timestamp() + ahead - _BEFORE_S, recent)), UTC)
     end = datetime.fromtimestamp(math.ceil(server), UTC)
-    answers = [metrics.query_range(query, start, end, 1) for query in (TIMES, UP, ACTIVE, BLOCKED, INFERRED, EMPTY)]
-    return Sighting(_engines(*answers), ahead)
+    return Sighting(_engines(split(metrics.query_range(QUERY, start, end, 1).series)), ahead)
 
 
-def _engines(times: Answer, *others: Answer) -> tuple[Engine, ...]:
-    """Put the answers together. A range repeats a sample at every step; the scrape's own time tells repeats apart."""
-    values = [_by_step(answer) for answer in others]
+def _engines(parts: Mapping[str, tuple[Series, ...]]) -> tuple[Engine, ...]:
+    """Put the parts together. A range repeats a sample at every step; the scrape's own time tells repeats apart."""
+    values = {name: _by_step(found) for name, found in parts.items()}
     engines = []
-    for series in sorted(times.series, key=lambda each: each.label("instance")):
-        job, instance = series.label("job"), series.label("instance")
+    for series in sorted(parts.get("times", ()), key=lambda each: each.label("instance")):
         scrapes: dict[float, Scrape] = {}
         for step, at in series.points:
-            up, *rest = (each.get((job, instance, step)) for each in values)
-            scrapes[at] = Scrape(at, up == 1, *rest)
-        engines.append(Engine(instance, tuple(scrapes[at] for at in sorted(scrapes))))
+            key = series.label("job"), series.label("instance"), step
+            told = {name: values.get(name, {}).get(key) for name in ("active_on", "blocked", "inferred", "empty")}
+            scrapes[at] = Scrape(at, values.get("up", {}).get(key) == 1, **told)
+        engines.append(Engine(series.label("instance"), tuple(scrapes[at] for at in sorted(scrapes))))
     return tuple(engines)
 
 
-def _by_step(answer: Answer) -> dict[tuple[str, str, float], float]:
+def _by_step(found: Iterable[Series]) -> dict[tuple[str, str, float], float]:
     return {
         (series.label("job"), series.label("instance"), step): value
-        for series in answer.series
+        for series in found
         for step, value in series.points
     }

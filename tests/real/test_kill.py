@@ -6,12 +6,14 @@ import json
 import multiprocessing
 import multiprocessing.synchronize
 import os
+import random
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,7 +130,7 @@ class Service:
         self._root = deployment.root
         self._pid = deployment.root / "service.pid"
         port_file = deployment.root / "service.port"
-        command = shlex.join([*argv(deployment, "active", port_file, 50.0), "--env-at-start"])
+        command = [*argv(deployment, "active", port_file, 50.0), "--env-at-start", "--port", str(unclaimed_port())]
         self._script = deployment.root / "restart.sh"
         self._script.write_text(
             f"""#!/bin/sh
@@ -137,10 +139,9 @@ if [ -s {self._pid} ]; then
     old=$(cat {self._pid})
     kill "$old"
     while [ -d /proc/"$old" ] && ! grep -q 'State:.Z' /proc/"$old"/status; do sleep 0.02; done
-    port=$(cat {port_file})
 fi
 if [ "$IGNORE_KILL_FILE" != yes ] && [ -f {deployment.kill} ]; then set -a; . {deployment.kill}; set +a; fi
-setsid {command} --port "${{port:-0}}" >>{self._root}/service.log 2>&1 &
+setsid {shlex.join(command)} >>{self._root}/service.log 2>&1 &
 echo $! >{self._pid}
 """
         )
@@ -159,7 +160,17 @@ echo $! >{self._pid}
         subprocess.run([self._script], check=True, timeout=20, env=environment)
 
     def end(self) -> None:
-        os.kill(int(self._pid.read_text()), signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(int(self._pid.read_text()), signal.SIGKILL)
+
+
+def unclaimed_port() -> int:
+    """A port below the kernel's own range, so that nobody is given it while the service restarts."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 class _NotOurs:
