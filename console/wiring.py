@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def operations(settings: Settings) -> Operations:
             run=processes.run,
             repository=Repository(settings.root),
             metrics=metrics,
-            verifier=_verifier,
+            verifier=cache(partial(_verifier, settings)),
             journal=Journal(settings.state / "journal"),
             audit=audit,
             forge=CommandForge(processes.run, settings.root, settings.pull_request.tool),
@@ -95,8 +96,9 @@ def _place(settings: Settings) -> Place:
     )
 
 
-def _verifier() -> Verifier:
+def _verifier(settings: Settings) -> Verifier:
     # Imported with the first verification: the first frame does not wait for it.
+    from ml.artifacts.cache import VerificationCache  # noqa: PLC0415
     from ml.artifacts.verify import Verifier  # noqa: PLC0415
 
-    return Verifier(processes.run)
+    return Verifier(processes.run, cache=VerificationCache(settings.state / "verified.json"))

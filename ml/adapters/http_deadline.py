@@ -36,38 +36,73 @@ class Late(requests.Timeout):
     """The total deadline passed."""
 
 
-def within(deadline_s: float, work: Callable[[], T]) -> T:
-    """Run ``work`` and return its result, or raise `Late` at the deadline and leave it behind.
+class Helper:
+    """Runs one piece of work after the other on a thread of its own, each within a deadline.
 
-    What is left behind ends soon by itself: its socket reads know the same deadline. Only a resolver that hangs
-    can hold it longer, which is why it runs on a daemon thread that nobody waits for.
+    What is late is left behind with its thread: it ends soon by itself, because its socket reads know the same
+    deadline. Only a resolver that hangs can hold it longer, which is why the thread is a daemon that nobody waits for.
+    A thread for each question would cost more than many a question does.
     """
-    outcome: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
-    def run() -> None:
-        _here.deadline = time.monotonic() + deadline_s
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+
+    def within(self, deadline_s: float, work: Callable[[], T]) -> T:
+        """Run ``work`` and return its result, or raise `Late` at the deadline and leave it behind."""
+        with self._lock:
+            worker = self._idle.pop() if self._idle else _Worker()
+        outcome: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+        worker.tasks.put((time.monotonic() + deadline_s, work, outcome))
         try:
-            outcome.put((work(), None))
-        except BaseException as error:  # noqa: BLE001  carried to the thread that waits
-            outcome.put((None, error))
+            result, error = outcome.get(timeout=deadline_s)
+        except queue.Empty:
+            worker.tasks.put(None)
+            raise Late(f"no complete answer in {deadline_s:g} s") from None
+        with self._lock:
+            self._idle.append(worker)
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]  # work's own result, whatever its type
 
-    threading.Thread(target=run, name="http", daemon=True).start()
-    try:
-        result, error = outcome.get(timeout=deadline_s)
-    except queue.Empty:
-        raise Late(f"no complete answer in {deadline_s:g} s") from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # work's own result, whatever its type
+    def close(self) -> None:
+        """End the idle threads."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().tasks.put(None)
+
+
+class _Worker:
+    """A daemon thread that takes tasks until it is told to end by ``None``; named ``http`` while it is at one."""
+
+    def __init__(self) -> None:
+        self.tasks: queue.SimpleQueue[tuple[float, Callable[[], Any], queue.SimpleQueue[Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._run, name="http idle", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (task := self.tasks.get()) is not None:
+            _here.__dict__.clear()  # nothing of the task before may be taken for this one's
+            _here.deadline, work, outcome = task
+            self._thread.name = "http"
+            found: tuple[Any, BaseException | None]
+            try:
+                found = (work(), None)
+            except BaseException as error:  # noqa: BLE001  carried to the thread that waits
+                found = (None, error)
+            self._thread.name = "http idle"
+            outcome.put(found)
 
 
 def answered() -> bool:
-    """Whether any exchange in this `within` got a response."""
+    """Whether any exchange of this task got a response."""
     return hasattr(_here, "response")
 
 
 def last_response() -> requests.Response:
-    """The response of the last exchange in this `within`; for clients that show only what they made of it."""
+    """The response of the last exchange of this task; for clients that show only what they made of it."""
     response: requests.Response = _here.response
     return response
 
@@ -129,7 +164,7 @@ class _Adapter(HTTPAdapter):
 
 
 class BoundedSession(requests.Session):
-    """A session for use inside `within`: whole bodies up to ``max_bytes``, no proxies, netrc, redirects or retries."""
+    """A session for a `Helper`: whole bodies up to ``max_bytes``, no proxies, netrc, redirects or retries."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__()

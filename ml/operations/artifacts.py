@@ -14,6 +14,7 @@ from ml.operations.context import Context
 from ml.operations.problems import located
 from ml.ports import Report
 from ml.promotion.repository import TreeEntry
+from ml.verdict import Check
 
 if TYPE_CHECKING:
     from ml.artifacts.verification import Verification
@@ -53,7 +54,8 @@ class CommitArtifacts:
             return known
         with self.exported(commit, (artifact_dir,)) as (directory,):
             found = self._context.verifier().verify(directory, report=report, expect_sha256=expect_sha256)
-        if content.entries:
+        if found.valid:
+            # A failure may be the machine's: it is looked at again.
             self._remember(content, found)
         return found
 
@@ -64,6 +66,11 @@ class CommitArtifacts:
         with tempfile.TemporaryDirectory(prefix="mlconsole-verify-") as folder:
             self._context.repository.export(commit, Path(folder), paths)
             yield tuple(Path(folder) / path for path in paths)
+
+    def latency(self, commit: str, candidate_dir: str, active_dir: str, max_ratio: float) -> Check:
+        """Time an artifact against the active one, in turns in one cage. Raises Unavailable without a cage."""
+        with self.exported(commit, (candidate_dir, active_dir)) as (candidate, active):
+            return self._context.verifier().latency(candidate, active, max_ratio=max_ratio).check
 
     def _remember(self, content: _Content, found: Verification) -> None:
         with self._lock:

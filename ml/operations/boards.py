@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,15 +14,13 @@ from ml.operations.context import Context
 from ml.operations.deployment import describe
 from ml.operations.glance import glance
 from ml.operations.metrics_watch import MetricsRound, MetricsWatch
-from ml.operations.panes import filled, gates, hop, open_branch
+from ml.operations.panes import Standing, gates, open_branch, standing
 from ml.operations.problems import registry_problems
 from ml.operations.registries import Base, Registries
 from ml.operations.soaks import Soaks
 from ml.operations.watches import Watches
 from ml.promotion.reconcile import Outcome, reconcile
 from ml.registry.glance import glance_models
-from ml.registry.history import condemned
-from ml.registry.schema import Model
 from ml.stage import Stage
 
 
@@ -38,7 +37,7 @@ class Boards:
         self._watches = watches
         self._aftermath: tuple[Problem, ...] | None = None
         self._last: Board | None = None
-        self._problems: tuple[str, tuple[Problem, ...]] = ("", ())
+        self._known: tuple[str, Mapping[str, Standing]] = ("", {})
         self._deployed: dict[str, dict[tuple[str, Stage], str | None]] = {}
 
     @property
@@ -77,10 +76,8 @@ class Boards:
         metrics = self._watch.ask(base, now, self._soaks.started(), place.stale_s)
         kill = self._context.kill_desk.view()
         killed = kill.engaged is True
-        models = tuple(
-            self._model(base, name, model, metrics, killed=killed)
-            for name, model in base.document.registry.models.items()
-        )
+        names = base.document.registry.models
+        models = tuple(self._model(base, name, metrics, killed=killed) for name in names)
         return Board(
             as_of=now,
             environment=place.environment,
@@ -144,8 +141,10 @@ class Boards:
             found.append(Problem(self._remote.name, self._remote.why, severe=False))
         return tuple(found)
 
-    def _model(self, base: Base, name: str, model: Model, metrics: MetricsRound, *, killed: bool) -> ModelView:
-        panes = {stage: self._pane(name, model, stage, metrics, killed=killed) for stage in Stage}
+    def _model(self, base: Base, name: str, metrics: MetricsRound, *, killed: bool) -> ModelView:
+        here = self._standings(base)[name]
+        model = base.document.registry.models[name]
+        panes = {stage: self._pane(name, here.panes[stage], metrics, killed=killed) for stage in Stage}
         report = self._soaks.last(name, model)
         return ModelView(
             name=name,
@@ -153,22 +152,34 @@ class Boards:
             shadow=panes[Stage.SHADOW],
             active=panes[Stage.ACTIVE],
             readings=metrics.readings.get(name, ()),
-            hop=hop(model),
+            hop=here.hop,
             gates=gates(model, report),
             soak=report,
-            condemned=tuple(sorted(condemned(model))),
-            problems=self._model_problems(base, name),
+            condemned=here.condemned,
+            problems=here.problems,
         )
 
-    def _pane(self, name: str, model: Model, stage: Stage, metrics: MetricsRound, *, killed: bool) -> StageView:
-        pointer = model.pointer(stage)
-        instances = tuple(item for item in metrics.serving.get(name, ()) if item.stage is stage)
-        pane = StageView(stage, serving=instances) if pointer is None else filled(model, stage, pointer, instances)
+    def _standings(self, base: Base) -> Mapping[str, Standing]:
+        commit, known = self._known
+        if commit == base.commit:
+            return known
+        problems: dict[str, list[Problem]] = {}
+        for problem in registry_problems(base, self._context.repository, self._context.place.artifact_base):
+            problems.setdefault(problem.where, []).append(problem)
+        models = base.document.registry.models.items()
+        made = {name: standing(model, base.whole(name), tuple(problems.get(name, ()))) for name, model in models}
+        self._known = (base.commit, made)
+        return made
+
+    def _pane(self, name: str, pane: StageView, metrics: MetricsRound, *, killed: bool) -> StageView:
+        instances = tuple(item for item in metrics.serving.get(name, ()) if item.stage is pane.stage)
+        if not instances:
+            return pane
 
         def deployed(commit: str, at_stage: Stage) -> str | None:
             return self._pointer_at(commit, name, at_stage)
 
-        return replace(pane, deployment=describe(pane, instances, deployed, killed=killed))
+        return replace(pane, serving=instances, deployment=describe(pane, instances, deployed, killed=killed))
 
     def _pointer_at(self, commit: str, name: str, stage: Stage) -> str | None:
         if commit not in self._deployed:
@@ -182,14 +193,6 @@ class Boards:
             # Engines follow one or two commits at a time; what they left behind is not asked for again.
             self._deployed = {**dict(list(self._deployed.items())[-3:]), commit: pointers}
         return self._deployed[commit].get((name, stage))
-
-    def _model_problems(self, base: Base, name: str) -> tuple[Problem, ...]:
-        commit, problems = self._problems
-        if commit != base.commit:
-            place = self._context.place
-            problems = registry_problems(base, self._context.repository, place.artifact_base)
-            self._problems = (base.commit, problems)
-        return tuple(problem for problem in problems if problem.where == name)
 
     def _branches(self, base: Base) -> tuple[OpenBranch, ...]:
         try:

@@ -169,14 +169,13 @@ class Changes:
 
     def _proposal(self, base: Base, target: Target, reason: str, checklist: Checklist) -> Proposal:
         places = self._context.place.places
-        archive = self._context.repository.read(base.commit, places.archive(target.model)) or b""
         return Proposal(
             target=target,
             document=base.document,
             reason=reason,
             at=self._context.clock.now(),
             evidence=checklist.evidence,
-            archive=archive,
+            archive=base.archives.get(target.model, b""),
             gates=checklist.gates,
             soak=checklist.soak,
             places=places,

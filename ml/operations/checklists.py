@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from ml.artifacts.latency import NAME as LATENCY_GATE
+from ml.artifacts.runtime import check_runtime, golden_gate
 from ml.artifacts.verification import Verification
 from ml.errors import Refused
 from ml.operations.artifacts import CommitArtifacts
@@ -16,10 +18,10 @@ from ml.ports import Report
 from ml.promotion.ack import ack_gate
 from ml.promotion.evidence import build
 from ml.promotion.gates import (
+    GOLDEN_GATE,
     artifact_id_gate,
     condemned_gate,
     freeze_gate,
-    golden_gate,
     not_staged_gate,
     role_gate,
     train_report_gate,
@@ -148,7 +150,7 @@ class Checklists:
         yield from self._artifact(request, listeners, found)
         if target.to_stage is Stage.SHADOW:
             yield self._unit_tests(request, listeners)
-        yield condemned_gate(base.model(target.model), target.artifact_id)
+        yield condemned_gate(base.whole(target.model), target.artifact_id)
         yield freeze_gate(base.policy, self._context.clock.now())
         yield role_gate(base.policy, target.actor, target.action, target.to_stage)
         if target.to_stage is Stage.ACTIVE:
@@ -172,7 +174,20 @@ class Checklists:
         found.checks = verification.checks
         yield verify_gate(verification)
         if target.to_stage is Stage.SHADOW:
-            yield golden_gate(verification)
+            golden = golden_gate(check_runtime(self._context.verifier()), verification)
+            yield Gate(name=GOLDEN_GATE, verdict=golden.verdict, why=golden.why)
+        yield from self._latency(request, listeners)
+
+    def _latency(self, request: Request, listeners: Listeners) -> Iterator[Gate]:
+        """Whether the candidate is slower than what is active; no gate where nothing is."""
+        target, base = request.target, request.base
+        active = base.model(target.model).active
+        if active is None:
+            return
+        _announce(listeners, LATENCY_GATE)
+        ratio = base.policy.checks.max_latency_ratio
+        check = self._artifacts.latency(base.commit, target.artifact_dir, active.artifact_dir, ratio)
+        yield Gate(name=LATENCY_GATE, verdict=check.verdict, why=check.why)
 
     def _unit_tests(self, request: Request, listeners: Listeners) -> Gate:
         _announce(listeners, TESTS_GATE)

@@ -1,13 +1,37 @@
-"""From registry values to the panes of the board; pure."""
+"""From registry values to what the board shows of a model at one commit; pure, and made once per commit."""
 
 from __future__ import annotations
 
-from ml.board import OpenBranch, Serving, SoakReport, StageView
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ml.board import OpenBranch, Problem, SoakReport, StageView
 from ml.promotion.repository import BranchInfo
-from ml.registry.history import chronological
-from ml.registry.schema import Model, Pointer
+from ml.registry.history import chronological, condemned
+from ml.registry.schema import Event, Model, Pointer
 from ml.stage import Stage
 from ml.verdict import Gate, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a model stands in the registry, before anybody asks what serves: panes, next hop, condemned, problems."""
+
+    panes: Mapping[Stage, StageView]
+    hop: str
+    condemned: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def standing(model: Model, whole: Model, problems: tuple[Problem, ...]) -> Standing:
+    """Work out a model's standing; ``whole`` is the model with its archived events."""
+    events = chronological(model)
+    return Standing(
+        panes={stage: _pane(stage, model.pointer(stage), events) for stage in Stage},
+        hop=_hop(model),
+        condemned=tuple(sorted(condemned(whole))),
+        problems=problems,
+    )
 
 
 def open_branch(branch: BranchInfo) -> OpenBranch:
@@ -26,12 +50,14 @@ def open_branch(branch: BranchInfo) -> OpenBranch:
     )
 
 
-def filled(model: Model, stage: Stage, pointer: Pointer, instances: tuple[Serving, ...]) -> StageView:
-    """The pane of a stage that holds a pointer; since when and by whom are told by the event that brought it."""
-    arrivals = [
-        event for event in chronological(model) if event.to_stage == stage and event.artifact_id == pointer.artifact_id
-    ]
-    arrival = arrivals[-1] if arrivals else None
+def _pane(stage: Stage, pointer: Pointer | None, events: Sequence[Event]) -> StageView:
+    """The pane of a stage; since when and by whom are told by the event that brought its artifact."""
+    if pointer is None:
+        return StageView(stage)
+    arrivals = (
+        event for event in reversed(events) if event.to_stage == stage and event.artifact_id == pointer.artifact_id
+    )
+    arrival = next(arrivals, None)
     return StageView(
         stage,
         artifact_id=pointer.artifact_id,
@@ -40,12 +66,10 @@ def filled(model: Model, stage: Stage, pointer: Pointer, instances: tuple[Servin
         since=(arrival.at if arrival else None) or pointer.promoted_at_utc or pointer.created_at_utc,
         by=(arrival.by if arrival else None) or pointer.actor or "",
         notes=pointer.notes or "",
-        serving=instances,
     )
 
 
-def hop(model: Model) -> str:
-    """The promotion that comes next; empty when there is none."""
+def _hop(model: Model) -> str:
     if model.shadow is not None:
         return "shadow→active"
     return "staging→shadow" if model.staging is not None else ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from ml.errors import Refused, Usage
 from ml.operations.context import Context
@@ -11,6 +13,7 @@ from ml.policy import Policy, parse_policy
 from ml.promotion.gate import Bench, judge
 from ml.promotion.repository import BaseRef
 from ml.promotion.submit import Desk
+from ml.registry.archive import with_archive
 from ml.registry.codec import Document, parse
 from ml.registry.schema import Model
 from ml.text import visible
@@ -19,12 +22,13 @@ from ml.verdict import Gate
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The base branch as this session sees it: which commit, and the policy that rules there."""
+    """The base branch as this session sees it: which commit, the policy that rules there, archives by model."""
 
     ref: BaseRef
     blob: str
     policy: Policy
     document: Document
+    archives: Mapping[str, bytes]
 
     @property
     def commit(self) -> str:
@@ -38,6 +42,11 @@ class Base:
             known = ", ".join(list(self.document.registry.models)[:8]) or "none"
             raise Refused(f"The registry has no model {visible(name)!r}.", f"Known models: {visible(known)}.")
         return found
+
+    def whole(self, name: str) -> Model:
+        """One model with its archived events: for questions about its past, never for writing."""
+        archive = self.archives.get(name)
+        return with_archive(self.model(name), archive) if archive else self.model(name)
 
 
 class Registries:
@@ -111,6 +120,12 @@ class Registries:
                 "Correct registry.path, or let `mlconsole init` propose a first registry on a branch.",
             )
         policy = parse_policy(repository.read(ref.commit, self._context.place.places.policy))
-        if self._last is not None and self._last.blob == blob:
-            return Base(ref, blob, policy, self._last.document)
-        return Base(ref, blob, policy, parse(raw))
+        known = self._last is not None and self._last.blob == blob
+        document = self._last.document if self._last and known else parse(raw, path)
+        return Base(ref, blob, policy, document, self._archives(ref.commit, document))
+
+    def _archives(self, commit: str, document: Document) -> dict[str, bytes]:
+        repository, places = self._context.repository, self._context.place.places
+        folder = str(PurePosixPath(places.archive("x")).parent)
+        named = ((PurePosixPath(entry.path).stem, entry.path) for entry in repository.tree(commit, folder))
+        return {name: repository.read(commit, path) or b"" for name, path in named if name in document.registry.models}

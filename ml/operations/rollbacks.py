@@ -80,7 +80,7 @@ class Rollbacks:
         return self._plan(base, prepared.plan.target, reason, prepared.checks)
 
     def _build(self, base: Base, name: str, to: str | None, now: datetime) -> RollbackPlan:
-        model = base.model(name)
+        model = base.whole(name)
         breaching = self._breaching(name)
         found = RollbackPlan(
             model=name,
@@ -149,7 +149,7 @@ class Rollbacks:
                 tool_version=context.place.tool_version,
                 checks=checks,
             ),
-            archive=context.repository.read(base.commit, places.archive(target.model)) or b"",
+            archive=base.archives.get(target.model, b""),
             gates=gates,
             exemption=freeze_exemption(base.policy, now),
             places=places,
