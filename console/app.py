@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ml.clock import Clock
     from ml.operations import Operations
+    from ml.records.drafts import Drafts
 
 
 def _stages() -> Screen[None]:
@@ -75,6 +76,7 @@ class ConsoleApp(WatchingApp):
         kill_key: whether the kill key works in this session.
         poll_seconds, fetch_seconds: rest between two looks at the board, and at the remote.
         environment, production: what the header says until the first board tells it.
+        drafts: where the wizard keeps what is typed; ``None`` keeps nothing.
     """
 
     TITLE = "mlconsole"
@@ -106,6 +108,7 @@ class ConsoleApp(WatchingApp):
         fetch_seconds: float = 30.0,
         environment: str = "",
         production: bool = False,
+        drafts: Drafts | None = None,
     ) -> None:
         colorless = "NO_COLOR" in os.environ
         super().__init__(
@@ -120,6 +123,7 @@ class ConsoleApp(WatchingApp):
             ansi_color=True if colorless else None,
         )
         self.workshop = Workshop()
+        self.drafts = drafts
         self.bug: Exception | None = None
         """What ended the application, if it was a bug of ours."""
         self.kill_key = dict(keymap or {}).get("kill", KILL_KEY)

@@ -187,5 +187,5 @@ class AckInput(Widget, can_focus=True):
         if right < len(self.typed):
             return f"It differs from letter {right + 1} on. Backspace deletes, ^U clears."
         if not self.has_focus:
-            return "Press Tab to come here, then type the phrase. Paste is refused."
+            return "Shift+Tab leads here; then type it. Paste is refused."
         return f"{len(self.typed)} of {len(self._phrase)} letters. Paste is refused."

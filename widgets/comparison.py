@@ -62,7 +62,7 @@ class ComparisonRows(RowList):
     def row(self, index: int) -> Content:
         """Mark, name, left, right; the two columns share what is left of the width."""
         row, glyphs = self.shown[index], glyphs_of(self.app)
-        column = max(8, (self.size.width - _NAME - 8) // 2)
+        column = max(8, (self.width - _NAME - 8) // 2)
         pointer = glyphs.pointer if index == self.cursor else " "
         differs = "!=" if glyphs.ascii_only else "≠ "
         style = "" if row.differs else "$quiet"

@@ -13,13 +13,10 @@ from textual.widget import Widget
 from ml.board import InstanceReceipt, KillView, Rung
 from ml.clock import span
 from ml.text import visible
-from widgets.columns import fit
 from widgets.glyphs import Glyphs, glyphs_of
 
 _RUNGS = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED, Rung.CONFIRMED)
-_NAME_AT_MOST = 28
-_NAME_AT_LEAST = 12
-_LADDER = 58
+_LADDER = 51
 """Cells of the four rungs and of the seconds behind them."""
 _FAILED = "$verdict-bad bold"
 
@@ -60,8 +57,10 @@ def ladder_rows(view: KillView | None, width: int, glyphs: Glyphs) -> list[Conte
     rows.append(Content(""))
     if not view.instances:
         rows += _folded("No engine instance answers, so nothing can be confirmed from metrics.", width)
+        return rows
+    room = max(cell_len(visible(receipt.instance)) for receipt in view.instances)
     for receipt in sorted(view.instances, key=lambda each: each.rung is not Rung.UNCONFIRMED):
-        rows += _ladder(view, receipt, width, glyphs)
+        rows += _ladder(view, receipt, room, width, glyphs)
     return rows
 
 
@@ -87,18 +86,17 @@ def _manual(view: KillView, width: int) -> list[Content]:
     return rows
 
 
-def _ladder(view: KillView, receipt: InstanceReceipt, width: int, glyphs: Glyphs) -> list[Content]:
-    longest = max(cell_len(visible(each.instance)) for each in view.instances)
-    room = max(_NAME_AT_LEAST, min(longest, _NAME_AT_MOST, width - _LADDER))
-    steps = Content("  ").join([_step(rung, view, receipt, glyphs) for rung in _RUNGS])
-    name = fit(visible(receipt.instance), room, glyphs)
-    row = Content.assemble((name, "bold"), "  ", steps, (f"  {_after(view, receipt):<6}", "$quiet"))
-    why = visible(receipt.why)
-    if not why:
-        return [row]
-    if row.cell_length + 2 + cell_len(why) <= width:
-        return [Content.assemble(row, "  ", (why, "$quiet"))]
-    return [row, *(Content(" " * (room + 2)) + line for line in _folded(why, width - room - 2))]
+def _ladder(view: KillView, receipt: InstanceReceipt, room: int, width: int, glyphs: Glyphs) -> list[Content]:
+    """One instance in one line, with its observation behind or below; a name too long for that has its own line."""
+    steps = Content(" ").join([_step(rung, view, receipt, glyphs) for rung in _RUNGS])
+    ladder = Content.assemble(steps, (f" {_after(view, receipt):<5}", "$quiet"))
+    name, why = Content.styled(visible(receipt.instance), "bold"), Content.styled(visible(receipt.why), "$quiet")
+    if room + 1 + _LADDER > width:
+        return [*Content.assemble(name, "  ", why).wrap(max(1, width)), Content("  ") + ladder]
+    row = Content.assemble(name, " " * (room - name.cell_length + 1), ladder)
+    if row.cell_length + 1 + why.cell_length <= width:
+        return [Content.assemble(row, " ", why)]
+    return [row, *(Content(" " * (room + 1)) + line for line in why.wrap(max(1, width - room - 1)))]
 
 
 def _step(rung: Rung, view: KillView, receipt: InstanceReceipt, glyphs: Glyphs) -> Content:

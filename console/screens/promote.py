@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.types import CSSPathType
 from textual.widgets import Button, ContentSwitcher, Input, Static
 
+from console.screens.drafting import DraftKeeper
 from console.screens.promote_pages import AckPage, ChecklistPage, HopPage, PlanPage, ReasonPage
 from console.screens.promotion import Promotion
 from console.screens.pushed import PushedScreen
@@ -78,7 +79,8 @@ class PromoteScreen(PushedScreen):
 
     def begin(self) -> None:
         """Freeze the target, or ask which hop where several are possible."""
-        self._promotion = Promotion(self.console.operations, self, self._model)
+        drafts = DraftKeeper(self.console.drafts, self.work, self.complain)
+        self._promotion = Promotion(self.console.operations, self, self._model, drafts)
         self.title_is(f"Promote {self._model}")
         board = self.console.board
         possible = hops(board.model(self._model) if board else None)
@@ -86,13 +88,14 @@ class PromoteScreen(PushedScreen):
             self.query_one(HopPage).offer(possible)
             self._turn("hop-page", "#cancel")
         else:
-            self._freeze(self._wanted or (possible[0][0] if possible else Stage.SHADOW))
+            to_stage = self._wanted or (possible[0][0] if possible else Stage.SHADOW)
+            self._freeze(partial(self.promotion.open, to_stage))
 
-    def _freeze(self, to_stage: Stage) -> None:
+    def _freeze(self, freeze: Callable[[], None]) -> None:
         self._shown = None
         self._turn(*_PAGES[Step.CHECKLIST])
         self.say("Freezing the target: artifact, digest and base commit.")
-        self.promotion.freeze(to_stage)
+        freeze()
 
     def _turn(self, page: str, focus: str) -> None:
         self.query_one("#pages", ContentSwitcher).current = page
@@ -162,7 +165,7 @@ class PromoteScreen(PushedScreen):
     # --- what the person does ----------------------------------------------------------------------------------------
     def on_hop_page_chosen(self, message: HopPage.Chosen) -> None:
         """The hop is chosen; from here on it is fixed."""
-        self._freeze(message.to_stage)
+        self._freeze(partial(self.promotion.open, message.to_stage))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Keep what is typed, letter by letter."""
@@ -201,7 +204,7 @@ class PromoteScreen(PushedScreen):
         if button == "back":
             self.promotion.backwards()
         elif self._shown and self._shown.conflicted:
-            self._freeze(self._shown.target.to_stage)
+            self._freeze(self.promotion.start_again)
         elif self._shown and self._shown.step is Step.ACK:
             self.promotion.acknowledge(self.query_one(AckInput).typed)
         elif self._shown and self._shown.step is Step.PLAN:

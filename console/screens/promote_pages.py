@@ -10,9 +10,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Button, Input, Label, Log, Static, TabbedContent, TabPane
 
-from console.screens.wizard import Draft
 from ml.clock import format_utc
 from ml.promotion.values import Checklist, Plan, Target
+from ml.records.drafts import Draft
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Gate
@@ -90,7 +90,7 @@ class ReasonPage(VerticalScroll, can_focus=False):
         with Vertical(id="review"):
             yield Label("Dashboard review: 24 h of latency, errors and blocks, shadow against active.")
             yield Static(id="oddities", markup=False)
-            yield Label("What did you see? The evidence will say so.")
+            yield Label("What did you see? A sentence; the evidence will say so.")
             yield LineInput(id="finding", max_length=1000)
 
     def open(self, draft: Draft, to_stage: Stage) -> None:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from console.screens.wizard import Draft, Step, Wizard
+from console.screens.drafting import DraftKeeper
+from console.screens.wizard import Step, Wizard, empty_draft
 from ml.errors import ConsoleError
 from ml.operations import Operations
-from ml.promotion.values import Checklist, Target
+from ml.promotion.values import Checklist, Submission, Target
+from ml.records.drafts import Draft
 from ml.stage import Stage
 
 T = TypeVar("T")
@@ -51,21 +53,38 @@ class Desk(Protocol):
 class Promotion:
     """Carries one wizard's state through the façade's calls; at most one of them runs at a time."""
 
-    def __init__(self, operations: Operations, desk: Desk, model: str) -> None:
+    def __init__(self, operations: Operations, desk: Desk, model: str, drafts: DraftKeeper) -> None:
         self._operations = operations
         self._desk = desk
         self._model = model
+        self._drafts = drafts
         self.wizard: Wizard | None = None
 
-    def freeze(self, to_stage: Stage) -> None:
-        """Freeze the target, then judge it. After a conflict only the reason is kept; nothing is replayed."""
-        reason = self.wizard.draft.reason if self.wizard else ""
-        action = partial(self._operations.target, self._model, to_stage)
-        self._desk.work(f"look at {self._model}", action, partial(self._frozen, reason), self._desk.complain)
+    def open(self, to_stage: Stage) -> None:
+        """Freeze the target, take up the draft of it, and judge."""
 
-    def _frozen(self, reason: str, target: Target) -> None:
-        self.wizard = Wizard(target=target, draft=replace(Draft.of(target), reason=reason))
-        self.judge()
+        def freeze() -> tuple[Target, Draft | None]:
+            target = self._operations.target(self._model, to_stage)
+            return target, self._drafts.find(target.model, target.to_stage, target.model_sha256)
+
+        def frozen(found: tuple[Target, Draft | None]) -> None:
+            target, draft = found
+            self.wizard = Wizard(target=target, draft=draft or empty_draft(target), resumed=draft is not None)
+            self.judge()
+
+        self._desk.work(f"look at {self._model}", freeze, frozen, self._desk.complain)
+
+    def start_again(self) -> None:
+        """Freeze a new target after a conflict. Only the reason is kept; nothing is replayed."""
+        before = self._now
+
+        def frozen(target: Target) -> None:
+            self.wizard = Wizard(target=target, draft=replace(empty_draft(target), reason=before.draft.reason))
+            self._drafts.keep(self.wizard.draft)
+            self.judge()
+
+        action = partial(self._operations.target, self._model, before.target.to_stage)
+        self._desk.work(f"look at {self._model}", action, frozen, self._desk.complain)
 
     def judge(self) -> None:
         """Judge every gate anew, by the answers that are typed now."""
@@ -87,11 +106,11 @@ class Promotion:
 
     def waive(self, gate: str, reason: str) -> None:
         """Waive a gate, or take the waiver back with an empty reason."""
-        self._become(self._now.waived(gate, reason))
+        self._drafts.keep(self._become(self._now.waived(gate, reason)).draft)
 
     def typed(self, reason: str, finding: str) -> None:
         """Keep what is typed, letter by letter."""
-        self._become(self._now.typed(reason, finding))
+        self._drafts.keep(self._become(self._now.typed(reason, finding)).draft)
 
     def onwards(self) -> None:
         """Leave the checklist or the reason forwards, when nothing is in the way.
@@ -133,7 +152,11 @@ class Promotion:
         self._become(self._now.submitting())
         report = partial(self._desk.soon, lambda progress: self._become(self._now.progressed(progress)))
         action = partial(self._operations.submit, plan, report=report)
-        self._work("promote", action, lambda done: self._become(self._now.submitted(done)), writes=True)
+        self._work("promote", action, self._submitted, writes=True)
+
+    def _submitted(self, submission: Submission) -> None:
+        wizard = self._become(self._now.submitted(submission))
+        self._drafts.drop(wizard.target.model, wizard.target.to_stage)
 
     @property
     def _now(self) -> Wizard:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+TOO_SMALL = "This terminal is too small for this screen (60×16 at least). Escape leaves it, F9 kills."
+
 _EVERYWHERE = ("pushed.leave", "kill", "help")
 
 
@@ -69,6 +71,7 @@ class PushedScreen(ModalScreen[None]):
         """The frame; subclasses fill it by `body` and `buttons`."""
         yield StatusLine()
         yield KillBanner()
+        yield Static(TOO_SMALL, id="too-small", markup=False)
         yield Static(id="heading", classes="title", markup=False)
         yield Static(id="subject", classes="quiet", markup=False)
         with Vertical(id="body"):

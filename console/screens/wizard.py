@@ -9,6 +9,7 @@ from ml.board import ModelView
 from ml.errors import Conflict, ConsoleError
 from ml.ports import Progress
 from ml.promotion.values import ACK_GATE, REVIEW_GATE, Checklist, Plan, Submission, Target
+from ml.records.drafts import Draft
 from ml.stage import Stage
 from ml.verdict import Gate, Verdict
 
@@ -36,43 +37,9 @@ def hops(model: ModelView | None) -> tuple[tuple[Stage, str], ...]:
     return tuple((to_stage, artifact_id) for to_stage, artifact_id in possible if artifact_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """What a person typed for one promotion, worth keeping over a lost connection.
-
-    It belongs to the artifact whose digest it names: another artifact starts from an empty draft. The ACK is
-    no part of it, because an ACK is typed anew each time.
-    """
-
-    model: str
-    to_stage: Stage
-    model_sha256: str
-    reason: str = ""
-    finding: str = ""
-    waivers: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def of(cls, target: Target) -> Draft:
-        """An empty draft for a frozen target."""
-        return cls(model=target.model, to_stage=target.to_stage, model_sha256=target.model_sha256)
-
-    def belongs_to(self, target: Target) -> bool:
-        """Whether this draft was written for exactly this artifact and hop."""
-        mine = (self.model, self.to_stage, self.model_sha256)
-        return mine == (target.model, target.to_stage, target.model_sha256)
-
-    def waive(self, gate: str, reason: str) -> Draft:
-        """The draft with one more waiver; an empty reason takes the waiver back."""
-        others = tuple(pair for pair in self.waivers if pair[0] != gate)
-        return replace(self, waivers=(*others, (gate, reason)) if reason else others)
-
-    def missing(self) -> str:
-        """What still has to be typed before the plan; empty when nothing."""
-        if not self.reason.strip():
-            return "Type a reason: it goes into the registry, the commit and the pull request."
-        if self.to_stage is Stage.ACTIVE and not self.finding.strip():
-            return "Type what you saw on the dashboards: the review gate waits for it."
-        return ""
+def empty_draft(target: Target) -> Draft:
+    """Nothing is typed yet for a frozen target."""
+    return Draft(model=target.model, to_stage=target.to_stage, model_sha256=target.model_sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +59,9 @@ class Wizard:
     """The whole state of one promotion; each change makes a new one.
 
     ``busy`` says what goes on in the background; meanwhile nothing else starts. ``trouble`` is what the person
-    must know before anything else. ``progress`` holds the last state of each step of the write, which ends in
-    a ``submission`` or in a ``failure``. The ACK is never kept: it goes straight from its field into the plan.
+    must know before anything else. ``resumed``: the draft was typed before this screen was opened. ``progress``
+    holds the last state of each step of the write, which ends in a ``submission`` or in a ``failure``. The ACK
+    is never kept: it goes straight from its field into the plan.
     """
 
     target: Target
@@ -101,6 +69,7 @@ class Wizard:
     step: Step = Step.CHECKLIST
     busy: str = ""
     trouble: str = ""
+    resumed: bool = False
     gates: tuple[Gate, ...] = ()
     judged: Judged | None = None
     plan: Plan | None = None
@@ -131,7 +100,7 @@ class Wizard:
         if self.step is Step.CHECKLIST:
             return blocked(_standing_in_the_way(self.shown_gates)) if self.judged else "The gates are not judged."
         if self.step is Step.REASON:
-            return self.draft.missing()
+            return _missing(self.draft)
         if self.step is Step.PLAN and self.plan is None:
             return "There is no plan."
         return ""
@@ -140,8 +109,9 @@ class Wizard:
     def hint(self) -> str:
         """What to do next on a page that can be left; empty where the page itself says it."""
         if self.step is Step.CHECKLIST:
+            resumed = "What you typed before is here again. " if self.resumed else ""
             waived = f"{len(self.draft.waivers)} waived by you. " if self.draft.waivers else ""
-            return f"{waived}Nothing blocks. ^N goes on."
+            return f"{resumed}{waived}Nothing blocks. ^N goes on."
         if self.step is Step.PLAN:
             return "Nothing is written yet. Tab to Submit, then Enter."
         return ""
@@ -170,11 +140,12 @@ class Wizard:
         return replace(self, gates=(*self.gates, gate))
 
     def with_checklist(self, checklist: Checklist, draft: Draft) -> Wizard:
-        """All gates are judged. Where one is closed on a page behind the reason, back to the checklist."""
+        """All gates are judged. Where one is closed on a page behind the reason, back to where it is answered."""
         judged = replace(self, busy="", gates=checklist.gates, judged=Judged(checklist, draft))
         closed = tuple(gate for gate in checklist.blockers if gate.name != ACK_GATE)
         if self.step in (Step.ACK, Step.PLAN) and closed:
-            return replace(judged, step=Step.CHECKLIST, trouble=blocked(closed))
+            back = Step.REASON if all(_answered_later(gate) for gate in closed) else Step.CHECKLIST
+            return replace(judged, step=back, trouble=blocked(closed))
         return judged
 
     def typed(self, reason: str, finding: str) -> Wizard:
@@ -182,8 +153,10 @@ class Wizard:
         return replace(self, draft=replace(self.draft, reason=reason, finding=finding), trouble="")
 
     def waived(self, gate: str, reason: str) -> Wizard:
-        """A waiver is typed; it is judged with the next checklist."""
-        return replace(self, draft=self.draft.waive(gate, reason), trouble="")
+        """A waiver is typed, to be judged with the next checklist; an empty reason takes it back."""
+        others = tuple(pair for pair in self.draft.waivers if pair[0] != gate)
+        waivers = (*others, (gate, reason)) if reason else others
+        return replace(self, draft=replace(self.draft, waivers=waivers), trouble="")
 
     def onwards(self) -> Wizard:
         """On the next page."""
@@ -227,9 +200,20 @@ class Wizard:
 
 
 def blocked(gates: tuple[Gate, ...]) -> str:
-    """Which gates block, in one line: ``BLOCKED by alerts (NO_DATA), errors (FAIL).``; empty when none."""
+    """Which gates block, in one line: ``BLOCKED by alerts (NO_DATA), errors (FAIL).``; one alone says why itself."""
     named = ", ".join(f"{gate.name} ({gate.verdict})" for gate in gates)
+    if len(gates) == 1:
+        return f"BLOCKED by {named}: {gates[0].why}"
     return f"BLOCKED by {named}." if gates else ""
+
+
+def _missing(draft: Draft) -> str:
+    """What still has to be typed before the plan; empty when nothing."""
+    if not draft.reason.strip():
+        return "Type a reason: it goes into the registry, the commit and the pull request."
+    if draft.to_stage is Stage.ACTIVE and not draft.finding.strip():
+        return "Type what you saw on the dashboards: the review gate waits for it."
+    return ""
 
 
 def _standing_in_the_way(gates: tuple[Gate, ...]) -> tuple[Gate, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fakes import ACK_PHRASE, CANDIDATE, DIFF, SOAKING, board, model_view, stage_view
+from pathlib import Path
+
+from fakes import ACK_PHRASE, CANDIDATE, DIFF, SOAKING, board, model_view, sha, stage_view
 from support.pushed import (
     BURST,
     MODEL,
@@ -21,6 +23,7 @@ from textual.widgets import Button, Input
 
 from console.screens.promote import PromoteScreen
 from ml.errors import Conflict, Refused, Unavailable
+from ml.records.drafts import Draft, Drafts
 from ml.stage import Stage
 from widgets.ack_input import AckInput
 
@@ -70,7 +73,7 @@ async def test_a_blocked_wizard_stays_and_names_what_blocks() -> None:
 async def test_waived_gates_open_the_way_and_are_judged_as_waived() -> None:
     operations = WizardOperations(BURST)
     async with walking(operations, to_active()) as pilot:
-        await reads_soon(pilot, "BLOCKED by error_rate (FAIL).")
+        await reads_soon(pilot, "BLOCKED by error_rate (FAIL):")
         await pilot.press("down", "down", "down", "w")
         await reads_soon(pilot, "Why may this gate stay closed?")
         await pilot.press("tab", "tab")
@@ -111,7 +114,7 @@ async def test_a_wrong_ack_goes_nowhere() -> None:
     operations = WizardOperations()
     async with walking(operations, to_active()) as pilot:
         await to_the_ack(pilot)
-        pilot.app.screen.query_one(AckInput).focus()
+        await pilot.press("shift+tab")
         await type_by_hand(pilot, ACK_PHRASE.lower())
         await pilot.press("enter", "enter")
         assert reads(pilot, "It differs from letter 1 on")
@@ -275,3 +278,46 @@ async def test_the_plan_turns_its_tabs_by_arrows() -> None:
         await reads_soon(pilot, "message Promote regime_v2026_02_16_001 to active")
         await pilot.press("left", "left")
         await reads_soon(pilot, "models.json")
+
+
+async def test_what_was_typed_is_there_again_after_a_lost_connection(tmp_path: Path) -> None:
+    operations = WizardOperations(BURST)
+    async with walking(operations, to_active(), drafts=Drafts(tmp_path)) as pilot:
+        await reads_soon(pilot, "BLOCKED")
+        await pilot.press("down", "down", "down", "w")
+        await reads_soon(pilot, "Why may this gate stay closed?")
+        pilot.app.screen.query_one(Input).focus()
+        await type_by_hand(pilot, "known batch")
+        await pilot.press("tab", "tab", "enter")
+        await to_the_reason(pilot)
+        await type_by_hand(pilot, "Soak passed")
+        kept = lambda: Drafts(tmp_path).find(MODEL, Stage.ACTIVE, sha("a"))  # noqa: E731
+        await until(pilot, lambda: (draft := kept()) and draft.reason == "Soak passed")
+    async with walking(operations, to_active(), drafts=Drafts(tmp_path)) as pilot:
+        await reads_soon(pilot, "What you typed before is here again. 1 waived by you.")
+        await to_the_reason(pilot)
+        assert pilot.app.screen.query_one("#reason", Input).value == "Soak passed"
+    assert operations.calls[-1][-1] == "error_rate"
+
+
+async def test_a_submitted_draft_is_forgotten_and_a_draft_of_another_artifact_is_not_found(tmp_path: Path) -> None:
+    drafts = Drafts(tmp_path)
+    drafts.keep(Draft(model=MODEL, to_stage=Stage.ACTIVE, model_sha256=sha("c"), reason="of another artifact"))
+    async with walking(WizardOperations(), to_active(), drafts=drafts) as pilot:
+        await to_the_reason(pilot)
+        assert pilot.app.screen.query_one("#reason", Input).value == ""
+        await pilot.press("escape")
+    async with walking(WizardOperations(), to_active(), drafts=drafts) as pilot:
+        await submitted(pilot)
+        await reads_soon(pilot, "PUSHED")
+        await until(pilot, lambda: not list(tmp_path.iterdir()))
+
+
+async def test_a_draft_that_cannot_be_kept_is_said_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "drafts").write_text("a file where the folder should be")
+    async with walking(WizardOperations(), to_active(), drafts=Drafts(tmp_path / "drafts")) as pilot:
+        await to_the_reason(pilot)
+        await type_by_hand(pilot, "S")
+        await reads_soon(pilot, "The draft cannot be kept")
+        await type_by_hand(pilot, "oak passed")
+        assert pilot.app.screen.query_one("#reason", Input).value == "Soak passed"

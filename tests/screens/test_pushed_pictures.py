@@ -30,12 +30,13 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from console.app import ConsoleApp
+from console.messages import KillArrived
 from console.screens.compare import CompareScreen
 from console.screens.kill import KillScreen
 from console.screens.promote import PromoteScreen
 from console.screens.release import ReleaseScreen
 from console.screens.rollback import RollbackScreen
-from ml.board import Rung
+from ml.board import KillView, Rung
 from ml.errors import Conflict, Refused
 from ml.stage import Stage
 from widgets.ack_input import AckInput
@@ -236,9 +237,9 @@ def rollback_pushed() -> Picture:
 
 
 # --- kill, release, compare, help ------------------------------------------------------------------------------------
-def kill_is(view: object, text: str) -> Picture:
+def kill_is(view: KillView, text: str) -> Picture:
     async def walk(pilot: Pilot[object]) -> None:
-        pilot.app.kill = view  # type: ignore[attr-defined]
+        pilot.app.post_message(KillArrived(view))
         await reads_soon(pilot, text)
 
     return Picture(WizardOperations(), KillScreen(), walk)

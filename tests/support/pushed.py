@@ -238,7 +238,7 @@ async def to_the_ack(pilot: Pilot[object]) -> None:
     await pilot.press("enter")
     await type_by_hand(pilot, "Calm: nothing odd in 24 h")
     await pilot.press("ctrl+n")
-    await reads_soon(pilot, "Press Tab to come here")
+    await reads_soon(pilot, "Shift+Tab leads here")
 
 
 async def to_the_plan(pilot: Pilot[object]) -> None:

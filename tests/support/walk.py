@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from console.app import ConsoleApp
+from ml.records.drafts import Drafts
 
 DEADLINE_S = 10.0
 
@@ -53,10 +54,15 @@ async def opened(pilot: Pilot[object], pushed: Screen[None]) -> None:
 
 @asynccontextmanager
 async def walking(
-    operations: FakeOperations, pushed: Screen[None], size: tuple[int, int] = (80, 24), *, ascii_only: bool = False
+    operations: FakeOperations,
+    pushed: Screen[None],
+    size: tuple[int, int] = (80, 24),
+    *,
+    ascii_only: bool = False,
+    drafts: Drafts | None = None,
 ) -> AsyncIterator[Pilot[int]]:
     """Run the console on fake operations with one screen pushed."""
-    app = ConsoleApp(operations, FrozenClock(), ascii_only=ascii_only)
+    app = ConsoleApp(operations, FrozenClock(), ascii_only=ascii_only, drafts=drafts)
     async with app.run_test(size=size) as pilot:
         await opened(pilot, pushed)
         yield pilot
