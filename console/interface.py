@@ -18,6 +18,7 @@ def run_interface(session: Session) -> int:
     settings = session.settings
     # Imported here: a terminal is there and the configuration is sound.
     from console.app import ConsoleApp  # noqa: PLC0415
+    from ml.records.drafts import Drafts  # noqa: PLC0415
 
     shown = settings.interface
     app = ConsoleApp(
@@ -32,6 +33,7 @@ def run_interface(session: Session) -> int:
         fetch_seconds=settings.registry.fetch_seconds,
         environment=settings.environment.name,
         production=settings.environment.production,
+        drafts=Drafts(settings.state / "drafts"),
     )
     code = app.run()
     if app.bug is not None:
