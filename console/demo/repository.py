@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import ml
 from console.demo.deployer import BRANCH, deploy
 from console.demo.layout import Layout, shipped, source_path
-from console.demo.scene import ARTIFACTS, OPERATOR, Step, policy, settings, steps
+from console.demo.scene import ARTIFACTS, MOVES, OPERATOR, Move, Step, policy, settings, steps
 from ml.adapters.git_hooks import install_gate
 from ml.adapters.git_runner import GitRunner
 from ml.adapters.processes import run
@@ -24,13 +24,15 @@ _SEED = Path(__file__).parent / "seed"
 _DASHBOARDS = Path(ml.__file__).parent / "monitoring" / "grafana" / "dashboards"
 
 
-def make_repositories(layout: Layout, now: datetime, url: str) -> tuple[tuple[Step, str], ...]:
+def make_repositories(
+    layout: Layout, now: datetime, url: str, moves: Sequence[Move] = MOVES
+) -> tuple[tuple[Step, str], ...]:
     """Make remote, clone and deployment; returns every step of the past with its commit, oldest first.
 
     Raises:
         ConsoleError: git cannot, or a shipped artifact is not what its manifest says.
     """
-    past = tuple(steps(now, {artifact_id: _pointer(artifact_id) for artifact_id in ARTIFACTS}))
+    past = tuple(steps(now, {artifact_id: _pointer(artifact_id) for artifact_id in ARTIFACTS}, moves))
     here = GitRunner(layout.root, run)
     here("init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(layout.remote))
     remote = GitRunner(layout.remote, run)

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import click
 from console.config import state_directory
 from console.demo import prometheus
 from console.demo.children import held
+from console.demo.scene import MOVES, Move
 from console.demo.stack import Stack, running_stack
 from ml.errors import Refused
 
@@ -43,23 +44,28 @@ def demo(*, directory: Path | None, keep: bool, console: bool) -> int:
         Refused: the folder holds something. Unavailable, TimedOut: a part does not come up.
         SystemExit: after ^C, SIGTERM or SIGHUP, when all is stopped and removed.
     """
+    if not prometheus.installed():
+        click.echo(_WITHOUT_PROMETHEUS, err=True)
+    with lived_in(directory, keep=keep) as stack:
+        return run_console(stack) if console else _wait(stack)
+
+
+@contextmanager
+def lived_in(directory: Path | None, *, keep: bool = False, moves: Sequence[Move] = MOVES) -> Iterator[Stack]:
+    """A running stack in a folder that is removed afterwards, whatever ends us.
+
+    Raises:
+        Refused: the folder holds something. Unavailable, TimedOut: a part does not come up.
+    """
     root = directory or state_directory() / f"demo-{os.getpid()}"
     if root.exists() and any(root.iterdir()):
         raise Refused(f"{root} is not empty.", "Name a new folder: it is removed when the demo ends.")
-    if not prometheus.installed():
-        click.echo(_WITHOUT_PROMETHEUS, err=True)
-    with _signals_end_us(), _removed(root, keep=keep), running_stack(root, _tell) as stack:
-        return _console(stack) if console else _wait(stack)
+    with _signals_end_us(), _removed(root, keep=keep), running_stack(root, _tell, moves) as stack:
+        yield stack
 
 
-def _tell(what: str, seconds: float | None) -> None:
-    if seconds is None:
-        click.echo(f"  {what} … ", err=True, nl=False)
-    else:
-        click.echo(f"{seconds:.1f} s", err=True)
-
-
-def _console(stack: Stack) -> int:
+def run_console(stack: Stack) -> int:
+    """Run the interface on a stack until it is left; its exit code."""
     clone = stack.layout.clone
     click.echo(f"  for a shell beside the console: cd {clone}", err=True)
     argv = held([sys.executable, "-m", "console", "--repo", clone], signal.SIGTERM)
@@ -72,6 +78,13 @@ def _console(stack: Stack) -> int:
                 running.wait(_CONSOLE_ENDS_S)
             running.kill()
             raise
+
+
+def _tell(what: str, seconds: float | None) -> None:
+    if seconds is None:
+        click.echo(f"  {what} … ", err=True, nl=False)
+    else:
+        click.echo(f"{seconds:.1f} s", err=True)
 
 
 def _wait(stack: Stack) -> int:

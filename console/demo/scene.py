@@ -55,6 +55,11 @@ MOVES = (
     Move(_h(18.1), "regime_night", SECOND, Stage.SHADOW, DEVELOPER, "Staging validation passed"),
     Move(_h(2), "regime_lowvol", FIRST, Stage.STAGING, DEVELOPER, "Candidate for quiet markets"),
 )
+DRILL_MOVES = (
+    *MOVES,
+    Move(_h(0.1), "regime_classifier", THIRD, Stage.ACTIVE, OPERATOR, "Soak of 24 h within its objectives"),
+)
+"""A drill begins where a bad night does: the newest artifact has been active for six minutes, nothing soaks."""
 FOUNDED = _h(240)
 """How long ago the repository's first commit was made, before all moves."""
 
@@ -71,11 +76,11 @@ class Step:
     move: Move | None = None
 
 
-def steps(now: datetime, pointers: Mapping[str, Pointer]) -> Iterator[Step]:
+def steps(now: datetime, pointers: Mapping[str, Pointer], moves: Sequence[Move] = MOVES) -> Iterator[Step]:
     """The commits of the past, oldest first; ``pointers`` holds each artifact's pointer by its id."""
     document = empty_document()
     yield Step(now - FOUNDED, DEVELOPER, "The registry, its policy and the runbook", document.raw)
-    for move in MOVES:
+    for move in moves:
         at = now - move.ago
         change = _change(document, move, pointers[move.artifact_id], at)
         document = change.document

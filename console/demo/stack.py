@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from console.demo.children import Children
 from console.demo.engines import ENGINES, JOB, RATE_HZ, start_engines
 from console.demo.layout import Layout, shipped, source_path
 from console.demo.repository import make_repositories
-from console.demo.scene import ARTIFACTS, Step, tenures
+from console.demo.scene import ARTIFACTS, MOVES, Move, Step, tenures
 from ml.adapters.processes import run
 from ml.errors import Unavailable
 from ml.registry.paths import ARTIFACTS_PATH
@@ -55,8 +55,8 @@ class Stack:
 
 
 @contextmanager
-def running_stack(root: Path, tell: Tell) -> Iterator[Stack]:
-    """Build and run the whole system below ``root``; every process is gone when the block ends.
+def running_stack(root: Path, tell: Tell, moves: Sequence[Move] = MOVES) -> Iterator[Stack]:
+    """Build and run the whole system below ``root``, with a past; every process is gone when the block ends.
 
     Raises:
         Unavailable, TimedOut: a part does not come up. Only Prometheus may be missing.
@@ -69,7 +69,7 @@ def running_stack(root: Path, tell: Tell) -> Iterator[Stack]:
     children = Children(layout.logs)
     try:
         with _told(tell, "remote with nine days of history, operator's clone, deployment"):
-            past = make_repositories(layout, datetime.now(UTC).replace(microsecond=0), url)
+            past = make_repositories(layout, datetime.now(UTC).replace(microsecond=0), url, moves)
         present = prometheus.installed()
         if present:
             _write_past(layout, past, env, tell)

@@ -17,7 +17,7 @@ from ml.errors import ConsoleError
 _HOMES = {
     "looking": ("status", "check", "verify", "compare", "soak", "history", "log"),
     "changing": ("stage", "promote", "withdraw", "rollback", "push", "land", "gate", "approve", "evidence", "init"),
-    "emergency": ("kill", "watch", "incident"),
+    "emergency": ("kill", "watch", "incident", "drill"),
     "setup": ("config", "info", "completion", "doctor", "demo", "serve", "build"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

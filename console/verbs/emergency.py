@@ -1,9 +1,11 @@
-"""Verbs of an emergency: kill (carried out by `console.kill` on its short path), watch, incident."""
+"""Verbs of an emergency: kill (carried out by `console.kill` on its short path), watch, incident, drill."""
 
 from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +13,13 @@ from console import documents
 from console.kill import RELEASE_WORD, run_kill
 from console.session import Session
 from console.verbs.output import Answer, say, verb
-from ml.clock import format_utc, parse_utc, span
+from ml.clock import SystemClock, format_utc, parse_utc, span
 from ml.emergency.watch import Watch
 from ml.emergency.watch_report import summary_line, summary_markdown
 from ml.errors import Refused, Usage
+
+if TYPE_CHECKING:
+    from console.demo.drill import Score
 
 
 @click.command()
@@ -71,6 +76,33 @@ def incident(session: Session, since: str) -> Answer:
     report = operations.incident(_moment(since, operations.clock.now()))
     document = documents.envelope(operations.clock.now()) | documents.plain(report.document())
     return Answer(report.markdown().splitlines(), document)
+
+
+@click.command()
+@click.option("--seed", type=click.IntRange(min=0), help="Chooses fault and moment; default: nobody knows.")
+@click.option("--headless", is_flag=True, help="A scripted operator instead of you, for CI.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to build it; default: a new folder.")
+@verb
+def drill(session: Session, seed: int | None, headless: bool, directory: Path | None) -> Answer:
+    """Practise an emergency on a living system: notice, kill, roll back, and see how long you took."""
+    # Imported here: the demo needs onnxruntime and more.
+    from console.demo.drill import drill as run_drill  # noqa: PLC0415
+
+    score = run_drill(seed=seed, headless=headless, directory=directory)
+    document = documents.envelope(SystemClock().now()) | documents.plain(score)
+    return Answer(_score_lines(score), document, 1 if score.missing else 0)
+
+
+def _score_lines(score: Score) -> list[str]:
+    reached = [f"{step:<16} {seconds:6.1f} s" for step, seconds in score.seconds.items()]
+    missing = [f"{step:<16} missing" for step in score.missing]
+    text = [f"seed {score.seed}: {score.fault.words}, seconds from its injection", *reached, *missing]
+    if score.trouble:
+        text.append(score.trouble)
+    if score.total_s is None:
+        return [*text, "not scored: every step has to be reached"]
+    best = "new best" if score.new_best else f"best {score.best_s:.1f} s"
+    return [*text, f"total {score.total_s:.1f} s ({best})"]
 
 
 def _watch_of(session: Session, model: str) -> Watch:

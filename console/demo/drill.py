@@ -1,0 +1,114 @@
+"""``mlconsole drill``: the newest artifact goes bad at a random moment, and everything that counts is timed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import click
+
+from console.demo import prometheus, scores
+from console.demo.faults import Fault, choose
+from console.demo.referee import ENGINE, Observed, Referee, Step
+from console.demo.run import lived_in, run_console
+from console.demo.scene import DRILL_MOVES, THIRD
+from console.demo.script import Operator
+from console.demo.stack import Stack
+from ml.errors import ConsoleError, Unavailable
+
+_DEADLINE_S = 180.0
+_QUIET_S = (10.0, 40.0)
+_QUIET_HEADLESS_S = (1.0, 4.0)
+_BRIEFING = """
+  {artifact} of {model} has been active for six minutes. Soon it goes bad.
+  Notice it, F9 (kill), wait for CONFIRMED, r (roll back), then in a second shell
+    cd {clone} && mlconsole land BRANCH
+  and, when the previous artifact serves, u (release). Leave with q; the clock stops when it serves again.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One drill: what was broken, seconds from that moment to each step, and how the total compares.
+
+    ``total_s`` is the time until serving again, ``None`` where a step is missing; ``best_s`` the best one so far,
+    this one included. ``trouble`` is what stopped a scripted operator.
+    """
+
+    seed: int
+    fault: Fault
+    seconds: dict[Step, float]
+    missing: tuple[Step, ...]
+    total_s: float | None
+    best_s: float | None
+    new_best: bool
+    trouble: str = ""
+
+
+def drill(*, seed: int | None, headless: bool, directory: Path | None) -> Score:
+    """Run one drill on a stack of its own; nothing stays behind but the high score.
+
+    Args:
+        seed: chooses fault and moment; a new one without it.
+        headless: let the scripted operator work, for CI, instead of opening the interface.
+
+    Raises:
+        Unavailable: there is no Prometheus, without which nobody can notice. As `console.demo.run.lived_in` else.
+    """
+    if not prometheus.installed():
+        raise Unavailable("A drill needs Prometheus, which is not installed.", "Install it; see `mlconsole demo`.")
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    random = Random(seed)  # noqa: S311 it has to be repeatable, not secret
+    fault, delay = choose(random), random.uniform(*(_QUIET_HEADLESS_S if headless else _QUIET_S))
+    with lived_in(directory, moves=DRILL_MOVES) as stack:
+        referee = Referee(stack, fault, delay, THIRD)
+        referee.start()
+        try:
+            trouble = _script(stack, referee) if headless else _person(stack)
+        finally:
+            observed = referee.stop()
+    return _score(seed, fault, observed, "script" if headless else "person", trouble)
+
+
+def _person(stack: Stack) -> str:
+    click.echo(_BRIEFING.format(artifact=THIRD, model=ENGINE.model, clone=stack.layout.clone), err=True)
+    run_console(stack)
+    return ""
+
+
+def _script(stack: Stack, referee: Referee) -> str:
+    """Let the scripted operator work, then wait for the referee; what went wrong."""
+    started = time.monotonic()
+    try:
+        Operator(stack, _tell(referee), _DEADLINE_S).work()
+    except ConsoleError as error:
+        return str(error)
+    referee.join(max(0.0, _DEADLINE_S - (time.monotonic() - started)))
+    return ""
+
+
+def _tell(referee: Referee) -> Callable[[str], None]:
+    def tell(words: str) -> None:
+        begun = referee.observed.injected_at
+        click.echo(f"  {time.monotonic() - begun:5.1f} s  {words}" if begun else f"  {words}", err=True)
+
+    return tell
+
+
+def _score(seed: int, fault: Fault, observed: Observed, player: str, trouble: str) -> Score:
+    total = None if observed.missing else max(observed.seconds.values())
+    new_best = total is not None and scores.keep(player, total)
+    return Score(
+        seed=seed,
+        fault=fault,
+        seconds=observed.seconds,
+        missing=observed.missing,
+        total_s=total,
+        best_s=scores.best(player),
+        new_best=new_best,
+        trouble=trouble,
+    )
