@@ -68,10 +68,12 @@ class RemoteTalk(OnRepository):
         remote, base = plain(remote, "a remote"), plain(base, "a branch")
         patterns = [base, *(f"{prefix}*" for prefix in CHANGE_PREFIXES)]
         branches = [f"+refs/heads/{name}:refs/remotes/{remote}/{name}" for name in patterns]
-        quiet = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
-        self._git(*quiet, "--prune", "--", remote, *branches, deadline_s=deadline_s, env=self._ssh)
+        fetch = ("fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+        self._git(*fetch, "--quiet", "--prune", "--", remote, *branches, deadline_s=deadline_s, env=self._ssh)
         approvals = f"{APPROVALS}*:{APPROVALS}*"
-        self._git(*quiet, "--", remote, approvals, deadline_s=deadline_s, env=self._ssh)
+        ended = self._git.finished(*fetch, "--", remote, approvals, deadline_s=deadline_s, env=self._ssh)
+        if ended.code != 0 and b"[rejected]" not in ended.err:  # one of ours that differs is ours to keep
+            raise failure("fetch", ended.err)
 
 
 def _refusal(status: str, err: bytes) -> str:

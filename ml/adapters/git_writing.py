@@ -60,17 +60,16 @@ class CommitWriting(OnRepository):
         Raises:
             Refused: git is not told an e-mail address, or one that names nobody.
         """
-        name, email = (self.setting(key) for key in ("user.name", "user.email"))
+        told = self._git.finished("config", "--null", "--get-regexp", r"^user\.(name|email)$").out
+        pairs = (line.partition("\n") for line in told.decode("utf-8", "replace").split("\0"))
+        known = {key: value for key, _, value in pairs}  # git lists the most particular value last
+        name, email = known.get("user.name", ""), known.get("user.email", "")
         if "@" not in email or any(char in email + name for char in "<>\n\0"):
             raise Refused(
                 "git does not know who you are, and a change must have a name.",
                 "Set it once: git config --global user.email YOU@EXAMPLE.COM (and user.name).",
             )
         return Person(name or email.partition("@")[0], email)
-
-    def setting(self, key: str) -> str:
-        """A value of git's configuration, empty when it is not set."""
-        return self._git.finished("config", "--get", key).out.decode("utf-8", "replace").rstrip("\n")
 
     def write_commit(
         self, base: str, files: Sequence[tuple[str, bytes]], message: str, author: Person, at: datetime

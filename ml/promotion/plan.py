@@ -73,14 +73,16 @@ def plan_promotion(proposal: Proposal, *, phrase: str = "") -> Plan:
     return _plan(proposal, changes.promote(proposal.document, target.model, target.to_stage, **_by(proposal)))
 
 
-def plan_rollback(proposal: Proposal) -> Plan:
+def plan_rollback(proposal: Proposal, pointer: Pointer | None = None) -> Plan:
     """Plan to make an earlier artifact active again. No gate can hold it up but its target's verification.
+
+    ``pointer`` fills the gaps of what the history knows of the artifact, as `ml.registry.changes.rollback` says.
 
     Raises: Refused (illegal, no reason), Invalid (the target does not verify).
     """
     _require_open(proposal)
-    target = proposal.target
-    return _plan(proposal, changes.rollback(proposal.document, target.model, target.artifact_id, **_by(proposal)))
+    target, by = proposal.target, _by(proposal)
+    return _plan(proposal, changes.rollback(proposal.document, target.model, target.artifact_id, pointer=pointer, **by))
 
 
 def plan_withdraw(proposal: Proposal) -> Plan:

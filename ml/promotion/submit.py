@@ -147,14 +147,18 @@ def current_base(desk: Desk, planned: str) -> tuple[str, str]:
 
 
 def _require_same_rules(plan: Plan, onto: str, desk: Desk, now: datetime) -> None:
-    """A plan holds on any base with the same registry and policy, and its ACK for its time only."""
+    """A plan holds on any base with the same registry and policy, and its ACK for its time only.
+
+    What needs no policy, as a rollback does not, is not held up by a new one.
+    """
     if plan.ack and now > plan.ack.expires_at:
         raise Refused("The acknowledgement has expired.", "Acknowledge it again; all gates are judged again first.")
     planned = plan.target.base_commit
     if onto == planned:
         return
     repository = desk.repository
-    for path in (desk.places.registry, desk.places.policy):
+    ruled = () if exemption(plan.target.action) else (desk.places.policy,)
+    for path in (desk.places.registry, *ruled):
         if repository.blob_id(onto, path) != repository.blob_id(planned, path):
             before, after = (repository.read(commit, path) or b"" for commit in (planned, onto))
             raise Conflict(

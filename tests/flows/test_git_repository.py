@@ -226,6 +226,20 @@ def test_change_branches_are_listed_with_where_they_are(clones: Clones) -> None:
     assert repository.branches(unmerged_into=commit) == ()
 
 
+def test_approvals_are_fetched_and_never_overwritten(clones: Clones) -> None:
+    repository, other = Repository(clones.operator.path), clones.another("other")
+    first, second = clones.operator.commit("one"), other.commit("two")
+    for ref, sha in (("refs/approvals/x/ours", first), ("refs/approvals/x/both", first)):
+        clones.operator.git("update-ref", ref, sha)
+    other.git("push", "-q", "origin", f"{second}:refs/approvals/x/theirs", f"{second}:refs/approvals/x/both")
+    repository.fetch("origin", "main")
+    assert dict(repository.refs("refs/approvals/x/")) == {
+        "refs/approvals/x/both": first,
+        "refs/approvals/x/ours": first,
+        "refs/approvals/x/theirs": second,
+    }
+
+
 def test_export_writes_what_is_committed_whatever_attributes_say(clones: Clones, tmp_path: Path) -> None:
     clones.operator.write("tool.sh", "#!/bin/sh\n")
     (clones.operator.path / "tool.sh").chmod(0o755)

@@ -141,6 +141,15 @@ def test_a_registry_or_policy_that_moved_is_a_conflict_with_its_difference(
     assert session.repository.branches() == ()
 
 
+def test_a_rollback_is_not_held_up_by_a_new_policy(life: tuple[Clones, Session]) -> None:
+    clones, session = life
+    plan = session.rollback()
+    other = clones.another("other")
+    other.commit("theirs", {"ml/registry/policy.toml": "[ack]\n"})
+    other.git("push", "-q")
+    assert submit(plan, session.desk, now=NOW).pushed
+
+
 def test_out_of_reach_the_branch_stays_local_until_it_is_pushed(life: tuple[Clones, Session]) -> None:
     clones, session = life
     away = clones.remote.path.rename(clones.remote.path.with_name("away.git"))

@@ -77,7 +77,7 @@ def test_ten_writers_lose_nothing(
     life: tuple[Clones, Session],
     processes: ForkServerContext,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, str], None],
     landing: bool,
 ) -> None:
     """Five share one clone, five have their own. Branches are all made; of landings only one can be next."""
@@ -112,11 +112,12 @@ def test_ten_writers_lose_nothing(
     assert len(staged) == len(landed)
     assert session.folder.trace() == trace
     assert sound(clones) == []
-    with capsys.disabled():
-        say(
-            f"race: {WRITERS}x{CHANGES} changes, {len(submitted)} submitted, {len(landed)} landed, "
-            f"{outcomes['conflict']} told of a conflict, {len(landed) - len(on_main)} lost"
-        )
+    lost = len(landed) - len(on_main)
+    record_property(
+        "count",
+        f"race: {WRITERS}x{CHANGES} changes, {len(submitted)} submitted, {len(landed)} landed, "
+        f"{outcomes['conflict']} told of a conflict, {lost} lost",
+    )
 
 
 def _fetched(session: Session) -> str:
@@ -136,7 +137,10 @@ def one_change(home: Path, turn: int) -> None:
 
 
 def test_a_hundred_kills_damage_nothing(
-    life: tuple[Clones, Session], processes: ForkServerContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    life: tuple[Clones, Session],
+    processes: ForkServerContext,
+    tmp_path: Path,
+    record_property: Callable[[str, str], None],
 ) -> None:
     """Half of the kills strike at a random time, half right after the journal has noted a step."""
     clones, session = life
@@ -169,8 +173,8 @@ def test_a_hundred_kills_damage_nothing(
     assert not list((clones.operator.path / ".git/mlconsole").glob("write-*"))
     events = session.document().registry.models[MODEL].history
     assert len({(event.at, event.artifact_id) for event in events}) == len(events)
-    with capsys.disabled():
-        say(f"kills: {killed}, damage 0, interrupted: {outcomes[Outcome.DONE]} done, {outcomes[Outcome.NOT_DONE]} not")
+    told = f"interrupted: {outcomes[Outcome.DONE]} done, {outcomes[Outcome.NOT_DONE]} not done"
+    record_property("count", f"kills: {killed}, damage 0, {told}")
 
 
 def _seconds(work: Callable[[], None]) -> float:
@@ -235,7 +239,3 @@ def sound(clones: Clones) -> list[str]:
         if changed and (REGISTRY_PATH not in changed or not any(path.endswith("pr_body.md") for path in changed)):
             wrong.append(f"{name} holds half a change: {changed}")
     return wrong
-
-
-def say(line: str) -> None:
-    sys.stdout.write(f"\n{line}\n")
