@@ -24,7 +24,7 @@ prometheus:
 	@scripts/ensure-tools prometheus promtool
 
 tools:
-	@scripts/ensure-tools prometheus promtool jq tmux
+	@scripts/ensure-tools prometheus promtool jq tmux chromium
 
 demo: $(STAMP)
 	@scripts/ensure-tools prometheus promtool || true

@@ -37,10 +37,11 @@ class Guard:
 
     def refusal(self, host: str, origin: str | None, token: str) -> Refusal | None:
         """Judge a request by its ``Host`` and ``Origin`` headers and by the token that it shows; None lets it in."""
-        asked = _place(f"http://{host}")
-        if not self.token and asked not in self._places():
+        # A proxy that speaks https passes a name without a port.
+        asked = {_place(f"{scheme}://{host}") for scheme in _PORTS}
+        if not self.token and not asked & self._places():
             return Refusal(403, f"This console answers only to {self.public_url}.")
-        if origin is not None and _place(origin) not in {asked, _place(self.public_url)}:
+        if origin is not None and _place(origin) not in (asked | {_place(self.public_url)}) - {None}:
             return Refusal(403, "Another site's page asked for this console.")
         if self.token and not self.knows(token):
             return Refusal(401, "Open the address with the token that `mlconsole serve` printed.")

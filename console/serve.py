@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import secrets
 import shlex
 import signal
@@ -25,7 +26,8 @@ from ml.text import visible
 MOST_VIEWERS = 8
 """Each window costs a process and polls Prometheus."""
 
-_LEAVE_S = 10.0
+_LEAVE_S = 5.0
+_DRIVER = "console.browser:BrowserDriver"
 _HEADERS = {
     # The page of textual-serve asks for a font from outside; nothing of this console may be told to anybody.
     "Content-Security-Policy": "; ".join(
@@ -76,7 +78,7 @@ def command(settings: Settings, config: str | None) -> str:
     # -P: the folder that we are in may hold a package of the same name.
     argv = [sys.executable, "-P", "-m", "console", "--read-only", "--no-kill", "--repo", str(settings.root)]
     # exec: the shell that textual-serve runs this by would outlive us.
-    return "exec " + shlex.join([*argv, *(["--config", config] if config else [])])
+    return f"exec env TEXTUAL_DRIVER={_DRIVER} {shlex.join([*argv, *(['--config', config] if config else [])])}"
 
 
 class GuardedServer(Server):
@@ -168,7 +170,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         raise Usage(f"{visible(host)} is no address of this machine.", "Correct --host.") from error
     except (OSError, OverflowError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "no such port"
+        why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "no such port"
         raise Unavailable(f"Cannot listen on {visible(host)} port {port}: {why}.", "Choose another --port.") from error
 
 
