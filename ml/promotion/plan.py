@@ -5,13 +5,14 @@ Nothing is written here; `ml.promotion.submit` carries a plan out, and `ml.promo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypedDict
 
 from ml.board import SoakReport
-from ml.clock import format_utc
+from ml.clock import format_utc, parse_utc
 from ml.errors import Invalid, Refused
 from ml.promotion.ack import misfit
 from ml.promotion.body import Account, body
@@ -25,6 +26,9 @@ from ml.registry.schema import Pointer
 from ml.stage import Action
 from ml.text import visible
 from ml.verdict import Gate, Verdict
+
+FRESH = timedelta(hours=1)
+"""How old evidence may be when the change is made; a service level of yesterday says nothing about now."""
 
 _MAX_REASON = 500
 _SOURCE = "mlconsole"
@@ -67,6 +71,7 @@ def plan_promotion(proposal: Proposal, *, phrase: str = "") -> Plan:
     Raises: Refused (illegal, no reason, the ACK does not cover this), Invalid (a gate is closed).
     """
     _require_open(proposal)
+    _require_fresh(proposal)
     if phrase:
         _require_ack(proposal, phrase)
     target = proposal.target
@@ -99,6 +104,13 @@ def _require_open(proposal: Proposal) -> None:
             f"{len(closed)} of {len(proposal.gates)} gates are closed; {first.name} is {first.verdict}: {first.why}.",
             "Wait for what is missing, or mend what fails.",
         )
+
+
+def _require_fresh(proposal: Proposal) -> None:
+    """Say now what the gate would say later: evidence grows old while a wizard stands open."""
+    as_of = json.loads(proposal.evidence.document).get("as_of")
+    if as_of and proposal.at - parse_utc(as_of) > FRESH:
+        raise Refused(f"The gates were judged at {visible(as_of)}, too long ago.", "Judge the checklist again.")
 
 
 def _require_ack(proposal: Proposal, phrase: str) -> None:

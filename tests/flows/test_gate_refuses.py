@@ -451,7 +451,7 @@ def evidence_of_yesterday(house: Gatehouse) -> Made:
     return reworked(house, house.to_shadow(), lambda values: values.update(as_of="2026-02-16T10:00:00Z"))
 
 
-@illegal("evidence", "holds no soak")
+@illegal("verdicts", "without a soak")
 def evidence_without_a_soak(house: Gatehouse) -> Made:
     return reworked(house, house.to_active(), lambda values: values.update(soak=None, soak_exchanges=[]))
 
@@ -463,9 +463,14 @@ def drawing_altered(house: Gatehouse) -> Made:
     return bent(house, plan, files={path: b"<svg/>"})
 
 
-@illegal("evidence", "the evidence is incomplete")
+@illegal("verdicts", "lacks what a judge needs")
 def evidence_without_a_target(house: Gatehouse) -> Made:
     return reworked(house, house.to_shadow(), lambda values: values.pop("target"))
+
+
+@illegal("evidence", "the evidence is incomplete")
+def evidence_without_a_time(house: Gatehouse) -> Made:
+    return reworked(house, house.to_shadow(), lambda values: values.pop("as_of"))
 
 
 STRICT = POLICY + '[[objective]]\nname = "p99"\nlimit = 20\n'

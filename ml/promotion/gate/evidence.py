@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import Any
 
 from ml.clock import format_utc, parse_utc
@@ -15,6 +14,7 @@ from ml.promotion.gate.authority import SKEW, affects_trading, waived_gates
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gate.scope import evidence_folder
 from ml.promotion.gates import GOLDEN_GATE, ID_GATE, NEW_GATE, REPORT_GATE, ROLE_GATE, VERIFY_GATE
+from ml.promotion.plan import FRESH
 from ml.promotion.repository import Reader
 from ml.promotion.unit_tests import TESTS_GATE
 from ml.promotion.values import ACK_GATE, REVIEW_GATE
@@ -23,9 +23,6 @@ from ml.slo.soak_gates import ALERTS_GATE, SOAK_GATE
 from ml.stage import Action, Stage
 from ml.text import visible
 from ml.verdict import Gate, Verdict
-
-FRESH = timedelta(hours=1)
-"""How old evidence may be when the change is made; a service level of yesterday says nothing about now."""
 
 _MAX_DOCUMENT = 64 << 20
 
@@ -118,10 +115,7 @@ def _strangeness(case: Case, move: Move, values: Mapping[str, Any], registry_blo
         yield from _foreign_soak(move, values["soak"])
 
 
-def _foreign_soak(move: Move, soak: Mapping[str, Any] | None) -> Iterator[str]:
-    if soak is None:
-        yield "the evidence holds no soak"
-        return
+def _foreign_soak(move: Move, soak: Mapping[str, Any]) -> Iterator[str]:
     subject = soak["subject"]
     pointer = move.event.pointer
     if subject["model_sha256"] != (pointer.model_sha256 if pointer else None):

@@ -145,6 +145,14 @@ def test_a_closed_gate_of_any_kind_stops_a_promotion(verdict: Verdict) -> None:
         plan_promotion(to_active(gates=(OPEN, Gate(name="p99", verdict=verdict, why="why"))))
 
 
+def test_evidence_that_grew_old_is_not_planned_with() -> None:
+    hour = Evidence(b'{"as_of": "2026-02-16T09:00:00.000001Z"}', "e" * 64)
+    assert plan_promotion(replace(acknowledged(), evidence=hour), phrase=PHRASE)
+    older = Evidence(b'{"as_of": "2026-02-16T08:59:59Z"}', "e" * 64)
+    with pytest.raises(Refused, match="judged at 2026-02-16T08:59:59Z"):
+        plan_promotion(replace(acknowledged(), evidence=older), phrase=PHRASE)
+
+
 def test_waivers_and_exemptions_are_recorded() -> None:
     waived = Gate(name="p99", verdict=Verdict.FAIL, why="120 ms").waived("known spike")
     plan = plan_promotion(replace(acknowledged(), gates=(OPEN, waived), exemption="frozen: audit"), phrase=PHRASE)
@@ -176,7 +184,7 @@ def test_an_acknowledgement_covers_one_thing_for_a_time() -> None:
         (replace(asked, target=replace(target, model_sha256="f" * 64)), "another artifact"),
         (replace(asked, target=replace(target, registry_blob="f" * 40)), "another state of the registry"),
         (replace(asked, target=replace(target, actor="ben@example.com")), "it was given by ann@example.com"),
-        (replace(asked, evidence=Evidence(b"", "f" * 64)), "other evidence"),
+        (replace(asked, evidence=Evidence(b"{}", "f" * 64)), "other evidence"),
         (replace(asked, at=NOW + timedelta(minutes=15, seconds=1)), "only"),
         (replace(asked, at=NOW - timedelta(seconds=1)), "only"),
         (replace(asked, ack=replace(asked.ack or ack(target), phrase="YES")), "its phrase"),
