@@ -66,11 +66,11 @@ def climb(engine: Engine, asked: float, *, engage: bool) -> InstanceReceipt:
     proof, against = _prove_kill(engine, asked) if engage else _prove_release(engine, asked)
     if proof:
         return _receipt(engine, Rung.CONFIRMED, proof.at, proof.why)
-    if against:
-        return _receipt(engine, Rung.WRITTEN, against.at, against.why)
     last = newer[-1]
     if not last.up:
         return _receipt(engine, Rung.WRITTEN, last.at, "it is down, so that nothing can be read from it")
+    if against:
+        return _receipt(engine, Rung.WRITTEN, against.at, against.why)
     pairs = [pair for pair in _pairs(engine, asked) if not pair.straddles]
     return _unproven(engine, last, pairs) if engage else _unproven_release(engine, last, pairs)
 

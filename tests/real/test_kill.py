@@ -140,15 +140,16 @@ if [ -s {self._pid} ]; then
     kill "$old"
     while [ -d /proc/"$old" ] && ! grep -q 'State:.Z' /proc/"$old"/status; do sleep 0.02; done
 fi
+rm -f {port_file}
 if [ "$IGNORE_KILL_FILE" != yes ] && [ -f {deployment.kill} ]; then set -a; . {deployment.kill}; set +a; fi
 setsid {shlex.join(command)} >>{self._root}/service.log 2>&1 &
 echo $! >{self._pid}
+while [ ! -s {port_file} ]; do sleep 0.02; done
 """
         )
         self._script.chmod(0o755)
         self.restart()
         log = deployment.root / "service.log"
-        until(port_file.exists)
         self.process = EngineProcess(_NotOurs(), port_of(_NotOurs(), port_file, log), log)  # type: ignore[arg-type]
 
     @property
@@ -185,6 +186,9 @@ def service(deployment: Deployment) -> Iterator[Service]:
     made = Service(deployment)
     try:
         yield made
+    except BaseException as error:
+        error.add_note((deployment.root / "service.log").read_text())
+        raise
     finally:
         made.end()
 

@@ -120,6 +120,12 @@ def released(rows: list[Row]) -> InstanceReceipt:
         ),
         pytest.param([*SERVING, (2, None, None, None)], Rung.WRITTEN, "it is down", id="down proves nothing by itself"),
         pytest.param(
+            [*SERVING, (2, 1, 0, 1170), (7, 1, 0, 1220), (12, None, None, None)],
+            Rung.WRITTEN,
+            "it is down",
+            id="inferred on, and is down now",
+        ),
+        pytest.param(
             [*SERVING, (2, None, None, None), (7, 0, 10, 0), (12, 0, 60, 0)],
             Rung.CONFIRMED,
             "blocked",
