@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import BindingType
 from textual.types import CSSPathType
 
+from console.breaches import Breaches
 from console.keys import APP_BINDINGS, KILL_KEY, MUTATING
 from console.killing import KillKey
 from console.safety import AsciiFilter, VisibleFilter
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from textual.filter import LineFilter
     from textual.screen import Screen
 
+    from ml.board import Board
     from ml.clock import Clock
     from ml.operations import Operations
     from ml.records.drafts import Drafts
@@ -128,6 +130,7 @@ class ConsoleApp(WatchingApp):
         """What ended the application, if it was a bug of ours."""
         self.kill_key = dict(keymap or {}).get("kill", KILL_KEY)
         self._switch = KillKey(operations, clock, self.post_message, allowed=kill_key)
+        self._breaches = Breaches()
         self._leaving = False
         few_colors = colorless or self.console.color_system in (None, "standard")
         self._start_with(theme_name(theme, few_colors=few_colors))
@@ -220,6 +223,15 @@ class ConsoleApp(WatchingApp):
         from console.screens.release import ReleaseScreen  # noqa: PLC0415
 
         self.push_screen(ReleaseScreen())
+
+    # --- the watch after a promotion -----------------------------------------------------------------------------
+    def watch_board(self, board: Board | None) -> None:
+        """Ring once for each breach of a watched model and look at that model, unless something else is open."""
+        fresh = self._breaches.fresh(board.watches if board is not None else ())
+        if fresh:
+            self.bell()
+            if isinstance(self.screen, ViewScreen) and self.model_name not in {each.model for each in fresh}:
+                self.select(fresh[0].model)
 
     # --- what may be done ----------------------------------------------------------------------------------------
     def offers(self, action: str) -> bool:

@@ -12,8 +12,9 @@ from textual.widget import Widget
 
 from ml.text import visible
 
-BURST_KEYS = 5
-"""So many characters in one burst were not typed: a paste without bracketed paste, or an answer of the terminal."""
+BURST_KEYS = 12
+"""So many characters in one burst, or the whole of a shorter phrase, were not typed: a paste without brackets, or an
+answer of the terminal. Fewer may be what hands typed while the line to the terminal stood still for a second."""
 
 BURST_GAP_S = 0.01
 """Seconds between two characters of a burst, at most. Hands need five times as long."""
@@ -137,7 +138,7 @@ class AckInput(Widget, can_focus=True):
     def _take(self, character: str, at: float) -> None:
         self._burst = self._burst + 1 if at - self._last_key_at < BURST_GAP_S else 1
         self._last_key_at = at
-        if self._burst >= BURST_KEYS:
+        if self._burst >= min(BURST_KEYS, len(self._phrase)):
             self._refuse("That came faster than hands type. Type the phrase by hand.")
         elif len(self.typed) < len(self._phrase) + _OVERRUN:
             self._refusal = ""

@@ -9,7 +9,6 @@ from support.pushed import (
     MODEL,
     PARTIAL,
     WizardOperations,
-    comparison,
     emergency,
     to_active,
     to_the_ack,
@@ -191,7 +190,6 @@ async def test_a_refused_release_says_why_and_forgets_the_word() -> None:
 # --- compare and help ------------------------------------------------------------------------------------------------
 async def test_compare_marks_what_differs_and_can_show_only_that() -> None:
     operations = WizardOperations()
-    operations.compared = comparison()
     async with walking(operations, CompareScreen("artifacts/onnx/a", "artifacts/onnx/b")) as pilot:
         await reads_soon(pilot, "48,212 B")
         assert reads(pilot, "3.12% of 4,096 common inputs")

@@ -15,7 +15,6 @@ from support.pushed import (
     PARTIAL,
     SICK_ALERTS,
     WizardOperations,
-    comparison,
     emergency,
     four,
     submitted,
@@ -242,7 +241,9 @@ def kill_is(view: KillView, text: str) -> Picture:
         pilot.app.post_message(KillArrived(view))
         await reads_soon(pilot, text)
 
-    return Picture(WizardOperations(), KillScreen(), walk)
+    operations = WizardOperations()
+    operations.kill_state = view
+    return Picture(operations, KillScreen(), walk)
 
 
 def kill_written() -> Picture:
@@ -275,7 +276,6 @@ def compare_artifacts() -> Picture:
         await pilot.press("down", "down", "down")
 
     operations = WizardOperations()
-    operations.compared = comparison()
     new, old = (f"artifacts/onnx/regime_v2026_02_{day}_001" for day in (16, 15))
     return Picture(operations, CompareScreen(new, old), walk)
 

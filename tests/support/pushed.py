@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 from fakes import ACK_PHRASE, NOW, OLD, FakeOperations, gate, kill_view, sha
 from support.walk import reads_soon, type_by_hand, until
@@ -14,6 +12,10 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from console.screens.promote import PromoteScreen
+from ml.artifacts.compare import Comparison, Row
+from ml.artifacts.latency import LatencyProbe
+from ml.artifacts.protocol import Decided
+from ml.artifacts.verification import Verification
 from ml.board import InstanceReceipt, Rung
 from ml.ports import Progress, Report
 from ml.promotion.values import Candidate, Checklist, Evidence, Plan, RollbackPlan, Submission, Target
@@ -69,7 +71,7 @@ class WizardOperations(FakeOperations):
         super().__init__()
         self.measured = instead(*gates)
         self.oddities: tuple[str, ...] = ()
-        self.compared: Any = None
+        self.compared = comparison()
 
     def hold(self, method: str) -> None:
         """Keep a method from returning until `let_go`."""
@@ -130,7 +132,7 @@ class WizardOperations(FakeOperations):
         report(STEPS[3])
         return done
 
-    def compare(self, a: str, b: str) -> Any:
+    def compare(self, a: str, b: str) -> Comparison:
         self._enter("compare", a, b)
         return self.compared
 
@@ -142,8 +144,8 @@ _SHADOW = (
 )
 
 
-def comparison() -> Any:
-    """Two valid artifacts as `ml.artifacts.compare` would tell of them."""
+def comparison() -> Comparison:
+    """Two valid artifacts, the newer one larger."""
     digests = "9f2c4e7a1b3d5f60718293a4b5c6d7e8f9011223344556677889900aabbccddee"[:64], sha("a")
     rows = (
         ("artifact", "regime_v2026_02_16_001", "regime_v2026_02_15_001"),
@@ -157,14 +159,13 @@ def comparison() -> Any:
         ("notes", "New training data Feb 2026", "First regime model"),
         ("report.accuracy", "0.914", "0.902"),
     )
-    return SimpleNamespace(
-        rows=tuple(SimpleNamespace(name=name, left=left, right=right) for name, left, right in rows),
-        latency=SimpleNamespace(
-            check=Check("latency", Verdict.PASS, "1.21 times the active artifact's p99, limit 1.5.")
-        ),
-        decided=SimpleNamespace(rows=4096),
-        disagreement=0.0312,
-        why="",
+    sound = (Check("layout", Verdict.PASS, "3 regular files."),)
+    return Comparison(
+        left=Verification(artifact_id="regime_v2026_02_16_001", checks=sound),
+        right=Verification(artifact_id="regime_v2026_02_15_001", checks=sound),
+        rows=tuple(Row(*row) for row in rows),
+        latency=LatencyProbe(Check("latency", Verdict.PASS, "1.21 times the active artifact's p99, limit 1.5.")),
+        decided=Decided(rows=4096, confusion=((1400, 60, 0), (40, 1300, 8), (0, 20, 1268)), largest_difference=0.4),
     )
 
 

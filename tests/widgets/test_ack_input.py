@@ -78,6 +78,23 @@ async def test_a_paste_without_brackets_comes_faster_than_hands_and_is_refused()
         assert "faster than hands" in shown(field)[2]
 
 
+async def test_a_line_that_stood_still_for_a_second_does_not_make_typing_a_paste() -> None:
+    field = AckInput(PHRASE)
+    async with staged(field) as stage:
+        field.focus()
+        await type_by_hand(stage.pilot, PHRASE[:11], gap_s=0.001)
+        await type_by_hand(stage.pilot, PHRASE[11:])
+        assert field.matches
+
+
+async def test_a_short_word_in_one_burst_is_a_paste_too() -> None:
+    field = AckInput("RELEASE")
+    async with staged(field) as stage:
+        field.focus()
+        await type_by_hand(stage.pilot, "RELEASE", gap_s=0.001)
+        assert field.typed == ""
+
+
 async def test_an_empty_phrase_matches_nothing() -> None:
     field = AckInput("")
     async with staged(field) as stage:
