@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 
 from console import messages
 from console.lookout import Lookout
@@ -27,21 +27,24 @@ if TYPE_CHECKING:
 
 
 class WatchingApp(App[int]):
-    """Follows the façade; views and header follow its reactives. Knows no key and no screen by name."""
+    """Follows the façade; views and header follow its variables. Knows no key and no screen by name.
 
-    board: reactive[Board | None] = reactive(None, init=False)
-    checking: reactive[bool] = reactive(True, init=False)
+    They are plain variables: a reactive of an application repaints the whole screen whenever it is set.
+    """
+
+    board: var[Board | None] = var(None, init=False)
+    checking: var[bool] = var(True, init=False)
     """Nothing is judged yet: only names are known."""
-    models: reactive[tuple[ModelView, ...]] = reactive((), init=False)
-    model: reactive[ModelView | None] = reactive(None, init=False)
+    models: var[tuple[ModelView, ...]] = var((), init=False)
+    model: var[ModelView | None] = var(None, init=False)
     """The model that is looked at."""
-    kill: reactive[KillView | None] = reactive(None, init=False)
-    soak: reactive[SoakReport | None] = reactive(None, init=False)
-    history: reactive[tuple[HistoryRow, ...] | None] = reactive(None, init=False)
-    log_lines: reactive[tuple[str, ...] | None] = reactive(None, init=False)
-    status: reactive[Status | None] = reactive(None, init=False)
-    problems: reactive[tuple[Problem, ...]] = reactive((), init=False)
-    now: reactive[datetime | None] = reactive(None, init=False)
+    kill: var[KillView | None] = var(None, init=False)
+    soak: var[SoakReport | None] = var(None, init=False)
+    history: var[tuple[HistoryRow, ...] | None] = var(None, init=False)
+    log_lines: var[tuple[str, ...] | None] = var(None, init=False)
+    status: var[Status | None] = var(None, init=False)
+    problems: var[tuple[Problem, ...]] = var((), init=False)
+    now: var[datetime | None] = var(None, init=False)
 
     def __init__(
         self,

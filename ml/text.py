@@ -19,7 +19,9 @@ def visible(text: str, *, limit: int = 4096, lines: bool = False) -> str:
         limit: most characters of the result; a cut is marked by an ellipsis.
         lines: keep ``\\n`` as a line break and expand tabs, for diffs and logs.
     """
-    result = "".join(char if _harmless(char, lines) else _escape(char) for char in text[: limit + 1])
+    result = text[: limit + 1]
+    if not (result.isascii() and result.isprintable()):
+        result = "".join(char if _harmless(char, lines) else _escape(char) for char in result)
     if lines:
         result = result.expandtabs(8)
     return result if len(result) <= limit else result[: limit - 1] + "…"

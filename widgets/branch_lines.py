@@ -5,25 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 
 from textual.content import Content
-from textual.reactive import reactive
-from textual.widget import Widget
+from textual.reactive import var
 
 from ml.board import OpenBranch
 from ml.text import visible
 from widgets.ages import age
 from widgets.cut import cut
 from widgets.glyphs import Glyphs, glyphs_of
+from widgets.still import Still
 
 
-class BranchLines(Widget):
+class BranchLines(Still):
     """At ``most`` so many of ``branches`` under a heading, or a single one beside it; hidden while there are none."""
 
     DEFAULT_CSS = """
     BranchLines { height: auto; text-wrap: nowrap; }
     """
 
-    branches: reactive[tuple[OpenBranch, ...]] = reactive((), layout=True)
-    now: reactive[datetime | None] = reactive(None)
+    branches: var[tuple[OpenBranch, ...]] = var(())
+    now: var[datetime | None] = var(None)
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -32,8 +32,13 @@ class BranchLines(Widget):
     def watch_branches(self, branches: tuple[OpenBranch, ...]) -> None:
         """Nothing open takes no room."""
         self.display = bool(branches)
+        self.renew(layout=True)
 
-    def render(self) -> Content:
+    def watch_now(self) -> None:
+        """Ages grow."""
+        self.renew()
+
+    def content(self) -> Content:
         """Heading and branches."""
         if self.now is None or not self.branches:
             return Content("")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textual.content import Content
-from textual.reactive import reactive
+from textual.reactive import var
 
 from ml.board import HistoryRow
 from ml.text import visible
@@ -17,8 +17,8 @@ _ACTION, _HOP, _ARTIFACT, _BY = 9, 15, 24, 22
 class HistoryList(RowList):
     """The ``events`` that hold the letters of ``pattern``, newest first."""
 
-    events: reactive[tuple[HistoryRow, ...]] = reactive((), init=False)
-    pattern: reactive[str] = reactive("", init=False)
+    events: var[tuple[HistoryRow, ...]] = var((), init=False)
+    pattern: var[str] = var("", init=False)
 
     @property
     def chosen(self) -> HistoryRow | None:
@@ -47,8 +47,8 @@ class HistoryList(RowList):
 class LogList(RowList):
     """The ``lines`` that hold ``pattern``, newest first."""
 
-    lines: reactive[tuple[str, ...]] = reactive((), init=False)
-    pattern: reactive[str] = reactive("", init=False)
+    lines: var[tuple[str, ...]] = var((), init=False)
+    pattern: var[str] = var("", init=False)
 
     @property
     def chosen(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textual.content import Content
-from textual.reactive import reactive
+from textual.reactive import var
 
 from ml.board import ModelView
 from ml.text import visible
@@ -21,7 +21,7 @@ _ORDER = tuple(reversed(Verdict))
 class GateList(RowList):
     """The ``gates`` of a hop, the most severe first."""
 
-    gates: reactive[tuple[Gate, ...]] = reactive((), init=False)
+    gates: var[tuple[Gate, ...]] = var((), init=False)
 
     def watch_gates(self, gates: tuple[Gate, ...]) -> None:
         """Draw what differs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.fuzzy import FuzzySearch
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 
 from ml.board import ModelView
 from ml.stage import Stage
@@ -33,8 +33,8 @@ def matching(judged: tuple[Judged, ...], pattern: str) -> tuple[Judged, ...]:
 class ModelList(RowList):
     """The ``models`` that match ``pattern``; moving the cursor chooses."""
 
-    models: reactive[tuple[ModelView, ...]] = reactive((), init=False)
-    pattern: reactive[str] = reactive("", init=False)
+    models: var[tuple[ModelView, ...]] = var((), init=False)
+    pattern: var[str] = var("", init=False)
 
     class Chosen(Message):
         """A model was chosen."""

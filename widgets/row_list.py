@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
@@ -50,9 +50,9 @@ class RowList(ScrollView, can_focus=True):
     }
     """
 
-    count: reactive[int] = reactive(0, init=False)
+    count: var[int] = var(0, init=False)
     """How many rows there are."""
-    cursor: reactive[int] = reactive(0, init=False)
+    cursor: var[int] = var(0, init=False)
     """Index of the chosen row."""
 
     class Moved(Message):

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from textual.content import Content
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 
 from ml.text import visible
 from ml.verdict import Reading, Verdict
@@ -57,8 +57,8 @@ class Columns:
 class SloGauges(RowList):
     """Gauges of ``readings``; the chosen one is told by `Chosen`, so that its query and reason can be shown."""
 
-    readings: reactive[tuple[Reading, ...]] = reactive((), init=False)
-    now: reactive[datetime | None] = reactive(None, init=False)
+    readings: var[tuple[Reading, ...]] = var((), init=False)
+    now: var[datetime | None] = var(None, init=False)
 
     class Chosen(Message):
         """Another gauge was chosen, or the chosen one has a new value."""
@@ -85,9 +85,11 @@ class SloGauges(RowList):
         if before[self.cursor : self.cursor + 1] != readings[self.cursor : self.cursor + 1]:
             self.post_message(self.Chosen(self, self.chosen))
 
-    def watch_now(self) -> None:
-        """Ages grow."""
-        self.renew()
+    def watch_now(self, before: datetime | None, now: datetime) -> None:
+        """Ages grow, in steps; between two steps there is nothing to draw."""
+        moments = [reading.sampled_at for reading in self.readings]
+        if before is None or any(age(moment, before) != age(moment, now) for moment in moments):
+            self.renew()
 
     def watch_cursor(self, before: int, now: int) -> None:
         """Tell which reading is chosen."""

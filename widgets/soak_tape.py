@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 
 from ml.board import Cell, SoakReport, Tape
 from ml.text import visible
@@ -73,8 +73,8 @@ class SoakTapes(RowList):
         Binding("b", "worst", "Worst", show=False, id="tape.worst", tooltip="Look at the worst window"),
     ]
 
-    report: reactive[SoakReport | None] = reactive(None, init=False)
-    column: reactive[int] = reactive(-1, init=False)
+    report: var[SoakReport | None] = var(None, init=False)
+    column: var[int] = var(-1, init=False)
     """The column that is looked at; -1 for the newest."""
 
     class Looked(Message):

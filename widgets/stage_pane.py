@@ -6,8 +6,7 @@ from datetime import datetime
 
 from textual.content import Content
 from textual.message import Message
-from textual.reactive import reactive
-from textual.widget import Widget
+from textual.reactive import var
 
 from ml.board import ModelView, SoakReport, StageView
 from ml.stage import Stage
@@ -17,6 +16,7 @@ from widgets.ages import age
 from widgets.bars import bar
 from widgets.cut import cut
 from widgets.glyphs import Glyphs, glyphs_of
+from widgets.still import Still
 
 _SOUND = ("", "serving")
 _SHORTEST_BAR = 4
@@ -27,7 +27,7 @@ _WORDS = {
 }
 
 
-class StagePane(Widget, can_focus=True):
+class StagePane(Still, can_focus=True):
     """A frame with the stage's name and state as its title. ``model`` is ``None`` until something is known."""
 
     ALLOW_SELECT = False
@@ -35,9 +35,9 @@ class StagePane(Widget, can_focus=True):
     StagePane { height: 6; border: round $frame; text-wrap: nowrap; }
     """
 
-    model: reactive[ModelView | None] = reactive(None)
-    now: reactive[datetime | None] = reactive(None)
-    checking: reactive[bool] = reactive(True)
+    model: var[ModelView | None] = var(None)
+    now: var[datetime | None] = var(None)
+    checking: var[bool] = var(True)
     """Only names are known yet; nothing may look well."""
 
     class Chosen(Message):
@@ -64,6 +64,11 @@ class StagePane(Widget, can_focus=True):
         dot = f" {glyphs_of(self.app).dot} "
         self.border_title = Content(dot.join(filter(None, (self.stage.value.upper(), state))))
         self.set_class(model is not None and model.stage(self.stage).deployment not in _SOUND, "-differs")
+        self.renew()
+
+    def watch_now(self) -> None:
+        """Times grow."""
+        self.renew()
 
     def watch_checking(self) -> None:
         """The title says nothing about a state that is not known."""
@@ -73,7 +78,7 @@ class StagePane(Widget, can_focus=True):
         """Tell the view which stage is meant."""
         self.post_message(self.Chosen(self))
 
-    def render(self) -> Content:
+    def content(self) -> Content:
         """Artifact, time, deployment in words, instances."""
         if self.model is None or self.now is None:
             return Content.assemble(("reading the registry …", "$quiet"))

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from textual.content import Content
-from textual.reactive import reactive
-from textual.widget import Widget
+from textual.reactive import var
 
 from ml.board import KillView, Source, SourceState
 from ml.text import visible
 from widgets.ages import age
 from widgets.cut import cut
 from widgets.glyphs import Glyphs, glyphs_of
+from widgets.still import Still
 
 _SHORT = 7
 _SHORTEST_MODEL = 8
@@ -35,15 +35,15 @@ class Status:
     kill: KillView | None = None
 
 
-class StatusLine(Widget):
+class StatusLine(Still):
     """One line, on every screen. It takes ``status`` and ``now`` from the application's reactives of these names."""
 
     DEFAULT_CSS = """
     StatusLine { height: 1; dock: top; text-wrap: nowrap; }
     """
 
-    status: reactive[Status | None] = reactive(None)
-    now: reactive[datetime | None] = reactive(None)
+    status: var[Status | None] = var(None)
+    now: var[datetime | None] = var(None)
 
     def on_mount(self) -> None:
         """Follow the application."""
@@ -54,7 +54,15 @@ class StatusLine(Widget):
     def _follow(self, name: str) -> Callable[[object], None]:
         return lambda value: setattr(self, name, value)
 
-    def render(self) -> Content:
+    def watch_status(self) -> None:
+        """Something is known anew."""
+        self.renew()
+
+    def watch_now(self) -> None:
+        """The clock goes on."""
+        self.renew()
+
+    def content(self) -> Content:
         """The line, shortened in the order of what can be spared."""
         if self.status is None or self.now is None:
             return Content("")

@@ -48,7 +48,8 @@ class HistoryScreen(ViewScreen):
         name = visible(self.console.model_name, limit=80)
         number = "reading …" if rows is None else f"{len(rows)} event{'' if len(rows) == 1 else 's'}, newest first"
         self.query_one("#heading", Static).update(
-            Content.assemble(("HISTORY ", "bold"), (name, "bold"), f" {glyphs_of(self.app).dot} ", (number, "$quiet"))
+            Content.assemble(("HISTORY ", "bold"), (name, "bold"), f" {glyphs_of(self.app).dot} ", (number, "$quiet")),
+            layout=False,
         )
         self.query_one(HistoryList).events = rows or ()
 
@@ -69,7 +70,7 @@ class HistoryScreen(ViewScreen):
             words = Content.assemble(
                 (visible(chosen.artifact_id), "bold"), mark, f" by {visible(chosen.by)}\n", visible(chosen.reason)
             )
-        self.query_one("#detail", Static).update(words)
+        self.query_one("#detail", Static).update(words, layout=False)
 
     def filtered(self, pattern: str) -> None:
         """Show only the events that match."""

@@ -37,14 +37,15 @@ class LogScreen(ViewScreen):
     def _show(self, lines: tuple[str, ...] | None) -> None:
         words = "reading …" if lines is None else f"{len(lines)} newest, hash-chained" if lines else "empty so far"
         self.query_one("#heading", Static).update(
-            Content.assemble(("AUDIT LOG", "bold"), f" {glyphs_of(self.app).dot} ", (words, "$quiet"))
+            Content.assemble(("AUDIT LOG", "bold"), f" {glyphs_of(self.app).dot} ", (words, "$quiet")),
+            layout=False,
         )
         self.query_one(LogList).lines = lines or ()
 
     def on_row_list_moved(self, event: RowList.Moved) -> None:
         """Show the chosen line in full."""
         event.stop()
-        self.query_one("#detail", Static).update(Content(visible(self.query_one(LogList).chosen)))
+        self.query_one("#detail", Static).update(Content(visible(self.query_one(LogList).chosen)), layout=False)
 
     def filtered(self, pattern: str) -> None:
         """Show only the lines that match."""

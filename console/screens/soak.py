@@ -51,7 +51,8 @@ class SoakScreen(ViewScreen):
     def _show(self, report: SoakReport | None) -> None:
         glyphs = glyphs_of(self.app)
         self.query_one("#summary", Static).update(
-            Content("\n").join(summary_lines(report, glyphs)) if report is not None else self._nothing()
+            Content("\n").join(summary_lines(report, glyphs)) if report is not None else self._nothing(),
+            layout=False,
         )
         self.query_one(SoakTapes).report = report
         self.query_one(LatencyChart).report = report
@@ -70,7 +71,7 @@ class SoakScreen(ViewScreen):
         if tapes.tape is not None and tapes.report is not None:
             grid = Grid.of(tapes.report, tapes.width)
             words = look_words(tapes.tape, grid, tapes.looked_at, glyphs_of(self.app))
-        self.query_one("#looked", Static).update(words)
+        self.query_one("#looked", Static).update(words, layout=False)
         self.query_one(LatencyChart).tape = tapes.tape
 
     def focus_list(self) -> None:

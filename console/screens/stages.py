@@ -68,7 +68,7 @@ class StagesScreen(ViewScreen):
             pane.now = now
 
     def _show_gate(self, model: ModelView | None) -> None:
-        self.query_one("#gate", Static).update(self._gate_line(model))
+        self.query_one("#gate", Static).update(self._gate_line(model), layout=False)
 
     def _gate_line(self, model: ModelView | None) -> Content:
         if self.console.checking:

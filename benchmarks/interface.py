@@ -1,0 +1,132 @@
+"""The interface on a real pseudo-terminal: keys with 1,000 models, and what it costs to leave it open."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import select
+import statistics
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyte
+
+from benchmarks.measure import Result
+
+_REST_S = 30.0
+_SETTLE_S = 8.0
+_KEYS = 120
+_START_S = 30.0
+_FOR_KITTY = re.compile(rb"\x1b\[[<>][0-9]*u")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Session:
+    """One scene on a pseudo-terminal of 80 × 24, driven by keys."""
+
+    def __init__(self, *scene: str) -> None:
+        self._screen = pyte.Screen(80, 24)
+        self._stream = pyte.ByteStream(self._screen)
+        self._master, slave = os.openpty()
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        argv = ["setsid", "--ctty", sys.executable, "-m", "benchmarks.scenes", *scene]
+        environ = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        self._process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environ)
+        os.close(slave)
+        assert self.read_until_quiet(_START_S, 1.0)[0], "nothing was drawn"
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        with contextlib.suppress(OSError):
+            self.read_until_quiet(1.0, 0.5)
+        self._process.wait()
+        os.close(self._master)
+
+    def read_until_quiet(self, patience_s: float, quiet_s: float) -> tuple[int, float]:
+        """How many bytes came until none came for ``quiet_s``, and when the last did."""
+        count, last, patience = 0, time.perf_counter(), patience_s
+        while select.select([self._master], [], [], patience)[0]:
+            data = os.read(self._master, 65_536)
+            self._stream.feed(_FOR_KITTY.sub(b"", data))
+            count += len(data)
+            last, patience = time.perf_counter(), quiet_s
+        return count, last
+
+    def press(self, key: str, wanted: str) -> float:
+        """Milliseconds from a key until the header shows what is wanted."""
+        begun = time.perf_counter()
+        os.write(self._master, key.encode())
+        while wanted not in self._screen.display[0]:
+            assert time.perf_counter() - begun < _START_S, self._screen.display
+            self.read_until_quiet(_START_S, 0.0)
+        return (time.perf_counter() - begun) * 1000
+
+    def rest(self, seconds: float) -> tuple[float, float]:
+        """Bytes per second and share of a processor in percent, while nobody does anything."""
+        until, count, before = time.perf_counter() + seconds, 0, self._ticks()
+        while (left := until - time.perf_counter()) > 0:
+            if select.select([self._master], [], [], left)[0]:
+                count += len(os.read(self._master, 65_536))
+        return count / seconds, (self._ticks() - before) / _TICKS / seconds * 100
+
+    def memory(self) -> float:
+        """Resident memory in MiB."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def _ticks(self) -> int:
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+
+@contextmanager
+def session(*scene: str) -> Iterator[Session]:
+    """A scene that is ended afterwards."""
+    opened = Session(*scene)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def run() -> tuple[Result, ...]:
+    """Measure keys first, then rest."""
+    return (*_keys(), *_rest())
+
+
+def _keys() -> tuple[Result, ...]:
+    with session("models", "10") as few, session("models", "1000") as many:
+        times: dict[Session, list[float]] = {few: [], many: []}
+        for number in range(1, _KEYS + 1):
+            key, model = ("j", number % 16) if number % 16 <= 8 and number % 16 else ("k", (16 - number) % 16)
+            for each in (few, many):
+                times[each].append(each.press(key, f"model_{model:04}"))
+    ours, floor = (statistics.median(times[each]) for each in (many, few))
+    slow = statistics.quantiles(times[many], n=100)[98]
+    return (
+        Result("key to paint, 1,000 models", "10 models", ours, floor, 2.0),
+        Result("key to paint, 1,000 models, 99th of 100", "50 ms", slow, 50.0, 1.0),
+    )
+
+
+def _rest() -> tuple[Result, ...]:
+    with session("empty") as empty:
+        floor = empty.memory()
+    with session("live") as live:
+        live.rest(_SETTLE_S)
+        sent, busy = live.rest(_REST_S)
+        held = live.memory()
+    return (
+        Result("live values every 5 s, to the terminal", "500 B/s", sent, 500.0, 1.0, "B/s"),
+        Result("live values every 5 s, processor", "2 %", busy, 2.0, 1.0, "%"),
+        Result("live values every 5 s, memory", "an empty Textual app", held, floor, 3.0, "MiB"),
+    )

@@ -1,0 +1,124 @@
+"""Small programs for `benchmarks.interface`: ``python -m benchmarks.scenes empty | live | models COUNT``."""
+
+from __future__ import annotations
+
+import random
+import sys
+from datetime import UTC, datetime, timedelta
+
+from ml.board import (
+    Board,
+    Glance,
+    KillView,
+    ModelView,
+    RegistryView,
+    Serving,
+    Source,
+    SourceState,
+    StageView,
+)
+from ml.clock import SystemClock
+from ml.stage import Stage
+from ml.verdict import Gate, Reading, Verdict
+
+_COMMIT = "d3e950d41f0b7c6a9e2d8f5b1c3a7e9d0f2b4c6a"
+_LIMITS = {"p99": 100.0, "p999": 250.0, "p95": 50.0, "error_rate": 0.05}
+_CHANCE = random.Random(7)  # noqa: S311 - no secret
+
+
+class Scene:
+    """The few questions that the views ask, answered with values that all change at every poll when ``live``."""
+
+    def __init__(self, models: int, *, live: bool) -> None:
+        self._names = tuple(f"model_{number:04}" for number in range(models))
+        self._live = live
+        self._models = tuple(_model(name) for name in self._names)
+
+    def glance(self) -> Glance:
+        """Names at once."""
+        return Glance("origin/main", _COMMIT, tuple((name, (None, "m_v1", "m_v0")) for name in self._names))
+
+    def board(self) -> Board:
+        """One poll."""
+        now = datetime.now(UTC)
+        models = tuple(_model(name) for name in self._names) if self._live else self._models
+        return Board(
+            as_of=now,
+            environment="bench",
+            production=False,
+            read_only=False,
+            operator="operator@example.com",
+            registry=RegistryView("origin/main", _COMMIT, "ml/registry/models.json", self.fetch()),
+            prometheus=Source("prometheus", SourceState.OK, now),
+            kill=KillView(engaged=False),
+            models=models,
+        )
+
+    def fetch(self) -> Source:
+        """The remote is always there."""
+        return Source("origin", SourceState.OK, datetime.now(UTC))
+
+
+def _model(name: str) -> ModelView:
+    now = datetime.now(UTC)
+    readings = tuple(_reading(each, limit, now) for each, limit in _LIMITS.items())
+    gates = tuple(Gate(name=each.name, verdict=each.verdict, why=each.why) for each in readings)
+    return ModelView(
+        name,
+        staging=StageView(Stage.STAGING),
+        shadow=_stage(Stage.SHADOW, now),
+        active=_stage(Stage.ACTIVE, now),
+        readings=readings,
+        hop="shadow→active",
+        gates=gates,
+    )
+
+
+def _stage(stage: Stage, now: datetime) -> StageView:
+    artifact = f"regime_v2026_02_15_00{len(stage) % 7}"
+    serving = Serving("engine-1:9100", stage, artifact, _COMMIT, active_on=1.0, up=True)
+    return StageView(stage, artifact, since=now - timedelta(days=5), serving=(serving,), deployment="serving")
+
+
+def _reading(name: str, limit: float, now: datetime) -> Reading:
+    value = limit * _CHANCE.uniform(0.3, 0.6)
+    return Reading(
+        name=name,
+        verdict=Verdict.PASS,
+        why=f"{value:.4g} is below {limit:g}.",
+        query="histogram_quantile(0.99, sum(rate(m[5m])) by (le))",
+        value=value,
+        limit=limit,
+        unit="ms" if limit > 1 else "",
+        window_s=300,
+        sampled_at=now - timedelta(seconds=2),
+        samples=_CHANCE.randint(1_000, 9_999),
+        trend=tuple(_CHANCE.random() for _ in range(24)),
+    )
+
+
+def _empty() -> None:
+    from textual.app import App  # noqa: PLC0415 the floor pays for nothing of ours
+
+    class Empty(App[None]):
+        """Nothing."""
+
+    Empty().run(mouse=False)
+
+
+def _console(scene: Scene) -> None:
+    from console.app import ConsoleApp  # noqa: PLC0415
+
+    ConsoleApp(scene, SystemClock(), environment="bench").run(mouse=False)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["empty"]:
+            _empty()
+        case ["live"]:
+            _console(Scene(1, live=True))
+        case ["models", count]:
+            _console(Scene(int(count), live=False))
+        case _:
+            sys.exit(__doc__)
