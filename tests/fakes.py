@@ -26,6 +26,7 @@ from ml.board import (
     SourceState,
     StageView,
     Tape,
+    WatchView,
 )
 from ml.errors import Refused
 from ml.operations import Operations
@@ -276,6 +277,19 @@ def kill_view(rung: Rung = Rung.IDLE, **changes: object) -> KillView:
         ),
     )
     return replace(view, **changes)  # type: ignore[arg-type]
+
+
+def watch_view(*breaching: str, **changes: object) -> WatchView:
+    """A watch that began 18 minutes ago; ``breaching`` are sentences such as ``p99: 640 ms is not below 100 ms.``"""
+    watch = WatchView(
+        model="regime_classifier",
+        artifact_id=LIVE,
+        keeper="operator@example.com",
+        began_at=ago(1080),
+        ends_at=ago(1080 - 3600),
+        breaching=breaching,
+    )
+    return replace(watch, **changes)  # type: ignore[arg-type]
 
 
 def board(*models: ModelView, **changes: object) -> Board:

@@ -15,6 +15,7 @@ from widgets.gate_list import GateList
 from widgets.model_list import ModelList
 from widgets.slo_gauge import SloGauges, reading_text
 from widgets.soak_tape import SoakTapes
+from widgets.watch_line import WatchLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,13 +34,14 @@ class StageDetails(Vertical):
         return cast("ConsoleApp", self.app)
 
     def compose(self) -> ComposeResult:
-        """Gauges, the chosen one in words, models and gates, open changes."""
+        """Gauges, the chosen one in words, models and gates, watch, open changes."""
         yield SloGauges(id="gauges")
         yield Static(id="detail", markup=False)
         with Horizontal(id="lower"):
             yield ModelList(id="models")
             yield GateList(id="gates")
         yield SoakTapes(id="tapes")
+        yield WatchLine()
         yield BranchLines(most=1)
 
     def on_mount(self) -> None:
@@ -56,9 +58,11 @@ class StageDetails(Vertical):
     def _show_now(self, now: datetime) -> None:
         self.query_one(SloGauges).now = now
         self.query_one(BranchLines).now = now
+        self.query_one(WatchLine).now = now
 
     def _show_board(self, board: Board | None) -> None:
         self.query_one(BranchLines).branches = board.registry.branches if board is not None else ()
+        self.query_one(WatchLine).watches = board.watches if board is not None else ()
 
     def _show_models(self, models: tuple[ModelView, ...]) -> None:
         self.set_class(len(models) > 1, "-many")
@@ -77,7 +81,7 @@ class StageDetails(Vertical):
         words = Content("")
         if event.reading is not None:
             words = Content.assemble(visible(event.reading.why), "\n", (visible(event.reading.query), "$quiet"))
-        self.query_one("#detail", Static).update(words)
+        self.query_one("#detail", Static).update(words, layout=False)
 
     def on_model_list_chosen(self, event: ModelList.Chosen) -> None:
         """Another model is looked at."""

@@ -1,4 +1,4 @@
-"""The frame of the four views: header, kill banner, body, filter, problem line, keys."""
+"""The frame of the four views: header, banners, body, filter, problem line, keys."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from widgets.key_line import KeyHint, KeyLine
 from widgets.kill_banner import KillBanner
 from widgets.problem_line import ProblemLine
 from widgets.status_line import StatusLine
+from widgets.watch_banner import WatchBanner
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
@@ -42,6 +43,7 @@ class ViewScreen(Screen[None]):
         """The frame."""
         yield StatusLine()
         yield KillBanner()
+        yield WatchBanner()
         yield Static(_TOO_SMALL, id="too-small", markup=False)
         with Vertical(id="body"):
             yield from self.body()
@@ -55,6 +57,8 @@ class ViewScreen(Screen[None]):
     def on_mount(self) -> None:
         """Follow what every view shows."""
         self.follow("kill", lambda view: setattr(self.query_one(KillBanner), "view", view))
+        self.follow("board", self._show_breaches)
+        self.follow("model", self._show_breaches)
         self.follow("problems", lambda problems: setattr(self.query_one(ProblemLine), "problems", problems))
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
         self._show_keys()
@@ -66,6 +70,12 @@ class ViewScreen(Screen[None]):
     def follow(self, name: str, show: Callable[[Any], None] | Callable[[Any], Awaitable[None]]) -> None:
         """Call ``show`` with an application's reactive now and whenever it changes."""
         self.watch(self.app, name, show)
+
+    def _show_breaches(self, _: object) -> None:
+        banner, console = self.query_one(WatchBanner), self.console
+        banner.may_roll_back = console.offers("rollback")
+        banner.chosen = console.model_name
+        banner.watches = console.board.watches if console.board is not None else ()
 
     # --- filter --------------------------------------------------------------------------------------------------
     @property

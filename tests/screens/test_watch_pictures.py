@@ -1,0 +1,31 @@
+"""Pictures of the watch after a promotion: the quiet hour, and the breach in colours and without any."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Compare
+from fakes import FakeOperations, FrozenClock, board, healthy_model, watch_view
+from support.views import settled
+
+from console.app import ConsoleApp
+from ml.board import Board
+
+BREACH = "p99: 640 ms over 5m is not below 100 ms."
+
+
+def watched(*breaching: str) -> Board:
+    return board(healthy_model("regime_classifier"), healthy_model("regime_night"), watches=(watch_view(*breaching),))
+
+
+SHOWN = {"watch_calm": watched(), "watch_breach": watched(BREACH)}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_watch(compare: Compare, name: str) -> None:
+    assert compare(ConsoleApp(FakeOperations(SHOWN[name]), FrozenClock()), run_before=settled)
+
+
+@pytest.mark.parametrize("name", ["watch_breach_monochrome"])
+def test_monochrome(compare: Compare, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert compare(ConsoleApp(FakeOperations(watched(BREACH)), FrozenClock()), run_before=settled)
