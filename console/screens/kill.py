@@ -32,18 +32,26 @@ class KillScreen(PushedScreen):
             yield ReceiptLadder()
 
     def begin(self) -> None:
-        """Follow the switch."""
+        """Follow the switch, and what goes wrong with it."""
         self.title_is("Kill switch")
-        self.watch(self.console, "kill", self._changed)
+        self.watch(self.console, "kill", lambda view: self._show())
+        self.watch(self.console, "problems", lambda problems: self._show())
 
-    def _changed(self, view: KillView | None) -> None:
+    def _show(self) -> None:
+        view = self.console.kill
         self.query_one(ReceiptLadder).view = view
-        self.say(_advice(view), loud=view is not None and view.rung is Rung.UNCONFIRMED)
+        troubles = [each for each in self.console.problems if each.where == "kill switch"]
+        if troubles:
+            self.say(f"{troubles[0].what} {troubles[0].remedy}", loud=True)
+        else:
+            self.say(_advice(view), loud=view is not None and view.rung is Rung.UNCONFIRMED)
 
 
 def _advice(view: KillView | None) -> str:
     """What the person should know or do next, by how far the switch is proven."""
-    if view is None or view.rung is Rung.IDLE:
+    if view is None:
+        return ""
+    if view.rung is Rung.IDLE:
         return "The switch is off. F9 throws it at once, from every screen, without a question."
     if view.rung is Rung.UNCONFIRMED:
         return "NOT PROVEN. Do the steps by hand now; this screen keeps watching."

@@ -94,6 +94,7 @@ class Promotion:
             wizard.target,
             finding=wizard.draft.finding,
             waivers=dict(wizard.draft.waivers),
+            report=partial(self._desk.soon, lambda progress: self._become(self._now.with_progress(progress))),
             on_gate=partial(self._desk.soon, lambda gate: self._become(self._now.with_gate(gate))),
             on_output=partial(self._desk.soon, self._desk.printed),
         )

@@ -139,6 +139,12 @@ class Wizard:
             return replace(self, gates=tuple(gate if each.name == gate.name else each for each in self.gates))
         return replace(self, gates=(*self.gates, gate))
 
+    def with_progress(self, progress: Progress) -> Wizard:
+        """The judging came further; what comes after its end is of no interest."""
+        of = f" {progress.done} of {progress.total}" if progress.total else ""
+        words = f"Judging the gates: {progress.step}{of} {progress.note}".rstrip()
+        return replace(self, busy=words) if self.busy else self
+
     def with_checklist(self, checklist: Checklist, draft: Draft) -> Wizard:
         """All gates are judged. Where one is closed on a page behind the reason, back to where it is answered."""
         judged = replace(self, busy="", gates=checklist.gates, judged=Judged(checklist, draft))

@@ -25,7 +25,7 @@ from console.screens.promote import PromoteScreen
 from console.screens.release import ReleaseScreen
 from console.screens.rollback import RollbackScreen
 from ml.board import Rung
-from ml.errors import Conflict, Refused
+from ml.errors import Conflict, Refused, Unavailable
 from widgets.ack_input import AckInput
 
 
@@ -136,6 +136,16 @@ async def test_the_kill_screen_follows_the_receipt() -> None:
         await reads_soon(pilot, "KILL CONFIRMED 3 of 4")
         assert reads(pilot, "NOT PROVEN. Do the steps by hand now")
         assert reads(pilot, "systemctl stop grinder-ml")
+
+
+async def test_a_switch_that_could_not_be_thrown_is_said_loudly_on_the_kill_screen() -> None:
+    operations = WizardOperations()
+    operations.failures["kill"] = Unavailable("The kill file cannot be written.", "Stop the engines by hand.")
+    async with walking(operations, to_active()) as pilot:
+        await pilot.press("f9")
+        await reads_soon(pilot, "Kill switch")
+        await reads_soon(pilot, "The kill file cannot be written. Stop the engines by hand.")
+        assert pilot.app.screen.query_one("#notice").has_class("alarm")
 
 
 async def test_the_kill_key_works_over_the_ack_field() -> None:
