@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ml.clock import format_utc
 from ml.errors import Refused
-from ml.promotion.submit import Desk, Sent, send
+from ml.promotion.desk import Desk, Sent, send
 from ml.registry.codec import empty_document
 from ml.text import visible
 

@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from ml.errors import Refused, Usage
 from ml.operations.context import Context
 from ml.policy import Policy, parse_policy
+from ml.promotion.desk import Desk
 from ml.promotion.gate import Bench, judge
 from ml.promotion.repository import BaseRef
-from ml.promotion.submit import Desk
 from ml.registry.archive import with_archive
 from ml.registry.codec import Document, parse
 from ml.registry.schema import Model

@@ -12,10 +12,10 @@ from datetime import datetime
 
 from ml.errors import Refused
 from ml.policy import parse_policy
+from ml.promotion.desk import Desk, Sent, send
 from ml.promotion.gate.signing import signature_of
 from ml.promotion.land import ends
 from ml.promotion.repository import APPROVALS, Person
-from ml.promotion.submit import Desk, Sent, send
 from ml.text import visible
 from ml.verdict import Verdict
 

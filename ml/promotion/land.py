@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ml.errors import Conflict, Invalid, Refused, Unavailable
 from ml.ports import Progress, Report
+from ml.promotion.desk import Desk, Sent, send
 from ml.promotion.repository import CHANGE_PREFIXES
-from ml.promotion.submit import Desk, Sent, send
 from ml.promotion.values import Landing
 from ml.records.journal import Entry
 from ml.text import visible

@@ -17,13 +17,13 @@ from ml.errors import Invalid, Refused
 from ml.promotion.ack import misfit
 from ml.promotion.body import Account, body
 from ml.promotion.difference import difference
+from ml.promotion.naming import branch_of, stamp, title_of, trailers_of
 from ml.promotion.places import Places
 from ml.promotion.values import Ack, Evidence, Plan, Target
 from ml.registry import changes
 from ml.registry.changes import Change
 from ml.registry.codec import Document
 from ml.registry.schema import Pointer
-from ml.stage import Action
 from ml.text import visible
 from ml.verdict import Gate, Verdict
 
@@ -189,11 +189,7 @@ def one_line(reason: str) -> str:
 
 def _evidence_folder(proposal: Proposal) -> str:
     target = proposal.target
-    return proposal.places.evidence(target.artifact_id, f"{_stamp(proposal.at)}-{target.action}")
-
-
-def _stamp(moment: datetime) -> str:
-    return format_utc(moment).replace("-", "").replace(":", "")
+    return proposal.places.evidence(target.artifact_id, f"{stamp(proposal.at)}-{target.action}")
 
 
 def _plan(proposal: Proposal, change: Change, artifact: Sequence[tuple[str, bytes]] = ()) -> Plan:
@@ -221,12 +217,12 @@ def _plan(proposal: Proposal, change: Change, artifact: Sequence[tuple[str, byte
     ]
     if change.archive is not None:
         files.append((places.archive(target.model), change.archive))
-    title = _title(target)
+    title, trailers = title_of(target), trailers_of(target, proposal.evidence.sha256, proposal.ack)
     return Plan(
         target=target,
-        branch=_branch(target, proposal.at),
+        branch=branch_of(target, proposal.at),
         title=title,
-        message=f"{title}\n\n{one_line(proposal.reason)}\n\n{_trailers(proposal)}",
+        message=f"{title}\n\n{one_line(proposal.reason)}\n\n{trailers}",
         body=text,
         files=tuple(sorted(files)),
         diff=diff,
@@ -241,32 +237,3 @@ def _evidence_files(proposal: Proposal, folder: str) -> list[tuple[str, bytes]]:
     evidence = proposal.evidence
     named = (("evidence.json", evidence.document), ("review.svg", evidence.review_svg))
     return [(f"{folder}/{name}", content) for name, content in named if content]
-
-
-def _title(target: Target) -> str:
-    artifact, model = target.artifact_id, target.model
-    return {
-        Action.STAGE: f"Stage {artifact} ({model})",
-        Action.PROMOTE: f"Promote {artifact} to {target.to_stage} ({model})",
-        Action.ROLLBACK: f"Roll back to {artifact} ({model})",
-        Action.WITHDRAW: f"Withdraw {artifact} from {target.to_stage} ({model})",
-    }[target.action]
-
-
-def _branch(target: Target, at: datetime) -> str:
-    way = "from" if target.action is Action.WITHDRAW else "to"
-    return f"{target.action}/{target.model}/{target.artifact_id}-{way}-{target.to_stage}-{_stamp(at)}"
-
-
-def _trailers(proposal: Proposal) -> str:
-    target, ack = proposal.target, proposal.ack
-    known = {
-        "Model": target.model,
-        "Artifact": target.artifact_id,
-        "From-Stage": str(target.from_stage or ""),
-        "To-Stage": str(target.to_stage),
-        "Evidence-SHA256": proposal.evidence.sha256,
-        "Ack": ack.phrase if ack else "",
-        "Ack-By": ack.by if ack else "",
-    }
-    return "".join(f"{key}: {value}\n" for key, value in known.items() if value)

@@ -6,57 +6,21 @@ failure leaves what was there; after that the remote is asked what is true, what
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from ml.errors import Conflict, ConsoleError, Refused, TimedOut, Unavailable
+from ml.errors import Conflict, ConsoleError, Refused
 from ml.policy import parse_policy
 from ml.ports import Progress, Report
+from ml.promotion.desk import Desk, Sent, current_base, later, send
 from ml.promotion.difference import difference
-from ml.promotion.forge import Forge
 from ml.promotion.gate.signing import exemption, signature_of, signed
-from ml.promotion.places import Places
 from ml.promotion.repository import CHANGE_PREFIXES, Writer
 from ml.promotion.values import Plan, Submission
 from ml.records.durable import replace_file
-from ml.records.journal import Entry, Journal
+from ml.records.journal import Entry
 from ml.text import visible
-from ml.verdict import Gate
 
 _STEPS = 4
-
-
-Judge = Callable[[str, str], tuple[Gate, ...]]
-"""The gate of SPEC §8 over two commits, base and head."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """Where changes are carried out. ``remote`` is empty where there is none; ``bodies`` keeps pull requests' texts.
-
-    ``push_s`` is how long a push may take, in seconds.
-    """
-
-    repository: Writer
-    journal: Journal
-    forge: Forge
-    remote: str
-    base: str
-    bodies: Path
-    places: Places
-    judge: Judge
-    push_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """Whether the remote holds a branch, known by having asked it, and in words."""
-
-    there: bool
-    why: str
-    settled: bool = True
 
 
 def submit(plan: Plan, desk: Desk, *, now: datetime, push: bool = True, report: Report | None = None) -> Submission:
@@ -127,25 +91,6 @@ def push_branch(branch: str, desk: Desk, report: Report | None = None) -> Submis
     return Submission(branch=branch, commit=commit, pushed=sent.there, why=sent.why, pr_url=url)
 
 
-def current_base(desk: Desk, planned: str) -> tuple[str, str]:
-    """The commit that the base branch is at now, and why that is only what was last fetched (empty: it is not).
-
-    Raises: Refused when the remote has no such branch.
-    """
-    repository, remote = desk.repository, desk.remote
-    if not remote:
-        return repository.resolve(f"refs/heads/{desk.base}") or planned, ""
-    try:
-        tip = repository.remote_tip(remote, f"refs/heads/{desk.base}")
-        if tip is None:
-            raise Refused(f"{remote} has no branch {visible(desk.base)}.", "Correct registry.ref.")
-        if tip != planned and repository.resolve(tip) is None:
-            repository.fetch(remote, desk.base)
-    except (Unavailable, TimedOut) as sick:
-        return repository.resolve(f"refs/remotes/{remote}/{desk.base}") or planned, sick.cause
-    return tip, ""
-
-
 def _require_same_rules(plan: Plan, onto: str, desk: Desk, now: datetime) -> None:
     """A plan holds on any base with the same registry and policy, and its ACK for its time only.
 
@@ -190,42 +135,9 @@ def _send_or_take_back(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
         raise
 
 
-def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
-    """Push one ref and learn from the remote itself whether it is there.
-
-    Raises: Refused with the server's words; Unavailable when the journal cannot be written. Nothing was sent then.
-    """
-    branch = ref.removeprefix("refs/heads/")
-    entry.step("push", commit=commit)
-    lost = ""
-    try:
-        result = desk.repository.push(desk.remote, ref, commit, desk.push_s)
-        if not result.accepted:
-            kind = Conflict if result.moved else Refused
-            raise kind(
-                f"{desk.remote} refuses {visible(branch)}: {result.words}", "Mend what it names, then plan anew."
-            )
-    except (Unavailable, TimedOut) as sick:
-        lost = sick.cause
-    try:
-        tip = desk.repository.remote_tip(desk.remote, ref)
-    except ConsoleError as sick:
-        unknown = f"Whether {desk.remote} has it is unknown: {lost or sick.cause}"
-        return Sent(False, f"{unknown} {_later(branch)}", settled=False)
-    if tip == commit:
-        return Sent(True, f"{desk.remote} has it" + (", although its answer was lost." if lost else ", read back."))
-    return Sent(False, f"{lost or f'{desk.remote} took the push and does not show it.'} {_later(branch)}")
-
-
 def _kept(desk: Desk, offline: str, branch: str) -> Sent:
     why = offline or ("Not pushed, as asked." if desk.remote else "This repository has no remote.")
-    return Sent(False, f"{why} {_later(branch)}" if desk.remote else why)
-
-
-def _later(branch: str) -> str:
-    if not branch.startswith(CHANGE_PREFIXES):
-        return "Nothing is known to have changed."
-    return f"The branch stays local; push it with: mlconsole push {branch}"
+    return Sent(False, f"{why} {later(branch)}" if desk.remote else why)
 
 
 def _request(desk: Desk, branch: str, title: str, body: str) -> str:

@@ -16,11 +16,12 @@ from ml.adapters.git import Repository
 from ml.adapters.processes import run
 from ml.errors import Invalid, Refused
 from ml.promotion.approve import approve
+from ml.promotion.desk import Desk
 from ml.promotion.gate import judge
 from ml.promotion.land import land
 from ml.promotion.places import Places
 from ml.promotion.repository import APPROVALS, Person
-from ml.promotion.submit import Desk, submit
+from ml.promotion.submit import submit
 from ml.promotion.values import Plan
 from ml.records.journal import Journal
 from ml.registry.paths import POLICY_PATH

@@ -13,9 +13,9 @@ from support.clones import OPERATOR, Clones, Folder, make_clones
 from ml.adapters.forge import CommandForge
 from ml.adapters.git import Repository
 from ml.adapters.processes import run
+from ml.promotion.desk import Desk
 from ml.promotion.places import Places
 from ml.promotion.plan import Proposal, plan_promotion, plan_rollback, plan_stage, plan_withdraw
-from ml.promotion.submit import Desk
 from ml.promotion.values import Ack, Evidence, Plan, Target
 from ml.records.journal import Journal
 from ml.registry import changes
