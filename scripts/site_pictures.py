@@ -1,0 +1,22 @@
+"""A hook of mkdocs: the pictures of snapshots/, which the pages reach beside docs/, become part of the site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add every picture below ``snapshots/``."""
+    from mkdocs.structure.files import File  # noqa: PLC0415 only mkdocs loads this, and only it has that
+
+    for picture in sorted((_ROOT / "snapshots").rglob("*.svg")):
+        files.append(File.generated(config, str(picture.relative_to(_ROOT)), abs_src_path=str(picture)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Point a page's pictures to where they are in the site."""
+    return markdown.replace("](../snapshots/", "](snapshots/")
