@@ -62,9 +62,10 @@ def serve(settings: Settings, *, config: str | None, host: str, port: int, publi
         Usage: the URL is none, or the host is not this machine's.
         Unavailable: the port is taken.
     """
+    url = _checked(public_url)
     listener = _listen(host, port)
     address, bound = listener.getsockname()[:2]
-    url = _checked(public_url).rstrip("/") or f"http://{_authority(_name_of(host, address), bound)}"
+    url = url or f"http://{_authority(_name_of(host, address), bound)}"
     alone = ipaddress.ip_address(address).is_loopback and _is_loopback(urlsplit(url).hostname or "")
     token = "" if alone else secrets.token_urlsafe(32)
     names = tuple(_authority(name, bound) for name in (host, address, "localhost"))
@@ -175,13 +176,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _checked(url: str) -> str:
-    """A public URL as given, if it is the address of a whole site."""
+    """A public URL without its last slash, if it is the address of a whole site; empty stays empty."""
     with contextlib.suppress(ValueError):
-        parts = urlsplit(url)
-        if not url or (
-            parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/") and parts.port != 0
-        ):
-            return url
+        parts, bare = urlsplit(url), url.removesuffix("/")
+        whole = parts.scheme in ("http", "https") and bare == f"{parts.scheme}://{parts.netloc}"
+        if not url or (whole and parts.hostname and parts.port != 0):
+            return bare
     raise Usage(f"{visible(url)!r} is not the URL of a site.", "Give --public-url like https://console.example.com.")
 
 

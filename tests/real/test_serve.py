@@ -21,6 +21,9 @@ from support.chromium import chromium_page
 from support.clones import Clones, clean_environment, make_clones
 from support.gatehouse import FRESH, LIVE, OLD, POLICY, SOAKED, artifact_files, life
 
+from console.config import Settings
+from console.serve import serve
+from ml.errors import Usage
 from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
 
 _NOW = datetime.now(UTC).replace(microsecond=0)
@@ -86,7 +89,7 @@ def serving(clones: Clones, *options: str) -> Iterator[Served]:
     assert process.stderr is not None
     try:
         line = process.stderr.readline().strip()
-        assert line.startswith("http://"), line
+        assert line.startswith("http"), line
         yield Served(process, line)
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -203,3 +206,33 @@ def test_a_port_that_is_taken_is_said(clones: Clones) -> None:
         ended = subprocess.run(argv, cwd=clones.operator.path, capture_output=True, text=True, check=False, timeout=30)
     assert ended.returncode == 3
     assert f"Cannot listen on 127.0.0.1 port {served.port}: Address already in use." in ended.stderr
+
+
+def test_without_the_extra_it_is_said_what_to_install(clones: Clones) -> None:
+    code = "import sys; sys.modules['textual_serve'] = None; from console.verbs import run; sys.exit(run(['serve']))"
+    argv = [sys.executable, "-c", code]
+    ended = subprocess.run(argv, cwd=clones.operator.path, capture_output=True, text=True, check=False, timeout=30)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("The console in a browser is not installed.\nRun `pip install 'mlconsole[web]'`.\n")
+
+
+NO_SITES = (
+    "console.example.com",
+    "http://",
+    "ftp://x",
+    "https://x/path",
+    "https://x?y",
+    "http://[::1",
+    "http://x:99999",
+)
+
+
+@pytest.mark.parametrize("url", NO_SITES)
+def test_a_public_url_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(Usage, match="is not the URL of a site"):
+        serve(Settings(tmp_path), config=None, host="127.0.0.1", port=0, public_url=url)
+
+
+def test_behind_a_proxy_the_token_is_needed_on_loopback_too(clones: Clones) -> None:
+    with serving(clones, "--public-url", "https://console.example.com/") as served:
+        assert re.fullmatch(r"https://console\.example\.com/\?token=[\w-]{40,}", served.url)
