@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ml.artifacts.manifest import MANIFEST_FILE
 from ml.board import Board
 from ml.errors import ConsoleError, Refused
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.context import Context
+from ml.operations.problems import located
 from ml.operations.registries import Base, Registries
+from ml.operations.staging import pointer_of
 from ml.promotion.evidence import build
 from ml.promotion.gates import freeze_exemption, role_gate, verify_gate
 from ml.promotion.plan import Proposal, plan_rollback
@@ -31,6 +34,7 @@ class _Option:
     """An artifact that was active once, and what its verification found."""
 
     pointer: Pointer
+    model_sha256: str
     candidate: Candidate
     checks: tuple[Check, ...]
 
@@ -117,7 +121,7 @@ class Rollbacks:
             to_stage=Stage.ACTIVE,
             artifact_id=pointer.artifact_id,
             artifact_dir=pointer.artifact_dir,
-            model_sha256=pointer.model_sha256 or "",
+            model_sha256=chosen.model_sha256,
             base_commit=base.commit,
             registry_blob=base.blob,
             opened_at=self._context.clock.now(),
@@ -154,15 +158,15 @@ class Rollbacks:
             exemption=freeze_exemption(base.policy, now),
             places=places,
         )
-        return plan_rollback(proposal)
+        return plan_rollback(proposal, self._manifest_pointer(base, target))
 
     def _option(self, base: Base, model: Model, pointer: Pointer) -> _Option:
         try:
             verification = self._artifacts.verify(base.commit, pointer.artifact_dir, pointer.model_sha256)
             gate, checks = verify_gate(verification), verification.checks
-            verdict, why = gate.verdict, gate.why
+            verdict, why, digest = gate.verdict, gate.why, verification.model_sha256
         except ConsoleError as error:
-            verdict, why, checks = Verdict.ERROR, str(error), ()
+            verdict, why, checks, digest = Verdict.ERROR, str(error), (), ""
         period = tenure(model, pointer.artifact_id)
         candidate = Candidate(
             artifact_id=pointer.artifact_id,
@@ -171,7 +175,15 @@ class Rollbacks:
             verdict=verdict,
             why=why,
         )
-        return _Option(pointer, candidate, checks)
+        return _Option(pointer, digest, candidate, checks)
+
+    def _manifest_pointer(self, base: Base, target: Target) -> Pointer | None:
+        """What the artifact's own manifest knows, for histories in words that keep no pointers."""
+        path = located(target.artifact_dir, self._context.place.artifact_base)
+        manifest = self._context.repository.read(base.commit, f"{path}/{MANIFEST_FILE}")
+        if manifest is None:
+            return None
+        return pointer_of(target.artifact_id, target.artifact_dir, target.model_sha256, manifest)
 
     def _breaching(self, name: str) -> tuple[Reading, ...]:
         board = self._last_board()

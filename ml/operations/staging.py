@@ -36,7 +36,8 @@ def read_artifact(directory: Path, root: Path, artifact_base: str, verification:
         raise Invalid(f"{verification.artifact_id} does not verify: {failed.name}: {failed.why}", "Build it anew.")
     contents = {file.name: _read(directory / file.name, file.sha256) for file in verification.files}
     path = directory.relative_to(root).as_posix()
-    pointer = _pointer(directory, root / artifact_base, contents[MANIFEST_FILE], verification)
+    artifact_dir = directory.relative_to((root / artifact_base).resolve()).as_posix()
+    pointer = pointer_of(directory.name, artifact_dir, verification.model_sha256, contents[MANIFEST_FILE])
     files = tuple((f"{path}/{name}", content) for name, content in sorted(contents.items()))
     return StagedArtifact(pointer, files, verification)
 
@@ -52,12 +53,13 @@ def _read(path: Path, sha256: str) -> bytes:
     return content
 
 
-def _pointer(directory: Path, base: Path, manifest_bytes: bytes, verification: Verification) -> Pointer:
+def pointer_of(artifact_id: str, artifact_dir: str, model_sha256: str, manifest_bytes: bytes) -> Pointer:
+    """A pointer as complete as an artifact's own manifest can make it. Raises Invalid for a broken manifest."""
     manifest = parse_manifest(manifest_bytes)
     return Pointer(
-        artifact_id=directory.name,
-        artifact_dir=directory.relative_to(base.resolve()).as_posix(),
-        model_sha256=verification.model_sha256,
+        artifact_id=artifact_id,
+        artifact_dir=artifact_dir,
+        model_sha256=model_sha256,
         git_sha=manifest.git_sha,
         dataset_id=manifest.dataset_id,
         created_at_utc=parse_utc(manifest.created_at_utc) if manifest.created_at_utc else None,
