@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import console
+from console.demo.children import held
 
 SOURCE = Path(console.__file__).resolve().parents[1]
 READY_S = 60.0
@@ -92,13 +93,16 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def start_demo(home: Path, env: Mapping[str, str], *args: str) -> Demo:
-    """Start a demo and wait until it is ready; it lies where it does by default, below the home directory."""
+    """Start a demo and wait until it is ready; it lies where it does by default, below the home directory.
+
+    It ends in good order when the tests are killed.
+    """
     home.mkdir(exist_ok=True)
     out, told = home.with_suffix(".out"), home.with_suffix(".err")
     started = time.monotonic()
     with out.open("wb") as stdout, told.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "console", "demo", "--no-console", *args],
+            held([sys.executable, "-m", "console", "demo", "--no-console", *args], signal.SIGTERM),
             cwd=home,
             env=dict(env),
             stdout=stdout,
