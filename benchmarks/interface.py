@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,16 +30,16 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Session:
-    """One scene on a pseudo-terminal of 80 × 24, driven by keys."""
+    """A module with its arguments on a pseudo-terminal of 80 × 24, driven by keys."""
 
-    def __init__(self, *scene: str) -> None:
+    def __init__(self, *module: str, cwd: Path | None = None, env: Mapping[str, str] = os.environ) -> None:
         self._screen = pyte.Screen(80, 24)
         self._stream = pyte.ByteStream(self._screen)
         self._master, slave = os.openpty()
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        argv = ["setsid", "--ctty", sys.executable, "-m", "benchmarks.scenes", *scene]
-        environ = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        self._process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environ)
+        argv = ["setsid", "--ctty", sys.executable, "-m", *module]
+        environ = {**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        self._process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, cwd=cwd, env=environ)
         os.close(slave)
         assert self.read_until_quiet(_START_S, 1.0)[0], "nothing was drawn"
 
@@ -61,10 +61,14 @@ class Session:
             last, patience = time.perf_counter(), quiet_s
         return count, last
 
+    def type(self, keys: str) -> None:
+        """Send keys as a terminal encodes them."""
+        os.write(self._master, keys.encode())
+
     def press(self, key: str, wanted: str) -> float:
         """Milliseconds from a key until the header shows what is wanted."""
         begun = time.perf_counter()
-        os.write(self._master, key.encode())
+        self.type(key)
         while wanted not in self._screen.display[0]:
             assert time.perf_counter() - begun < _START_S, self._screen.display
             self.read_until_quiet(_START_S, 0.0)
@@ -91,7 +95,7 @@ class Session:
 @contextmanager
 def session(*scene: str) -> Iterator[Session]:
     """A scene that is ended afterwards."""
-    opened = Session(*scene)
+    opened = Session("benchmarks.scenes", *scene)
     try:
         yield opened
     finally:
