@@ -40,7 +40,9 @@ class WatchLine(Still):
         if self.now is None or not self._calm:
             return Content("")
         first, *others = self._calm
-        left = max(0, math.ceil((first.ends_at - self.now).total_seconds() / 60))
+        # The screen's clock may be a second older than a watch that has just begun.
+        rest = first.ends_at - max(self.now, first.began_at)
+        left = max(0, math.ceil(rest.total_seconds() / 60))
         line = Content.assemble(
             ("WATCH", "bold"),
             f" {visible(first.artifact_id, limit=80)}  {left}m left, nothing breaches",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes import LIVE, NOW, watch_view
+from fakes import LIVE, NOW, ago, watch_view
 from support.widget_host import shown, staged
 
 from widgets.watch_banner import WatchBanner
@@ -19,6 +19,14 @@ async def test_a_calm_watch_is_one_line_with_the_minutes_left() -> None:
         await stage.pilot.pause()
         assert line.display
         assert shown(line) == [f"WATCH {LIVE}  42m left, nothing breaches  kept by operator@example.com"]
+
+
+async def test_a_watch_that_has_just_begun_lasts_no_longer_than_it_does() -> None:
+    line = WatchLine()
+    async with staged(line) as stage:
+        line.now, line.watches = NOW, (watch_view(began_at=ago(-1), ends_at=ago(-3601)),)
+        await stage.pilot.pause()
+        assert " 60m left" in shown(line)[0]
 
 
 async def test_the_watch_that_ends_first_is_told_and_the_others_are_counted() -> None:
