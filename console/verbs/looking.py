@@ -113,7 +113,7 @@ def history(session: Session, model: str) -> Answer:
 @verb
 def compare(session: Session, a: str, b: str) -> Answer:
     """Two artifacts side by side: size, parameters, features, latency, and how often they disagree."""
-    comparison = session.operations.compare(a, b)
+    comparison = session.operations.compare(a, b, StepLines())
     document = documents.envelope(session.operations.clock.now(), comparison.verdict) | comparison.document()
     return Answer(list(comparison.lines()), document, code_of(comparison.verdict))
 

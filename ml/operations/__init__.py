@@ -93,9 +93,9 @@ class Operations:
         """The registry's doctor, and the verification of every artifact that a stage points to."""
         return self._parts.check(report)
 
-    def compare(self, a: str, b: str) -> Comparison:
+    def compare(self, a: str, b: str, report: Report | None = None) -> Comparison:
         """Two artifact directories (or ids) of the working tree side by side."""
-        return self._parts.compare(a, b)
+        return self._parts.compare(a, b, report)
 
     def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
         """The gate of SPEC §8 over two revisions; ``offered``: not to be landed yet, so nobody can have approved it."""

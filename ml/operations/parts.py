@@ -68,10 +68,10 @@ class Parts:
         """Examine the whole registry."""
         return check_registry(self.registries.now(), self.artifacts, self._context.clock.now(), report)
 
-    def compare(self, a: str, b: str) -> Comparison:
+    def compare(self, a: str, b: str, report: Report | None) -> Comparison:
         """Compare two artifacts of the working tree, each named by directory or id."""
         ratio = self.registries.policy().checks.max_latency_ratio
-        return compare(self._context.verifier(), self._directory(a), self._directory(b), max_ratio=ratio)
+        return compare(self._context.verifier(), self._directory(a), self._directory(b), max_ratio=ratio, report=report)
 
     def build(self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str) -> Verification:
         """Make an artifact, and verify what was made."""
