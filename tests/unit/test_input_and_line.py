@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 
+import pyte
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,9 +96,13 @@ def test_a_stalled_terminal_blocks_nobody_and_gets_the_last_frame(pipe: tuple[in
 
     threading.Thread(target=draw, daemon=True).start()
     assert finished.wait(DEADLINE_S * 6)
-    seen = b""
-    while b"399" not in seen:
-        seen += os.read(reading, 65_536)
+    screen = pyte.Screen(200, 60)
+    shown, seen = pyte.ByteStream(screen), b""
+    while not all(f"{399:>8}x" in row for row in screen.display):
+        assert select.select([reading], [], [], DEADLINE_S)[0], "the last frame never came"
+        chunk = os.read(reading, 65_536)
+        shown.feed(chunk)
+        seen += chunk
     assert len(seen) < 150_000, "frames in between were sent although nobody had room for them"
 
 
