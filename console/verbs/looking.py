@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import click
 
@@ -10,8 +11,13 @@ from console import documents
 from console.session import Session
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, emit, say, verb
+from ml.board import SourceState
+from ml.errors import ConsoleError
 from ml.ports import Progress
 from ml.verdict import Verdict
+
+_MOST_SOAKS = 16
+"""Soaks that one ``status`` judges; the verb soak judges any."""
 
 
 @click.command()
@@ -32,7 +38,15 @@ def status(session: Session, short: bool, watch: bool) -> Answer:
 
 
 def _status(session: Session, short: bool) -> Answer:
-    board = session.operations.board()
+    operations = session.operations
+    board = operations.board()
+    soaking = [model.name for model in board.models if model.shadow.artifact_id and model.soak is None]
+    if soaking and not short and board.prometheus.state is SourceState.OK:
+        # One look is all that this process takes, so it waits for what the interface would judge in the background.
+        for name in soaking[:_MOST_SOAKS]:
+            with suppress(ConsoleError):
+                operations.soak(name)
+        board = operations.board()
     verdict = documents.board_verdict(board)
     text = [lines.short(board)] if short else lines.status(board)
     return Answer(text, documents.status(board), code_of(verdict))

@@ -74,6 +74,9 @@ class Boards:
     def _readable(self, base: Base, now: datetime) -> Board:
         place = self._context.place
         metrics = self._watch.ask(base, now, self._soaks.started(), place.stale_s)
+        if metrics.source.state is SourceState.OK:
+            soaking = tuple(name for name, model in base.document.registry.models.items() if model.shadow)
+            self._soaks.keep_fresh(soaking, now)
         kill = self._context.kill_desk.view()
         killed = kill.engaged is True
         names = base.document.registry.models

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import datetime
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from ml.board import SoakReport
 from ml.clock import parse_utc
@@ -19,6 +21,8 @@ from ml.slo.tape import Killed
 from ml.text import visible
 
 _MOST_COMMITS = 500
+_FRESH = timedelta(minutes=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Soaks:
@@ -29,6 +33,8 @@ class Soaks:
         self._registries = registries
         self._lock = threading.Lock()
         self._reports: dict[str, SoakReport] = {}
+        self._judged_at: dict[str, datetime] = {}
+        self._judging: threading.Thread | None = None
         self._landed: dict[tuple[str, str], datetime] = {}
 
     def judge(self, name: str, base: Base | None = None) -> SoakJudgement:
@@ -54,6 +60,22 @@ class Soaks:
         with self._lock:
             self._reports[name] = judgement.report
         return judgement
+
+    def keep_fresh(self, names: Sequence[str], now: datetime) -> None:
+        """See to it, one at a time and in the background, that these models' reports are at most a minute old."""
+        with self._lock:
+            due = [name for name in names if now - self._judged_at.get(name, _NEVER) > _FRESH]
+            if not due or (self._judging is not None and self._judging.is_alive()):
+                return
+            name = min(due, key=lambda each: self._judged_at.get(each, _NEVER))
+            self._judged_at[name] = now
+            self._judging = threading.Thread(target=self._judge_quietly, args=(name,), name="soak", daemon=True)
+        self._judging.start()
+
+    def _judge_quietly(self, name: str) -> None:
+        # A sick source is told by the board, and by whoever asks for the soak itself.
+        with suppress(ConsoleError):
+            self.judge(name)
 
     def last(self, name: str, model: Model) -> SoakReport | None:
         """The last report, if it is still about what is in shadow."""
