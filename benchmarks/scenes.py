@@ -109,7 +109,7 @@ def _empty() -> None:
 def _console(scene: Scene) -> None:
     from console.app import ConsoleApp  # noqa: PLC0415
 
-    ConsoleApp(scene, SystemClock(), environment="bench").run(mouse=False)  # type: ignore[arg-type]
+    ConsoleApp(scene, SystemClock(), environment="bench").run()  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

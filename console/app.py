@@ -315,6 +315,14 @@ class ConsoleApp(WatchingApp):
         if names:
             self.select(names[(names.index(self.model_name) + by) % len(names)])
 
+    def action_mouse(self) -> None:
+        """Use the mouse, or leave it to the terminal."""
+        toggle = getattr(self._driver, "toggle_mouse", None)
+        if toggle is None:
+            self.say("The mouse is not ours to give here.")
+        else:
+            self.say("The mouse is used here." if toggle() else "The mouse selects text again.")
+
     def action_refresh(self) -> None:
         """Look at everything now."""
         self._lookout.hurry()

@@ -32,6 +32,8 @@ APP_BINDINGS = (
     Binding("right_square_bracket", "model(1)", "Next model", id="model.next", tooltip="Look at the next model",
             show=False),
     Binding("f5", "refresh", "Look now", id="refresh", tooltip="Ask Prometheus and the remote now", show=False),
+    Binding("m", "mouse", "Mouse", id="mouse", tooltip="Use the mouse here, or leave it to the terminal to select text",
+            show=False),
     Binding("ctrl+p", "command_palette", "Palette", id="palette", tooltip="Every action, model and artifact by name",
             show=False, priority=True),
     Binding("colon", "command_palette", "Palette", id="palette.colon", tooltip="The same palette", show=False),

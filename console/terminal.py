@@ -42,7 +42,8 @@ class ConsoleDriver(LinuxDriver):
     """Textual's driver with a diffing output and an input loop that nothing but the end of the terminal ends."""
 
     def __init__(self, app: ConsoleApp, **options: Any) -> None:
-        super().__init__(app, **options)
+        # The mouse stays the terminal's, for selecting text, until somebody asks for it.
+        super().__init__(app, **(options | {"mouse": False}))
         self._console = app
         assert self._file is not None
         self._line = Line(self._file.fileno(), *self._get_terminal_size(), lost=self._hung_up)
@@ -70,6 +71,16 @@ class ConsoleDriver(LinuxDriver):
         self._line.resize(width, height)
         super().write(data)
 
+    def toggle_mouse(self) -> bool:
+        """Take the mouse from the terminal or give it back; whether it is ours now."""
+        if self._mouse:
+            self._disable_mouse_support()
+            self._mouse = False
+        else:
+            self._mouse = True
+            self._enable_mouse_support()
+        return self._mouse
+
     def close(self) -> None:
         """Let the last bytes out, but not for ever."""
         super().close()
@@ -82,7 +93,13 @@ class ConsoleDriver(LinuxDriver):
         super()._sigcont_application()
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        width, height = super()._get_terminal_size()
+        # The terminal itself knows better than COLUMNS and LINES, which may have come from another one.
+        try:
+            width, height = os.get_terminal_size(self.fileno)
+        except OSError:
+            width = height = 0
+        if not (width and height):
+            width, height = super()._get_terminal_size()
         return min(width, MOST_COLUMNS), min(height, MOST_ROWS)
 
     # --- the end -------------------------------------------------------------------------------------------------

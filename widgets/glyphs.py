@@ -5,13 +5,12 @@ The application carries the choice as its style class ``-ascii``, so style sheet
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.app import App
 
 
-@dataclass(frozen=True, slots=True)
-class Glyphs:
+class Glyphs(NamedTuple):
     """One set of drawing characters. ``levels`` run from lowest to highest, for sparklines and charts."""
 
     ascii_only: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.content import Content
 from textual.reactive import reactive
@@ -14,8 +14,7 @@ from widgets.glyphs import glyphs_of
 MOST_KEYS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class KeyHint:
+class KeyHint(NamedTuple):
     """One key with its label. ``here``: it leads to where we are; ``loud``: it must be found in an emergency."""
 
     key: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ml.board import ModelView
 from ml.verdict import Verdict, worst
@@ -10,8 +10,7 @@ from ml.verdict import Verdict, worst
 BAD = (Verdict.FAIL, Verdict.ERROR)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A model with its verdict, which is asked for often."""
 
     model: ModelView

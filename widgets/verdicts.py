@@ -6,8 +6,8 @@ The word tells the state; glyph and colour only repeat it, so a monochrome termi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from ml.verdict import Verdict
 
@@ -15,8 +15,7 @@ WORD_WIDTH = 7
 """Cells of the longest word; columns of verdicts are aligned to it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """How one verdict looks.
 
     ``style`` is the CSS class of a widget in that state, ``color`` the theme variable (with text style)

@@ -38,7 +38,6 @@ class HistoryScreen(ViewScreen):
 
     def on_mount(self) -> None:
         """Follow history and board."""
-        super().on_mount()
         self.follow("history", self._show_history)
         self.follow("board", self._show_board)
         self.follow("now", self._show_now)

@@ -31,7 +31,6 @@ class LogScreen(ViewScreen):
 
     def on_mount(self) -> None:
         """Follow the log."""
-        super().on_mount()
         self.follow("log_lines", self._show)
 
     def _show(self, lines: tuple[str, ...] | None) -> None:

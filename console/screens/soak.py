@@ -44,7 +44,6 @@ class SoakScreen(ViewScreen):
 
     def on_mount(self) -> None:
         """Follow the soak."""
-        super().on_mount()
         self.follow("soak", self._show)
         self.follow("model", lambda _: self._show(self.console.soak))
 

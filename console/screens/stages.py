@@ -41,7 +41,6 @@ class StagesScreen(ViewScreen):
 
     def on_mount(self) -> None:
         """Follow the board."""
-        super().on_mount()
         self.follow("now", self._show_now)
         self.follow("checking", self._show_checking)
         self.follow("model", self._show_model)

@@ -40,14 +40,10 @@ class ViewScreen(Screen[None]):
         return cast("ConsoleApp", self.app)
 
     def compose(self) -> ComposeResult:
-        """The frame."""
+        """Header, body and keys: the first frame. The rest of the frame follows it, see `_complete`."""
         yield StatusLine()
-        yield KillBanner()
-        yield WatchBanner()
-        yield Static(_TOO_SMALL, id="too-small", markup=False)
         with Vertical(id="body"):
             yield from self.body()
-        yield ProblemLine()
         yield KeyLine()
 
     def body(self) -> ComposeResult:
@@ -55,13 +51,22 @@ class ViewScreen(Screen[None]):
         raise NotImplementedError
 
     def on_mount(self) -> None:
-        """Follow what every view shows."""
+        """Show the keys, and the rest when the first frame is out."""
+        self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
+        self._show_keys()
+        self.call_after_refresh(self._complete)
+
+    async def _complete(self) -> None:
+        """Add what is empty or hidden while all is well, and follow what every view shows."""
+        if not self.is_attached:
+            return
+        too_small = Static(_TOO_SMALL, id="too-small", markup=False)
+        await self.mount(KillBanner(), WatchBanner(), too_small, before="#body")
+        await self.mount(ProblemLine(), after="#body")
         self.follow("kill", lambda view: setattr(self.query_one(KillBanner), "view", view))
         self.follow("board", self._show_breaches)
         self.follow("model", self._show_breaches)
         self.follow("problems", lambda problems: setattr(self.query_one(ProblemLine), "problems", problems))
-        self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
-        self._show_keys()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is something to clear only while a filter is open."""

@@ -25,7 +25,7 @@ DEADLINE_S = 30.0
 KILL_S = 1.0
 MOST_CPU_S = 20.0
 
-pytestmark = pytest.mark.fault("terminal")
+fault = pytest.mark.fault("terminal")
 
 
 class Log:
@@ -70,6 +70,7 @@ def end_of(running: Terminal) -> bytes:
 
 
 # --- the eight -------------------------------------------------------------------------------------------------------
+@fault
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_in_order_after_the_write_under_way(
     terminal: Terminal, log: Log, number: signal.Signals, code: int
@@ -84,6 +85,7 @@ def test_a_signal_ends_it_in_order_after_the_write_under_way(
     assert b"\x1b[?2004l" in terminal.output
 
 
+@fault
 def test_a_closed_terminal_with_sighup_ignored_ends_it_without_spinning(log: Log) -> None:
     with unread(log, "env", "--ignore-signal=HUP") as (master, process):
         read_until(master, b"GATE")
@@ -93,6 +95,7 @@ def test_a_closed_terminal_with_sighup_ignored_ends_it_without_spinning(log: Log
     assert float(ended.split()[-1]) < MOST_CPU_S
 
 
+@fault
 def test_a_stalled_reader_delays_no_key_and_no_end(log: Log) -> None:
     with unread(log) as (master, process):
         log.wait_for(lambda lines: "board" in lines)
@@ -104,6 +107,7 @@ def test_a_stalled_reader_delays_no_key_and_no_end(log: Log) -> None:
         assert process.wait(DEADLINE_S) == 143, "\n".join(log.lines())
 
 
+@fault
 def test_bytes_that_are_no_utf8_are_ignored(terminal: Terminal, log: Log) -> None:
     for odd in (b"\xe9", b"\xff\xfe", b"\xc3", b"\x1b[99999999999u", b"\x1b[<0;0;0M", b"\x00", b"\x1b[48;0;0;0;0t"):
         os.write(terminal._master, odd)
@@ -112,6 +116,7 @@ def test_bytes_that_are_no_utf8_are_ignored(terminal: Terminal, log: Log) -> Non
     kill_answers(log, lambda: terminal.press("f9"))
 
 
+@fault
 def test_stop_and_continue_with_a_screen_open_draws_it_again(terminal: Terminal, log: Log) -> None:
     terminal.press("r")
     terminal.wait_for("Rollback", DEADLINE_S)
@@ -128,6 +133,7 @@ def test_stop_and_continue_with_a_screen_open_draws_it_again(terminal: Terminal,
     terminal.wait_for("KILL ON", DEADLINE_S)
 
 
+@fault
 def test_any_size_is_survived(terminal: Terminal, log: Log) -> None:
     sizes = [(0, 0), (1, 1), (3000, 3000), (80, 1), (1, 50), (500, 10), (59, 15), (3000, 1), (0, 40), (200, 60)]
     for columns, rows in sizes * 3:
@@ -140,6 +146,7 @@ def test_any_size_is_survived(terminal: Terminal, log: Log) -> None:
     kill_answers(log, lambda: terminal.press("f9"))
 
 
+@fault
 @pytest.mark.parametrize("paste", ["\x1b[200~qpru1\x1b[20~\r\x1b[201~", "\x1b[200~qpru1\x1b[20~\r"])
 def test_a_paste_presses_no_key_and_an_unterminated_one_ends(terminal: Terminal, log: Log, paste: str) -> None:
     os.write(terminal._master, paste.encode())
@@ -149,6 +156,16 @@ def test_a_paste_presses_no_key_and_an_unterminated_one_ends(terminal: Terminal,
     terminal.press("2")
     terminal.wait_for("coverage", DEADLINE_S)
     kill_answers(log, lambda: terminal.press("f9"))
+
+
+def test_the_mouse_is_the_terminals_until_it_is_asked_for(terminal: Terminal) -> None:
+    assert b"\x1b[?1000h" not in terminal.output
+    terminal.press("m")
+    terminal.wait_for("The mouse is used here", DEADLINE_S)
+    assert b"\x1b[?1000h" in terminal.output
+    terminal.press("m")
+    terminal.wait_for("The mouse selects text again", DEADLINE_S)
+    assert terminal.output.rindex(b"\x1b[?1000l") > terminal.output.rindex(b"\x1b[?1000h")
 
 
 # --- and what may never happen ---------------------------------------------------------------------------------------
@@ -165,6 +182,7 @@ def acting(output: bytes) -> list[str]:
     return [hex(ord(char)) for char in text if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")]
 
 
+@fault
 def test_no_text_from_outside_reaches_the_terminal_raw(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
     with Terminal([sys.executable, CONSOLE, log.path, "hostile"], columns=120, rows=40) as running:
         running.wait_for("GATE", DEADLINE_S)

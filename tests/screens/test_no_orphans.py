@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import SNAPSHOTS, folder_of, picture_of
+from support.pictures import SNAPSHOTS, folder_of, picture_of
 
 
 def test_pictures_and_tests_are_the_same_set() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from conftest import SIZES, Compare
 from fakes import ACK_PHRASE, CANDIDATE, DIFF, FrozenClock, board, kill_view, model_view, stage_view
+from support.pictures import SIZES, Compare
 from support.pushed import (
     BURST,
     MODEL,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import pytest
-from conftest import SIZES, Compare
 from fakes import (
     FakeOperations,
     FrozenClock,
@@ -23,6 +22,7 @@ from fakes import (
     soak_report,
     stage_view,
 )
+from support.pictures import SIZES, Compare
 from support.views import in_view, settled
 from support.walk import reads_soon
 from textual.pilot import Pilot

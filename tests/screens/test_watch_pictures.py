@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Compare
 from fakes import FakeOperations, FrozenClock, board, healthy_model, watch_view
+from support.pictures import Compare
 from support.views import settled
 
 from console.app import ConsoleApp

@@ -99,7 +99,7 @@ def main() -> int:
         )
 
     signal.signal(signal.SIGUSR1, write)
-    app.run(mouse=False)
+    app.run()
     if app.bug is not None:
         operations.note("".join(traceback.format_exception(app.bug)))
     operations.note(f"ended {app.return_code} in {os.times().user:.2f}")
