@@ -1,0 +1,114 @@
+"""From keys to screens and actions, and which of them a session has. Nothing here waits."""
+
+from __future__ import annotations
+
+from console.keys import MUTATING
+from console.screens.view import ViewScreen
+from console.watching import WatchingApp
+from ml.stage import Stage
+from ml.text import visible
+from widgets.need import by_need
+
+
+class ActingApp(WatchingApp):
+    """Turns what the operator asks for into a screen that does it; screens are loaded when they are first shown."""
+
+    # --- what may be done ----------------------------------------------------------------------------------------
+    def offers(self, action: str) -> bool:
+        """Whether this session has an action at all."""
+        return not (self.read_only and action.partition("(")[0] in MUTATING)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A read-only session has no mutating keys; they say why instead."""
+        return self.read_only if action == "explain" else self.offers(action)
+
+    def action_explain(self, what: str) -> None:
+        """Say why a key does nothing here."""
+        self.say(f"{what} is not possible: this session is read-only. Start the console without --read-only.")
+
+    # --- pushed screens ------------------------------------------------------------------------------------------
+    def action_promote(self) -> None:
+        """Open the wizard, for the stage in focus, else for the hop that is next."""
+        from console.screens.promote import PromoteScreen  # noqa: PLC0415
+
+        stage = self.screen.stage if isinstance(self.screen, ViewScreen) else None
+        to_stage = {Stage.STAGING: Stage.SHADOW, Stage.SHADOW: Stage.ACTIVE}.get(stage) if stage else None
+        if self._has_model():
+            self.push_screen(PromoteScreen(self.model_name, to_stage))
+
+    def action_rollback(self) -> None:
+        """Open the rollback of the chosen model."""
+        from console.screens.rollback import RollbackScreen  # noqa: PLC0415
+
+        if self._has_model():
+            self.push_screen(RollbackScreen(self.model_name))
+
+    def action_compare(self) -> None:
+        """Compare the chosen model's newest artifact with the next further on."""
+        from console.screens.compare import CompareScreen  # noqa: PLC0415
+
+        views = [self.model.stage(stage) for stage in Stage] if self.model is not None else []
+        found = [view.artifact_dir for view in views if view.artifact_dir]
+        if len(found) < 2:
+            self.say("There is nothing to compare: fewer than two stages hold an artifact.")
+        else:
+            self.push_screen(CompareScreen(found[-2], found[-1]))
+
+    def action_help(self) -> None:
+        """Show the keys of the screen that is open."""
+        from console.screens.help import HelpScreen  # noqa: PLC0415
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    def _has_model(self) -> bool:
+        if self.model is None:
+            self.say("There is no model yet. Put one into staging: `mlconsole stage DIR --model NAME`.")
+        return self.model is not None
+
+    def action_release(self) -> None:
+        """Open the release of the kill switch."""
+        from console.screens.release import ReleaseScreen  # noqa: PLC0415
+
+        self.push_screen(ReleaseScreen())
+
+    # --- views ---------------------------------------------------------------------------------------------------
+    async def action_view(self, name: str) -> None:
+        """Open a view."""
+        await self.switch_mode(name)
+        self.look()
+
+    async def go_to(self, model: str, stage: Stage) -> None:
+        """Show a stage of a model."""
+        self.select(model)
+        await self.action_view("stages")
+        self.screen.query_one(f"#{stage.value}").focus()
+
+    async def action_filter(self) -> None:
+        """Open the filter of the view."""
+        if isinstance(self.screen, ViewScreen):
+            await self.screen.start_filter()
+
+    def action_copy(self) -> None:
+        """Copy what is chosen, by OSC 52."""
+        if isinstance(self.screen, ViewScreen) and (text := self.screen.chosen_text()):
+            self.copy_to_clipboard(text)
+            self.say(f"Copied: {visible(text, limit=60)}")
+
+    def action_model(self, by: int) -> None:
+        """Look at the model before or after."""
+        names = [each.model.name for each in by_need(self.models)]
+        if names:
+            self.select(names[(names.index(self.model_name) + by) % len(names)])
+
+    def action_mouse(self) -> None:
+        """Use the mouse, or leave it to the terminal."""
+        toggle = getattr(self._driver, "toggle_mouse", None)
+        if toggle is None:
+            self.say("The mouse is not ours to give here.")
+        else:
+            self.say("The mouse is used here." if toggle() else "The mouse selects text again.")
+
+    def action_refresh(self) -> None:
+        """Look at everything now."""
+        self._lookout.hurry()
