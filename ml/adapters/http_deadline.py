@@ -37,7 +37,7 @@ class Late(requests.Timeout):
 
 
 class Helper:
-    """Runs one piece of work after the other on a thread of its own, each within a deadline.
+    """Runs work within a deadline, on as many threads as there are questions at a time.
 
     What is late is left behind with its thread: it ends soon by itself, because its socket reads know the same
     deadline. Only a resolver that hangs can hold it longer, which is why the thread is a daemon that nobody waits for.
@@ -65,12 +65,6 @@ class Helper:
             raise error
         return result  # type: ignore[return-value]  # work's own result, whatever its type
 
-    def close(self) -> None:
-        """End the idle threads."""
-        with self._lock:
-            while self._idle:
-                self._idle.pop().tasks.put(None)
-
 
 class _Worker:
     """A daemon thread that takes tasks until it is told to end by ``None``; named ``http`` while it is at one."""
@@ -94,6 +88,10 @@ class _Worker:
                 found = (None, error)
             self._thread.name = "http idle"
             outcome.put(found)
+
+
+HELPER = Helper()
+"""The one helper of this process."""
 
 
 def answered() -> bool:

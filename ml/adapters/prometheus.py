@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
     from requests import Response
 
-    from ml.adapters.http_deadline import BoundedSession, Helper
+    from ml.adapters.http_deadline import BoundedSession
 
 _MAX_BYTES = 32 << 20
 _REST_S = 30.0
@@ -80,8 +80,6 @@ class Prometheus:
 
     def close(self) -> None:
         """Close the pooled connections."""
-        if "_helper" in self.__dict__:
-            self._helper.close()
         if "_session" in self.__dict__:
             self._session.close()
 
@@ -100,11 +98,12 @@ class Prometheus:
 
     def _exchange(self, ask: Ask, url: str, deadline_s: float) -> Answer:
         # requests costs 140 ms, which the first frame does not wait for
+        from ml.adapters.http_deadline import HELPER  # noqa: PLC0415
         from ml.adapters.http_failures import failure_of, judge_status  # noqa: PLC0415
 
         asked_at, started = self._now(), time.monotonic()
         try:
-            response = self._helper.within(deadline_s, lambda: self._send(ask, url))
+            response = HELPER.within(deadline_s, lambda: self._send(ask, url))
         except Exception as error:
             raise failure_of(error, url, deadline_s) from error
         judge_status(response, url, ask.kind)
@@ -140,12 +139,6 @@ class Prometheus:
             if not answered():
                 raise
         return last_response()
-
-    @cached_property
-    def _helper(self) -> Helper:
-        from ml.adapters.http_deadline import Helper  # noqa: PLC0415
-
-        return Helper()
 
     @cached_property
     def _session(self) -> BoundedSession:

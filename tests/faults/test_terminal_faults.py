@@ -139,6 +139,7 @@ def test_any_size_is_survived(terminal: Terminal, log: Log) -> None:
     for columns, rows in sizes * 3:
         fcntl.ioctl(terminal._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     terminal.resize(80, 24)
+    terminal.wait_for("GATE", DEADLINE_S)  # at a size below the smallest, keys have nothing to act on
     terminal.press("3")
     terminal.wait_for("newest first", DEADLINE_S)
     terminal.press("1")
