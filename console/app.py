@@ -130,6 +130,7 @@ class ConsoleApp(ActingApp):
         self._switch = KillKey(operations, clock, self.post_message, allowed=kill_key)
         self._breaches = Breaches()
         self._leaving = False
+        self.animation_level = "none"
         few_colors = colorless or self.console.color_system in (None, "standard")
         self._start_with(theme_name(theme, few_colors=few_colors))
         self.set_class(ascii_only, "-ascii")

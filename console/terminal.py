@@ -11,6 +11,7 @@ import contextlib
 import os
 import selectors
 import signal
+import sys
 import termios
 import threading
 from codecs import getincrementaldecoder
@@ -34,6 +35,7 @@ MOST_COLUMNS, MOST_ROWS = 500, 200
 """Larger terminals are drawn in their upper left part; a 3000 × 3000 one would cost seconds per frame."""
 
 _HANGUP = 128 + signal.SIGHUP
+_SWITCH_S = 0.0005
 _LAST_RESORT_S = 10.0
 _LEAVE = b"\x1b[?2004l\x1b[?1000l\x1b[?1003l\x1b[<u\x1b[?1049l\x1b[?25h"
 
@@ -45,6 +47,8 @@ class ConsoleDriver(LinuxDriver):
         # The mouse stays the terminal's, for selecting text, until somebody asks for it.
         super().__init__(app, **(options | {"mouse": False}))
         self._console = app
+        # Threads that read keys and write frames are short and urgent; a busy loop must not hold them up for long.
+        sys.setswitchinterval(_SWITCH_S)
         assert self._file is not None
         self._line = Line(self._file.fileno(), *self._get_terminal_size(), lost=self._hung_up)
         self._file = self._line  # type: ignore[assignment]  # all that Textual's writer thread asks of it

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.events import Mount
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
@@ -22,6 +24,7 @@ from widgets.watch_banner import WatchBanner
 if TYPE_CHECKING:
     from console.app import ConsoleApp
 
+_SOON_S = 0.05
 _TOO_SMALL = "This terminal is too small for the console (60×16 at least). `mlconsole status` shows the same as text."
 
 
@@ -50,16 +53,18 @@ class ViewScreen(Screen[None]):
         """What the view shows."""
         raise NotImplementedError
 
-    def on_mount(self) -> None:
-        """Show the keys, and the rest when the first frame is out."""
+    @on(Mount)
+    async def frame(self) -> None:
+        """Show the keys. Before anything is judged, the rest can wait until the first frame is out."""
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
         self._show_keys()
-        self.call_after_refresh(self._complete)
+        if self.console.checking:
+            self.set_timer(_SOON_S, self._complete)
+        else:
+            await self._complete()
 
     async def _complete(self) -> None:
         """Add what is empty or hidden while all is well, and follow what every view shows."""
-        if not self.is_attached:
-            return
         too_small = Static(_TOO_SMALL, id="too-small", markup=False)
         await self.mount(KillBanner(), WatchBanner(), too_small, before="#body")
         await self.mount(ProblemLine(), after="#body")

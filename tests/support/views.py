@@ -11,6 +11,7 @@ from support.walk import until
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
+from widgets.problem_line import ProblemLine
 
 _NEEDED = {"soak": "soak", "history": "history", "log": "log_lines"}
 VIEW_KEYS = {"stages": "1", "soak": "2", "history": "3", "log": "4"}
@@ -33,7 +34,7 @@ async def settled(pilot: Pilot[object]) -> None:
     needed = _NEEDED.get(app.current_mode)
     if needed and app.models:
         await until(pilot, lambda: getattr(app, needed) is not None)
-    await until(pilot, lambda: app.screen.is_mounted)
+    await until(pilot, lambda: app.screen.is_mounted and app.screen_stack[0].query(ProblemLine))
     await pilot.wait_for_scheduled_animations()
 
 
