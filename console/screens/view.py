@@ -99,7 +99,7 @@ class ViewScreen(Screen[None]):
     async def start_filter(self) -> None:
         """Open the filter's input, which is made when it is first needed."""
         if not self.query("#filter"):
-            await self.mount(Input(placeholder="filter", id="filter", compact=True), before=self.query_one(ProblemLine))
+            await self.mount(Input(placeholder="filter", id="filter", compact=True), after="#body")
         self.add_class("-filtering")
         self.query_one("#filter").focus()
 
