@@ -55,11 +55,20 @@ class Line:
             self._waiting = True
             self._changed.notify_all()
 
-    def resize(self, width: int, height: int) -> None:
-        """Take the size that frames have from now on; when it is another, everything is drawn anew."""
+    def resize(self, width: int, height: int) -> bool:
+        """Take the size that frames have from now on; whether it is another, so that everything must be drawn anew."""
         with self._changed:
-            if (width, height) != (self._canvas.width, self._canvas.height):
+            other = (width, height) != (self._canvas.width, self._canvas.height)
+            if other:
                 self._canvas.resize(width, height)
+            return other
+
+    def forget(self) -> None:
+        """Send everything again: the terminal may have lost what it showed."""
+        with self._changed:
+            self._canvas.forget()
+            self._waiting = True
+            self._changed.notify_all()
 
     def drain(self) -> None:
         """Wait until everything is sent, or until it is clear that nobody takes it."""

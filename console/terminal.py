@@ -63,6 +63,7 @@ class ConsoleDriver(LinuxDriver):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, 128 + number)
+        loop.add_signal_handler(signal.SIGWINCH, self._resized)
 
     def stop_application_mode(self) -> None:
         """Give the terminal back as it was."""
@@ -72,8 +73,16 @@ class ConsoleDriver(LinuxDriver):
     def write(self, data: str) -> None:
         """Draw on a canvas of the size that Textual draws for."""
         width, height = self._app.size
-        self._line.resize(width, height)
+        if self._line.resize(width, height):
+            self._app.call_later(self._app.refresh)  # this frame may hold but what changed, on a canvas now empty
         super().write(data)
+
+    def _resized(self) -> None:
+        """Draw everything again, at the same size too: a terminal that was smaller for a moment has lost the rest."""
+        self._line.forget()
+        if not self._in_band_window_resize:
+            size = Size(*self._get_terminal_size())
+            self._app.post_message(events.Resize(size, size))
 
     def toggle_mouse(self) -> bool:
         """Take the mouse from the terminal or give it back; whether it is ours now."""

@@ -138,8 +138,8 @@ def test_any_size_is_survived(terminal: Terminal, log: Log) -> None:
     sizes = [(0, 0), (1, 1), (3000, 3000), (80, 1), (1, 50), (500, 10), (59, 15), (3000, 1), (0, 40), (200, 60)]
     for columns, rows in sizes * 3:
         fcntl.ioctl(terminal._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    terminal.resize(80, 24)
-    terminal.wait_for("GATE", DEADLINE_S)  # at a size below the smallest, keys have nothing to act on
+    terminal.resize(100, 30)
+    log.wait_for(lambda lines: "laid out 100x30" in lines)
     terminal.press("3")
     terminal.wait_for("newest first", DEADLINE_S)
     terminal.press("1")
@@ -148,11 +148,19 @@ def test_any_size_is_survived(terminal: Terminal, log: Log) -> None:
 
 
 @fault
+def test_a_size_that_is_back_before_it_was_noticed_is_drawn_again(terminal: Terminal) -> None:
+    for size in ((30, 5), (80, 24), (80, 5), (80, 24), (500, 200), (80, 24)):
+        terminal.resize(*size)  # a terminal that shrinks forgets what it no longer shows
+    terminal.wait_until(
+        lambda screen: "!PROD!" in screen and "GATE" in screen and "1 Stages" in screen, "a whole screen"
+    )
+
+
+@fault
 @pytest.mark.parametrize("paste", ["\x1b[200~qpru1\x1b[20~\r\x1b[201~", "\x1b[200~qpru1\x1b[20~\r"])
 def test_a_paste_presses_no_key_and_an_unterminated_one_ends(terminal: Terminal, log: Log, paste: str) -> None:
     os.write(terminal._master, paste.encode())
-    time.sleep(1.3)  # the guard's own patience, after which an unterminated paste is over
-    assert terminal.process.poll() is None
+    log.wait_for(lambda lines: "pasted" in lines)  # the guard ends an unterminated paste by itself
     assert {"kill", "target", "rollback_plan"} & set(log.lines()) == set()
     terminal.press("2")
     terminal.wait_for("coverage", DEADLINE_S)

@@ -12,6 +12,7 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
@@ -26,8 +27,11 @@ from fakes import (  # noqa: E402 the two folders above are found only now
     stage_view,
     tape,
 )
+from textual import events  # noqa: E402
 from textual.message import Message  # noqa: E402
+from textual.screen import Screen  # noqa: E402
 
+import console.app  # noqa: E402
 from console.app import ConsoleApp  # noqa: E402
 from ml.board import HistoryRow, Problem, Rung  # noqa: E402
 from ml.clock import SystemClock  # noqa: E402
@@ -89,9 +93,28 @@ def hostile_board() -> object:
     return replace(made, registry=replace(made.registry, ref=EVIL, commit=EVIL, problem=EVIL, branches=branches))
 
 
+class LoggingConsole(ConsoleApp):
+    """Notes each size once the first screen is laid out for it, and each paste that arrives."""
+
+    # Textual looks for sheets beside the file of the class that names them.
+    CSS_PATH: ClassVar[list[Path]] = [Path(console.app.__file__).parent / path for path in ConsoleApp.CSS_PATH]
+    operations: LoggingOperations
+
+    def on_ready(self) -> None:
+        self.screen.screen_layout_refresh_signal.subscribe(self, self._laid_out)
+
+    def _laid_out(self, screen: Screen[object]) -> None:
+        self.operations.note(f"laid out {screen.size.width}x{screen.size.height}")
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Paste):
+            self.operations.note("pasted")
+        await super().on_event(event)
+
+
 def main() -> int:
     operations = LoggingOperations(Path(sys.argv[1]), hostile="hostile" in sys.argv)
-    app = ConsoleApp(operations, SystemClock(), poll_seconds=1.0)
+    app = LoggingConsole(operations, SystemClock(), poll_seconds=1.0)
 
     def write(*_: object) -> None:
         app.workshop.start(
