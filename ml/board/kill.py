@@ -1,0 +1,49 @@
+"""The kill switch as it is shown: what is asked for, and what each instance proves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Rung(StrEnum):
+    """How far a kill or a release has been proven (SPEC §7)."""
+
+    IDLE = "IDLE"
+    REQUESTED = "REQUESTED"
+    WRITTEN = "WRITTEN"
+    APPLIED = "APPLIED"
+    CONFIRMED = "CONFIRMED"
+    UNCONFIRMED = "UNCONFIRMED"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReceipt:
+    """How far one engine instance has provably obeyed, since when, and by which observation."""
+
+    instance: str
+    rung: Rung
+    at: datetime | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KillView:
+    """The kill switch: what is asked for, by whom, and what each instance proves.
+
+    ``engaged`` is what the kill file says, ``None`` when it cannot be read. ``manual`` are the steps that a
+    person takes by hand when the switch could not be confirmed.
+    """
+
+    engaged: bool | None
+    rung: Rung = Rung.IDLE
+    requested_at: datetime | None = None
+    by: str = ""
+    reason: str = ""
+    instances: tuple[InstanceReceipt, ...] = ()
+    manual: tuple[str, ...] = ()
+    problem: str = ""

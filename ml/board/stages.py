@@ -1,0 +1,75 @@
+"""One model on the board: its three stages, what serves there, and what it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml.stage import Stage
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ml.board.soaks import SoakReport
+    from ml.verdict import Gate, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What one engine instance says that it serves (``grinder_ml_model_info``), and whether it is alive."""
+
+    instance: str
+    stage: Stage
+    artifact_id: str
+    registry_commit: str
+    active_on: float | None = None
+    up: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """One stage of one model: its pointer in the registry against what really serves.
+
+    ``deployment`` says in words how both relate, or is empty where nothing can be known: ``serving``,
+    ``merged but not deployed``, ``deployed but not serving``, ``serving something else``.
+    """
+
+    stage: Stage
+    artifact_id: str | None = None
+    model_sha256: str | None = None
+    artifact_dir: str | None = None
+    since: datetime | None = None
+    by: str = ""
+    notes: str = ""
+    serving: tuple[Serving, ...] = ()
+    deployment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that needs a person: where, what, and what to do. ``severe`` ones are shown first."""
+
+    where: str
+    what: str
+    remedy: str = ""
+    severe: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """One model on the board. ``hop`` names the promotion that ``gates`` judge, such as ``shadow→active``."""
+
+    name: str
+    staging: StageView
+    shadow: StageView
+    active: StageView
+    readings: tuple[Reading, ...] = ()
+    hop: str = ""
+    gates: tuple[Gate, ...] = ()
+    soak: SoakReport | None = None
+    condemned: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def stage(self, stage: Stage) -> StageView:
+        """The pane of one stage."""
+        return {Stage.STAGING: self.staging, Stage.SHADOW: self.shadow, Stage.ACTIVE: self.active}[stage]
