@@ -13,14 +13,18 @@ from widgets.need import by_need
 class ActingApp(WatchingApp):
     """Turns what the operator asks for into a screen that does it; screens are loaded when they are first shown."""
 
+    kill_allowed = True
+    """Whether the kill key works in this session."""
+
     # --- what may be done ----------------------------------------------------------------------------------------
     def offers(self, action: str) -> bool:
         """Whether this session has an action at all."""
-        return not (self.read_only and action.partition("(")[0] in MUTATING)
+        name = action.removeprefix("app.").partition("(")[0]
+        return self.kill_allowed if name == "kill" else not (self.read_only and name in MUTATING)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A read-only session has no mutating keys; they say why instead."""
-        return self.read_only if action == "explain" else self.offers(action)
+        """A read-only session has no mutating keys; they say why instead, as the kill key does under --no-kill."""
+        return self.read_only if action == "explain" else action == "kill" or self.offers(action)
 
     def action_explain(self, what: str) -> None:
         """Say why a key does nothing here."""
@@ -53,6 +57,13 @@ class ActingApp(WatchingApp):
             self.say("There is nothing to compare: fewer than two stages hold an artifact.")
         else:
             self.push_screen(CompareScreen(found[-2], found[-1]))
+
+    def action_review(self) -> None:
+        """Draw the last day of the chosen model."""
+        from console.screens.review import ReviewScreen  # noqa: PLC0415
+
+        if self._has_model():
+            self.push_screen(ReviewScreen(self.model_name))
 
     def action_help(self) -> None:
         """Show the keys of the screen that is open."""

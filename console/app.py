@@ -127,6 +127,7 @@ class ConsoleApp(ActingApp):
         self.bug: Exception | None = None
         """What ended the application, if it was a bug of ours."""
         self.kill_key = dict(keymap or {}).get("kill", KILL_KEY)
+        self.kill_allowed = kill_key
         self._switch = KillKey(operations, clock, self.post_message, allowed=kill_key)
         self._breaches = Breaches()
         self._leaving = False
@@ -216,6 +217,10 @@ class ConsoleApp(ActingApp):
 
         if not any(isinstance(screen, KillScreen) for screen in self.screen_stack):
             self.push_screen(KillScreen())
+
+    def on_kill_not_here(self) -> None:
+        """Say where the switch is, quietly."""
+        self.say("The kill key is off in this session (--no-kill). In a shell: `mlconsole kill on`.")
 
     # --- the watch after a promotion -----------------------------------------------------------------------------
     def watch_board(self, board: Board | None) -> None:

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from console.messages import KillArrived, KillFailed, KillPressed
+from console.messages import KillArrived, KillFailed, KillNotHere, KillPressed
 from console.work import unexpected
-from ml.errors import ConsoleError, Refused
+from ml.errors import ConsoleError
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -39,7 +39,7 @@ class KillKey:
         if held:
             return
         if not self._allowed:
-            self._post(KillFailed(Refused("This session was started with --no-kill.", "Use `mlconsole kill on`.")))
+            self._post(KillNotHere())
             return
         threading.Thread(target=self._throw, name="kill", daemon=True).start()
 

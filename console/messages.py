@@ -69,8 +69,16 @@ class LogArrived(Message):
         self.lines = lines
 
 
+class RollbacksArmed(Message):
+    """The rollbacks of the models that need one most are prepared and up to date."""
+
+
 class KillPressed(Message):
     """The kill key was pressed and the switch is being thrown on a thread of its own."""
+
+
+class KillNotHere(Message):
+    """The kill key was pressed in a session that was started without it."""
 
 
 class KillArrived(Message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
@@ -14,6 +14,9 @@ from textual.types import CSSPathType
 from textual.widgets import Static
 
 from console.screens.pushed import PushedScreen
+
+if TYPE_CHECKING:
+    from console.app import ConsoleApp
 
 _STEPS = {
     "StagesScreen": ("Check Current Model State", "The current shadow and active model, and what blocks the next hop."),
@@ -27,6 +30,10 @@ _STEPS = {
         "2. and 3. Promotion",
         "To shadow: verify PASS, unit tests PASS, no regressions in golden tests.\n"
         "To active, ALL REQUIRED: soak window, latency SLO, error rate, no alerts, dashboard review, explicit ACK.",
+    ),
+    "ReviewScreen": (
+        "3. Promote shadow to active, step 3",
+        "Dashboard review: baseline stable, no anomalies. What you type about it goes into the evidence.",
     ),
     "RollbackScreen": ("4. Rollback active to previous", "Emergency: no ACK required. Expedited review, then deploy."),
     "KillScreen": ("Emergency Kill-Switch", "Disable all ML inference. If critical, before the rollback."),
@@ -58,7 +65,7 @@ class HelpScreen(PushedScreen):
     def _rows(self, below: Screen[Any], words: str) -> Iterator[Content]:
         if words:
             yield from (Content.styled(words, "$quiet"), Content(""))
-        own, everywhere = _split(below)
+        own, everywhere = _split(self.console, below)
         for title, bindings in (("Here", own), ("Everywhere", everywhere)):
             if bindings:
                 yield Content.styled(title, "bold")
@@ -73,12 +80,12 @@ class HelpScreen(PushedScreen):
         )
 
 
-def _split(screen: Screen[Any]) -> tuple[list[ActiveBinding], list[ActiveBinding]]:
+def _split(console: ConsoleApp, screen: Screen[Any]) -> tuple[list[ActiveBinding], list[ActiveBinding]]:
     """Bindings of the screen and its focus, and those of the application; each once, what the footer shows first."""
     once: dict[str, ActiveBinding] = {}
     for each in screen.active_bindings.values():
-        if each.binding.id and each.binding.tooltip:
+        if each.binding.id and each.binding.tooltip and console.offers(each.binding.action):
             once.setdefault(each.binding.id, each)
     ordered = sorted(once.values(), key=lambda each: not each.binding.show)
-    own = [each for each in ordered if each.node is not screen.app]
-    return own, [each for each in ordered if each.node is screen.app]
+    own = [each for each in ordered if each.node is not console]
+    return own, [each for each in ordered if each.node is console]

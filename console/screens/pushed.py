@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TOO_SMALL = "This terminal is too small for this screen (60×16 at least). Escape leaves it, F9 kills."
+TOO_SMALL = "This terminal is too small for this screen (60×16 at least). Escape leaves it; the keys are below."
 
 _EVERYWHERE = ("pushed.leave", "kill", "help")
 
@@ -114,7 +114,8 @@ class PushedScreen(ModalScreen[None]):
 
     def _show_keys(self) -> None:
         """What can be done here first, then what can be done on every pushed screen."""
-        shown = [each.binding for each in self.active_bindings.values() if each.binding.show and each.enabled]
+        active = [each.binding for each in self.active_bindings.values() if each.enabled]
+        shown = [binding for binding in active if binding.show and self.console.offers(binding.action)]
         once: dict[str | None, Binding] = {}
         for binding in shown:
             once.setdefault(binding.id, binding)

@@ -140,5 +140,5 @@ class ViewScreen(Screen[None]):
                 loud=name == "kill",
             )
             for name in ("filter.clear", *ids)
-            if name in active
+            if name in active and self.console.offers(active[name].action)
         )

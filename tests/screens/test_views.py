@@ -181,9 +181,15 @@ async def test_an_older_board_does_not_hide_a_newer_kill() -> None:
 async def test_a_session_without_the_kill_key_says_so() -> None:
     operations = FakeOperations()
     async with console(operations, kill_key=False) as pilot:
+        assert not reads(pilot, "F9 KILL")
         await pilot.press("f9")
         await until(pilot, lambda: "--no-kill" in told(pilot))
         assert operations.called("kill") == 0
+        pilot.app.clear_notifications()
+        await until(pilot, lambda: "--no-kill" not in " ".join(shown_on(pilot)))
+        await pilot.press("f1")
+        await reads_soon(pilot, "Everywhere")
+        assert not reads(pilot, "F9")
 
 
 async def test_a_read_only_session_has_no_mutating_keys_and_says_why() -> None:
