@@ -93,7 +93,7 @@ class ActingApp(WatchingApp):
         """Show a stage of a model."""
         self.select(model)
         await self.action_view("stages")
-        self.screen.query_one(f"#{stage.value}").focus()
+        self.screen.set_focus(self.screen.query_one(f"#{stage.value}"))
 
     async def action_filter(self) -> None:
         """Open the filter of the view."""

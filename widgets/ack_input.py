@@ -125,6 +125,13 @@ class AckInput(Widget, can_focus=True):
         event.stop()
         event.prevent_default()
 
+    def on_mount(self) -> None:
+        """The hint says which way leads here, so it follows the focus."""
+        self.watch(self.screen, "focused", self._focus_moved, init=False)
+
+    def _focus_moved(self) -> None:
+        self.refresh()
+
     def on_focus(self) -> None:
         """Whoever comes back may confirm again; a held Enter never leaves."""
         self._confirmed = False
@@ -172,6 +179,12 @@ class AckInput(Widget, can_focus=True):
             ("\n  " + self._hint(right), ".ack-input--hint"),
         )
 
+    def _way_here(self) -> str:
+        """The key that leads from where the focus is to this field."""
+        chain, focused = self.screen.focus_chain, self.screen.focused
+        behind = focused in chain and chain.index(self) < chain.index(focused)
+        return "Shift+Tab" if behind else "Tab"
+
     def _right(self) -> int:
         """How many letters from the start agree with the phrase."""
         pairs = zip(self.typed, self._phrase, strict=False)
@@ -188,5 +201,5 @@ class AckInput(Widget, can_focus=True):
         if right < len(self.typed):
             return f"It differs from letter {right + 1} on. Backspace deletes, ^U clears."
         if not self.has_focus:
-            return "Shift+Tab leads here; then type it. Paste is refused."
+            return f"{self._way_here()} leads here; then type it. Paste is refused."
         return f"{len(self.typed)} of {len(self._phrase)} letters. Paste is refused."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from textual.content import Content
@@ -36,7 +36,10 @@ class Status:
 
 
 class StatusLine(Still):
-    """One line, on every screen. It takes ``status`` and ``now`` from the application's reactives of these names."""
+    """One line, on every screen. It takes ``status`` and ``now`` from the application's reactives of these names.
+
+    ``model`` is the one that a screen is about, whichever is looked at meanwhile; empty follows the application.
+    """
 
     DEFAULT_CSS = """
     StatusLine { height: 1; dock: top; text-wrap: nowrap; }
@@ -44,6 +47,10 @@ class StatusLine(Still):
 
     status: var[Status | None] = var(None)
     now: var[datetime | None] = var(None)
+
+    def __init__(self, model: str = "") -> None:
+        super().__init__()
+        self._model = model
 
     def on_mount(self) -> None:
         """Follow the application."""
@@ -66,7 +73,8 @@ class StatusLine(Still):
         """The line, shortened in the order of what can be spared."""
         if self.status is None or self.now is None:
             return Content("")
-        return status_content(self.status, self.now, self.size.width, glyphs_of(self.app))
+        status = replace(self.status, model=self._model) if self._model else self.status
+        return status_content(status, self.now, self.size.width, glyphs_of(self.app))
 
 
 def status_content(status: Status, now: datetime, width: int, glyphs: Glyphs) -> Content:

@@ -16,6 +16,7 @@ from console.screens.drafting import DraftKeeper
 from console.screens.promote_pages import AckPage, ChecklistPage, HopPage, PlanPage, ReasonPage
 from console.screens.promotion import Promotion
 from console.screens.pushed import PushedScreen
+from console.screens.review import ReviewScreen
 from console.screens.submission import SubmissionPage, next_command
 from console.screens.waive import WaiveScreen
 from console.screens.wizard import Step, Wizard, hops
@@ -46,6 +47,7 @@ class PromoteScreen(PushedScreen):
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "promote.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "next", "Next", id="promote.next", tooltip="Go on to the next page; it never submits"),
+        Binding("f4", "charts", "Charts", id="promote.charts", tooltip="Draw the 24 h that the finding is about"),
         Binding("f5", "rejudge", "Judge again", id="promote.rejudge", tooltip="Judge every gate again"),
         Binding("left", "tab(-1)", "Tab left", show=False, id="promote.left", tooltip="The plan's tab to the left"),
         Binding("right", "tab(1)", "Next tab", id="promote.right", tooltip="The plan's tab to the right"),
@@ -61,6 +63,11 @@ class PromoteScreen(PushedScreen):
         self._promotion: Promotion | None = None
 
     # --- frame -------------------------------------------------------------------------------------------------------
+    @property
+    def model_name(self) -> str:
+        """The model whose promotion this is."""
+        return self._model
+
     def body(self) -> ComposeResult:
         """One page at a time, under the line of steps."""
         yield Static(id="steps", markup=False)
@@ -222,6 +229,10 @@ class PromoteScreen(PushedScreen):
         if self._shown and not self._shown.busy:
             self.promotion.judge()
 
+    def action_charts(self) -> None:
+        """Draw what the reviewer has to look at."""
+        self.console.push_screen(ReviewScreen(self._model))
+
     def action_tab(self, by: int) -> None:
         """Turn to another tab of the plan."""
         self.query_one(PlanPage).turn(by)
@@ -246,6 +257,8 @@ class PromoteScreen(PushedScreen):
             return None if offered and shown and shown.obstacle else offered
         if action == "rejudge":
             return step is Step.CHECKLIST
+        if action == "charts":
+            return step is Step.REASON and bool(shown and shown.target.to_stage is Stage.ACTIVE)
         if action in ("tab", "page"):
             return step is Step.PLAN
         return super().check_action(action, parameters)

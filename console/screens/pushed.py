@@ -69,7 +69,7 @@ class PushedScreen(ModalScreen[None]):
     # --- frame -------------------------------------------------------------------------------------------------------
     def compose(self) -> ComposeResult:
         """The frame; subclasses fill it by `body` and `buttons`."""
-        yield StatusLine()
+        yield StatusLine(self.model_name)
         yield KillBanner()
         yield Static(TOO_SMALL, id="too-small", markup=False)
         yield Static(id="heading", classes="title", markup=False)
@@ -86,6 +86,11 @@ class PushedScreen(ModalScreen[None]):
         """Cover the view below, also where the terminal's own background counts as transparent."""
         own = self.styles.background
         return Blank(self.app.styles.background if own.is_transparent else own)
+
+    @property
+    def model_name(self) -> str:
+        """The model that the task is about; empty: whichever is looked at."""
+        return ""
 
     def body(self) -> ComposeResult:
         """What the task is done with."""

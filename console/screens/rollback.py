@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from textual.widgets import Button, ContentSwitcher, Input
 from console.screens.pushed import PushedScreen
 from console.screens.rollback_page import CandidateRows, RollbackPage
 from console.screens.submission import SubmissionPage, next_command
+from ml.board import Board
 from ml.errors import Conflict, ConsoleError
 from ml.ports import Progress
 from ml.promotion.values import RollbackPlan, Submission
@@ -30,10 +32,16 @@ class RollbackScreen(PushedScreen):
         super().__init__()
         self._model = model
         self._prepared: RollbackPlan | None = None
+        self._to: str | None = None
         self._proposed = ""
         self._writing = False
         self._submission: Submission | None = None
         self._progress: tuple[Progress, ...] = ()
+
+    @property
+    def model_name(self) -> str:
+        """The model whose rollback this is."""
+        return self._model
 
     def body(self) -> ComposeResult:
         """The question, then the answer."""
@@ -47,12 +55,14 @@ class RollbackScreen(PushedScreen):
         yield Button("Prepare again", id="again", compact=True)
 
     def begin(self) -> None:
-        """Ask for the default target."""
+        """Ask for the default target; from then on the age of what is shown counts, and whether it still holds."""
         self.title_is(f"Roll back {self._model}")
         self._prepare(None)
+        self.watch(self.console, "now", self._age, init=False)
+        self.watch(self.console, "board", self._compare, init=False)
 
     def _prepare(self, to: str | None) -> None:
-        self._prepared = None
+        self._prepared, self._to = None, to
         self.query_one("#pages", ContentSwitcher).current = "question"
         self.query_one("#again").display = False
         self.query_one("#cancel", Button).label = "Cancel"
@@ -63,11 +73,22 @@ class RollbackScreen(PushedScreen):
     def _ready(self, prepared: RollbackPlan) -> None:
         self._prepared = prepared
         page = self.query_one(RollbackPage)
-        page.show(prepared)
+        page.show(prepared, self.console.clock.now())
         if page.reason.value == self._proposed:
             page.reason.value = self._proposed = prepared.reason
         self.query_one("#confirm").display = prepared.plan is not None
         self._arm("" if prepared.plan else f"NOTHING TO ROLL BACK. {prepared.why}")
+
+    def _age(self, now: datetime | None) -> None:
+        if self._prepared is not None and now is not None:
+            self.query_one(RollbackPage).show_facts(self._prepared, now)
+
+    def _compare(self, board: Board | None) -> None:
+        """Prepare anew what was prepared on a registry that has moved since; its confirmation would be refused."""
+        plan = self._prepared.plan if self._prepared is not None else None
+        commit = board.registry.commit if board is not None else ""
+        if plan is not None and commit and commit != plan.target.base_commit:
+            self._prepare(self._to)
 
     def _not_ready(self, error: ConsoleError) -> None:
         self._arm("")

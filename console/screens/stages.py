@@ -88,7 +88,9 @@ class StagesScreen(ViewScreen):
         """Go to the stage before or after."""
         panes = list(self.query(StagePane))
         at = next((index for index, pane in enumerate(panes) if pane.has_class("-current")), 0)
-        panes[max(0, min(at + by, len(panes) - 1))].focus()
+        pane = panes[max(0, min(at + by, len(panes) - 1))]
+        self.set_focus(pane)  # at once, not by a message: the next key may be the one that promotes what stands here
+        self._stand_on(pane.stage)
 
     def _stand_on(self, stage: Stage) -> None:
         for pane in self.query(StagePane):

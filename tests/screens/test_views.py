@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from fakes import (
@@ -30,6 +31,7 @@ from console.screens.kill import KillScreen
 from console.screens.promote import PromoteScreen
 from console.screens.release import ReleaseScreen
 from console.screens.rollback import RollbackScreen
+from console.screens.stages import StagesScreen
 from ml.board import Board, Problem, Rung
 from ml.errors import Unavailable, Usage
 from ml.stage import Stage
@@ -144,6 +146,30 @@ async def test_promote_means_the_stage_in_focus() -> None:
         await pilot.press("p")
         await until(pilot, lambda: operations.called("target"))
         assert ("target", "regime_classifier", Stage.SHADOW) in operations.calls
+
+
+async def test_promote_means_the_stage_that_the_key_before_went_to() -> None:
+    operations = FakeOperations()
+    async with console(operations) as pilot:
+        screen = cast("StagesScreen", pilot.app.screen)
+        for by, stage in ((-1, Stage.STAGING), (1, Stage.SHADOW), (1, Stage.ACTIVE), (-1, Stage.SHADOW)):
+            screen.action_pane(by)
+            assert screen.stage is stage  # no message was handled in between
+            assert screen.query_one("StagePane.-current").id == stage
+
+
+async def test_the_header_of_a_task_names_the_model_that_it_is_about() -> None:
+    operations = FakeOperations(board(healthy_model("regime_a"), healthy_model("regime_b")))
+    async with console(operations) as pilot:
+        app = console_of(pilot)
+        app.select("regime_a")
+        await pilot.press("p")
+        await reads_soon(pilot, "Promote regime_a")
+        app.select("regime_b")
+        await pilot.pause()
+        assert "regime_a" in shown_on(pilot)[0]
+        await pilot.press("escape")
+        await until(pilot, lambda: "regime_b" in shown_on(pilot)[0])
 
 
 async def test_f9_throws_the_switch_over_every_screen_and_input() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from support.widget_host import shown, staged, type_by_hand
 from textual import events
+from textual.containers import Vertical
+from textual.widgets import Button
 
 from widgets.ack_input import AckInput
 
@@ -54,6 +56,17 @@ async def test_the_first_wrong_letter_is_named_and_can_be_deleted() -> None:
         assert "6 of 33 letters" in shown(field)[2]
         await stage.pilot.press("ctrl+u")
         assert field.typed == ""
+
+
+async def test_the_hint_names_the_key_that_leads_from_the_focus_to_the_field() -> None:
+    before, field, behind = Button("before"), AckInput(PHRASE), Button("behind")
+    async with staged(Vertical(before, field, behind)) as stage:
+        for button, key in ((behind, "Shift+Tab"), (before, "Tab")):
+            button.focus()
+            await stage.pilot.pause()
+            assert shown(field)[2].strip().startswith(f"{key} leads here")
+            await stage.pilot.press(key.lower())
+            assert field.has_focus
 
 
 async def test_a_bracketed_paste_is_refused_and_said() -> None:
