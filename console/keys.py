@@ -18,6 +18,8 @@ APP_BINDINGS = (
     Binding("r", "rollback", "Rollback", id="rollback", tooltip="Roll active back to the previous artifact; no ACK"),
     Binding("u", "release", "Release", id="release", tooltip="Release the kill switch", show=False),
     Binding("c", "compare", "Compare", id="compare", tooltip="Compare two artifacts", show=False),
+    Binding("v", "review", "Review", id="review", show=False,
+            tooltip="Draw 24 h of latency, errors and blocks, shadow against active"),
     Binding(
         KILL_KEY, "kill", "KILL", id="kill", tooltip="Throw the kill switch now, without a question", priority=True,
         key_display="F9",

@@ -36,6 +36,8 @@ _TITLES = {
     "RollbackScreen": "Rollback",
     "CandidateRows": "Rollback: the targets",
     "KillScreen": "Kill switch",
+    "ReviewScreen": "Dashboard review",
+    "MeasureRows": "Dashboard review: the measures",
     "CompareScreen": "Compare",
 }
 """What has keys of its own, in the order of the page."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,8 @@ from ml.promotion.values import (
     Submission,
     Target,
 )
+from ml.slo.charts import Chart, Line
+from ml.slo.review import Review
 from ml.stage import Action, Stage
 from ml.verdict import Check, Gate, Reading, Verdict
 
@@ -237,6 +240,50 @@ def soak_report(**changes: object) -> SoakReport:
         queries=(p99().query, p999().query, error_rate().query),
     )
     return replace(report, **changes)  # type: ignore[arg-type]
+
+
+def day(level: float, *, spike: float = 0.0, gap: range = range(0)) -> tuple[float | None, ...]:
+    """288 windows around a level that breathes; two of them may spike, some may be missing."""
+    return tuple(
+        None if index in gap else spike if spike and index in (100, 101) else level * (1 + 0.25 * math.sin(index / 23))
+        for index in range(288)
+    )
+
+
+def day_review(**changes: object) -> Review:
+    """A day in which shadow is slower than active, bursts once, and was not measured for half an hour."""
+    start, missing = ago(86_400), range(200, 206)
+    latency = tuple(
+        Line(name, stage, day(level * slower, spike=spike, gap=gap), limit)
+        for stage, slower, burst, gap in (("shadow", 1.6, 1.0, missing), ("active", 1.0, 0.0, range(0)))
+        for name, level, spike, limit in (
+            ("p50", 11.0, 0.0, None),
+            ("p95", 24.0, 44.0 * burst, 50.0),
+            ("p99", 41.0, 180.0 * burst, 100.0),
+            ("p99.9", 78.0, 320.0 * burst, 250.0),
+        )
+    )
+    errors = (Line("errors", "shadow", day(0.9, gap=missing), 5.0), Line("errors", "active", day(0.4), 5.0))
+    made = Review(
+        model="regime_classifier",
+        as_of=NOW,
+        charts=(
+            Chart("Latency", "ms", start, 300, latency, 100.0),
+            Chart("Error rate", "%", start, 300, errors, 5.0),
+            Chart(
+                "Blocked snapshots", "blocks", start, 300, (Line("KILL_SWITCH_ENV", "", (0.0,) * 270 + (94.0,) * 18),)
+            ),
+        ),
+        oddities=(
+            "p99 shadow is higher: median 41 ms → 65.6 ms (effect 0.98 of 1, large) against active.",
+            "p99 shadow spikes in 2 of 288 windows, highest 180 ms at 2026-02-16T22:27:11Z (11 deviations above the "
+            "median).",
+            "p99 shadow was not measured in 6 of 288 windows.",
+            "1,692 snapshots were blocked by KILL_SWITCH_ENV.",
+        ),
+        svg=b"<svg/>",
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
 
 
 def model_view(name: str = "regime_classifier", **changes: object) -> ModelView:
@@ -446,6 +493,7 @@ class FakeOperations(Operations):
         self.shown = shown or board()
         self.shown_glance = glance()
         self.shown_soak = soak_report()
+        self.shown_review = day_review()
         self.shown_history = HISTORY
         self.shown_log = LOG
         self.gates: tuple[Gate, ...] = OPEN_GATES
@@ -493,6 +541,10 @@ class FakeOperations(Operations):
     def soak(self, model: str) -> SoakReport:
         self._enter("soak", model)
         return replace(self.shown_soak, model=model)
+
+    def review(self, model: str) -> Review:
+        self._enter("review", model)
+        return replace(self.shown_review, model=model)
 
     def history(self, model: str) -> tuple[HistoryRow, ...]:
         self._enter("history", model)
@@ -545,6 +597,9 @@ class FakeOperations(Operations):
     def rollback_plan(self, model: str, to: str | None = None) -> RollbackPlan:
         self._enter("rollback_plan", model, to or "")
         return replace(self.rollback_to, to_artifact=to or self.rollback_to.to_artifact)
+
+    def keep_rollbacks_armed(self) -> tuple[str, ...]:
+        return ()
 
     def rollback(self, prepared: RollbackPlan, reason: str, report: Report | None = None) -> Submission:
         self._enter("rollback", prepared.to_artifact, reason)

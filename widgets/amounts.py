@@ -21,6 +21,13 @@ def amount(value: float | None, unit: str, *, limit: float | None = None) -> str
     return f"{value:.4g} {unit}".rstrip()
 
 
+def figure(value: float | None, unit: str = "") -> str:
+    """A measured value in three figures and never with an exponent: ``42.1 ms``, ``12,480 blocks``; a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f} {unit}".rstrip() if abs(value) >= 1000 else f"{value:.3g} {unit}".rstrip()
+
+
 def count(number: int | None) -> str:
     """A number of samples: ``950``, ``182k``, ``1.2M``; a dash for none."""
     if number is None:

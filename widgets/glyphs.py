@@ -28,10 +28,12 @@ class Glyphs(NamedTuple):
     ellipsis: str
     less: str
     more: str
+    up: str
+    corner: str
 
 
-UNICODE = Glyphs(False, "▁▂▃▄▅▆▇", "█", "━", "─", "▶", "·", "→", "│", "╌", "▸", " ", "…", "<", "≥")
-ASCII = Glyphs(True, "_.-:=+*", "#", "#", "-", "!", "-", "->", "|", "~", ">", " ", "..", "<", ">=")
+UNICODE = Glyphs(False, "▁▂▃▄▅▆▇", "█", "━", "─", "▶", "·", "→", "│", "╌", "▸", " ", "…", "<", "≥", "▲", "└")
+ASCII = Glyphs(True, "_.-:=+*", "#", "#", "-", "!", "-", "->", "|", "~", ">", " ", "..", "<", ">=", "^", "+")
 
 
 def glyphs_of(app: App[object]) -> Glyphs:

@@ -50,8 +50,12 @@ class Grid:
         """The finest layout of the required time that fits a width."""
         step = report.tapes[0].step_s if report.tapes else 300
         longest = max((len(tape.cells) for tape in report.tapes), default=0)
-        windows = max(1, report.required_s // step, longest)
-        room = max(1, width - NAME_WIDTH - _TAIL_WIDTH)
+        return cls.fitting(max(1, report.required_s // step, longest), width - NAME_WIDTH - _TAIL_WIDTH)
+
+    @classmethod
+    def fitting(cls, windows: int, room: int) -> Grid:
+        """The finest layout of so many windows in so many cells."""
+        room = max(1, room)
         return cls(windows, next((s for s in _STRETCHES if windows <= s * room), -(-windows // room)))
 
     @property

@@ -6,60 +6,79 @@ Every method may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from functools import cached_property
+import threading
 from typing import TYPE_CHECKING
 
-from ml.board import Board, Glance, HistoryRow, KillView, SoakReport, Source
 from ml.errors import Refused
-from ml.operations.context import Context
-from ml.ports import Report
-from ml.promotion.values import Checklist, Landing, Plan, RollbackPlan, Submission, Target
-from ml.stage import Stage
-from ml.verdict import Check, Gate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from ml.artifacts.compare import Comparison
     from ml.artifacts.verification import Verification
+    from ml.board import Board, Glance, HistoryRow, KillView, SoakReport, Source
     from ml.clock import Clock
     from ml.emergency.incident import Incident
     from ml.emergency.watch import Watch
+    from ml.operations.context import Context
     from ml.operations.first_policy import FirstPolicy
     from ml.operations.parts import Parts
     from ml.operations.registry_check import RegistryCheck
+    from ml.ports import Report
     from ml.promotion.approve import Approval
+    from ml.promotion.values import Checklist, Landing, Plan, RollbackPlan, Submission, Target
+    from ml.slo.review import Review
+    from ml.stage import Stage
+    from ml.verdict import Check, Gate
 
 RELEASE_WORD = "RELEASE"
 
 
 class Operations:
-    """One console session on one repository."""
+    """One console session on one repository.
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    Args:
+        make: puts the session's parts together. Called once, with the first question that needs them: the first frame
+            waits for none of what they import.
+        first_look: what `glance` answers, without those parts.
+    """
+
+    def __init__(self, make: Callable[[], Context], first_look: Callable[[], Glance]) -> None:
+        self._make = make
+        self._first_look = first_look
+        self._making = threading.Lock()
+        self._made: Context | None = None
+        self._joining = threading.Lock()
+        self._joined: Parts | None = None
+
+    @property
+    def _context(self) -> Context:
+        with self._making:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    @property
+    def _parts(self) -> Parts:
+        # A lock of its own: the kill key needs the context, and does not wait for pydantic.
+        with self._joining:
+            if self._joined is None:
+                from ml.operations.parts import Parts  # noqa: PLC0415 the first question pays, not the first frame
+
+                self._joined = Parts(self._context)
+            return self._joined
 
     @property
     def clock(self) -> Clock:
         """The session's clock."""
         return self._context.clock
 
-    @cached_property
-    def _parts(self) -> Parts:
-        # Imported with the first question that needs them: the first frame and the kill key do not wait for pydantic.
-        from ml.operations.parts import Parts  # noqa: PLC0415
-
-        return Parts(self._context)
-
     # --- looking -----------------------------------------------------------------------------------
     def glance(self) -> Glance:
         """Names and stages for the first frame: local object database only, no network, not judged."""
-        # Imported here: light, and wanted before anything else.
-        from ml.operations.glance import glance  # noqa: PLC0415
-
-        return glance(self._context.repository, self._context.place)
+        return self._first_look()
 
     def board(self) -> Board:
         """One poll: registry at its ref, one request per objective, kill switch. Never raises for a sick source."""
@@ -72,6 +91,13 @@ class Operations:
     def soak(self, model: str) -> SoakReport:
         """The whole soak of the model's shadow artifact: tapes, gates, readings, queries."""
         return self._parts.soaks.judge(model).report
+
+    def review(self, model: str) -> Review:
+        """The dashboards of the model's last 24 h: charts of shadow against active, and what is odd in them.
+
+        Raises: Unavailable (no Prometheus is configured). A sick source is a ``problem`` of the review.
+        """
+        return self._parts.review(model)
 
     def history(self, model: str) -> tuple[HistoryRow, ...]:
         """A model's events, newest first."""
@@ -157,6 +183,13 @@ class Operations:
     def rollback_plan(self, model: str, to: str | None = None) -> RollbackPlan:
         """The pre-armed rollback of a model, fresh; ``to`` chooses another artifact than the default."""
         return self._parts.rollbacks.arm(model, to)
+
+    def keep_rollbacks_armed(self) -> tuple[str, ...]:
+        """Build in advance what `rollback_plan` will be asked for; the models of which that was. Needs no network.
+
+        Costs nothing while nothing changes. Raises ConsoleError where a rollback cannot be prepared, and why.
+        """
+        return self._parts.rollbacks.keep_armed()
 
     def rollback(
         self, prepared: RollbackPlan, reason: str, report: Report | None = None, *, push: bool = True

@@ -20,6 +20,8 @@ from ml.operations.context import Context
 from ml.operations.doctor import Doctor
 from ml.operations.registries import Registries
 from ml.operations.registry_check import RegistryCheck, check_registry
+from ml.operations.reviews import look_at_day
+from ml.operations.rollback_plans import RollbackPlans
 from ml.operations.rollbacks import Rollbacks
 from ml.operations.soaks import Soaks
 from ml.operations.watches import Watches
@@ -27,6 +29,7 @@ from ml.ports import Report
 from ml.promotion.values import Checklist, Target
 from ml.registry.history import rows
 from ml.registry.paths import ARTIFACTS_PATH
+from ml.slo.review import Review
 from ml.text import visible
 from ml.verdict import Check, Gate, Verdict
 
@@ -43,8 +46,13 @@ class Parts:
         self.boards = Boards(context, self.registries, self.soaks, self.watches)
         self.checklists = Checklists(context, self.registries, self.artifacts, self.soaks)
         self.changes = Changes(context, self.registries, self.checklists)
-        self.rollbacks = Rollbacks(context, self.registries, self.artifacts, lambda: self.boards.last)
+        plans = RollbackPlans(context, self.registries, self.artifacts, lambda: self.boards.last)
+        self.rollbacks = Rollbacks(context, self.registries, plans)
         self.doctor = Doctor(context, self.registries, self.artifacts, self.boards)
+
+    def review(self, model: str) -> Review:
+        """The dashboards of a model's last day."""
+        return look_at_day(self._context, self.registries.now(), model)
 
     def history(self, model: str) -> tuple[HistoryRow, ...]:
         """A model's events, newest first."""

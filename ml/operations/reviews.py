@@ -14,15 +14,24 @@ _LEAST_LETTERS = 10
 """A finding shorter than this says nothing that a reviewer of the change could use."""
 
 
-def review_gate(context: Context, base: Base, model: str, finding: str) -> tuple[Review, Gate]:
-    """Draw the review and judge the finding; oddities do not close the gate, silence about them does.
+def look_at_day(context: Context, base: Base, model: str) -> Review:
+    """Draw the review of a model's last day.
 
     Raises:
         Unavailable: no Prometheus is configured.
     """
     if context.metrics is None:
         raise Unavailable("No Prometheus is configured, so there is nothing to review.", "Set prometheus.url.")
-    found = review(context.metrics, base.policy, model, context.clock.now())
+    return review(context.metrics, base.policy, model, context.clock.now())
+
+
+def review_gate(context: Context, base: Base, model: str, finding: str) -> tuple[Review, Gate]:
+    """Draw the review and judge the finding; oddities do not close the gate, silence about them does.
+
+    Raises:
+        Unavailable: no Prometheus is configured.
+    """
+    found = look_at_day(context, base, model)
     return found, _judged(found, finding.strip())
 
 

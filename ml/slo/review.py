@@ -95,15 +95,25 @@ class _Inquiry:
             for stage in _STAGES
             for name, quantile in _QUANTILES
         }
-        limit = next((each.limit for each in self.terms.policy.objectives if each.name == "p99"), None)
-        return self._chart("Latency", "ms", self._staged(asked), limit)
+        limits = {name: self._limit(quantile) for name, quantile in _QUANTILES}
+        return self._chart("Latency", "ms", self._staged(asked, limits), limits["p99"])
+
+    def _limit(self, quantile: float) -> float | None:
+        """What the policy allows a quantile of the latency to be."""
+        about = (
+            each
+            for each in self.terms.policy.objectives
+            if each.kind == "quantile" and each.quantile == quantile and each.metric == self.terms.latency
+        )
+        return next((each.limit for each in about), None)
 
     def error_rate(self) -> Chart:
         ratio = next((each for each in self.terms.policy.objectives if each.kind == "ratio"), None)
         if ratio is None:
             return self._chart("Error rate", "%", ())
         asked = {f"{stage}.errors": _percent(ratio, Scope(stage, self.selector)) for stage in _STAGES}
-        return self._chart("Error rate", "%", self._staged(asked), ratio.limit * 100)
+        limit = ratio.limit * 100
+        return self._chart("Error rate", "%", self._staged(asked, {"errors": limit}), limit)
 
     def blocks(self) -> Chart:
         blocks = Scope(Stage.SHADOW, self.selector).plain(KILLED_METRIC)
@@ -117,10 +127,13 @@ class _Inquiry:
     def _chart(self, title: str, unit: str, lines: tuple[Line, ...], limit: float | None = None) -> Chart:
         return Chart(title, unit, self.grid.start, self.grid.step_s, lines, limit)
 
-    def _staged(self, asked: Mapping[str, str]) -> tuple[Line, ...]:
+    def _staged(self, asked: Mapping[str, str], limits: Mapping[str, float | None]) -> tuple[Line, ...]:
         answers = self._ask(asked)
         keys = (key.partition(".") for key in asked)
-        return tuple(Line(name, stage, row(self.grid, answers.get(f"{stage}.{name}", ()))) for stage, _, name in keys)
+        return tuple(
+            Line(name, stage, row(self.grid, answers.get(f"{stage}.{name}", ())), limits[name])
+            for stage, _, name in keys
+        )
 
     def _ask(self, asked: Mapping[str, str]) -> dict[str, tuple[Series, ...]]:
         first, last = self.grid.end_of(0), self.grid.end_of(self.grid.cells - 1)

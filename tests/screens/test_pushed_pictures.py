@@ -34,6 +34,7 @@ from console.screens.compare import CompareScreen
 from console.screens.kill import KillScreen
 from console.screens.promote import PromoteScreen
 from console.screens.release import ReleaseScreen
+from console.screens.review import ReviewScreen
 from console.screens.rollback import RollbackScreen
 from ml.board import KillView, Rung
 from ml.errors import Conflict, Refused
@@ -280,6 +281,38 @@ def compare_artifacts() -> Picture:
     return Picture(operations, CompareScreen(new, old), walk)
 
 
+def review_day() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, "KILL_SWITCH_ENV")
+        await pilot.press("down", "down", "b")
+        await reads_soon(pilot, "(over)")
+
+    return Picture(WizardOperations(), ReviewScreen(MODEL), walk)
+
+
+def review_one_side() -> Picture:
+    operations = WizardOperations()
+    latency, errors, blocks = operations.shown_review.charts
+    only = replace(latency, lines=tuple(line for line in latency.lines if line.stage == "active"))
+    nothing = tuple(replace(line, stage="shadow", values=(None,) * 288) for line in only.lines)
+    operations.shown_review = replace(
+        operations.shown_review,
+        charts=(replace(latency, lines=(*nothing, *only.lines)), errors, replace(blocks, lines=())),
+        oddities=(),
+        problem="No latency of shadow was measured in the last 24 h, so there is nothing to review.",
+    )
+    return Picture(operations, ReviewScreen(MODEL), sees("No p50 of shadow"))
+
+
+def review_blocks() -> Picture:
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, "KILL_SWITCH_ENV")
+        await pilot.press("end")
+        await reads_soon(pilot, "KILL_SWITCH_ENV 94 blocks")
+
+    return Picture(WizardOperations(), ReviewScreen(MODEL), walk)
+
+
 def help_promote() -> Picture:
     async def walk(pilot: Pilot[object]) -> None:
         await reads_soon(pilot, "24h31m")
@@ -318,6 +351,9 @@ PICTURES = {
         kill_off,
         release,
         compare_artifacts,
+        review_day,
+        review_one_side,
+        review_blocks,
         help_promote,
     )
 }
@@ -334,6 +370,7 @@ WIDE = (
     "kill_partial",
     "release",
     "compare_artifacts",
+    "review_day",
     "help_promote",
 )
 MONOCHROME = (
@@ -341,17 +378,18 @@ MONOCHROME = (
     "promote_ack_monochrome",
     "rollback_ready_monochrome",
     "kill_partial_monochrome",
+    "review_day_monochrome",
 )
 
 
-def draw(compare: Compare, picture: Picture, size: str) -> bool:
+def draw(compare: Compare, picture: Picture, size: str, *, ascii_only: bool = False) -> bool:
     async def walk(pilot: Pilot[object]) -> None:
         await opened(pilot, picture.pushed)
         await picture.walk(pilot)
         await pilot.pause()
 
     try:
-        app = ConsoleApp(picture.operations, FrozenClock())
+        app = ConsoleApp(picture.operations, FrozenClock(), ascii_only=ascii_only)
         return compare(app, terminal_size=SIZES[size], run_before=walk)
     finally:
         picture.operations.let_go()
@@ -373,3 +411,13 @@ def test_wide(compare: Compare, name: str, size: str) -> None:
 def test_monochrome(compare: Compare, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     assert draw(compare, PICTURES[name.removesuffix("_monochrome")](), "80x24")
+
+
+@pytest.mark.parametrize("name", ["review_day_200x60"])
+def test_widest(compare: Compare, name: str) -> None:
+    assert draw(compare, PICTURES[name.removesuffix("_200x60")](), "200x60")
+
+
+@pytest.mark.parametrize("name", ["review_day_ascii"])
+def test_ascii(compare: Compare, name: str) -> None:
+    assert draw(compare, PICTURES[name.removesuffix("_ascii")](), "80x24", ascii_only=True)

@@ -1,0 +1,178 @@
+"""One measure over a day, shadow above active on one scale: the same columns, so that a time can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from textual.content import Content
+from textual.reactive import var
+
+from ml.slo.charts import Line, Measure
+from ml.text import visible
+from widgets.amounts import figure
+from widgets.bar_rows import Bars, highest
+from widgets.glyphs import Glyphs, glyphs_of
+from widgets.soak_tape import Grid
+from widgets.still import Still
+
+_LABEL = 18
+_HEADROOM = 1.15
+_FAR = 3.0
+"""A limit so many times above everything measured is said and not drawn: it would press the day into one row."""
+_EVERY_H = (1, 2, 3, 6, 12)
+_TIME = 7
+_FEWEST, _FRAME = 2, 3
+"""Rows of a panel at least, and rows of title, axis and times."""
+
+
+class DayChart(Still):
+    """Draws ``measure``; ``column`` is the stretch of time that is looked at, -1 for the newest."""
+
+    DEFAULT_CSS = """
+    DayChart { height: 1fr; min-height: 7; text-wrap: nowrap; }
+    """
+
+    measure: var[Measure | None] = var(None, init=False)
+    column: var[int] = var(-1, init=False)
+
+    @property
+    def grid(self) -> Grid:
+        """How the day's windows lie in columns."""
+        return Grid.fitting(max(1, self.measure.windows if self.measure else 1), self.size.width - _LABEL - 1)
+
+    @property
+    def looked_at(self) -> int:
+        """The column in question."""
+        last = self.grid.columns - 1
+        return last if self.column < 0 else min(self.column, last)
+
+    def look(self, by: int) -> None:
+        """Look at another column, so many away."""
+        target = max(0, self.looked_at + by)
+        self.column = -1 if target >= self.grid.columns - 1 else target
+
+    def look_at_highest(self) -> None:
+        """Look at the column with the highest value of any line."""
+        lines = self.measure.lines if self.measure else ()
+        found = [(value, index) for line in lines for index, value in enumerate(line.values) if value is not None]
+        if found:
+            self.column = max(found)[1] // self.grid.stretch
+
+    def watch_measure(self) -> None:
+        """Draw the measure."""
+        self.renew()
+
+    def watch_column(self) -> None:
+        """Draw the mark elsewhere."""
+        self.renew()
+
+    def content(self) -> Content:
+        """The chart in the room that there is."""
+        if self.measure is None:
+            return Content("")
+        glyphs = glyphs_of(self.app)
+        return Content("\n").join(chart(self.measure, self.grid, self.size.height, glyphs, mark=self.looked_at))
+
+
+def chart(measure: Measure, grid: Grid, height: int, glyphs: Glyphs, *, mark: int = -1) -> list[Content]:
+    """Title, a panel per line, and the times below them."""
+    top = _top(measure)
+    panels = measure.lines or (None,)
+    rows = max(_FEWEST, (height - _FRAME) // len(panels))
+    drawn = [_title(measure, top)]
+    for line in panels:
+        drawn += _panel(measure, line, grid, rows, top, glyphs, mark)
+    return [*drawn, _axis(grid, glyphs, mark), _times(measure, grid)]
+
+
+def _top(measure: Measure) -> float:
+    peak = max((line.highest or 0.0 for line in measure.lines), default=0.0)
+    limit = measure.limit
+    if limit is not None and (peak == 0 or limit <= _FAR * peak):
+        peak = max(limit, peak)
+    return peak * _HEADROOM or 1.0
+
+
+def _title(measure: Measure, top: float) -> Content:
+    limit = measure.limit
+    said = "no limit" if limit is None else f"limit {figure(limit, measure.chart.unit)}"
+    far = ", above this scale" if limit is not None and limit > top else ""
+    return Content.assemble(
+        (visible(measure.name, limit=80), "bold"), (f"  {measure.chart.unit}, {said}{far}", "$quiet")
+    )
+
+
+def _panel(
+    measure: Measure, line: Line | None, grid: Grid, rows: int, top: float, glyphs: Glyphs, mark: int
+) -> Iterator[Content]:
+    name = line.stage if line is not None else ""
+    if line is None or not line.numbers:
+        yield _label(name, "", glyphs) + Content.styled(_absent(measure, name), "$verdict-unknown")
+        yield from (_label("", "", glyphs) for _ in range(rows - 1))
+        return
+    values = [highest(line.values[grid.span(at)]) for at in range(grid.columns)]
+    bars = Bars(values, top, rows, line.limit, mark, gap="?")
+    for y in reversed(range(rows)):
+        scale = f"{top:.3g}" if y == rows - 1 else "0" if y == 0 else ""
+        if y == bars.limit_row and line.limit is not None:
+            scale = f"{glyphs.less} {line.limit:.4g}"
+        yield _label(name if y == rows - 1 else "", scale, glyphs) + bars.row(y, glyphs)
+
+
+def _label(name: str, scale: str, glyphs: Glyphs) -> Content:
+    return Content.assemble((f"{name:<7}", "bold"), (f"{scale:>{_LABEL - 9}} ", "$quiet"), (glyphs.rule, "$faint"))
+
+
+def _absent(measure: Measure, stage: str) -> str:
+    what = visible(measure.name, limit=40)
+    return f"No {what} of {stage} was measured in these 24 h." if stage else f"{what}: none reported in these 24 h."
+
+
+def _axis(grid: Grid, glyphs: Glyphs, mark: int) -> Content:
+    line = [glyphs.empty] * grid.columns
+    before, at, after = line[: max(0, mark)], line[mark : mark + 1] if mark >= 0 else [], line[mark + 1 :]
+    pointer = glyphs.up if at else ""
+    return Content.assemble(
+        (f"{'':{_LABEL - 1}}{glyphs.corner}" + "".join(before), "$faint"), (pointer, "bold"), ("".join(after), "$faint")
+    )
+
+
+def _times(measure: Measure, grid: Grid) -> Content:
+    """Full hours below their columns, as many as have room."""
+    step, start = measure.chart.step_s, measure.chart.start
+    per_hour = 3600 / (step * grid.stretch)
+    every = next((hours for hours in _EVERY_H if hours * per_hour >= _TIME), _EVERY_H[-1])
+    line = [" "] * (grid.columns + _TIME)
+    hour = start.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    end = measure.chart.moment(grid.windows - 1)
+    while hour <= end:
+        at = int((hour - start).total_seconds() // (step * grid.stretch))
+        if hour.hour % every == 0 and at < grid.columns:
+            line[at : at + 6] = f"{hour:%H:%M}Z"
+        hour += timedelta(hours=1)
+    return Content.styled(" " * _LABEL + "".join(line).rstrip(), "$quiet")
+
+
+def look_words(measure: Measure, grid: Grid, column: int, glyphs: Glyphs) -> Content:
+    """What each line holds at a column, with its time; of several windows the highest."""
+    span = grid.span(column)
+    begin, step = measure.chart.start, timedelta(seconds=measure.chart.step_s)
+    first, last = begin + span.start * step, begin + min(span.stop, grid.windows) * step
+    dot = f" {glyphs.dot} "
+    parts = [f"{line.stage or visible(line.name, limit=40)} {_highest(line, span, measure)}" for line in measure.lines]
+    many = f"highest of {grid.stretch} windows" if grid.stretch > 1 else ""
+    return Content.assemble(
+        (f"{first:%d %b %H:%M}-{last:%H:%M}Z", "bold"),
+        "  ",
+        dot.join(parts),
+        (f"{dot}{many}" if many else "", "$quiet"),
+    )
+
+
+def _highest(line: Line, span: slice, measure: Measure) -> str:
+    found = highest(line.values[span])
+    if found is None:
+        return "not measured"
+    over = " (over)" if line.limit is not None and found >= line.limit else ""
+    return f"{figure(found, measure.chart.unit)}{over}"
