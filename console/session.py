@@ -32,6 +32,6 @@ class Session:
     def operations(self) -> Operations:
         """The façade on the repository. Raises `ml.errors.Usage`."""
         # Imported here: verbs that only print settings do not pay for git, pydantic and requests.
-        from console.wiring import operations  # noqa: PLC0415
+        from console.facade import operations  # noqa: PLC0415
 
         return operations(self.settings)

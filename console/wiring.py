@@ -1,4 +1,4 @@
-"""Settings → adapters → Operations: the only place where concrete parts meet."""
+"""Settings → adapters → the parts of a session: the only place where concrete parts meet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from ml.adapters.prometheus import Prometheus
 from ml.clock import SystemClock
 from ml.emergency.desk import KillDesk
 from ml.emergency.notify import Notifier
-from ml.operations import Operations
 from ml.operations.context import Context, Place
 from ml.promotion.places import Places
 from ml.records.journal import Journal
@@ -29,25 +28,23 @@ if TYPE_CHECKING:
     from ml.slo.source import Metrics
 
 
-def operations(settings: Settings) -> Operations:
-    """The façade on the configured repository. Raises Usage when the configuration does not fit together."""
+def context(settings: Settings) -> Context:
+    """What the façade works with on the configured repository. Raises Usage when the settings do not fit together."""
     clock, audit, metrics = SystemClock(), audit_log(settings), prometheus(settings)
-    return Operations(
-        Context(
-            place=_place(settings),
-            clock=clock,
-            run=processes.run,
-            repository=Repository(settings.root),
-            metrics=metrics,
-            verifier=cache(partial(_verifier, settings)),
-            journal=Journal(settings.state / "journal"),
-            audit=audit,
-            forge=CommandForge(processes.run, settings.root, settings.pull_request.tool),
-            kill_desk=KillDesk(kill_switch(settings), metrics, audit, clock, settings.kill_switch.confirm_seconds),
-            notifier=Notifier(settings.notify.url, settings.notify.style, settings.state / "notify"),
-            person=person(),
-            environ=dict(os.environ),
-        )
+    return Context(
+        place=_place(settings),
+        clock=clock,
+        run=processes.run,
+        repository=Repository(settings.root),
+        metrics=metrics,
+        verifier=cache(partial(_verifier, settings)),
+        journal=Journal(settings.state / "journal"),
+        audit=audit,
+        forge=CommandForge(processes.run, settings.root, settings.pull_request.tool),
+        kill_desk=KillDesk(kill_switch(settings), metrics, audit, clock, settings.kill_switch.confirm_seconds),
+        notifier=Notifier(settings.notify.url, settings.notify.style, settings.state / "notify"),
+        person=person(),
+        environ=dict(os.environ),
     )
 
 

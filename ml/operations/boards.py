@@ -98,7 +98,7 @@ class Boards:
     def _unreadable(self, error: ConsoleError, now: datetime) -> Board:
         """A registry that cannot be read safely: names at most, read-only, and the reason in words."""
         place = self._context.place
-        glanced = glance(self._context.repository, place)
+        glanced = glance(self._context.run, place.root, place.ref, place.places.registry)
         models = tuple(
             ModelView(
                 name=name,

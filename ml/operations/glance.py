@@ -1,22 +1,26 @@
-"""The first frame's look at the registry: one ref, one blob, standard library only."""
+"""The first frame's look at the registry: one ref, one blob, one git process, standard library only."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from ml.adapters.git_first import first_found
 from ml.board import Glance
 from ml.errors import ConsoleError
-from ml.operations.context import Place
-from ml.promotion.repository import Reader
+from ml.ports import Runner
 from ml.registry.glance import glance_models
 
 
-def glance(repository: Reader, place: Place) -> Glance:
-    """Which artifacts stand where at the base, not judged. Never raises for what is missing or broken."""
+def glance(run: Runner, root: Path, ref: str, registry: str) -> Glance:
+    """Which artifacts stand where at the base, not judged. Never raises for what is missing or broken.
+
+    ``ref`` is the base as configured, such as ``origin/main``; ``registry`` the path of ``models.json`` in it.
+    """
     try:
-        ref = repository.base(place.ref)
-        raw = repository.read(ref.commit, place.places.registry)
+        found = first_found(run, root, ref, registry)
     except ConsoleError as error:
-        return Glance(place.ref, "", (), str(error))
-    if raw is None:
-        return Glance(ref.ref, ref.commit, (), f"{ref.ref} has no registry at {place.places.registry}.")
-    models, problem = glance_models(raw)
-    return Glance(ref.ref, ref.commit, models, problem)
+        return Glance(ref, "", (), str(error))
+    if found.content is None:
+        return Glance(found.ref, found.commit, (), f"{found.ref} has no registry at {registry}.")
+    models, problem = glance_models(found.content)
+    return Glance(found.ref, found.commit, models, problem)

@@ -19,7 +19,7 @@ from support.clones import Clones, make_clones
 from support.registries import LATER, event, model, name, pointer, registry
 
 from console.config import Settings
-from console.wiring import operations
+from console.facade import operations
 from ml.errors import ConsoleError
 from ml.operations import Operations
 from ml.registry.changes import promote, stage

@@ -1,0 +1,63 @@
+"""From the start of the process to the first frame that shows the registry, against an empty Textual app."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import select
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.measure import Result, in_turns
+from console.demo.layout import Layout
+from console.demo.repository import make_repositories
+
+_ROUNDS = 15
+_START_S = 30.0
+_EMPTY = "from textual.app import App; App().run()"
+_LAST_ROW = b"\x1b[24;1H"
+_ARTIFACT = b"regime_v"
+_ESCAPES = re.compile(rb"\x1b\[[0-9;]*[a-zA-Z]")
+
+
+def run() -> tuple[Result, ...]:
+    """Measure on the demo's registry, at 80×24; both with their modules compiled and in the page cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        layout = Layout(Path(folder))
+        layout.make()
+        make_repositories(layout, datetime.now(UTC), "")
+        environ = os.environ | {"HOME": folder, "XDG_STATE_HOME": folder}
+        program = str(Path(sys.executable).with_name("mlconsole"))
+        ours, floor = in_turns(
+            lambda: _until(_ARTIFACT, [program], layout.clone, environ),
+            lambda: _until(_LAST_ROW, [sys.executable, "-c", _EMPTY], layout.clone, environ),
+            _ROUNDS,
+        )
+    return (Result("start → first frame with the registry, 80×24", "an empty Textual app", ours, floor, 1.5),)
+
+
+def _until(wanted: bytes, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+    """Start a program on a pseudo-terminal and end it as soon as it has drawn what is wanted."""
+    master, slave = os.openpty()
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environ = {**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *argv], stdin=slave, stdout=slave, stderr=slave, cwd=cwd, env=environ
+    )
+    os.close(slave)
+    drawn = b""
+    try:
+        while wanted not in drawn and wanted not in _ESCAPES.sub(b"", drawn):
+            assert select.select([master], [], [], _START_S)[0], drawn
+            drawn += os.read(master, 65_536)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)

@@ -1,0 +1,62 @@
+"""The first look at a file of the base branch: one git process, and nothing imported that the first frame can spare.
+
+`ml.adapters.git.Repository` asks more carefully a moment later; until then nothing is judged by what is seen here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ml.adapters.git_errors import failure
+from ml.adapters.git_runner import GitRunner, plain
+from ml.errors import Invalid, Unavailable
+from ml.ports import Runner
+from ml.text import visible
+
+
+class FirstFound(NamedTuple):
+    """A file as the base branch has it: the ref as found, its commit, and the bytes, or ``None`` without the file."""
+
+    ref: str
+    commit: str
+    content: bytes | None
+
+
+def first_found(run: Runner, path: Path, ref: str, file: str) -> FirstFound:
+    """Look a file up at a ref such as ``origin/main``, as last fetched, else at the local branch of that name.
+
+    Raises:
+        Unavailable: there is neither, or git is not there.
+        Usage: this is no repository.
+    """
+    places = _places(plain(ref, "a revision"))
+    lines = [spec for full, _ in places for spec in (f"{full}^{{commit}}", f"{full}:{plain(file, 'a path')}")]
+    ended = GitRunner(path, run).finished("cat-file", "--batch", stdin="".join(f"{line}\n" for line in lines).encode())
+    if ended.err or ended.code != 0:
+        raise failure("cat-file", ended.err)
+    rest = ended.out
+    for _, shown in places:
+        commit, _, rest = _next(rest)
+        _, content, rest = _next(rest)
+        if commit:
+            return FirstFound(shown, commit, content)
+    raise Unavailable(f"There is no branch {visible(ref)} here.", "Fetch first, or correct registry.ref.")
+
+
+def _places(ref: str) -> tuple[tuple[str, str], ...]:
+    branch = ref.partition("/")[2]
+    local = tuple((f"refs/heads/{name}", name) for name in (ref, branch) if name)
+    return ((f"refs/remotes/{ref}", ref), *local) if branch else local
+
+
+def _next(out: bytes) -> tuple[str, bytes | None, bytes]:
+    """The next object of ``cat-file --batch``: its id, empty when it is missing; its content; and what follows."""
+    head, _, rest = out.partition(b"\n")
+    words = head.split(b" ")
+    if len(words) != 3 or not words[2].isdigit():
+        return "", None, rest
+    size = int(words[2])
+    if len(rest) <= size:
+        raise Invalid("git returned only a part of an object.", "Run git fsck, and fetch or clone anew.")
+    return words[0].decode("ascii"), rest[:size], rest[size + 1 :]
