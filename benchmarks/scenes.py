@@ -54,6 +54,10 @@ class Scene:
             models=models,
         )
 
+    def keep_rollbacks_armed(self) -> tuple[str, ...]:
+        """Nobody rolls back here."""
+        return ()
+
     def fetch(self) -> Source:
         """The remote is always there."""
         return Source("origin", SourceState.OK, datetime.now(UTC))

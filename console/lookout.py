@@ -12,6 +12,7 @@ from console.messages import (
     KillArrived,
     LogArrived,
     RemoteFetched,
+    RollbacksArmed,
     SoakArrived,
 )
 from console.pollers import Look, Poller
@@ -40,6 +41,7 @@ class Lookout:
         self._board = Poller("board", post, poll_s)
         self._fetch = Poller("remote", post, fetch_s)
         self._view = Poller("view", post, _VIEW_S)
+        self._rollbacks = Poller("rollback", post, poll_s)
         self._receipts = Poller("kill switch", post, _RECEIPT_S)
         self.glanced: Glance | None = None
         """The names of the first frame, as soon as they are read."""
@@ -55,6 +57,7 @@ class Lookout:
         self._glance.watch(None)
         self._board.watch(lambda: BoardArrived(self._operations.board()))
         self._fetch.watch(lambda: RemoteFetched(self._operations.fetch()))
+        self._rollbacks.watch(self._keep_rollbacks_armed)
 
     def hurry(self) -> None:
         """Look at everything again now."""
@@ -76,12 +79,16 @@ class Lookout:
 
     def end(self) -> None:
         """Take no further looks."""
-        for poller in (self._glance, self._board, self._fetch, self._view, self._receipts):
+        for poller in (self._glance, self._board, self._fetch, self._view, self._rollbacks, self._receipts):
             poller.end()
 
     def _look_at_names(self) -> Message:
         self.glanced = self._operations.glance()
         return GlanceArrived(self.glanced)
+
+    def _keep_rollbacks_armed(self) -> Message:
+        self._operations.keep_rollbacks_armed()
+        return RollbacksArmed()
 
     def _look(self, view: str, model: str) -> Look | None:
         operations = self._operations

@@ -116,6 +116,10 @@ class WatchingApp(App[int]):
         self._failures[event.what] = event.error
         self._renew_status()
 
+    def on_rollbacks_armed(self) -> None:
+        """Every rollback that may be wanted is prepared."""
+        self._seen("rollback")
+
     def on_soak_arrived(self, event: messages.SoakArrived) -> None:
         """The soak of a model, unless another is looked at by now."""
         if event.report.model == self.model_name:

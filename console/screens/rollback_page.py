@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -81,14 +82,17 @@ class RollbackPage(VerticalScroll, can_focus=False):
         yield CandidateRows()
         yield Facts(id="cautions", label_width=_LABEL)
 
-    def show(self, prepared: RollbackPlan) -> None:
+    def show(self, prepared: RollbackPlan, now: datetime) -> None:
         """Show a prepared rollback."""
-        glyphs = glyphs_of(self.app)
-        self.query_one("#facts", Facts).facts = tuple(facts(prepared, glyphs))
+        self.show_facts(prepared, now)
         self.query_one("#why").display = prepared.plan is not None
         self.query_one("#where").display = bool(prepared.candidates)
         self.query_one(CandidateRows).candidates = prepared.candidates
         self.query_one("#cautions", Facts).facts = tuple(cautions(prepared))
+
+    def show_facts(self, prepared: RollbackPlan, now: datetime) -> None:
+        """Show what it would do, and how old it is by now."""
+        self.query_one("#facts", Facts).facts = tuple(facts(prepared, glyphs_of(self.app), now))
 
     @property
     def reason(self) -> Input:
@@ -96,15 +100,16 @@ class RollbackPage(VerticalScroll, can_focus=False):
         return self.query_one("#reason", Input)
 
 
-def facts(prepared: RollbackPlan, glyphs: Glyphs) -> Iterator[Fact]:
-    """From, to, why, verification and what breaches now."""
+def facts(prepared: RollbackPlan, glyphs: Glyphs, now: datetime) -> Iterator[Fact]:
+    """From, to, why, verification, how long ago that was, and what breaches."""
     yield Fact.of("from", prepared.from_artifact or "nothing is active", "bold")
     if prepared.plan is not None:
         served = f"  served {span(prepared.tenure_s)} before" if prepared.tenure_s is not None else ""
         yield Fact("to", Content.assemble((visible(prepared.to_artifact), "bold"), (served, "$quiet")))
         yield Fact.of("why", prepared.why)
     if prepared.checks:
-        yield Fact("verified", verification(prepared.checks, glyphs))
+        ago = f"; prepared {span((now - prepared.built_at).total_seconds())} ago" if prepared.built_at else ""
+        yield Fact("verified", Content.assemble(verification(prepared.checks, glyphs), (ago, "$quiet")))
     for reading in prepared.breaching:
         mark = MARKS[reading.verdict]
         value, limit = (amount(each, reading.unit, limit=reading.limit) for each in (reading.value, reading.limit))

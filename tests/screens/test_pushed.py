@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from fakes import DIFF, OLD, board, kill_view
 from support.pushed import (
@@ -91,6 +92,19 @@ async def test_an_edited_reason_is_the_one_that_is_written_and_an_empty_one_disa
         await pilot.press("ctrl+r")
         await reads_soon(pilot, "PUSHED")
     assert [call[2] for call in operations.calls if call[0] == "rollback"] == ["p99 doubled"]
+
+
+async def test_what_is_prepared_tells_its_age_and_is_prepared_anew_when_the_registry_moves() -> None:
+    operations = emergency()
+    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+        await reads_soon(pilot, "prepared 20s ago")
+        board = operations.shown
+        pilot.app.board = replace(board, as_of=board.as_of + timedelta(seconds=5))  # type: ignore[attr-defined]
+        await pilot.pause()
+        assert operations.called("rollback_plan") == 1
+        moved = replace(board, registry=replace(board.registry, commit="f" * 40))
+        pilot.app.board = moved  # type: ignore[attr-defined]
+        await until(pilot, lambda: operations.called("rollback_plan") == 2)
 
 
 async def test_nothing_to_roll_back_is_said_and_nothing_can_be_confirmed() -> None:
