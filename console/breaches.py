@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ml.board import WatchView
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml.board import WatchView
 
 
 class Breaches:

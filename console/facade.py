@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
-from console.config import Settings
 from ml.adapters import processes
 from ml.operations import Operations
-from ml.operations.context import Context
 from ml.operations.glance import glance
+
+if TYPE_CHECKING:
+    from console.config import Settings
+    from ml.operations.context import Context
 
 
 def operations(settings: Settings) -> Operations:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from console.messages import KillArrived, KillFailed, KillNotHere, KillPressed
@@ -11,6 +10,8 @@ from console.work import unexpected
 from ml.errors import ConsoleError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.message import Message
 
     from ml.clock import Clock

@@ -6,9 +6,12 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from console.canvas import Canvas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CHUNK = 1024
 _DRAIN_S = 1.0

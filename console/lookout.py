@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from console.messages import (
@@ -19,12 +18,16 @@ from console.pollers import Look, Poller
 from ml.board import Rung
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.message import Message
 
     from ml.board import Glance, KillView
     from ml.operations import Operations
 
-_VIEW_S = 30.0
+VIEW_S = 30.0
+"""Seconds between two looks at what the open view needs."""
+
 _RECEIPT_S = 1.0
 _NEVER_AGAIN_S = 86_400.0
 _CLIMBING = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED)
@@ -40,7 +43,7 @@ class Lookout:
         self._glance = Poller("registry", post, _NEVER_AGAIN_S)
         self._board = Poller("board", post, poll_s)
         self._fetch = Poller("remote", post, fetch_s)
-        self._view = Poller("view", post, _VIEW_S)
+        self._view = Poller("view", post, VIEW_S)
         self._rollbacks = Poller("rollback", post, poll_s)
         self._receipts = Poller("kill switch", post, _RECEIPT_S)
         self.glanced: Glance | None = None

@@ -5,10 +5,13 @@ Values in messages are frozen; a failure is always a typed `ConsoleError` with c
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.message import Message
 
-from ml.board import Board, Glance, HistoryRow, KillView, SoakReport, Source
-from ml.errors import ConsoleError
+if TYPE_CHECKING:
+    from ml.board import Board, Glance, HistoryRow, KillView, SoakReport, Source
+    from ml.errors import ConsoleError
 
 
 class GlanceArrived(Message):

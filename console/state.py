@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ml.board import Board, Glance, KillView, ModelView, Problem, Source, SourceState, StageView
-from ml.errors import ConsoleError
 from ml.stage import Stage
 from widgets.status_line import Status
+
+if TYPE_CHECKING:
+    from ml.errors import ConsoleError
 
 
 def glanced(glance: Glance) -> tuple[ModelView, ...]:

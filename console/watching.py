@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from textual.app import App
 from textual.message import Message
 from textual.reactive import var
 
-from console import messages
 from console.lookout import Lookout
 from console.state import glanced, problems_of, status_before, status_of
-from ml.board import Board, HistoryRow, KillView, ModelView, Problem, SoakReport
 from ml.text import visible
 from widgets.need import by_need
-from widgets.status_line import Status
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from textual.driver import Driver
 
-    from ml.board import Glance, Source
+    from console import messages
+    from ml.board import Board, Glance, HistoryRow, KillView, ModelView, Problem, SoakReport, Source
     from ml.clock import Clock
     from ml.errors import ConsoleError
     from ml.operations import Operations
+    from widgets.status_line import Status
 
 
 class WatchingApp(App[int]):

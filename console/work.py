@@ -7,7 +7,6 @@ the result or a typed failure; nothing is lost, whatever the action raises.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +14,7 @@ from ml.errors import ConsoleError
 from ml.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from textual.message import Message
     from textual.message_pump import MessagePump

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from ml.board import KillView
 from ml.text import visible
 from widgets.cut import cut
 from widgets.glyphs import glyphs_of
 from widgets.receipt_ladder import summary
+
+if TYPE_CHECKING:
+    from ml.board import KillView
 
 
 class KillBanner(Widget):

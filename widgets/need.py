@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ml.board import ModelView
 from ml.verdict import Verdict, worst
+
+if TYPE_CHECKING:
+    from ml.board import ModelView
 
 BAD = (Verdict.FAIL, Verdict.ERROR)
 

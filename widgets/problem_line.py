@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from ml.board import Problem
 from ml.text import visible
 from widgets.cut import cut
 from widgets.glyphs import glyphs_of
+
+if TYPE_CHECKING:
+    from ml.board import Problem
 
 
 class ProblemLine(Widget):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -14,6 +14,9 @@ from ml.board import InstanceReceipt, KillView, Rung
 from ml.clock import span
 from ml.text import visible
 from widgets.glyphs import Glyphs, glyphs_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _RUNGS = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED, Rung.CONFIRMED)
 _LADDER = 51

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
-from ml.board import ModelView, SoakReport, StageView
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Verdict
@@ -17,6 +16,11 @@ from widgets.bars import bar
 from widgets.cut import cut
 from widgets.glyphs import Glyphs, glyphs_of
 from widgets.still import Still
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ml.board import ModelView, SoakReport, StageView
 
 _SOUND = ("", "serving")
 _SHORTEST_BAR = 4

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.reactive import var
@@ -15,6 +14,10 @@ from widgets.ages import age
 from widgets.cut import cut
 from widgets.glyphs import Glyphs, glyphs_of
 from widgets.still import Still
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
 
 _SHORT = 7
 _SHORTEST_MODEL = 8

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 from textual.reactive import var
 
-from ml.board import WatchView
 from ml.text import visible
 from widgets.cut import cut
 from widgets.glyphs import glyphs_of
 from widgets.still import Still
+
+if TYPE_CHECKING:
+    from ml.board import WatchView
 
 
 class WatchBanner(Still):

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml.adapters.git_errors import failure
 from ml.adapters.git_runner import GitRunner, plain
 from ml.errors import Invalid, Unavailable
-from ml.ports import Runner
 from ml.text import visible
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ml.ports import Runner
 
 
 class FirstFound(NamedTuple):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml.adapters.git_errors import failure
 from ml.errors import Refused, TimedOut
-from ml.ports import Finished, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ml.ports import Finished, Runner
 
 LOCAL_S = 20.0
 """Deadline of git commands that stay on this machine, in seconds."""

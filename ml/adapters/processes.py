@@ -8,12 +8,15 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml.errors import Unavailable
 from ml.ports import Finished
 from ml.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 _POLL_S = 0.002
 _CHUNK = 65_536

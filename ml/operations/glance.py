@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml.adapters.git_first import first_found
 from ml.board import Glance
 from ml.errors import ConsoleError
-from ml.ports import Runner
 from ml.registry.glance import glance_models
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ml.ports import Runner
 
 
 def glance(run: Runner, root: Path, ref: str, registry: str) -> Glance:
