@@ -61,6 +61,10 @@ class Watchkeeper:
     ) -> tuple[WatchEvent, ...]:
         """Begin, move on and end watches by what one poll shows.
 
+        Args:
+            subjects: every model that is watched, or new enough to be. A running watch over any other model ends,
+                because the registry does not know that model any more.
+
         Raises:
             Unavailable: the state cannot be written; Invalid: it cannot be read back.
         """
@@ -69,16 +73,20 @@ class Watchkeeper:
             for subject in subjects:
                 held = self._read(subject.model)
                 if held is None or not _covers(held, subject):
-                    events += self._close(held, subject, now)
+                    events += self._close(held, _replaced(subject), now)
                     events += self._open(subject, keeper, now, minutes)
                 elif held.ended_at is None:
                     events += self._look(held, subject, now, durations)
+            known = {subject.model for subject in subjects}
+            for held in self.watches():
+                if held.model not in known:
+                    events += self._close(held, "the model is no longer in the registry", now)
         for event in events:
             self._record(event)
         return tuple(events)
 
     def watches(self) -> tuple[Watch, ...]:
-        """Every watch that is known, ended ones included, by model."""
+        """Every watch that is known, ended ones included, by model. Raises Invalid for one that cannot be read."""
         if not self._folder.is_dir():
             return ()
         found = (self._parse(path) for path in sorted(self._folder.glob("*.json")))
@@ -121,11 +129,11 @@ class Watchkeeper:
         if watch.ended_at:
             yield WatchEvent(Turn.ENDED, watch, summary_line(watch))
 
-    def _close(self, held: Watch | None, subject: Subject, now: datetime) -> Iterator[WatchEvent]:
-        """End a watch over what is not active any more: somebody rolled back, or promoted again."""
+    def _close(self, held: Watch | None, ending: str, now: datetime) -> Iterator[WatchEvent]:
+        """End a running watch over what is not active any more."""
         if held is None or held.ended_at is not None:
             return
-        watch = end(held, now, f"{subject.artifact_id or 'nothing'} became active in its place")
+        watch = end(held, now, ending)
         self._write(watch)
         yield WatchEvent(Turn.ENDED, watch, summary_line(watch))
 
@@ -183,6 +191,13 @@ class Watchkeeper:
 
 def _covers(watch: Watch, subject: Subject) -> bool:
     return (watch.artifact_id, watch.promoted_at) == (subject.artifact_id, subject.promoted_at)
+
+
+def _replaced(subject: Subject) -> str:
+    """Somebody rolled back, promoted again, or cleared the stage."""
+    if not subject.artifact_id:
+        return "nothing is active any more"
+    return f"{visible(subject.artifact_id)} became active in its place"
 
 
 def _breach(watch: Watch, trouble: Trouble) -> str:

@@ -19,7 +19,10 @@ _USUAL_FOR_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model as one poll shows it: what is active since when, whether it is serving, and its active readings."""
+    """A model as one poll shows it: what is active since when, whether it is serving, and its active readings.
+
+    ``artifact_id`` is empty where nothing is active.
+    """
 
     model: str
     artifact_id: str

@@ -81,6 +81,7 @@ class Boards:
         killed = kill.engaged is True
         names = base.document.registry.models
         models = tuple(self._model(base, name, metrics, killed=killed) for name in names)
+        watches = self._watches.poll(base.policy, models, now)
         return Board(
             as_of=now,
             environment=place.environment,
@@ -91,8 +92,8 @@ class Boards:
             prometheus=metrics.source,
             kill=kill,
             models=models,
-            watches=self._watches.poll(base.policy, models, now),
-            problems=(*self._left_behind(), *self._source_problems(metrics.source)),
+            watches=watches,
+            problems=(*self._left_behind(), *self._watches.problems, *self._source_problems(metrics.source)),
         )
 
     def _unreadable(self, error: ConsoleError, now: datetime) -> Board:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from ml.board import ModelView, WatchView
+from ml.board import ModelView, Problem, WatchView
 from ml.emergency.durations import durations
 from ml.emergency.keeping import Turn, WatchEvent, Watchkeeper
 from ml.emergency.watch import Subject, Watch
@@ -26,25 +26,24 @@ class Watches:
     """Moves all watches on with every poll; one that cannot be kept is told in words and hides nothing else."""
 
     def __init__(self, context: Context) -> None:
+        self.problems: tuple[Problem, ...] = ()
+        """Why the last poll could not keep its watches."""
         self._context = context
         self._keeper = Watchkeeper(context.place.state / "watches", context.audit)
 
     def poll(self, policy: Policy, models: Sequence[ModelView], now: datetime) -> tuple[WatchView, ...]:
-        """Begin, move on and end watches; the running ones as the board shows them."""
-        if self._context.place.read_only:
-            return self._running()
-        subjects = tuple(self._subjects(policy, models, now))
-        if subjects:
-            events = self._keeper.poll(
-                subjects,
-                self._context.person,
-                now,
-                minutes=policy.watch.minutes,
-                durations=self._durations(),
-            )
-            for event in events:
-                self._announce(event)
-        return self._running()
+        """Begin, move on and end watches; the running ones as the board shows them. Never raises: see `problems`."""
+        self.problems = ()
+        try:
+            running = {watch.model: watch for watch in self._running()}
+            if not self._context.place.read_only:
+                subjects = tuple(self._subjects(policy, models, running, now))
+                if subjects or running:
+                    self._move_on(subjects, policy, now)
+            return tuple(_view(watch) for watch in self._running())
+        except ConsoleError as error:
+            self.problems = (Problem("watch", error.cause, error.remedy),)
+            return ()
 
     def known(self) -> tuple[Watch, ...]:
         """Every watch on disk."""
@@ -54,17 +53,26 @@ class Watches:
         """Take over a running watch. Raises Refused where none is running."""
         return self._keeper.claim(model, self._context.person).sentence
 
-    def _running(self) -> tuple[WatchView, ...]:
-        return tuple(_view(watch) for watch in self._keeper.watches() if watch.ended_at is None)
+    def _running(self) -> tuple[Watch, ...]:
+        return tuple(watch for watch in self._keeper.watches() if watch.ended_at is None)
 
-    def _subjects(self, policy: Policy, models: Sequence[ModelView], now: datetime) -> Iterator[Subject]:
+    def _move_on(self, subjects: Sequence[Subject], policy: Policy, now: datetime) -> None:
+        minutes, person = policy.watch.minutes, self._context.person
+        for event in self._keeper.poll(subjects, person, now, minutes=minutes, durations=self._durations()):
+            self._announce(event)
+
+    def _subjects(
+        self, policy: Policy, models: Sequence[ModelView], running: Mapping[str, Watch], now: datetime
+    ) -> Iterator[Subject]:
+        """What is new enough to be watched, and whatever is: also if it is too old by now, or not active any more."""
         for model in models:
-            active = model.active
-            if active.artifact_id is None or active.since is None or now - active.since > _NEW:
+            watch, active = running.get(model.name), model.active
+            since = active.since or (watch.promoted_at if watch is not None else None)
+            if watch is None and (active.artifact_id is None or since is None or now - since > _NEW):
                 continue
             readings = model.readings if model.shadow.artifact_id is None else self._active_readings(policy, model, now)
             serving = active.deployment == SERVING
-            yield Subject(model.name, active.artifact_id, active.since, serving, readings)
+            yield Subject(model.name, active.artifact_id or "", since or now, serving, readings)
 
     def _active_readings(self, policy: Policy, model: ModelView, now: datetime) -> tuple[Reading, ...]:
         """The active stage's readings of a model whose board shows the soak of its next artifact."""
