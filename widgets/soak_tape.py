@@ -161,9 +161,15 @@ def tape_line(tape: Tape, grid: Grid, glyphs: Glyphs, *, pointer: str = " ", mar
     for column in range(grid.columns):
         glyph, ascii_glyph, color = _looks(tape, grid, column, glyphs)
         parts.append((ascii_glyph if glyphs.ascii_only else glyph, f"{color} reverse" if column == mark else color))
-    bad = sum(cell != Cell.OK for cell in tape.cells)
-    parts.append((f" {bad} not ok" if bad else " all ok", "" if bad else "$quiet"))
+    parts.append(_tail(tape))
     return Content.assemble(*parts)
+
+
+def _tail(tape: Tape) -> tuple[str, str]:
+    if not tape.cells:
+        return " no window", "$verdict-unknown"
+    bad = sum(cell != Cell.OK for cell in tape.cells)
+    return (f" {bad} not ok", "") if bad else (" all ok", "$quiet")
 
 
 def _looks(tape: Tape, grid: Grid, column: int, glyphs: Glyphs) -> tuple[str, str, str]:

@@ -9,8 +9,12 @@ from textual.content import Content
 from textual.types import CSSPathType
 from textual.widgets import Static
 
+from console.lookout import VIEW_S
 from console.screens.view import ViewScreen
+from ml.board import SourceState
 from ml.text import visible
+from ml.verdict import Verdict
+from widgets.ages import age
 from widgets.bars import bar
 from widgets.gate_list import GateList
 from widgets.glyphs import Glyphs, glyphs_of
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
 
     from ml.board import SoakReport
 
-_BAR = 20
+_BAR, _BAR_FROM = 20, 100
+_NOT_CONFIGURED = "No Prometheus is configured, so no soak can be judged. Set prometheus.url in console.toml."
 
 
 class SoakScreen(ViewScreen):
@@ -33,6 +38,11 @@ class SoakScreen(ViewScreen):
     NAME = "soak"
     CSS_PATH: ClassVar[CSSPathType | None] = "soak.tcss"
     AUTO_FOCUS = "SoakTapes"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: Content | None = None
+        self._judged: SoakReport | None = None
 
     def body(self) -> ComposeResult:
         """Summary, tapes, what is looked at, chart, gates."""
@@ -45,23 +55,47 @@ class SoakScreen(ViewScreen):
     def on_mount(self) -> None:
         """Follow the soak."""
         self.follow("soak", self._show)
-        self.follow("model", lambda _: self._show(self.console.soak))
+        self.follow("model", lambda _: self._show_summary())
+        self.follow("board", lambda _: self._show_summary())
+        self.follow("now", lambda _: self._show_summary())
 
     def _show(self, report: SoakReport | None) -> None:
-        glyphs = glyphs_of(self.app)
-        self.query_one("#summary", Static).update(
-            Content("\n").join(summary_lines(report, glyphs)) if report is not None else self._nothing(),
-            layout=False,
-        )
-        self.query_one(SoakTapes).report = report
-        self.query_one(LatencyChart).report = report
+        self._judged = self._best(report)
+        self._show_summary()
+        self.query_one(SoakTapes).report = self._judged
+        self.query_one(LatencyChart).report = self._judged
         self.query_one(GateList).gates = report.gates if report is not None else ()
 
+    def _best(self, report: SoakReport | None) -> SoakReport | None:
+        """The report whose tapes are drawn: what a silent source cannot tell any more is not erased."""
+        before = self._judged
+        if report is None or before is None or report.verdict is not Verdict.ERROR or has_windows(report):
+            return report
+        return before if (before.model, before.model_sha256) == (report.model, report.model_sha256) else report
+
+    def _show_summary(self) -> None:
+        """Say what is known, and repaint it only when that differs: this is called every second."""
+        report, now = self.console.soak, self.console.now
+        glyphs = glyphs_of(self.app)
+        if report is None or now is None:
+            words = self._nothing()
+        elif report.verdict is Verdict.ERROR and not has_windows(report):
+            words = Content("\n").join(silent_lines(report, self._judged, now, glyphs))
+        else:
+            words = Content("\n").join(summary_lines(report, now, self.size.width, glyphs))
+        if self._said is None or not self._said.is_same(words):
+            self._said = words
+            self.query_one("#summary", Static).update(words, layout=False)
+
     def _nothing(self) -> Content:
-        model = self.console.model
+        model, board = self.console.model, self.console.board
         if model is None or model.shadow.artifact_id is None:
-            return Content.assemble(("No artifact is in shadow, so nothing soaks.", "$quiet"))
-        return Content.assemble((f"asking for the soak of {visible(model.shadow.artifact_id)} …", "$quiet"))
+            return Content.styled("No artifact is in shadow, so nothing soaks.", "$quiet")
+        if board is not None and board.prometheus.state is SourceState.NONE:
+            return Content.styled(_NOT_CONFIGURED, "$verdict-unknown")
+        asking = f"asking for the soak of {visible(model.shadow.artifact_id)} …"
+        silent = f"\n{visible(board.prometheus.why)}" if board is not None and board.prometheus.why else ""
+        return Content.assemble((asking, "$quiet"), (silent, "$verdict-unknown"))
 
     def on_soak_tapes_looked(self, event: SoakTapes.Looked) -> None:
         """Say what is at the column, and draw the tape's values."""
@@ -82,27 +116,50 @@ class SoakScreen(ViewScreen):
         return "\n".join(self.console.soak.queries) if self.console.soak is not None else ""
 
 
-def summary_lines(report: SoakReport, glyphs: Glyphs) -> tuple[Content, ...]:
-    """Whose soak it is, how far it is, and what it still needs."""
+def has_windows(report: SoakReport) -> bool:
+    """Whether a report tells anything about any window."""
+    return any(tape.cells for tape in report.tapes)
+
+
+def silent_lines(report: SoakReport, judged: SoakReport | None, now: datetime, glyphs: Glyphs) -> tuple[Content, ...]:
+    """A soak that could not be judged: why, how old what is drawn is, and when it is tried again."""
     dot = f" {glyphs.dot} "
-    mark = MARKS[report.verdict]
+    drawn = ""
+    if judged is not None and has_windows(judged):
+        drawn = f"{dot}what is drawn was judged {age(judged.as_of, now)} ago"
+    return (
+        _headline(report, glyphs),
+        Content(f"asked {age(report.as_of, now)} ago, again every {VIEW_S:.0f} s; F5 asks now{drawn}"),
+    )
+
+
+def summary_lines(report: SoakReport, now: datetime, width: int, glyphs: Glyphs) -> tuple[Content, ...]:
+    """Whose soak it is, how far it is, what it still needs, and how old that is."""
+    dot = f" {glyphs.dot} "
     share = report.elapsed_s / report.required_s if report.required_s else None
+    drawn = bar(None if share is None else min(share, 1.0), _BAR, glyphs) + " " if width >= _BAR_FROM else ""
     eligible = f"{dot}eligible {_moment(report.eligible_at, report.as_of)}" if report.eligible_at is not None else ""
     breaches = f"{report.breaches} breach" + ("" if report.breaches == 1 else "es")
     return (
-        Content.assemble(
-            ("SOAK ", "bold"),
-            (visible(report.artifact_id, limit=80), "bold"),
-            dot,
-            (mark.text(ascii_only=glyphs.ascii_only).rstrip(), mark.color),
-            " ",
-            visible(report.why),
-        ),
+        _headline(report, glyphs),
         Content.assemble(
             f"{hours(report.elapsed_s)} of {hours(report.required_s)} ",
-            (bar(None if share is None else min(share, 1.0), _BAR, glyphs), mark.color),
-            f" coverage {report.coverage * 100:.1f} %{dot}{breaches}{eligible}",
+            (drawn, MARKS[report.verdict].color),
+            f"coverage {report.coverage * 100:.1f} %{dot}{breaches}{eligible}",
+            (f"{dot}{age(report.as_of, now)} ago", "$quiet"),
         ),
+    )
+
+
+def _headline(report: SoakReport, glyphs: Glyphs) -> Content:
+    mark = MARKS[report.verdict]
+    return Content.assemble(
+        ("SOAK ", "bold"),
+        (visible(report.artifact_id, limit=80), "bold"),
+        f" {glyphs.dot} ",
+        (mark.text(ascii_only=glyphs.ascii_only).rstrip(), mark.color),
+        " ",
+        visible(report.why),
     )
 
 
