@@ -16,7 +16,7 @@ from support.clones import Clones, make_clones
 from support.gatehouse import LIVE, MODEL, OLD, artifact_files, life
 
 from console.config import load
-from console.wiring import operations
+from console.facade import operations
 from ml.board import Board, OpenBranch
 from ml.errors import Refused
 from ml.operations import Operations
