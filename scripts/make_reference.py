@@ -30,6 +30,7 @@ _TITLES = {
     "RowList": "Lists",
     "SoakTapes": "Soak: the tape",
     "PushedScreen": "Every screen that opens on top",
+    "PlanScreen": "Every plan",
     "PromoteScreen": "Promotion",
     "GateRows": "Promotion: the checklist",
     "WaiveScreen": "Promotion: a waiver",

@@ -13,9 +13,9 @@ from textual.types import CSSPathType
 from textual.widgets import Button, ContentSwitcher, Input, Static
 
 from console.screens.drafting import DraftKeeper
+from console.screens.plan_keys import PlanScreen
 from console.screens.promote_pages import AckPage, ChecklistPage, HopPage, PlanPage, ReasonPage
 from console.screens.promotion import Promotion
-from console.screens.pushed import PushedScreen
 from console.screens.review import ReviewScreen
 from console.screens.submission import SubmissionPage, next_command
 from console.screens.waive import WaiveScreen
@@ -36,7 +36,7 @@ _PAGES = {
 """Each step's page, and what has the focus there: never something that a held Enter would confirm."""
 
 
-class PromoteScreen(PushedScreen):
+class PromoteScreen(PlanScreen):
     """Walks one model one hop. What it is about is frozen when it opens, whatever later polls bring.
 
     Args:
@@ -49,10 +49,6 @@ class PromoteScreen(PushedScreen):
         Binding("ctrl+n", "next", "Next", id="promote.next", tooltip="Go on to the next page; it never submits"),
         Binding("f4", "charts", "Charts", id="promote.charts", tooltip="Draw the 24 h that the finding is about"),
         Binding("f5", "rejudge", "Judge again", id="promote.rejudge", tooltip="Judge every gate again"),
-        Binding("left", "tab(-1)", "Tab left", show=False, id="promote.left", tooltip="The plan's tab to the left"),
-        Binding("right", "tab(1)", "Next tab", id="promote.right", tooltip="The plan's tab to the right"),
-        Binding("pageup", "page(-1)", "Page up", show=False, id="promote.up", tooltip="Scroll the plan up"),
-        Binding("pagedown", "page(1)", "Scroll", id="promote.down", tooltip="Scroll the plan down"),
     ]
 
     def __init__(self, model: str, to_stage: Stage | None) -> None:
@@ -232,14 +228,6 @@ class PromoteScreen(PushedScreen):
     def action_charts(self) -> None:
         """Draw what the reviewer has to look at."""
         self.console.push_screen(ReviewScreen(self._model))
-
-    def action_tab(self, by: int) -> None:
-        """Turn to another tab of the plan."""
-        self.query_one(PlanPage).turn(by)
-
-    def action_page(self, by: int) -> None:
-        """Scroll the plan's tab."""
-        self.query_one(PlanPage).scroll_pages(by)
 
     def action_leave(self) -> None:
         """Leave; while the change is written, its end is waited for."""

@@ -11,18 +11,18 @@ from textual.binding import Binding, BindingType
 from textual.types import CSSPathType
 from textual.widgets import Button, ContentSwitcher, Input
 
-from console.screens.pushed import PushedScreen
 from console.screens.rollback_page import CandidateRows, RollbackPage
-from console.screens.submission import SubmissionPage, next_command
+from console.screens.submission import SubmissionPage
+from console.screens.writing import WritingScreen
 from ml.board import Board
-from ml.errors import Conflict, ConsoleError
-from ml.ports import Progress
-from ml.promotion.values import RollbackPlan, Submission
+from ml.errors import ConsoleError
+from ml.promotion.values import RollbackPlan
 
 
-class RollbackScreen(PushedScreen):
+class RollbackScreen(WritingScreen):
     """Shows the pre-armed rollback of a model; confirming commits and pushes it, once."""
 
+    CHANGE = "The rollback"
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "rollback.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "confirm", "Roll back", id="rollback.confirm", tooltip="Commit and push this rollback now"),
@@ -34,9 +34,6 @@ class RollbackScreen(PushedScreen):
         self._prepared: RollbackPlan | None = None
         self._to: str | None = None
         self._proposed = ""
-        self._writing = False
-        self._submission: Submission | None = None
-        self._progress: tuple[Progress, ...] = ()
 
     @property
     def model_name(self) -> str:
@@ -63,7 +60,7 @@ class RollbackScreen(PushedScreen):
 
     def _prepare(self, to: str | None) -> None:
         self._prepared, self._to = None, to
-        self.query_one("#pages", ContentSwitcher).current = "question"
+        self.turn("question")
         self.query_one("#again").display = False
         self.query_one("#cancel", Button).label = "Cancel"
         self._arm(f"Verifying {to}." if to else "Fetching the prepared rollback.")
@@ -135,59 +132,12 @@ class RollbackScreen(PushedScreen):
             return
         prepared, self._prepared = self._prepared, None
         assert prepared
-        self._writing, self._progress = True, ()
-        self.query_one("#pages", ContentSwitcher).current = "answer"
-        self.query_one("#outcome").focus()
-        self._show_write(None, None)
-        self._arm("Writing the rollback.")
-        action = partial(
-            self.console.operations.rollback,
-            prepared,
-            self.query_one(RollbackPage).reason.value.strip(),
-            report=self._report,
-        )
-        self.work(f"roll back {self._model}", action, self._done, self._failed, writes=True)
-
-    def _report(self, progress: Progress) -> None:
-        """Called on the action's thread."""
-        self.call_later(self._progressed, progress)
-
-    def _progressed(self, progress: Progress) -> None:
-        self._progress = (*(each for each in self._progress if each.step != progress.step), progress)
-        if self._writing:
-            self._show_write(None, None)
-
-    def _done(self, submission: Submission) -> None:
-        self._end(submission, None)
-
-    def _failed(self, error: ConsoleError) -> None:
-        self.query_one("#again").display = isinstance(error, Conflict)
-        self._end(None, error)
-
-    def _end(self, submission: Submission | None, failure: ConsoleError | None) -> None:
-        self._writing, self._submission = False, submission
-        self._show_write(submission, failure)
-        self.query_one("#confirm").display = False
-        self.query_one("#cancel", Button).label = "Close"
+        reason = self.query_one(RollbackPage).reason.value.strip()
         self._arm("")
-
-    def _show_write(self, submission: Submission | None, failure: ConsoleError | None) -> None:
-        self.query_one(SubmissionPage).show(self._progress, submission, failure)
-
-    def action_leave(self) -> None:
-        """Leave; while the rollback is written, its end is waited for."""
-        if self._writing:
-            self.say("The rollback is being written. It ends by itself; then Escape closes.")
-        else:
-            self.dismiss()
+        self.write(f"roll back {self._model}", partial(self.console.operations.rollback, prepared, reason))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The confirming key is dimmed while there is nothing to confirm."""
         if action == "confirm" and self.is_mounted:
             return True if self._armed else None
         return super().check_action(action, parameters)
-
-    @property
-    def copyable(self) -> str:
-        """The command that goes on from the receipt."""
-        return next_command(self._submission) if self._submission else ""
