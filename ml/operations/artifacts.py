@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml.operations.context import Context
-from ml.operations.problems import located
 from ml.ports import Report
 from ml.promotion.repository import TreeEntry
 from ml.verdict import Check
@@ -38,21 +37,18 @@ class CommitArtifacts:
         self._lock = threading.Lock()
         self._known: dict[_Content, Verification] = {}
 
-    def verify(
-        self, commit: str, artifact_dir: str, expect_sha256: str | None, report: Report | None = None
-    ) -> Verification:
-        """Verify an artifact of a commit; ``artifact_dir`` as pointers name it. An absent one fails its layout check.
+    def verify(self, commit: str, path: str, expect_sha256: str | None, report: Report | None = None) -> Verification:
+        """Verify an artifact of a commit, by its path from the root. An absent one fails its layout check.
 
         Raises:
             Unavailable: the commit is not here, or the cage cannot be built.
         """
-        path = located(artifact_dir, self._context.place.artifact_base)
         content = _Content(self._context.repository.tree(commit, path), expect_sha256 or "")
         with self._lock:
             known = self._known.get(content)
         if known is not None:
             return known
-        with self.exported(commit, (artifact_dir,)) as (directory,):
+        with self.exported(commit, (path,)) as (directory,):
             found = self._context.verifier().verify(directory, report=report, expect_sha256=expect_sha256)
         if found.valid:
             # A failure may be the machine's: it is looked at again.
@@ -60,16 +56,15 @@ class CommitArtifacts:
         return found
 
     @contextmanager
-    def exported(self, commit: str, artifact_dirs: Sequence[str]) -> Iterator[tuple[Path, ...]]:
-        """Private copies of some artifacts of a commit, gone when the block ends."""
-        paths = tuple(located(each, self._context.place.artifact_base) for each in artifact_dirs)
+    def exported(self, commit: str, paths: Sequence[str]) -> Iterator[tuple[Path, ...]]:
+        """Private copies of some artifacts of a commit, by their paths from the root, gone when the block ends."""
         with tempfile.TemporaryDirectory(prefix="mlconsole-verify-") as folder:
             self._context.repository.export(commit, Path(folder), paths)
             yield tuple(Path(folder) / path for path in paths)
 
-    def latency(self, commit: str, candidate_dir: str, active_dir: str, max_ratio: float) -> Check:
+    def latency(self, commit: str, candidate_path: str, active_path: str, max_ratio: float) -> Check:
         """Time an artifact against the active one, in turns in one cage. Raises Unavailable without a cage."""
-        with self.exported(commit, (candidate_dir, active_dir)) as (candidate, active):
+        with self.exported(commit, (candidate_path, active_path)) as (candidate, active):
             return self._context.verifier().latency(candidate, active, max_ratio=max_ratio).check
 
     def _remember(self, content: _Content, found: Verification) -> None:

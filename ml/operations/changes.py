@@ -81,7 +81,7 @@ class Changes:
         base = self._registries.now()
         place = self._context.place
         verification = self._context.verifier().verify(directory, report=report)
-        artifact = read_artifact(directory, place.root, place.artifact_base, verification)
+        artifact = read_artifact(directory, place.root, base.artifact_base, verification)
         target = self._target(base, model, Action.STAGE, None, Stage.STAGING, artifact.pointer)
         checklist = self._checklists.staging(target, base, verification)
         return plan_stage(self._proposal(base, target, reason, checklist), artifact.pointer, artifact.files)

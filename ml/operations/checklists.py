@@ -169,7 +169,7 @@ class Checklists:
         target = request.target
         _announce(listeners, "verify")
         verification = self._artifacts.verify(
-            target.base_commit, target.artifact_dir, target.model_sha256 or None, listeners.report
+            target.base_commit, request.base.located(target.artifact_dir), target.model_sha256 or None, listeners.report
         )
         found.checks = verification.checks
         yield verify_gate(verification)
@@ -186,7 +186,8 @@ class Checklists:
             return
         _announce(listeners, LATENCY_GATE)
         ratio = base.policy.checks.max_latency_ratio
-        check = self._artifacts.latency(base.commit, target.artifact_dir, active.artifact_dir, ratio)
+        candidate, against = (base.located(each) for each in (target.artifact_dir, active.artifact_dir))
+        check = self._artifacts.latency(base.commit, candidate, against, ratio)
         yield Gate(name=LATENCY_GATE, verdict=check.verdict, why=check.why)
 
     def _unit_tests(self, request: Request, listeners: Listeners) -> Gate:

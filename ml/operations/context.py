@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where this session works. ``artifact_base`` is what pointers' directories are relative to, below ``root``."""
+    """Where this session works. ``artifact_base`` is what pointers are relative to where the policy says nothing."""
 
     root: Path
     environment: str

@@ -115,7 +115,7 @@ class Doctor:
                 Check(f"{stage} deployment", verdict, told),
                 f"Check ml_registry_path and ml_stage: {stage} of its engine, and its log for ML_REGISTRY and ONNX_.",
             )
-            verification = self._artifacts.verify(base.commit, pointer.artifact_dir, pointer.model_sha256)
+            verification = self._artifacts.verify(base.commit, base.located(pointer.artifact_dir), pointer.model_sha256)
             exists = bool(verification.files)
             for check in not_loading(pointer.artifact_dir, exists, verification):
                 yield check, "Restore the artifact of that digest, or roll back."
@@ -130,6 +130,9 @@ class Doctor:
         yield results_differ(found), "This is expected of two models; see `mlconsole compare`."
 
     def _comparison(self, base: Base, left: str, right: str) -> Comparison:
-        with self._artifacts.exported(base.commit, (left, right)) as (left_path, right_path):
+        with self._artifacts.exported(base.commit, (base.located(left), base.located(right))) as (
+            left_path,
+            right_path,
+        ):
             ratio = base.policy.checks.max_latency_ratio
             return compare(self._context.verifier(), left_path, right_path, max_ratio=ratio)

@@ -15,6 +15,7 @@ from ml.promotion.gate import Bench, judge
 from ml.promotion.repository import BaseRef
 from ml.registry.archive import with_archive
 from ml.registry.codec import Document, parse
+from ml.registry.paths import located
 from ml.registry.schema import Model
 from ml.text import visible
 from ml.verdict import Gate
@@ -22,13 +23,17 @@ from ml.verdict import Gate
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The base branch as this session sees it: which commit, the policy that rules there, archives by model."""
+    """The base branch as this session sees it: which commit, the policy that rules there, archives by model.
+
+    ``artifact_base`` is what pointers' directories are relative to, by that policy or else by this session's settings.
+    """
 
     ref: BaseRef
     blob: str
     policy: Policy
     document: Document
     archives: Mapping[str, bytes]
+    artifact_base: str
 
     @property
     def commit(self) -> str:
@@ -42,6 +47,10 @@ class Base:
             known = ", ".join(list(self.document.registry.models)[:8]) or "none"
             raise Refused(f"The registry has no model {visible(name)!r}.", f"Known models: {visible(known)}.")
         return found
+
+    def located(self, artifact_dir: str) -> str:
+        """A pointer's directory from the repository root."""
+        return located(artifact_dir, self.artifact_base)
 
     def whole(self, name: str) -> Model:
         """One model with its archived events: for questions about its past, never for writing."""
@@ -122,7 +131,8 @@ class Registries:
         policy = parse_policy(repository.read(ref.commit, self._context.place.places.policy))
         known = self._last is not None and self._last.blob == blob
         document = self._last.document if self._last and known else parse(raw, path)
-        return Base(ref, blob, policy, document, self._archives(ref.commit, document))
+        artifact_base = policy.artifact_base(self._context.place.artifact_base)
+        return Base(ref, blob, policy, document, self._archives(ref.commit, document), artifact_base)
 
     def _archives(self, commit: str, document: Document) -> dict[str, bytes]:
         repository, places = self._context.repository, self._context.place.places

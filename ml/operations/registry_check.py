@@ -35,7 +35,7 @@ def check_registry(base: Base, artifacts: CommitArtifacts, now: datetime, report
     for number, pointer in enumerate(pointers):
         if report:
             report(Progress(f"verify {pointer.artifact_id}", number, len(pointers)))
-        verified.append(artifacts.verify(base.commit, pointer.artifact_dir, pointer.model_sha256))
+        verified.append(artifacts.verify(base.commit, base.located(pointer.artifact_dir), pointer.model_sha256))
     severe = sum(finding.severe for finding in findings)
     bad = sum(not item.verdict.opens for item in verified)
     verdict = worst([Verdict.FAIL if severe else Verdict.PASS, *(item.verdict for item in verified)])

@@ -11,7 +11,6 @@ from ml.board import Board
 from ml.errors import ConsoleError, Refused
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.context import Context
-from ml.operations.problems import located
 from ml.operations.registries import Base, Registries
 from ml.operations.staging import pointer_of
 from ml.promotion.evidence import build
@@ -144,7 +143,7 @@ class RollbackPlans:
 
     def _option(self, base: Base, model: Model, pointer: Pointer) -> _Option:
         try:
-            verification = self._artifacts.verify(base.commit, pointer.artifact_dir, pointer.model_sha256)
+            verification = self._artifacts.verify(base.commit, base.located(pointer.artifact_dir), pointer.model_sha256)
             gate, checks = verify_gate(verification), verification.checks
             verdict, why, digest = gate.verdict, gate.why, verification.model_sha256
         except ConsoleError as error:
@@ -161,7 +160,7 @@ class RollbackPlans:
 
     def _manifest_pointer(self, base: Base, target: Target) -> Pointer | None:
         """What the artifact's own manifest knows, for histories in words that keep no pointers."""
-        path = located(target.artifact_dir, self._context.place.artifact_base)
+        path = base.located(target.artifact_dir)
         manifest = self._context.repository.read(base.commit, f"{path}/{MANIFEST_FILE}")
         if manifest is None:
             return None
@@ -169,9 +168,9 @@ class RollbackPlans:
 
 
 def breaches(board: Board | None, name: str) -> tuple[Reading, ...]:
-    """The readings of a model that fail now."""
+    """The readings of what is live that fail now."""
     view = board.model(name) if board else None
-    return tuple(reading for reading in view.readings if reading.verdict is Verdict.FAIL) if view else ()
+    return tuple(reading for reading in view.active_readings if reading.verdict is Verdict.FAIL) if view else ()
 
 
 def revivers(board: Board | None, artifact_id: str | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from ml.artifacts.features import feature_order_hash
 from ml.artifacts.manifest import MANIFEST_FILE, parse_manifest
 from ml.artifacts.verification import Verification
 from ml.clock import parse_utc
-from ml.errors import Invalid, Unavailable
+from ml.errors import Invalid, Refused, Unavailable
 from ml.registry.schema import Pointer
 from ml.text import visible
 
@@ -29,14 +29,21 @@ def read_artifact(directory: Path, root: Path, artifact_base: str, verification:
 
     Raises:
         Invalid: it does not verify, or a file is not any more what was verified.
+        Refused: no pointer can name it, because it is not below ``artifact_base``.
         Unavailable: a file cannot be read.
     """
+    below = root / artifact_base
+    if not directory.is_relative_to(below):
+        raise Refused(
+            f"{visible(directory.name)} is not below {visible(artifact_base)}, which pointers are relative to.",
+            "Copy the artifact there first.",
+        )
     failed = next((check for check in verification.checks if check.verdict.name in ("FAIL", "ERROR")), None)
     if failed:
         raise Invalid(f"{verification.artifact_id} does not verify: {failed.name}: {failed.why}", "Build it anew.")
     contents = {file.name: _read(directory / file.name, file.sha256) for file in verification.files}
     path = directory.relative_to(root).as_posix()
-    artifact_dir = directory.relative_to((root / artifact_base).resolve()).as_posix()
+    artifact_dir = directory.relative_to(below).as_posix()
     pointer = pointer_of(directory.name, artifact_dir, verification.model_sha256, contents[MANIFEST_FILE])
     files = tuple((f"{path}/{name}", content) for name, content in sorted(contents.items()))
     return StagedArtifact(pointer, files, verification)

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from ml.errors import Usage
 from ml.policy.freezes import FreezeWindow
 from ml.policy.objectives import Objective
-from ml.policy.sections import Ack, Alerts, Checks, ModelPolicy, Roles, Soak, Waivers, Watch
+from ml.policy.sections import Ack, Alerts, Artifacts, Checks, ModelPolicy, Roles, Soak, Waivers, Watch
 from ml.policy.whole import Policy
 from ml.text import visible
 
@@ -24,6 +24,7 @@ _FILE = "ml/registry/policy.toml"
 _SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
     {
         "roles": Roles,
+        "artifacts": Artifacts,
         "soak": Soak,
         "objective": Objective,
         "alerts": Alerts,

@@ -1,8 +1,9 @@
-"""The tables of the policy that stand for themselves: roles, soak, alerts, checks, ACK, waivers, watch, models."""
+"""The tables of the policy that stand for themselves: roles, artifacts, soak, alerts, checks, ACK, waivers …"""
 
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -27,6 +28,23 @@ class Roles(Section):
         if ANYBODY in operators:
             raise ValueError("operators are named one by one, because a role that everybody has proves nothing")
         return operators
+
+
+class Artifacts(Section):
+    """What every pointer's ``artifact_dir`` is relative to: a folder below the repository root, ``.`` the root itself.
+
+    Said here it binds console, CI and server alike, whatever their own ``registry.artifact_base`` is; that one counts
+    only as long as nothing is said here.
+    """
+
+    base: str = ""
+
+    @field_validator("base")
+    @classmethod
+    def _below_the_root(cls, base: str) -> str:
+        if base.startswith("/") or ".." in PurePosixPath(base).parts or not base.isprintable():
+            raise ValueError("this is no folder below the repository root")
+        return base
 
 
 class Soak(Section):

@@ -17,6 +17,7 @@ from ml.policy.sections import (
     NEVER_WAIVABLE,
     Ack,
     Alerts,
+    Artifacts,
     Checks,
     ModelPolicy,
     Roles,
@@ -31,6 +32,7 @@ class Policy(Section):
     """The whole policy, frozen. ``source`` are the exact bytes it was read from, empty for the defaults."""
 
     roles: Roles = Roles()
+    artifacts: Artifacts = Artifacts()
     soak: Soak = Soak()
     objectives: Annotated[tuple[Objective, ...], Field(alias="objective", strict=False)] = DEFAULT_OBJECTIVES
     alerts: Alerts = Alerts()
@@ -54,6 +56,10 @@ class Policy(Section):
     def approvals(self) -> int:
         """How many operators stand behind a change to active, its author included."""
         return self.ack.approvals
+
+    def artifact_base(self, configured: str) -> str:
+        """What pointers are relative to; ``configured`` is this machine's answer where the policy gives none."""
+        return self.artifacts.base or configured
 
     def selector(self, model: str) -> str:
         """The label matchers of a model, without braces; empty where it has none."""

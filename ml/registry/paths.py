@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 REGISTRY_PATH = "ml/registry/models.json"
 POLICY_PATH = "ml/registry/policy.toml"
 ARTIFACTS_PATH = "artifacts/onnx"
@@ -13,3 +15,8 @@ MAX_HISTORY = 50
 def archive_path(model: str) -> str:
     """The JSON Lines file that keeps a model's events beyond the newest `MAX_HISTORY`, oldest first."""
     return f"ml/registry/archive/{model}.jsonl"
+
+
+def located(artifact_dir: str, artifact_base: str) -> str:
+    """A pointer's directory from the repository root; ``artifact_base`` is ``.`` or a folder below the root."""
+    return str(PurePosixPath(artifact_base, artifact_dir))

@@ -20,6 +20,7 @@ from support.gatehouse import (
     Gatehouse,
     artifact_files,
     life,
+    much_later,
     pointer_to,
 )
 
@@ -127,6 +128,22 @@ def move_the_oldest_event_to_the_archive(house: Gatehouse) -> Made:
     return made
 
 
+def promote_what_entered_shadow_before_the_archive_was_begun(house: Gatehouse) -> Made:
+    doc, archive = much_later(life(house.now), house.now - timedelta(hours=2))
+    entered = [event for event in doc.registry.models[MODEL].history if event.to_stage == Stage.SHADOW]
+    assert not entered
+    base = house.base({REGISTRY_PATH: doc.raw, archive_path(MODEL): archive})
+    return as_planned(house, house.to_active(base))
+
+
+def stage_below_the_base_of_the_policy(house: Gatehouse) -> Made:
+    plan = house.stage(house.base({POLICY_PATH: POLICY + '[artifacts]\nbase = "engine"\n'}))
+    files = tuple(
+        (f"engine/{path}" if path.startswith("artifacts/") else path, content) for path, content in plan.files
+    )
+    return as_planned(house, replace(plan, files=files))
+
+
 def prepend_where_the_file_prepends(house: Gatehouse) -> Made:
     import json  # noqa: PLC0415
 
@@ -204,6 +221,8 @@ LEGAL: tuple[Callable[[Gatehouse], Made], ...] = (
     withdraw_from_staging,
     stage_again_after_a_withdrawal,
     move_the_oldest_event_to_the_archive,
+    promote_what_entered_shadow_before_the_archive_was_begun,
+    stage_below_the_base_of_the_policy,
     prepend_where_the_file_prepends,
     build_on_a_base_that_moved,
     ride_behind_ordinary_commits,

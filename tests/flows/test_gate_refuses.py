@@ -29,6 +29,7 @@ from support.gatehouse import (
     Gatehouse,
     artifact_files,
     life,
+    much_later,
     pointer_to,
 )
 
@@ -138,6 +139,11 @@ def history_archived_early(house: Gatehouse) -> Made:
 def archive_rewritten(house: Gatehouse) -> Made:
     base = house.base({archive_path(MODEL): '{"reason": "old"}\n'})
     return bent(house, house.withdraw(base), files={archive_path(MODEL): b'{"reason": "other"}\n'})
+
+
+@illegal("history", "that is no JSON")
+def archive_torn(house: Gatehouse) -> Made:
+    return bent(house, house.withdraw(), files={archive_path(MODEL): b'{"reason": '})
 
 
 @illegal("history", "2 events were added at once")
@@ -550,6 +556,20 @@ def condemned_artifact_brought_back(house: Gatehouse) -> Made:
     return base, house.made(plan)
 
 
+@illegal("waivers", "was left by a rollback, and nobody waived that")
+def condemned_artifact_brought_back_long_after(house: Gatehouse) -> Made:
+    """The rollback that left it stands only in the archive."""
+    at = house.now - timedelta(hours=3)
+    by: dict[str, Any] = {"by": OPERATOR, "reason": "as planned"}
+    doc, archive = much_later(changes.rollback(life(house.now), MODEL, OLD, at=at, **by).document, at)
+    assert b'"rollback"' not in doc.raw
+    assert b'"rollback"' in archive
+    doc = changes.withdraw(doc, MODEL, Stage.SHADOW, at=house.now - timedelta(hours=1), archive=archive, **by).document
+    change = changes.stage(doc, MODEL, pointer_to(LIVE), at=house.now - timedelta(minutes=50), archive=archive, **by)
+    base = house.base({REGISTRY_PATH: change.raw, archive_path(MODEL): change.archive or b""})
+    return base, house.made(plan_promotion(house.propose(base, Action.PROMOTE, LIVE, Stage.SHADOW)))
+
+
 # --- artifact and scope ---------------------------------------------------------------------------------
 
 
@@ -578,6 +598,28 @@ def live_artifact_changed_too(house: Gatehouse) -> Made:
 @illegal("artifact", "belongs to an artifact that the registry names")
 def live_artifact_changed_later(house: Gatehouse) -> Made:
     return house.main, house.commit(house.main, [(f"artifacts/onnx/{LIVE}/model.onnx", b"other")], "Tidy up")
+
+
+BELOW = POLICY + '[artifacts]\nbase = "engine"\n'
+
+
+@illegal("artifact", "engine/artifacts/onnx/regime_v2026_02_14_001/model.onnx belongs to an artifact")
+def live_artifact_changed_below_the_base_of_the_policy(house: Gatehouse) -> Made:
+    path = f"engine/artifacts/onnx/{LIVE}/model.onnx"
+    base = house.base({POLICY_PATH: BELOW, path: "good weights"})
+    return base, house.commit(base, [(path, b"other weights")], "Tidy up")
+
+
+@illegal("scope", "has no part in this change")
+def staged_beside_the_base_of_the_policy(house: Gatehouse) -> Made:
+    return bent(house, house.stage(house.base({POLICY_PATH: BELOW})))
+
+
+@illegal("artifact", "engine/artifacts/onnx/regime_v2026_02_16_001 is not in the commit")
+def staged_where_only_the_author_would_look_for_it(house: Gatehouse) -> Made:
+    """The artifact lies where the author's settings resolve it, and not where the base's policy does."""
+    base = house.base({POLICY_PATH: BELOW, **artifact_files(FRESH)})
+    return bent(house, house.stage(base), without=(".onnx", "manifest.json", "train_report.json", "golden.json"))
 
 
 @illegal("scope", "no regular file")

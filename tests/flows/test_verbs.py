@@ -9,11 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clones import Clones, make_clones
-from support.gatehouse import FRESH, LIVE, MODEL, OLD, POLICY, SOAKED, artifact_files, life
+from support.clones import OPERATOR, Clones, make_clones
+from support.gatehouse import (
+    FRESH,
+    LIVE,
+    MODEL,
+    OLD,
+    POLICY,
+    SOAKED,
+    artifact_files,
+    life,
+    much_later,
+    pointer_to,
+)
 
 from console.verbs import run
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.changes import rollback, stage, withdraw
+from ml.registry.codec import empty_document
+from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
+from ml.stage import Stage
 
 CHECKS = '[checks]\nunit_tests = ["python3", "-c", "print(\'2 passed\')"]\n'
 
@@ -116,6 +130,40 @@ def test_rollback_needs_neither_prometheus_nor_ack_and_lands(shell: Shell) -> No
     code, found = shell.document("status")
     assert found["models"][MODEL]["active"]["artifact_id"] == OLD
     assert found["models"][MODEL]["condemned"] == [LIVE]
+
+
+def test_what_a_rollback_left_long_ago_is_condemned_still(shell: Shell) -> None:
+    """The rollback stands only in the archive; the checklist reads that too."""
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    by: dict[str, Any] = {"by": OPERATOR, "reason": "as planned"}
+    doc, archive = much_later(rollback(life(at), MODEL, OLD, at=at, **by).document, at)
+    doc = withdraw(doc, MODEL, Stage.SHADOW, at=at + timedelta(minutes=1), archive=archive, **by).document
+    change = stage(doc, MODEL, pointer_to(LIVE), at=at + timedelta(minutes=2), archive=archive, **by)
+    assert b'"rollback"' not in change.raw
+    assert b'"rollback"' in (change.archive or b"")
+    shell.clones.operator.commit("Later", {REGISTRY_PATH: change.raw, archive_path(MODEL): change.archive or b""})
+    shell.clones.operator.git("push", "-q", "origin", "HEAD:main")
+    assert shell.document("status")[1]["models"][MODEL]["condemned"] == [LIVE]
+    code, found = shell.document("promote", MODEL, "--to", "shadow", "--reason", "again", "--dry-run")
+    assert code == 1
+    assert {gate["name"]: gate["verdict"] for gate in found["gates"]}["condemned"] == "FAIL"
+
+
+def test_the_policy_says_where_artifacts_are_and_console_toml_does_not_overrule_it(shell: Shell) -> None:
+    operator = shell.clones.operator
+    fresh = {f"engine/{path}": content for path, content in artifact_files(FRESH).items()}
+    empty = {REGISTRY_PATH: empty_document().raw, POLICY_PATH: POLICY + '[artifacts]\nbase = "engine"\n'}
+    operator.commit("Deployed otherwise", empty)
+    operator.git("push", "-q", "origin", "HEAD:main")
+    for path, content in {**fresh, "console.toml": '[registry]\nartifact_base = "elsewhere"\n'}.items():
+        operator.write(path, content)
+    code, _, err = shell.run("stage", f"artifacts/onnx/{FRESH}", "--model", MODEL, "--reason", "beside it")
+    assert (code, "is not below engine" in err) == (5, True)
+    code, done = shell.document("stage", f"engine/artifacts/onnx/{FRESH}", "--model", MODEL, "--reason", "new")
+    assert (code, shell.run("land", done["branch"])[0]) == (0, 0)
+    landed = json.loads(operator.git("show", f"{shell.clones.tip()}:{REGISTRY_PATH}"))
+    assert landed["models"][MODEL]["staging"]["artifact_dir"] == f"artifacts/onnx/{FRESH}"
+    assert shell.document("check")[0] == 0
 
 
 def test_rolling_back_to_what_is_active_is_a_clear_no_op(shell: Shell) -> None:

@@ -87,6 +87,24 @@ def life(now: datetime, *, staged: bool = False) -> Document:
     return _step(doc, FRESH, Stage.STAGING, now - timedelta(hours=1)) if staged else doc
 
 
+def much_later(doc: Document, at: datetime) -> tuple[Document, bytes]:
+    """The registry after 52 more events, FRESH staged and withdrawn again and again, and the archive of older ones."""
+    archive = b""
+    for turn in range(52):
+        told: dict[str, Any] = {
+            "by": OPERATOR,
+            "reason": "again",
+            "at": at + timedelta(seconds=turn),
+            "archive": archive,
+        }
+        if turn % 2:
+            change = changes.withdraw(doc, MODEL, Stage.STAGING, **told)
+        else:
+            change = changes.stage(doc, MODEL, pointer_to(FRESH), **told)
+        doc, archive = change.document, change.archive or archive
+    return doc, archive
+
+
 def _step(doc: Document, name: str, step: Stage, at: datetime) -> Document:
     by: dict[str, Any] = {"by": OPERATOR, "reason": "as planned", "at": at}
     if step is Stage.STAGING:

@@ -208,6 +208,17 @@ def test_verify_role_and_ack_are_never_waivable() -> None:
     assert not policy('[waivers]\ngates = ["p99"]').waivable("soak")
 
 
+def test_the_artifact_base_of_the_policy_wins_over_the_machines() -> None:
+    assert policy('[artifacts]\nbase = "engine"').artifact_base("elsewhere") == "engine"
+    assert policy("").artifact_base("elsewhere") == "elsewhere"
+
+
+@pytest.mark.parametrize("base", ["/srv", "../up", "a/../../b", "a\\nb"])
+def test_an_artifact_base_outside_the_repository_is_refused(base: str) -> None:
+    with pytest.raises(Usage, match=r"artifacts.base: this is no folder below the repository root"):
+        policy(f'[artifacts]\nbase = "{base}"')
+
+
 def test_a_model_has_its_selector() -> None:
     chosen = policy('[model.regime]\nselector = \'model="regime", env=~"prod|live"\'')
     assert chosen.selector("regime") == 'model="regime", env=~"prod|live"'
@@ -289,6 +300,7 @@ def test_the_document_is_canonical_and_in_the_words_of_the_file() -> None:
     assert sorted(values) == [
         "ack",
         "alerts",
+        "artifacts",
         "checks",
         "freeze",
         "model",

@@ -10,6 +10,7 @@ from ml.errors import ConsoleError
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gates import verify_gate
 from ml.promotion.repository import Reader
+from ml.registry.paths import located
 from ml.stage import Action
 from ml.text import visible
 from ml.verdict import Gate
@@ -26,13 +27,13 @@ class Verifies(Protocol):
         ...
 
 
-def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies, artifact_base: str) -> Gate:
+def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> Gate:
     """Export the artifact from the commit and verify it in the cage, against the digest in the pointer."""
     if move.action is Action.WITHDRAW:
         return passed("artifact", "a withdrawal needs no artifact")
     pointer = move.after.pointer(move.to_stage)
     assert pointer is not None
-    path = str(PurePosixPath(artifact_base, pointer.artifact_dir))
+    path = located(pointer.artifact_dir, case.artifact_base)
     if PurePosixPath(path).name != move.artifact_id:
         return refused("artifact", f"{visible(path)} is not named after {visible(move.artifact_id)}")
     if not repository.tree(case.commit.sha, path):

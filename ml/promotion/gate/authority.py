@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from ml.clock import format_utc, parse_utc
 from ml.promotion.ack import misfit
-from ml.promotion.gate.case import Case, Move, passed, plain_models, refused
+from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gates import CONDEMNED_GATE, FREEZE_GATE, freeze_gate, role_gate
 from ml.promotion.values import ACK_GATE, Ack, Target
 from ml.registry.history import condemned
@@ -78,26 +77,23 @@ def affects_trading(move: Move) -> bool:
     return move.action is Action.PROMOTE and move.to_stage is Stage.ACTIVE
 
 
-def earlier_evidence(case: Case, move: Move, archive: bytes) -> frozenset[str]:
+def _earlier_evidence(move: Move) -> frozenset[str]:
     """The digests of the evidence that the model's earlier events carry, archived ones included."""
-    assert case.before is not None
-    kept = plain_models(case.before).get(move.name, {}).get("history", [])
-    archived = [json.loads(line) for line in archive.splitlines() if line.strip()]
-    said = [event.get("evidence") for event in (*kept, *archived) if isinstance(event, dict)]
+    said = [(event.model_extra or {}).get("evidence") for event in move.past.history]
     return frozenset(str(one.get("sha256")) for one in said if isinstance(one, dict))
 
 
-def acknowledged(case: Case, move: Move, registry_blob: str, earlier_evidence: frozenset[str]) -> Gate:
+def acknowledged(case: Case, move: Move, registry_blob: str) -> Gate:
     """A hop to active carries an acknowledgement for exactly this artifact, evidence and registry, in its time.
 
-    ``earlier_evidence`` are the digests that earlier events carry: an ACK that names one was used before.
+    One whose evidence an earlier event carries was used before.
     """
     if not affects_trading(move):
         return passed(ACK_GATE, "this change needs no acknowledgement")
     given, why = _read_ack(_mapping(move, "ack"))
     if given is None:
         return refused(ACK_GATE, why)
-    if given.evidence_sha256 in earlier_evidence:
+    if given.evidence_sha256 in _earlier_evidence(move):
         return refused(ACK_GATE, "the acknowledgement was used for an earlier change")
     policy = case.policy.ack
     if given.expires_at - given.at > timedelta(minutes=policy.expires_minutes):
@@ -154,7 +150,7 @@ def waived_gates(move: Move) -> frozenset[str]:
 def waivers(case: Case, move: Move) -> Gate:
     """Only waivable gates were waived, by an operator; a condemned artifact came back by a waiver alone."""
     waived = waived_gates(move)
-    if move.action is Action.PROMOTE and move.artifact_id in condemned(move.before) and CONDEMNED_GATE not in waived:
+    if move.action is Action.PROMOTE and move.artifact_id in condemned(move.past) and CONDEMNED_GATE not in waived:
         return refused("waivers", f"{visible(move.artifact_id)} was left by a rollback, and nobody waived that")
     for name in sorted(waived):
         if not case.policy.waivable(name):

@@ -11,6 +11,7 @@ from typing import Any
 from ml.policy import Policy
 from ml.promotion.places import Places
 from ml.promotion.repository import CommitInfo, PathChange
+from ml.registry.archive import with_archive
 from ml.registry.codec import Document
 from ml.registry.schema import Event, Model
 from ml.stage import Action, Stage
@@ -32,7 +33,8 @@ class Case:
     """One commit that changes what the gate governs, and the rules of the base that it is judged by.
 
     ``before`` is the registry in the commit's parent (``None``: there is none yet), ``after`` the one in the commit.
-    ``policy`` and ``signers`` (``None``: no such file) are the base's, whatever the commit makes of them.
+    ``policy`` and ``signers`` (``None``: no such file) are the base's, whatever the commit makes of them, and
+    ``artifact_base`` is what the base's pointers are relative to.
     """
 
     places: Places
@@ -42,6 +44,7 @@ class Case:
     paths: tuple[PathChange, ...]
     policy: Policy
     signers: bytes | None
+    artifact_base: str
     before: Document | None
     after: Document | None
 
@@ -53,13 +56,22 @@ class Case:
 
 @dataclass(frozen=True)
 class Move:
-    """One step of one model: the event that was added, as written and as read, and the model before and after."""
+    """One step of one model: the event that was added, as written and as read, and the model before and after.
+
+    ``archive`` are the bytes of the model's archive before the step.
+    """
 
     name: str
     before: Model
     after: Model
     event: Event
     written: Mapping[str, Any]
+    archive: bytes
+
+    @cached_property
+    def past(self) -> Model:
+        """The model before the step with its archived events: what questions about its past are asked of."""
+        return with_archive(self.before, self.archive)
 
     @property
     def action(self) -> Action:

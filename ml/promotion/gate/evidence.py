@@ -121,7 +121,7 @@ def _foreign_soak(move: Move, soak: Mapping[str, Any]) -> Iterator[str]:
     if subject["model_sha256"] != (pointer.model_sha256 if pointer else None):
         yield "the soak was of another artifact"
     entered = [
-        event.at for event in chronological(move.before) if _entered_shadow(event.to_stage, event.artifact_id, move)
+        event.at for event in chronological(move.past) if _entered_shadow(event.to_stage, event.artifact_id, move)
     ]
     if not entered or entered[-1] is None:
         yield "the history does not say when the artifact entered shadow"

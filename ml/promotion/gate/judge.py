@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
 
 from ml.errors import Usage
 from ml.policy import Policy, parse_policy
@@ -19,7 +18,7 @@ from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gate.evidence import evidence
 from ml.promotion.gate.rules import rules_content, rules_role, rules_scope
 from ml.promotion.gate.scope import artifact_folders, scope, touched_artifact
-from ml.promotion.gate.transition import transition
+from ml.promotion.gate.transition import changed_model, transition
 from ml.promotion.places import Places
 from ml.promotion.repository import CommitInfo, PathChange, Reader
 from ml.registry.codec import Document, RegistryInvalid, parse
@@ -32,6 +31,7 @@ from ml.verdict import Gate, Verdict
 class Bench:
     """What the gate judges with.
 
+    ``artifact_base`` is what pointers are relative to as long as the base's policy says nothing about it.
     ``approvals`` is false where a branch is only offered, not landed: nobody can have approved it yet. ``now`` is the
     judge's clock, ``None`` where its clock is no witness, as in a review of old history.
     """
@@ -63,7 +63,8 @@ def _proposed(repository: Reader, base: str, head: str, bench: Bench) -> _Propos
     """The one commit of a range that there is something to judge about; or the gate that decides without one."""
     if not repository.is_ancestor(base, head):
         return refused("ancestry", "the change does not build on the base, so it would take commits away from it")
-    named = artifact_folders(_registry(repository, base, bench.places)[0])
+    policy, _ = _policy(repository, base, bench.places)
+    named = artifact_folders(_registry(repository, base, bench.places)[0], policy.artifact_base(bench.artifact_base))
     governed: list[_Proposed] = []
     for step in repository.first_parents(base, head):
         paths = repository.changes(step.parents[0], step.sha)
@@ -129,6 +130,7 @@ def _judged(repository: Reader, base: str, proposed: _Proposed, bench: Bench) ->
         paths=paths,
         policy=policy,
         signers=repository.read(base, places.signers),
+        artifact_base=policy.artifact_base(bench.artifact_base),
         before=before,
         after=after,
     )
@@ -153,7 +155,13 @@ def _rules(repository: Reader, case: Case, bench: Bench) -> Iterator[Gate]:
 
 def _change(repository: Reader, case: Case, bench: Bench, complaint: str) -> Iterator[Gate]:
     """What is cheap to judge comes first: nobody's model is loaded for a change that is refused already."""
-    gate, move = transition(case, _archives(repository, case))
+    name, why = changed_model(case)
+    if why:
+        yield refused("transition", why)
+        return
+    archive = case.places.archive(name)
+    before, after = (repository.read(commit.sha, archive) or b"" for commit in (case.parent, case.commit))
+    gate, move = transition(case, name, (before, after))
     yield gate
     if move is None:
         return
@@ -166,7 +174,7 @@ def _change(repository: Reader, case: Case, bench: Bench, complaint: str) -> Ite
         yield Gate(name="evidence", verdict=Verdict.NO_DATA, why="not looked at, because the change is refused already")
         return
     yield from evidence(repository, case, move)
-    yield artifact(repository, case, move, bench.verifier, bench.artifact_base)
+    yield artifact(repository, case, move, bench.verifier)
 
 
 def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Iterator[Gate]:
@@ -177,27 +185,10 @@ def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Itera
     yield authority.role(case, move)
     yield authority.freeze(case, move)
     yield authority.waivers(case, move)
-    yield _acknowledged(repository, case, move)
+    yield authority.acknowledged(case, move, repository.blob_id(case.parent.sha, case.places.registry))
     exempt = signing.exemption(move.action)
     signature = signing.signature_of(repository, case.commit.sha, case.signers)
     yield signing.signed(case.policy, signature, move.by, exempt=exempt)
     if bench.approvals:
         alone = exempt or ("" if authority.affects_trading(move) else "only a change of active needs one")
         yield signing.approved(repository, case, signature, move.by, exempt=alone)
-
-
-def _acknowledged(repository: Reader, case: Case, move: Move) -> Gate:
-    blob = repository.blob_id(case.parent.sha, case.places.registry)
-    archive = repository.read(case.parent.sha, case.places.archive(move.name)) or b""
-    return authority.acknowledged(case, move, blob, authority.earlier_evidence(case, move, archive))
-
-
-def _archives(repository: Reader, case: Case) -> dict[str, tuple[bytes, bytes]]:
-    folder = str(PurePosixPath(case.places.archive("x")).parent)
-    touched = [change.path for change in case.paths if change.path.startswith(f"{folder}/")]
-    models = case.after.registry.models if case.after else ()
-    named = {path: PurePosixPath(path).stem for path in touched if PurePosixPath(path).stem in models}
-    return {
-        name: (repository.read(case.parent.sha, path) or b"", repository.read(case.commit.sha, path) or b"")
-        for path, name in named.items()
-    }

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.repository import REGULAR_FILE, PathChange
 from ml.registry.codec import Document
+from ml.registry.paths import located
 from ml.stage import Action, Stage
 from ml.text import visible
 from ml.verdict import Gate
@@ -15,12 +16,12 @@ from ml.verdict import Gate
 _CAPSULE = frozenset({"evidence.json", "pr_body.md", "review.svg"})
 
 
-def artifact_folders(document: Document | None) -> frozenset[str]:
+def artifact_folders(document: Document | None, artifact_base: str) -> frozenset[str]:
     """Every artifact directory that the registry names, in a stage or in its history."""
     models = document.registry.models.values() if document else ()
     pointers = [model.pointer(stage) for model in models for stage in Stage]
     pointers += [event.pointer for model in models for event in model.history]
-    return frozenset(str(PurePosixPath(pointer.artifact_dir)) for pointer in pointers if pointer)
+    return frozenset(located(pointer.artifact_dir, artifact_base) for pointer in pointers if pointer)
 
 
 def touched_artifact(paths: Iterable[PathChange], folders: Iterable[str]) -> str:
@@ -33,8 +34,8 @@ def scope(case: Case, move: Move) -> Gate:
     """The commit touches the registry, this model's archive, one new evidence folder, and a newly staged artifact."""
     folder = evidence_folder(case, move)
     ours = {case.places.registry, case.places.archive(move.name)}
-    named = artifact_folders(case.before)
-    fresh = _fresh_artifact(move) if move.action is Action.STAGE else ""
+    named = artifact_folders(case.before, case.artifact_base)
+    fresh = _fresh_artifact(case, move) if move.action is Action.STAGE else ""
     for change in case.paths:
         shown = visible(change.path)
         if not change.deleted and change.new_mode != REGULAR_FILE:
@@ -76,7 +77,7 @@ def _in_capsule(path: str, folder: str) -> bool:
     return bool(folder) and str(PurePosixPath(path).parent) == folder and PurePosixPath(path).name in _CAPSULE
 
 
-def _fresh_artifact(move: Move) -> str:
+def _fresh_artifact(case: Case, move: Move) -> str:
     pointer = move.after.pointer(Stage.STAGING)
-    folder = PurePosixPath(pointer.artifact_dir) if pointer else PurePosixPath(".")
-    return str(folder) if folder.name == move.artifact_id else ""
+    folder = located(pointer.artifact_dir, case.artifact_base) if pointer else ""
+    return folder if PurePosixPath(folder).name == move.artifact_id else ""

@@ -19,26 +19,25 @@ from ml.verdict import Gate
 _BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
 
 
-def transition(case: Case, archives: Mapping[str, tuple[bytes, bytes]]) -> tuple[Gate, Move | None]:
-    """Judge what the commit does to the registry; the move that it makes, where it makes exactly one.
+def transition(case: Case, name: str, archive: tuple[bytes, bytes]) -> tuple[Gate, Move | None]:
+    """Judge what the commit does to its one `changed_model`; the move that it makes, where it makes exactly one.
 
-    ``archives`` holds the bytes of each touched model's archive before and after.
+    ``archive`` are the bytes of the model's archive before and after.
     """
     before, after = plain_models(case.before), plain_models(case.after)
-    name, why = _one_model(case, before, after)
-    if why:
-        return refused("transition", why), None
-    assert case.after is not None
-    old, new = archives.get(name, (b"", b""))
+    old, new = archive
     if not new.startswith(old):
         return refused("history", f"the archive of {name} was rewritten, and it may only grow"), None
     known = _model(case.before, name)
     then, now = before.get(name, {}), after[name]
-    moved = [json.loads(line) for line in new[len(old) :].splitlines() if line.strip()]
+    try:
+        moved = [json.loads(line) for line in new[len(old) :].splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        return refused("history", f"a line was added to the archive of {name} that is no JSON"), None
     found = appended(then.get("history", []), now.get("history", []), moved, newest_first=newest_first(known))
     if found.why:
         return _without_event(found.why, then, now), None
-    move = Move(name, known, _model(case.after, name), Event.model_validate(found.event), found.event)
+    move = Move(name, known, _model(case.after, name), Event.model_validate(found.event), found.event, old)
     why = next(_objections(move), "") or replayed(case.before, move, old, now)
     return (refused("transition", why), None) if why else (_summary(move), move)
 
@@ -52,8 +51,9 @@ def _model(document: Document | None, name: str) -> Model:
     return document.registry.models.get(name, Model()) if document else Model()
 
 
-def _one_model(case: Case, before: dict[str, Any], after: dict[str, Any]) -> tuple[str, str]:
-    """The model that differs; or why it is not exactly one."""
+def changed_model(case: Case) -> tuple[str, str]:
+    """The name of the one model that differs, and nothing; or nothing, and why it is not exactly one."""
+    before, after = plain_models(case.before), plain_models(case.after)
     gone = [name for name in before if name not in after]
     if gone:
         return "", f"the model {visible(gone[0])} was removed"
