@@ -10,14 +10,18 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ml.errors import Usage
 from ml.text import visible
 
+if TYPE_CHECKING:
+    from ml.emergency.credentials import Credential
+
 CONFIG_NAME = "console.toml"
 _PREFIX = "MLCONSOLE_"
 SECRETS = frozenset({"prometheus.bearer_token", "prometheus.password"})
+_SECRET_WORDS = ("auth", "cookie", "token", "key", "secret", "password", "credential", "signature")
 _NOT_SETTINGS = frozenset({"MLCONSOLE_REPO", "MLCONSOLE_CONFIG", "MLCONSOLE_READ_ONLY", "MLCONSOLE_DEBUG"})
 
 
@@ -29,7 +33,7 @@ class Environment(NamedTuple):
 
 
 class Registry(NamedTuple):
-    """Where the registry is read: ``ref`` in git, artifacts resolved from ``artifact_base`` below the root."""
+    """Where the registry is read: ``ref`` in git, artifacts from ``artifact_base`` unless the policy names its own."""
 
     path: str = "ml/registry/models.json"
     ref: str = "origin/main"
@@ -57,12 +61,16 @@ class Prometheus(NamedTuple):
 
 
 class Actuator(NamedTuple):
-    """One way to deliver the kill switch: ``file``, ``command`` (argv) or ``http`` (a POST), within a deadline."""
+    """One way to deliver the kill switch: ``file``, ``command`` (argv) or ``http`` (a POST), within a deadline.
+
+    A header is a text, or ``{file = "PATH"}`` or ``{env = "NAME"}`` where it is a secret, as ``bearer_token_file`` is.
+    """
 
     type: str = ""
     argv: tuple[str, ...] = ()
     url: str = ""
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, "str | Credential"] = {}
+    bearer_token_file: str = ""
     deadline_seconds: float = 10.0
 
 
@@ -302,12 +310,40 @@ def _value(value: object, default: object, full: str, origin: str) -> object:
 def _actuators(value: object, origin: str) -> tuple[Actuator, ...]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise Usage(f"{origin}: kill_switch.actuator must be tables.", "Write them as [[kill_switch.actuator]].")
-    made = tuple(Actuator(**_section(Actuator, item, "kill_switch.actuator", origin)) for item in value)
+    made = tuple(_actuator(item, origin) for item in value)
     for actuator in made:
         needs = {"file": "type", "command": "argv", "http": "url"}.get(actuator.type, "type")
         if not getattr(actuator, needs):
             raise Usage(f"{origin}: a kill_switch.actuator lacks {needs}.", f"Give it {needs}.")
     return made
+
+
+def _actuator(item: dict[str, object], origin: str) -> Actuator:
+    headers = item.get("headers", {})
+    plain = {name: told for name, told in item.items() if name != "headers"}
+    made = Actuator(**_section(Actuator, plain, "kill_switch.actuator", origin))
+    if "@" in made.url.partition("://")[2].partition("/")[0]:
+        raise Usage(f"{origin}: a kill_switch.actuator's url holds a password.", "Name its file in bearer_token_file.")
+    if not isinstance(headers, dict):
+        raise Usage(f"{origin}: kill_switch.actuator.headers must be a table.", "Write headers = {NAME = VALUE}.")
+    return made._replace(headers={name: _header(name, told, origin) for name, told in headers.items()})
+
+
+def _header(name: str, told: object, origin: str) -> "str | Credential":
+    """A header's text, or where it comes from; the name alone tells that a text would be a secret."""
+    # Imported here: most kill switches are a file alone.
+    from ml.emergency.credentials import Credential  # noqa: PLC0415
+
+    shown = f"{origin}: the header {visible(name)} of a kill_switch.actuator"
+    if isinstance(told, str):
+        if any(word in name.lower() for word in _SECRET_WORDS):
+            raise Usage(f"{shown} holds a secret.", 'Write {file = "PATH"} or {env = "NAME"} in its place.')
+        return told
+    if isinstance(told, dict) and len(told) == 1 and told.keys() <= {"file", "env"}:
+        (where,) = told.values()
+        if isinstance(where, str) and where:
+            return Credential(**told)
+    raise Usage(f"{shown} must be a text, or where to read it.", 'Write {file = "PATH"} or {env = "NAME"}.')
 
 
 def _merge(layers: Iterable[_Layer]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.config import Settings
+from console.config import Actuator, Settings
 from console.session import Session
+from console.switch import actuator_headers
 from ml.errors import ConsoleError
 from ml.operations import Operations
 from ml.text import visible
@@ -81,6 +82,16 @@ def _actuators(settings: Settings) -> Iterator[Finding]:
         if actuator.type == "command" and shutil.which(actuator.argv[0]) is None:
             program = visible(actuator.argv[0])
             yield _bad("actuator", f"{program} is not found", "Correct its argv, or install the program.")
+        if actuator.type == "http":
+            yield _credentials(settings, actuator)
+
+
+def _credentials(settings: Settings, actuator: Actuator) -> Finding:
+    try:
+        read = [each.read() for each in actuator_headers(settings, actuator).values() if not isinstance(each, str)]
+    except ConsoleError as error:
+        return _bad("actuator", error.cause, error.remedy)
+    return _ok("actuator", f"{visible(actuator.url.partition('?')[0])}: {len(read)} credentials can be read")
 
 
 def _operations(session: Session) -> Iterator[Finding]:

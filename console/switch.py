@@ -10,6 +10,7 @@ from ml.records.audit import AuditLog
 
 if TYPE_CHECKING:
     from ml.emergency.actuators import CommandActuator, HttpActuator
+    from ml.emergency.credentials import Credential
 
 AUDIT_NAME = "audit.jsonl"
 
@@ -21,11 +22,11 @@ def audit_log(settings: Settings) -> AuditLog:
 
 def kill_switch(settings: Settings) -> KillSwitch:
     """The env file first, then the configured actuators in their order."""
-    further = [_actuator(each) for each in settings.kill_switch.actuator if each.type != "file"]
+    further = [_actuator(settings, each) for each in settings.kill_switch.actuator if each.type != "file"]
     return KillSwitch(settings.resolve(settings.kill_switch.file), further, audit_log(settings), SystemClock())
 
 
-def _actuator(configured: Actuator) -> "CommandActuator | HttpActuator":
+def _actuator(settings: Settings, configured: Actuator) -> "CommandActuator | HttpActuator":
     # Imported here: most kill switches are a file alone.
     from ml.emergency.actuators import CommandActuator, HttpActuator  # noqa: PLC0415
 
@@ -34,5 +35,20 @@ def _actuator(configured: Actuator) -> "CommandActuator | HttpActuator":
 
         return CommandActuator(configured.argv, run, configured.deadline_seconds)
     if configured.type == "http":
-        return HttpActuator(configured.url, configured.headers, configured.deadline_seconds)
+        return HttpActuator(configured.url, actuator_headers(settings, configured), configured.deadline_seconds)
     raise Usage(f"There is no actuator of type {configured.type}.", "Use file, command or http.")
+
+
+def actuator_headers(settings: Settings, configured: Actuator) -> "dict[str, str | Credential]":
+    """What an ``http`` actuator sends besides its body, files resolved."""
+    from ml.emergency.credentials import Credential  # noqa: PLC0415 - see above
+
+    headers = dict(configured.headers)
+    if configured.bearer_token_file:
+        headers["Authorization"] = Credential(configured.bearer_token_file, prefix="Bearer ")
+    return {
+        name: told._replace(file=str(settings.resolve(told.file)))
+        if isinstance(told, Credential) and told.file
+        else told
+        for name, told in headers.items()
+    }

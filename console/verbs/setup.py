@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -162,9 +163,12 @@ def _rows(settings: configuration.Settings) -> list[tuple[str, Any, str]]:
 
 
 def _shown(value: object) -> Any:
-    if isinstance(value, tuple):
-        return [item._asdict() if hasattr(item, "_asdict") else item for item in value]
-    return value
+    """Named tuples by their names, down to where a secret comes from."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {key: _shown(item) for key, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _template() -> str:

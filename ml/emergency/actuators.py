@@ -18,6 +18,7 @@ from ml.errors import TimedOut, Unavailable
 from ml.text import visible
 
 if TYPE_CHECKING:
+    from ml.emergency.credentials import Credential
     from ml.emergency.post import Post
     from ml.ports import Runner
 
@@ -75,11 +76,11 @@ class CommandActuator:
 
 
 class HttpActuator:
-    """Tells a URL by POST: ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``."""
+    """Tells a URL by POST: ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``. Credentials are read anew for each."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], deadline_s: float, send: Post = post) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str | Credential], deadline_s: float, send: Post = post) -> None:
         self._url = url
-        self._headers = {"Content-Type": "application/json", **headers}
+        self._headers: Mapping[str, str | Credential] = {"Content-Type": "application/json", **headers}
         self._deadline_s = deadline_s
         self._send = send
 
@@ -89,15 +90,20 @@ class HttpActuator:
         return f"http {visible(self._url.partition('?')[0], limit=120)}"
 
     def deliver(self, *, engage: bool) -> None:
-        """Post it. Raises TimedOut or Unavailable."""
-        self._send(self._url, _told(engage=engage).encode(), self._headers, self._deadline_s)
+        """Post it. Raises TimedOut or Unavailable, and Usage for a credential that cannot be read."""
+        headers = {name: told if isinstance(told, str) else told.read() for name, told in self._headers.items()}
+        self._send(self._url, _told(engage=engage).encode(), headers, self._deadline_s)
 
     def by_hand(self, *, engage: bool) -> str:
-        """A curl line; its headers may be secrets, so they are not shown."""
+        """A curl line; it names where credentials come from, and never shows one."""
         import shlex  # noqa: PLC0415 - the kill key does not pay for it
 
-        argv = ["curl", "-X", "POST", "-H", "Content-Type: application/json", "-d", _told(engage=engage), self._url]
-        return visible(shlex.join(argv))
+        headers = " ".join(
+            f"-H {shlex.quote(f'{name}: {told}')}" if isinstance(told, str) else f'-H "{name}: {told.in_shell()}"'
+            for name, told in self._headers.items()
+        )
+        body = shlex.quote(_told(engage=engage))
+        return visible(f"curl -X POST {headers} -d {body} {shlex.quote(self._url)}")
 
 
 def _told(*, engage: bool) -> str:

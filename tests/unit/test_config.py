@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from console.config import Actuator, find_root, load
+from console.switch import actuator_headers
+from ml.emergency.credentials import Credential
 from ml.errors import Usage
 
 
@@ -97,6 +99,43 @@ def test_secrets_are_refused_in_files_and_taken_from_the_environment(repo: Path)
         settings(repo, '[prometheus]\nbearer_token = "abc"')
     (repo / "console.toml").unlink()
     assert settings(repo, environ={"MLCONSOLE_PROMETHEUS_BEARER_TOKEN": "abc"}).prometheus.bearer_token == "abc"
+
+
+HTTP = '[[kill_switch.actuator]]\ntype = "http"\nurl = "http://engine/kill"\n'
+
+
+def test_headers_of_an_actuator_come_from_where_secrets_may_be(repo: Path) -> None:
+    text = 'headers = {Authorization = {file = "run/token"}, X-Key = {env = "ENGINE_KEY"}, X-Scope-OrgID = "desk"}\n'
+    (actuator,) = settings(repo, f"{HTTP}{text}").kill_switch.actuator
+    assert actuator.headers == {
+        "Authorization": Credential(file="run/token"),
+        "X-Key": Credential(env="ENGINE_KEY"),
+        "X-Scope-OrgID": "desk",
+    }
+    loaded = settings(repo, f'{HTTP}bearer_token_file = "run/token"\n')
+    sent = actuator_headers(loaded, loaded.kill_switch.actuator[0])
+    assert sent == {"Authorization": Credential(file=str(repo / "run/token"), prefix="Bearer ")}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'headers = {Authorization = "Bearer hunter2"}',
+        'headers = {X-Api-Key = "hunter2"}',
+        'headers = {Cookie = "hunter2"}',
+        'headers = {X-Key = {value = "hunter2"}}',
+        'headers = {X-Key = {file = "a", env = "hunter2"}}',
+        'headers = {X-Key = {file = ""}}',
+        "headers = {X-Key = 3}",
+        'headers = "hunter2"',
+        'url = "http://ann:hunter2@engine/kill"',
+    ],
+)
+def test_a_secret_in_an_actuator_is_refused_and_not_repeated(repo: Path, line: str) -> None:
+    kept = HTTP.replace('url = "http://engine/kill"\n', "") if line.startswith("url") else HTTP
+    with pytest.raises(Usage) as refused:
+        settings(repo, f"{kept}{line}\n")
+    assert "hunter2" not in str(refused.value)
 
 
 def test_actuators_keep_their_order(repo: Path) -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from support.listeners import listening
 
+from console.kill import run_kill
+from console.verbs import run as verb
 from ml.adapters.processes import run
 from ml.emergency.actuators import CommandActuator, HttpActuator
+from ml.emergency.credentials import Credential
 from ml.errors import TimedOut, Unavailable, Usage
 
 
@@ -48,16 +51,84 @@ def test_a_command_by_hand_is_quoted_for_a_shell() -> None:
 
 def test_http_posts_the_switch_as_json() -> None:
     with listening() as listener:
-        actuator = HttpActuator(f"{listener.url}/kill?env=prod", {"X-Token": "secret"}, 5)
+        actuator = HttpActuator(f"{listener.url}/kill?env=prod", {"X-Desk": "night"}, 5)
         actuator.deliver(engage=True)
         actuator.deliver(engage=False)
         (path, headers, body), (_, _, second) = listener.posts
         assert path == "/kill?env=prod"
-        assert headers["X-Token"] == "secret"
+        assert headers["X-Desk"] == "night"
         assert headers["Content-Type"] == "application/json"
         assert [json.loads(each) for each in (body, second)] == [{"ML_KILL_SWITCH": "1"}, {"ML_KILL_SWITCH": "0"}]
-        assert "secret" not in actuator.by_hand(engage=True)
+        assert "-H 'X-Desk: night'" in actuator.by_hand(engage=True)
         assert "env=prod" not in actuator.name
+
+
+def test_credentials_are_read_for_each_post_and_shown_by_their_place_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("first\n")
+    monkeypatch.setenv("ENGINE_KEY", "fromenv")
+    with listening() as listener:
+        token = Credential(file=str(tmp_path / "token"), prefix="Bearer ")
+        headers = {"Authorization": token, "X-Key": Credential(env="ENGINE_KEY"), "X-Scope-OrgID": "desk"}
+        actuator = HttpActuator(listener.url, headers, 5)
+        actuator.deliver(engage=True)
+        (tmp_path / "token").write_text("rotated")
+        actuator.deliver(engage=False)
+    sent = [each[1] for each in listener.posts]
+    assert [each["Authorization"] for each in sent] == ["Bearer first", "Bearer rotated"]
+    assert [each["X-Key"] for each in sent] == ["fromenv", "fromenv"]
+    assert [each["X-Scope-OrgID"] for each in sent] == ["desk", "desk"]
+    by_hand = actuator.by_hand(engage=True)
+    assert f'-H "Authorization: Bearer $(cat {tmp_path}/token)" -H "X-Key: $ENGINE_KEY"' in by_hand
+    assert "first" not in by_hand + actuator.name
+    assert "fromenv" not in by_hand
+
+
+@pytest.mark.parametrize("content", [b"", b"two\nlines", b"hidden\x01", "geheim\xfc".encode(), b"\xff\xfe"])
+def test_a_credential_that_cannot_be_sent_is_named_by_its_place_and_nothing_is_posted(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "token").write_bytes(content)
+    with listening() as listener:
+        headers = {"Authorization": Credential(file=str(tmp_path / "token"))}
+        with pytest.raises(Usage) as refused:
+            HttpActuator(listener.url, headers, 5).deliver(engage=True)
+    assert str(tmp_path / "token") in refused.value.cause
+    assert not any(word in str(refused.value) for word in ("two", "hidden", "geheim"))
+    assert listener.posts == []
+
+
+def test_a_credential_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Usage, match="cannot be read: No such file"):
+        Credential(file=str(tmp_path / "none")).read()
+    with pytest.raises(Usage, match="The variable NO_SUCH_VARIABLE is empty or not set"):
+        Credential(env="NO_SUCH_VARIABLE").read()
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_no_output_and_no_record_holds_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], status: int
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("ENGINE_KEY", "hunter2")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "token").write_text("hunter2")
+    with listening(status) as listener:
+        (tmp_path / "console.toml").write_text(
+            f'[[kill_switch.actuator]]\ntype = "http"\nurl = "{listener.url}"\nbearer_token_file = "token"\n'
+            'headers = {X-Key = {env = "ENGINE_KEY"}}\n'
+        )
+        place = ["--repo", str(tmp_path)]
+        assert run_kill([*place, "kill", "on", "--no-wait", "--json"]) == 0
+        assert listener.posts[0][1]["Authorization"] == "Bearer hunter2"
+    for words in (["config", "show"], ["config", "show", "--json"], ["info"], ["doctor"]):
+        verb([*place, *words])
+    said = capfd.readouterr()
+    recorded = [path.read_text() for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert recorded
+    assert not [text for text in (said.out, said.err, *recorded) if "hunter2" in text]
+    assert "ENGINE_KEY" in said.out
 
 
 @pytest.mark.parametrize("status", [302, 401, 500])
