@@ -67,6 +67,7 @@ def _model(model: ModelView) -> dict[str, Any]:
         "serving": serving,
         "soak": None if model.soak is None else _soak_body(model.soak),
         "readings": plain(model.readings),
+        "active_readings": plain(model.active_readings),
         "hop": model.hop,
         "gates": plain(model.gates),
         "condemned": list(model.condemned),

@@ -10,7 +10,7 @@ from textual.reactive import var
 
 from ml.stage import Stage
 from ml.text import visible
-from ml.verdict import Verdict
+from ml.verdict import Reading, Verdict
 from widgets.ages import age
 from widgets.bars import bar
 from widgets.cut import cut
@@ -103,9 +103,39 @@ def pane_lines(
         return name, Content.assemble(("checking …", "$quiet"))
     if stage is Stage.STAGING:
         return name, _since_line(view, now), _by(view), Content.assemble((visible(view.notes), "$quiet"))
-    soak = model.soak if stage is Stage.SHADOW else None
+    if stage is Stage.ACTIVE:
+        return name, *_live_lines(model, now, glyphs)
+    soak = model.soak
     when = _soak_line(soak, width, glyphs) if soak is not None else _since_line(view, now)
     return name, when, _deployment(view), _instances(view)
+
+
+def _live_lines(model: ModelView, now: datetime, glyphs: Glyphs) -> tuple[Content, ...]:
+    """What is live: first an objective that it breaches; while all is well, how it does takes the last line."""
+    view = model.active
+    usual = (_since_line(view, now), _deployment(view), _instances(view))
+    if model.breaching:
+        return (_reading(model.breaching[0], glyphs), *usual)
+    sound = view.deployment in _SOUND and all(serving.up is not False for serving in view.serving)
+    shown = next((each for each in _unwell_first(model) if each.limit is not None and each.gate), None)
+    return (*usual[:2], _reading(shown, glyphs)) if sound and view.serving and shown is not None else usual
+
+
+def _unwell_first(model: ModelView) -> list[Reading]:
+    """The readings of what is live, those that say least for it first."""
+    return sorted(model.active_readings, key=lambda reading: reading.verdict.opens)
+
+
+def _reading(reading: Reading, glyphs: Glyphs) -> Content:
+    """Word and value: ``✗ FAIL p99 182 ms``; loud only where it fails."""
+    from widgets.amounts import amount  # noqa: PLC0415 nothing of the first frame is judged
+    from widgets.verdicts import MARKS  # noqa: PLC0415
+
+    mark = MARKS[reading.verdict]
+    word = mark.text(ascii_only=glyphs.ascii_only).rstrip()
+    value = amount(reading.value, reading.unit, limit=reading.limit) if reading.value is not None else ""
+    color = mark.color if reading.verdict is Verdict.FAIL else "$quiet"
+    return Content.styled(f"{word} {visible(reading.name, limit=40)} {value}".rstrip(), color)
 
 
 def _state(stage: Stage, model: ModelView) -> str:

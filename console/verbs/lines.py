@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from ml.board import Board, KillView, ModelView, SoakReport, SourceState, StageView
@@ -59,7 +60,9 @@ def short(board: Board) -> str:
     words = []
     for model in board.models:
         closed = [reading for reading in model.readings if reading.gate and not reading.verdict.opens]
-        words.append(f"{model.name}:{closed[0].name} {closed[0].verdict.value}" if closed else f"{model.name}:ok")
+        word = f"{closed[0].name} {closed[0].verdict.value}" if closed else "ok"
+        breach = f"active {model.breaching[0].name} FAIL" if model.breaching else ""
+        words.append(f"{model.name}:{breach or word}")
     return f"KILL {kill_word(board.kill)} | " + " ".join(words)
 
 
@@ -95,6 +98,9 @@ def _source(board: Board) -> str:
 def _model(model: ModelView, now: datetime) -> list[str]:
     lines = [model.name, *(f"  {stage.value:<8} {_stage(model.stage(stage), now)}" for stage in Stage)]
     lines += [f"  {gate(reading)}" for reading in model.readings]
+    if model.shadow.artifact_id is not None:  # the readings above are of shadow
+        live = (reading for reading in model.active_readings if reading.limit is not None)
+        lines += [f"  {gate(replace(reading, name=f'active {reading.name}'))}" for reading in live]
     if model.hop:
         lines.append(f"  {model.hop}: {_hop(model)}")
     return lines

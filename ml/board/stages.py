@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml.stage import Stage
+from ml.verdict import Verdict
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -57,18 +58,28 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """One model on the board. ``hop`` names the promotion that ``gates`` judge, such as ``shadow→active``."""
+    """One model on the board. ``hop`` names the promotion that ``gates`` judge, such as ``shadow→active``.
+
+    ``readings`` are those of the stage that is judged: shadow while something soaks there, else active.
+    ``active_readings`` are of what is live, whatever soaks. Alerts belong to no stage and are among both.
+    """
 
     name: str
     staging: StageView
     shadow: StageView
     active: StageView
     readings: tuple[Reading, ...] = ()
+    active_readings: tuple[Reading, ...] = ()
     hop: str = ""
     gates: tuple[Gate, ...] = ()
     soak: SoakReport | None = None
     condemned: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def breaching(self) -> tuple[Reading, ...]:
+        """The objectives that what is live does not meet now."""
+        return tuple(each for each in self.active_readings if each.verdict is Verdict.FAIL and each.limit is not None)
 
     def stage(self, stage: Stage) -> StageView:
         """The pane of one stage."""

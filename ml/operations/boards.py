@@ -14,7 +14,7 @@ from ml.operations.context import Context
 from ml.operations.deployment import describe
 from ml.operations.glance import glance
 from ml.operations.metrics_watch import MetricsRound, MetricsWatch
-from ml.operations.panes import Standing, gates, open_branch, standing
+from ml.operations.panes import Standing, breach_problem, gates, open_branch, standing
 from ml.operations.problems import registry_problems
 from ml.operations.registries import Base, Registries
 from ml.operations.soaks import Soaks
@@ -150,18 +150,21 @@ class Boards:
         model = base.document.registry.models[name]
         panes = {stage: self._pane(name, here.panes[stage], metrics, killed=killed) for stage in Stage}
         report = self._soaks.last(name, model)
-        return ModelView(
+        view = ModelView(
             name=name,
             staging=panes[Stage.STAGING],
             shadow=panes[Stage.SHADOW],
             active=panes[Stage.ACTIVE],
             readings=metrics.readings.get(name, ()),
+            active_readings=metrics.active.get(name, ()),
             hop=here.hop,
             gates=gates(model, report),
             soak=report,
             condemned=here.condemned,
             problems=here.problems,
         )
+        breach = breach_problem(view)
+        return replace(view, problems=(*here.problems, breach)) if breach else view
 
     def _standings(self, base: Base) -> Mapping[str, Standing]:
         commit, known = self._known

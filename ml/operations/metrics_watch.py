@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ml.board import Serving, Source, SourceState
@@ -13,7 +13,7 @@ from ml.operations.registries import Base
 from ml.registry.schema import Model
 from ml.slo.alerts import alerts_now
 from ml.slo.memory import BoardMemory
-from ml.slo.readings import board_readings
+from ml.slo.readings import StageRead, board_readings
 from ml.slo.recording import Recorder
 from ml.slo.serving import serving
 from ml.slo.source import Metrics
@@ -26,10 +26,11 @@ _STALE_AFTER = 3
 
 @dataclass(frozen=True, slots=True)
 class MetricsRound:
-    """What one poll of Prometheus gave: its state, readings and engine instances by model."""
+    """What one poll of Prometheus gave: its state, and by model readings, those of active, and engine instances."""
 
     source: Source = field(default_factory=lambda: Source("prometheus"))
     readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
+    active: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
     serving: Mapping[str, tuple[Serving, ...]] = field(default_factory=dict)
 
 
@@ -55,21 +56,16 @@ class MetricsWatch:
             none = Source("prometheus", SourceState.NONE, why="No prometheus.url is configured.")
             self._last = MetricsRound(none, _unknown(base, names, none.why))
             return self._last
+        judged = {name: StageRead(name, _read_stage(models[name]), since.get(name)) for name in names}
+        live = {name: _live(judged[name]) for name in names if models[name].active is not None}
+        wanted = tuple(dict.fromkeys((*judged.values(), *live.values())))
         try:
-            readings = board_readings(
-                self._metrics,
-                base.policy,
-                names,
-                now,
-                stages={name: _read_stage(model) for name, model in models.items()},
-                since=since,
-                stale_s=stale_s,
-                memory=self._memory,
-            )
+            read = board_readings(self._metrics, base.policy, wanted, now, stale_s=stale_s, memory=self._memory)
             alerts = alerts_now(Recorder(self._metrics), base.policy.alerts.quiet, now).reading()
             self._last = MetricsRound(
                 Source("prometheus", SourceState.OK, now),
-                {name: (*read, alerts) for name, read in readings.items()},
+                {name: (*read[which], alerts) for name, which in judged.items()},
+                {name: (*read[which], alerts) for name, which in live.items()},
                 serving(self._metrics, base.policy, names),
             )
             self._misses = 0
@@ -85,9 +81,19 @@ class MetricsWatch:
         silent = f"No good answer for {span((now - last).total_seconds())}: {why}"
         if self._misses < _STALE_AFTER:
             source = Source("prometheus", SourceState.ERROR, last, silent)
-            return MetricsRound(source, self._last.readings, self._last.serving)
-        dimmed = {name: tuple(reading.stale(silent) for reading in read) for name, read in self._last.readings.items()}
-        return MetricsRound(Source("prometheus", SourceState.STALE, last, silent), dimmed, self._last.serving)
+            return replace(self._last, source=source)
+        stale = Source("prometheus", SourceState.STALE, last, silent)
+        readings, active = _dimmed(self._last.readings, silent), _dimmed(self._last.active, silent)
+        return MetricsRound(stale, readings, active, self._last.serving)
+
+
+def _dimmed(readings: Mapping[str, tuple[Reading, ...]], silent: str) -> dict[str, tuple[Reading, ...]]:
+    return {name: tuple(reading.stale(silent) for reading in read) for name, read in readings.items()}
+
+
+def _live(judged: StageRead) -> StageRead:
+    """What is read of the live stage: the same as is judged, where nothing soaks."""
+    return judged if judged.stage is Stage.ACTIVE else StageRead(judged.model, Stage.ACTIVE)
 
 
 def _read_stage(model: Model) -> Stage:

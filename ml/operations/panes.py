@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ml.board import OpenBranch, Problem, SoakReport, StageView
+from ml.board import ModelView, OpenBranch, Problem, SoakReport, StageView
 from ml.promotion.repository import BranchInfo
 from ml.registry.history import chronological, condemned
 from ml.registry.schema import Event, Model, Pointer
@@ -73,6 +73,16 @@ def _hop(model: Model) -> str:
     if model.shadow is not None:
         return "shadow→active"
     return "staging→shadow" if model.staging is not None else ""
+
+
+def breach_problem(view: ModelView) -> Problem | None:
+    """What is live and does not meet its objectives, as a problem of its model; ``None`` when it does."""
+    failing = view.breaching
+    if not failing:
+        return None
+    names = ", ".join(reading.name for reading in failing)
+    what = f"active {view.active.artifact_id} breaches {names}: {failing[0].why}"
+    return Problem(view.name, what, f"Roll it back: r, or `mlconsole rollback {view.name} --reason TEXT`.")
 
 
 def gates(model: Model, report: SoakReport | None) -> tuple[Gate, ...]:

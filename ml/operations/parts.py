@@ -113,7 +113,7 @@ class Parts:
         for model in board.models if board else ():
             warnings += [
                 f"{model.name}: {reading.name} is breached: {reading.why}"
-                for reading in model.readings
+                for reading in model.active_readings
                 if reading.verdict is Verdict.FAIL
             ]
             if model.active.artifact_id in model.condemned:

@@ -13,10 +13,7 @@ from ml.errors import ConsoleError
 from ml.operations.context import Context
 from ml.operations.deployment import SERVING
 from ml.policy import Policy
-from ml.slo.readings import board_readings
-from ml.stage import Stage
 from ml.text import visible
-from ml.verdict import Reading
 
 _NEW = timedelta(days=1)
 """A model that became active longer ago is not watched any more."""
@@ -37,7 +34,7 @@ class Watches:
         try:
             running = {watch.model: watch for watch in self._running()}
             if not self._context.place.read_only:
-                subjects = tuple(self._subjects(policy, models, running, now))
+                subjects = tuple(self._subjects(models, running, now))
                 if subjects or running:
                     self._move_on(subjects, policy, now)
             return tuple(_view(watch) for watch in self._running())
@@ -61,28 +58,15 @@ class Watches:
         for event in self._keeper.poll(subjects, person, now, minutes=minutes, durations=self._durations()):
             self._announce(event)
 
-    def _subjects(
-        self, policy: Policy, models: Sequence[ModelView], running: Mapping[str, Watch], now: datetime
-    ) -> Iterator[Subject]:
+    def _subjects(self, models: Sequence[ModelView], running: Mapping[str, Watch], now: datetime) -> Iterator[Subject]:
         """What is new enough to be watched, and whatever is: also if it is too old by now, or not active any more."""
         for model in models:
             watch, active = running.get(model.name), model.active
             since = active.since or (watch.promoted_at if watch is not None else None)
             if watch is None and (active.artifact_id is None or since is None or now - since > _NEW):
                 continue
-            readings = model.readings if model.shadow.artifact_id is None else self._active_readings(policy, model, now)
             serving = active.deployment == SERVING
-            yield Subject(model.name, active.artifact_id or "", since or now, serving, readings)
-
-    def _active_readings(self, policy: Policy, model: ModelView, now: datetime) -> tuple[Reading, ...]:
-        """The active stage's readings of a model whose board shows the soak of its next artifact."""
-        if self._context.metrics is None:
-            return ()
-        try:
-            stages = {model.name: Stage.ACTIVE}
-            return board_readings(self._context.metrics, policy, (model.name,), now, stages=stages)[model.name]
-        except ConsoleError:
-            return ()
+            yield Subject(model.name, active.artifact_id or "", since or now, serving, model.active_readings)
 
     def _durations(self) -> dict[str, float]:
         try:

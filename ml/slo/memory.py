@@ -41,7 +41,7 @@ class BoardMemory:
     _trends: dict[tuple[str, Hashable], Trend] = field(default_factory=dict)
     _drawn_at: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     _turn_at: datetime | None = None
-    _readings: dict[tuple[str, str], _Missed] = field(default_factory=dict)
+    _readings: dict[tuple[Hashable, str], _Missed] = field(default_factory=dict)
 
     def keep(self, objective: str, promql: str, answer: Answer) -> None:
         """Remember the newest good answer to an objective's question."""
@@ -66,14 +66,14 @@ class BoardMemory:
         """The last fetched trend; empty before the first."""
         return self._trends.get((objective, whose), ())
 
-    def good(self, model: str, reading: Reading, now: datetime) -> Reading:
+    def good(self, whose: Hashable, reading: Reading, now: datetime) -> Reading:
         """Remember a reading that an answer stands behind."""
-        self._readings[model, reading.name] = _Missed(reading, now)
+        self._readings[whose, reading.name] = _Missed(reading, now)
         return reading
 
-    def missed(self, model: str, failed: Reading, now: datetime) -> Reading:
+    def missed(self, whose: Hashable, failed: Reading, now: datetime) -> Reading:
         """What to show when there was no answer: the last good reading, STALE in the end; ``failed`` without one."""
-        last = self._readings.get((model, failed.name))
+        last = self._readings.get((whose, failed.name))
         if last is None:
             return failed
         last.misses += 1

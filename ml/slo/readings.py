@@ -1,6 +1,6 @@
-"""One board round: a reading of every objective of every model, for at most one request per objective.
+"""One board round: a reading of every objective of every model and stage, for at most one request per objective.
 
-The models' questions are joined into one query, so the cost in requests does not grow with the registry.
+Their questions are joined into one query, so the cost in requests does not grow with the registry.
 """
 
 from __future__ import annotations
@@ -29,43 +29,47 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
+@dataclass(frozen=True, slots=True)
+class StageRead:
+    """Whose readings are wanted: a model's stage, and when its soak began, so that a young window waits.
+
+    A window that is not full yet waits for a soak; of a stage that does not soak it lacks data.
+    """
+
+    model: str
+    stage: Stage = Stage.SHADOW
+    since: datetime | None = None
+
+
 def board_readings(
     metrics: Metrics,
     policy: Policy,
-    models: Sequence[str],
+    wanted: Sequence[StageRead],
     now: datetime,
     *,
-    stages: Mapping[str, Stage] | None = None,
-    since: Mapping[str, datetime] | None = None,
     stale_s: float = STALE_S,
     memory: BoardMemory | None = None,
-) -> dict[str, tuple[Reading, ...]]:
-    """Read every objective of every model once. An objective whose question failed is ERROR.
+) -> dict[StageRead, tuple[Reading, ...]]:
+    """Read every objective of every stage that is wanted once. An objective whose question failed is ERROR.
 
     Args:
-        stages: the stage on which a model is read, where it is not shadow.
-        since: when a model's soak began, so that a window that is not full yet waits and does not lack data.
         stale_s: the age in seconds from which the newest sample is not believed.
         memory: of earlier rounds, for sparklines and for what to show when an answer is missed.
 
     Raises:
         MetricsError: no objective at all got an answer, so there is nothing to show.
     """
-    stages, since = stages or {}, since or {}
     recorder = Recorder(metrics)
     round_ = _Round(
         recorder=recorder,
         terms=Terms(policy, now, stale_s),
         memory=BoardMemory() if memory is None else memory,
-        watched={
-            name: _Watched(Scope(stages.get(name, Stage.SHADOW), policy.selector(name)), since.get(name))
-            for name in models
-        },
+        watched={each: _Watched(Scope(each.stage, policy.selector(each.model)), each.since) for each in wanted},
     )
-    rounds = [round_.read(objective) for objective in policy.objectives if models]
+    rounds = [round_.read(objective) for objective in policy.objectives if wanted]
     if recorder.exchanges and all(isinstance(each, Failure) for each in recorder.exchanges):
         raise next(each.error() for each in recorder.exchanges if isinstance(each, Failure))
-    return {name: tuple(each[name] for each in rounds) for name in models}
+    return {each: tuple(read[each] for read in rounds) for each in wanted}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +85,20 @@ class _Round:
     recorder: Recorder
     terms: Terms
     memory: BoardMemory
-    watched: Mapping[str, _Watched]
+    watched: Mapping[StageRead, _Watched]
 
-    def read(self, objective: Objective) -> dict[str, Reading]:
+    def read(self, objective: Objective) -> dict[StageRead, Reading]:
         """One objective of every model, for one request."""
         numbers = {each: str(number) for number, each in enumerate(dict.fromkeys(self.watched.values()))}
         answer = self._ask(objective, numbers)
         if isinstance(answer, Failure):
-            return {name: self._missed(objective, name, answer.cause) for name in self.watched}
+            return {whose: self._missed(objective, whose, answer.cause) for whose in self.watched}
         parts: dict[str, dict[str, tuple[Series, ...]]] = defaultdict(dict)
         for key, series in split(answer.series).items():
             part, _, number = key.partition(".")
             parts[number][part] = series
         return {
-            name: self._judged(objective, name, answer, parts[numbers[each]]) for name, each in self.watched.items()
+            whose: self._judged(objective, whose, answer, parts[numbers[each]]) for whose, each in self.watched.items()
         }
 
     def _ask(self, objective: Objective, numbers: Mapping[_Watched, str]) -> Exchange:
@@ -130,15 +134,15 @@ class _Round:
         return None
 
     def _judged(
-        self, objective: Objective, name: str, answer: Answer, parts: Mapping[str, tuple[Series, ...]]
+        self, objective: Objective, whose: StageRead, answer: Answer, parts: Mapping[str, tuple[Series, ...]]
     ) -> Reading:
-        each = self.watched[name]
+        each = self.watched[whose]
         given = self.terms.circumstances(answer.warnings, skew_of(answer), each.since)
         case = Case(objective, measured(objective, each.scope.stage, parts), given)
         reading = reading_of(case, each.scope, self.terms)
         trend = self.memory.trend(objective.name, each)
-        return self.memory.good(name, replace(reading, trend=trend), self.terms.now)
+        return self.memory.good((whose.model, whose.stage), replace(reading, trend=trend), self.terms.now)
 
-    def _missed(self, objective: Objective, name: str, cause: str) -> Reading:
-        failed = failed_reading(objective, self.watched[name].scope, self.terms, cause)
-        return self.memory.missed(name, failed, self.terms.now)
+    def _missed(self, objective: Objective, whose: StageRead, cause: str) -> Reading:
+        failed = failed_reading(objective, self.watched[whose].scope, self.terms, cause)
+        return self.memory.missed((whose.model, whose.stage), failed, self.terms.now)

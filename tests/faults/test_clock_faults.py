@@ -15,7 +15,7 @@ from support.switches import Bench
 from ml.adapters.prometheus import Prometheus
 from ml.board import SoakReport
 from ml.policy import parse_policy
-from ml.slo.readings import board_readings
+from ml.slo.readings import StageRead, board_readings
 from ml.slo.soak import SoakSubject, judge_soak
 from ml.verdict import Verdict
 
@@ -70,7 +70,8 @@ def test_with_a_clock_that_is_right_this_soak_passes(server: RealPrometheus) -> 
 def test_the_wall_clock_steps_back(server: RealPrometheus, tmp_path: Path) -> None:
     closed(judged(server, Clock(jump=timedelta(hours=-1), steady=5)), "The wall clock went back by 59m")
     behind = Clock(off=timedelta(hours=-1))
-    readings = board_readings(Prometheus(server.url, now=behind), POLICY, ["regime"], behind())["regime"]
+    regime = StageRead("regime")
+    readings = board_readings(Prometheus(server.url, now=behind), POLICY, [regime], behind())[regime]
     assert {reading.verdict for reading in readings} == {Verdict.NO_DATA}
     started = time.monotonic()
     assert Bench(tmp_path).switch.engage("ann@example.com", "spike").written

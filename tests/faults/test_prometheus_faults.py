@@ -27,13 +27,14 @@ from ml.adapters.prometheus import Prometheus
 from ml.board import Board
 from ml.policy import parse_policy
 from ml.slo.promql import TAG
-from ml.slo.readings import board_readings
+from ml.slo.readings import StageRead, board_readings
 from ml.slo.soak import SoakSubject, judge_soak
 from ml.slo.source import BadAnswer, MetricsError, QuestionRefused, SourceTimedOut, SourceUnreachable
 from ml.verdict import Verdict
 
 DEADLINE_S = 0.4
 POLICY = parse_policy(None)
+REGIME = StageRead("regime")
 CLOSED = {Verdict.ERROR, Verdict.NO_DATA, Verdict.STALE}
 _KEYS = re.compile(rf'"{TAG}", "(\w+)')
 
@@ -201,7 +202,7 @@ def _no_gate_opens(prometheus: Prometheus, *, several: bool) -> None:
         assert gate.why.endswith(".")
     readings = []
     with contextlib.suppress(MetricsError):  # not one objective got an answer: there is nothing that could be green
-        readings = list(board_readings(prometheus, POLICY, ["regime"], now)["regime"])
+        readings = list(board_readings(prometheus, POLICY, [REGIME], now)[REGIME])
     for reading in readings:
         assert reading.verdict in (CLOSED | {Verdict.FAIL} if several else CLOSED), reading
         assert reading.why.endswith(".")
@@ -247,7 +248,7 @@ class SickBoard(FakeOperations):
     def board(self) -> Board:
         self.rounds += 1
         with contextlib.suppress(MetricsError):
-            board_readings(self.prometheus, POLICY, ["regime"], datetime.now(UTC))
+            board_readings(self.prometheus, POLICY, [REGIME], datetime.now(UTC))
         return super().board()
 
 

@@ -67,7 +67,7 @@ class Room:
     def poll(self, *readings: Reading, branches: Sequence[OpenBranch] = ()) -> None:
         """One poll of the registry; Prometheus says what the test says."""
         board = self.session.board()
-        models = tuple(replace(model, readings=readings) for model in board.models)
+        models = tuple(replace(model, active_readings=readings) for model in board.models)
         registry = replace(board.registry, branches=tuple(branches))
         self.board = replace(board, models=models, registry=registry)
 

@@ -17,7 +17,7 @@ from ml.adapters.prometheus import Prometheus
 from ml.board import Serving
 from ml.policy import parse_policy
 from ml.slo.memory import BoardMemory
-from ml.slo.readings import board_readings
+from ml.slo.readings import StageRead, board_readings
 from ml.slo.recording import Recorder
 from ml.slo.serving import serving
 from ml.slo.source import Kind
@@ -25,6 +25,7 @@ from ml.stage import Stage
 from ml.verdict import Verdict
 
 MODELS = 30
+M0 = StageRead("m0")
 BUCKETS = (10.0, 25.0, 50.0, 100.0, 250.0)
 POLICY = parse_policy("".join(f"[model.m{n}]\nselector = 'model=\"m{n}\"'\n" for n in range(MODELS)).encode())
 
@@ -44,27 +45,49 @@ class TestManyModels:
             )
             for number in range(MODELS)
         ]
+        sick = EnginePast(
+            model="m0",
+            begin=now - 3600,
+            end=now + 600,
+            mode="active",
+            counter_mode="active",
+            instance="live:8000",
+            latencies=steady({250.0: 64.0}),
+        )
+        pasts.append(sick)
         lines = [line for past in pasts for line in past.lines()]
         with running(tmp_path_factory.mktemp("board"), history=lines) as prometheus:
             yield prometheus
 
     def test_each_model_has_its_own_numbers_for_one_request_per_objective(self, server: RealPrometheus) -> None:
         recorder = Recorder(Prometheus(server.url, timeout_s=20))
-        names = [f"m{number}" for number in range(MODELS)]
+        wanted = [StageRead(f"m{number}") for number in range(MODELS)]
         policy = parse_policy(POLICY.source + b"[soak]\nhours = 1\nmin_samples = 10\nmin_coverage = 0.9\n")
-        readings = board_readings(_Asking(recorder), policy, names, datetime.now(UTC))
+        readings = board_readings(_Asking(recorder), policy, wanted, datetime.now(UTC))
         assert [exchange.ask.kind for exchange in recorder.exchanges] == [Kind.QUERY] * 4
-        for number, name in enumerate(names):
-            p99, _, _, errors = readings[name]
+        for number, each in enumerate(wanted):
+            p99, _, _, errors = readings[each]
             lower = (0.0, *BUCKETS)[number % 5]
             assert p99.value == pytest.approx(lower + 0.99 * (BUCKETS[number % 5] - lower), rel=1e-6)
             assert p99.verdict is (Verdict.FAIL if number % 5 == 4 else Verdict.PASS), p99.why
             assert errors.value == pytest.approx(number / (64 + number), rel=1e-6)
 
+    def test_a_sick_active_is_seen_while_its_successor_soaks_well_for_no_further_request(
+        self, server: RealPrometheus
+    ) -> None:
+        recorder = Recorder(Prometheus(server.url, timeout_s=20))
+        policy = parse_policy(POLICY.source + b"[soak]\nhours = 1\nmin_samples = 10\nmin_coverage = 0.9\n")
+        live = StageRead("m0", Stage.ACTIVE)
+        readings = board_readings(_Asking(recorder), policy, [M0, live], datetime.now(UTC))
+        assert [exchange.ask.kind for exchange in recorder.exchanges] == [Kind.QUERY] * 4
+        assert readings[M0][0].verdict is Verdict.PASS
+        assert readings[live][0].verdict is Verdict.FAIL
+        assert readings[live][0].value == pytest.approx(100 + 0.99 * 150, rel=1e-6)
+
     def test_a_sparkline_is_a_day_of_hours(self, server: RealPrometheus) -> None:
         memory, metrics = BoardMemory(), Prometheus(server.url)
         for _ in range(2):
-            readings = board_readings(metrics, POLICY, ["m0"], datetime.now(UTC), memory=memory)["m0"]
+            readings = board_readings(metrics, POLICY, [M0], datetime.now(UTC), memory=memory)[M0]
         assert len(readings[0].trend) == 24
         assert readings[0].trend[:22] == (None,) * 22
         assert readings[0].trend[23] == pytest.approx(9.9, rel=1e-6)

@@ -23,12 +23,13 @@ from fakes import (
     stage_view,
 )
 from support.pictures import SIZES, Compare
-from support.views import in_view, settled
+from support.views import VIEW_KEYS, in_view, settled
 from support.walk import reads_soon
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
 from ml.board import Board, Problem, Rung, Source, SourceState
+from ml.operations.panes import breach_problem
 from ml.stage import Stage
 from ml.verdict import Verdict
 
@@ -54,6 +55,15 @@ def trouble() -> Board:
     )
     sick = Source("prometheus", SourceState.STALE, ago(211), "No good answer for three polls.")
     return board(model, prometheus=sick, kill=kill_view(Rung.CONFIRMED))
+
+
+def sick_active() -> Board:
+    """What is live breaches while its successor soaks well."""
+    breach = p99(verdict=Verdict.FAIL, value=182.0, why="182 ms over 5m is not below 100 ms.")
+    model = replace(healthy_model("regime_classifier"), active_readings=(breach, p999()))
+    problem = breach_problem(model)
+    assert problem is not None
+    return board(replace(model, problems=(problem,)))
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,7 @@ POOR = {
     "soak_ascii": Picture("soak", board(), settings={"ascii_only": True}),
     "stages_read_only": Picture("stages", board(read_only=True), settings={"read_only": True}),
     "stages_filter": Picture("stages", many_models(1000), keys=("slash", "4", "2")),
+    "stages_sick_active": Picture("stages", sick_active()),
     "soak_breach": Picture("soak", board(), keys=("down", "down", "b")),
 }
 
@@ -105,10 +116,10 @@ def test_poor_or_special(compare: Compare, name: str) -> None:
     assert draw(compare, POOR[name], (80, 24))
 
 
-@pytest.mark.parametrize("name", ["stages_monochrome"])
+@pytest.mark.parametrize("name", [f"{view}_monochrome" for view in VIEW_KEYS])
 def test_monochrome(compare: Compare, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    assert draw(compare, Picture("stages", trouble()), (80, 24))
+    assert draw(compare, Picture(name.removesuffix("_monochrome"), trouble()), (80, 24))
 
 
 @pytest.mark.parametrize("name", ["stages_first_frame"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import LIVE, NOW, SOAKING, model_view, serving, soak_report, stage_view
+from fakes import LIVE, NOW, SOAKING, alerts, error_rate, model_view, p95, p99, p999, serving, soak_report, stage_view
 from support.widget_host import screen, staged
 
 from ml.board import ModelView
@@ -46,6 +46,28 @@ async def test_active_is_live_only_when_an_engine_says_so() -> None:
 @pytest.mark.parametrize("words", ["merged but not deployed", "deployed but not serving", "serving something else"])
 async def test_a_difference_between_registry_and_engines_is_told_whole(words: str) -> None:
     assert words in await drawn(with_active(deployment=words), Stage.ACTIVE, width=28)
+
+
+async def test_what_is_live_and_breaches_is_told_whatever_soaks() -> None:
+    breach = p99(verdict=Verdict.FAIL, value=182.0, why="182 ms is not below 100 ms.")
+    text = await drawn(model_view(active_readings=(p95(), breach, error_rate(verdict=Verdict.PASS))), Stage.ACTIVE)
+    assert "✗ FAIL p99 182 ms" in text
+    assert "serving" in text
+
+
+async def test_what_is_live_and_well_is_told_quietly_and_gives_way_to_a_dead_instance() -> None:
+    assert "✓ PASS p99 42.1 ms" in await drawn(model_view(active_readings=(p99(), p999())), Stage.ACTIVE)
+    unread = p999(verdict=Verdict.NO_DATA, value=None)
+    assert "? NO DATA p999" in await drawn(model_view(active_readings=(p99(), unread)), Stage.ACTIVE)
+    down = replace(serving(Stage.ACTIVE, LIVE), up=False)
+    text = await drawn(replace(with_active(serving=(down,)), active_readings=(p99(),)), Stage.ACTIVE)
+    assert "1 down" in text
+    assert "p99" not in text
+
+
+async def test_a_firing_alert_belongs_to_no_stage() -> None:
+    firing = alerts(verdict=Verdict.FAIL, why="MlInferenceLatencyHigh is firing.")
+    assert "FAIL" not in await drawn(model_view(active_readings=(p99(), firing)), Stage.ACTIVE)
 
 
 async def test_nothing_looks_well_before_it_is_judged() -> None:

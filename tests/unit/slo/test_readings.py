@@ -9,7 +9,7 @@ from support.fixed_metrics import NOW, POLICY, START, FixedMetrics
 
 from ml.policy import parse_policy
 from ml.slo.memory import BoardMemory
-from ml.slo.readings import board_readings
+from ml.slo.readings import StageRead, board_readings
 from ml.slo.source import Kind, SourceTimedOut
 from ml.stage import Stage
 from ml.verdict import Reading, Verdict
@@ -22,12 +22,15 @@ def selectors(count: int) -> bytes:
     return "".join(f"[model.m{number}]\nselector = 'model=\"m{number}\"'\n" for number in range(count)).encode()
 
 
+A = StageRead("a")
+
+
 def named(readings: tuple[Reading, ...], name: str) -> Reading:
     return next(each for each in readings if each.name == name)
 
 
 def test_a_reading_says_what_how_much_of_what_and_since_when() -> None:
-    reading = named(board_readings(FixedMetrics(), POLICY, ["regime"], NOW)["regime"], "p99")
+    reading = named(board_readings(FixedMetrics(), POLICY, [A], NOW)[A], "p99")
     assert reading.verdict is Verdict.PASS
     assert reading.why == "0.03 ms over 24h and 0.02 ms over 5m, below 100 ms."
     assert (reading.value, reading.limit, reading.unit, reading.window_s) == (0.03, 100.0, "ms", 86_400)
@@ -38,18 +41,20 @@ def test_a_reading_says_what_how_much_of_what_and_since_when() -> None:
 
 @pytest.mark.parametrize("models", [1, 7, 200])
 def test_a_round_costs_one_request_per_objective_whatever_the_number_of_models(models: int) -> None:
-    metrics, names = FixedMetrics(), [f"m{number}" for number in range(models)]
-    readings = board_readings(metrics, parse_policy(selectors(models)), names, NOW)
+    metrics = FixedMetrics()
+    wanted = [StageRead(f"m{number}", stage) for number in range(models) for stage in (Stage.SHADOW, Stage.ACTIVE)]
+    readings = board_readings(metrics, parse_policy(selectors(models)), wanted, NOW)
     assert len(metrics.asked) == OBJECTIVES
-    assert set(readings) == set(names)
+    assert list(readings) == wanted
     assert {reading.verdict for each in readings.values() for reading in each} == {Verdict.PASS}
     assert all(f'model="m{models - 1}"' in ask.promql for ask in metrics.asked)
 
 
 def test_models_that_share_their_series_are_asked_about_once() -> None:
     metrics = FixedMetrics()
-    readings = board_readings(metrics, POLICY, ["a", "b"], NOW)
-    assert readings["a"] == readings["b"]
+    b = StageRead("b")
+    readings = board_readings(metrics, POLICY, [A, b], NOW)
+    assert readings[A] == readings[b]
     assert ".1" not in metrics.asked[0].promql.replace("0.1", "")
 
 
@@ -61,20 +66,19 @@ def test_no_model_asks_nothing() -> None:
 
 def test_a_model_is_read_on_its_own_stage_and_since_its_own_soak() -> None:
     metrics = FixedMetrics()
-    readings = board_readings(
-        metrics, POLICY, ["a", "b"], NOW, stages={"a": Stage.ACTIVE}, since={"b": NOW - (NOW - START) / 4}
-    )
+    a, b = StageRead("a", Stage.ACTIVE), StageRead("b", since=NOW - (NOW - START) / 4)
+    readings = board_readings(metrics, POLICY, [a, b], NOW)
     assert 'mode="active"}[24h]' in metrics.asked[0].promql
     assert 'mode="shadow"}[6h]' in metrics.asked[0].promql
-    assert named(readings["a"], "p99").verdict is Verdict.PASS
-    assert named(readings["b"], "p99").verdict is Verdict.WAIT
-    assert "[24h]" in named(readings["b"], "p99").query
+    assert named(readings[a], "p99").verdict is Verdict.PASS
+    assert named(readings[b], "p99").verdict is Verdict.WAIT
+    assert "[24h]" in named(readings[b], "p99").query
 
 
 def test_when_only_the_short_window_breaches_it_is_the_one_shown() -> None:
     metrics = FixedMetrics()
     metrics.instant["short"] = [({"instance": "a"}, 20.0), ({"instance": "b"}, 120.0)]
-    reading = named(board_readings(metrics, POLICY, ["a"], NOW)["a"], "p99")
+    reading = named(board_readings(metrics, POLICY, [A], NOW)[A], "p99")
     assert (reading.verdict, reading.value, reading.window_s, reading.series) == (Verdict.FAIL, 120.0, 300, 2)
     assert reading.why == "120 ms over 5m is not below 100 ms (worst of 2 series: instance=b)."
 
@@ -83,7 +87,7 @@ def test_a_short_window_with_too_few_inferences_says_nothing() -> None:
     metrics = FixedMetrics()
     metrics.instant["short"] = [({}, 1.0)]
     metrics.instant["lately"] = [({}, 3.0)]
-    reading = named(board_readings(metrics, POLICY, ["a"], NOW)["a"], "error_rate")
+    reading = named(board_readings(metrics, POLICY, [A], NOW)[A], "error_rate")
     assert reading.verdict is Verdict.NO_DATA
     assert reading.why == "Only 3 inferences in the last 5m; 4 are needed."
 
@@ -91,7 +95,7 @@ def test_a_short_window_with_too_few_inferences_says_nothing() -> None:
 def test_a_clamped_value_says_so() -> None:
     metrics = FixedMetrics()
     metrics.instant["long"] = [({}, 500.0)]
-    reading = named(board_readings(metrics, POLICY, ["a"], NOW)["a"], "p99")
+    reading = named(board_readings(metrics, POLICY, [A], NOW)[A], "p99")
     assert reading.clamped
     assert reading.why.startswith("≥500 ms (clamped) over 24h is not below 100 ms")
 
@@ -99,7 +103,7 @@ def test_a_clamped_value_says_so() -> None:
 def test_an_objective_that_failed_is_an_error_and_the_others_are_read() -> None:
     metrics = FixedMetrics()
     metrics.failures[0] = SourceTimedOut("No answer within 5 s.", "Wait.")
-    readings = board_readings(metrics, POLICY, ["a"], NOW)["a"]
+    readings = board_readings(metrics, POLICY, [A], NOW)[A]
     assert [each.verdict for each in readings] == [Verdict.ERROR, *[Verdict.PASS] * (OBJECTIVES - 1)]
     assert readings[0].why == "No answer within 5 s."
     assert readings[0].query
@@ -110,7 +114,7 @@ def test_when_nothing_was_answered_there_is_nothing_to_show() -> None:
     metrics = FixedMetrics()
     metrics.failures = {number: SourceTimedOut("No answer within 5 s.", "Wait.") for number in range(99)}
     with pytest.raises(SourceTimedOut):
-        board_readings(metrics, POLICY, ["a"], NOW)
+        board_readings(metrics, POLICY, [A], NOW)
 
 
 class Board:
@@ -123,7 +127,7 @@ class Board:
     def round(self, seconds: float = 1) -> tuple[Reading, ...]:
         self.metrics.now += seconds * SECOND
         self.metrics.asked.clear()
-        return board_readings(self.metrics, POLICY, ["a"], self.metrics.now, memory=self.memory)["a"]
+        return board_readings(self.metrics, POLICY, [A], self.metrics.now, memory=self.memory)[A]
 
     def kinds(self) -> list[Kind]:
         return [ask.kind for ask in self.metrics.asked]
