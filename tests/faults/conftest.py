@@ -1,5 +1,7 @@
 """Counts the faults that were survived, by area, and prints it when the run ends (FAULTS: the matrix).
 
+What a test measured beside that it hands over as the property ``measured``; these lines are printed as well.
+
 A test marks itself with ``@pytest.mark.fault("git")``; each parametrised case counts as one fault. The
 area travels to the terminal inside the test's report, so the count is right under pytest-xdist as well.
 """
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-_PROPERTY = "fault"
+_PROPERTY, _MEASURED = "fault", "measured"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,7 +36,17 @@ def _outcomes(terminalreporter: pytest.TerminalReporter) -> Iterator[tuple[str, 
                         yield str(area), report.nodeid, report.passed
 
 
+def _measured(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
+    """What tests measured, in the order of their ends."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport) and report.when == "call":
+                yield from (str(line) for name, line in report.user_properties if name == _MEASURED)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in _measured(terminalreporter):
+        terminalreporter.write_line(line)
     survived: defaultdict[str, dict[str, bool]] = defaultdict(dict)
     for area, test, passed in _outcomes(terminalreporter):
         survived[area][test] = survived[area].get(test, True) and passed
