@@ -1,4 +1,4 @@
-"""``python -m console`` and ``mlconsole``. The kill verb takes a short path before anything heavy is imported."""
+"""``python -m console`` and ``mlconsole``. The kill verb and the interface start before the parser is imported."""
 
 import sys
 
@@ -10,8 +10,12 @@ def main() -> None:
         from console.kill import run_kill  # noqa: PLC0415
 
         code = run_kill(argv)
-        if code is not None:
-            sys.exit(code)
+    else:
+        from console.bare import run_bare  # noqa: PLC0415
+
+        code = run_bare(argv)
+    if code is not None:
+        sys.exit(code)
     from console.verbs import run  # noqa: PLC0415
 
     sys.exit(run(argv))

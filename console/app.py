@@ -23,11 +23,13 @@ from ml.errors import Usage
 from ml.text import visible
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from textual.driver import Driver
     from textual.filter import LineFilter
     from textual.screen import Screen
 
-    from ml.board import Board
+    from ml.board import Board, Glance
     from ml.clock import Clock
     from ml.operations import Operations
     from ml.records.drafts import Drafts
@@ -77,6 +79,7 @@ class ConsoleApp(ActingApp):
         poll_seconds, fetch_seconds: rest between two looks at the board, and at the remote.
         environment, production: what the header says until the first board tells it.
         drafts: where the wizard keeps what is typed; ``None`` keeps nothing.
+        names: the first frame's names, where they are being read already.
     """
 
     TITLE = "mlconsole"
@@ -109,6 +112,7 @@ class ConsoleApp(ActingApp):
         environment: str = "",
         production: bool = False,
         drafts: Drafts | None = None,
+        names: Future[Glance] | None = None,
     ) -> None:
         colorless = "NO_COLOR" in os.environ
         super().__init__(
@@ -121,6 +125,7 @@ class ConsoleApp(ActingApp):
             driver_class=_driver_class(),
             # Only native colours can be none at all: Textual's own monochrome still sends greys.
             ansi_color=True if colorless else None,
+            names=names,
         )
         self.workshop = Workshop()
         self.drafts = drafts

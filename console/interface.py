@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import threading
 
+from console.first_look import look_ahead
 from console.session import Session
 from ml.clock import SystemClock
 from ml.errors import Usage
+
+_IMPORTED_S = 10.0
+"""Seconds after the start in which all that the views and their first looks need has long been imported."""
 
 
 def run_interface(session: Session) -> int:
@@ -16,7 +22,9 @@ def run_interface(session: Session) -> int:
     if not (in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise Usage("The interface needs a terminal.", "Use `mlconsole status`, or another verb; see mlconsole --help.")
     settings = session.settings
-    # Imported here: a terminal is there and the configuration is sound.
+    _collect_later()
+    names = look_ahead(session.operations.glance)
+    # Imported here: a terminal is there, the configuration is sound, and the registry is being read.
     from console.app import ConsoleApp  # noqa: PLC0415
     from ml.records.drafts import Drafts  # noqa: PLC0415
 
@@ -34,8 +42,22 @@ def run_interface(session: Session) -> int:
         environment=settings.environment.name,
         production=settings.environment.production,
         drafts=Drafts(settings.state / "drafts"),
+        names=names,
     )
     code = app.run()
     if app.bug is not None:
         raise app.bug
     return code if isinstance(code, int) else (app.return_code or 0)
+
+
+def _collect_later() -> None:
+    """Look for garbage only once everything is imported, and never among that: it stays, and there is much of it."""
+
+    def begin() -> None:
+        gc.freeze()
+        gc.enable()
+
+    gc.disable()
+    timer = threading.Timer(_IMPORTED_S, begin)
+    timer.daemon = True
+    timer.start()

@@ -7,6 +7,7 @@ import sys
 from typing import NamedTuple
 
 from console.config import Settings, load
+from console.flags import SWITCHES, VALUED, understood
 from console.person import person
 from console.switch import kill_switch
 from ml.clock import SystemClock, format_utc
@@ -14,14 +15,8 @@ from ml.emergency.switch import KillRequest, KillSwitch
 from ml.errors import ConsoleError, Refused, Usage
 
 RELEASE_WORD = "RELEASE"
-_VALUED = {"--repo": "repo", "--config": "config", "--reason": "reason", "--confirm": "confirm"}
-_FLAGS = {
-    "--json": "as_json",
-    "--no-wait": "no_wait",
-    "--read-only": "read_only",
-    "--no-kill": "no_kill",
-    "--debug": "debug",
-}
+_VALUED = VALUED | {"--reason": "reason", "--confirm": "confirm"}
+_SWITCHES = SWITCHES | {"--no-wait": "no_wait"}
 _ORDERS = ("on", "off", "status")
 _UNCONFIRMED = 4
 
@@ -54,20 +49,10 @@ def run_kill(argv: list[str]) -> int | None:
 
 
 def _understood(argv: list[str]) -> _Call | None:
-    words: list[str] = []
-    told: dict[str, object] = {}
-    rest = iter(argv)
-    for word in rest:
-        option, equals, value = word.partition("=")
-        if option in _VALUED:
-            given = value if equals else next(rest, None)
-            if given is None:
-                return None
-            told[_VALUED[option]] = given
-        elif word in _FLAGS:
-            told[_FLAGS[word]] = True
-        else:
-            words.append(word)
+    found = understood(argv, _VALUED, _SWITCHES)
+    if found is None:
+        return None
+    words, told = found
     if len(words) != 2 or words[0] != "kill" or words[1] not in _ORDERS:
         return None
     return _Call(words[1], **told)  # type: ignore[arg-type]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from console.messages import (
     BoardArrived,
-    GlanceArrived,
     HistoryArrived,
     KillArrived,
     LogArrived,
@@ -22,14 +21,13 @@ if TYPE_CHECKING:
 
     from textual.message import Message
 
-    from ml.board import Glance, KillView
+    from ml.board import KillView
     from ml.operations import Operations
 
 VIEW_S = 30.0
 """Seconds between two looks at what the open view needs."""
 
 _RECEIPT_S = 1.0
-_NEVER_AGAIN_S = 86_400.0
 _CLIMBING = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED)
 
 
@@ -40,24 +38,16 @@ class Lookout:
         self, operations: Operations, post: Callable[[Message], bool], *, poll_s: float, fetch_s: float
     ) -> None:
         self._operations = operations
-        self._glance = Poller("registry", post, _NEVER_AGAIN_S)
         self._board = Poller("board", post, poll_s)
         self._fetch = Poller("remote", post, fetch_s)
         self._view = Poller("view", post, VIEW_S)
         self._rollbacks = Poller("rollback", post, poll_s)
         self._receipts = Poller("kill switch", post, _RECEIPT_S)
-        self.glanced: Glance | None = None
-        """The names of the first frame, as soon as they are read."""
         self._looking_at: tuple[str, str] | None = None
         self._climbing = False
 
-    def glance(self) -> None:
-        """Read the registry's names for the first frame."""
-        self._glance.watch(self._look_at_names)
-
     def start(self) -> None:
         """Look at the board and the remote from now on."""
-        self._glance.watch(None)
         self._board.watch(lambda: BoardArrived(self._operations.board()))
         self._fetch.watch(lambda: RemoteFetched(self._operations.fetch()))
         self._rollbacks.watch(self._keep_rollbacks_armed)
@@ -82,12 +72,8 @@ class Lookout:
 
     def end(self) -> None:
         """Take no further looks."""
-        for poller in (self._glance, self._board, self._fetch, self._view, self._rollbacks, self._receipts):
+        for poller in (self._board, self._fetch, self._view, self._rollbacks, self._receipts):
             poller.end()
-
-    def _look_at_names(self) -> Message:
-        self.glanced = self._operations.glance()
-        return GlanceArrived(self.glanced)
 
     def _keep_rollbacks_armed(self) -> Message:
         self._operations.keep_rollbacks_armed()

@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from ml.board import Board, Glance, HistoryRow, KillView, SoakReport, Source
+    from ml.board import Board, HistoryRow, KillView, SoakReport, Source
     from ml.errors import ConsoleError
-
-
-class GlanceArrived(Message):
-    """Which artifacts stand where, not judged yet."""
-
-    def __init__(self, glance: Glance) -> None:
-        super().__init__()
-        self.glance = glance
 
 
 class BoardArrived(Message):

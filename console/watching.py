@@ -8,12 +8,16 @@ from textual.app import App
 from textual.message import Message
 from textual.reactive import var
 
+from console.first_look import look_ahead
 from console.lookout import Lookout
+from console.messages import PollFailed
 from console.state import glanced, problems_of, status_before, status_of
+from console.work import unexpected
 from ml.text import visible
 from widgets.need import by_need
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from datetime import datetime
 
     from textual.driver import Driver
@@ -57,6 +61,7 @@ class WatchingApp(App[int]):
         fetch_seconds: float,
         driver_class: type[Driver] | None,
         ansi_color: bool | None,
+        names: Future[Glance] | None,
     ) -> None:
         super().__init__(driver_class=driver_class, ansi_color=ansi_color)
         self.operations = operations
@@ -69,20 +74,34 @@ class WatchingApp(App[int]):
         self._failures: dict[str, ConsoleError] = {}
         self._kill_seen: datetime | None = None
         self.now = clock.now()
-        self._lookout.glance()
+        self._first_look = names or look_ahead(operations.glance)
 
     # --- life ----------------------------------------------------------------------------------------------------
-    def on_mount(self) -> None:
-        """Show the frame, with names if they are read already, then start looking."""
-        if self._lookout.glanced is not None:
-            self._take_glance(self._lookout.glanced)
+    def on_load(self) -> None:
+        """Have the names in the first frame if they are read already, else as soon as they are."""
+        if self._first_look.done():
+            self._take_names()
+        else:
+            self._first_look.add_done_callback(lambda _: self.call_later(self._take_names))
         self._renew_status()
+
+    def on_mount(self) -> None:
+        """Start looking once the first frame is drawn."""
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self._lookout.start)
 
     def on_unmount(self) -> None:
         """Stop looking."""
         self._lookout.end()
+
+    def _take_names(self) -> None:
+        """Show the names; a bug in reading them is told, and the board comes all the same."""
+        try:
+            names = self._first_look.result()
+        except Exception as bug:  # noqa: BLE001 whatever it was, it must be told
+            self.on_poll_failed(PollFailed("registry", unexpected(bug)))
+        else:
+            self._take_glance(names)
 
     def _tick(self) -> None:
         self.now = self.clock.now()
@@ -91,13 +110,10 @@ class WatchingApp(App[int]):
         return self.post_message(message)
 
     # --- what arrives --------------------------------------------------------------------------------------------
-    def on_glance_arrived(self, event: messages.GlanceArrived) -> None:
-        """Names for the first frame."""
-        self._take_glance(event.glance)
-
     def on_board_arrived(self, event: messages.BoardArrived) -> None:
         """One poll."""
-        self._failures.pop("board", None)
+        for look in ("registry", "board"):
+            self._failures.pop(look, None)
         self.read_only = self.read_only or event.board.read_only
         self.board, self.checking = event.board, False
         # A board that was begun before the switch was last read by itself knows less about it.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a long action is: ``done`` of ``total`` in its own unit, and a line to show with it."""
 
     step: str
@@ -22,8 +20,7 @@ Report = Callable[[Progress], None]
 """Takes progress; may be called from any thread, must not raise, must return at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A child process that ended: its exit code (negative: a signal), its output, its wall time in seconds."""
 
     code: int

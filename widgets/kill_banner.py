@@ -11,7 +11,6 @@ from textual.widget import Widget
 from ml.text import visible
 from widgets.cut import cut
 from widgets.glyphs import glyphs_of
-from widgets.receipt_ladder import summary
 
 if TYPE_CHECKING:
     from ml.board import KillView
@@ -51,6 +50,9 @@ class KillBanner(Widget):
             return ()
         if view.engaged is None:
             return (f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}",)
+        # Imported here: the first frame knows nothing of receipts.
+        from widgets.receipt_ladder import summary  # noqa: PLC0415
+
         since = f"since {view.requested_at:%H:%M:%SZ}" if view.requested_at else ""
         by = f"by {visible(view.by)}" if view.by else ""
         return tuple(filter(None, ("KILL SWITCH ENGAGED", summary(view), f"{since} {by}".strip())))

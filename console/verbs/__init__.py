@@ -60,26 +60,31 @@ def cli(ctx: click.Context, /, **flags: str | bool | None) -> int | None:
 
 
 def run(argv: list[str]) -> int:
-    """Run the command line; returns its exit code (SPEC §11). Only our own bugs end in 70, with a report on disk."""
+    """Run the command line; returns its exit code (SPEC §11)."""
     try:
         code = cli.main(args=argv, prog_name="mlconsole", standalone_mode=False)
-    except (click.Abort, KeyboardInterrupt):
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except BrokenPipeError:
-        # Whoever read us has enough; the interpreter must not complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except Exception as error:
-        if "--debug" in argv:
-            raise
-        return _failed(error, argv)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever ends it becomes an exit code
+        return code_of_end(error, argv)
     return code if isinstance(code, int) else 0
 
 
-def _failed(error: Exception, argv: list[str]) -> int:
+def code_of_end(error: BaseException, argv: list[str]) -> int:
+    """The exit code of what ended a run, explained on stderr. Only our own bugs end in 70, with a report on disk."""
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return 130
+    if isinstance(error, click.ClickException):
+        error.show()
+        return 2
+    if isinstance(error, BrokenPipeError):
+        # Whoever read us has enough; the interpreter must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    if "--debug" in argv:
+        raise error
+    return _failed(error, argv)
+
+
+def _failed(error: BaseException, argv: list[str]) -> int:
     if isinstance(error, ConsoleError):
         return fail(error, as_json="--json" in argv)
     # Imported here: it is needed only when we are wrong.

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from ml.board.rungs import Rung
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-
-class Rung(StrEnum):
-    """How far a kill or a release has been proven (SPEC §7)."""
-
-    IDLE = "IDLE"
-    REQUESTED = "REQUESTED"
-    WRITTEN = "WRITTEN"
-    APPLIED = "APPLIED"
-    CONFIRMED = "CONFIRMED"
-    UNCONFIRMED = "UNCONFIRMED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The registry as it is shown: where it was read, open branches, history, and the first frame's look at it."""
+"""The registry as it is shown: where it was read, open branches, and history."""
 
 from __future__ import annotations
 
@@ -50,13 +50,3 @@ class HistoryRow:
     artifact_id: str
     by: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Glance:
-    """The first frame: which artifacts stand where, read in milliseconds and not judged yet."""
-
-    ref: str
-    commit: str
-    models: tuple[tuple[str, tuple[str | None, str | None, str | None]], ...]
-    problem: str = ""

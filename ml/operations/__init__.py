@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ml.operations.registry_check import RegistryCheck
     from ml.ports import Report
     from ml.promotion.approve import Approval
+    from ml.promotion.received import Received
     from ml.promotion.values import Checklist, Landing, Plan, RollbackPlan, Submission, Target
     from ml.slo.review import Review
     from ml.stage import Stage
@@ -126,6 +127,10 @@ class Operations:
     def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
         """The gate of SPEC §8 over two revisions; ``offered``: not to be landed yet, so nobody can have approved it."""
         return self._parts.judge(base, head, offered=offered)
+
+    def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
+        """The gate over what git tells a server's ``pre-receive`` hook; ``branch`` is the one that engines follow."""
+        return self._parts.registries.receive(told, branch)
 
     # --- promotion ---------------------------------------------------------------------------------
     def target(self, model: str, to_stage: Stage) -> Target:

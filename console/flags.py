@@ -1,0 +1,35 @@
+"""The global flags on the short paths: what is understood here waits for no command line parser."""
+
+from collections.abc import Iterable, Mapping
+
+VALUED = {"--repo": "repo", "--config": "config"}
+SWITCHES = {
+    "--read-only": "read_only",
+    "--no-kill": "no_kill",
+    "--json": "as_json",
+    "--debug": "debug",
+}
+
+
+def understood(
+    argv: Iterable[str], valued: Mapping[str, str], switches: Mapping[str, str]
+) -> tuple[list[str], dict[str, str | bool]] | None:
+    """The words, and what the options among them tell, by name; ``None`` when a value is missing.
+
+    ``valued`` options take a value, after a space or ``=``; ``switches`` take none. Everything else is a word.
+    """
+    words: list[str] = []
+    told: dict[str, str | bool] = {}
+    rest = iter(argv)
+    for word in rest:
+        option, equals, value = word.partition("=")
+        if option in valued:
+            given = value if equals else next(rest, None)
+            if given is None:
+                return None
+            told[valued[option]] = given
+        elif word in switches:
+            told[switches[word]] = True
+        else:
+            words.append(word)
+    return words, told
