@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textual.binding import Binding
+
 from console.keys import MUTATING
 from console.screens.view import ViewScreen
 from console.watching import WatchingApp
@@ -30,6 +32,11 @@ class ActingApp(WatchingApp):
         """Say why a key does nothing here."""
         self.say(f"{what} is not possible: this session is read-only. Start the console without --read-only.")
 
+    def get_key_display(self, binding: Binding) -> str:
+        """A key as keyboards print it."""
+        display = super().get_key_display(binding)
+        return display.upper() if display[:1] == "f" and display[1:].isdigit() else display
+
     # --- pushed screens ------------------------------------------------------------------------------------------
     def action_promote(self) -> None:
         """Open the wizard, for the stage in focus, else for the hop that is next."""
@@ -46,6 +53,32 @@ class ActingApp(WatchingApp):
 
         if self._has_model():
             self.push_screen(RollbackScreen(self.model_name))
+
+    def action_stage(self) -> None:
+        """Open the way of an artifact into staging, also where there is no model yet."""
+        from console.screens.change import StageScreen  # noqa: PLC0415
+
+        views = [self.model.stage(stage) for stage in Stage] if self.model is not None else []
+        near = next((view.artifact_dir for view in views if view.artifact_dir), "")
+        self.push_screen(StageScreen(self.model_name, near))
+
+    def action_withdraw(self) -> None:
+        """Open the withdrawal of the stage in focus, else of the one that is filled."""
+        from console.screens.change import WithdrawScreen  # noqa: PLC0415
+
+        if self.model is None:
+            self.say("There is no model yet, so there is nothing to withdraw.")
+            return
+        filled = [stage for stage in (Stage.STAGING, Stage.SHADOW) if self.model.stage(stage).artifact_id]
+        meant = self.screen.stage if isinstance(self.screen, ViewScreen) else None
+        if meant is Stage.ACTIVE:
+            self.say("An active model is rolled back, not withdrawn: r.")
+        elif meant is not None and meant not in filled:
+            self.say(f"There is nothing to withdraw: {meant} is empty.")
+        elif meant is None and len(filled) != 1:
+            self.say("Go to staging or shadow first (h, l)." if filled else "Staging and shadow are empty.")
+        else:
+            self.push_screen(WithdrawScreen(self.model_name, meant or filled[0]))
 
     def action_compare(self) -> None:
         """Compare the chosen model's newest artifact with the next further on."""
@@ -74,7 +107,7 @@ class ActingApp(WatchingApp):
 
     def _has_model(self) -> bool:
         if self.model is None:
-            self.say("There is no model yet. Put one into staging: `mlconsole stage DIR --model NAME`.")
+            self.say("There is no model yet. Put one into staging: s.")
         return self.model is not None
 
     def action_release(self) -> None:

@@ -6,7 +6,7 @@ from textual.binding import Binding
 
 KILL_KEY = "f9"
 
-MUTATING = frozenset({"promote", "rollback", "release"})
+MUTATING = frozenset({"promote", "rollback", "release", "stage", "withdraw"})
 """Actions that a read-only session does not have."""
 
 APP_BINDINGS = (
@@ -16,6 +16,8 @@ APP_BINDINGS = (
     Binding("4", "view('log')", "Log", id="view.log", tooltip="The audit log of this machine"),
     Binding("p", "promote", "Promote", id="promote", tooltip="Promote one stage up: staging → shadow → active"),
     Binding("r", "rollback", "Rollback", id="rollback", tooltip="Roll active back to the previous artifact; no ACK"),
+    Binding("s", "stage", "Stage", id="stage", tooltip="Put an artifact directory into a model's staging", show=False),
+    Binding("w", "withdraw", "Withdraw", id="withdraw", tooltip="Clear the staging or shadow in focus", show=False),
     Binding("u", "release", "Release", id="release", tooltip="Release the kill switch", show=False),
     Binding("c", "compare", "Compare", id="compare", tooltip="Compare two artifacts", show=False),
     Binding("v", "review", "Review", id="review", show=False,
@@ -42,6 +44,8 @@ APP_BINDINGS = (
     Binding("p", "explain('A promotion')", id="promote", show=False),
     Binding("r", "explain('A rollback')", id="rollback", show=False),
     Binding("u", "explain('A release')", id="release", show=False),
+    Binding("s", "explain('Staging')", id="stage", show=False),
+    Binding("w", "explain('A withdrawal')", id="withdraw", show=False),
     Binding("q", "quit", "Quit", id="quit", tooltip="Leave; nothing stops running because of that", show=False),
     Binding("ctrl+q", "quit", "Quit", id="quit.ctrl", tooltip="Leave, also while something is typed", show=False,
             priority=True, system=True),

@@ -34,6 +34,7 @@ _TITLES = {
     "PromoteScreen": "Promotion",
     "GateRows": "Promotion: the checklist",
     "WaiveScreen": "Promotion: a waiver",
+    "ChangeScreen": "Staging and withdrawal",
     "RollbackScreen": "Rollback",
     "CandidateRows": "Rollback: the targets",
     "KillScreen": "Kill switch",
@@ -53,7 +54,7 @@ promote = "ctrl+t"
 "view.soak" = "s,2"
 ```
 
-The kill key works over every screen, input and question. A read-only session has none of `p`, `r`, `u`; with
+The kill key works over every screen, input and question. A read-only session has none of `p`, `r`, `s`, `u`, `w`; with
 `--no-kill` the kill key only says so. Nothing needs a mouse."""
 
 _CONFIGURATION_INTRO = """\

@@ -590,6 +590,17 @@ class FakeOperations(Operations):
             raise Refused("The phrase was not typed exactly.", "Type it again.")
         return plan(checklist.target, checklist.gates, ack)
 
+    def plan_stage(self, artifact_dir: str, model: str, reason: str, report: Report | None = None) -> Plan:
+        self._enter("plan_stage", artifact_dir, model, reason)
+        if report:
+            report(Progress("load", 4, 9))
+        staged = target(Stage.STAGING, action=Action.STAGE, model=model, from_stage=None)
+        return plan(replace(staged, artifact_dir=artifact_dir, artifact_id=artifact_dir.rpartition("/")[2]))
+
+    def plan_withdraw(self, model: str, stage: Stage, reason: str) -> Plan:
+        self._enter("plan_withdraw", model, stage, reason)
+        return plan(target(stage, action=Action.WITHDRAW, model=model, from_stage=stage, artifact_id=SOAKING))
+
     def submit(self, plan: Plan, report: Report | None = None) -> Submission:
         self._enter("submit", plan.branch)
         return self._submission(plan)

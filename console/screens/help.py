@@ -35,6 +35,8 @@ _STEPS = {
         "3. Promote shadow to active, step 3",
         "Dashboard review: baseline stable, no anomalies. What you type about it goes into the evidence.",
     ),
+    "StageScreen": ("1. Add New Model to Staging", "Verify the artifact, update the registry, open a pull request."),
+    "WithdrawScreen": ("Stages", "Staging or shadow is cleared, with a reason; active is only ever rolled back."),
     "RollbackScreen": ("4. Rollback active to previous", "Emergency: no ACK required. Expedited review, then deploy."),
     "KillScreen": ("Emergency Kill-Switch", "Disable all ML inference. If critical, before the rollback."),
     "ReleaseScreen": ("4. Rollback, step 7", "Disable the kill-switch if enabled."),

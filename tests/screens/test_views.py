@@ -25,6 +25,7 @@ from textual.message import Message
 
 from console.app import ConsoleApp
 from console.messages import BoardArrived
+from console.screens.change import StageScreen, WithdrawScreen
 from console.screens.compare import CompareScreen
 from console.screens.help import HelpScreen
 from console.screens.kill import KillScreen
@@ -37,7 +38,7 @@ from ml.errors import Unavailable, Usage
 from ml.stage import Stage
 from widgets.slo_gauge import SloGauges
 
-MUTATING_KEYS = ("p", "r", "u")
+MUTATING_KEYS = ("p", "r", "u", "s", "w")
 
 
 class Written(Message):
@@ -131,6 +132,7 @@ async def test_keys_push_the_screens_that_do_things() -> None:
     async with console() as pilot:
         for key, kind in (
             ("p", PromoteScreen), ("r", RollbackScreen), ("u", ReleaseScreen), ("c", CompareScreen),
+            ("s", StageScreen), ("w", WithdrawScreen),
             ("question_mark", HelpScreen), ("f1", HelpScreen),
         ):  # fmt: skip
             await pilot.press(key)

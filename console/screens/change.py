@@ -1,0 +1,237 @@
+"""Two small changes: an artifact enters staging, or staging or shadow is cleared (SPEC §2, §5)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.types import CSSPathType
+from textual.widgets import Button, ContentSwitcher, Input, Label
+
+from console.screens.plan_keys import PlanScreen
+from console.screens.promote_pages import PlanPage
+from console.screens.submission import SubmissionPage
+from console.screens.writing import WritingScreen
+from ml.errors import ConsoleError
+from ml.ports import Progress
+from ml.promotion.values import Plan
+from ml.stage import Stage
+from widgets.facts import Fact, Facts
+from widgets.glyphs import glyphs_of
+from widgets.line_input import LineInput
+
+ARTIFACTS = "artifacts/onnx/"
+"""Where artifacts lie when no stage of a model tells."""
+
+
+class ChangeScreen(PlanScreen, WritingScreen):
+    """Asks for what a change needs, shows its plan, and writes it when the plan is confirmed, once."""
+
+    CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "change.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "next", "Plan", id="change.next", tooltip="Make the plan and show it; it writes nothing"),
+    ]
+    CONFIRM: ClassVar[str]
+    """What the button says that writes."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self._model = model
+        self._plan: Plan | None = None
+        self._planning = False
+
+    @property
+    def model_name(self) -> str:
+        """The model that is changed."""
+        return self._model
+
+    @abstractmethod
+    def fields(self) -> ComposeResult:
+        """What has to be typed, above the reason."""
+
+    @abstractmethod
+    def planner(self, reason: str) -> Callable[[], Plan] | None:
+        """What makes the plan by what is typed now; ``None`` while something is missing."""
+
+    # --- frame -------------------------------------------------------------------------------------------------------
+    def body(self) -> ComposeResult:
+        """The question, the plan, the receipt."""
+        with ContentSwitcher(initial="question", id="pages"):
+            with VerticalScroll(id="question", can_focus=False):
+                yield from self.fields()
+                yield Label("Why? Registry, commit and pull request will say so.")
+                yield LineInput(id="reason", max_length=500)
+            yield PlanPage(id="plan")
+            yield SubmissionPage(id="answer")
+
+    def buttons(self) -> ComposeResult:
+        """On to the plan; the one that writes; and one for after a conflict."""
+        yield Button("Show the plan", id="next", compact=True, disabled=True)
+        yield Button(self.CONFIRM, id="confirm", compact=True)
+        yield Button("Plan again", id="again", compact=True)
+
+    def begin(self) -> None:
+        """Ask."""
+        self._ask("Tab leads to the fields. Nothing is written before the plan is confirmed.")
+
+    def _ask(self, notice: str, *, loud: bool = False) -> None:
+        self._plan, self._planning = None, False
+        self.turn("question")
+        self._offer("next")
+        self.query_one("#cancel", Button).label = "Cancel"
+        self._arm()
+        self.say(notice, loud=loud)
+
+    def _offer(self, *shown: str) -> None:
+        for button in ("next", "confirm", "again"):
+            self.query_one(f"#{button}").display = button in shown
+
+    def _arm(self) -> None:
+        self.query_one("#next", Button).disabled = not self._ready
+        self.refresh_bindings()
+
+    @property
+    def _ready(self) -> bool:
+        return not self._planning and self._plan is None and self._planner() is not None
+
+    def _planner(self) -> Callable[[], Plan] | None:
+        reason = self.typed("reason")
+        return self.planner(reason) if reason else None
+
+    def typed(self, field: str) -> str:
+        """What stands in a field, without blanks around it."""
+        return self.query_one(f"#{field}", Input).value.strip()
+
+    # --- the plan ----------------------------------------------------------------------------------------------------
+    def action_next(self) -> None:
+        """Make the plan of what is typed now."""
+        planner = self._planner()
+        if planner is None or not self._ready:
+            return
+        self._planning = True
+        self.query_one("#cancel").focus()
+        self._arm()
+        self.say("Making the plan.")
+        self.work(f"plan for {self._model}", planner, self._planned, self._not_planned)
+
+    def verifying(self, progress: Progress) -> None:
+        """How far a verification is; called on the action's thread."""
+        self.call_later(self._verified, progress)
+
+    def _verified(self, progress: Progress) -> None:
+        if self._planning:
+            far = f" {progress.done} of {progress.total}" if progress.total else ""
+            self.say(f"Verifying: {progress.step}{far}")
+
+    def _planned(self, plan: Plan) -> None:
+        self._plan, self._planning = plan, False
+        self.query_one(PlanPage).show(plan)
+        self.turn("plan")
+        self._offer("confirm")
+        self._arm()
+        self.say(f"All that {self.CONFIRM} does is one branch, for review. Nothing is written yet.")
+
+    def _not_planned(self, error: ConsoleError) -> None:
+        self._ask(str(error), loud=True)
+
+    def _confirm(self) -> None:
+        """Hand the plan over. It is gone with this call, so a second one finds nothing."""
+        plan, self._plan = self._plan, None
+        if plan is not None:
+            self.write(f"{plan.target.action} {self._model}", partial(self.console.operations.submit, plan))
+
+    # --- what the person does ----------------------------------------------------------------------------------------
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The way to the plan opens when everything is filled in."""
+        event.stop()
+        self._arm()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes to the next field, and from the last one nowhere."""
+        event.stop()
+        if event.input.id != "reason":
+            self.focus_next()
+
+    def pressed(self, button: str) -> None:
+        """On to the plan, write it, or begin again after a conflict."""
+        if button == "confirm":
+            self._confirm()
+        elif button == "again":
+            self._ask("")
+            self.action_next()
+        else:
+            self.action_next()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The plan's keys are offered beside the plan, the way to it before."""
+        page = self.query_one("#pages", ContentSwitcher).current if self.is_mounted else None
+        if action == "next":
+            return (True if self._ready else None) if page == "question" else False
+        if action in ("tab", "page"):
+            return page == "plan"
+        return super().check_action(action, parameters)
+
+
+class WithdrawScreen(ChangeScreen):
+    """Clears staging or shadow of a model; an active model is rolled back instead."""
+
+    CHANGE = "The withdrawal"
+    CONFIRM = "Withdraw"
+
+    def __init__(self, model: str, stage: Stage) -> None:
+        super().__init__(model)
+        self._stage = stage
+
+    def fields(self) -> ComposeResult:
+        """What stands there now."""
+        yield Facts(id="meaning", label_width=10)
+
+    def begin(self) -> None:
+        """Say what is about to be cleared."""
+        self.title_is(f"Withdraw {self._model} from {self._stage}")
+        model = self.console.model
+        artifact = model.stage(self._stage).artifact_id if model is not None else None
+        self.query_one("#meaning", Facts).facts = (
+            Fact.of("artifact", artifact or "none"),
+            Fact.of("from", f"{self._stage}, which is empty once this is landed; active does not change"),
+        )
+        super().begin()
+
+    def planner(self, reason: str) -> Callable[[], Plan]:
+        """By the stage that was in focus when the screen opened."""
+        return partial(self.console.operations.plan_withdraw, self._model, self._stage, reason)
+
+
+class StageScreen(ChangeScreen):
+    """Puts a verified artifact directory of the working tree into a model's staging."""
+
+    CHANGE = "The staging"
+    CONFIRM = "Stage"
+
+    def __init__(self, model: str, near: str = "") -> None:
+        super().__init__(model)
+        self._near = near.rpartition("/")[0] + "/" if "/" in near else ARTIFACTS
+
+    def fields(self) -> ComposeResult:
+        """The model and the directory."""
+        yield Label("Into the staging of which model?")
+        yield LineInput(self._model, id="model", max_length=80)
+        yield Label("Which artifact directory of this clone? It is verified first.")
+        yield LineInput(self._near, id="directory", max_length=300)
+
+    def begin(self) -> None:
+        """Ask for model and directory."""
+        self.title_is(f"Stage an artifact {glyphs_of(self.app).arrow} staging")
+        super().begin()
+
+    def planner(self, reason: str) -> Callable[[], Plan] | None:
+        """By what is typed now."""
+        directory, model = self.typed("directory"), self.typed("model")
+        if not model or not directory or directory.endswith("/"):
+            return None
+        return partial(self.console.operations.plan_stage, directory, model, reason, self.verifying)
