@@ -8,18 +8,17 @@ from dataclasses import replace
 from datetime import datetime
 
 from ml.board import Board, ModelView, OpenBranch, Problem, RegistryView, Source, SourceState, StageView
-from ml.emergency.aftermath import explain
 from ml.errors import ConsoleError
 from ml.operations.context import Context
 from ml.operations.deployment import describe
 from ml.operations.glance import glance
+from ml.operations.left_behind import left_behind
 from ml.operations.metrics_watch import MetricsRound, MetricsWatch
 from ml.operations.panes import Standing, breach_problem, gates, open_branch, standing
 from ml.operations.problems import registry_problems
 from ml.operations.registries import Base, Registries
 from ml.operations.soaks import Soaks
 from ml.operations.watches import Watches
-from ml.promotion.reconcile import Outcome, reconcile
 from ml.registry.glance import glance_models
 from ml.stage import Stage
 
@@ -119,7 +118,7 @@ class Boards:
             prometheus=Source("prometheus"),
             kill=self._context.kill_desk.view(),
             models=models,
-            problems=(Problem("registry", error.cause, error.remedy),),
+            problems=(Problem("registry", error.cause, error.remedy), *self._left_behind()),
         )
 
     def _operator(self) -> str:
@@ -131,10 +130,8 @@ class Boards:
     def _left_behind(self) -> tuple[Problem, ...]:
         """What dead consoles left: changes half done and a kill half recorded; looked at once, at the first board."""
         if self._aftermath is None:
-            place = self._context.place
-            kills = explain(place.kill_file, self._context.audit)
-            changes = [item.why for item in reconcile(self._registries.desk()) if item.outcome is not Outcome.DONE]
-            self._aftermath = tuple(Problem("last session", why, severe=False) for why in (*kills, *changes))
+            told = left_behind(self._context, self._registries.desk)
+            self._aftermath = tuple(Problem("last session", why, severe=False) for why in told)
         return self._aftermath
 
     def _source_problems(self, prometheus: Source) -> tuple[Problem, ...]:

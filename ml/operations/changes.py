@@ -6,15 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from ml.artifacts.ids import is_artifact_id
-from ml.errors import Invalid, Refused
+from ml.errors import ConsoleError, Invalid, Refused
 from ml.operations.checklists import Checklists
 from ml.operations.context import Context
 from ml.operations.first_policy import FirstPolicy, propose
+from ml.operations.left_behind import record_change
 from ml.operations.registries import Base, Registries
 from ml.operations.staging import read_artifact
 from ml.ports import Report
 from ml.promotion.ack import ack_gate, acknowledge
 from ml.promotion.approve import Approval, approve
+from ml.promotion.changed import of_change
+from ml.promotion.desk import Sent
 from ml.promotion.land import land
 from ml.promotion.plan import Proposal, plan_promotion, plan_stage, plan_withdraw
 from ml.promotion.submit import push_branch, submit
@@ -103,18 +106,16 @@ class Changes:
         """Carry a plan out, and note it in the audit log."""
         self._context.require_write()
         now = self._context.clock.now()
-        done = submit(plan, self._registries.desk(), now=now, push=push, report=report)
         target = plan.target
-        self._context.audit.append(
-            str(target.action),
-            by=target.actor,
-            model=target.model,
-            artifact_id=target.artifact_id,
-            to_stage=str(target.to_stage),
-            branch=done.branch,
-            commit=done.commit,
-            pushed=done.pushed,
-        )
+
+        def record(commit: str, sent: Sent) -> str:
+            try:
+                record_change(self._context.audit, of_change(target), plan.branch, commit, pushed=sent.there)
+            except ConsoleError as error:
+                return str(error)
+            return ""
+
+        done = submit(plan, self._registries.desk(), now=now, push=push, report=report, record=record)
         self._context.notifier.tell(
             str(target.action),
             f"{target.actor}: {target.artifact_id} to {target.to_stage} of {target.model}. {done.why}",
@@ -126,7 +127,10 @@ class Changes:
     def push(self, branch: str, report: Report | None = None) -> Submission:
         """Push a branch that stayed local."""
         self._context.require_write()
-        return push_branch(branch, self._registries.desk(), report)
+        done = push_branch(branch, self._registries.desk(), report)
+        by = self._context.repository.identity().email
+        self._context.audit.append("push", by=by, branch=branch, commit=done.commit, pushed=done.pushed)
+        return done
 
     def land(self, branch: str, report: Report | None = None) -> Landing:
         """Fast-forward the base after the gate, and note it in the audit log."""

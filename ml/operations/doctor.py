@@ -12,8 +12,9 @@ from ml.operations.artifacts import CommitArtifacts
 from ml.operations.boards import Boards
 from ml.operations.context import Context
 from ml.operations.deployment import SERVING
+from ml.operations.left_behind import settle_changes
 from ml.operations.registries import Base, Registries
-from ml.promotion.reconcile import Outcome, reconcile
+from ml.promotion.reconcile import Outcome
 from ml.slo.alerts import alerts_now
 from ml.slo.recording import Recorder
 from ml.stage import Stage
@@ -90,7 +91,7 @@ class Doctor:
 
     def journal(self) -> str:
         """What became of changes whose process died."""
-        settled = reconcile(self._registries.desk())
+        settled = settle_changes(self._context.audit, self._registries.desk())
         unknown = [item.why for item in settled if item.outcome is Outcome.UNKNOWN]
         if unknown:
             raise Unavailable(unknown[0], "Run doctor again when the remote answers.")

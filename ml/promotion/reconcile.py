@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,14 +30,19 @@ class Reconciled:
     why: str
 
 
-def reconcile(desk: Desk) -> tuple[Reconciled, ...]:
-    """Settle what the journal has left over; what the remote cannot answer for now stays for the next time."""
-    return tuple(_settled(desk))
+def reconcile(desk: Desk, record: Callable[[Mapping[str, str]], None] | None = None) -> tuple[Reconciled, ...]:
+    """Settle what the journal has left over; what the remote cannot answer for now stays for the next time.
+
+    ``record`` gets the journal's facts of each change that took effect, before the journal forgets it.
+    """
+    return tuple(_settled(desk, record))
 
 
-def _settled(desk: Desk) -> Iterator[Reconciled]:
+def _settled(desk: Desk, record: Callable[[Mapping[str, str]], None] | None) -> Iterator[Reconciled]:
     for left in desk.journal.left():
         outcome, why = _outcome(left, desk)
+        if outcome is Outcome.DONE and record is not None:
+            record(left.facts)
         if outcome is not Outcome.UNKNOWN:
             desk.journal.settle(left)
         yield Reconciled(left.kind, visible(left.facts.get("branch", "")), outcome, why)

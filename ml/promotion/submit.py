@@ -6,11 +6,13 @@ failure leaves what was there; after that the remote is asked what is true, what
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from ml.errors import Conflict, ConsoleError, Refused
 from ml.policy import parse_policy
 from ml.ports import Progress, Report
+from ml.promotion.changed import of_change
 from ml.promotion.desk import Desk, Sent, current_base, later, send
 from ml.promotion.difference import difference
 from ml.promotion.gate.signing import exemption, signature_of, signed
@@ -21,10 +23,23 @@ from ml.records.journal import Entry
 from ml.text import visible
 
 _STEPS = 4
+Record = Callable[[str, Sent], str]
+"""Takes the commit, and what became of it, into the audit log; why that could not be done, or nothing."""
 
 
-def submit(plan: Plan, desk: Desk, *, now: datetime, push: bool = True, report: Report | None = None) -> Submission:
+def submit(
+    plan: Plan,
+    desk: Desk,
+    *,
+    now: datetime,
+    push: bool = True,
+    report: Report | None = None,
+    record: Record | None = None,
+) -> Submission:
     """Commit a plan to its branch, push it and read the remote back.
+
+    ``record`` is called while the journal still knows of the change; what it cannot record stays in the journal, so
+    that the next start does.
 
     Returns a submission that is not ``pushed`` where the remote is out of reach: the branch then stays local.
 
@@ -40,7 +55,8 @@ def submit(plan: Plan, desk: Desk, *, now: datetime, push: bool = True, report: 
         onto, offline = current_base(desk, plan.target.base_commit)
         _require_same_rules(plan, onto, desk, now)
         ref = f"refs/heads/{plan.branch}"
-        with desk.journal.begin("submit", branch=plan.branch, base=onto, remote=desk.remote) as entry:
+        facts = {"branch": plan.branch, "base": onto, "remote": desk.remote, **of_change(plan.target)}
+        with desk.journal.begin("submit", **facts) as entry:
             tell(Progress("commit", 1, _STEPS, plan.title))
             author = repository.identity()
             commit = repository.write_commit(onto, plan.files, plan.message, author, now)
@@ -52,14 +68,15 @@ def submit(plan: Plan, desk: Desk, *, now: datetime, push: bool = True, report: 
                 sent = _kept(desk, offline, plan.branch)
             else:
                 sent = _send_or_take_back(desk, ref, commit, entry)
-            if sent.settled:
+            unrecorded = record(commit, sent) if record is not None else ""
+            if sent.settled and not unrecorded:
                 entry.done()
     tell(Progress("request", 3, _STEPS, sent.why))
     return Submission(
         branch=plan.branch,
         commit=commit,
         pushed=sent.there,
-        why=sent.why,
+        why=f"{sent.why} {unrecorded}".rstrip(),
         pr_url=_request(desk, plan.branch, plan.title, plan.body) if sent.there else "",
         body_path=_keep_body(desk, plan),
     )

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import pytest
 from support.clones import Clones, Folder
+from support.killed import preloaded, running_git, unsound, until
 from support.promotions import FRESH, MODEL, NOW, Session, make_session, open_session
 
 from ml.errors import Conflict
@@ -38,12 +34,7 @@ STEPS = ("begin", "branch", "push")
 @pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
     """Starts drivers that have imported everything already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_git_race"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # the server of Python 3.11 knows no other path
-        forkserver.ensure_running()
-    return context
+    return preloaded("test_git_race")
 
 
 @pytest.fixture
@@ -111,7 +102,7 @@ def test_ten_writers_lose_nothing(
     assert sorted(on_main) == sorted(landed)
     assert len(staged) == len(landed)
     assert session.folder.trace() == trace
-    assert sound(clones) == []
+    assert unsound(clones) == []
     lost = len(landed) - len(on_main)
     record_property(
         "count",
@@ -158,16 +149,16 @@ def test_a_hundred_kills_damage_nothing(
         else:
             _await_step(tmp_path / "state/journal", chance.choice(STEPS), driver)
         killed += _kill(driver)
-        _until(lambda: not _running(tmp_path))
+        until(lambda: not running_git(tmp_path))
         for found in reconcile(session.desk):
             outcomes[found.outcome] += 1
             assert found.outcome is not Outcome.UNKNOWN
             assert (found.outcome is Outcome.DONE) == _is_done(clones, found), found.why
         if turn % 25 == 0:
-            assert sound(clones) == []
+            assert unsound(clones) == []
             assert session.folder.trace() == trace
     assert session.folder.trace() == trace
-    assert sound(clones) == []
+    assert unsound(clones) == []
     assert list(session.desk.journal.left()) == []
     one_change(tmp_path, turn + 1)
     assert not list((clones.operator.path / ".git/mlconsole").glob("write-*"))
@@ -205,37 +196,7 @@ def _kill(driver: ForkServerProcess) -> int:
     return int(driver.exitcode != 0)
 
 
-def _running(home: Path) -> list[str]:
-    """git processes on our repositories: those of a killed driver go on to their end."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if str(home) in line and line.startswith(("git", "/usr/lib/git"))]
-
-
-def _until(holds: Callable[[], bool], deadline_s: float = 30.0) -> None:
-    ends, pause = time.monotonic() + deadline_s, threading.Event()
-    while not holds():
-        assert time.monotonic() < ends, "the condition never held"
-        pause.wait(0.02)
-
-
 def _is_done(clones: Clones, found: Reconciled) -> bool:
     """Whether an interrupted change is on the remote after all, as the remote itself says."""
     tip = clones.tip(found.branch)
     return bool(tip) and (found.what != "land" or clones.remote.git("merge-base", tip, "main") == tip)
-
-
-def sound(clones: Clones) -> list[str]:
-    """What is wrong with remote and clone: locks, damaged objects, refs to nowhere, commits that are half a change."""
-    wrong = []
-    for folder in (clones.remote, clones.operator):
-        git_dir = Path(folder.git("rev-parse", "--absolute-git-dir"))
-        wrong += [str(path) for path in git_dir.rglob("*.lock")]
-        wrong += folder.git("fsck", "--strict", "--no-dangling").splitlines()
-    for line in clones.remote.git("for-each-ref", "--format=%(objectname) %(refname)").splitlines():
-        commit, _, name = line.partition(" ")
-        changed = (
-            clones.remote.git("diff", "--name-only", f"{commit}^", commit).splitlines() if "/main" not in name else []
-        )
-        if changed and (REGISTRY_PATH not in changed or not any(path.endswith("pr_body.md") for path in changed)):
-            wrong.append(f"{name} holds half a change: {changed}")
-    return wrong
