@@ -54,6 +54,7 @@ class ConsoleDriver(LinuxDriver):
         self._file = self._line  # type: ignore[assignment]  # all that Textual's writer thread asks of it
         self._started = False
         self._ending = False
+        self._end_lock = threading.Lock()
 
     # --- life ----------------------------------------------------------------------------------------------------
     def start_application_mode(self) -> None:
@@ -117,18 +118,23 @@ class ConsoleDriver(LinuxDriver):
 
     # --- the end -------------------------------------------------------------------------------------------------
     def _hung_up(self) -> None:
-        """The terminal is gone; called from the reading or the writing thread."""
-        if not self._ending:
+        """The terminal is gone; called from the reading or the writing thread, so that no busy loop can miss it."""
+        if self._begin_to_end(_HANGUP):
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._end, _HANGUP)
+                self._loop.call_soon_threadsafe(self._console.end, _HANGUP)
 
     def _end(self, code: int) -> None:
-        """End in order: a write under way is waited for. A loop that does not come back is ended all the same."""
-        if self._ending:
-            return
-        self._ending = True
-        self._console.end(code)
-        threading.Thread(target=self._last_resort, args=(code,), name="last resort", daemon=True).start()
+        """End in order: a write under way is waited for."""
+        if self._begin_to_end(code):
+            self._console.end(code)
+
+    def _begin_to_end(self, code: int) -> bool:
+        """Have a loop that does not come back ended all the same; whether this is the first to ask for an end."""
+        with self._end_lock:
+            first, self._ending = not self._ending, True
+        if first:
+            threading.Thread(target=self._last_resort, args=(code,), name="last resort", daemon=True).start()
+        return first
 
     def _last_resort(self, code: int) -> None:
         workshop = self._console.workshop
