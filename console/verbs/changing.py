@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from ml.clock import SystemClock
 from ml.errors import Usage
 from ml.promotion.values import Checklist, Plan, Submission
 from ml.stage import Stage
+from ml.text import visible
 from ml.verdict import Gate, Verdict, worst
 
 _REASON = click.option("--reason", required=True, help="Why; goes into the event, the commit and the pull request.")
@@ -119,16 +121,29 @@ def land(session: Session, branch: str) -> Answer:
 
 
 @click.command()
-@click.option("--base", required=True, metavar="REV")
-@click.option("--head", required=True, metavar="REV")
+@click.option("--base", metavar="REV")
+@click.option("--head", metavar="REV")
 @click.option("--offered", is_flag=True, help="The branch is offered, not landed: nobody can have approved it yet.")
+@click.option("--pre-receive", "received", metavar="BRANCH", help="Judge the refs of a push, as git's hook lists them.")
 @verb
-def gate(session: Session, base: str, head: str, offered: bool) -> Answer:
-    """Judge a proposed change as CI or a server hook does."""
+def gate(session: Session, base: str | None, head: str | None, offered: bool, received: str | None) -> Answer:
+    """Judge a proposed change as CI does; or, with --pre-receive, a whole push as the server's hook does."""
+    if received:
+        return _receive(session, received)
+    if not (base and head):
+        raise Usage("There is nothing to judge.", "Give --base REV and --head REV.")
     gates = session.operations.judge(base, head, offered=offered)
     verdict = worst(item.verdict for item in gates)
     document = documents.envelope(session.operations.clock.now(), verdict) | {"gates": documents.plain(gates)}
     return Answer([lines.gate(item) for item in gates], document, code_of(verdict))
+
+
+def _receive(session: Session, branch: str) -> Answer:
+    found = session.operations.receive(sys.stdin.buffer.read(), branch)
+    verdict = worst(Verdict.FAIL if item.why_not else Verdict.PASS for item in found)
+    document = documents.envelope(session.operations.clock.now(), verdict) | {"refs": documents.plain(found)}
+    text = [f"mlconsole: {visible(item.ref)} is refused: {why}" for item in found for why in item.why_not]
+    return Answer(text, document, code_of(verdict))
 
 
 @click.command()

@@ -81,6 +81,13 @@ class ObjectReading(OnRepository):
         ended = self._git.finished("merge-base", "--is-ancestor", plain(older, "a commit"), plain(newer, "a commit"))
         return ended.code == 0
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The newest commit that two revisions have in common, or ``None``."""
+        ended = self._git.finished("merge-base", plain(one, "a revision"), plain(other, "a revision"))
+        if ended.code not in (0, 1):
+            raise failure("merge-base", ended.err)
+        return ended.out.decode("ascii").strip() or None
+
     def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
         """All paths that differ between two commits' trees; renames are a deletion and an addition."""
         out = self._git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", base, head)

@@ -12,6 +12,7 @@ from ml.operations.context import Context
 from ml.policy import Policy, parse_policy
 from ml.promotion.desk import Desk
 from ml.promotion.gate import Bench, judge
+from ml.promotion.received import Received, parse_updates, receive
 from ml.promotion.repository import BaseRef
 from ml.registry.archive import with_archive
 from ml.registry.codec import Document, parse
@@ -118,6 +119,10 @@ class Registries:
             now=self._context.clock.now(),
         )
         return judge(self._context.repository, base, head, bench)
+
+    def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
+        """Judge what git tells a server's ``pre-receive`` hook. Raises Usage when it tells something else."""
+        return receive(parse_updates(told), self._context.repository, branch, self.judge)
 
     def _read(self, ref: BaseRef) -> Base:
         repository, path = self._context.repository, self._context.place.places.registry

@@ -177,6 +177,10 @@ class Reader(Protocol):
         """Whether ``older`` is ``newer`` or one of its ancestors."""
         ...
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The newest commit that two revisions have in common, or ``None``."""
+        ...
+
     def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
         """All paths that differ between two commits' trees; renames are a deletion and an addition."""
         ...

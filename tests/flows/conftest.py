@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.clones import Clones, make_clones
+from support.artifacts import ROOT
+from support.clones import Clones, Folder, make_clones
 from support.gatehouse import Gatehouse, gatehouse
+
+from ml.adapters.git_hooks import install_gate
+from ml.adapters.processes import run
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +37,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatehouse]:
         patch.setenv("HOME", str(home))
         with gatehouse(home) as opened:
             yield opened
+
+
+@pytest.fixture
+def server(house: Gatehouse, tmp_path: Path) -> Folder:
+    """A bare repository of this test's own, guarded by the hook as the demo installs it, on the house's ``main``."""
+    remote = Folder(tmp_path / "server.git", house.clones.operator.home)
+    Folder(tmp_path, house.clones.operator.home).git("init", "-q", "--bare", "-b", "main", remote.path)
+    house.clones.operator.git("push", "-q", remote.path, f"{house.main}:refs/heads/main")
+    install_gate(remote.path, run=run, python=Path(sys.executable), base="main", path=ROOT)
+    return remote

@@ -48,7 +48,7 @@ def test_a_legal_change_passes(house: Gatehouse, tmp_path: Path) -> None:
 
 def test_an_illegal_change_fails_with_its_reason(house: Gatehouse, tmp_path: Path) -> None:
     case = next(case for case in CASES if case.name == "history_truncated")
-    ended = judged(house, tmp_path, *case.make(house))
+    ended = judged(house, tmp_path, *case.made(house))
     assert ended.returncode == 1
     assert case.says in ended.stdout + ended.stderr
 

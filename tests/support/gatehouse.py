@@ -144,6 +144,7 @@ class Gatehouse:
     main: str
     verifier: RememberingVerifier
     judgements: dict[bytes, tuple[SoakJudgement, Review]] = field(default_factory=dict)
+    proposed: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     # --- bases ------------------------------------------------------------------------------------
     def base(self, files: dict[str, str | bytes], on: str = "") -> str:
@@ -308,6 +309,12 @@ class Gatehouse:
     def withdraw(self, base: str = "", artifact_id: str = SOAKED, stage: Stage = Stage.SHADOW) -> Plan:
         """A legal withdrawal."""
         return plan_withdraw(self.propose(base or self.main, Action.WITHDRAW, artifact_id, stage))
+
+    def once(self, name: str, make: Callable[[Gatehouse], tuple[str, str]]) -> tuple[str, str]:
+        """The base and head of a proposed change, made the first time that anybody asks for it."""
+        if name not in self.proposed:
+            self.proposed[name] = make(self)
+        return self.proposed[name]
 
     # --- commits and judgement ----------------------------------------------------------------------
     def made(self, plan: Plan, *, by: str = "", at: datetime | None = None) -> str:

@@ -1,0 +1,95 @@
+"""What a server is about to receive: every ref that one push would move, judged before any of them does (SPEC §8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ml.errors import ConsoleError, Usage
+from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, Reader
+from ml.text import visible
+from ml.verdict import Gate
+
+_HEADS = "refs/heads/"
+_REPLACEMENTS = "refs/replace/"
+
+
+@dataclass(frozen=True, slots=True)
+class RefUpdate:
+    """One ref that a push would move. An empty ``old`` creates it, an empty ``new`` deletes it."""
+
+    ref: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One ref of a push, and every reason to refuse it; without any it may move."""
+
+    ref: str
+    why_not: tuple[str, ...]
+
+
+class Judges(Protocol):
+    """The gate over two commits; ``offered``: not to be landed yet, so nobody can have approved it."""
+
+    def __call__(self, base: str, head: str, *, offered: bool = False) -> Sequence[Gate]:
+        """Every line of the gate."""
+        ...
+
+
+def parse_updates(told: bytes) -> tuple[RefUpdate, ...]:
+    """What git tells a ``pre-receive`` hook: a line ``<old> <new> <ref>`` for each ref, zeros for none.
+
+    Raises:
+        Usage: it is something else.
+    """
+    return tuple(_update(line) for line in told.decode("utf-8", "surrogateescape").splitlines())
+
+
+def _update(line: str) -> RefUpdate:
+    words = line.split(" ", 2)
+    if len(words) != 3:
+        raise Usage(f"{visible(line)!r} is no line of git's pre-receive hook.", "Call it from that hook.")
+    old, new = ("" if not word.strip("0") else word for word in words[:2])
+    return RefUpdate(words[2], old, new)
+
+
+def receive(updates: Sequence[RefUpdate], repository: Reader, branch: str, judge: Judges) -> tuple[Received, ...]:
+    """Judge every ref of a push. ``branch`` is the base, the one that engines follow.
+
+    A change branch is judged from where it left the base. Whatever cannot be judged is refused.
+    """
+    return tuple(Received(update.ref, _why_not(update, repository, branch, judge)) for update in updates)
+
+
+def _why_not(update: RefUpdate, repository: Reader, branch: str, judge: Judges) -> tuple[str, ...]:
+    try:
+        return tuple(_reasons(update, repository, branch, judge))
+    except ConsoleError as error:
+        return (f"it cannot be judged: {error.cause}",)
+
+
+def _reasons(update: RefUpdate, repository: Reader, branch: str, judge: Judges) -> Iterator[str]:
+    base, ref = f"{_HEADS}{branch}", update.ref
+    if ref == base:
+        if not update.new:
+            yield "the base branch is never deleted"
+        elif update.old:
+            yield from _closed(judge(update.old, update.new))
+    elif ref.removeprefix(_HEADS).startswith(CHANGE_PREFIXES) and update.new:
+        fork = repository.merge_base(base, update.new)
+        if fork is None:
+            yield f"it shares no history with {visible(branch)}"
+        else:
+            yield from _closed(judge(fork, update.new, offered=True))
+    elif ref.startswith(APPROVALS) and (update.old or not update.new):
+        yield "an approval is never changed or taken back"
+    elif ref.startswith(_REPLACEMENTS):
+        yield "replaced objects would show another history than the one that was judged"
+
+
+def _closed(gates: Sequence[Gate]) -> Iterator[str]:
+    yield from (f"{gate.name}: {gate.why}" for gate in gates if not gate.verdict.opens)
