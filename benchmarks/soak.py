@@ -15,7 +15,7 @@ from ml.slo.soak import SoakJudgement, judge_soak
 from ml.slo.soak_start import SoakSubject
 from ml.slo.source import Answer, Ask, Kind
 
-_ROUNDS = 7
+_ROUNDS = 15
 
 
 def run() -> tuple[Result, ...]:
@@ -36,7 +36,7 @@ def _judge(stack: Stack) -> SoakJudgement:
 
 
 def _curl(stack: Stack, asked: list[Ask]) -> None:
-    """One curl process that asks one after the other over one connection, as we do."""
+    """One curl process that asks one after the other over one connection; ours asks two side by side."""
     argv = ["curl", "--silent", "--fail", "--max-time", "60"]
     for ask in asked:
         argv += ["--next"] if argv[-1] != "60" else []

@@ -37,6 +37,9 @@ class Prometheus:
     ``now`` is the wall clock that answers are stamped with. Threads may share one object.
     """
 
+    at_once = 2
+    """Questions of one soak that are asked side by side: the server's second core, and not all of it."""
+
     def __init__(
         self,
         url: str,

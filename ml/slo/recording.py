@@ -44,6 +44,14 @@ class Failure:
 Exchange = Answer | Failure
 
 
+@dataclass(slots=True)
+class _Patience:
+    """How often in a row the source was silent, and what came of it last."""
+
+    silent: int = 0
+    last: Failure | None = None
+
+
 class Recorder:
     """Asks a source and keeps every exchange, in order.
 
@@ -51,15 +59,28 @@ class Recorder:
     an operator waiting for minutes. What is not asked any more fails as the last question did.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, patience: _Patience | None = None) -> None:
         self._metrics = metrics
         self._exchanges: list[Exchange] = []
-        self._silent = 0
+        self._patience = patience or _Patience()
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """Everything that was asked so far, with what came of it."""
         return tuple(self._exchanges)
+
+    @property
+    def at_once(self) -> int:
+        """How many questions the source takes at a time."""
+        return self._metrics.at_once
+
+    def page(self) -> Recorder:
+        """A notebook for the same source, with the same patience; `append` takes what was written into it."""
+        return Recorder(self._metrics, self._patience)
+
+    def append(self, page: Recorder) -> None:
+        """Write down what was asked with another notebook."""
+        self._exchanges += page.exchanges
 
     def query(self, promql: str, at: datetime | None = None) -> Exchange:
         """See `Metrics.query`."""
@@ -87,17 +108,24 @@ class Recorder:
         return answer and self._keep(answer.ask, lambda: answer)
 
     def _keep(self, ask: Ask, question: Callable[[], Answer]) -> Exchange:
-        exchange = replace(self._exchanges[-1], ask=ask) if self._silent >= _PATIENCE else self._outcome(ask, question)
+        patience = self._patience
+        if patience.silent >= _PATIENCE and patience.last is not None:
+            exchange: Exchange = replace(patience.last, ask=ask)
+        else:
+            exchange = self._outcome(ask, question)
         self._exchanges.append(exchange)
         return exchange
 
     def _outcome(self, ask: Ask, question: Callable[[], Answer]) -> Exchange:
+        patience = self._patience
         try:
             answer = question()
         except MetricsError as error:
-            self._silent = self._silent + 1 if isinstance(error, SourceUnreachable | SourceTimedOut) else 0
-            return Failure(ask, type(error).__name__, error.cause, error.remedy)
-        self._silent = 0
+            failure = Failure(ask, type(error).__name__, error.cause, error.remedy)
+            patience.last = failure
+            patience.silent = patience.silent + 1 if isinstance(error, SourceUnreachable | SourceTimedOut) else 0
+            return failure
+        patience.silent = 0
         return answer
 
 
@@ -110,6 +138,8 @@ def _raiser(error: MetricsError) -> Callable[[], Answer]:
 
 class Replay:
     """A `Metrics` that answers from a record. What was never asked gets a typed failure, as a sick source would."""
+
+    at_once = 1
 
     def __init__(self, exchanges: Iterable[Exchange]) -> None:
         self._exchanges = {exchange.ask: exchange for exchange in exchanges}

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ml.board import SoakReport
 from ml.slo.alerts import alerts_of_soak
 from ml.slo.clocks import clock_doubt, skew_of
+from ml.slo.errands import errands
 from ml.slo.promql import Scope
 from ml.slo.recording import Exchange, Failure, Recorder
 from ml.slo.soak_gates import Soaked, first_reason, gates_of
-from ml.slo.soak_inquiry import Inquiry
+from ml.slo.soak_inquiry import Heard, Inquiry
 from ml.slo.soak_start import SoakSubject, find_start
 from ml.slo.source import Kind, Metrics
 from ml.slo.tape import Grid, Killed, breach_cells, coverage, eligible_at
@@ -26,7 +28,7 @@ from ml.stage import Stage
 from ml.verdict import worst
 
 if TYPE_CHECKING:
-    from ml.policy import Policy
+    from ml.policy import Objective, Policy
 
 __all__ = ["Killed", "SoakJudgement", "SoakSubject", "judge_soak"]
 
@@ -72,11 +74,23 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
     grid = Grid.of(start.at or now, now, soak.step_s, soak.required_s)
     skew_s = None if isinstance(clock, Failure) else skew_of(clock)
     inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s)
-    events, doubt = inquiry.events(subject.artifact_id, kills)
-    tracks = tuple(inquiry.track(objective, events) for objective in terms.policy.objectives)
-    alerts = alerts_of_soak(recorder, terms.policy.alerts.quiet, now, grid)
-    doubt = clock_doubt(clock, recorder.exchanges, now) or doubt
-    return Soaked(terms=terms, start=start, grid=grid, tracks=tracks, alerts=alerts, doubt=doubt)
+    with errands(recorder) as sent:
+        happened = sent.send(lambda page: inquiry.asks(page).events(subject.artifact_id, kills))
+        heard = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]
+        alerts = sent.send(lambda page: alerts_of_soak(page, terms.policy.alerts.quiet, now, grid))
+    events, doubt = happened.result()
+    return Soaked(
+        terms=terms,
+        start=start,
+        grid=grid,
+        tracks=tuple(inquiry.track(each.result(), events) for each in heard),
+        alerts=alerts.result(),
+        doubt=clock_doubt(clock, recorder.exchanges, now) or doubt,
+    )
+
+
+def _hear(inquiry: Inquiry, objective: Objective, page: Recorder) -> Heard:
+    return inquiry.asks(page).hear(objective)
 
 
 def _path(kind: Kind) -> str:

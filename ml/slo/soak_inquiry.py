@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,17 @@ _SCRAPE_S = 60
 """The longest usual time between two scrapes."""
 
 _Parts = dict[str, tuple[Series, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The answers about one objective: its reading, and a value and a count per cell."""
+
+    objective: Objective
+    reading: Reading
+    values: tuple[float | None, ...]
+    counts: tuple[float | None, ...]
+    doubt: Finding | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +81,12 @@ class Inquiry:
             doubt,
         )
 
-    def track(self, objective: Objective, events: Events) -> Track:
-        """One objective: its reading now, and its tape."""
+    def asks(self, recorder: Recorder) -> Inquiry:
+        """The same inquiry with another notebook."""
+        return replace(self, recorder=recorder)
+
+    def hear(self, objective: Objective) -> Heard:
+        """One objective: its reading now, and its values and counts over the cells."""
         reading = self._reading(objective)
         step, latency = duration(self.grid.step_s), self.terms.latency
         parts, doubt = self._over_the_cells(
@@ -80,13 +95,17 @@ class Inquiry:
                 "count": count_query(objective, self.scope, step, latency),
             }
         )
-        counts = row(self.grid, parts.get("count", ()))
+        values, counts = (row(self.grid, parts.get(name, ())) for name in ("value", "count"))
+        return Heard(objective, reading, values, counts, doubt)
+
+    def track(self, heard: Heard, events: Events) -> Track:
+        """What was heard of an objective as a tape, marked by what happened besides."""
         return Track(
-            objective=objective,
-            reading=reading,
-            tape=tape(objective, self.grid, row(self.grid, parts.get("value", ())), counts, events, self.terms.least),
-            inferences=sum(count or 0.0 for count in counts),
-            doubt=doubt,
+            objective=heard.objective,
+            reading=heard.reading,
+            tape=tape(heard.objective, self.grid, heard.values, heard.counts, events, self.terms.least),
+            inferences=sum(count or 0.0 for count in heard.counts),
+            doubt=heard.doubt,
         )
 
     def _reading(self, objective: Objective) -> Reading:

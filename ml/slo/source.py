@@ -100,6 +100,11 @@ class Metrics(Protocol):
         MetricsError: one of its subclasses, with cause and remedy.
     """
 
+    @property
+    def at_once(self) -> int:
+        """How many questions it takes at a time."""
+        ...
+
     def query(self, promql: str, at: datetime | None = None) -> Answer:
         """Evaluate at one moment; without ``at``, at the server's own now."""
         ...

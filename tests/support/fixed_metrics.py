@@ -49,6 +49,8 @@ class FixedMetrics:
     of a question, counted from 0, to the error that it meets. ``server_ahead_s`` is the skew of the server's clock.
     """
 
+    at_once = 1
+
     def __init__(self, now: datetime = NOW, started: datetime = START) -> None:
         self.now = now
         self.started = started
