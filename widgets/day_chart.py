@@ -126,6 +126,8 @@ def _label(name: str, scale: str, glyphs: Glyphs) -> Content:
 
 def _absent(measure: Measure, stage: str) -> str:
     what = visible(measure.name, limit=40)
+    if measure.chart.problem:
+        return f"{what}: not known."
     return f"No {what} of {stage} was measured in these 24 h." if stage else f"{what}: none reported in these 24 h."
 
 

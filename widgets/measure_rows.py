@@ -73,7 +73,8 @@ def measure_line(measure: Measure, glyphs: Glyphs) -> Content:
     """A measure in columns; one that belongs to no stage has its numbers in the first two."""
     name = (f"{fit(visible(measure.name, limit=80), _NAME, glyphs)}", "bold")
     if not measure.lines:
-        return Content.assemble(name, (f"{'none reported':>{_MIDDLE + _HIGHEST}}", "$quiet"))
+        words = "not known" if measure.chart.problem else "none reported"
+        return Content.assemble(name, (f"{words:>{_MIDDLE + _HIGHEST}}", "$quiet"))
     limit = measure.limit
     shadow, active = measure.of("shadow") or measure.of(""), measure.of("active")
     bound = "" if limit is None else f"{glyphs.less} {figure(limit, measure.chart.unit)}"

@@ -77,8 +77,10 @@ class ReviewScreen(PushedScreen):
 
     def _show(self, review: Review) -> None:
         self._asking = False
-        self._review = review
         self.say(review.problem, loud=True)
+        if self._review is not None and all(chart.problem for chart in review.charts):
+            return  # nobody answered: what was seen before stays, and its age says how old it is
+        self._review = review
         self.query_one(MeasureRows).measures = measures(review.charts)
         self.query_one("#oddities", Static).update(Content("\n").join(self._oddities(review)))
         self._show_age(self.console.now)

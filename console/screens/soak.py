@@ -126,10 +126,10 @@ def silent_lines(report: SoakReport, judged: SoakReport | None, now: datetime, g
     dot = f" {glyphs.dot} "
     drawn = ""
     if judged is not None and has_windows(judged):
-        drawn = f"{dot}what is drawn was judged {age(judged.as_of, now)} ago"
+        drawn = f"{dot}the tape is {age(judged.as_of, now)} old"
     return (
         _headline(report, glyphs),
-        Content(f"asked {age(report.as_of, now)} ago, again every {VIEW_S:.0f} s; F5 asks now{drawn}"),
+        Content(f"asked {age(report.as_of, now)} ago, again every {VIEW_S:.0f} s, F5 now{drawn}"),
     )
 
 

@@ -43,7 +43,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Lines over one stretch of time. The first value covers the step that ends at ``start`` plus ``step_s``."""
+    """Lines over one stretch of time. The first value covers the step that ends at ``start`` plus ``step_s``.
+
+    ``problem`` says in a sentence why nothing is known; empty when the question was answered.
+    """
 
     title: str
     unit: str
@@ -51,6 +54,7 @@ class Chart:
     step_s: int
     lines: tuple[Line, ...]
     limit: float | None = None
+    problem: str = ""
 
     def moment(self, index: int) -> datetime:
         """When the step of a value ends."""

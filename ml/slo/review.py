@@ -110,7 +110,7 @@ class _Inquiry:
     def error_rate(self) -> Chart:
         ratio = next((each for each in self.terms.policy.objectives if each.kind == "ratio"), None)
         if ratio is None:
-            return self._chart("Error rate", "%", ())
+            return Chart("Error rate", "%", self.grid.start, self.grid.step_s, ())
         asked = {f"{stage}.errors": _percent(ratio, Scope(stage, self.selector)) for stage in _STAGES}
         limit = ratio.limit * 100
         return self._chart("Error rate", "%", self._staged(asked, {"errors": limit}), limit)
@@ -125,7 +125,10 @@ class _Inquiry:
         return self._chart("Blocked snapshots", "blocks", tuple(sorted(lines, key=lambda line: line.name)))
 
     def _chart(self, title: str, unit: str, lines: tuple[Line, ...], limit: float | None = None) -> Chart:
-        return Chart(title, unit, self.grid.start, self.grid.step_s, lines, limit)
+        """A chart of the question that was asked last."""
+        asked = self.recorder.exchanges[-1:]
+        problem = asked[0].cause if asked and isinstance(asked[0], Failure) else ""
+        return Chart(title, unit, self.grid.start, self.grid.step_s, lines, limit, problem)
 
     def _staged(self, asked: Mapping[str, str], limits: Mapping[str, float | None]) -> tuple[Line, ...]:
         answers = self._ask(asked)

@@ -12,7 +12,10 @@ from textual.pilot import Pilot
 
 from console.screens.promote import PromoteScreen
 from console.screens.review import ReviewScreen
+from ml.adapters.prometheus import Prometheus
 from ml.errors import Unavailable
+from ml.policy import parse_policy
+from ml.slo.review import review
 
 
 def on_review(pilot: Pilot[object]) -> bool:
@@ -81,6 +84,24 @@ async def test_no_prometheus_is_one_sentence_and_the_screen_stays() -> None:
         await pilot.press("f5")
         await reads_soon(pilot, "p99.9")
         assert not reads(pilot, "No Prometheus")
+
+
+async def test_what_nobody_answered_is_not_known_and_what_was_seen_before_stays() -> None:
+    operations = FakeOperations()
+    seen = operations.shown_review
+    silent = review(Prometheus("http://127.0.0.1:1"), parse_policy(None), MODEL, NOW)
+    async with walking(operations, ReviewScreen(MODEL)) as pilot:
+        await reads_soon(pilot, "p99.9 125 ms")
+        operations.shown_review = silent
+        await pilot.press("f5")
+        await reads_soon(pilot, "http://127.0.0.1:1 cannot be reached")
+        assert reads(pilot, "p99.9 125 ms")
+        await pilot.press("escape", "v")
+        await reads_soon(pilot, "p50: not known.")
+        assert not reads(pilot, "was measured")
+        operations.shown_review = seen
+        await pilot.press("f5")
+        await reads_soon(pilot, "p99.9 125 ms")
 
 
 async def test_y_copies_what_is_odd() -> None:

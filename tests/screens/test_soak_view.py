@@ -41,7 +41,7 @@ async def test_an_unreachable_prometheus_is_said_with_age_and_next_attempt() -> 
         await reads_soon(pilot, "ERROR soak: http://127.0.0.1:1 cannot be reac")
         assert reads(pilot, "no window")
         assert not reads(pilot, "all ok")
-        await reads_soon(pilot, "asked 5s ago, again every 30 s; F5 asks now")
+        await reads_soon(pilot, "asked 5s ago, again every 30 s, F5 now")
 
 
 async def test_what_was_judged_before_the_source_fell_silent_stays_and_has_its_age() -> None:
@@ -52,7 +52,7 @@ async def test_what_was_judged_before_the_source_fell_silent_stays_and_has_its_a
         await reads_soon(pilot, "coverage 99.4 %")
         operations.shown_soak = replace(refused(), as_of=NOW)
         await pilot.press("f5")
-        await reads_soon(pilot, "what is drawn was judged 5s ago")
+        await reads_soon(pilot, "the tape is 5s old")
         drawn = pilot.app.screen.query_one(SoakTapes).report
         assert drawn is not None
         assert drawn.tapes == soak_report().tapes
