@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import BindingType
@@ -78,7 +79,7 @@ class ConsoleApp(ActingApp):
         kill_key: whether the kill key works in this session.
         poll_seconds, fetch_seconds: rest between two looks at the board, and at the remote.
         environment, production: what the header says until the first board tells it.
-        drafts: where the wizard keeps what is typed; ``None`` keeps nothing.
+        drafts: opens the place where the wizard keeps what is typed; ``None`` keeps nothing.
         names: the first frame's names, where they are being read already.
     """
 
@@ -111,9 +112,10 @@ class ConsoleApp(ActingApp):
         fetch_seconds: float = 30.0,
         environment: str = "",
         production: bool = False,
-        drafts: Drafts | None = None,
+        drafts: Callable[[], Drafts] | None = None,
         names: Future[Glance] | None = None,
     ) -> None:
+        self._variables_of: dict[str, dict[str, str]] = {}
         colorless = "NO_COLOR" in os.environ
         super().__init__(
             operations,
@@ -128,7 +130,7 @@ class ConsoleApp(ActingApp):
             names=names,
         )
         self.workshop = Workshop()
-        self.drafts = drafts
+        self._open_drafts = drafts
         self.bug: Exception | None = None
         """What ended the application, if it was a bug of ours."""
         self.kill_key = dict(keymap or {}).get("kill", KILL_KEY)
@@ -168,6 +170,12 @@ class ConsoleApp(ActingApp):
             self._parsed_variables = variables
             super().refresh_css(animate)
 
+    def get_css_variables(self) -> dict[str, str]:
+        """The theme's variables, generated once for each theme: it takes milliseconds and is asked for often."""
+        if self.theme not in self._variables_of:
+            self._variables_of[self.theme] = super().get_css_variables()
+        return dict(self._variables_of[self.theme])
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our variables for themes that do not know them."""
         return VARIABLES
@@ -175,6 +183,11 @@ class ConsoleApp(ActingApp):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Every line passes the last door."""
         return [*super().get_line_filters(), *self._doors]
+
+    @cached_property
+    def drafts(self) -> Drafts | None:
+        """Where the wizard keeps what is typed."""
+        return self._open_drafts() if self._open_drafts is not None else None
 
     # --- the end -------------------------------------------------------------------------------------------------
     def end(self, code: int) -> None:

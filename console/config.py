@@ -5,7 +5,6 @@ value is kept for ``mlconsole info``. The kill key reads its settings here befor
 module is made of named tuples and the standard library's TOML reader only (SPEC §12).
 """
 
-import hashlib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -128,6 +127,8 @@ class Settings(NamedTuple):
     @property
     def state(self) -> Path:
         """Where this repository's journal, audit log, drafts and watches live: one kill voids no other soak."""
+        import hashlib  # noqa: PLC0415 it loads OpenSSL, for which neither the first frame nor the kill key waits
+
         key = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:8]
         return state_directory() / f"{self.root.name}-{key}"
 

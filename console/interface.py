@@ -6,11 +6,17 @@ import gc
 import os
 import sys
 import threading
+from functools import partial
+from typing import TYPE_CHECKING
 
 from console.first_look import look_ahead
 from console.session import Session
 from ml.clock import SystemClock
 from ml.errors import Usage
+
+if TYPE_CHECKING:
+    from console.config import Settings
+    from ml.records.drafts import Drafts
 
 _IMPORTED_S = 10.0
 """Seconds after the start in which all that the views and their first looks need has long been imported."""
@@ -26,7 +32,6 @@ def run_interface(session: Session) -> int:
     names = look_ahead(session.operations.glance)
     # Imported here: a terminal is there, the configuration is sound, and the registry is being read.
     from console.app import ConsoleApp  # noqa: PLC0415
-    from ml.records.drafts import Drafts  # noqa: PLC0415
 
     shown = settings.interface
     app = ConsoleApp(
@@ -41,13 +46,19 @@ def run_interface(session: Session) -> int:
         fetch_seconds=settings.registry.fetch_seconds,
         environment=settings.environment.name,
         production=settings.environment.production,
-        drafts=Drafts(settings.state / "drafts"),
+        drafts=partial(_drafts, settings),
         names=names,
     )
     code = app.run()
     if app.bug is not None:
         raise app.bug
     return code if isinstance(code, int) else (app.return_code or 0)
+
+
+def _drafts(settings: Settings) -> Drafts:
+    from ml.records.drafts import Drafts  # noqa: PLC0415 with the first wizard
+
+    return Drafts(settings.state / "drafts")
 
 
 def _collect_later() -> None:

@@ -10,7 +10,7 @@ from textual.reactive import var
 
 from ml.stage import Stage
 from ml.text import visible
-from ml.verdict import Reading, Verdict
+from ml.verdict import Verdict
 from widgets.ages import age
 from widgets.bars import bar
 from widgets.cut import cut
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ml.board import ModelView, SoakReport, StageView
+    from ml.verdict import Reading
 
 _SOUND = ("", "serving")
 _SHORTEST_BAR = 4

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from ml.board.glances import Glance
     from ml.board.kill import InstanceReceipt, KillView
     from ml.board.polls import Board, WatchView
+    from ml.board.problems import Problem
     from ml.board.registry import HistoryRow, OpenBranch, RegistryView
     from ml.board.rungs import Rung
+    from ml.board.servings import Serving
     from ml.board.soaks import Cell, SoakReport, Tape
     from ml.board.sources import Source, SourceState
-    from ml.board.stages import ModelView, Problem, Serving, StageView
+    from ml.board.stages import ModelView, StageView
 
 _MODULES = {
     "glances": ("Glance",),
@@ -30,7 +32,9 @@ _MODULES = {
     "rungs": ("Rung",),
     "soaks": ("Cell", "Tape", "SoakReport"),
     "sources": ("SourceState", "Source"),
-    "stages": ("Serving", "StageView", "Problem", "ModelView"),
+    "stages": ("StageView", "ModelView"),
+    "problems": ("Problem",),
+    "servings": ("Serving",),
 }
 __all__ = [
     "Board",

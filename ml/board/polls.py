@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ml.board.kill import KillView
+    from ml.board.problems import Problem
     from ml.board.registry import RegistryView
     from ml.board.sources import Source
-    from ml.board.stages import ModelView, Problem
+    from ml.board.stages import ModelView
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,10 @@ from ml.verdict import Verdict
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ml.board.problems import Problem
+    from ml.board.servings import Serving
     from ml.board.soaks import SoakReport
     from ml.verdict import Gate, Reading
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What one engine instance says that it serves (``grinder_ml_model_info``), and whether it is alive."""
-
-    instance: str
-    stage: Stage
-    artifact_id: str
-    registry_commit: str
-    active_on: float | None = None
-    up: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +34,6 @@ class StageView:
     notes: str = ""
     serving: tuple[Serving, ...] = ()
     deployment: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that needs a person: where, what, and what to do. ``severe`` ones are shown first."""
-
-    where: str
-    what: str
-    remedy: str = ""
-    severe: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ async def walking(
     drafts: Drafts | None = None,
 ) -> AsyncIterator[Pilot[int]]:
     """Run the console on fake operations with one screen pushed."""
-    app = ConsoleApp(operations, FrozenClock(), ascii_only=ascii_only, drafts=drafts)
+    app = ConsoleApp(operations, FrozenClock(), ascii_only=ascii_only, drafts=lambda: drafts)
     async with app.run_test(size=size) as pilot:
         await opened(pilot, pushed)
         yield pilot
