@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ml.board import SoakReport
-from ml.clock import format_utc, span
-from ml.promotion.values import ACK_GATE, Ack, Target
+from ml.clock import format_utc
+from ml.promotion.values import ACK_GATE, REVIEW_GATE, Ack, Target
+from ml.slo.clocks import length
+from ml.slo.soak_gates import ALERTS_GATE
 from ml.stage import Action
 from ml.text import visible
 from ml.verdict import Gate, Verdict
@@ -56,7 +58,7 @@ def _parts(account: Account) -> Iterator[str]:
     target = account.target
     yield f"## {_HEADINGS.get(target.action, 'Promotion Evidence')}"
     yield "\n".join(_facts(account))
-    yield "\n".join(line for gate in account.gates if gate.name != ACK_GATE for line in [_line(gate, account.soak)])
+    yield "\n".join(_line(gate, account) for gate in account.gates if gate.name != ACK_GATE)
     waived = [gate for gate in account.gates if gate.verdict is Verdict.WAIVED]
     if waived:
         yield "## Waivers"
@@ -83,12 +85,21 @@ def _facts(account: Account) -> Iterator[str]:
     yield f"- By: {code(target.actor)} at {format_utc(account.at)}, on commit {code(target.base_commit)}"
 
 
-def _line(gate: Gate, soak: SoakReport | None) -> str:
+def _line(gate: Gate, account: Account) -> str:
+    """One line of the runbook's section: what it writes without a mark has one here only when it is not PASS."""
     mark = _MARKS.get(gate.verdict, f"❌ {gate.verdict}")
+    worse = "" if gate.verdict is Verdict.PASS else f" {mark}"
     label = _LABELS.get(gate.name, gate.name)
+    soak = account.soak
     if gate.name == "soak" and soak and soak.started_at:
         tenure = f"{soak.started_at:%Y-%m-%d %H:%M} to {soak.as_of:%Y-%m-%d %H:%M}"
-        return f"- Shadow soak: {span(soak.elapsed_s)} ({tenure}) {mark}"
+        return f"- Shadow soak: {length(soak.elapsed_s)} ({tenure}){worse}"
+    if gate.name == ALERTS_GATE and gate.verdict is Verdict.PASS:
+        return f"- {label}: None firing {mark}"
+    if gate.name == REVIEW_GATE:
+        folder = account.evidence_path.rpartition("/")[0]
+        drawing = f"{code(f'{folder}/review.svg')} " if folder else ""
+        return f"- {label}: {drawing}{code(gate.why)}{worse}"
     if gate.name != "soak" and gate.value is not None and gate.limit is not None:
         return f"- {label}: {_quantity(gate.value, gate.unit)} (SLO: <{_quantity(gate.limit, gate.unit)}) {mark}"
     return f"- {label}: {code(gate.why)} {mark}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -244,18 +245,50 @@ def test_the_body_is_the_runbooks_evidence_section_with_measured_values() -> Non
     text = body(account(gates=gates, soak=soak, ack=ack(to_active().target)))
     for line in (
         "## Promotion Evidence",
-        "- Shadow soak: 1d00h (2026-02-15 10:00 to 2026-02-16 10:00) ✅",
+        "- Shadow soak: 24h (2026-02-15 10:00 to 2026-02-16 10:00)",
         "- p99 latency: 42ms (SLO: <100ms) ✅",
         "- p99.9 latency: 278.4ms (SLO: <250ms) ❌ FAIL",
         "- Error rate: 0.3% (SLO: <5%) ✅",
-        "- Alerts: `None firing` ✅",
-        "- Dashboard: `no charts` ❌ NO_DATA",
+        "- Alerts: None firing ✅",
+        "- Dashboard: `ml/registry/evidence/x/review.svg` `no charts` ❌ NO_DATA",
         "ACK: I_UNDERSTAND_THIS_AFFECTS_TRADING",
         "I have reviewed the shadow metrics and confirm this model",
         "is safe to promote to active trading decisions.",
         f"Evidence: `ml/registry/evidence/x/evidence.json`, SHA-256 `{'e' * 64}`",
     ):
         assert line in text.splitlines()
+
+
+def test_the_same_values_give_the_runbooks_section_line_by_line() -> None:
+    runbook = (Path(__file__).parents[3] / "docs/RUNBOOK_19_ML_MODEL_PROMOTION.md").read_text()
+    section = runbook.partition("## Promotion Evidence\n")[2].partition("```")[0]
+    *wanted, dashboard = [line.strip() for line in section.splitlines() if line.strip()]
+    assert dashboard == "- Dashboard: [link to screenshot]"
+    soak = SoakReport(
+        model="regime",
+        artifact_id=NEW,
+        model_sha256="a" * 64,
+        as_of=NOW,
+        verdict=Verdict.PASS,
+        why="",
+        required_s=86_400,
+        started_at=NOW - timedelta(hours=24),
+        elapsed_s=86_400,
+    )
+    gates = (
+        Gate(name="soak", verdict=Verdict.PASS, why="", value=86_400, limit=86_400, unit="s"),
+        Gate(name="p99", verdict=Verdict.PASS, why="", value=42, limit=100, unit="ms"),
+        Gate(name="p999", verdict=Verdict.PASS, why="", value=78, limit=250, unit="ms"),
+        Gate(name="error_rate", verdict=Verdict.PASS, why="", value=0.003, limit=0.05),
+        Gate(name="alerts", verdict=Verdict.PASS, why="All named alert rules are loaded and quiet."),
+        Gate(name="review", verdict=Verdict.PASS, why="Flat, like active. (nothing odd)"),
+    )
+    lines = body(account(gates=gates, soak=soak)).splitlines()
+    at = lines.index(wanted[0])
+    assert lines[at : at + len(wanted)] == wanted
+    assert lines[at + len(wanted)] == (
+        "- Dashboard: `ml/registry/evidence/x/review.svg` `Flat, like active. (nothing odd)`"
+    )
 
 
 def test_text_from_outside_cannot_act_in_markdown() -> None:
