@@ -56,7 +56,10 @@ def _until(wanted: bytes, argv: Sequence[str], cwd: Path, env: Mapping[str, str]
     try:
         while wanted not in drawn and wanted not in _ESCAPES.sub(b"", drawn):
             assert select.select([master], [], [], _START_S)[0], drawn
-            drawn += os.read(master, 65_536)
+            try:
+                drawn += os.read(master, 65_536)
+            except OSError as error:  # EIO: it has ended
+                raise AssertionError(f"{argv[0]} ended before its first frame: {drawn!r}") from error
     finally:
         process.kill()
         process.wait()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml.board import Board, Glance, KillView, ModelView, Problem, Source, SourceState, StageView
+from ml.board import ModelView, Problem, Source, SourceState, StageView
 from ml.stage import Stage
 from widgets.status_line import Status
 
 if TYPE_CHECKING:
+    from ml.board import Board, Glance, KillView
     from ml.errors import ConsoleError
 
 

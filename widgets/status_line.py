@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.reactive import var
 
-from ml.board import KillView, Source, SourceState
+from ml.board import SourceState
 from ml.text import visible
 from widgets.ages import age
 from widgets.cut import cut
@@ -18,6 +18,8 @@ from widgets.still import Still
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    from ml.board import KillView, Source
 
 _SHORT = 7
 _SHORTEST_MODEL = 8
