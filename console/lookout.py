@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from console.messages import (
@@ -45,15 +46,17 @@ class Lookout:
         self._receipts = Poller("kill switch", post, _RECEIPT_S)
         self._looking_at: tuple[str, str] | None = None
         self._climbing = False
+        self._at_once = threading.Event()
 
     def start(self) -> None:
         """Look at the board and the remote from now on."""
-        self._board.watch(lambda: BoardArrived(self._operations.board()))
+        self._board.watch(self._look_at_board)
         self._fetch.watch(lambda: RemoteFetched(self._operations.fetch()))
         self._rollbacks.watch(self._keep_rollbacks_armed)
 
     def hurry(self) -> None:
-        """Look at everything again now."""
+        """Look at everything again now, also at what rests because it did not answer."""
+        self._at_once.set()
         for poller in (self._board, self._fetch, self._view):
             poller.hurry()
 
@@ -74,6 +77,11 @@ class Lookout:
         """Take no further looks."""
         for poller in (self._board, self._fetch, self._view, self._rollbacks, self._receipts):
             poller.end()
+
+    def _look_at_board(self) -> Message:
+        at_once = self._at_once.is_set()
+        self._at_once.clear()
+        return BoardArrived(self._operations.board(at_once=at_once))
 
     def _keep_rollbacks_armed(self) -> Message:
         self._operations.keep_rollbacks_armed()

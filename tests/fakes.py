@@ -530,8 +530,8 @@ class FakeOperations(Operations):
         self._enter("glance")
         return self.shown_glance
 
-    def board(self) -> Board:
-        self._enter("board")
+    def board(self, *, at_once: bool = False) -> Board:
+        self._enter("board", *(("at once",) if at_once else ()))
         return self.shown
 
     def fetch(self) -> Source:

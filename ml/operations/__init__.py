@@ -81,9 +81,12 @@ class Operations:
         """Names and stages for the first frame: local object database only, no network, not judged."""
         return self._first_look()
 
-    def board(self) -> Board:
-        """One poll: registry at its ref, one request per objective, kill switch. Never raises for a sick source."""
-        return self._parts.boards.board()
+    def board(self, *, at_once: bool = False) -> Board:
+        """One poll: registry at its ref, one request per objective, kill switch. Never raises for a sick source.
+
+        A Prometheus that does not answer rests for some polls, unless it is to be asked ``at_once``.
+        """
+        return self._parts.boards.board(at_once=at_once)
 
     def fetch(self) -> Source:
         """Fetch the registry's remote; the state of the remote afterwards. Never raises for a sick remote."""

@@ -58,8 +58,8 @@ class Boards:
             self._remote = Source(ref.remote, SourceState.OK, self._context.clock.now())
         return self._remote
 
-    def board(self) -> Board:
-        """Poll once; polls from several threads take turns."""
+    def board(self, *, at_once: bool = False) -> Board:
+        """Poll once; polls from several threads take turns. ``at_once``: ask even a source that rests."""
         with self._lock:
             now = self._context.clock.now()
             try:
@@ -67,12 +67,12 @@ class Boards:
             except ConsoleError as error:
                 self._last = self._unreadable(error, now)
             else:
-                self._last = self._readable(base, now)
+                self._last = self._readable(base, now, at_once=at_once)
             return self._last
 
-    def _readable(self, base: Base, now: datetime) -> Board:
+    def _readable(self, base: Base, now: datetime, *, at_once: bool) -> Board:
         place = self._context.place
-        metrics = self._watch.ask(base, now, self._soaks.started(), place.stale_s)
+        metrics = self._watch.ask(base, now, self._soaks.started(), place.stale_s, at_once=at_once)
         if metrics.source.state is SourceState.OK:
             soaking = tuple(name for name, model in base.document.registry.models.items() if model.shadow)
             self._soaks.keep_fresh(soaking, now)
@@ -115,7 +115,7 @@ class Boards:
             read_only=True,
             operator=self._operator(),
             registry=RegistryView(glanced.ref, glanced.commit, place.places.registry, self._remote, problem=str(error)),
-            prometheus=Source("prometheus"),
+            prometheus=Source("prometheus", SourceState.NONE, why="not asked, as long as the registry cannot be read"),
             kill=self._context.kill_desk.view(),
             models=models,
             problems=(Problem("registry", error.cause, error.remedy), *self._left_behind()),

@@ -9,6 +9,7 @@ from datetime import datetime
 from ml.board import Serving, Source, SourceState
 from ml.clock import span
 from ml.errors import ConsoleError
+from ml.operations.backoff import Backoff
 from ml.operations.registries import Base
 from ml.registry.schema import Model
 from ml.slo.alerts import alerts_now
@@ -37,24 +38,32 @@ class MetricsRound:
 class MetricsWatch:
     """Remembers the last good round."""
 
-    def __init__(self, metrics: Metrics | None) -> None:
+    def __init__(self, metrics: Metrics | None, backoff: Backoff | None = None) -> None:
         self._metrics = metrics
+        self._backoff = backoff or Backoff()
+        self._why = ""
         self._misses = 0
         self._memory = BoardMemory()
         self._last = MetricsRound()
 
-    def ask(self, base: Base, now: datetime, since: Mapping[str, datetime], stale_s: float) -> MetricsRound:
-        """Ask for all models at once. Never raises for a sick source.
+    def ask(
+        self, base: Base, now: datetime, since: Mapping[str, datetime], stale_s: float, *, at_once: bool = False
+    ) -> MetricsRound:
+        """Ask for all models in one round. Never raises for a sick source, and lets it rest for some polls.
 
         Args:
             since: when each soak began that is known.
             stale_s: the age in seconds from which the newest sample is not believed.
+            at_once: ask even if the source rests.
         """
         models = base.document.registry.models
         names = tuple(name for name, model in models.items() if model.shadow or model.active)
         if self._metrics is None:
             none = Source("prometheus", SourceState.NONE, why="No prometheus.url is configured.")
             self._last = MetricsRound(none, _unknown(base, names, none.why))
+            return self._last
+        if self._backoff.rests(now) and not at_once:
+            self._last = self._missed(base, names, self._why, now)
             return self._last
         judged = {name: StageRead(name, _read_stage(models[name]), since.get(name)) for name in names}
         live = {name: _live(judged[name]) for name in names if models[name].active is not None}
@@ -69,8 +78,11 @@ class MetricsWatch:
                 serving(self._metrics, base.policy, names),
             )
             self._misses = 0
+            self._backoff.answered()
         except ConsoleError as error:
-            self._last = self._missed(base, names, str(error), now)
+            self._why = str(error)
+            self._backoff.missed(now)
+            self._last = self._missed(base, names, self._why, now)
         return self._last
 
     def _missed(self, base: Base, names: tuple[str, ...], why: str, now: datetime) -> MetricsRound:

@@ -45,7 +45,7 @@ class Asking(FakeOperations):
         self.source: Prometheus | None = None
         self.begun = 0
 
-    def board(self) -> Board:
+    def board(self, *, at_once: bool = False) -> Board:
         if source := self.source:
             self.begun += 1
             with contextlib.suppress(MetricsError):

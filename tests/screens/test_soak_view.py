@@ -62,6 +62,14 @@ async def test_what_was_judged_before_the_source_fell_silent_stays_and_has_its_a
         await reads_soon(pilot, "coverage 99.4 %")
 
 
+async def test_f5_asks_also_a_source_that_rests() -> None:
+    operations = FakeOperations()
+    async with console(operations) as pilot:
+        assert ("board", "at once") not in operations.calls
+        await pilot.press("f5")
+        await until(pilot, lambda: operations.calls.count(("board", "at once")) == 1)
+
+
 async def test_while_it_asks_it_says_how_the_source_is() -> None:
     sick = Source("prometheus", SourceState.STALE, ago(90), "No good answer for 1m30s: it hangs.")
     operations = FakeOperations(board(prometheus=sick))

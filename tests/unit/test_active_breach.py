@@ -61,7 +61,7 @@ class TestOneRound:
         watch.ask(models, NOW, {}, 60)
         for poll in range(3):
             metrics.failures = {number: SourceTimedOut("It hangs.", "Wait.") for number in range(999)}
-            found = watch.ask(models, NOW + timedelta(seconds=5 * (poll + 1)), {}, 60)
+            found = watch.ask(models, NOW + timedelta(seconds=5 * (poll + 1)), {}, 60, at_once=True)
         assert found.source.state is SourceState.STALE
         assert {reading.verdict for reading in (*found.readings["regime"], *found.active["regime"])} == {Verdict.STALE}
 
