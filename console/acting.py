@@ -30,7 +30,9 @@ class ActingApp(WatchingApp):
 
     def action_explain(self, what: str) -> None:
         """Say why a key does nothing here."""
-        self.say(f"{what} is not possible: this session is read-only. Start the console without --read-only.")
+        broken = self.board.registry.problem if self.board is not None else ""
+        why = broken or "this session is read-only. Start the console without --read-only."
+        self.say(f"{what} is not possible: {why}")
 
     def get_key_display(self, binding: Binding) -> str:
         """A key as keyboards print it."""
@@ -120,6 +122,7 @@ class ActingApp(WatchingApp):
     async def action_view(self, name: str) -> None:
         """Open a view."""
         await self.switch_mode(name)
+        self._seen("view")  # what the view before could not show is its own problem, and told again when it is open
         self.look()
 
     async def go_to(self, model: str, stage: Stage) -> None:

@@ -56,15 +56,16 @@ def status_of(board: Board, model: str, kill: KillView | None, remote: Source | 
 
 
 def problems_of(board: Board | None, glance: Glance | None, failures: dict[str, ConsoleError]) -> tuple[Problem, ...]:
-    """Everything that needs somebody: looks that failed, the registry, the board, and each model's own."""
+    """Everything that needs somebody, each thing once: looks that failed, the board, and each model's own."""
     failed = tuple(Problem(what, error.cause, error.remedy) for what, error in failures.items())
     if board is None:
         return failed + ((Problem("registry", glance.problem),) if glance is not None and glance.problem else ())
-    registry = (Problem("registry", board.registry.problem),) if board.registry.problem else ()
+    told = {problem.what for problem in board.problems}
+    failed = tuple(problem for problem in failed if problem.what not in told)
     own = tuple(problem for model in board.models for problem in model.problems)
-    known = set(registry + board.problems)
+    known = set(board.problems)
     sick = () if any(problem.where == "prometheus" for problem in known) else _source(board.prometheus)
-    return (*failed, *registry, *board.problems, *sick, *(problem for problem in own if problem not in known))
+    return (*failed, *board.problems, *sick, *(problem for problem in own if problem not in known))
 
 
 def _source(source: Source) -> tuple[Problem, ...]:

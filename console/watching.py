@@ -66,7 +66,7 @@ class WatchingApp(App[int]):
         super().__init__(driver_class=driver_class, ansi_color=ansi_color)
         self.operations = operations
         self.clock = clock
-        self.read_only = read_only
+        self.read_only = self._asked_read_only = read_only
         self._place = place
         self._lookout = Lookout(operations, self._post, poll_s=poll_seconds, fetch_s=fetch_seconds)
         self._glance: Glance | None = None
@@ -114,7 +114,10 @@ class WatchingApp(App[int]):
         """One poll."""
         for look in ("registry", "board"):
             self._failures.pop(look, None)
-        self.read_only = self.read_only or event.board.read_only
+        read_only = self._asked_read_only or event.board.read_only
+        if read_only != self.read_only:
+            self.read_only = read_only
+            self.call_next(self.refresh_bindings)
         self.board, self.checking = event.board, False
         # A board that was begun before the switch was last read by itself knows less about it.
         if self._kill_seen is None or event.board.as_of > self._kill_seen:

@@ -45,7 +45,10 @@ class HistoryScreen(ViewScreen):
 
     def _show_history(self, rows: tuple[HistoryRow, ...] | None) -> None:
         name = visible(self.console.model_name, limit=80)
-        number = "reading …" if rows is None else f"{len(rows)} event{'' if len(rows) == 1 else 's'}, newest first"
+        board = self.console.board
+        number = "cannot be read" if board is not None and board.registry.problem else "reading …"
+        if rows is not None:
+            number = f"{len(rows)} event{'' if len(rows) == 1 else 's'}, newest first"
         self.query_one("#heading", Static).update(
             Content.assemble(("HISTORY ", "bold"), (name, "bold"), f" {glyphs_of(self.app).dot} ", (number, "$quiet")),
             layout=False,
@@ -54,6 +57,8 @@ class HistoryScreen(ViewScreen):
 
     def _show_board(self, board: Board | None) -> None:
         self.query_one(BranchLines).branches = board.registry.branches if board is not None else ()
+        if self.console.history is None:
+            self._show_history(None)
 
     def _show_now(self, now: datetime) -> None:
         self.query_one(BranchLines).now = now

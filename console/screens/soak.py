@@ -89,6 +89,8 @@ class SoakScreen(ViewScreen):
 
     def _nothing(self) -> Content:
         model, board = self.console.model, self.console.board
+        if board is not None and board.registry.problem:
+            return Content.styled("No soak is judged as long as the registry cannot be read.", "$verdict-unknown")
         if model is None or model.shadow.artifact_id is None:
             return Content.styled("No artifact is in shadow, so nothing soaks.", "$quiet")
         if board is not None and board.prometheus.state is SourceState.NONE:

@@ -72,6 +72,10 @@ class StagesScreen(ViewScreen):
     def _gate_line(self, model: ModelView | None) -> Content:
         if self.console.checking:
             return Content.assemble(("checking …", "$quiet"))
+        if self.console.board is not None and self.console.board.registry.problem:
+            return Content.assemble(
+                ("GATE ", "bold"), ("closed: registry or policy cannot be read safely", "$verdict-bad")
+            )
         if model is None:
             return Content.assemble(("The registry holds no model yet: `mlconsole stage DIR --model NAME`.", "$quiet"))
         from widgets.gate_list import gate_summary  # noqa: PLC0415 not part of the first frame

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from fakes import (
+    LIVE,
+    SOAKING,
     FakeOperations,
     FrozenClock,
     ago,
@@ -28,7 +30,7 @@ from support.walk import reads_soon
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
-from ml.board import Board, Problem, Rung, Source, SourceState
+from ml.board import Board, ModelView, Problem, Rung, Source, SourceState, StageView
 from ml.operations.panes import breach_problem
 from ml.stage import Stage
 from ml.verdict import Verdict
@@ -66,6 +68,20 @@ def sick_active() -> Board:
     return board(replace(model, problems=(problem,)))
 
 
+def broken_registry() -> Board:
+    """A registry that cannot be read safely: the names that are there, what is wrong where, and nothing to change."""
+    cause = (
+        "ml/registry/models.json, line 8, column 25, at models.regime_classifier.shadow.artifact_dir: "
+        "artifact_dir ('/etc') is no path that is relative to the repository and stays inside it."
+    )
+    remedy = "Correct this place in a commit of its own; until then the registry is read-only."
+    stages = {stage: StageView(Stage(stage), artifact) for stage, artifact in (("shadow", SOAKING), ("active", LIVE))}
+    model = ModelView("regime_classifier", staging=StageView(Stage.STAGING), **stages)
+    shown = board(model, read_only=True, prometheus=Source("prometheus", SourceState.NONE))
+    registry = replace(shown.registry, branches=(), problem=f"{cause} {remedy}")
+    return replace(shown, registry=registry, problems=(Problem("registry", cause, remedy),))
+
+
 @dataclass(frozen=True)
 class Picture:
     """One state of one view. ``settings`` are the application's."""
@@ -94,6 +110,7 @@ POOR = {
     "stages_read_only": Picture("stages", board(read_only=True), settings={"read_only": True}),
     "stages_filter": Picture("stages", many_models(1000), keys=("slash", "4", "2")),
     "stages_sick_active": Picture("stages", sick_active()),
+    "stages_broken_registry": Picture("stages", broken_registry()),
     "soak_breach": Picture("soak", board(), keys=("down", "down", "b")),
 }
 
