@@ -22,6 +22,10 @@ from widgets.verdicts import MARKS
 
 if TYPE_CHECKING:
     from ml.artifacts.compare import Comparison
+    from ml.ports import Progress
+
+
+_WORK = "Verifying both artifacts, then running both on the same inputs. A minute at most."
 
 
 class CompareScreen(PushedScreen):
@@ -53,9 +57,17 @@ class CompareScreen(PushedScreen):
     def begin(self) -> None:
         """Compare."""
         self.title_is("Compare artifacts", self._a, self._b)
-        self.say("Verifying both artifacts, then running both on the same inputs. A minute at most.")
-        action = partial(self.console.operations.compare, self._a, self._b)
+        self.say(_WORK)
+        action = partial(self.console.operations.compare, self._a, self._b, self._report)
         self.work("compare", action, self._show, self.complain)
+
+    def _report(self, progress: Progress) -> None:
+        """Told by the thread that compares."""
+        self.post_message(self.Settled(partial(self._show_progress, progress)))
+
+    def _show_progress(self, progress: Progress) -> None:
+        of = f" {progress.done} of {progress.total}" if progress.total else ""
+        self.say(f"{_WORK} Now: {progress.step}{of} {progress.note}".rstrip())
 
     def _show(self, comparison: Comparison) -> None:
         self.say("")

@@ -212,6 +212,17 @@ async def test_a_refused_release_says_why_and_forgets_the_word() -> None:
 
 
 # --- compare and help ------------------------------------------------------------------------------------------------
+async def test_compare_tells_how_far_it_is() -> None:
+    operations = WizardOperations()
+    screen = CompareScreen("artifacts/onnx/new", "artifacts/onnx/old")
+    with operations.held("compare"):
+        async with walking(operations, screen) as pilot:
+            await reads_soon(pilot, "Now: digests 2 of 3 model.onnx")
+            operations.let_go()
+            await reads_soon(pilot, "48,212 B")
+            assert not reads(pilot, "Now: digests")
+
+
 async def test_compare_marks_what_differs_and_can_show_only_that() -> None:
     operations = WizardOperations()
     async with walking(operations, CompareScreen("artifacts/onnx/a", "artifacts/onnx/b")) as pilot:

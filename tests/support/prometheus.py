@@ -109,13 +109,19 @@ def running(
     with log.open("wb") as output:
         process = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True, cwd=folder)
     try:
-        _until(lambda: _READY in log.read_text() or process.poll() is not None, 30.0, log)
-        found = _LISTENING.search(log.read_text())
+        # It tells its address and that it is ready from two of its threads, in any order.
+        _until(lambda: _up(log.read_text()) or process.poll() is not None, 60.0, log)
+        found = _up(log.read_text())
         assert found, f"Prometheus did not start:\n{log.read_text()[-2000:]}"
         yield RealPrometheus(f"{'https' if 'tls_server_config' in web else 'http'}://{found[1]}", process, log)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _up(log: str) -> re.Match[str] | None:
+    """Where it listens, once it is ready as well."""
+    return _LISTENING.search(log) if _READY in log else None
 
 
 def _get(url: str) -> bytes:

@@ -132,7 +132,9 @@ class WizardOperations(FakeOperations):
         report(STEPS[3])
         return done
 
-    def compare(self, a: str, b: str) -> Comparison:
+    def compare(self, a: str, b: str, report: Report | None = None) -> Comparison:
+        if report:
+            report(Progress("digests", 2, 3, "model.onnx"))
         self._enter("compare", a, b)
         return self.compared
 
