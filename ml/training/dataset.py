@@ -92,7 +92,7 @@ def _reader(path: Path) -> Callable[[Path], Iterator[Sequence[object]]]:
             if importlib.util.find_spec("pyarrow") is None:
                 raise Unavailable(
                     "Reading Parquet needs pyarrow, which is not installed.",
-                    "Install it (pip install pyarrow), or give the dataset as CSV.",
+                    "Run: pip install 'mlconsole[train]', or give the dataset as CSV.",
                 )
             return _parquet_rows
         case _:

@@ -7,10 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from support.artifacts import ROOT, sha256, verifier
 
@@ -159,6 +162,58 @@ def test_a_csv_is_learnt_from_and_its_digest_recorded(tmp_path: Path) -> None:
     assert report["dataset_file"] == "data.csv"
     assert report["n_samples"] == sum(report["classes"].values()) == 400
     assert verifier(tmp_path / "scratch").verify(tmp_path / "regime_v2026_02_16_001").valid
+
+
+def test_parquet_is_learnt_from_like_the_csv_of_the_same_rows(tmp_path: Path) -> None:
+    rows = pyarrow.csv.read_csv(write_csv(tmp_path / "data.csv"))
+    data = tmp_path / "data.parquet"
+    pyarrow.parquet.write_table(rows, data)
+    trained = {}
+    for file in ("data.csv", "data.parquet"):
+        out = tmp_path / file.partition(".")[2] / "regime_v2026_02_16_001"
+        ended = train(out, "--dataset-path", str(tmp_path / file))
+        assert ended.code == 0, ended.err.decode()
+        trained[file] = json.loads((out / "train_report.json").read_text())
+    assert trained["data.parquet"]["dataset_sha256"] == sha256(data)
+    assert trained["data.parquet"]["model_sha256"] == trained["data.csv"]["model_sha256"]
+    assert verifier(tmp_path / "scratch").verify(out).valid
+
+
+def _no_label(rows: pyarrow.Table) -> pyarrow.Table:
+    return rows.drop_columns(["regime"])
+
+
+def _a_hole(rows: pyarrow.Table) -> pyarrow.Table:
+    holed = pyarrow.array([None, *rows["spread_bps"].to_pylist()[1:]], pyarrow.float64())
+    return rows.set_column(rows.column_names.index("spread_bps"), "spread_bps", holed)
+
+
+def _words(rows: pyarrow.Table) -> pyarrow.Table:
+    return rows.set_column(rows.column_names.index("spread_bps"), "spread_bps", pyarrow.array(["wide"] * len(rows)))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_no_label, b"lacks the column regime"),
+        (_a_hole, b"row 1: spread_bps is"),
+        (_words, b"row 1: spread_bps is 'wide'"),
+        (None, b"data.parquet is not valid Parquet"),
+    ],
+)
+def test_an_unusable_parquet_is_named_too(
+    damage: Callable[[pyarrow.Table], pyarrow.Table] | None, said: bytes, tmp_path: Path
+) -> None:
+    rows = pyarrow.csv.read_csv(write_csv(tmp_path / "data.csv"))
+    data = tmp_path / "data.parquet"
+    pyarrow.parquet.write_table(damage(rows) if damage is not None else rows, data)
+    if damage is None:
+        data.write_bytes(data.read_bytes()[:-100])
+    refused = train(tmp_path / "out", "--dataset-path", str(data))
+    assert refused.code == 1
+    assert said in refused.err
+    assert b"Traceback" not in refused.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_fewer_rows_than_the_file_has_are_chosen_by_the_seed(tmp_path: Path) -> None:
