@@ -24,6 +24,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     for mark in item.iter_markers("fault"):
         (area,) = mark.args
         item.user_properties.append((_PROPERTY, area))
+        item.extra_keyword_matches.add(area)  # so that `-k files` selects that area's rows, whatever they are called
 
 
 def _outcomes(terminalreporter: pytest.TerminalReporter) -> Iterator[tuple[str, str, bool]]:
