@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
-import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
 from console.first_look import look_ahead
+from console.garbage import collect_later
 from console.session import Session
 from ml.clock import SystemClock
 from ml.errors import Usage
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from console.config import Settings
     from ml.records.drafts import Drafts
 
-_IMPORTED_S = 10.0
-"""Seconds after the start in which all that the views and their first looks need has long been imported."""
-
 
 def run_interface(session: Session) -> int:
     """Run the interface until it is left; returns the exit code. Raises Usage without a terminal."""
@@ -28,7 +24,7 @@ def run_interface(session: Session) -> int:
     if not (in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise Usage("The interface needs a terminal.", "Use `mlconsole status`, or another verb; see mlconsole --help.")
     settings = session.settings
-    _collect_later()
+    collect_later()
     names = look_ahead(session.operations.glance)
     # Imported here: a terminal is there, the configuration is sound, and the registry is being read.
     from console.app import ConsoleApp  # noqa: PLC0415
@@ -59,16 +55,3 @@ def _drafts(settings: Settings) -> Drafts:
     from ml.records.drafts import Drafts  # noqa: PLC0415 with the first wizard
 
     return Drafts(settings.state / "drafts")
-
-
-def _collect_later() -> None:
-    """Look for garbage only once everything is imported, and never among that: it stays, and there is much of it."""
-
-    def begin() -> None:
-        gc.freeze()
-        gc.enable()
-
-    gc.disable()
-    timer = threading.Timer(_IMPORTED_S, begin)
-    timer.daemon = True
-    timer.start()
