@@ -38,6 +38,10 @@ ENCODED = BRANCH.replace("/", "%2F")
             "git@bitbucket.org:acme/trading.git",
             f"https://bitbucket.org/acme/trading/pull-requests/new?source={ENCODED}&dest=main",
         ),
+        (
+            "https://bitbucket.org/acme/trading.git",
+            f"https://bitbucket.org/acme/trading/pull-requests/new?source={ENCODED}&dest=main",
+        ),
         ("/srv/git/trading.git", ""),
         ("file:///srv/git/github.com/trading.git", ""),
         ("https://git.example.com/acme/trading.git", ""),
