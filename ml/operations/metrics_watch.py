@@ -70,7 +70,7 @@ class MetricsWatch:
         wanted = tuple(dict.fromkeys((*judged.values(), *live.values())))
         try:
             read = board_readings(self._metrics, base.policy, wanted, now, stale_s=stale_s, memory=self._memory)
-            alerts = alerts_now(Recorder(self._metrics), base.policy.alerts.quiet, now).reading()
+            alerts = alerts_now(Recorder(self._metrics), base.policy.alerts.quiet, now).reading(now)
             self._last = MetricsRound(
                 Source("prometheus", SourceState.OK, now),
                 {name: (*read[which], alerts) for name, which in judged.items()},

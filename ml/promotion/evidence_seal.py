@@ -17,6 +17,7 @@ from ml.verdict import Check, Verdict
 
 SEAL = "seal"
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
+_AROUND, _SHALLOW = 24, 2
 _START = hashlib.sha256(b"mlconsole evidence v1").hexdigest()
 
 
@@ -94,7 +95,10 @@ def _form(document: bytes, values: Mapping[str, Any]) -> Check:
 
 
 def _near(document: bytes, position: int) -> str:
-    """The last top-level name before a byte, found by nesting alone, because the document may be broken there."""
+    """The part around a byte, found by nesting alone, because the document may be broken there.
+
+    Between two parts the text itself is shown: the next one's name may be what was changed.
+    """
     depth, name = 0, ""
     for token in _TOKENS.finditer(document, 0, position):
         text = token[0]
@@ -104,7 +108,11 @@ def _near(document: bytes, position: int) -> str:
             depth -= 1
         elif depth == 1 and document[token.end() : token.end() + 1] == b":":
             name = text[1:-1].decode("utf-8", "replace")
-    return f"in or after the part {visible(name, limit=40)}" if name else "at its beginning"
+    if not name:
+        return "at its beginning"
+    around = document[max(0, position - _AROUND) : position + _AROUND].decode("utf-8", "replace")
+    shown = f", near “{visible(around)}”" if depth <= _SHALLOW else ""
+    return f"in or after the part {visible(name, limit=40)}{shown}"
 
 
 def _digests(parts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -31,9 +31,16 @@ class AlertsView:
         sentences = [why for _, verdict, why in self.findings if verdict is self.verdict]
         return " ".join([*sentences[:1], *self.silences]) or "The policy names no alert rule, so none can fire."
 
-    def reading(self) -> Reading:
-        """The alerts as one line of the board."""
-        return Reading(name="alerts", verdict=self.verdict, why=self.why, query="ALERTS", series=len(self.findings))
+    def reading(self, at: datetime) -> Reading:
+        """The alerts as one line of the board, as they were at a time."""
+        return Reading(
+            name="alerts",
+            verdict=self.verdict,
+            why=self.why,
+            query="ALERTS",
+            sampled_at=None if self.verdict is Verdict.ERROR else at,
+            series=len(self.findings),
+        )
 
 
 def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime) -> AlertsView:

@@ -114,6 +114,6 @@ def _report(soaked: Soaked, subject: SoakSubject, queries: tuple[str, ...]) -> S
         eligible_at=eligible_at(start, soaked.grid, soaked.tapes, soak) if start else None,
         gates=gates,
         tapes=tuple(track.tape for track in soaked.tracks),
-        readings=(*(track.reading for track in soaked.tracks), soaked.alerts.reading()),
+        readings=(*(track.reading for track in soaked.tracks), soaked.alerts.reading(soaked.terms.now)),
         queries=queries,
     )

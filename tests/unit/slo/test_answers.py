@@ -128,7 +128,7 @@ class TestAlerts:
 
     def test_the_board_asks_once(self) -> None:
         metrics = FixedMetrics()
-        reading = alerts_now(Recorder(metrics), QUIET, NOW).reading()
+        reading = alerts_now(Recorder(metrics), QUIET, NOW).reading(NOW)
         assert len(metrics.asked) == 1
         assert (reading.name, reading.verdict) == ("alerts", Verdict.PASS)
 

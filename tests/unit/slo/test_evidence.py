@@ -130,7 +130,8 @@ def build_sha256() -> str:
 def test_any_flipped_byte_is_named(good: bytes) -> None:
     parts = top_level_spans(good)
     step = len(good) // 90
-    for position in [*range(0, len(good), step), 1, len(good) - 2, len(good) - 1]:
+    seams = [at + by for _, begin, end in parts for at in (begin, end) for by in (-1, 0, 1)]
+    for position in {*range(0, len(good), step), *seams, 1, len(good) - 2, len(good) - 1}:
         flipped = bytearray(good)
         flipped[position] ^= 1
         found = [check for check in verify(bytes(flipped)) if check.verdict is not Verdict.PASS]
