@@ -120,21 +120,33 @@ def test_a_dry_run_plans_and_writes_nothing(demo: Demo) -> None:
     assert demo.shell("git for-each-ref").stdout == before
 
 
-def test_the_remote_refuses_an_illegal_push(demo: Demo, tmp_path: Path) -> None:
-    """Straight from staging to active, past console and checklist: the hook says why not."""
-    remote = demo.document["remote"]
-    before = demo.shell(f"git -C {remote} rev-parse main").stdout
-    cheat = """
-        git clone -q {remote} {into} && cd {into}
-        jq '.models.regime_lowvol |= (.active = .staging | .staging = null)' ml/registry/models.json > edited
-        mv edited ml/registry/models.json
-        git -c user.name=Hurry -c user.email=operator@example.com commit -qam 'Straight to active'
-        git push origin HEAD:main
-    """
-    pushed = demo.shell(cheat.format(remote=remote, into=tmp_path / "cheat"))
+CHEATS = """
+    change() {
+        git checkout -q -B "$1" origin/main
+        jq "$2" ml/registry/models.json > edited && mv edited ml/registry/models.json
+        git -c user.name=Hurry -c user.email=operator@example.com commit -qam "$1"
+    }
+    change straight '.models.regime_lowvol |= (.active = .staging | .staging = null)'
+    change rewritten '.models.regime_classifier.history[0].by = "nobody@example.com"'
+    change emptied '.models.regime_night.history = []'
+    git push origin straight:main rewritten:promote/regime_classifier/x emptied:rollback/regime_night/x
+"""
+
+
+def test_the_remote_refuses_illegal_pushes_each_for_its_own_reason(demo: Demo, tmp_path: Path) -> None:
+    """Past console and checklist: to active without an event, a history rewritten, a history thrown away."""
+    remote, into = demo.document["remote"], tmp_path / "cheat"
+    before = demo.shell(f"git -C {remote} for-each-ref").stdout
+    pushed = demo.shell(f"git clone -q {remote} {into} && cd {into} {CHEATS}")
     assert pushed.returncode != 0
-    assert "mlconsole: refs/heads/main is refused" in pushed.stderr
-    assert demo.shell(f"git -C {remote} rev-parse main").stdout == before
+    for ref, why in {
+        "main": "was changed without an event",
+        "promote/regime_classifier/x": "history: the history was rewritten: 1 of its events",
+        "rollback/regime_night/x": "history: the history was truncated",
+    }.items():
+        told = [line for line in pushed.stderr.splitlines() if f"mlconsole: refs/heads/{ref} is refused: " in line]
+        assert any(why in line for line in told), pushed.stderr
+    assert demo.shell(f"git -C {remote} for-each-ref").stdout == before
 
 
 @pytest.fixture
