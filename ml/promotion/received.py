@@ -46,7 +46,8 @@ def parse_updates(told: bytes) -> tuple[RefUpdate, ...]:
     Raises:
         Usage: it is something else.
     """
-    return tuple(_update(line) for line in told.decode("utf-8", "surrogateescape").splitlines())
+    lines = told.decode("utf-8", "surrogateescape").split("\n")  # a ref's name may hold what else ends lines
+    return tuple(_update(line) for line in lines if line)
 
 
 def _update(line: str) -> RefUpdate:

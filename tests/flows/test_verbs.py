@@ -166,6 +166,11 @@ def test_the_policy_says_where_artifacts_are_and_console_toml_does_not_overrule_
     assert shell.document("check")[0] == 0
 
 
+def test_a_gate_without_two_revisions_has_nothing_to_judge(shell: Shell) -> None:
+    code, _, err = shell.run("gate", "--head", "HEAD")
+    assert (code, "--base REV" in err) == (2, True)
+
+
 def test_rolling_back_to_what_is_active_is_a_clear_no_op(shell: Shell) -> None:
     refs = shell.refs()
     code, found = shell.document("rollback", MODEL, "--to", LIVE)
