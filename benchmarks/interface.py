@@ -41,7 +41,12 @@ class Session:
         environ = {**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self._process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, cwd=cwd, env=environ)
         os.close(slave)
-        assert self.read_until_quiet(_START_S, 1.0)[0], "nothing was drawn"
+        assert self.read_until_quiet(_START_S, silence_s)[0], "nothing was drawn"
+
+    @property
+    def pid(self) -> int:
+        """The process, which leads a session of its own."""
+        return self._process.pid
 
     def close(self) -> None:
         """End it."""

@@ -37,7 +37,7 @@ class KillBanner(Widget):
 
     def watch_view(self, view: KillView | None) -> None:
         """Appear and disappear with the state."""
-        self.set_class(view is not None and view.engaged is not False, "-on")
+        self.set_class(view is not None and (view.engaged is not False or view.unwritten), "-on")
 
     def render(self) -> Content:
         """State, proof, time and person, shortened from the right."""
@@ -50,6 +50,8 @@ class KillBanner(Widget):
             return ()
         if view.engaged is None:
             return (f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}",)
+        if view.unwritten:
+            return ("KILL NOT WRITTEN", "the engines may not know", "do it by hand: F9 shows how")
         # Imported here: the first frame knows nothing of receipts.
         from widgets.receipt_ladder import summary  # noqa: PLC0415
 

@@ -110,7 +110,7 @@ def _step(rung: Rung, view: KillView, receipt: InstanceReceipt, glyphs: Glyphs) 
             return Content.styled(f"{'x' if glyphs.ascii_only else '✗'} {Rung.UNCONFIRMED}", _FAILED)
         if rung is Rung.APPLIED:
             return Content.styled("? APPLIED", "$quiet")
-        reached = rung is Rung.REQUESTED or not view.problem
+        reached = rung is Rung.REQUESTED or view.written
     width = len(Rung.UNCONFIRMED if rung is Rung.CONFIRMED else rung)
     if reached:
         return Content.styled(f"{'+' if glyphs.ascii_only else '●'} {rung:<{width}}", "$verdict-good")
@@ -120,7 +120,7 @@ def _step(rung: Rung, view: KillView, receipt: InstanceReceipt, glyphs: Glyphs) 
 def _what(view: KillView) -> str:
     if view.rung is Rung.IDLE:
         return "KILL SWITCH"
-    return "RELEASE" if view.engaged is False else "KILL"
+    return "RELEASE" if view.releases else "KILL"
 
 
 def _after(view: KillView, receipt: InstanceReceipt) -> str:

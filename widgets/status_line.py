@@ -131,6 +131,8 @@ def _age(source: Source, now: datetime) -> tuple[str, str]:
 def _kill(status: Status) -> Content:
     if status.kill is None:
         return Content.assemble(("KILL …", "$quiet"))
+    if status.kill.unwritten:
+        return Content.assemble(("KILL ?", "$verdict-bad bold reverse"))
     match status.kill.engaged:
         case None:
             return Content.assemble(("KILL ?", "$verdict-bad bold reverse"))

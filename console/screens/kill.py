@@ -44,19 +44,19 @@ class KillScreen(PushedScreen):
         if troubles:
             self.say(f"{troubles[0].what} {troubles[0].remedy}", loud=True)
         else:
-            self.say(_advice(view), loud=view is not None and view.rung is Rung.UNCONFIRMED)
+            self.say(_advice(view), loud=view is not None and (view.unwritten or view.rung is Rung.UNCONFIRMED))
 
 
 def _advice(view: KillView | None) -> str:
     """What the person should know or do next, by how far the switch is proven."""
-    if view is None:
-        return ""
-    if view.rung is Rung.IDLE:
-        return "The switch is off. F9 throws it at once, from every screen, without a question."
+    if view is None or view.rung is Rung.IDLE:
+        return "The switch is off. F9 throws it at once, from every screen, without a question." if view else ""
+    if view.unwritten:
+        return "NOT WRITTEN. Do the steps by hand now, or make room and press F9 again."
     if view.rung is Rung.UNCONFIRMED:
         return "NOT PROVEN. Do the steps by hand now; this screen keeps watching."
     if view.rung is not Rung.CONFIRMED:
         return "Waiting for the engines' own metrics to prove it."
-    if view.engaged is False:
+    if view.releases:
         return "Released, and seen in the engines' own metrics. It keeps watching."
     return "ML is off, and the engines' own metrics prove it. It keeps watching. U releases, R rolls back."

@@ -70,6 +70,8 @@ def kill_word(view: KillView) -> str:
     """The state of the switch in one word or two."""
     if view.engaged is None:
         return "unknown"
+    if view.unwritten:
+        return "NOT WRITTEN"
     if not view.engaged:
         return "off"
     return f"ON {view.rung.value}"

@@ -26,7 +26,8 @@ class KillView:
     """The kill switch: what is asked for, by whom, and what each instance proves.
 
     ``engaged`` is what the kill file says, ``None`` when it cannot be read. ``manual`` are the steps that a
-    person takes by hand when the switch could not be confirmed.
+    person takes by hand when the switch could not be confirmed. ``asked`` is whether the request in force asks for a
+    kill (or for a release); ``None`` where there is none.
     """
 
     engaged: bool | None
@@ -37,3 +38,19 @@ class KillView:
     instances: tuple[InstanceReceipt, ...] = ()
     manual: tuple[str, ...] = ()
     problem: str = ""
+    asked: bool | None = None
+
+    @property
+    def written(self) -> bool:
+        """The kill file says what is asked for."""
+        return self.engaged is not None and self.engaged != self.releases
+
+    @property
+    def unwritten(self) -> bool:
+        """A kill was asked for, and the kill file does not say so."""
+        return self.asked is True and self.engaged is False
+
+    @property
+    def releases(self) -> bool:
+        """What is shown is a release."""
+        return self.engaged is False if self.asked is None else not self.asked

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VARIABLE = "ML_KILL_SWITCH"
+ENGAGED_ALREADY = "was engaged already"
 _ASSIGNED = f"{VARIABLE}=".encode()
 _MAX = 1 << 16
 

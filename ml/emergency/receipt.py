@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml.board import InstanceReceipt, KillView, Rung
+from ml.emergency.killfile import ENGAGED_ALREADY
 from ml.emergency.ladder import climb
 from ml.emergency.scrapes import Engine, Sighting, gather
 from ml.errors import ConsoleError
@@ -54,6 +55,7 @@ def judge(request: KillRequest, sighting: Sighting, now: datetime, deadline_s: f
         instances=instances,
         manual=_manual(request, instances) if rung in (Rung.UNCONFIRMED, Rung.REQUESTED) else (),
         problem=" ".join(part for part in (_failures(request), request.problem, problem) if part),
+        asked=request.engage,
     )
 
 
@@ -68,7 +70,8 @@ def _instance(engine: Engine, asked: float, request: KillRequest, base: Rung, *,
 
 
 def _failures(request: KillRequest) -> str:
-    return " ".join(f"{step.name}: {step.why}" for step in request.steps if not step.done)
+    """What was not done, and what was done but may not last."""
+    return " ".join(f"{step.name}: {step.why}" for step in request.steps if step.why not in ("", ENGAGED_ALREADY))
 
 
 def _manual(request: KillRequest, instances: tuple[InstanceReceipt, ...]) -> tuple[str, ...]:

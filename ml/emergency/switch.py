@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml.emergency.killfile import VARIABLE, KillFile
+from ml.emergency.killfile import ENGAGED_ALREADY, VARIABLE, KillFile
 from ml.errors import ConsoleError
 from ml.text import visible
 
@@ -83,7 +83,7 @@ class KillSwitch:
         before = self._file.read()
         if before.engaged and before.at:
             request = KillRequest(True, before.at, before.by, before.reason)
-            steps = [Step(self._name, True, "was engaged already", 0.0)]
+            steps = [Step(self._name, True, ENGAGED_ALREADY, 0.0)]
         else:
             request = KillRequest(True, at, by, reason)
             steps = [self._write(at, by, reason)]

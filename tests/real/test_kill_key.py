@@ -39,6 +39,14 @@ from console.__main__ import main
 main()
 """
 
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
+from console.__main__ import main
+main()
+"""
+"""A disk on which the kernel lets every file have so many bytes and no more."""
+
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
@@ -109,6 +117,30 @@ def test_while_the_interface_stands_still_and_holds_the_interpreter(layout: Layo
             running.process.kill()
 
 
+def test_while_the_disk_is_full_for_everything_but_the_kill_file(layout: Layout) -> None:
+    with terminal(layout, "-c", FULL.format(room=200)) as running:
+        running.wait_for("STAGING", START_S)
+        begun = time.monotonic()
+        running.press(F9)
+        wait_until(layout.kill_file.exists, KILL_S - (time.monotonic() - begun), running)
+        assert layout.kill_file.read_text().endswith("\nML_KILL_SWITCH=1\n")
+        running.wait_for("The audit line could not be written", START_S)
+        running.wait_for("KILL WRITTEN", START_S)
+        assert audit(layout) == []
+
+
+def test_when_even_the_kill_file_cannot_be_written_the_screen_says_so_and_what_to_do_by_hand(layout: Layout) -> None:
+    with terminal(layout, "-c", FULL.format(room=0)) as running:
+        running.wait_for("STAGING", START_S)
+        running.press(F9)
+        running.wait_for("could not be written: File too large", START_S)
+        running.wait_for("ML_KILL_SWITCH=1", START_S)
+        running.wait_for("By hand", START_S)
+        running.wait_for("KILL NOT WRITTEN", START_S)
+        assert "RELEASE" not in running.text()
+        assert not layout.kill_file.exists() or not layout.kill_file.read_bytes()
+
+
 def test_in_a_read_only_session(layout: Layout) -> None:
     with terminal(layout, *CONSOLE, "--read-only") as running:
         running.wait_for("RO", START_S)
@@ -119,6 +151,6 @@ def test_a_session_without_the_kill_key_says_how_to_kill(layout: Layout) -> None
     with terminal(layout, *CONSOLE, "--no-kill") as running:
         running.wait_for("STAGING", START_S)
         running.press(F9)
-        running.wait_for("mlconsole kill on", KILL_S * 5)
+        running.wait_for("The kill key is off in this session", KILL_S * 5)
         assert not layout.kill_file.exists()
         assert audit(layout) == []

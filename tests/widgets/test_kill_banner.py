@@ -28,6 +28,15 @@ async def test_it_names_state_proof_time_and_person() -> None:
         assert shown(banner)[0].strip() == words
 
 
+async def test_a_kill_that_could_not_be_written_is_not_taken_for_a_switch_that_is_off() -> None:
+    banner = KillBanner()
+    async with staged(banner) as stage:
+        banner.view = kill_view(Rung.REQUESTED, engaged=False, asked=True)
+        await stage.pilot.pause()
+        assert banner.display
+        assert "KILL NOT WRITTEN" in shown(banner)[0]
+
+
 async def test_an_unreadable_switch_is_loud() -> None:
     banner = KillBanner()
     async with staged(banner) as stage:

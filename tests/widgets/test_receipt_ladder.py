@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from fakes import NOW, kill_view
@@ -69,10 +70,11 @@ async def test_without_instances_it_says_that_nothing_can_be_confirmed() -> None
 
 
 async def test_a_write_that_failed_is_not_shown_as_written() -> None:
-    view = kill_view(
+    failed = kill_view(
         Rung.UNCONFIRMED, instances=receipts(Rung.UNCONFIRMED), problem="The disk is full.", manual=("Free space.",)
     )
-    rows = await drawn(view)
+    rows = await drawn(replace(failed, engaged=False, asked=True))
+    assert rows[0].startswith("KILL UNCONFIRMED")
     assert any("The disk is full." in row for row in rows)
     assert any("○ written" in row for row in rows)
 
