@@ -32,7 +32,7 @@ class Folder:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         assert (ended.returncode != 0) == fails, f"git {args}: {ended.stdout}{ended.stderr}"
