@@ -1,4 +1,4 @@
-"""The interface on a real pseudo-terminal: keys with 1,000 models, and what it costs to leave it open."""
+"""The interface on a real pseudo-terminal: keys with 10 models and with 1,000."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ import pyte
 
 from benchmarks.measure import Result
 
-_REST_S = 30.0
-_SETTLE_S = 8.0
 _KEYS = 120
 _START_S = 30.0
 _FOR_KITTY = re.compile(rb"\x1b\[[<>][0-9]*u")
@@ -30,9 +28,14 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Session:
-    """A module with its arguments on a pseudo-terminal of 80 × 24, driven by keys."""
+    """A module with its arguments on a pseudo-terminal of 80 × 24, driven by keys.
 
-    def __init__(self, *module: str, cwd: Path | None = None, env: Mapping[str, str] = os.environ) -> None:
+    It is open when it has drawn something and then nothing for ``silence_s``.
+    """
+
+    def __init__(
+        self, *module: str, cwd: Path | None = None, env: Mapping[str, str] = os.environ, silence_s: float = 1.0
+    ) -> None:
         self._screen = pyte.Screen(80, 24)
         self._stream = pyte.ByteStream(self._screen)
         self._master, slave = os.openpty()
@@ -108,11 +111,7 @@ def session(*scene: str) -> Iterator[Session]:
 
 
 def run() -> tuple[Result, ...]:
-    """Measure keys first, then rest."""
-    return (*_keys(), *_rest())
-
-
-def _keys() -> tuple[Result, ...]:
+    """The same keys in both sessions, in turns."""
     with session("models", "10") as few, session("models", "1000") as many:
         times: dict[Session, list[float]] = {few: [], many: []}
         for number in range(1, _KEYS + 1):
@@ -124,18 +123,4 @@ def _keys() -> tuple[Result, ...]:
     return (
         Result("key to paint, 1,000 models", "10 models", ours, floor, 2.0),
         Result("key to paint, 1,000 models, 99th of 100", "50 ms", slow, 50.0, 1.0),
-    )
-
-
-def _rest() -> tuple[Result, ...]:
-    with session("empty") as empty:
-        floor = empty.memory()
-    with session("live") as live:
-        live.rest(_SETTLE_S)
-        sent, busy = live.rest(_REST_S)
-        held = live.memory()
-    return (
-        Result("live values every 5 s, to the terminal", "500 B/s", sent, 500.0, 1.0, "B/s"),
-        Result("live values every 5 s, processor", "2 %", busy, 2.0, 1.0, "%"),
-        Result("live values every 5 s, memory", "an empty Textual app", held, floor, 3.0, "MiB"),
     )

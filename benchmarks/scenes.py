@@ -1,10 +1,17 @@
-"""Small programs for `benchmarks.interface`: ``python -m benchmarks.scenes empty | live | models COUNT``."""
+"""Small programs for the benchmarks: ``python -m benchmarks.scenes SCENE``.
+
+``empty``, ``still`` and ``live`` (all values change at every poll), ``models COUNT``; and, writing memory and handles
+into a file after every so many polls, ``polls CLONE POLLS FILE`` (the real façade) and ``painted POLLS FILE``.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
 
 from ml.board import (
     Board,
@@ -38,7 +45,7 @@ class Scene:
         """Names at once."""
         return Glance("origin/main", _COMMIT, tuple((name, (None, "m_v1", "m_v0")) for name in self._names))
 
-    def board(self) -> Board:
+    def board(self, *, at_once: bool = False) -> Board:
         """One poll."""
         now = datetime.now(UTC)
         models = tuple(_model(name) for name in self._names) if self._live else self._models
@@ -110,10 +117,49 @@ def _empty() -> None:
     Empty().run(mouse=False)
 
 
-def _console(scene: Scene) -> None:
+def _console(scene: Any, poll_seconds: float = 5.0) -> None:
     from console.app import ConsoleApp  # noqa: PLC0415
+    from console.garbage import collect_later  # noqa: PLC0415
 
-    ConsoleApp(scene, SystemClock(), environment="bench").run()  # type: ignore[arg-type]
+    collect_later()
+    ConsoleApp(scene, SystemClock(), environment="bench", poll_seconds=poll_seconds).run()
+
+
+class _Counted:
+    """A façade or a scene that notes what this process holds, after every so many boards."""
+
+    def __init__(self, asked: Any, polls: int, told: Path) -> None:
+        self._asked = asked
+        self._polls = polls
+        self._told = told
+        self._boards = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._asked, name)
+
+    def board(self, *, at_once: bool = False) -> Board:
+        """One poll."""
+        seen: Board = self._asked.board(at_once=at_once)
+        self._boards += 1
+        if self._boards % self._polls == 0:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            with self._told.open("a") as told:
+                told.write(f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**20:.2f} {len(os.listdir('/proc/self/fd'))}\n")
+        return seen
+
+
+def _polls(clone: str, polls: int, told: Path) -> NoReturn:
+    """What the pollers ask, in the proportion of their rests: the remote at every sixth board."""
+    from console.config import load  # noqa: PLC0415
+    from console.facade import operations  # noqa: PLC0415
+
+    counted = _Counted(operations(load(repo=clone)), polls, told)
+    print("polling", flush=True)
+    while True:
+        counted.fetch()
+        counted.keep_rollbacks_armed()
+        for _ in range(6):
+            assert counted.board().registry.commit
 
 
 if __name__ == "__main__":
@@ -122,6 +168,12 @@ if __name__ == "__main__":
             _empty()
         case ["live"]:
             _console(Scene(1, live=True))
+        case ["still"]:
+            _console(Scene(1, live=False))
+        case ["polls", clone, polls, told]:
+            _polls(clone, int(polls), Path(told))
+        case ["painted", polls, told]:
+            _console(_Counted(Scene(1, live=True), int(polls), Path(told)), poll_seconds=0.005)
         case ["models", count]:
             _console(Scene(int(count), live=False))
         case _:

@@ -12,11 +12,13 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyte
 import pytest
 from support.terminal import KEYS, Terminal
 
@@ -24,6 +26,7 @@ CONSOLE = Path(__file__).parents[1] / "support" / "fake_console.py"
 DEADLINE_S = 30.0
 KILL_S = 1.0
 MOST_CPU_S = 20.0
+KEYBOARD_PROTOCOL = re.compile(rb"\x1b\[[<>][0-9]*u")
 
 fault = pytest.mark.fault("terminal")
 
@@ -105,6 +108,21 @@ def test_a_stalled_reader_delays_no_key_and_no_end(log: Log) -> None:
         kill_answers(log, lambda: os.write(master, KEYS["f9"].encode()))
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 143, "\n".join(log.lines())
+
+
+@fault
+def test_a_line_of_9600_baud_delays_no_key_and_shows_the_last_view_whole(log: Log) -> None:
+    with unread(log) as (master, process), slowly_read(master) as screen:
+        log.wait_for(lambda lines: "board" in lines)
+        for key in "231" * 10 + "4":
+            os.write(master, key.encode())
+        log.wait_for(lambda lines: "log" in lines)
+        kill_answers(log, lambda: os.write(master, KEYS["f9"].encode()))
+        wait_until(lambda: "KILL ON" in screen(), screen)
+        os.write(master, KEYS["escape"].encode())
+        wait_until(lambda: "AUDIT LOG" in screen() and "4 Log" in screen(), screen)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 143
 
 
 @fault
@@ -245,6 +263,34 @@ def unread(log: Log, *wrapper: str) -> Iterator[tuple[int, subprocess.Popen[byte
         process.kill()
         process.wait()
         os.close(master)
+
+
+@contextlib.contextmanager
+def slowly_read(master: int) -> Iterator[Callable[[], str]]:
+    """Read as a line of 9,600 baud carries it, 960 bytes a second; gives what its terminal shows."""
+    screen = pyte.Screen(80, 24)
+    stream, over = pyte.ByteStream(screen), threading.Event()
+
+    def read() -> None:
+        while not over.wait(0.05):
+            if select.select([master], [], [], 0)[0]:
+                stream.feed(KEYBOARD_PROTOCOL.sub(b"", os.read(master, 48)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield lambda: "\n".join(screen.display)
+    finally:
+        over.set()
+        reader.join()
+
+
+def wait_until(holds: Callable[[], bool], what: Callable[[], str]) -> None:
+    """Wait until something holds; the message tells ``what`` there is instead."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.01)
 
 
 def hang_up(master: int) -> None:
