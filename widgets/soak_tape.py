@@ -69,20 +69,25 @@ class Grid:
 
 
 class SoakTapes(RowList):
-    """One tape per objective of ``report`` with a scale below; ``column`` is the stretch of time that is looked at."""
+    """One tape per objective of ``report`` with a scale below; ``window`` is the window that is looked at.
+
+    A column holds as many windows as the width asks for, and looks as the worst of them; looking goes window by window.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "look(-1)", "Earlier", show=False, id="tape.earlier", tooltip="Look at the stretch before"),
-        Binding("right,l", "look(1)", "Later", show=False, id="tape.later", tooltip="Look at the stretch after"),
+        Binding("left,h", "look(-1)", "Earlier", show=False, id="tape.earlier", tooltip="Look at the window before"),
+        Binding("right,l", "look(1)", "Later", show=False, id="tape.later", tooltip="Look at the window after"),
+        Binding("shift+left,H", "leap(-1)", "Hour back", show=False, id="tape.hour_back", tooltip="An hour earlier"),
+        Binding("shift+right,L", "leap(1)", "Hour on", show=False, id="tape.hour_on", tooltip="An hour later"),
         Binding("b", "worst", "Worst", show=False, id="tape.worst", tooltip="Look at the worst window"),
     ]
 
     report: var[SoakReport | None] = var(None, init=False)
-    column: var[int] = var(-1, init=False)
-    """The column that is looked at; -1 for the newest."""
+    window: var[int] = var(-1, init=False)
+    """The window that is looked at; -1 for the newest."""
 
     class Looked(Message):
-        """Another tape or stretch is looked at, or the soak has new windows."""
+        """Another tape or window is looked at, or the soak has new windows."""
 
         def __init__(self, tapes: SoakTapes) -> None:
             super().__init__()
@@ -101,18 +106,23 @@ class SoakTapes(RowList):
 
     @property
     def looked_at(self) -> int:
-        """The column in question, between the first and the newest."""
-        return self._newest() if self.column < 0 else min(self.column, self._newest())
+        """The window in question, between the first and the newest."""
+        return self._newest() if self.window < 0 else min(self.window, self._newest())
 
     def action_look(self, by: int) -> None:
-        """Look at an earlier or a later stretch."""
+        """Look at an earlier or a later window."""
         target = max(0, self.looked_at + by)
-        self.column = -1 if target >= self._newest() else target
+        self.window = -1 if target >= self._newest() else target
+
+    def action_leap(self, hours: int) -> None:
+        """Look at a window some hours away."""
+        if self.tape is not None:
+            self.action_look(hours * max(1, 3600 // self.tape.step_s))
 
     def action_worst(self) -> None:
-        """Look at the stretch with the worst window of this tape."""
-        if self.tape is not None and self.report is not None and self.tape.worst is not None:
-            self.column = self.tape.worst // Grid.of(self.report, self.width).stretch
+        """Look at the worst window of this tape."""
+        if self.tape is not None and self.tape.worst is not None:
+            self.window = self.tape.worst
 
     def validate_cursor(self, cursor: int) -> int:
         """The scale below the tapes cannot be chosen."""
@@ -128,8 +138,8 @@ class SoakTapes(RowList):
         super().watch_cursor(before, now)
         self._looked()
 
-    def watch_column(self) -> None:
-        """Another stretch is looked at."""
+    def watch_window(self) -> None:
+        """Another window is looked at."""
         self._looked()
 
     def row(self, index: int) -> Content:
@@ -138,15 +148,12 @@ class SoakTapes(RowList):
         grid, glyphs = Grid.of(self.report, self.width), glyphs_of(self.app)
         if index == len(self.report.tapes):
             return scale(self.report, grid, glyphs)
-        mark = self.looked_at if index == self.cursor and self.has_focus else -1
+        mark = self.looked_at // grid.stretch if index == self.cursor and self.has_focus else -1
         pointer = glyphs.pointer if index == self.cursor and self.has_focus else " "
         return tape_line(self.report.tapes[index], grid, glyphs, pointer=pointer, mark=mark)
 
     def _newest(self) -> int:
-        if self.report is None or self.tape is None:
-            return 0
-        stretch = Grid.of(self.report, self.width).stretch
-        return max(0, len(self.tape.cells) - 1) // stretch
+        return max(0, len(self.tape.cells) - 1) if self.tape is not None else 0
 
     def _looked(self) -> None:
         self.renew()
@@ -191,16 +198,13 @@ def scale(report: SoakReport, grid: Grid, glyphs: Glyphs) -> Content:
     return Content.assemble((" " * NAME_WIDTH + "".join(line).rstrip(), "$quiet"))
 
 
-def look_words(tape: Tape, grid: Grid, column: int, glyphs: Glyphs) -> Content:
-    """What is at a column: the time of its worst window, that window's value and judgement."""
-    cells = tape.cells[grid.span(column)]
-    if not cells:
+def look_words(tape: Tape, window: int, glyphs: Glyphs) -> Content:
+    """What a window holds: its time, value and judgement; and where the worst is."""
+    if window >= len(tape.cells):
         return Content("")
-    offset = max(range(len(cells)), key=lambda i: (_SEVERITY[Cell(cells[i])], tape.values[grid.span(column)][i] or 0))
-    index = column * grid.stretch + offset
-    begin = tape.started_at + timedelta(seconds=index * tape.step_s)
-    word = WORDS[Cell(tape.cells[index])]
-    value = amount(tape.values[index], tape.unit, limit=tape.limit)
+    begin = tape.started_at + timedelta(seconds=window * tape.step_s)
+    word = WORDS[Cell(tape.cells[window])]
+    value = amount(tape.values[window], tape.unit, limit=tape.limit)
     limit = amount(tape.limit, tape.unit, limit=tape.limit)
     dot = f" {glyphs.dot} "
     when = f"{_hm(begin)}-{_hm(begin + timedelta(seconds=tape.step_s))}Z"

@@ -19,7 +19,7 @@ from widgets.bars import bar
 from widgets.gate_list import GateList
 from widgets.glyphs import Glyphs, glyphs_of
 from widgets.latency_chart import LatencyChart
-from widgets.soak_tape import Grid, SoakTapes, look_words
+from widgets.soak_tape import SoakTapes, look_words
 from widgets.stage_pane import hours
 from widgets.verdicts import MARKS
 
@@ -103,9 +103,8 @@ class SoakScreen(ViewScreen):
         """Say what is at the column, and draw the tape's values."""
         event.stop()
         tapes, words = event.tapes, Content("")
-        if tapes.tape is not None and tapes.report is not None:
-            grid = Grid.of(tapes.report, tapes.width)
-            words = look_words(tapes.tape, grid, tapes.looked_at, glyphs_of(self.app))
+        if tapes.tape is not None:
+            words = look_words(tapes.tape, tapes.looked_at, glyphs_of(self.app))
         self.query_one("#looked", Static).update(words, layout=False)
         self.query_one(LatencyChart).tape = tapes.tape
 

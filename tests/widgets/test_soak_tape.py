@@ -43,11 +43,13 @@ def test_time_to_come_is_no_judgement() -> None:
     assert line[24:48] == "." * 24
 
 
-def test_what_is_looked_at_is_the_worst_window_with_time_and_value() -> None:
-    breached = tape("p99", 288, {100: Cell.BREACH})
-    words = look_words(breached, Grid.of(FULL, 80), 16, UNICODE).plain
+def test_what_is_looked_at_is_one_window_with_time_value_and_judgement() -> None:
+    breached = tape("p99", 288, {100: Cell.BREACH, 101: Cell.NO_DATA})
+    words = look_words(breached, 100, UNICODE).plain
     assert words.startswith("p99 04:00-04:05Z · 140 ms (< 100 ms) · breach")
     assert "worst 140 ms at 04:00Z" in words
+    assert look_words(breached, 101, UNICODE).plain.startswith("p99 04:05-04:10Z · - (< 100 ms) · no data")
+    assert look_words(breached, 99, UNICODE).plain.startswith("p99 03:55-04:00Z · 31.43 ms (< 100 ms) · ok")
 
 
 async def test_keys_look_along_the_tape_and_jump_to_the_worst() -> None:
@@ -57,15 +59,19 @@ async def test_keys_look_along_the_tape_and_jump_to_the_worst() -> None:
         tapes.focus()
         await stage.pilot.pause()
         assert shown(tapes)[-1].split() == ["0h", "6h", "12h", "18h", "24h"]
-        assert tapes.looked_at == 23
+        assert tapes.looked_at == 143
         await stage.pilot.press("left", "h")
-        assert tapes.looked_at == 21
+        assert tapes.looked_at == 141
         await stage.pilot.press("right", "l", "l")
-        assert tapes.looked_at == 23
+        assert tapes.looked_at == 143
+        await stage.pilot.press("shift+left", "H")
+        assert tapes.looked_at == 119
+        await stage.pilot.press("shift+right", "L", "L")
+        assert tapes.looked_at == 143
         await stage.pilot.press("down", "down", "b")
         assert tapes.tape is not None
         assert tapes.tape.objective == "errors"
-        assert tapes.looked_at == 5
+        assert tapes.looked_at == 30
 
 
 def test_the_chart_has_the_limit_and_bars_in_the_columns_of_the_tape() -> None:
