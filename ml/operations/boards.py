@@ -19,6 +19,7 @@ from ml.operations.problems import registry_problems
 from ml.operations.registries import Base, Registries
 from ml.operations.soaks import Soaks
 from ml.operations.watches import Watches
+from ml.policy import PolicyInvalid
 from ml.registry.glance import glance_models
 from ml.stage import Stage
 
@@ -96,7 +97,10 @@ class Boards:
         )
 
     def _unreadable(self, error: ConsoleError, now: datetime) -> Board:
-        """A registry that cannot be read safely: names at most, read-only, and the reason in words."""
+        """A registry that cannot be read safely: names at most, read-only, and the reason in words.
+
+        Where only the policy is at fault, the session is not read-only: a rollback asks for no policy.
+        """
         place = self._context.place
         glanced = glance(self._context.run, place.root, place.ref, place.places.registry)
         models = tuple(
@@ -112,7 +116,7 @@ class Boards:
             as_of=now,
             environment=place.environment,
             production=place.production,
-            read_only=True,
+            read_only=place.read_only or not isinstance(error, PolicyInvalid),
             operator=self._operator(),
             registry=RegistryView(glanced.ref, glanced.commit, place.places.registry, self._remote, problem=str(error)),
             prometheus=Source("prometheus", SourceState.NONE, why="not asked, as long as the registry cannot be read"),

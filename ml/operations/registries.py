@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from ml.errors import Refused, Usage
 from ml.operations.context import Context
-from ml.policy import Policy, parse_policy
+from ml.policy import Policy, PolicyInvalid, parse_policy
 from ml.promotion.desk import Desk
 from ml.promotion.gate import Bench, judge
 from ml.promotion.received import Received, parse_updates, receive
@@ -27,6 +27,7 @@ class Base:
     """The base branch as this session sees it: which commit, the policy that rules there, archives by model.
 
     ``artifact_base`` is what pointers' directories are relative to, by that policy or else by this session's settings.
+    ``complaint`` is what is wrong with the policy; the defaults stand in for it then, and only for a rollback.
     """
 
     ref: BaseRef
@@ -35,6 +36,7 @@ class Base:
     document: Document
     archives: Mapping[str, bytes]
     artifact_base: str
+    complaint: PolicyInvalid | None = None
 
     @property
     def commit(self) -> str:
@@ -71,8 +73,8 @@ class Registries:
         """Where the base branch is now, without reading it."""
         return self._context.repository.base(self._context.place.ref)
 
-    def now(self) -> Base:
-        """The base at this moment.
+    def now(self, *, despite_policy: bool = False) -> Base:
+        """The base at this moment. ``despite_policy``: a mistake in its policy is no obstacle, as for a rollback.
 
         Raises:
             Unavailable: there is no such branch. Usage: it holds no registry, or a policy with a mistake.
@@ -80,15 +82,14 @@ class Registries:
         """
         ref = self.ref()
         with self._lock:
-            if self._last is not None and self._last.ref == ref:
-                return self._last
-            self._last = self._read(ref)
-            return self._last
+            if self._last is None or self._last.ref != ref:
+                self._last = self._read(ref)
+            return _ruled(self._last, despite_policy=despite_policy)
 
-    def at(self, commit: str) -> Base:
-        """The registry and policy of any commit."""
+    def at(self, commit: str, *, despite_policy: bool = False) -> Base:
+        """The registry and policy of any commit; raises as `now`."""
         ref = self.ref()
-        return self._read(BaseRef(ref.ref, commit, ref.remote, ref.branch))
+        return _ruled(self._read(BaseRef(ref.ref, commit, ref.remote, ref.branch)), despite_policy=despite_policy)
 
     def policy(self) -> Policy:
         """The base's policy; the runbook's defaults where there is none. Raises Usage for a mistake in it."""
@@ -133,14 +134,27 @@ class Registries:
                 f"{visible(ref.ref)} has no registry at {visible(path)}.",
                 "Correct registry.path, or let `mlconsole init` propose a first registry on a branch.",
             )
-        policy = parse_policy(repository.read(ref.commit, self._context.place.places.policy))
+        policy, complaint = self._policy(ref.commit)
         known = self._last is not None and self._last.blob == blob
         document = self._last.document if self._last and known else parse(raw, path)
         artifact_base = policy.artifact_base(self._context.place.artifact_base)
-        return Base(ref, blob, policy, document, self._archives(ref.commit, document), artifact_base)
+        return Base(ref, blob, policy, document, self._archives(ref.commit, document), artifact_base, complaint)
+
+    def _policy(self, commit: str) -> tuple[Policy, PolicyInvalid | None]:
+        try:
+            return parse_policy(self._context.repository.read(commit, self._context.place.places.policy)), None
+        except PolicyInvalid as error:
+            return Policy(), error
 
     def _archives(self, commit: str, document: Document) -> dict[str, bytes]:
         repository, places = self._context.repository, self._context.place.places
         folder = str(PurePosixPath(places.archive("x")).parent)
         named = ((PurePosixPath(entry.path).stem, entry.path) for entry in repository.tree(commit, folder))
         return {name: repository.read(commit, path) or b"" for name, path in named if name in document.registry.models}
+
+
+def _ruled(base: Base, *, despite_policy: bool) -> Base:
+    """The base, where its rules can be read or do not matter."""
+    if base.complaint is not None and not despite_policy:
+        raise PolicyInvalid(base.complaint.cause, base.complaint.remedy)
+    return base

@@ -55,7 +55,7 @@ class RollbackPlans:
             raise Refused(prepared.why, "There is nothing to confirm.")
         if reason == prepared.reason:
             return prepared.plan
-        base = self._registries.at(prepared.plan.target.base_commit)
+        base = self._registries.at(prepared.plan.target.base_commit, despite_policy=True)
         return self._plan(base, prepared.plan.target, reason, prepared.checks)
 
     def build(self, base: Base, name: str, to: str | None = None) -> RollbackPlan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ml.policy.freezes import FreezeWindow
 from ml.policy.objectives import Objective
-from ml.policy.reading import MAX_BYTES, parse_policy
+from ml.policy.reading import MAX_BYTES, PolicyInvalid, parse_policy
 from ml.policy.sections import (
     NEVER_WAIVABLE,
     Ack,
@@ -35,6 +35,7 @@ __all__ = [
     "ModelPolicy",
     "Objective",
     "Policy",
+    "PolicyInvalid",
     "Roles",
     "Soak",
     "Waivers",

@@ -38,20 +38,24 @@ _SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
 )
 
 
+class PolicyInvalid(Usage):
+    """The policy has a mistake. It closes every gate, and holds up neither a rollback nor its own repair."""
+
+
 def parse_policy(raw: bytes | None) -> Policy:
     """Read a policy; ``None`` (there is no file) gives the defaults.
 
     Raises:
-        Usage: with the key that is wrong, and the nearest known name where the key is unknown.
+        PolicyInvalid: with the key that is wrong, and the nearest known name where the key is unknown.
     """
     if raw is None:
         return Policy()
     if len(raw) > MAX_BYTES:
-        raise Usage(f"{_FILE} has {len(raw)} bytes.", f"A policy has at most {MAX_BYTES}.")
+        raise PolicyInvalid(f"{_FILE} has {len(raw)} bytes.", f"A policy has at most {MAX_BYTES}.")
     try:
         values = tomllib.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise Usage(
+        raise PolicyInvalid(
             f"{_FILE} is no TOML: {visible(str(error), limit=200)}.", "Correct it in the base commit."
         ) from error
     if "source" in values:
@@ -63,10 +67,10 @@ def parse_policy(raw: bytes | None) -> Policy:
         if first["type"] == "extra_forbidden":
             raise _unknown(first["loc"]) from error
         cause = f"{_FILE}, {_shown(first['loc'])}: {_said(first)}."
-        raise Usage(cause, "Correct it in the base commit.") from error
+        raise PolicyInvalid(cause, "Correct it in the base commit.") from error
 
 
-def _unknown(loc: tuple[int | str, ...]) -> Usage:
+def _unknown(loc: tuple[int | str, ...]) -> PolicyInvalid:
     *parents, key = loc
     section = _SECTIONS.get(str(parents[0])) if parents else Policy
     known = sorted(
@@ -74,7 +78,7 @@ def _unknown(loc: tuple[int | str, ...]) -> Usage:
     )
     near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
     remedy = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
-    return Usage(f"{_FILE}: the key {_shown(loc)} is unknown.", remedy)
+    return PolicyInvalid(f"{_FILE}: the key {_shown(loc)} is unknown.", remedy)
 
 
 _COMPLAINTS: Mapping[str, str] = MappingProxyType(

@@ -16,15 +16,17 @@ from support.registries import event, model, name, pointer, registry
 from support.terminal import Terminal
 from support.views import console_of, told
 from support.walk import reads_soon, until
-from test_registry_faults import DAMAGES, own_home, session, traces
+from test_registry_faults import DAMAGES, SOUND, own_home, session, traces
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
+from console.screens.promote import PromoteScreen
+from console.screens.rollback import RollbackScreen
 from ml.adapters.git import Repository
 from ml.clock import SystemClock
 from ml.errors import ConsoleError
 from ml.registry.codec import parse
-from ml.registry.paths import REGISTRY_PATH
+from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
 from widgets.problem_line import ProblemLine
 
 __all__ = ["own_home"]
@@ -114,6 +116,23 @@ async def test_what_can_be_read_is_still_shown_and_a_mended_registry_is_writable
         console_of(pilot).action_refresh()
         await reads_soon(pilot, " RW ")
         await until(pilot, lambda: REGISTRY_PATH not in foot(pilot))
+
+
+async def test_a_broken_policy_closes_the_gate_and_leaves_the_way_back_open(tmp_path: Path) -> None:
+    clones, operations = session(tmp_path, SOUND)
+    clones.operator.commit("A slip", {POLICY_PATH: "[sock]\n"})
+    clones.operator.git("push", "-q", "origin", "main")
+    app = ConsoleApp(operations, SystemClock())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await reads_soon(pilot, "GATE closed: registry or policy cannot be read safely")
+        await until(pilot, lambda: "thekeysockisunknown" in foot(pilot))
+        await reads_soon(pilot, " RW ")
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, PromoteScreen) and not app.screen.query(ProblemLine))
+        await reads_soon(pilot, "the key sock is unknown")
+        await pilot.press("escape", "r")
+        await until(pilot, lambda: isinstance(app.screen, RollbackScreen))
+        await reads_soon(pilot, "No earlier active artifact verifies")
 
 
 def test_the_whole_program_on_a_broken_registry(tmp_path: Path) -> None:

@@ -121,6 +121,18 @@ def test_nothing_becomes_active_without_measurements(shell: Shell) -> None:
     assert shell.refs() == refs
 
 
+def test_several_models_go_back_at_once_and_one_that_cannot_keeps_none_of_the_others(shell: Shell) -> None:
+    code, done = shell.document("rollback", MODEL, "no_such_model", "--reason", "EMERGENCY: the feed is wrong")
+    assert code == 5
+    rolled = done["rollbacks"][MODEL]
+    assert rolled["pushed"]
+    assert shell.clones.tip(rolled["branch"]) == rolled["commit"]
+    assert "no model 'no_such_model'" in done["rollbacks"]["no_such_model"]["error"]["cause"]
+    code, out, err = shell.run("rollback", MODEL, "no_such_model", "--to", OLD)
+    assert (code, out) == (2, "")
+    assert "one model" in err
+
+
 def test_rollback_needs_neither_prometheus_nor_ack_and_lands(shell: Shell) -> None:
     code, done = shell.document("rollback", MODEL)
     assert (code, done["pushed"]) == (0, True)
@@ -169,6 +181,18 @@ def test_the_policy_says_where_artifacts_are_and_console_toml_does_not_overrule_
 def test_a_gate_without_two_revisions_has_nothing_to_judge(shell: Shell) -> None:
     code, _, err = shell.run("gate", "--head", "HEAD")
     assert (code, "--base REV" in err) == (2, True)
+
+
+def test_a_broken_policy_holds_up_promotions_and_no_rollback(shell: Shell) -> None:
+    shell.clones.operator.commit("A slip", {POLICY_PATH: "[sock]\nhours = 1\n"})
+    shell.clones.operator.git("push", "-q", "origin", "HEAD:main")
+    code, _, err = shell.run("promote", MODEL, "--to", "shadow", "--reason", "new")
+    assert (code, "the key sock is unknown" in err) == (2, True)
+    code, done = shell.document("rollback", MODEL, "--reason", "latency")
+    assert (code, done["pushed"]) == (0, True)
+    assert shell.run("land", done["branch"])[0] == 0
+    landed = json.loads(shell.clones.operator.git("show", f"{shell.clones.tip()}:{REGISTRY_PATH}"))
+    assert landed["models"][MODEL]["active"]["artifact_id"] == OLD
 
 
 def test_rolling_back_to_what_is_active_is_a_clear_no_op(shell: Shell) -> None:
