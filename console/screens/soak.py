@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from console.lookout import VIEW_S
 from console.screens.view import ViewScreen
-from ml.board import SourceState
+from ml.board import Cell, SourceState
 from ml.text import visible
 from ml.verdict import Verdict
 from widgets.ages import age
@@ -118,8 +118,8 @@ class SoakScreen(ViewScreen):
 
 
 def has_windows(report: SoakReport) -> bool:
-    """Whether a report tells anything about any window."""
-    return any(tape.cells for tape in report.tapes)
+    """Whether a report tells anything about any window; a source that falls silent midway leaves them without data."""
+    return any(set(tape.cells) - {Cell.NO_DATA} for tape in report.tapes)
 
 
 def silent_lines(report: SoakReport, judged: SoakReport | None, now: datetime, glyphs: Glyphs) -> tuple[Content, ...]:

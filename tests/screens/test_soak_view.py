@@ -13,6 +13,7 @@ from ml.board import SoakReport, Source, SourceState
 from ml.errors import Refused
 from ml.policy import parse_policy
 from ml.slo.soak import SoakSubject, judge_soak
+from ml.verdict import Verdict
 from widgets.soak_tape import SoakTapes
 
 
@@ -20,6 +21,20 @@ def refused() -> SoakReport:
     """What a soak is when nobody listens at Prometheus's address."""
     subject = SoakSubject("regime_classifier", "regime_v2026_02_16_001", sha("a"), ago(90_000))
     return judge_soak(Prometheus("http://127.0.0.1:1"), parse_policy(None), subject, NOW).report
+
+
+async def test_a_source_that_falls_silent_midway_erases_nothing_either() -> None:
+    operations = FakeOperations()
+    nothing = tuple(replace(each, cells="." * 220, values=(None,) * 220) for each in soak_report().tapes)
+    async with console(operations) as pilot:
+        await pilot.press("2")
+        await reads_soon(pilot, "coverage 99.4 %")
+        operations.shown_soak = soak_report(verdict=Verdict.ERROR, why="p99: it hangs.", tapes=nothing, coverage=0.0)
+        await pilot.press("f5")
+        await reads_soon(pilot, "ERROR p99: it hangs.")
+        drawn = pilot.app.screen.query_one(SoakTapes).report
+        assert drawn is not None
+        assert drawn.tapes == soak_report().tapes
 
 
 async def test_no_prometheus_is_said_with_what_to_do() -> None:
