@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from console import documents
 from console.session import Session
 from console.verbs import lines
-from console.verbs.output import Answer, code_of, say, verb
+from console.verbs.output import Answer, code_of, error_document, say, verb
 from ml.clock import SystemClock
-from ml.errors import Usage
+from ml.errors import ConsoleError, Usage
 from ml.promotion.values import Checklist, Plan, Submission
 from ml.stage import Stage
 from ml.text import visible
@@ -81,22 +82,52 @@ def withdraw(session: Session, model: str, stage_name: str, reason: str, dry_run
 
 
 @click.command()
-@click.argument("model")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--to", default=None, metavar="ID", help="Another artifact than the last good one.")
 @click.option("--reason", default="", help="Why; default: EMERGENCY and what is breaching now.")
 @_DRY_RUN
 @_NO_PUSH
 @verb
-def rollback(session: Session, model: str, to: str | None, reason: str, dry_run: bool, no_push: bool) -> Answer:
-    """Bring the last good active artifact back; needs no role and no ACK."""
+def rollback(
+    session: Session, models: tuple[str, ...], to: str | None, reason: str, dry_run: bool, no_push: bool
+) -> Answer:
+    """Bring the last good active artifact back; needs no role and no ACK. Several models get a branch each."""
+    chosen = _Rollback(to, reason, dry_run=dry_run, push=not no_push)
+    if len(models) == 1:
+        return _roll_back(session, models[0], chosen)
+    if to is not None:
+        raise Usage("--to names the artifact of one model.", "Roll these models back one by one, or without --to.")
+    answers = {model: _attempted(session, model, chosen) for model in dict.fromkeys(models)}
+    text = [line for model, answer in answers.items() for line in (f"{visible(model)}:", *answer.lines)]
+    told = {model: answer.document for model, answer in answers.items()}
+    document = documents.envelope(session.operations.clock.now()) | {"rollbacks": told}
+    return Answer(text, document, max(answer.code for answer in answers.values()))
+
+
+class _Rollback(NamedTuple):
+    to: str | None
+    reason: str
+    dry_run: bool
+    push: bool
+
+
+def _attempted(session: Session, model: str, chosen: _Rollback) -> Answer:
+    """One of several: what keeps one model from going back must not keep the others."""
+    try:
+        return _roll_back(session, model, chosen)
+    except ConsoleError as error:
+        return Answer([str(error)], error_document(error), error.exit_code)
+
+
+def _roll_back(session: Session, model: str, chosen: _Rollback) -> Answer:
     operations = session.operations
-    prepared = operations.rollback_plan(model, to)
+    prepared = operations.rollback_plan(model, chosen.to)
     if prepared.plan is None:
         return Answer([prepared.why], documents.no_change(operations.clock.now(), prepared))
     say(f"{prepared.from_artifact} → {prepared.to_artifact}: {prepared.why}")
-    if dry_run:
+    if chosen.dry_run:
         return _answer(session, prepared.plan, None)
-    done = operations.rollback(prepared, reason or prepared.reason, push=not no_push)
+    done = operations.rollback(prepared, chosen.reason or prepared.reason, push=chosen.push)
     return _answer(session, prepared.plan, done)
 
 

@@ -74,10 +74,14 @@ def fail(error: ConsoleError, *, as_json: bool) -> int:
     if difference:
         click.echo(difference, err=True)
     if as_json:
-        document = {
-            "schema_version": "v1",
-            "as_of": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "error": {"cause": error.cause, "remedy": error.remedy, "exit_code": error.exit_code},
-        }
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(error_document(error), indent=2, ensure_ascii=False) + "\n")
     return error.exit_code
+
+
+def error_document(error: ConsoleError) -> dict[str, Any]:
+    """An error for scripts."""
+    return {
+        "schema_version": "v1",
+        "as_of": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "error": {"cause": error.cause, "remedy": error.remedy, "exit_code": error.exit_code},
+    }
