@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench format clean wheel prometheus tools
+.PHONY: demo test check bench docs format clean wheel prometheus tools
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make test    every test, on real parts"
 	@echo "make check   lint, types, import contracts, the fast tests"
 	@echo "make bench   speed as ratios, measured now"
+	@echo "make docs    the documents as a site, in site/"
 	@echo "make format  format the code      make clean   remove what make made"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -42,6 +43,10 @@ test: tools check
 
 bench: $(STAMP) prometheus
 	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 wheel: $(STAMP)
 	$(BIN)/python -m build

@@ -1,7 +1,11 @@
-"""A hook of mkdocs: the pictures of snapshots/, which the pages reach beside docs/, become part of the site."""
+"""A hook of mkdocs: the pictures of snapshots/, which the pages reach beside docs/, become part of the site.
+
+The runbook is kept word for word, with links to documents that are not part of this product; here they are words.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,5 +22,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Point a page's pictures to where they are in the site."""
+    """Point a page's pictures to where they are in the site; leave the runbook no link that leads nowhere."""
+    if page.file.src_path.startswith("RUNBOOK"):
+        return re.sub(r"(?<!!)\[([^\]]+)\]\((?![a-z]+:|#)[^)\s]+\)", r"\1", markdown)
     return markdown.replace("](../snapshots/", "](snapshots/")

@@ -75,7 +75,7 @@ def clones(tmp_path: Path) -> Clones:
 
 def _must(argv: list[str], cwd: Path) -> None:
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    ended = subprocess.run(argv, cwd=cwd, env=clean, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(argv, cwd=cwd, env=clean, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
@@ -118,5 +118,36 @@ def test_the_installed_interface_opens_and_closes(installed: Installed, clones: 
         terminal.wait_for(LIVE)
         terminal.press("3")
         terminal.wait_for(OLD)  # the sheets of another view are package data too
+        terminal.press("q")
+        assert terminal.wait_exit() == 0
+
+
+def test_pipx_installs_it_with_all_that_it_needs_and_nothing_else(
+    installed: Installed, clones: Clones, tmp_path: Path
+) -> None:
+    places = {f"PIPX_{name}": str(tmp_path / name) for name in ("HOME", "BIN_DIR", "MAN_DIR")}
+    pins = f"--pip-args=--constraint {_SOURCE / 'constraints.txt'}"
+    command = [sys.executable, "-m", "pipx", "install", "--python", sys.executable, pins, str(installed.wheel)]
+    _must(["env", *(f"{name}={place}" for name, place in places.items()), *command], tmp_path)
+    program = tmp_path / "BIN_DIR" / "mlconsole"
+    environment = clean_environment(clones.operator.home)
+
+    def answer(*argv: str) -> str:
+        ended = subprocess.run(
+            [program, *argv],
+            cwd=clones.operator.path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return ended.stdout + ended.stderr
+
+    assert answer("--version") == f"mlconsole {__version__}\n"
+    assert LIVE in answer("status")
+    assert (tmp_path / "MAN_DIR" / "man1" / "mlconsole.1").exists()
+    with Terminal([program], cwd=clones.operator.path, env=environment) as terminal:
+        terminal.wait_for(LIVE)
         terminal.press("q")
         assert terminal.wait_exit() == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.quiet import weeks_hours
 
-HOURS, POLLS = 2, 50
+HOURS, POLLS = 2, 30
 MORE = 1.1
 """Caches fill in the first hour of so few polls; the benchmark measures whole ones."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import console
+from scripts import site_pictures
 
 ROOT = Path(console.__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -43,3 +45,11 @@ def test_the_pages_reach_outside_docs_for_pictures_only() -> None:
         outside = re.findall(r"\]\((\.\./[^)]+)\)", page.read_text(encoding="utf-8"))
         allowed = "../snapshots/" if page.parent == DOCS else "../"
         assert [link for link in outside if not link.startswith(allowed)] == [], page.name
+
+
+def test_the_site_has_no_link_of_the_runbook_that_leads_nowhere() -> None:
+    runbook = next(DOCS.glob("RUNBOOK*.md"))
+    page = SimpleNamespace(file=SimpleNamespace(src_path=runbook.name))
+    shown = site_pictures.on_page_markdown(runbook.read_text(encoding="utf-8"), page)
+    assert re.findall(r"\]\((?!#|https?:)", shown) == []
+    assert "18_ML_INFERENCE_SLOS.md" in runbook.read_text(encoding="utf-8")
