@@ -21,6 +21,8 @@ from console.demo.stack import Stack
 from ml.errors import ConsoleError, Unavailable
 
 _DEADLINE_S = 180.0
+_PAST_HOURS = 1
+"""What a drill looks at are the last minutes; nobody waits for a day of history."""
 _QUIET_S = (10.0, 40.0)
 _QUIET_HEADLESS_S = (1.0, 4.0)
 _BRIEFING = """
@@ -64,7 +66,7 @@ def drill(*, seed: int | None, headless: bool, directory: Path | None) -> Score:
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     random = Random(seed)  # noqa: S311 it has to be repeatable, not secret
     fault, delay = choose(random), random.uniform(*(_QUIET_HEADLESS_S if headless else _QUIET_S))
-    with lived_in(directory, moves=DRILL_MOVES) as stack:
+    with lived_in(directory, moves=DRILL_MOVES, hours=_PAST_HOURS) as stack:
         referee = Referee(stack, fault, delay, THIRD)
         referee.start()
         try:

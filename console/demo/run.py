@@ -19,7 +19,7 @@ from console.config import state_directory
 from console.demo import prometheus
 from console.demo.children import held
 from console.demo.scene import MOVES, Move
-from console.demo.stack import Stack, running_stack
+from console.demo.stack import HISTORY_HOURS, Stack, running_stack
 from ml.errors import Refused
 
 _CONSOLE_ENDS_S = 30.0
@@ -51,7 +51,9 @@ def demo(*, directory: Path | None, keep: bool, console: bool) -> int:
 
 
 @contextmanager
-def lived_in(directory: Path | None, *, keep: bool = False, moves: Sequence[Move] = MOVES) -> Iterator[Stack]:
+def lived_in(
+    directory: Path | None, *, keep: bool = False, moves: Sequence[Move] = MOVES, hours: int = HISTORY_HOURS
+) -> Iterator[Stack]:
     """A running stack in a folder that is removed afterwards, whatever ends us.
 
     Raises:
@@ -60,7 +62,7 @@ def lived_in(directory: Path | None, *, keep: bool = False, moves: Sequence[Move
     root = directory or state_directory() / f"demo-{os.getpid()}"
     if root.exists() and any(root.iterdir()):
         raise Refused(f"{root} is not empty.", "Name a new folder: it is removed when the demo ends.")
-    with _signals_end_us(), _removed(root, keep=keep), running_stack(root, _tell, moves) as stack:
+    with _signals_end_us(), _removed(root, keep=keep), running_stack(root, _tell, moves, hours) as stack:
         yield stack
 
 

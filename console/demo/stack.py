@@ -55,8 +55,9 @@ class Stack:
 
 
 @contextmanager
-def running_stack(root: Path, tell: Tell, moves: Sequence[Move] = MOVES) -> Iterator[Stack]:
-    """Build and run the whole system below ``root``, with a past; every process is gone when the block ends.
+def running_stack(root: Path, tell: Tell, moves: Sequence[Move] = MOVES, hours: int = HISTORY_HOURS) -> Iterator[Stack]:
+    """Build and run the whole system below ``root``, with so many hours of measured past; every process is gone when
+    the block ends.
 
     Raises:
         Unavailable, TimedOut: a part does not come up. Only Prometheus may be missing.
@@ -72,7 +73,7 @@ def running_stack(root: Path, tell: Tell, moves: Sequence[Move] = MOVES) -> Iter
             past = make_repositories(layout, datetime.now(UTC).replace(microsecond=0), url, moves)
         present = prometheus.installed()
         if present:
-            _write_past(layout, past, env, tell)
+            _write_past(layout, past, env, tell, hours)
         with _told(tell, f"{len(ENGINES)} engines infer, at {RATE_HZ:g} snapshots a second each"):
             start_engines(layout, children, env)
             _start_deployer(layout, children, env)
@@ -101,11 +102,13 @@ def environment(layout: Layout) -> dict[str, str]:
 _OURS = ("PATH", "PYTHONPATH", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "ORT_DISABLE_TELEMETRY")
 
 
-def _write_past(layout: Layout, past: tuple[tuple[Step, str], ...], env: Mapping[str, str], tell: Tell) -> None:
+def _write_past(
+    layout: Layout, past: tuple[tuple[Step, str], ...], env: Mapping[str, str], tell: Tell, hours: int
+) -> None:
     openmetrics = layout.prometheus / "history.om"
     order = {
         "artifacts": [str(shipped(f"{ARTIFACTS_PATH}/{artifact_id}")) for artifact_id in ARTIFACTS],
-        "hours": HISTORY_HOURS,
+        "hours": hours,
         "step_s": _STEP_S,
         "rate": RATE_HZ,
         "out": str(openmetrics),
@@ -120,7 +123,7 @@ def _write_past(layout: Layout, past: tuple[tuple[Step, str], ...], env: Mapping
         ],
     }
     argv = [sys.executable, "-m", "console.demo.historian"]
-    with _told(tell, f"{HISTORY_HOURS} h of history drawn from measured inference"):
+    with _told(tell, f"{hours} h of history drawn from measured inference"):
         ended = run(argv, deadline_s=_HISTORIAN_S, cwd=layout.root, env=env, stdin=json.dumps(order).encode())
         if ended.code != 0:
             words = visible(ended.err.decode("utf-8", "replace").strip().rpartition("\n")[2], limit=400)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.demo import Demo
+from support.releasing import release
 from support.terminal import Terminal
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -104,15 +105,7 @@ def test_journey(operator: Operator) -> None:
 
     terminal.press("f9")
     terminal.wait_for("CONFIRMED 5 of 5", 30)
-    terminal.press("u")
-    terminal.wait_for("Release the kill switch")
-    terminal.go("tab")
-    terminal.type("Drill is over")
-    terminal.go("tab")
-    terminal.wait_for("0 of 7")
-    terminal.type("RELEASE")
-    terminal.press("enter")
-    terminal.wait_for("RELEASE CONFIRMED 5 of 5", 30)
+    release(terminal, "Drill is over", 5)
     terminal.go("escape")
 
     terminal.press("r")
