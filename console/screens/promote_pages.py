@@ -88,7 +88,7 @@ class ReasonPage(VerticalScroll, can_focus=False):
         yield Label("Why is it promoted? Registry, commit and pull request will say so.")
         yield LineInput(id="reason", max_length=500)
         with Vertical(id="review"):
-            yield Label("Dashboard review, 24 h of shadow against active: F4 draws it. What is odd in it:")
+            yield Label("Dashboard review, shadow against active: F4 draws the 24 h. Odd in it:")
             yield Static(id="oddities", markup=False)
             yield Label("What did you see? A sentence; the evidence will say so.")
             yield LineInput(id="finding", max_length=1000)

@@ -36,7 +36,8 @@ def review_gate(context: Context, base: Base, model: str, finding: str) -> tuple
 
 
 def _judged(found: Review, finding: str) -> Gate:
-    odd = f"{len(found.oddities)} oddities" if found.oddities else "nothing odd"
+    number = len(found.oddities)
+    odd = "1 oddity" if number == 1 else f"{number} oddities" if number else "nothing odd"
     if found.problem:
         return Gate(name=REVIEW_GATE, verdict=Verdict.NO_DATA, why=found.problem)
     if len(finding) < _LEAST_LETTERS:

@@ -16,9 +16,11 @@ from support.sick_server import response, says, sick
 from ml.adapters.prometheus import Prometheus
 from ml.board import Serving
 from ml.policy import parse_policy
+from ml.slo.charts import measures
 from ml.slo.memory import BoardMemory
 from ml.slo.readings import StageRead, board_readings
 from ml.slo.recording import Recorder
+from ml.slo.review import review
 from ml.slo.serving import serving
 from ml.slo.source import Kind
 from ml.stage import Stage
@@ -83,6 +85,20 @@ class TestManyModels:
         assert readings[M0][0].verdict is Verdict.PASS
         assert readings[live][0].verdict is Verdict.FAIL
         assert readings[live][0].value == pytest.approx(100 + 0.99 * 150, rel=1e-6)
+
+    def test_a_review_draws_shadow_against_active_and_names_what_is_odd(self, server: RealPrometheus) -> None:
+        seen = review(Prometheus(server.url, timeout_s=20), POLICY, "m0", datetime.now(UTC))
+        assert seen.problem == ""
+        p99 = next(each for each in measures(seen.charts) if each.name == "p99")
+        shadow, active = p99.of("shadow"), p99.of("active")
+        assert shadow is not None
+        assert active is not None
+        assert (p99.windows, p99.limit, p99.chart.unit) == (288, 100.0, "ms")
+        assert shadow.highest == pytest.approx(9.9, rel=1e-6)
+        assert active.highest == pytest.approx(248.5, rel=1e-6)
+        assert 10 <= p99.over <= 14
+        assert shadow.values[0] is None
+        assert any("p99 shadow was not measured in" in each for each in seen.oddities)
 
     def test_a_sparkline_is_a_day_of_hours(self, server: RealPrometheus) -> None:
         memory, metrics = BoardMemory(), Prometheus(server.url)
