@@ -8,8 +8,9 @@ from typing import cast
 import pytest
 
 from ml.errors import Unavailable, Usage
+from ml.promotion.hooks import PRE_RECEIVE
 from ml.promotion.received import RefUpdate, parse_updates, receive
-from ml.promotion.repository import Reader
+from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, Reader
 from ml.verdict import Gate, Verdict
 
 ZERO, OLD, NEW, FORK = "0" * 40, "1" * 40, "2" * 40, "f" * 40
@@ -99,3 +100,8 @@ def test_names_that_are_no_text_and_names_with_spaces_arrive_whole() -> None:
 def test_another_list_is_refused() -> None:
     with pytest.raises(Usage, match="no line of git's pre-receive hook"):
         parse_updates(b"hello\n")
+
+
+@pytest.mark.parametrize("below", [*(f"refs/heads/{prefix}" for prefix in CHANGE_PREFIXES), APPROVALS, "refs/replace/"])
+def test_the_hook_starts_python_for_everything_that_is_judged(below: str) -> None:
+    assert f'*" {below}"*' in PRE_RECEIVE.read_text()
