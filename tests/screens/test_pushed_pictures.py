@@ -278,6 +278,34 @@ def kill_written() -> Picture:
     return kill_is(kill_view(Rung.WRITTEN, instances=rungs), "KILL WRITTEN")
 
 
+def kill_requested() -> Picture:
+    """Not even the file could be written."""
+    problem = (
+        "file var/kill_switch.env: The kill file var/kill_switch.env could not be written: No space left on device."
+    )
+    by_hand = ("echo ML_KILL_SWITCH=1 > var/kill_switch.env", "restart each engine with ML_KILL_SWITCH=1, or stop it")
+    rungs = four(Rung.REQUESTED, Rung.REQUESTED, Rung.REQUESTED, Rung.REQUESTED)
+    view = kill_view(Rung.REQUESTED, engaged=False, asked=True, instances=rungs, problem=problem, manual=by_hand)
+    return kill_is(view, "NOT WRITTEN. Do")
+
+
+def kill_applied() -> Picture:
+    rungs = four(Rung.APPLIED, Rung.APPLIED, Rung.CONFIRMED, Rung.APPLIED)
+    return kill_is(kill_view(Rung.APPLIED, instances=rungs), "KILL CONFIRMED 1 of 4")
+
+
+def kill_unconfirmed() -> Picture:
+    """Prometheus shows no engine at all."""
+    by_hand = ("echo ML_KILL_SWITCH=1 > var/kill_switch.env", "restart each engine with ML_KILL_SWITCH=1, or stop it")
+    return kill_is(kill_view(Rung.UNCONFIRMED, instances=(), manual=by_hand), "NOT PROVEN")
+
+
+def kill_released() -> Picture:
+    view = kill_view(Rung.CONFIRMED, engaged=False, asked=False, reason="The bad artifact is rolled back")
+    infers = tuple(replace(each, why="it infers again") for each in view.instances)
+    return kill_is(replace(view, instances=infers), "Released, and seen")
+
+
 def kill_confirmed() -> Picture:
     return kill_is(kill_view(Rung.CONFIRMED), "prove it")
 
@@ -374,7 +402,11 @@ PICTURES = {
         stage_question,
         withdraw_question,
         withdraw_plan,
+        kill_requested,
         kill_written,
+        kill_applied,
+        kill_unconfirmed,
+        kill_released,
         kill_confirmed,
         kill_partial,
         kill_off,
