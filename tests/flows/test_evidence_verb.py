@@ -6,34 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
-from support.fixed_metrics import NOW, POLICY, START, FixedMetrics
+from support.fixed_metrics import NOW, POLICY, SUBJECT, FixedMetrics
+from support.soaked import target_of
 
 from console.verbs import run
 from ml.promotion.evidence import build
-from ml.promotion.values import Target
-from ml.slo.soak import SoakSubject, judge_soak
-from ml.stage import Action, Stage
-
-SUBJECT = SoakSubject("regime", "regime_v2026_02_16_001", "5" * 64, START)
+from ml.slo.soak import judge_soak
 
 
 @pytest.fixture
 def capsule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Evidence of a soak that passed, in a folder that is no repository."""
     soak = judge_soak(FixedMetrics(), POLICY, SUBJECT, NOW)
-    target = Target(
-        action=Action.PROMOTE,
-        model=SUBJECT.model,
-        from_stage=Stage.SHADOW,
-        to_stage=Stage.ACTIVE,
-        artifact_id=SUBJECT.artifact_id,
-        artifact_dir=f"artifacts/onnx/{SUBJECT.artifact_id}",
-        model_sha256=SUBJECT.model_sha256,
-        base_commit="c" * 40,
-        registry_blob="b" * 40,
-        opened_at=NOW,
-        actor="operator@example.com",
-    )
+    target = target_of(SUBJECT, NOW)
     built = build(target=target, policy=POLICY, gates=soak.report.gates, now=NOW, tool_version="1", soak=soak)
     file = tmp_path / "evidence.json"
     file.write_bytes(built.document)

@@ -12,13 +12,12 @@ import pytest
 from support.engine_past import HOUR, LATENCY, MINUTE, calm, during, steady
 from support.prometheus import Line, running
 from support.situations import DAY, Moment, Situation
+from support.soaked import target_of
 
 from ml.adapters.prometheus import Prometheus
 from ml.policy import parse_policy
 from ml.promotion.evidence import build, verify
-from ml.promotion.values import Target
 from ml.slo.soak import Killed, SoakJudgement, judge_soak
-from ml.stage import Action, Stage
 from ml.verdict import Verdict, worst
 
 pytestmark = pytest.mark.xdist_group("situations")
@@ -556,19 +555,7 @@ def test_each_situation_has_its_verdict_and_its_evidence_holds(each: Situation, 
     assert each.says in sentences
 
     policy, subject = parse_policy(each.policy_toml()), judgement.subject
-    target = Target(
-        action=Action.PROMOTE,
-        model=subject.model,
-        from_stage=Stage.SHADOW,
-        to_stage=Stage.ACTIVE,
-        artifact_id=subject.artifact_id,
-        artifact_dir=f"artifacts/onnx/{subject.artifact_id}",
-        model_sha256=subject.model_sha256,
-        base_commit="c" * 40,
-        registry_blob="b" * 40,
-        opened_at=now,
-        actor="operator@example.com",
-    )
+    target = target_of(subject, now)
     evidence = build(target=target, policy=policy, gates=report.gates, now=now, tool_version="1.0", soak=judgement)
     checks = verify(evidence.document)
     assert [check for check in checks if check.verdict is not PASS] == []

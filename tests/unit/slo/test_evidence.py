@@ -11,30 +11,18 @@ from typing import Any
 
 import pytest
 from support.fixed_metrics import NOW, POLICY, SUBJECT, FixedMetrics
+from support.soaked import target_of
 
 from ml.policy import parse_policy
 from ml.promotion.evidence import build, verify
 from ml.promotion.evidence_seal import canonical, sealed
-from ml.promotion.values import Target
 from ml.slo.review import review
 from ml.slo.soak import Killed, judge_soak
 from ml.slo.source import SourceTimedOut
-from ml.stage import Action, Stage
+from ml.stage import Stage
 from ml.verdict import Check, Gate, Verdict
 
-TARGET = Target(
-    action=Action.PROMOTE,
-    model=SUBJECT.model,
-    from_stage=Stage.SHADOW,
-    to_stage=Stage.ACTIVE,
-    artifact_id=SUBJECT.artifact_id,
-    artifact_dir=f"artifacts/onnx/{SUBJECT.artifact_id}",
-    model_sha256=SUBJECT.model_sha256,
-    base_commit="c" * 40,
-    registry_blob="b" * 40,
-    opened_at=NOW,
-    actor="operator@example.com",
-)
+TARGET = target_of(SUBJECT, NOW)
 VERIFIED = (Check("digests", Verdict.PASS, "3 files agree with the manifest."),)
 
 
