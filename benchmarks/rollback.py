@@ -29,7 +29,12 @@ def run() -> tuple[Result, ...]:
         layout.make()
         make_repositories(layout, datetime.now(UTC), "")
         session = operations(load(repo=str(layout.clone), environ={"HOME": folder, "XDG_STATE_HOME": folder}))
+        # A plain bare remote: what a server's gate takes is the server's time, and the same for whoever pushes.
+        (layout.remote / "hooks" / "pre-receive").unlink()
+        session.board()
+        session.keep_rollbacks_armed()
         prepared = session.rollback_plan(_MODEL)
+        assert session.rollback_plan(_MODEL) is prepared, "what is armed is what is offered"
         assert prepared.plan is not None, prepared.why
         ours, floor = in_turns(lambda: _confirm(session, prepared), lambda: _plumbing(layout, prepared), _ROUNDS)
     return (Result("rollback confirm → pushed, read back", "git plumbing and push", ours, floor, 1.5),)
