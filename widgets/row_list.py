@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from textual import events
@@ -73,9 +74,9 @@ class RowList(ScrollView, can_focus=True):
         """Cells for a row, beside the scrollbar where there is one."""
         return self.scrollable_content_region.width
 
+    @abstractmethod
     def row(self, index: int) -> Content:
         """One row; it is cut at the right when it is too long."""
-        raise NotImplementedError
 
     def renew(self) -> None:
         """Repaint the visible rows that are not what they were."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from textual.content import Content
 from textual.widget import Widget
 
@@ -11,9 +13,9 @@ class Still(Widget):
 
     _drawn: Content | None = None
 
+    @abstractmethod
     def content(self) -> Content:
         """What to draw, by the values as they are now."""
-        raise NotImplementedError
 
     def renew(self, *, layout: bool = False) -> None:
         """Repaint if the content differs from what is drawn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -49,9 +50,9 @@ class ViewScreen(Screen[None]):
             yield from self.body()
         yield KeyLine()
 
+    @abstractmethod
     def body(self) -> ComposeResult:
         """What the view shows."""
-        raise NotImplementedError
 
     @on(Mount)
     async def frame(self) -> None:
