@@ -198,7 +198,6 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "mine"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
 def test_processes_die_with_a_demo_that_was_killed(tmp_path: Path) -> None:
     """SIGKILL leaves no chance to tidy up; the kernel ends what the demo started."""
     program = (
