@@ -22,6 +22,7 @@ HELD_S = 0.7
 """Presses that follow each other faster than this are one key, held."""
 
 
+_USUAL_S = sys.getswitchinterval()
 _HASTE_S = 0.0005
 """While the switch is thrown, a thread that spins gives the interpreter up after so many seconds, not after Python's
 ten times as many: each of a dozen steps to the disk waits for it once."""
@@ -37,7 +38,6 @@ class KillKey:
         self._allowed = allowed
         self._lock = threading.Lock()
         self._last = float("-inf")
-        self._usual_s = sys.getswitchinterval()
 
     def press(self) -> None:
         """One press; returns at once. A held key is one press, and a later one delivers the switch again."""
@@ -56,7 +56,7 @@ class KillKey:
         try:
             self._tell()
         finally:
-            sys.setswitchinterval(self._usual_s)
+            sys.setswitchinterval(_USUAL_S)
 
     def _tell(self) -> None:
         try:

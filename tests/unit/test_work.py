@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,7 +12,7 @@ from fakes import FakeOperations, FrozenClock
 from textual.message import Message
 
 from console.killing import HELD_S, KillKey
-from console.messages import KillArrived, KillFailed, KillPressed
+from console.messages import KillArrived, KillFailed, KillNotHere, KillPressed
 from console.work import Workshop
 from ml.errors import ConsoleError, Refused
 
@@ -115,6 +117,21 @@ def test_a_held_key_is_one_press_and_a_later_one_delivers_again(clock: FrozenClo
     assert operations.called("kill") == 2
 
 
+def test_no_spinning_thread_keeps_the_interpreter_from_a_switch_that_is_being_thrown(clock: FrozenClock) -> None:
+    for thread in threading.enumerate():
+        if thread.name == "kill":
+            thread.join(DEADLINE_S)
+    owner, operations = Owner(), FakeOperations()
+    with operations.held("kill"):
+        KillKey(operations, clock, owner.post_message, allowed=True).press()
+        assert sys.getswitchinterval() <= 0.001
+    owner.take()
+    owner.take()
+    ends = time.monotonic() + DEADLINE_S
+    while sys.getswitchinterval() < 0.005:
+        assert time.monotonic() < ends, "it is never as it was before"
+
+
 def test_a_failed_kill_is_told_and_a_forbidden_one_does_nothing(clock: FrozenClock) -> None:
     owner, operations = Owner(), FakeOperations()
     operations.failures["kill"] = OSError("disk")
@@ -125,5 +142,5 @@ def test_a_failed_kill_is_told_and_a_forbidden_one_does_nothing(clock: FrozenClo
     assert "disk" in answer.error.cause
     quiet, untouched = Owner(), FakeOperations()
     KillKey(untouched, clock, quiet.post_message, allowed=False).press()
-    assert kinds(quiet) == [KillFailed]
+    assert kinds(quiet) == [KillNotHere]
     assert untouched.calls == []
