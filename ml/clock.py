@@ -48,6 +48,12 @@ def format_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def hours(seconds: float) -> str:
+    """A soaked time as people say it, hours not turned into days: ``18h22m``, ``24h``, ``31h05m``."""
+    whole, rest = divmod(max(0, int(seconds)), 3600)
+    return f"{whole}h{rest // 60:02}m" if rest >= 60 else f"{whole}h"
+
+
 def span(seconds: float) -> str:
     """A length of time in at most two units, as the board shows it: ``4s``, ``18h22m``, ``5d02h``."""
     whole = max(0, int(seconds))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from ml.clock import span
+from ml.clock import hours
 
 _RATIOS = ("", "ratio")
 
 
 def amount(value: float | None, unit: str, *, limit: float | None = None) -> str:
-    """A value for a narrow column: ``42.1 ms``, ``6.3 %``, ``24h00m``; a dash for none.
+    """A value for a narrow column: ``42.1 ms``, ``6.3 %``, ``24h``; a dash for none.
 
     A ratio has no unit, and a ``limit`` of at most 1; it is shown in percent, as the runbook writes it.
     """
     if value is None:
         return "-"
     if unit == "s":
-        return span(value)
+        return hours(value)
     if unit in _RATIOS and abs(value if limit is None else limit) <= 1:
         return f"{value * 100:.3g} %"
     return f"{value:.4g} {unit}".rstrip()

@@ -6,12 +6,12 @@ from textual.content import Content
 from textual.reactive import var
 
 from ml.board import ModelView
+from ml.clock import hours
 from ml.text import visible
 from ml.verdict import Gate, Verdict, worst
 from widgets.columns import fit
 from widgets.glyphs import Glyphs, glyphs_of
 from widgets.row_list import RowList
-from widgets.stage_pane import hours
 from widgets.verdicts import MARKS, summary
 
 _NAME = 11

@@ -8,13 +8,13 @@ from textual.message import Message
 from textual.reactive import var
 
 from ml.board import ModelView
+from ml.clock import hours
 from ml.stage import Stage
 from ml.text import visible
 from widgets.columns import fit
 from widgets.glyphs import glyphs_of
 from widgets.need import Judged, by_need
 from widgets.row_list import RowList
-from widgets.stage_pane import hours
 from widgets.verdicts import MARKS
 
 _LETTERS = {Stage.STAGING: "st", Stage.SHADOW: "sh", Stage.ACTIVE: "ac"}

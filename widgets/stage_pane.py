@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
+from ml.clock import hours
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Verdict
@@ -159,12 +160,6 @@ def _soak_line(soak: SoakReport, width: int, glyphs: Glyphs) -> Content:
     room = width - len(words) - 1
     drawn = bar(share, room, glyphs) if room >= _SHORTEST_BAR else ""
     return Content.assemble(words, " ", (drawn, "$quiet"))
-
-
-def hours(seconds: int) -> str:
-    """A soaked time as people say it: ``18h22m``, ``24h``, also beyond a day."""
-    whole, rest = divmod(max(0, seconds), 3600)
-    return f"{whole}h{rest // 60:02}m" if rest >= 60 else f"{whole}h"
 
 
 def _since_line(view: StageView, now: datetime) -> Content:

@@ -12,6 +12,7 @@ from textual.widgets import Static
 from console.lookout import VIEW_S
 from console.screens.view import ViewScreen
 from ml.board import Cell, SourceState
+from ml.clock import hours
 from ml.text import visible
 from ml.verdict import Verdict
 from widgets.ages import age
@@ -20,7 +21,6 @@ from widgets.gate_list import GateList
 from widgets.glyphs import Glyphs, glyphs_of
 from widgets.latency_chart import LatencyChart
 from widgets.soak_tape import SoakTapes, look_words
-from widgets.stage_pane import hours
 from widgets.verdicts import MARKS
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ml.board import Board, KillView, ModelView, SoakReport, SourceState, StageView
-from ml.clock import format_utc, span
+from ml.clock import format_utc, hours, span
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Check, Gate, Reading, Verdict
@@ -20,8 +20,8 @@ def check(item: Check) -> str:
 def gate(item: Gate | Reading) -> str:
     """``[PASS]    p99            42.1 ms < 100   why``."""
     seconds = item.unit == "s"  # a soak must last, where every other value must stay below its limit
-    value = span(item.value) if seconds and item.value is not None else amount(item.value, item.unit)
-    limit = "" if item.limit is None else f"≥ {span(item.limit)}" if seconds else f"< {amount(item.limit, item.unit)}"
+    value = hours(item.value) if seconds and item.value is not None else amount(item.value, item.unit)
+    limit = "" if item.limit is None else f"≥ {hours(item.limit)}" if seconds else f"< {amount(item.limit, item.unit)}"
     return f"{tag(item.verdict)} {item.name:<16} {value:>10} {limit:<10} {item.why}".rstrip()
 
 
@@ -82,7 +82,7 @@ def soak(report: SoakReport) -> list[str]:
     started = format_utc(report.started_at) if report.started_at else "not started"
     lines = [
         f"{report.model} {report.artifact_id}: {tag(report.verdict).strip()} {report.why}",
-        f"soak {span(report.elapsed_s)} of {span(report.required_s)}, since {started}, "
+        f"soak {hours(report.elapsed_s)} of {hours(report.required_s)}, since {started}, "
         f"coverage {report.coverage:.1%}, breaches {report.breaches}",
         *(gate(item) for item in report.gates),
     ]

@@ -65,7 +65,7 @@ def test_ages_below_ten_minutes_change_at_most_every_five_seconds(seconds: float
         (0.063, "", 0.05, "6.3 %"),
         (1.7, "", 0.05, "170 %"),
         (3.0, "", 5.0, "3"),
-        (86_400, "s", None, "1d00h"),
+        (86_400, "s", None, "24h"),
         (None, "ms", 100.0, "-"),
     ],
 )
