@@ -69,6 +69,6 @@ def problems_of(board: Board | None, glance: Glance | None, failures: dict[str, 
 
 
 def _source(source: Source) -> tuple[Problem, ...]:
-    if source.state in (SourceState.OK, SourceState.UNKNOWN, SourceState.NONE):
+    if source.state in (SourceState.OK, SourceState.UNKNOWN, SourceState.NONE, SourceState.UNASKED):
         return ()
     return (Problem(source.name, source.why or f"{source.name} does not answer.", severe=False),)

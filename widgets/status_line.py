@@ -115,12 +115,12 @@ def _sources(status: Status, now: datetime, *, ref: bool) -> tuple[Content, Cont
 def _state(source: Source) -> tuple[str, str]:
     if source.state is SourceState.UNKNOWN:
         return "checking", "$quiet"
-    sound = source.state is SourceState.OK
+    sound = source.state in (SourceState.OK, SourceState.UNASKED)
     return f"{source.state} ", "" if sound else "$verdict-bad bold"
 
 
 def _age(source: Source, now: datetime) -> tuple[str, str]:
-    if source.state is SourceState.UNKNOWN:
+    if source.state in (SourceState.UNKNOWN, SourceState.UNASKED):
         return "", ""
     if source.state is SourceState.NONE:
         return "local" if source.name != "prometheus" else "", "$quiet"

@@ -18,6 +18,8 @@ class SourceState(StrEnum):
     STALE = "STALE"
     ERROR = "ERROR"
     NONE = "none"
+    UNASKED = "not asked"
+    """There is one, but as things stand its answer would be of no use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,9 @@ class Boards:
             read_only=place.read_only or not isinstance(error, PolicyInvalid),
             operator=self._operator(),
             registry=RegistryView(glanced.ref, glanced.commit, place.places.registry, self._remote, problem=str(error)),
-            prometheus=Source("prometheus", SourceState.NONE, why="not asked, as long as the registry cannot be read"),
+            prometheus=Source(
+                "prometheus", SourceState.UNASKED, why="not asked, as long as the registry cannot be read"
+            ),
             kill=self._context.kill_desk.view(),
             models=models,
             problems=(Problem("registry", error.cause, error.remedy), *self._left_behind()),

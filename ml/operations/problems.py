@@ -14,7 +14,9 @@ from ml.stage import Stage
 def registry_problems(base: Base, repository: Reader) -> tuple[Problem, ...]:
     """All severe problems; ``where`` is the model's name. Costs one listing of the commit's tree."""
     findings = (
-        Problem(finding.model, finding.what, finding.remedy) for finding in examine(base.document) if finding.severe
+        Problem(finding.model, finding.what, finding.remedy)
+        for finding in examine(base.document, archives=base.archives)
+        if finding.severe
     )
     return (*findings, *_missing_artifacts(base, repository))
 

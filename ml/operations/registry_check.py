@@ -29,7 +29,7 @@ class RegistryCheck:
 
 def check_registry(base: Base, artifacts: CommitArtifacts, now: datetime, report: Report | None) -> RegistryCheck:
     """Examine one base. Raises what the repository and the cage raise."""
-    findings = examine(base.document)
+    findings = examine(base.document, archives=base.archives)
     pointers = _pointers(base)
     verified = []
     for number, pointer in enumerate(pointers):

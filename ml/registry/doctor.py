@@ -8,29 +8,36 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
+from ml.registry.archive import with_archive
 from ml.registry.codec import Document
 from ml.registry.finding import Finding
 from ml.registry.repair import repair_diff
 from ml.registry.schema import Model
-from ml.registry.symptoms import event_symptoms, model_symptoms, pointer_symptoms, unknown_keys
+from ml.registry.symptoms import event_symptoms, model_symptoms, pointer_symptoms, revived, unknown_keys
 from ml.stage import Stage
 
 __all__ = ["Finding", "examine", "repair_diff"]
 
 
-def examine(doc: Document, now: datetime | None = None) -> tuple[Finding, ...]:
+def examine(
+    doc: Document, now: datetime | None = None, archives: Mapping[str, bytes] = MappingProxyType({})
+) -> tuple[Finding, ...]:
     """Everything that is wrong or odd, model by model in the order of the file.
 
-    With ``now`` (aware), times that lie in the future are named too.
+    With ``now`` (aware), times that lie in the future are named too; with ``archives`` (by model), what they condemned.
     """
     return (
         *unknown_keys("", "", doc.registry.model_extra or {}),
         *(
             finding
             for name, model in doc.registry.models.items()
-            for finding in _model(name, model, json.loads(doc.model_text(name)), now)
+            for finding in (
+                *_model(name, model, json.loads(doc.model_text(name)), now),
+                *revived(name, with_archive(model, archives[name]) if name in archives else model),
+            )
         ),
     )
 

@@ -47,9 +47,15 @@ def model_symptoms(name: str, model: Model, value: Mapping[str, Any]) -> Iterato
             yield Finding("key-missing", name, f"{path}.{key}", False, f"The key {key} is missing.", _REPAIR)
     yield from _length_and_order(name, model)
     yield from _stages(name, model)
-    if model.active and model.active.artifact_id in condemned(model):
-        what = f"{model.active.artifact_id} is active although a rollback left it before."
-        yield Finding("active-condemned", name, f"{path}.active", False, what, "Make sure that this is intended.")
+
+
+def revived(name: str, whole: Model) -> Iterator[Finding]:
+    """What is active although a rollback left it; ``whole`` is the model with its archived events."""
+    if whole.active and whole.active.artifact_id in condemned(whole):
+        what = f"{whole.active.artifact_id} is active although a rollback left it before."
+        yield Finding(
+            "active-condemned", name, f"models.{name}.active", False, what, "Make sure that this is intended."
+        )
 
 
 def _length_and_order(name: str, model: Model) -> Iterator[Finding]:

@@ -233,3 +233,11 @@ def _holds(now: dict[str, Any], was: dict[str, Any]) -> bool:
 
 def test_a_broken_event_and_an_empty_model_are_left_to_people() -> None:
     assert repair_diff(parse(registry(m={}, n={**CLEAN, "history": [{}]}))) == ""
+
+
+def test_what_only_the_archive_condemned_is_named_too() -> None:
+    document = parse(registry(m={**CLEAN, "history": [event(4, 2, "shadow>active")], "shadow": None}))
+    left = [event(1, 1, "shadow>active"), event(2, 2, "shadow>active"), event(3, 1, "active>active")]
+    archive = b"".join(json.dumps(each).encode() + b"\n" for each in left)
+    assert "active-condemned" not in {finding.code for finding in examine(document)}
+    assert "active-condemned" in {finding.code for finding in examine(document, archives={"m": archive})}
