@@ -204,3 +204,13 @@ def test_a_read_only_session_arms_nothing(room: Room) -> None:
     room.poll()
     assert room.rollbacks.keep_armed() == ()
     assert room.cost() == (0, 0)
+
+
+def test_a_release_is_warned_of_what_breaches_of_what_is_live_and_of_a_condemned_artifact(room: Room) -> None:
+    room.poll(error_rate())
+    assert room.board
+    (model,) = room.board.models
+    room.session._parts.boards._last = replace(room.board, models=(replace(model, condemned=(LIVE,)),))
+    breached, condemned = room.session.release_warnings()
+    assert breached.startswith(f"{MODEL}: error_rate is breached: ")
+    assert condemned == f"{MODEL}: {LIVE} is active and condemned."
