@@ -36,8 +36,8 @@ class Session:
     def __init__(
         self, *module: str, cwd: Path | None = None, env: Mapping[str, str] = os.environ, silence_s: float = 1.0
     ) -> None:
-        self._screen = pyte.Screen(80, 24)
-        self._stream = pyte.ByteStream(self._screen)
+        self.screen = pyte.Screen(80, 24)
+        self._stream = pyte.ByteStream(self.screen)
         self._master, slave = os.openpty()
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         argv = ["setsid", "--ctty", sys.executable, "-m", *module]
@@ -77,8 +77,8 @@ class Session:
         """Milliseconds from a key until the header shows what is wanted."""
         begun = time.perf_counter()
         self.type(key)
-        while wanted not in self._screen.display[0]:
-            assert time.perf_counter() - begun < _START_S, self._screen.display
+        while wanted not in self.screen.display[0]:
+            assert time.perf_counter() - begun < _START_S, self.screen.display
             self.read_until_quiet(_START_S, 0.0)
         return (time.perf_counter() - begun) * 1000
 
@@ -89,6 +89,12 @@ class Session:
             if select.select([self._master], [], [], left)[0]:
                 count += len(os.read(self._master, 65_536))
         return count / seconds, (self._ticks() - before) / _TICKS / seconds * 100
+
+    def rest_and_draw(self, seconds: float) -> None:
+        """Take what comes for some time onto the screen."""
+        until = time.perf_counter() + seconds
+        while (left := until - time.perf_counter()) > 0:
+            self.read_until_quiet(left, 0.0)
 
     def memory(self) -> float:
         """Resident memory in MiB."""
