@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench docs format clean wheel prometheus tools
+.PHONY: demo test check bench docs format clean wheel prometheus tools compiled
 .DEFAULT_GOAL := help
 
 help:
@@ -21,17 +21,21 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# Where PYTHONDONTWRITEBYTECODE is set nobody else does this, and each of many starts would compile everything anew.
+compiled: $(STAMP)
+	@$(BIN)/python -m compileall -q console ml widgets scripts
+
 prometheus:
 	@scripts/ensure-tools prometheus promtool
 
 tools:
 	@scripts/ensure-tools prometheus promtool jq tmux chromium
 
-demo: $(STAMP)
+demo: compiled
 	@scripts/ensure-tools prometheus promtool || true
 	@$(BIN)/mlconsole demo
 
-check: $(STAMP)
+check: compiled
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -41,7 +45,7 @@ check: $(STAMP)
 test: tools check
 	$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup --ignore=tests/unit --ignore=tests/widgets
 
-bench: $(STAMP) prometheus
+bench: compiled prometheus
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP)
@@ -56,4 +60,5 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
+	find console ml widgets scripts benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
