@@ -28,7 +28,7 @@ _ESCAPES = re.compile(rb"\x1b\[[0-9;]*[a-zA-Z]")
 
 
 def run() -> tuple[Result, ...]:
-    """Measure on the demo's registry, at 80×24; `make bench` compiles our modules before, as pip did those of Textual."""
+    """Measure on the demo's registry, at 80×24; `make bench` has compiled our modules, as pip did those of Textual."""
     with tempfile.TemporaryDirectory() as folder:
         layout = Layout(Path(folder))
         layout.make()
