@@ -29,7 +29,7 @@ prometheus:
 	@scripts/ensure-tools prometheus promtool
 
 tools:
-	@scripts/ensure-tools prometheus promtool jq tmux chromium
+	@scripts/ensure-tools prometheus promtool alertmanager jq tmux chromium
 
 demo: compiled
 	@scripts/ensure-tools prometheus promtool || true

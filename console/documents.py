@@ -102,6 +102,7 @@ def _soak_body(report: SoakReport) -> dict[str, Any]:
         "breaches": report.breaches,
         "eligible_at": plain(report.eligible_at),
         "gates": plain(report.gates),
+        "silences": list(report.silences),
         "cells": {tape.objective: tape.cells for tape in report.tapes},
         "queries": list(report.queries),
     }

@@ -49,6 +49,7 @@ class SoakScreen(ViewScreen):
         yield Static(id="summary", markup=False)
         yield SoakTapes(id="tapes")
         yield Static(id="looked", markup=False)
+        yield Static(id="silenced", markup=False)
         yield LatencyChart()
         yield GateList(id="gates")
 
@@ -65,6 +66,7 @@ class SoakScreen(ViewScreen):
         self.query_one(SoakTapes).report = self._judged
         self.query_one(LatencyChart).report = self._judged
         self.query_one(GateList).gates = report.gates if report is not None else ()
+        self._show_silences(report)
 
     def _best(self, report: SoakReport | None) -> SoakReport | None:
         """The report whose tapes are drawn: what a silent source cannot tell any more is not erased."""
@@ -86,6 +88,14 @@ class SoakScreen(ViewScreen):
         if self._said is None or not self._said.is_same(words):
             self._said = words
             self.query_one("#summary", Static).update(words, layout=False)
+
+    def _show_silences(self, report: SoakReport | None) -> None:
+        """Who silenced which alert until when: a quiet alert and a silenced one look alike to whoever is on call."""
+        words = "\n".join(map(visible, report.silences)) if report is not None else ""
+        shown = self.query_one("#silenced", Static)
+        if shown.content != words:
+            shown.update(words)
+            shown.display = bool(words)
 
     def _nothing(self) -> Content:
         model, board = self.console.model, self.console.board

@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml.adapters.http_access import Access
+from ml.errors import ConsoleError
 from ml.slo import envelope
-from ml.slo.source import Answer, Ask, BadAnswer, Kind, SourceTimedOut, SourceUnreachable
+from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, SourceTimedOut, SourceUnreachable
 
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
@@ -79,7 +80,11 @@ class Prometheus:
         """Alertmanager's silences; ``None`` where no Alertmanager is configured."""
         if not self._alertmanager:
             return None
-        return self._exchange(Ask(Kind.SILENCES), self._alertmanager, self._timeout_s)
+        try:
+            return self._exchange(Ask(Kind.SILENCES), self._alertmanager, self._timeout_s)
+        except ConsoleError as error:
+            kind = type(error) if isinstance(error, MetricsError) else BadAnswer
+            raise kind(error.cause, "Check that Alertmanager runs and that alertmanager.url is right.") from error
 
     def close(self) -> None:
         """Close the pooled connections."""

@@ -46,6 +46,7 @@ class SoakReport:
 
     ``coverage`` is the share of the required windows that hold data, 0 to 1. ``eligible_at`` is the
     earliest moment at which the soak can pass if nothing breaches. ``queries`` are all PromQL texts run.
+    ``silences`` tell of Alertmanager's silences of the alerts, a sentence each.
     """
 
     model: str
@@ -64,3 +65,4 @@ class SoakReport:
     tapes: tuple[Tape, ...] = ()
     readings: tuple[Reading, ...] = ()
     queries: tuple[str, ...] = ()
+    silences: tuple[str, ...] = ()

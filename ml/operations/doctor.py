@@ -15,8 +15,9 @@ from ml.operations.deployment import SERVING
 from ml.operations.left_behind import settle_changes
 from ml.operations.registries import Base, Registries
 from ml.promotion.reconcile import Outcome
+from ml.slo.alert_findings import silences_of
 from ml.slo.alerts import alerts_now
-from ml.slo.recording import Recorder
+from ml.slo.recording import Failure, Recorder
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Check, Verdict
@@ -76,18 +77,23 @@ class Doctor:
         return f"{visible(answer.url)} answers in {answer.seconds * 1000:.0f} ms"
 
     def rules(self) -> str:
-        """That the policy's alert rules are loaded."""
+        """That the policy's alert rules are loaded, and that a configured Alertmanager tells its silences."""
         metrics, policy = self._context.metrics, self._registries.policy()
         if metrics is None:
             raise Unavailable("No Prometheus is configured.", "Set prometheus.url.")
-        view = alerts_now(Recorder(metrics), policy.alerts.quiet, self._context.clock.now())
+        recorder = Recorder(metrics)
+        view = alerts_now(recorder, policy.alerts.quiet, self._context.clock.now())
         missing = [name for name, verdict, _ in view.findings if verdict is Verdict.VACUOUS]
         if missing or not view.findings:
             raise Unavailable(
                 f"Alert rules are not loaded: {visible(', '.join(missing)) or 'none is named'}.",
                 "Load ml/monitoring/ml_alerts.yml with Prometheus's rule_files.",
             )
-        return f"{len(view.findings)} rules are loaded"
+        silences = recorder.silences()
+        if isinstance(silences, Failure):
+            raise silences.error()
+        told = " ".join(silences_of(silences, policy.alerts.quiet))
+        return f"{len(view.findings)} rules are loaded{f'. {told}' if told else ''}"
 
     def journal(self) -> str:
         """What became of changes whose process died."""

@@ -24,6 +24,7 @@ _LATE_EVALUATIONS = 5
 _SETTLE_S = 60.0
 _FIRST_YEAR = 2000
 """Prometheus writes year 1 for a rule that it has not evaluated yet."""
+_MOST_SILENCES = 3
 
 Finding = tuple[str, Verdict, str]
 """A rule's name, what was found about it, and one sentence."""
@@ -112,32 +113,59 @@ def fired(history: Exchange) -> Iterable[Finding]:
 
 
 def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str]:
-    """Alertmanager's active silences of the named alerts, a sentence each."""
+    """Alertmanager's active silences of the named alerts, a sentence each: which, by whom, until when.
+
+    A silence keeps messages from people and changes nothing about an alert, so it changes no verdict either.
+    """
     if silences is None:
         return
     if isinstance(silences, Failure):
         yield f"Silences are unknown: {silences.cause}"
         return
+    told = 0
     for silence in _dicts(envelope.read(silences.raw, Kind.SILENCES).data):
         status = silence.get("status")
         if isinstance(status, dict) and status.get("state") == "active":
-            for name in names:
-                if _silenced(silence, name):
-                    by, until = visible(str(silence.get("createdBy")), limit=80), visible(str(silence.get("endsAt")))
-                    yield f"Silenced in Alertmanager: {visible(name, limit=80)}, by {by} until {until}."
+            matchers = _dicts(silence.get("matchers"))
+            about = [visible(name, limit=80) for name in names if _may_match(matchers, name)]
+            told += bool(about)
+            if about and told <= _MOST_SILENCES:
+                yield f"Silenced in Alertmanager: {', '.join(about)}{_where(matchers)}, {_by_whom(silence)}."
+    if told > _MOST_SILENCES:
+        yield f"Alertmanager holds {told - _MOST_SILENCES} more silences of them."
 
 
-def _silenced(silence: dict[str, Any], name: str) -> bool:
+def _may_match(matchers: Sequence[dict[str, Any]], name: str) -> bool:
     """Whether a silence is about this alert, as far as its name tells; other labels narrow it further."""
-    for matcher in _dicts(silence.get("matchers")):
-        if matcher.get("name") == "alertname":
-            value, equal = str(matcher.get("value")), bool(matcher.get("isEqual", True))
-            try:
-                hit = bool(re.fullmatch(value, name)) if matcher.get("isRegex") else value == name
-            except re.error:
-                hit = True
-            return hit is equal
-    return True
+    return all(_holds(matcher, name) for matcher in matchers if matcher.get("name") == "alertname")
+
+
+def _holds(matcher: dict[str, Any], value: str) -> bool:
+    wanted, equal = str(matcher.get("value")), bool(matcher.get("isEqual", True))
+    try:
+        hit = bool(re.fullmatch(wanted, value)) if matcher.get("isRegex") else wanted == value
+    except re.error:  # Go's expressions are not quite Python's: better told once too often
+        return True
+    return hit is equal
+
+
+def _where(matchers: Sequence[dict[str, Any]]) -> str:
+    """What else a silence asks of an alert, in PromQL's form; the loaded rules do not tell whether it holds."""
+    others = [matcher for matcher in matchers if matcher.get("name") != "alertname"]
+    if not others:
+        return ""
+    signs = {(True, False): "=", (False, False): "!=", (True, True): "=~", (False, True): "!~"}
+    shown = ",".join(
+        f'{each.get("name")}{signs[bool(each.get("isEqual", True)), bool(each.get("isRegex"))]}"{each.get("value")}"'
+        for each in others
+    )
+    return f" where {visible(shown, limit=120)}"
+
+
+def _by_whom(silence: dict[str, Any]) -> str:
+    ends = _moment(silence.get("endsAt"))
+    until = format_utc(ends) if ends.year >= _FIRST_YEAR else visible(str(silence.get("endsAt")), limit=40)
+    return f"by {visible(str(silence.get('createdBy')), limit=80)} until {until}"
 
 
 def _moment(text: object) -> datetime:

@@ -101,11 +101,14 @@ class Recorder:
 
     def silences(self) -> Exchange | None:
         """See `Metrics.silences`."""
+        # Alertmanager is another server, whose silence says nothing about Prometheus: no patience is spent on it.
         try:
-            answer = self._metrics.silences()
+            exchange: Exchange | None = self._metrics.silences()
         except MetricsError as error:
-            return self._keep(Ask(Kind.SILENCES), _raiser(error))
-        return answer and self._keep(answer.ask, lambda: answer)
+            exchange = _failure(Ask(Kind.SILENCES), error)
+        if exchange is not None:
+            self._exchanges.append(exchange)
+        return exchange
 
     def _keep(self, ask: Ask, question: Callable[[], Answer]) -> Exchange:
         patience = self._patience
@@ -121,7 +124,7 @@ class Recorder:
         try:
             answer = question()
         except MetricsError as error:
-            failure = Failure(ask, type(error).__name__, error.cause, error.remedy)
+            failure = _failure(ask, error)
             patience.last = failure
             patience.silent = patience.silent + 1 if isinstance(error, SourceUnreachable | SourceTimedOut) else 0
             return failure
@@ -129,11 +132,8 @@ class Recorder:
         return answer
 
 
-def _raiser(error: MetricsError) -> Callable[[], Answer]:
-    def ask() -> Answer:
-        raise error
-
-    return ask
+def _failure(ask: Ask, error: MetricsError) -> Failure:
+    return Failure(ask, type(error).__name__, error.cause, error.remedy)
 
 
 class Replay:

@@ -116,4 +116,5 @@ def _report(soaked: Soaked, subject: SoakSubject, queries: tuple[str, ...]) -> S
         tapes=tuple(track.tape for track in soaked.tracks),
         readings=(*(track.reading for track in soaked.tracks), soaked.alerts.reading(soaked.terms.now)),
         queries=queries,
+        silences=soaked.alerts.silences,
     )

@@ -46,7 +46,7 @@ class RealPrometheus:
 
     def rules_evaluated(self, deadline_s: float = 20.0) -> None:
         """Wait until every loaded rule was evaluated at least once."""
-        _until(lambda: b'"health":"unknown"' not in _get(f"{self.url}/api/v1/rules"), deadline_s, self.log)
+        wait_until(lambda: b'"health":"unknown"' not in _get(f"{self.url}/api/v1/rules"), deadline_s, self.log)
 
 
 def back_fill(folder: Path, history: Iterable[Line]) -> Path:
@@ -110,7 +110,7 @@ def running(
         process = subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True, cwd=folder)
     try:
         # It tells its address and that it is ready from two of its threads, in any order.
-        _until(lambda: _up(log.read_text()) or process.poll() is not None, 60.0, log)
+        wait_until(lambda: _up(log.read_text()) or process.poll() is not None, 60.0, log)
         found = _up(log.read_text())
         assert found, f"Prometheus did not start:\n{log.read_text()[-2000:]}"
         yield RealPrometheus(f"{'https' if 'tls_server_config' in web else 'http'}://{found[1]}", process, log)
@@ -129,7 +129,8 @@ def _get(url: str) -> bytes:
         return bytes(response.read())
 
 
-def _until(condition: Callable[[], bool], deadline_s: float, log: Path) -> None:
+def wait_until(condition: Callable[[], bool], deadline_s: float, log: Path) -> None:
+    """Wait for a sign of a server; its log is shown when none comes."""
     ends = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < ends, f"not in {deadline_s:g} s; the log ends with\n{log.read_text()[-2000:]}"

@@ -14,7 +14,7 @@ from ml.slo import envelope, transcript
 from ml.slo.alerts import alerts_now, alerts_of_soak, history_query
 from ml.slo.clocks import length, moment_of, skew_of
 from ml.slo.measured import bound
-from ml.slo.recording import Recorder
+from ml.slo.recording import Failure, Recorder
 from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, Series, SourceUnreachable
 from ml.slo.tape import Grid
 from ml.verdict import Verdict
@@ -183,30 +183,48 @@ class TestAlerts:
         assert 'alertname=~"a\\\\.b|c\\\\|d"' in history_query(["a.b", "c|d"])
 
     @pytest.mark.parametrize(
-        ("matcher", "silenced"),
+        ("matcher", "which"),
         [
-            ({"name": "alertname", "value": QUIET[0], "isRegex": False}, True),
-            ({"name": "alertname", "value": "MlInferenceLatency.*", "isRegex": True}, True),
-            ({"name": "alertname", "value": "Other", "isRegex": False}, False),
-            ({"name": "alertname", "value": "Other", "isRegex": False, "isEqual": False}, True),
-            ({"name": "alertname", "value": "(", "isRegex": True}, True),
-            ({"name": "severity", "value": "page", "isRegex": False}, True),
+            ({"name": "alertname", "value": QUIET[0], "isRegex": False}, QUIET[0]),
+            ({"name": "alertname", "value": "MlInferenceLatency.*", "isRegex": True}, f"{QUIET[0]}, {QUIET[1]}"),
+            ({"name": "alertname", "value": "Other", "isRegex": False}, ""),
+            ({"name": "alertname", "value": "Other", "isRegex": False, "isEqual": False}, ", ".join(QUIET)),
+            ({"name": "alertname", "value": "(", "isRegex": True}, ", ".join(QUIET)),
+            ({"name": "severity", "value": "p.*", "isRegex": True}, f'{", ".join(QUIET)} where severity=~"p.*"'),
+            ({"name": "le\u202e", "value": "1", "isEqual": False}, f'{", ".join(QUIET)} where le\\u{{202e}}!="1"'),
         ],
     )
-    def test_silences_are_told_beside_the_verdict(self, matcher: dict[str, object], silenced: bool) -> None:
+    def test_silences_are_told_beside_the_verdict(self, matcher: dict[str, object], which: str) -> None:
         metrics = FixedMetrics()
-        silence = {
-            "status": {"state": "active"},
-            "matchers": [matcher],
-            "createdBy": "ann\u202e",
-            "endsAt": "2026-02-18T00:00:00Z",
-        }
+        silence = self.silence(matcher)
         metrics.silences_raw = json.dumps([silence, {**silence, "status": {"state": "expired"}}]).encode()
-        verdict, why = self.view(metrics)
-        assert verdict is Verdict.PASS
-        told = f"Silenced in Alertmanager: {QUIET[0]}, by ann\\u{{202e}} until 2026-02-18T00:00:00Z."
-        assert (why.count(told) == 1) is silenced
-        assert "\u202e" not in why
+        told = f" Silenced in Alertmanager: {which}, by ann\\u{{202e}} until 2026-02-18T00:00:00Z."
+        quiet = "All named alert rules are loaded and quiet."
+        assert self.view(metrics) == (Verdict.PASS, f"{quiet}{told if which else ''}")
+
+    @staticmethod
+    def silence(matcher: dict[str, object]) -> dict[str, object]:
+        """A silence in force with this matcher."""
+        state, ends = {"state": "active"}, "2026-02-18T00:00:00.000Z"
+        return {"status": state, "matchers": [matcher], "createdBy": "ann\u202e", "endsAt": ends}
+
+    def test_of_many_silences_three_are_told_and_the_rest_is_counted(self) -> None:
+        metrics = FixedMetrics()
+        silence = self.silence({"name": "alertname", "value": QUIET[0]})
+        metrics.silences_raw = json.dumps([silence] * 9 + [{**silence, "endsAt": "\x1b[2J"}]).encode()
+        _, why = self.view(metrics)
+        assert why.count("Silenced in Alertmanager: ") == 3
+        assert why.endswith(" Alertmanager holds 7 more silences of them.")
+        assert why.isprintable()
+
+    def test_an_unreachable_alertmanager_costs_no_patience_with_prometheus(self) -> None:
+        metrics = FixedMetrics()
+        metrics.silences_raw = b"[]"
+        metrics.failures = dict.fromkeys(range(3), SourceUnreachable("Alertmanager is gone.", "Start it."))
+        recorder = Recorder(metrics)
+        assert all(isinstance(recorder.silences(), Failure) for _ in range(3))
+        assert isinstance(recorder.rules(), Answer)
+        assert [type(each) for each in recorder.exchanges] == [Failure] * 3 + [Answer]
 
     def test_an_alertmanager_that_is_sick_is_told_and_changes_no_verdict(self) -> None:
         metrics = FixedMetrics()
