@@ -148,6 +148,7 @@ def land(session: Session, branch: str) -> Answer:
     """Fast-forward the base branch to a change branch after the gate passed; for repositories without a forge."""
     landed = session.operations.land(branch)
     text = [*(lines.gate(item) for item in landed.gates), f"{landed.base} is now {landed.commit[:12]} ({branch})."]
+    text += [landed.problem] if landed.problem else []
     return Answer(text, documents.landing(session.operations.clock.now(), landed))
 
 

@@ -125,21 +125,19 @@ class Changes:
         return done
 
     def push(self, branch: str, report: Report | None = None) -> Submission:
-        """Push a branch that stayed local."""
+        """Push a branch that stayed local, and note it in the audit log; ``why`` says where that failed."""
         self._context.require_write()
+        by = self._context.repository.identity().email  # asked for first: who has none is refused before, not after
         done = push_branch(branch, self._registries.desk(), report)
-        by = self._context.repository.identity().email
-        self._context.audit.append("push", by=by, branch=branch, commit=done.commit, pushed=done.pushed)
-        return done
+        problem = self._recorded("push", by, branch, commit=done.commit, pushed=done.pushed)
+        return replace(done, why=f"{done.why} {problem}".rstrip())
 
     def land(self, branch: str, report: Report | None = None) -> Landing:
-        """Fast-forward the base after the gate, and note it in the audit log."""
+        """Fast-forward the base after the gate, and note it in the audit log; ``problem`` says where that failed."""
         self._context.require_write()
+        by = self._context.repository.identity().email
         landed = land(branch, self._registries.desk(), report)
-        self._context.audit.append(
-            "land", by=self._context.repository.identity().email, branch=branch, commit=landed.commit, base=landed.base
-        )
-        return landed
+        return replace(landed, problem=self._recorded("land", by, branch, commit=landed.commit, base=landed.base))
 
     def approve(self, branch: str) -> Approval:
         """Approve another operator's branch, and note it in the audit log."""
@@ -153,6 +151,14 @@ class Changes:
         self._context.require_write()
         desk, now = self._registries.desk(), self._context.clock.now()
         return propose(desk, self._registries.ref().commit, now, push=push, dry_run=dry_run)
+
+    def _recorded(self, kind: str, by: str, branch: str, **told: object) -> str:
+        """Note what has taken effect already; why that failed, or nothing, because a failure must not deny it."""
+        try:
+            self._context.audit.append(kind, by=by, branch=branch, **told)
+        except ConsoleError as error:
+            return str(error)
+        return ""
 
     def _acknowledged(self, checklist: Checklist, base: Base, typed: str) -> Ack:
         return acknowledge(

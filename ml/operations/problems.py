@@ -23,6 +23,7 @@ def registry_problems(base: Base, repository: Reader) -> tuple[Problem, ...]:
 
 def _missing_artifacts(base: Base, repository: Reader) -> Iterator[Problem]:
     """Pointers whose directory is not where `Base.located` resolves them (SPEC §2)."""
+    setting = "artifacts.base of the policy" if base.policy.artifacts.base else "registry.artifact_base"
     present = {entry.path.rpartition("/")[0] for entry in repository.tree(base.commit)}
     for name, model in base.document.registry.models.items():
         for stage in Stage:
@@ -32,4 +33,4 @@ def _missing_artifacts(base: Base, repository: Reader) -> Iterator[Problem]:
             path = base.located(pointer.artifact_dir)
             if path not in present:
                 what = f"{stage} {pointer.artifact_id} is not in the commit at {path}."
-                yield Problem(name, what, "Restore the directory, or correct artifacts.base of the policy.")
+                yield Problem(name, what, f"Restore the directory, or correct {setting}.")

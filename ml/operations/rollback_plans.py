@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ml.artifacts.manifest import MANIFEST_FILE
-from ml.board import Board
+from ml.board import Board, ModelView
 from ml.errors import ConsoleError, Refused
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.context import Context
@@ -170,7 +170,12 @@ class RollbackPlans:
 def breaches(board: Board | None, name: str) -> tuple[Reading, ...]:
     """The readings of what is live that fail now."""
     view = board.model(name) if board else None
-    return tuple(reading for reading in view.active_readings if reading.verdict is Verdict.FAIL) if view else ()
+    return failing(view) if view else ()
+
+
+def failing(view: ModelView) -> tuple[Reading, ...]:
+    """Those of one model, alerts included."""
+    return tuple(reading for reading in view.active_readings if reading.verdict is Verdict.FAIL)
 
 
 def revivers(board: Board | None, artifact_id: str | None) -> tuple[str, ...]:

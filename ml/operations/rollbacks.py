@@ -15,7 +15,7 @@ from ml.board import Board
 from ml.errors import ConsoleError
 from ml.operations.context import Context
 from ml.operations.registries import Base, Registries
-from ml.operations.rollback_plans import RollbackPlans, breaches, revivers
+from ml.operations.rollback_plans import RollbackPlans, breaches, failing, revivers
 from ml.promotion.values import Plan, RollbackPlan
 
 _REST_S = 60.0
@@ -136,5 +136,5 @@ def _situation(board: Board | None, model: str) -> tuple[str, ...]:
 def _by_need(board: Board) -> list[str]:
     """The models in which something is active; those that breach first, then those that are watched."""
     watched = {watch.model for watch in board.watches}
-    names = [model.name for model in board.models if model.active.artifact_id]
-    return sorted(names, key=lambda name: (not breaches(board, name), name not in watched))
+    live = [model for model in board.models if model.active.artifact_id]
+    return [model.name for model in sorted(live, key=lambda model: (not failing(model), model.name not in watched))]

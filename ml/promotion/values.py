@@ -129,12 +129,16 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """A branch that became the base: the new base commit, and where it was pushed."""
+    """A branch that became the base: the new base commit, and where it was pushed.
+
+    ``problem`` is why the audit log does not tell of it; empty where it does.
+    """
 
     branch: str
     base: str
     commit: str
     gates: tuple[Gate, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ from support.gatehouse import (
     pointer_to,
 )
 
+from console.config import load
+from console.switch import AUDIT_NAME
 from console.verbs import run
 from ml.registry.changes import rollback, stage, withdraw
 from ml.registry.codec import empty_document
@@ -119,6 +121,23 @@ def test_nothing_becomes_active_without_measurements(shell: Shell) -> None:
     assert code != 0
     assert "Prometheus" in err
     assert shell.refs() == refs
+
+
+def test_what_took_effect_is_not_denied_because_it_could_not_be_recorded(shell: Shell) -> None:
+    operator = shell.clones.operator
+    (full := load().state / AUDIT_NAME).mkdir(parents=True)
+    _, done = shell.document("withdraw", MODEL, "--stage", "staging", "--reason", "Found wanting", "--no-push")
+    assert "audit line could not be written" in done["why"]
+    operator.git("config", "user.email", "")
+    assert shell.run("push", done["branch"])[0] == 5
+    assert shell.clones.tip(done["branch"]) == ""
+    operator.git("config", "user.email", OPERATOR)
+    code, sent = shell.document("push", done["branch"])
+    assert (code, sent["pushed"], "audit line could not be written" in sent["why"]) == (0, True, True)
+    code, landed = shell.document("land", done["branch"])
+    assert (code, shell.clones.tip()) == (0, done["commit"])
+    assert "audit line could not be written" in landed["problem"]
+    full.rmdir()
 
 
 def test_several_models_go_back_at_once_and_one_that_cannot_keeps_none_of_the_others(shell: Shell) -> None:
