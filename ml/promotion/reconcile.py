@@ -60,12 +60,12 @@ def _outcome(left: Left, desk: Desk) -> tuple[Outcome, str]:
 
 def _published(left: Left, desk: Desk, branch: str, commit: str) -> tuple[Outcome, str]:
     shown = visible(branch)
-    if left.step == "push":
+    if commit and desk.remote:  # also where no push was begun: a person may have pushed what was left
         there = _tip(desk, f"refs/heads/{branch}")
-        if isinstance(there, ConsoleError):
-            return Outcome.UNKNOWN, f"Whether {desk.remote} has {shown} is unknown: {there.cause}"
         if there == commit:
             return Outcome.DONE, f"{desk.remote} has {shown}."
+        if isinstance(there, ConsoleError) and left.step == "push":
+            return Outcome.UNKNOWN, f"Whether {desk.remote} has {shown} is unknown: {there.cause}"
     if commit and desk.repository.resolve(f"refs/heads/{branch}") == commit:
         return Outcome.NOT_DONE, f"{shown} is only here; push it with: mlconsole push {shown}"
     return Outcome.NOT_DONE, f"{shown} was interrupted before anything was published; plan it anew."

@@ -10,7 +10,7 @@ from support.promotions import NOW, Session, make_session
 
 from ml.promotion.land import land
 from ml.promotion.reconcile import Outcome, Reconciled, reconcile
-from ml.promotion.submit import submit
+from ml.promotion.submit import push_branch, submit
 
 Life = tuple[Clones, Session]
 
@@ -46,6 +46,14 @@ def test_a_local_branch_that_was_not_pushed(life: Life) -> None:
         found = interrupted(session, "submit", *steps, branch=done.branch, commit=done.commit)
         assert (found.outcome, f"mlconsole push {done.branch}" in found.why) == (Outcome.NOT_DONE, True)
     assert clones.tip(done.branch) == ""
+
+
+def test_what_a_person_has_pushed_since_is_not_called_local(life: Life) -> None:
+    _, session = life
+    done = submit(session.withdraw(), session.desk, now=NOW, push=False)
+    push_branch(done.branch, session.desk)
+    found = interrupted(session, "submit", "branch", branch=done.branch, commit=done.commit)
+    assert (found.outcome, found.why) == (Outcome.DONE, f"origin has {done.branch}.")
 
 
 def test_a_branch_that_the_remote_has(life: Life) -> None:
