@@ -75,8 +75,8 @@ async def test_a_broken_registry_is_shown_with_its_place_and_changes_nothing(fau
         await reads_soon(pilot, "GATE closed: registry or policy cannot be read safely")
         await reads_soon(pilot, " RO ")
         await pilot.press("p", "r", "f9")
-        assert f"A promotion is not possible: {cause}" in told(pilot)
-        assert f"A rollback is not possible: {cause}" in told(pilot)
+        for what in ("A promotion", "A rollback"):
+            await until(pilot, lambda what=what: f"{what} is not possible: {cause}" in told(pilot))
         kill_file = clones.operator.path / "var/kill_switch.env"
         await until(pilot, kill_file.exists)
     kill_file.unlink()
@@ -104,8 +104,9 @@ async def test_what_can_be_read_is_still_shown_and_a_mended_registry_is_writable
         await reads_soon(pilot, name(1))
         await reads_soon(pilot, name(2))
         await pilot.press("s", "w")
-        assert "Staging is not possible: ml/registry/models.json, line 8" in told(pilot)
-        assert "A withdrawal is not possible: ml/registry/models.json, line 8" in told(pilot)
+        for what in ("Staging", "A withdrawal"):
+            said = f"{what} is not possible: ml/registry/models.json, line 8"
+            await until(pilot, lambda said=said: said in told(pilot))
         await pilot.press("2")
         await reads_soon(pilot, "No soak is judged as long as the registry cannot be read.")
         await pilot.press("3")
