@@ -62,17 +62,19 @@ class _Night:
         self._recordable = 0 if "full" in module else sys.maxsize
         self._session = Session(*module, "--repo", str(self.layout.clone), cwd=self.layout.clone, env=self.environ)
         self._stopped(self._frozen)
-        self.pressed_at = 0.0
+        self._killed_at = 0.0
         self.took: list[float] = []
 
     def press(self) -> None:
         """Take the kill file of the last press away, press, and wait until it is there again."""
-        self._session.rest(max(0.01, self.pressed_at + _APART_S - time.perf_counter()))
+        # From the last kill, not from the last press: that one may have been taken late.
+        self._session.rest(max(0.01, self._killed_at + _APART_S - time.perf_counter()))
         self._stopped(False)
         self.layout.kill_file.unlink(missing_ok=True)
-        self.pressed_at = time.perf_counter()
+        pressed_at = time.perf_counter()
         self._session.type(_F9)
-        self.took.append(_until(self.layout.kill_file.exists, self.name) - self.pressed_at)
+        self._killed_at = _until(self.layout.kill_file.exists, self.name)
+        self.took.append(self._killed_at - pressed_at)
         assert "ML_KILL_SWITCH=1" in self.layout.kill_file.read_text()
         # A loop that spins would take a core from the others while they are measured.
         self._stopped(self._frozen)
