@@ -153,8 +153,8 @@ def land(session: Session, branch: str) -> Answer:
 
 
 @click.command()
-@click.option("--base", metavar="REV")
-@click.option("--head", metavar="REV")
+@click.option("--base", metavar="REV", help="What the change is to land on, whose rules hold.")
+@click.option("--head", metavar="REV", help="The change.")
 @click.option("--offered", is_flag=True, help="The branch is offered, not landed: nobody can have approved it yet.")
 @click.option("--pre-receive", "received", metavar="BRANCH", help="Judge the refs of a push, as git's hook lists them.")
 @verb
