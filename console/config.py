@@ -155,6 +155,7 @@ def load(
     config: str | None = None,
     read_only: bool = False,
     kill_allowed: bool = True,
+    ascii_only: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Read all layers.
@@ -162,6 +163,7 @@ def load(
     Args:
         repo: a path in or of the repository; the current directory without one.
         config: a file to read in place of the repository's console.toml.
+        ascii_only: draw with plain ASCII, whatever the files say.
 
     Raises:
         Usage: no repository, an unreadable file, an unknown name or a value of the wrong type.
@@ -172,6 +174,7 @@ def load(
         _file_layer(Path(named) if named else root / CONFIG_NAME, required=bool(named)),
         _file_layer(user_file(environ), required=False),
         _environment_layer(environ),
+        ({"interface": {"ascii": True}} if ascii_only else {}, "flags"),
     ]
     merged, sources = _merge(layers)
     sections = {name: kind(**merged.get(name, {})) for name, kind in SECTIONS.items()}

@@ -6,6 +6,7 @@ VALUED = {"--repo": "repo", "--config": "config"}
 SWITCHES = {
     "--read-only": "read_only",
     "--no-kill": "no_kill",
+    "--ascii": "ascii_only",
     "--json": "as_json",
     "--debug": "debug",
 }

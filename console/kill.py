@@ -31,6 +31,7 @@ class _Call(NamedTuple):
     no_wait: bool = False
     read_only: bool = False
     no_kill: bool = False
+    ascii_only: bool = False
     debug: bool = False
 
 

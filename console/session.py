@@ -20,13 +20,20 @@ class Session:
     config: str | None = None
     read_only: bool = False
     no_kill: bool = False
+    ascii_only: bool = False
     debug: bool = False
     as_json: bool = False
 
     @cached_property
     def settings(self) -> Settings:
         """The effective configuration. Raises `ml.errors.Usage`."""
-        return load(repo=self.repo, config=self.config, read_only=self.read_only, kill_allowed=not self.no_kill)
+        return load(
+            repo=self.repo,
+            config=self.config,
+            read_only=self.read_only,
+            kill_allowed=not self.no_kill,
+            ascii_only=self.ascii_only,
+        )
 
     @cached_property
     def operations(self) -> Operations:

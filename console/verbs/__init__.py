@@ -44,6 +44,7 @@ class LazyGroup(click.Group):
 @click.option("--config", metavar="FILE", help="A configuration file in place of the repository's console.toml.")
 @click.option("--read-only", is_flag=True, help="Look, change nothing; the kill key stays.")
 @click.option("--no-kill", is_flag=True, help="Remove the kill key as well.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with plain ASCII.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="mlconsole", message="%(prog)s %(version)s")
