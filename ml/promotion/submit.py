@@ -58,9 +58,7 @@ def submit(
         facts = {"branch": plan.branch, "base": onto, "remote": desk.remote, **of_change(plan.target)}
         with desk.journal.begin("submit", **facts) as entry:
             tell(Progress("commit", 1, _STEPS, plan.title))
-            author = repository.identity()
-            commit = repository.write_commit(onto, plan.files, plan.message, author, now)
-            _require_signature(plan, desk, onto, commit)
+            commit = _commit(plan, desk, onto, now)
             entry.step("branch", commit=commit)
             repository.create_ref(ref, commit)
             tell(Progress("push", 2, _STEPS, plan.branch))
@@ -106,6 +104,14 @@ def push_branch(branch: str, desk: Desk, report: Report | None = None) -> Submis
     title = repository.commit(commit).message.partition("\n")[0]
     url = _request(desk, branch, title, _committed_body(repository, commit)) if sent.there else ""
     return Submission(branch=branch, commit=commit, pushed=sent.there, why=sent.why, pr_url=url)
+
+
+def _commit(plan: Plan, desk: Desk, onto: str, now: datetime) -> str:
+    """The commit of a plan, signed as the rules ask; no ref leads to it yet."""
+    repository = desk.repository
+    commit = repository.write_commit(onto, plan.files, plan.message, repository.identity(), now)
+    _require_signature(plan, desk, onto, commit)
+    return commit
 
 
 def _require_same_rules(plan: Plan, onto: str, desk: Desk, now: datetime) -> None:

@@ -222,18 +222,20 @@ def account(**more: Any) -> Account:
     return Account(**given | more)
 
 
+SOAK = SoakReport(
+    model="regime",
+    artifact_id=NEW,
+    model_sha256="a" * 64,
+    as_of=NOW,
+    verdict=Verdict.PASS,
+    why="",
+    required_s=86_400,
+    started_at=NOW - timedelta(hours=24),
+    elapsed_s=86_400,
+)
+
+
 def test_the_body_is_the_runbooks_evidence_section_with_measured_values() -> None:
-    soak = SoakReport(
-        model="regime",
-        artifact_id=NEW,
-        model_sha256="a" * 64,
-        as_of=NOW,
-        verdict=Verdict.PASS,
-        why="",
-        required_s=86_400,
-        started_at=NOW - timedelta(hours=24),
-        elapsed_s=86_400,
-    )
     gates = (
         Gate(name="soak", verdict=Verdict.PASS, why="", value=86_400, limit=86_400, unit="s"),
         Gate(name="p99", verdict=Verdict.PASS, why="", value=42, limit=100, unit="ms"),
@@ -242,7 +244,7 @@ def test_the_body_is_the_runbooks_evidence_section_with_measured_values() -> Non
         Gate(name="alerts", verdict=Verdict.PASS, why="None firing"),
         Gate(name="review", verdict=Verdict.NO_DATA, why="no charts"),
     )
-    text = body(account(gates=gates, soak=soak, ack=ack(to_active().target)))
+    text = body(account(gates=gates, soak=SOAK, ack=ack(to_active().target)))
     for line in (
         "## Promotion Evidence",
         "- Shadow soak: 24h (2026-02-15 10:00 to 2026-02-16 10:00)",
@@ -264,17 +266,6 @@ def test_the_same_values_give_the_runbooks_section_line_by_line() -> None:
     section = runbook.partition("## Promotion Evidence\n")[2].partition("```")[0]
     *wanted, dashboard = [line.strip() for line in section.splitlines() if line.strip()]
     assert dashboard == "- Dashboard: [link to screenshot]"
-    soak = SoakReport(
-        model="regime",
-        artifact_id=NEW,
-        model_sha256="a" * 64,
-        as_of=NOW,
-        verdict=Verdict.PASS,
-        why="",
-        required_s=86_400,
-        started_at=NOW - timedelta(hours=24),
-        elapsed_s=86_400,
-    )
     gates = (
         Gate(name="soak", verdict=Verdict.PASS, why="", value=86_400, limit=86_400, unit="s"),
         Gate(name="p99", verdict=Verdict.PASS, why="", value=42, limit=100, unit="ms"),
@@ -283,7 +274,7 @@ def test_the_same_values_give_the_runbooks_section_line_by_line() -> None:
         Gate(name="alerts", verdict=Verdict.PASS, why="All named alert rules are loaded and quiet."),
         Gate(name="review", verdict=Verdict.PASS, why="Flat, like active. (nothing odd)"),
     )
-    lines = body(account(gates=gates, soak=soak)).splitlines()
+    lines = body(account(gates=gates, soak=SOAK)).splitlines()
     at = lines.index(wanted[0])
     assert lines[at : at + len(wanted)] == wanted
     assert lines[at + len(wanted)] == (
