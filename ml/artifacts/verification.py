@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ml.artifacts.digests import FileDigest
@@ -11,6 +12,7 @@ from ml.verdict import Check, Verdict, worst
 
 CHECKS = ("layout", "manifest", "digests", "train_report", "load", "shape", "finite", "determinism", "golden")
 """The names of all checks, in the order in which they are reported."""
+_SHOWN = 5
 _MAY_BE_ABSENT = frozenset({"train_report", "golden"})
 
 
@@ -53,7 +55,23 @@ class Verification:
         """The same, with the digests judged against the one that a registry names, if it names one."""
         if model_sha256 is None or model_sha256 == self.model_sha256:
             return self
-        why = f"The model is {self.model_sha256 or 'absent'}; the registry names {visible(model_sha256, limit=80)}."
+        return self._other(
+            f"The model is {self.model_sha256 or 'absent'}; the registry names {visible(model_sha256, limit=80)}."
+        )
+
+    def pinned(self, pins: Mapping[str, str]) -> Verification:
+        """The same, with every file judged against the SHA-256 that evidence pinned it by; no pins judge nothing."""
+        found = {file.name: file.sha256 for file in self.files}
+        if not pins or not found:
+            return self
+        other = sorted(name for name in pins.keys() | found.keys() if pins.get(name) != found.get(name))
+        if not other:
+            return self
+        names = ", ".join(visible(name, limit=120) for name in other[:_SHOWN])
+        return self._other(f"{names}: not what the evidence pinned when the artifact was let in.")
+
+    def _other(self, why: str) -> Verification:
+        """The same, with digests that are not the expected ones."""
         other = Check("digests", Verdict.FAIL, why)
         return replace(self, checks=tuple(other if check.name == "digests" else check for check in self.checks))
 

@@ -8,17 +8,33 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ml.operations.context import Context
 from ml.ports import Report
 from ml.promotion.repository import TreeEntry
+from ml.registry.history import chronological
 from ml.verdict import Check
 
 if TYPE_CHECKING:
     from ml.artifacts.verification import Verification
+    from ml.operations.registries import Base
+    from ml.registry.schema import Model
 
 _MOST_REMEMBERED = 64
+
+
+class Named(Protocol):
+    """What names an artifact of a commit: a pointer of the registry, or a target."""
+
+    @property
+    def artifact_id(self) -> str: ...  # noqa: D102
+
+    @property
+    def artifact_dir(self) -> str: ...  # noqa: D102
+
+    @property
+    def model_sha256(self) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,22 @@ class CommitArtifacts:
             # A failure may be the machine's: it is looked at again.
             self._remember(content, found)
         return found
+
+    def standing(self, base: Base, past: Model, named: Named, report: Report | None = None) -> Verification:
+        """Verify what a pointer names in the base: against its digest, and file by file against what evidence pinned.
+
+        Args:
+            past: the pointer's model with its archived events.
+            named: the pointer, or a target made of it.
+
+        Raises:
+            Unavailable: the commit is not here, or the cage cannot be built.
+        """
+        from ml.promotion.pins import pinned  # noqa: PLC0415 - the first frame verifies nothing
+
+        found = self.verify(base.commit, base.located(named.artifact_dir), named.model_sha256 or None, report)
+        places, events = self._context.place.places, chronological(past)
+        return found.pinned(pinned(self._context.repository, base.commit, places, events, named.artifact_id))
 
     @contextmanager
     def exported(self, commit: str, paths: Sequence[str]) -> Iterator[tuple[Path, ...]]:

@@ -16,7 +16,7 @@ from ml.operations.reviews import review_gate
 from ml.operations.soaks import Soaks
 from ml.ports import Report
 from ml.promotion.ack import ack_gate
-from ml.promotion.evidence import build
+from ml.promotion.evidence import NOT_VERIFIED, Verified, build
 from ml.promotion.gates import (
     GOLDEN_GATE,
     artifact_id_gate,
@@ -33,7 +33,7 @@ from ml.slo.review import Review
 from ml.slo.soak import SoakJudgement
 from ml.stage import Stage
 from ml.text import visible
-from ml.verdict import Check, Gate, Verdict
+from ml.verdict import Gate, Verdict
 
 _NOT_YET = "being judged"
 
@@ -61,7 +61,7 @@ class Request:
 class _Findings:
     """What judging gathered on its way, for the evidence."""
 
-    checks: tuple[Check, ...] = ()
+    verified: Verified = NOT_VERIFIED
     soak: SoakJudgement | None = None
     review: Review | None = None
 
@@ -111,7 +111,9 @@ class Checklists:
             freeze_gate(base.policy, self._context.clock.now()),
             role_gate(base.policy, target.actor, target.action, target.to_stage),
         )
-        return self._checklist(Request(target=target, base=base), gates, _Findings(checks=verification.checks))
+        return self._checklist(
+            Request(target=target, base=base), gates, _Findings(Verified(verification.checks, verification.files))
+        )
 
     def withdrawal(self, target: Target, base: Base) -> Checklist:
         """The checklist of clearing a stage: only that the person may."""
@@ -130,7 +132,7 @@ class Checklists:
                 gates=gates,
                 now=now,
                 tool_version=self._context.place.tool_version,
-                checks=found.checks,
+                verified=found.verified,
                 soak=found.soak,
                 review=found.review,
                 finding=request.finding,
@@ -168,10 +170,9 @@ class Checklists:
     def _artifact(self, request: Request, listeners: Listeners, found: _Findings) -> Iterator[Gate]:
         target = request.target
         _announce(listeners, "verify")
-        verification = self._artifacts.verify(
-            target.base_commit, request.base.located(target.artifact_dir), target.model_sha256 or None, listeners.report
-        )
-        found.checks = verification.checks
+        past = request.base.whole(target.model)
+        verification = self._artifacts.standing(request.base, past, target, listeners.report)
+        found.verified = Verified(verification.checks, verification.files)
         yield verify_gate(verification)
         if target.to_stage is Stage.SHADOW:
             golden = golden_gate(check_runtime(self._context.verifier()), verification)

@@ -122,7 +122,7 @@ class Doctor:
                 Check(f"{stage} deployment", verdict, told),
                 f"Check ml_registry_path and ml_stage: {stage} of its engine, and its log for ML_REGISTRY and ONNX_.",
             )
-            verification = self._artifacts.verify(base.commit, base.located(pointer.artifact_dir), pointer.model_sha256)
+            verification = self._artifacts.standing(base, base.whole(name), pointer)
             exists = bool(verification.files)
             for check in not_loading(pointer.artifact_dir, exists, verification):
                 yield check, "Restore the artifact of that digest, or roll back."

@@ -32,10 +32,10 @@ def check_registry(base: Base, artifacts: CommitArtifacts, now: datetime, report
     findings = examine(base.document, archives=base.archives)
     pointers = _pointers(base)
     verified = []
-    for number, pointer in enumerate(pointers):
+    for number, (name, pointer) in enumerate(pointers):
         if report:
             report(Progress(f"verify {pointer.artifact_id}", number, len(pointers)))
-        verified.append(artifacts.verify(base.commit, base.located(pointer.artifact_dir), pointer.model_sha256))
+        verified.append(artifacts.standing(base, base.whole(name), pointer))
     severe = sum(finding.severe for finding in findings)
     bad = sum(not item.verdict.opens for item in verified)
     verdict = worst([Verdict.FAIL if severe else Verdict.PASS, *(item.verdict for item in verified)])
@@ -50,12 +50,12 @@ def check_registry(base: Base, artifacts: CommitArtifacts, now: datetime, report
     )
 
 
-def _pointers(base: Base) -> tuple[Pointer, ...]:
-    """Each artifact that any stage names, once."""
-    found: dict[tuple[str, str | None], Pointer] = {}
-    for model in base.document.registry.models.values():
+def _pointers(base: Base) -> tuple[tuple[str, Pointer], ...]:
+    """Each artifact that any stage names, once, with its model."""
+    found: dict[tuple[str, str | None], tuple[str, Pointer]] = {}
+    for name, model in base.document.registry.models.items():
         for stage in Stage:
             pointer = model.pointer(stage)
             if pointer is not None:
-                found.setdefault((pointer.artifact_dir, pointer.model_sha256), pointer)
+                found.setdefault((pointer.artifact_dir, pointer.model_sha256), (name, pointer))
     return tuple(found.values())

@@ -13,7 +13,7 @@ from ml.operations.artifacts import CommitArtifacts
 from ml.operations.context import Context
 from ml.operations.registries import Base, Registries
 from ml.operations.staging import pointer_of
-from ml.promotion.evidence import build
+from ml.promotion.evidence import Verified, build
 from ml.promotion.gates import freeze_exemption, role_gate, verify_gate
 from ml.promotion.plan import Proposal, plan_rollback
 from ml.promotion.values import Candidate, Plan, RollbackPlan, Target
@@ -132,7 +132,7 @@ class RollbackPlans:
                 gates=gates,
                 now=now,
                 tool_version=context.place.tool_version,
-                checks=checks,
+                verified=Verified(checks),
             ),
             archive=base.archives.get(target.model, b""),
             gates=gates,
@@ -143,7 +143,7 @@ class RollbackPlans:
 
     def _option(self, base: Base, model: Model, pointer: Pointer) -> _Option:
         try:
-            verification = self._artifacts.verify(base.commit, base.located(pointer.artifact_dir), pointer.model_sha256)
+            verification = self._artifacts.standing(base, model, pointer)
             gate, checks = verify_gate(verification), verification.checks
             verdict, why, digest = gate.verdict, gate.why, verification.model_sha256
         except ConsoleError as error:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml.errors import ConsoleError
 from ml.promotion.evidence_replay import gates_again, policy_again, review_again
@@ -24,11 +24,22 @@ from ml.text import visible
 from ml.verdict import Check, Gate, Verdict
 
 if TYPE_CHECKING:
+    from ml.artifacts.digests import FileDigest
     from ml.policy import Policy
     from ml.slo.review import Review
     from ml.slo.soak import SoakJudgement
 
 SCHEMA = "v1"
+
+
+class Verified(NamedTuple):
+    """An artifact's verification: its checks, and its files, each of which evidence pins (see `ml.promotion.pins`)."""
+
+    checks: Sequence[Check] = ()
+    files: Sequence[FileDigest] = ()
+
+
+NOT_VERIFIED = Verified()
 
 
 def build(
@@ -38,7 +49,7 @@ def build(
     gates: Sequence[Gate],
     now: datetime,
     tool_version: str,
-    checks: Sequence[Check] = (),
+    verified: Verified = NOT_VERIFIED,
     soak: SoakJudgement | None = None,
     review: Review | None = None,
     finding: str = "",
@@ -47,7 +58,7 @@ def build(
 
     Args:
         gates: as they were shown, waivers included.
-        checks: of the artifact's verification.
+        verified: what the artifact's verification found.
         finding: what the reviewer typed about the dashboard.
     """
     from ml.policy import policy_document  # noqa: PLC0415  pydantic is not needed to import this module
@@ -59,7 +70,8 @@ def build(
         "target": plain(target),
         "policy": {"in_force": policy_document(policy), "source": policy.source.decode()},
         "clock": _clock(soak, now),
-        "checks": plain(checks),
+        "checks": plain(verified.checks),
+        "files": [{"path": file.name, "sha256": file.sha256, "size": file.size} for file in verified.files],
         "gates": plain(gates),
         "soak": _soak(soak),
         "soak_exchanges": [transcript.write(each) for each in soak.responses] if soak else [],

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from ml.errors import ConsoleError
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gates import verify_gate
+from ml.promotion.pins import pinned
 from ml.promotion.repository import Reader
+from ml.registry.history import chronological
 from ml.registry.paths import located
 from ml.stage import Action
 from ml.text import visible
@@ -28,7 +30,7 @@ class Verifies(Protocol):
 
 
 def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> Gate:
-    """Export the artifact from the commit and verify it in the cage, against the digest in the pointer."""
+    """Export the artifact from the commit and verify it in the cage, by its pointer and by what evidence pinned."""
     if move.action is Action.WITHDRAW:
         return passed("artifact", "a withdrawal needs no artifact")
     pointer = move.after.pointer(move.to_stage)
@@ -42,6 +44,8 @@ def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> 
         with tempfile.TemporaryDirectory(prefix="mlconsole-gate-") as folder:
             repository.export(case.commit.sha, Path(folder), [path])
             found = verifier.verify(Path(folder) / path, expect_sha256=pointer.model_sha256)
+        events = (*chronological(move.past), move.event)
+        found = found.pinned(pinned(repository, case.commit.sha, case.places, events, move.artifact_id))
     except ConsoleError as error:
         return refused("artifact", f"{visible(path)} could not be verified: {error.cause}")
     gate = verify_gate(found)

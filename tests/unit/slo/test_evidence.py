@@ -14,7 +14,7 @@ from support.fixed_metrics import NOW, POLICY, SUBJECT, FixedMetrics
 from support.soaked import target_of
 
 from ml.policy import parse_policy
-from ml.promotion.evidence import build, verify
+from ml.promotion.evidence import Verified, build, verify
 from ml.promotion.evidence_seal import canonical, sealed
 from ml.slo.review import review
 from ml.slo.soak import Killed, judge_soak
@@ -23,7 +23,7 @@ from ml.stage import Stage
 from ml.verdict import Check, Gate, Verdict
 
 TARGET = target_of(SUBJECT, NOW)
-VERIFIED = (Check("digests", Verdict.PASS, "3 files agree with the manifest."),)
+VERIFIED = Verified((Check("digests", Verdict.PASS, "3 files agree with the manifest."),))
 
 
 def document(metrics: FixedMetrics | None = None, **changes: Any) -> bytes:
@@ -36,7 +36,7 @@ def document(metrics: FixedMetrics | None = None, **changes: Any) -> bytes:
         "gates": soak.report.gates,
         "now": NOW,
         "tool_version": "1.2.3",
-        "checks": VERIFIED,
+        "verified": VERIFIED,
         "soak": soak,
         "review": review(metrics, POLICY, SUBJECT.model, NOW),
         "finding": "Baseline is flat. “Ruhig”, no spikes.",
@@ -108,7 +108,7 @@ def build_sha256() -> str:
         gates=soak.report.gates,
         now=NOW,
         tool_version="1.2.3",
-        checks=VERIFIED,
+        verified=VERIFIED,
         soak=soak,
         review=review(FixedMetrics(), POLICY, SUBJECT.model, NOW),
         finding="Baseline is flat. “Ruhig”, no spikes.",
@@ -269,11 +269,11 @@ def test_the_policys_own_bytes_judge_again() -> None:
 def test_a_hop_without_a_soak_has_evidence_as_well() -> None:
     gates = (Gate(name="verify", verdict=Verdict.PASS, why="9 checks passed."),)
     to_shadow = replace(TARGET, from_stage=Stage.STAGING, to_stage=Stage.SHADOW)
-    evidence = build(target=to_shadow, policy=POLICY, gates=gates, now=NOW, tool_version="1", checks=VERIFIED)
+    evidence = build(target=to_shadow, policy=POLICY, gates=gates, now=NOW, tool_version="1", verified=VERIFIED)
     assert [check.name for check in verify(evidence.document)] == ["form", "seal", "policy"]
     assert failing(evidence.document) == []
     assert evidence.review_svg == b""
-    bare = build(target=TARGET, policy=POLICY, gates=gates, now=NOW, tool_version="1", checks=VERIFIED)
+    bare = build(target=TARGET, policy=POLICY, gates=gates, now=NOW, tool_version="1", verified=VERIFIED)
     assert failing(bare.document) == ["soak"], "but nothing becomes active without one"
 
 
