@@ -11,6 +11,7 @@ from console.flags import SWITCHES, VALUED, understood
 from console.person import person
 from console.switch import kill_switch
 from ml.clock import SystemClock, format_utc
+from ml.emergency.killfile import VARIABLE
 from ml.emergency.switch import KillRequest, KillSwitch
 from ml.errors import ConsoleError, Refused, Usage
 
@@ -19,6 +20,7 @@ _VALUED = VALUED | {"--reason": "reason", "--confirm": "confirm"}
 _SWITCHES = SWITCHES | {"--no-wait": "no_wait"}
 _ORDERS = ("on", "off", "status")
 _UNCONFIRMED = 4
+_NOT_THROWN = f"KILL NOT THROWN. By hand: write {VARIABLE}=1 into the env file of the engines, or stop them.\n"
 
 
 class _Call(NamedTuple):
@@ -42,11 +44,11 @@ def run_kill(argv: list[str]) -> int | None:
         return None
     try:
         return _carry_out(call)
-    except ConsoleError as error:
-        if call.debug:
-            raise
-        sys.stderr.write(f"{error.cause}\n{error.remedy}\n".rstrip("\n") + "\n")
-        return error.exit_code
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever ends it becomes an exit code
+        # Imported here: what could be killed is, so nobody waits for the parser that it brings.
+        from console.verbs import code_of_end  # noqa: PLC0415
+
+        return code_of_end(error, argv)
 
 
 def _understood(argv: list[str]) -> _Call | None:
@@ -60,17 +62,27 @@ def _understood(argv: list[str]) -> _Call | None:
 
 
 def _carry_out(call: _Call) -> int:
-    settings = load(repo=call.repo, config=call.config, read_only=call.read_only, kill_allowed=not call.no_kill)
-    switch = kill_switch(settings)
+    try:
+        settings, switch = _ready(call)
+    except ConsoleError:
+        if call.order == "on":
+            sys.stderr.write(_NOT_THROWN)
+        raise
     if call.order == "status":
         return _receipt(call, settings, switch, wait=False)
-    if call.no_kill:
-        raise Refused("This session was started with --no-kill.", "Start it without --no-kill.")
     request = _engaged(switch, call) if call.order == "on" else _released(switch, call)
     _tell(request)
     if call.no_wait or not request.written:
         return _answer_now(call, request)
     return _receipt(call, settings, switch, wait=True)
+
+
+def _ready(call: _Call) -> tuple[Settings, KillSwitch]:
+    """The switch, as long as nothing is thrown yet. Raises Usage for a mistake in the settings, Refused."""
+    settings = load(repo=call.repo, config=call.config, read_only=call.read_only, kill_allowed=not call.no_kill)
+    if call.no_kill and call.order != "status":
+        raise Refused("This session was started with --no-kill.", "Start it without --no-kill.")
+    return settings, kill_switch(settings)
 
 
 def _engaged(switch: KillSwitch, call: _Call) -> KillRequest:
