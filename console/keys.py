@@ -21,7 +21,7 @@ APP_BINDINGS = (
     Binding("u", "release", "Release", id="release", tooltip="Release the kill switch", show=False),
     Binding("c", "compare", "Compare", id="compare", tooltip="Compare two artifacts", show=False),
     Binding("v", "review", "Review", id="review", show=False,
-            tooltip="Draw 24 h of latency, errors and blocks, shadow against active"),
+            tooltip="The last 24 h drawn, shadow against active"),
     Binding(
         KILL_KEY, "kill", "KILL", id="kill", tooltip="Throw the kill switch now, without a question", priority=True,
         key_display="F9",
@@ -36,7 +36,7 @@ APP_BINDINGS = (
     Binding("right_square_bracket", "model(1)", "Next model", id="model.next", tooltip="Look at the next model",
             show=False),
     Binding("f5", "refresh", "Look now", id="refresh", tooltip="Ask Prometheus and the remote now", show=False),
-    Binding("m", "mouse", "Mouse", id="mouse", tooltip="Use the mouse here, or leave it to the terminal to select text",
+    Binding("m", "mouse", "Mouse", id="mouse", tooltip="Mouse for the console, or for selecting text",
             show=False),
     Binding("ctrl+p", "command_palette", "Palette", id="palette", tooltip="Every action, model and artifact by name",
             show=False, priority=True),

@@ -34,6 +34,7 @@ _TITLES = {
     "PromoteScreen": "Promotion",
     "GateRows": "Promotion: the checklist",
     "WaiveScreen": "Promotion: a waiver",
+    "AckInput": "A phrase typed by hand",
     "ChangeScreen": "Staging and withdrawal",
     "RollbackScreen": "Rollback",
     "CandidateRows": "Rollback: the targets",

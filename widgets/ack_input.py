@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
@@ -29,6 +30,10 @@ class AckInput(Widget, can_focus=True):
     """
 
     ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "confirm", "Confirm", id="ack.confirm", key_display="Enter",
+                tooltip="Confirm the phrase, once it matches"),
+    ]  # fmt: skip
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "ack-input--phrase",
         "ack-input--typed",
@@ -109,7 +114,7 @@ class AckInput(Widget, can_focus=True):
         return character is not None and character.isprintable()
 
     def on_key(self, event: events.Key) -> None:
-        """Take letters, Backspace, ^U and Enter; everything else goes on to its binding."""
+        """Take letters, Backspace and ^U; everything else goes on to its binding."""
         if event.is_printable:
             assert event.character is not None
             self._take(event.character, event.time)
@@ -118,8 +123,6 @@ class AckInput(Widget, can_focus=True):
             self.typed = self.typed[:-1]
         elif event.key == "ctrl+u":
             self.clear()
-        elif event.key == "enter":
-            self._enter()
         else:
             return
         event.stop()
@@ -151,7 +154,12 @@ class AckInput(Widget, can_focus=True):
             self._refusal = ""
             self.typed += character
 
-    def _enter(self) -> None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Enter is offered once the phrase matches, and does nothing before."""
+        return (True if self.matches else None) if action == "confirm" else True
+
+    def action_confirm(self) -> None:
+        """Confirm once; a held Enter confirms no second time."""
         if self.matches and not self._confirmed:
             self._confirmed = True
             self.post_message(self.Confirmed(self, self._phrase))
@@ -164,6 +172,7 @@ class AckInput(Widget, can_focus=True):
     def watch_typed(self) -> None:
         """Arm Enter anew and tell the screen."""
         self._confirmed = False
+        self.refresh_bindings()
         self.post_message(self.Changed(self, self.matches))
 
     def render(self) -> Content:

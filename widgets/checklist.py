@@ -58,9 +58,7 @@ class GateRows(RowList):
 
     def row(self, index: int) -> Content:
         """One gate in columns."""
-        glyphs = glyphs_of(self.app)
-        pointer = glyphs.pointer if index == self.cursor else " "
-        return Content(f"{pointer} ") + gate_line(self.gates[index], glyphs)
+        return Content(self.lead(index)) + gate_line(self.gates[index], glyphs_of(self.app))
 
     def action_waive(self) -> None:
         """Ask for a waiver of the chosen gate."""

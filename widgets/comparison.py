@@ -63,11 +63,10 @@ class ComparisonRows(RowList):
         """Mark, name, left, right; the two columns share what is left of the width."""
         row, glyphs = self.shown[index], glyphs_of(self.app)
         column = max(8, (self.width - _NAME - 8) // 2)
-        pointer = glyphs.pointer if index == self.cursor else " "
         differs = "!=" if glyphs.ascii_only else "≠ "
         style = "" if row.differs else "$quiet"
         return Content.assemble(
-            f"{pointer} ",
+            self.lead(index),
             (differs if row.differs else "  ", "$verdict-unknown bold"),
             (f" {fit(visible(row.name), _NAME, glyphs)} ", "$quiet"),
             (f"{fit(visible(row.left), column, glyphs)}  {fit(visible(row.right), column, glyphs)}", style),

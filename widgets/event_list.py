@@ -35,7 +35,7 @@ class HistoryList(RowList):
 
     def row(self, index: int) -> Content:
         """One event."""
-        return event_line(self._shown[index], glyphs_of(self.app))
+        return Content(self.lead(index)) + event_line(self._shown[index], glyphs_of(self.app))
 
     def _arrange(self) -> None:
         self._shown = tuple(event for event in self.events if self.pattern.lower() in event_text(event).lower())
@@ -65,7 +65,7 @@ class LogList(RowList):
 
     def row(self, index: int) -> Content:
         """One line."""
-        return Content("  " + visible(self._shown[index]))
+        return Content(self.lead(index) + visible(self._shown[index]))
 
     def _arrange(self) -> None:
         self._shown = tuple(line for line in self.lines if self.pattern.lower() in line.lower())
@@ -80,7 +80,7 @@ def event_line(event: HistoryRow, glyphs: Glyphs) -> Content:
     when = f"{event.at:%Y-%m-%d %H:%M}Z" if event.at is not None else "unknown time"
     loud = event.action == "rollback"
     return Content.assemble(
-        (f"  {when:<17} ", "$quiet"),
+        (f"{when:<17} ", "$quiet"),
         (fit(visible(event.action, limit=20), _ACTION, glyphs), "$verdict-bad bold" if loud else "bold"),
         f" {fit(visible(hop, limit=40), _HOP, glyphs)} ",
         fit(visible(event.artifact_id, limit=80), _ARTIFACT, glyphs),

@@ -58,9 +58,7 @@ class MeasureRows(RowList):
 
     def row(self, index: int) -> Content:
         """One measure."""
-        glyphs = glyphs_of(self.app)
-        pointer = glyphs.pointer if index == self.cursor else " "
-        return Content(f"{pointer} ") + measure_line(self.measures[index], glyphs)
+        return Content(self.lead(index)) + measure_line(self.measures[index], glyphs_of(self.app))
 
 
 def heading() -> Content:

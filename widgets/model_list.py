@@ -81,7 +81,7 @@ class ModelList(RowList):
         mark, model = MARKS[row.verdict], row.model
         name_width = max(_NAME_AT_LEAST, min(_NAME_AT_MOST, self.width // 4))
         return Content.assemble(
-            f"{glyphs.pointer if index == self.cursor else ' '} ",
+            self.lead(index),
             (mark.text(ascii_only=glyphs.ascii_only), mark.color),
             f" {fit(visible(model.name, limit=80), name_width, glyphs)} ",
             (" ".join(_short(model, stage) for stage in Stage), "$quiet"),

@@ -78,6 +78,10 @@ class RowList(ScrollView, can_focus=True):
     def row(self, index: int) -> Content:
         """One row; it is cut at the right when it is too long."""
 
+    def lead(self, index: int) -> str:
+        """What a row begins with: the pointer where it is the chosen one, so that it is told without colour too."""
+        return f"{glyphs_of(self.app).pointer if index == self.cursor else ' '} "
+
     def renew(self) -> None:
         """Repaint the visible rows that are not what they were."""
         top = self.scroll_offset.y

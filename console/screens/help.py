@@ -74,20 +74,22 @@ class HelpScreen(PushedScreen):
                 yield from (self._row(each) for each in bindings)
                 yield Content("")
 
-    def _row(self, active: ActiveBinding) -> Content:
-        key = self.app.get_key_display(active.binding)
-        words = active.binding.tooltip + ("" if active.enabled else " (not now)")
-        return Content.assemble(
-            (f"  {key:<10} ", "$primary bold"), f"{active.binding.description:<14} ", (words, "$quiet")
-        )
+    def _row(self, alike: list[ActiveBinding]) -> Content:
+        binding = alike[0].binding
+        keys = " ".join(dict.fromkeys(self.app.get_key_display(each.binding) for each in alike))
+        words = binding.tooltip + ("" if alike[0].enabled else " (not now)")
+        return Content.assemble((f"  {keys:<10} ", "$primary bold"), f"{binding.description:<14} ", (words, "$quiet"))
 
 
-def _split(console: ConsoleApp, screen: Screen[Any]) -> tuple[list[ActiveBinding], list[ActiveBinding]]:
-    """Bindings of the screen and its focus, and those of the application; each once, what the footer shows first."""
-    once: dict[str, ActiveBinding] = {}
+def _split(console: ConsoleApp, screen: Screen[Any]) -> tuple[list[list[ActiveBinding]], list[list[ActiveBinding]]]:
+    """Bindings of the screen and its focus, and those of the application, what the footer shows first.
+
+    Keys that do the same, such as the arrow and the letter of vi, stand together.
+    """
+    once: dict[str, list[ActiveBinding]] = {}
     for each in screen.active_bindings.values():
         if each.binding.id and each.binding.tooltip and console.offers(each.binding.action):
-            once.setdefault(each.binding.id, each)
-    ordered = sorted(once.values(), key=lambda each: not each.binding.show)
-    own = [each for each in ordered if each.node is not console]
-    return own, [each for each in ordered if each.node is console]
+            once.setdefault(each.binding.id, []).append(each)
+    ordered = sorted(once.values(), key=lambda alike: not alike[0].binding.show)
+    own = [alike for alike in ordered if alike[0].node is not console]
+    return own, [alike for alike in ordered if alike[0].node is console]

@@ -76,9 +76,9 @@ class PromoteScreen(PlanScreen):
             yield SubmissionPage(id="submission-page")
 
     def buttons(self) -> ComposeResult:
-        """Back, and on."""
-        yield Button("Back", id="back", compact=True, disabled=True)
+        """On, and behind it back: the first Tab must not lead to where Enter gives up a typed ACK."""
         yield Button("Next", id="next", compact=True, disabled=True)
+        yield Button("Back", id="back", compact=True, disabled=True)
 
     def begin(self) -> None:
         """Freeze the target, or ask which hop where several are possible."""
@@ -246,7 +246,7 @@ class PromoteScreen(PlanScreen):
         if action == "rejudge":
             return step is Step.CHECKLIST
         if action == "charts":
-            return step is Step.REASON and bool(shown and shown.target.to_stage is Stage.ACTIVE)
+            return step in (Step.CHECKLIST, Step.REASON) and bool(shown and shown.target.to_stage is Stage.ACTIVE)
         if action in ("tab", "page"):
             return step is Step.PLAN
         return super().check_action(action, parameters)

@@ -56,7 +56,7 @@ class CandidateRows(RowList):
         mark = MARKS[candidate.verdict]
         served = f"served {span(candidate.tenure_s)}" if candidate.tenure_s is not None else ""
         return Content.assemble(
-            f"{glyphs.pointer if index == self.cursor else ' '} ",
+            self.lead(index),
             (mark.text(ascii_only=glyphs.ascii_only), mark.color),
             f" {fit(visible(candidate.artifact_id), 28, glyphs)} ",
             (f"{served:<14} ", "$quiet"),

@@ -37,7 +37,7 @@ class Operator:
     def submit(self) -> str:
         """From the plan to the receipt; the branch that the remote holds now."""
         self.terminal.wait_for("+++ b/ml/registry/models.json", 60)
-        self.terminal.go("tab", "tab", "enter")
+        self.terminal.go("tab", "enter")
         return self.pushed()
 
     def pushed(self) -> str:

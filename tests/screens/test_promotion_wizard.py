@@ -118,6 +118,24 @@ async def test_cancel_has_the_focus_where_enter_would_be_dangerous() -> None:
             assert pilot.app.focused is pilot.app.screen.query_one("#cancel")
 
 
+async def test_the_first_tab_on_the_plan_reaches_submit_not_what_gives_the_ack_up() -> None:
+    operations = WizardOperations()
+    async with walking(operations, to_active()) as pilot:
+        await to_the_plan(pilot)
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: operations.called("submit") == 1)
+
+
+async def test_the_keys_offer_enter_once_the_ack_matches() -> None:
+    async with walking(WizardOperations(), to_active()) as pilot:
+        await to_the_ack(pilot)
+        await pilot.press("shift+tab")
+        await type_by_hand(pilot, ACK_PHRASE[:-1])
+        assert not reads(pilot, "Enter Confirm")
+        await type_by_hand(pilot, ACK_PHRASE[-1])
+        await reads_soon(pilot, "Enter Confirm")
+
+
 async def test_a_wrong_ack_goes_nowhere() -> None:
     operations = WizardOperations()
     async with walking(operations, to_active()) as pilot:

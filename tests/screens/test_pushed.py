@@ -228,6 +228,8 @@ async def test_compare_marks_what_differs_and_can_show_only_that() -> None:
     async with walking(operations, CompareScreen("artifacts/onnx/a", "artifacts/onnx/b")) as pilot:
         await reads_soon(pilot, "48,212 B")
         assert reads(pilot, "3.12% of 4,096 common inputs")
+        assert any(line.split()[:4] == ["MID", "40", "1300", "8"] for line in shown_on(pilot))
+        assert any(line.split()[:6] == ["down", "/", "across", "LOW", "MID", "HIGH"] for line in shown_on(pilot))
         assert any("opset" in line and "≠" not in line for line in shown_on(pilot))
         await pilot.press("d")
         await until(pilot, lambda: not reads(pilot, "opset"))
@@ -242,6 +244,8 @@ async def test_help_shows_the_keys_below_and_the_runbooks_words() -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
         assert reads(pilot, "ALL REQUIRED: soak window, latency SLO, error rate, no alerts")
         assert reads(pilot, "Waive the chosen gate with a typed reason")
+        assert reads(pilot, "F4 Charts")
+        assert reads(pilot, "↑ k Up")
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, PromoteScreen)
 

@@ -355,6 +355,7 @@ async def test_history_filters_and_shows_the_chosen_event_whole() -> None:
         await pilot.press("slash", *"emergency", "enter")
         await reads_soon(pilot, "EMERGENCY: p99 latency spike to 500ms after promotion")
         assert not reads(pilot, "Soak passed")
+        assert any(line.startswith("▸ ") and "rollback" in line for line in shown_on(pilot))
 
 
 async def test_the_log_shows_lines_and_the_chosen_one_whole() -> None:
