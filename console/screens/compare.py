@@ -83,7 +83,8 @@ class CompareScreen(PushedScreen):
             yield Content.assemble((mark.text(ascii_only=plain), mark.color), " latency  ", visible(check.why))
         if comparison.decided and comparison.disagreement is not None:
             share, inputs = comparison.disagreement, comparison.decided.rows
-            yield Content(f"The two decide differently on {share:.2%} of {inputs:,} common inputs.")
+            yield Content(f"Decisions differ on {share:.2%} of {inputs:,} common inputs; first down, second across:")
+            yield from (Content(visible(line)) for line in comparison.confusion_lines())
         if comparison.why:
             yield Content.styled(visible(comparison.why), MARKS[Verdict.FAIL].color)
 

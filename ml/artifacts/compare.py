@@ -76,12 +76,20 @@ class Comparison:
         if self.latency is not None:
             yield f"latency: {self.latency.check.why}"
         if self.decided is not None:
-            yield f"decisions differ on {self.disagreement:.2%} of {self.decided.rows:,} common inputs"
-            yield f"{self.left.artifact_id + ' (down)':<26} " + " ".join(f"{regime:>6}" for regime in REGIMES)
-            for regime, counts in zip(REGIMES, self.decided.confusion, strict=True):
-                yield f"{regime:>26} " + " ".join(f"{count:>6}" for count in counts)
+            shown = f"{self.disagreement:.2%} of {self.decided.rows:,} common inputs"
+            yield f"decisions differ on {shown}; {self.left.artifact_id} down, {self.right.artifact_id} across"
+            yield from self.confusion_lines()
         if self.why:
             yield self.why
+
+    def confusion_lines(self) -> Iterator[str]:
+        """Which regimes the two decided for on the same inputs: the left's down, the right's across; counts."""
+        if self.decided is None:
+            return
+        across = " ".join(f"{regime:>6}" for regime in REGIMES)
+        yield f"{'down / across':<13} {across}"
+        for regime, counts in zip(REGIMES, self.decided.confusion, strict=True):
+            yield f"{regime:<13} " + " ".join(f"{count:>6}" for count in counts)
 
     def document(self) -> dict[str, object]:
         """For ``--json``."""
