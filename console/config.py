@@ -294,6 +294,8 @@ def _value(value: object, default: object, full: str, origin: str) -> object:
     if full == "kill_switch.actuator":
         return _actuators(value, origin)
     kind = type(default)
+    if full.endswith("url") and isinstance(value, str):
+        _require_no_password(value, full, origin)
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         if value <= 0:
             raise Usage(f"{origin}: {full} must be above zero.", "Correct it.")
@@ -311,6 +313,14 @@ def _value(value: object, default: object, full: str, origin: str) -> object:
     return value
 
 
+def _require_no_password(url: str, full: str, origin: str) -> None:
+    """A URL is shown in sentences and documents, so it must not hold what nobody may see."""
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        beside = {"prometheus": "prometheus.username and password_file", "kill_switch": "bearer_token_file"}
+        remedy = f"Use {beside.get(full.partition('.')[0], 'an address without one')} in its place."
+        raise Usage(f"{origin}: {full} holds a user or a password.", remedy)
+
+
 def _actuators(value: object, origin: str) -> tuple[Actuator, ...]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise Usage(f"{origin}: kill_switch.actuator must be tables.", "Write them as [[kill_switch.actuator]].")
@@ -326,11 +336,14 @@ def _actuator(item: dict[str, object], origin: str) -> Actuator:
     headers = item.get("headers", {})
     plain = {name: told for name, told in item.items() if name != "headers"}
     made = Actuator(**_section(Actuator, plain, "kill_switch.actuator", origin))
-    if "@" in made.url.partition("://")[2].partition("/")[0]:
-        raise Usage(f"{origin}: a kill_switch.actuator's url holds a password.", "Name its file in bearer_token_file.")
     if not isinstance(headers, dict):
         raise Usage(f"{origin}: kill_switch.actuator.headers must be a table.", "Write headers = {NAME = VALUE}.")
     return made._replace(headers={name: _header(name, told, origin) for name, told in headers.items()})
+
+
+def tells_a_secret(name: str) -> bool:
+    """Whether the name of a header says that its value is a secret."""
+    return any(word in name.lower() for word in _SECRET_WORDS)
 
 
 def _header(name: str, told: object, origin: str) -> "str | Credential":
@@ -340,7 +353,7 @@ def _header(name: str, told: object, origin: str) -> "str | Credential":
 
     shown = f"{origin}: the header {visible(name)} of a kill_switch.actuator"
     if isinstance(told, str):
-        if any(word in name.lower() for word in _SECRET_WORDS):
+        if tells_a_secret(name):
             raise Usage(f"{shown} holds a secret.", 'Write {file = "PATH"} or {env = "NAME"} in its place.')
         return told
     if isinstance(told, dict) and len(told) == 1 and told.keys() <= {"file", "env"}:

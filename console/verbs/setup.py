@@ -21,6 +21,8 @@ from ml.errors import Refused, Usage
 from ml.verdict import worst
 
 _SECRET_WORDS = ("token", "password")
+_SECRETS = frozenset({"notify.url"})
+"""A webhook's address is all that it takes to use it."""
 
 
 @click.group()
@@ -157,7 +159,8 @@ def _rows(settings: configuration.Settings) -> list[tuple[str, Any, str]]:
         for field in section._fields:
             full = f"{name}.{field}"
             value = getattr(section, field)
-            secret = any(word in field for word in _SECRET_WORDS) and not field.endswith("_file") and value
+            named = any(word in field for word in _SECRET_WORDS) and not field.endswith("_file")
+            secret = value and (named or full in _SECRETS)
             rows.append((full, "(secret)" if secret else _shown(value), settings.sources.get(full, "default")))
     return rows
 
@@ -167,7 +170,10 @@ def _shown(value: object) -> Any:
     if hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, Mapping):
-        return {key: _shown(item) for key, item in value.items()}
+        return {
+            key: "(secret)" if isinstance(item, str) and configuration.tells_a_secret(key) else _shown(item)
+            for key, item in value.items()
+        }
     return [_shown(item) for item in value] if isinstance(value, tuple) else value
 
 

@@ -138,6 +138,16 @@ def test_a_secret_in_an_actuator_is_refused_and_not_repeated(repo: Path, line: s
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["prometheus.url", "prometheus.fallback_url", "alertmanager.url", "notify.url"])
+def test_a_password_in_any_url_is_refused_and_not_repeated(repo: Path, name: str) -> None:
+    section, _, key = name.partition(".")
+    with pytest.raises(Usage) as refused:
+        settings(repo, f'[{section}]\n{key} = "https://ann:hunter2@host/path"\n')
+    assert name in refused.value.cause
+    assert "hunter2" not in str(refused.value)
+    assert getattr(getattr(settings(repo, f'[{section}]\n{key} = "https://host/@x"\n'), section), key)
+
+
 def test_actuators_keep_their_order(repo: Path) -> None:
     loaded = settings(
         repo,

@@ -131,6 +131,22 @@ def test_no_output_and_no_record_holds_a_secret(
     assert "ENGINE_KEY" in said.out
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_what_is_a_secret_by_its_name_is_not_shown_with_the_configuration(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], form: list[str]
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "console.toml").write_text(
+        '[prometheus]\nurl = "http://prometheus:9090"\nheaders = {X-Api-Key = "hunter2", X-Scope-OrgID = "desk"}\n'
+        '[notify]\nurl = "https://hooks.example.com/hunter2"\n'
+    )
+    assert verb(["--repo", str(tmp_path), "config", "show", *form]) == 0
+    shown = capfd.readouterr().out
+    assert "hunter2" not in shown
+    assert "desk" in shown
+    assert "http://prometheus:9090" in shown
+
+
 @pytest.mark.parametrize("status", [302, 401, 500])
 def test_any_other_status_is_a_failure_and_no_redirect_is_followed(status: int) -> None:
     with listening(status) as listener:
