@@ -40,7 +40,8 @@ def until(holds: Callable[[], bool], deadline_s: float = 30.0) -> None:
 def running_git(home: Path) -> list[str]:
     """git processes on repositories below a folder: those of a killed writer go on to their end."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if str(home) in line and line.startswith(("git", "/usr/lib/git"))]
+    about = [line for line in listed.splitlines() if str(home) in line]
+    return [line for line in about if Path(line.split()[0]).name.startswith("git")]
 
 
 def unsound(clones: Clones) -> list[str]:
