@@ -35,7 +35,12 @@ def not_loading(artifact_dir: str, exists: bool, verification: Verification | No
 
 
 def latency_spike(comparison: Comparison) -> tuple[Check, ...]:
-    """ "Latency spike after promotion": is the left artifact larger, has it more parameters, is it slower?"""
+    """ "Latency spike after promotion": is the left artifact larger, has it more parameters, is it slower?
+
+    Only ``NO_DATA`` where one of the two is not valid.
+    """
+    if comparison.why:
+        return (Check("latency spike", Verdict.NO_DATA, comparison.why),)
     sizes = [sum(file.size for file in one.files) for one in (comparison.left, comparison.right)]
     checks = [_growth("size", sizes[0], sizes[1], "bytes")]
     if comparison.left.graph and comparison.right.graph:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from ml.artifacts.compare import Comparison, compare
-from ml.artifacts.troubleshoot import latency_spike, not_loading, results_differ
-from ml.board import Board
 from ml.errors import Refused, Unavailable
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.boards import Boards
 from ml.operations.context import Context
-from ml.operations.deployment import SERVING
 from ml.operations.left_behind import settle_changes
-from ml.operations.registries import Base, Registries
+from ml.operations.registries import Registries
+from ml.operations.troubleshooting import Advice, Troubleshooting
 from ml.promotion.reconcile import Outcome
 from ml.slo.alert_findings import silences_of
 from ml.slo.alerts import alerts_now
 from ml.slo.recording import Failure, Recorder
-from ml.stage import Stage
 from ml.text import visible
-from ml.verdict import Check, Verdict
-
-Advice = tuple[Check, str]
+from ml.verdict import Verdict
 
 _LATENCY = 'count({__name__=~"grinder_ml_inference_latency_ms_(bucket|count)"})'
 
@@ -105,41 +97,4 @@ class Doctor:
 
     def model(self, name: str) -> tuple[Advice, ...]:
         """The runbook's last part: not loading, latency spike, shadow and active differ."""
-        base, board = self._registries.now(), self._boards.board()
-        base.model(name)
-        return (*self._loading(base, board, name), *self._spike(base, name))
-
-    def _loading(self, base: Base, board: Board, name: str) -> Iterator[Advice]:
-        view, model = board.model(name), base.model(name)
-        for stage in (Stage.ACTIVE, Stage.SHADOW):
-            pointer = model.pointer(stage)
-            if pointer is None or view is None:
-                continue
-            pane = view.stage(stage)
-            told = pane.deployment or "no engine reports what it serves"
-            verdict = Verdict.PASS if told == SERVING else Verdict.NO_DATA if not pane.deployment else Verdict.FAIL
-            yield (
-                Check(f"{stage} deployment", verdict, told),
-                f"Check ml_registry_path and ml_stage: {stage} of its engine, and its log for ML_REGISTRY and ONNX_.",
-            )
-            verification = self._artifacts.standing(base, base.whole(name), pointer)
-            exists = bool(verification.files)
-            for check in not_loading(pointer.artifact_dir, exists, verification):
-                yield check, "Restore the artifact of that digest, or roll back."
-
-    def _spike(self, base: Base, name: str) -> Iterator[Advice]:
-        model = base.model(name)
-        if model.shadow is None or model.active is None:
-            return
-        found = self._comparison(base, model.shadow.artifact_dir, model.active.artifact_dir)
-        for check in latency_spike(found):
-            yield check, "Consider a rollback if an SLO is breached."
-        yield results_differ(found), "This is expected of two models; see `mlconsole compare`."
-
-    def _comparison(self, base: Base, left: str, right: str) -> Comparison:
-        with self._artifacts.exported(base.commit, (base.located(left), base.located(right))) as (
-            left_path,
-            right_path,
-        ):
-            ratio = base.policy.checks.max_latency_ratio
-            return compare(self._context.verifier(), left_path, right_path, max_ratio=ratio)
+        return Troubleshooting(self._context, self._artifacts).of(self._registries.now(), self._boards.board(), name)

@@ -1,0 +1,124 @@
+"""The runbook's troubleshooting of one model: three questions, what was looked at for each, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ml.artifacts.compare import Comparison, compare
+from ml.artifacts.troubleshoot import latency_spike, not_loading, results_differ
+from ml.board import Board
+from ml.errors import ConsoleError
+from ml.operations.artifacts import CommitArtifacts
+from ml.operations.context import Context
+from ml.operations.deployment import SERVING
+from ml.operations.registries import Base
+from ml.registry.history import previous_active
+from ml.registry.schema import Pointer
+from ml.stage import Stage
+from ml.text import visible
+from ml.verdict import Check, Verdict
+
+Advice = tuple[Check, str]
+"""What was found, and what to do about it when it is not well."""
+
+_RESTORE = "Restore the artifact of that digest, or roll back."
+_LIVE = "histogram_quantile(0.99, sum(rate(grinder_ml_inference_latency_ms_bucket{%s}[5m])) by (le, mode))"
+
+
+class Troubleshooting:
+    """Answers from the base's registry and artifacts, from what engines report, and from Prometheus."""
+
+    def __init__(self, context: Context, artifacts: CommitArtifacts) -> None:
+        self._context = context
+        self._artifacts = artifacts
+
+    def of(self, base: Base, board: Board, name: str) -> tuple[Advice, ...]:
+        """All three answers about a model.
+
+        Raises:
+            Refused: there is no such model. Unavailable: the repository or the cage cannot be used.
+        """
+        base.model(name)
+        return (*self._loading(base, board, name), *self._spike(base, name), *self._difference(base, name))
+
+    def _loading(self, base: Base, board: Board, name: str) -> Iterator[Advice]:
+        """ "Model not loading after promotion": is it deployed, is it there, does it verify?"""
+        view, model = board.model(name), base.model(name)
+        deployed = [stage for stage in (Stage.ACTIVE, Stage.SHADOW) if model.pointer(stage) is not None]
+        if not deployed:
+            nothing = Check(
+                "not loading", Verdict.NO_DATA, "Nothing is active or in shadow, so no engine has to load it."
+            )
+            yield nothing, "Promote an artifact first."
+        for stage in deployed:
+            pointer = model.pointer(stage)
+            if pointer is None or view is None:
+                continue
+            told = view.stage(stage).deployment
+            verdict = Verdict.PASS if told == SERVING else Verdict.FAIL if told else Verdict.NO_DATA
+            yield (
+                Check(f"{stage} deployment", verdict, told or "no engine reports what it serves"),
+                f"Check ml_registry_path and ml_stage: {stage} of its engine, and its log for ML_REGISTRY and ONNX_.",
+            )
+            verification = self._artifacts.standing(base, base.whole(name), pointer)
+            for check in not_loading(pointer.artifact_dir, bool(verification.files), verification):
+                yield check, _RESTORE
+
+    def _spike(self, base: Base, name: str) -> Iterator[Advice]:
+        """ "Latency spike after promotion": how fast is it now, and is it larger or slower than the one before it?"""
+        yield self._live(base, name), "Set prometheus.url, and see that it scrapes the engines."
+        active, before = base.model(name).active, previous_active(base.whole(name))
+        if active is None or before is None:
+            why = "There is no earlier active artifact to compare the active one with."
+            yield Check("latency spike", Verdict.NO_DATA, why), "Look at the engine's machine, then at the model."
+            return
+        against = f"{visible(active.artifact_id)} after {visible(before.artifact_id)}"
+        compared = self._comparison(base, active, before)
+        if isinstance(compared, str):
+            yield Check("latency spike", Verdict.NO_DATA, f"{against}: {compared}"), _RESTORE
+            return
+        for check in latency_spike(compared):
+            yield (
+                Check(check.name, check.verdict, f"{against}: {check.why}"),
+                "Consider a rollback if an SLO is breached.",
+            )
+
+    def _difference(self, base: Base, name: str) -> Iterator[Advice]:
+        """ "Shadow and active showing different results": two models do; how often?"""
+        shadow, active = base.model(name).shadow, base.model(name).active
+        if shadow is None or active is None:
+            why = f"{'Shadow' if shadow is None else 'Active'} is empty, so there are no two models that could differ."
+            yield Check("decisions", Verdict.PASS, why), ""
+            return
+        compared = self._comparison(base, shadow, active)
+        if isinstance(compared, str):
+            yield Check("decisions", Verdict.NO_DATA, compared), _RESTORE
+            return
+        yield results_differ(compared), "Two models may differ; see `mlconsole compare`."
+
+    def _live(self, base: Base, name: str) -> Check:
+        """The runbook's own query: p99 over five minutes by mode."""
+        metrics = self._context.metrics
+        if metrics is None:
+            return Check("live p99", Verdict.NO_DATA, "No Prometheus is configured.")
+        try:
+            answer = metrics.query(_LIVE % base.policy.selector(name))
+        except ConsoleError as error:
+            return Check("live p99", Verdict.NO_DATA, error.cause)
+        known = [(series.label("mode"), series.points[-1][1]) for series in answer.series if series.points]
+        shown = ", ".join(
+            f"{visible(mode or 'no mode', limit=40)} {value:.3g} ms" for mode, value in known if value >= 0
+        )
+        if not shown:
+            return Check("live p99", Verdict.NO_DATA, "Prometheus has no inference of the last five minutes.")
+        return Check("live p99", Verdict.PASS, f"Over five minutes: {shown}.")
+
+    def _comparison(self, base: Base, left: Pointer, right: Pointer) -> Comparison | str:
+        """Both side by side; or why there is no comparison."""
+        paths = [base.located(pointer.artifact_dir) for pointer in (left, right)]
+        gone = [path for path in paths if not self._context.repository.tree(base.commit, path)]
+        if gone:
+            return f"{visible(gone[0])} is not in the base, so it cannot be compared."
+        with self._artifacts.exported(base.commit, paths) as (left_path, right_path):
+            ratio = base.policy.checks.max_latency_ratio
+            return compare(self._context.verifier(), left_path, right_path, max_ratio=ratio)
