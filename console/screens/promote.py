@@ -12,12 +12,13 @@ from textual.content import Content
 from textual.types import CSSPathType
 from textual.widgets import Button, ContentSwitcher, Input, Static
 
+from console.next_step import next_command
 from console.screens.drafting import DraftKeeper
 from console.screens.plan_keys import PlanScreen
 from console.screens.promote_pages import AckPage, ChecklistPage, HopPage, PlanPage, ReasonPage
 from console.screens.promotion import Promotion
 from console.screens.review import ReviewScreen
-from console.screens.submission import SubmissionPage, next_command
+from console.screens.submission import SubmissionPage
 from console.screens.waive import WaiveScreen
 from console.screens.wizard import Step, Wizard, hops
 from ml.promotion.values import Target

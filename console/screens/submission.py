@@ -9,6 +9,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from console.next_step import next_command, next_words
 from ml.errors import Conflict, ConsoleError
 from ml.ports import Progress
 from ml.promotion.values import Submission
@@ -98,15 +99,4 @@ def receipt(submission: Submission) -> Iterator[Fact]:
     )
     yield from (Fact.of(label, value) for label, value in facts if value)
     yield Fact("", Content(""))
-    yield from Fact.lines("next", (_next_words(submission), next_command(submission)))
-
-
-def _next_words(submission: Submission) -> str:
-    if submission.pushed:
-        return "Have it reviewed. Where there is no forge, land it then (Y copies):"
-    return "When the remote is back, push it (Y copies):"
-
-
-def next_command(submission: Submission) -> str:
-    """The command that goes on from this submission."""
-    return f"mlconsole {'land' if submission.pushed else 'push'} {submission.branch}"
+    yield from Fact.lines("next", (f"{next_words(submission)} (Y copies):", next_command(submission)))

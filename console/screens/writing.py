@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from textual.widgets import Button, ContentSwitcher
 
+from console.next_step import next_command
 from console.screens.pushed import PushedScreen
-from console.screens.submission import SubmissionPage, next_command
+from console.screens.submission import SubmissionPage
 from ml.errors import Conflict, ConsoleError
 from ml.ports import Progress
 from ml.promotion.values import Submission

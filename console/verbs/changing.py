@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 
 from console import documents
+from console.next_step import next_command, next_words
 from console.session import Session
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, error_document, say, verb
@@ -123,7 +124,10 @@ def _roll_back(session: Session, model: str, chosen: _Rollback) -> Answer:
     operations = session.operations
     prepared = operations.rollback_plan(model, chosen.to)
     if prepared.plan is None:
-        return Answer([prepared.why], documents.no_change(operations.clock.now(), prepared))
+        # Nothing to do is done; an emergency for which no target is left must not look like that.
+        done_already = not prepared.from_artifact or chosen.to == prepared.from_artifact
+        document = documents.no_change(operations.clock.now(), prepared)
+        return Answer([prepared.why], document, 0 if done_already else 1)
     say(f"{prepared.from_artifact} → {prepared.to_artifact}: {prepared.why}")
     if chosen.dry_run:
         return _answer(session, prepared.plan, None)
@@ -269,4 +273,5 @@ def _told(done: Submission) -> str:
         parts.append(done.pr_url)
     if done.body_path:
         parts.append(f"The pull request's body is in {done.body_path}.")
+    parts += [f"{next_words(done)}:", f"  {next_command(done)}"]
     return "\n".join(part for part in parts if part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from ml.board import Board, KillView, ModelView, SoakReport, SourceState, StageView
+from ml.board import Board, KillView, ModelView, OpenBranch, SoakReport, SourceState, StageView
 from ml.clock import format_utc, hours, span
 from ml.stage import Stage
 from ml.text import visible
@@ -22,7 +22,7 @@ def gate(item: Gate | Reading) -> str:
     seconds = item.unit == "s"  # a soak must last, where every other value must stay below its limit
     value = hours(item.value) if seconds and item.value is not None else amount(item.value, item.unit)
     limit = "" if item.limit is None else f"≥ {hours(item.limit)}" if seconds else f"< {amount(item.limit, item.unit)}"
-    return f"{tag(item.verdict)} {item.name:<16} {value:>10} {limit:<10} {item.why}".rstrip()
+    return f"{tag(item.verdict)} {item.name:<17} {value:>9} {limit:<10} {item.why}".rstrip()
 
 
 def tag(verdict: Verdict) -> str:
@@ -48,6 +48,9 @@ def status(board: Board) -> list[str]:
     lines = [f"{head}  {format_utc(board.as_of)}"]
     for model in board.models:
         lines += ["", *_model(model, board.as_of)]
+    if registry.branches:
+        lines += ["", "Open changes"]
+        lines += [f"  {visible(branch.name)}  {_branch(branch, board.as_of)}" for branch in registry.branches]
     problems = [*board.problems, *(problem for model in board.models for problem in model.problems)]
     if problems:
         lines += ["", "Problems"]
@@ -56,11 +59,14 @@ def status(board: Board) -> list[str]:
 
 
 def short(board: Board) -> str:
-    """One line for a prompt or a status bar: each model with its worst word, and the kill switch."""
+    """One line for a prompt or a status bar: each model with its worst word, and the kill switch.
+
+    A model of which nothing is measured, such as one that only stands in staging, has a dash.
+    """
     words = []
     for model in board.models:
         closed = [reading for reading in model.readings if reading.gate and not reading.verdict.opens]
-        word = f"{closed[0].name} {closed[0].verdict.value}" if closed else "ok"
+        word = f"{closed[0].name} {closed[0].verdict.value}" if closed else "ok" if model.readings else "-"
         breach = f"active {model.breaching[0].name} FAIL" if model.breaching else ""
         words.append(f"{model.name}:{breach or word}")
     return f"KILL {kill_word(board.kill)} | " + " ".join(words)
@@ -78,16 +84,19 @@ def kill_word(view: KillView) -> str:
 
 
 def soak(report: SoakReport) -> list[str]:
-    """A soak with its gates, tapes and queries."""
+    """A soak's queries, tapes, gates and verdict; what decides comes last, where a terminal leaves off."""
     started = format_utc(report.started_at) if report.started_at else "not started"
-    lines = [
-        f"{report.model} {report.artifact_id}: {tag(report.verdict).strip()} {report.why}",
+    return [
+        "queries",
+        *(f"  {query}" for query in report.queries),
+        "",
+        *(f"{tape.objective:<12} {tape.cells}" for tape in report.tapes),
+        "",
+        *(gate(item) for item in report.gates),
         f"soak {hours(report.elapsed_s)} of {hours(report.required_s)}, since {started}, "
         f"coverage {report.coverage:.1%}, breaches {report.breaches}",
-        *(gate(item) for item in report.gates),
+        f"{report.model} {report.artifact_id}: {tag(report.verdict).strip()} {report.why}",
     ]
-    lines += [f"{tape.objective:<12} {tape.cells}" for tape in report.tapes]
-    return [*lines, "", "queries", *(f"  {query}" for query in report.queries)]
 
 
 def _source(board: Board) -> str:
@@ -106,6 +115,11 @@ def _model(model: ModelView, now: datetime) -> list[str]:
     if model.hop:
         lines.append(f"  {model.hop}: {_hop(model)}")
     return lines
+
+
+def _branch(branch: OpenBranch, now: datetime) -> str:
+    where = "pushed" if branch.pushed else "local only, `mlconsole push` sends it"
+    return f"{where}, {span((now - branch.at).total_seconds())} ago by {visible(branch.by)}"
 
 
 def _hop(model: ModelView) -> str:

@@ -97,10 +97,13 @@ def soak(session: Session, model: str, wait: bool, timeout: float) -> Answer:
     """Whether the shadow artifact's soak meets its objectives, cell by cell."""
     started = time.monotonic()
     report = session.operations.soak(model)
+    told = ""
     while wait and report.verdict not in (Verdict.PASS, Verdict.FAIL):
         if timeout and time.monotonic() - started > timeout:
             return Answer(lines.soak(report), documents.soak(report), 4)
-        say(f"{report.verdict.value}: {report.why}")
+        if report.why != told:
+            told = report.why
+            say(f"{report.verdict.value}: {told}")
         time.sleep(session.settings.prometheus.poll_seconds)
         report = session.operations.soak(model)
     return Answer(lines.soak(report), documents.soak(report), code_of(report.verdict))
@@ -144,6 +147,8 @@ def log(session: Session, check_chain: bool, limit: int) -> Answer:
         document = documents.envelope(now, chain.verdict) | {"why": chain.why}
         return Answer([lines.check(chain)], document, code_of(chain.verdict))
     rows = list(session.operations.log(limit))
+    if not rows:
+        say("The audit log of this machine is empty so far.")
     return Answer(rows, documents.envelope(now) | {"lines": rows})
 
 

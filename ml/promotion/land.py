@@ -60,7 +60,7 @@ def ends(branch: str, desk: Desk) -> tuple[str, str]:
     heads = (repository.resolve(folder + branch) for folder in folders) if known else iter(())
     head = next((found for found in heads if found), None)
     if head is None:
-        raise Refused(f"There is no change branch {visible(branch)}.", "See the open branches with status.")
+        raise Refused(f"There is no change branch {visible(branch)}.", "See the open changes with `mlconsole status`.")
     return base, head
 
 

@@ -93,7 +93,9 @@ def push_branch(branch: str, desk: Desk, report: Report | None = None) -> Submis
     with repository.exclusive():
         commit = repository.resolve(ref) if branch.startswith(CHANGE_PREFIXES) else None
         if commit is None:
-            raise Refused(f"There is no local change branch {visible(branch)}.", "See the open branches with status.")
+            raise Refused(
+                f"There is no local change branch {visible(branch)}.", "See the open changes with `mlconsole status`."
+            )
         if not desk.remote:
             raise Refused("This repository has no remote to push to.", "Land the branch instead.")
         tell(Progress("push", 0, 1, branch))

@@ -1,0 +1,66 @@
+"""What verbs print and answer, on the fakes of the interface."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import click
+import pytest
+from click.testing import CliRunner
+from fakes import NOW, board, model_view, rollback_plan, soak_report, stage_view
+
+from console.verbs import lines
+from console.verbs.changing import rollback
+from console.verbs.looking import log
+from ml.stage import Stage
+
+CLOCK = SimpleNamespace(now=lambda: NOW)
+
+
+def answered(verb: click.Command, operations: object, *words: str) -> tuple[int, str]:
+    """Exit code and everything that a verb prints."""
+    session = SimpleNamespace(operations=operations, as_json=False)
+    result = CliRunner().invoke(verb, list(words), obj=session, standalone_mode=False)
+    return result.return_value, result.output
+
+
+def test_status_names_each_open_branch_as_land_and_push_want_it() -> None:
+    shown = board()
+    text = "\n".join(lines.status(shown))
+    assert shown.registry.branches
+    for branch in shown.registry.branches:
+        assert f"  {branch.name}  " in text
+
+
+def test_a_model_of_which_nothing_is_measured_is_not_called_ok() -> None:
+    staged = model_view("calm", staging=stage_view(Stage.STAGING, "calm_v2026_02_16_001"), readings=())
+    assert lines.short(board(staged)) == "KILL off | calm:-"
+
+
+def test_a_soak_ends_with_its_verdict_after_every_query() -> None:
+    report = soak_report()
+    told = lines.soak(report)
+    assert told[0] == "queries"
+    assert told[1 : 1 + len(report.queries)] == [f"  {query}" for query in report.queries]
+    assert told[-1] == f"{report.model} {report.artifact_id}: [{report.verdict.value}] {report.why}"
+
+
+@pytest.mark.parametrize(
+    ("active", "words", "code"),
+    [
+        ("", (), 0),
+        ("regime_v2026_02_15_001", ("--to", "regime_v2026_02_15_001"), 0),
+        ("regime_v2026_02_15_001", (), 1),
+    ],
+    ids=["nothing is active", "it is active already", "no target is left"],
+)
+def test_a_rollback_that_cannot_be_is_not_done(active: str, words: tuple[str, ...], code: int) -> None:
+    prepared = replace(rollback_plan(), plan=None, from_artifact=active, why="Because.")
+    operations = SimpleNamespace(clock=CLOCK, rollback_plan=lambda model, to: prepared)
+    assert answered(rollback, operations, "regime_classifier", *words) == (code, "Because.\n")
+
+
+def test_an_empty_audit_log_says_so() -> None:
+    operations = SimpleNamespace(clock=CLOCK, log=lambda limit: ())
+    assert answered(log, operations) == (0, "The audit log of this machine is empty so far.\n")
