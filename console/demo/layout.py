@@ -56,6 +56,11 @@ class Layout:
         """The operator's ``XDG_STATE_HOME``: journal, audit log, drafts."""
         return self.root / "state"
 
+    @property
+    def shell(self) -> Path:
+        """What a shell beside the console reads to be where and who the console is."""
+        return self.root / "shell"
+
     def port_file(self, engine: str) -> Path:
         """Where an engine writes the port of its metrics."""
         return self.root / "run" / f"{engine}.port"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -69,7 +70,7 @@ def lived_in(
 def run_console(stack: Stack) -> int:
     """Run the interface on a stack until it is left; its exit code."""
     clone = stack.layout.clone
-    click.echo(f"  for a shell beside the console: cd {clone}", err=True)
+    click.echo(f"  for a shell beside the console: . {shlex.quote(str(stack.layout.shell))}", err=True)
     argv = held([sys.executable, "-m", "console", "--repo", clone], signal.SIGTERM)
     with subprocess.Popen(argv, cwd=clone, env=dict(stack.env)) as running:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ class Stack:
         """What a script needs to use the demo: paths, address, environment."""
         layout = self.layout
         paths = {"root": layout.root, "clone": layout.clone, "remote": layout.remote, "deployment": layout.deployment}
-        paths |= {"kill_file": layout.kill_file, "logs": layout.logs}
+        paths |= {"kill_file": layout.kill_file, "logs": layout.logs, "shell": layout.shell}
         return {
             "schema_version": "v1",
             **{name: str(path) for name, path in paths.items()},
@@ -52,6 +53,12 @@ class Stack:
             "environment": {name: self.env[name] for name in _OURS},
             "pids": list(self.children.pids()),
         }
+
+
+def shell_lines(layout: Layout, env: Mapping[str, str]) -> str:
+    """For a shell to source: the environment of the console, and the operator's clone as the place to be."""
+    exports = (f"export {name}={shlex.quote(env[name])}\n" for name in _OURS)
+    return "".join((*exports, f"cd {shlex.quote(str(layout.clone))}\n"))
 
 
 @contextmanager
@@ -65,6 +72,7 @@ def running_stack(root: Path, tell: Tell, moves: Sequence[Move] = MOVES, hours: 
     layout = Layout(root.resolve())
     layout.make()
     env = environment(layout)
+    layout.shell.write_text(shell_lines(layout, env), encoding="utf-8")
     port = prometheus.free_port()
     url = f"http://127.0.0.1:{port}"
     children = Children(layout.logs)
