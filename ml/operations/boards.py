@@ -80,7 +80,7 @@ class Boards:
         kill = self._context.kill_desk.view()
         killed = kill.engaged is True
         names = base.document.registry.models
-        models = tuple(self._model(base, name, metrics, killed=killed) for name in names)
+        models = tuple(self._model(base, name, metrics, now, killed=killed) for name in names)
         watches = self._watches.poll(base.policy, models, now)
         return Board(
             as_of=now,
@@ -148,7 +148,7 @@ class Boards:
             found.append(Problem(self._remote.name, self._remote.why, severe=False))
         return tuple(found)
 
-    def _model(self, base: Base, name: str, metrics: MetricsRound, *, killed: bool) -> ModelView:
+    def _model(self, base: Base, name: str, metrics: MetricsRound, now: datetime, *, killed: bool) -> ModelView:
         here = self._standings(base)[name]
         model = base.document.registry.models[name]
         panes = {stage: self._pane(name, here.panes[stage], metrics, killed=killed) for stage in Stage}
@@ -161,7 +161,7 @@ class Boards:
             readings=metrics.readings.get(name, ()),
             active_readings=metrics.active.get(name, ()),
             hop=here.hop,
-            gates=gates(model, report),
+            gates=gates(model, report, now),
             soak=report,
             condemned=here.condemned,
             problems=here.problems,

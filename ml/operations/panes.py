@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from ml.board import ModelView, OpenBranch, Problem, SoakReport, StageView
+from ml.clock import format_utc
 from ml.promotion.repository import BranchInfo
 from ml.registry.history import chronological, condemned
 from ml.registry.schema import Event, Model, Pointer
 from ml.stage import Stage
 from ml.verdict import Gate, Verdict
+
+_BELIEVED = timedelta(minutes=5)
+"""How old a judgement may be whose gates stand open on the board; each soak is judged every minute or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +90,19 @@ def breach_problem(view: ModelView) -> Problem | None:
     return Problem(view.name, what, f"Roll it back: r, or `mlconsole rollback {view.name} --reason TEXT`.")
 
 
-def gates(model: Model, report: SoakReport | None) -> tuple[Gate, ...]:
-    """The gates of the next promotion as far as the board knows them; the wizard judges them all."""
+def gates(model: Model, report: SoakReport | None, now: datetime) -> tuple[Gate, ...]:
+    """The gates of the next promotion as far as the board knows them; the wizard judges them all.
+
+    What was judged too long ago opens none: nobody has looked since, because Prometheus was silent.
+    """
     if model.shadow is None:
         return ()
     if report is None:
         return (Gate(name="soak", verdict=Verdict.WAIT, why="The soak is being judged."),)
-    return report.gates
+    if abs(now - report.as_of) <= _BELIEVED:
+        return report.gates
+    return tuple(_stale(gate, report.as_of) if gate.verdict.opens else gate for gate in report.gates)
+
+
+def _stale(gate: Gate, at: datetime) -> Gate:
+    return replace(gate, verdict=Verdict.STALE, why=f"last judged at {format_utc(at)}: {gate.why}")

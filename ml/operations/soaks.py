@@ -64,7 +64,8 @@ class Soaks:
     def keep_fresh(self, names: Sequence[str], now: datetime) -> None:
         """See to it, one at a time and in the background, that these models' reports are at most a minute old."""
         with self._lock:
-            due = [name for name in names if now - self._judged_at.get(name, _NEVER) > _FRESH]
+            # A clock that went back must not keep an old report for as long.
+            due = [name for name in names if not timedelta() <= now - self._judged_at.get(name, _NEVER) <= _FRESH]
             if not due or (self._judging is not None and self._judging.is_alive()):
                 return
             name = min(due, key=lambda each: self._judged_at.get(each, _NEVER))
