@@ -24,6 +24,7 @@ from ml.stage import Stage
 from widgets.facts import Fact, Facts
 from widgets.glyphs import glyphs_of
 from widgets.line_input import LineInput
+from widgets.progress import progress_words
 
 ARTIFACTS = "artifacts/onnx/"
 """Where artifacts lie when no stage of a model tells."""
@@ -125,8 +126,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
 
     def _verified(self, progress: Progress) -> None:
         if self._planning:
-            far = f" {progress.done} of {progress.total}" if progress.total else ""
-            self.say(f"Verifying: {progress.step}{far}")
+            self.say(f"Verifying: {progress_words(progress)}")
 
     def _planned(self, plan: Plan) -> None:
         self._plan, self._planning = plan, False

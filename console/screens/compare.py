@@ -17,6 +17,7 @@ from ml.text import visible
 from ml.verdict import Verdict
 from widgets.comparison import ComparisonRows, RowView
 from widgets.glyphs import glyphs_of
+from widgets.progress import progress_words
 from widgets.row_list import RowList
 from widgets.verdicts import MARKS
 
@@ -66,8 +67,7 @@ class CompareScreen(PushedScreen):
         self.post_message(self.Settled(partial(self._show_progress, progress)))
 
     def _show_progress(self, progress: Progress) -> None:
-        of = f" {progress.done} of {progress.total}" if progress.total else ""
-        self.say(f"{_WORK} Now: {progress.step}{of} {progress.note}".rstrip())
+        self.say(f"{_WORK} Now: {progress_words(progress)}")
 
     def _show(self, comparison: Comparison) -> None:
         self.say("")

@@ -12,6 +12,7 @@ from ml.promotion.values import ACK_GATE, REVIEW_GATE, Checklist, Plan, Submissi
 from ml.records.drafts import Draft
 from ml.stage import Stage
 from ml.verdict import Gate, Verdict
+from widgets.progress import progress_words
 
 
 class Step(Enum):
@@ -141,9 +142,7 @@ class Wizard:
 
     def with_progress(self, progress: Progress) -> Wizard:
         """The judging came further; what comes after its end is of no interest."""
-        of = f" {progress.done} of {progress.total}" if progress.total else ""
-        words = f"Judging the gates: {progress.step}{of} {progress.note}".rstrip()
-        return replace(self, busy=words) if self.busy else self
+        return replace(self, busy=f"Judging the gates: {progress_words(progress)}") if self.busy else self
 
     def with_checklist(self, checklist: Checklist, draft: Draft) -> Wizard:
         """All gates are judged. Where one is closed on a page behind the reason, back to where it is answered."""

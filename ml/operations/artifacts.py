@@ -94,10 +94,12 @@ class CommitArtifacts:
             self._context.repository.export(commit, Path(folder), paths)
             yield tuple(Path(folder) / path for path in paths)
 
-    def latency(self, commit: str, candidate_path: str, active_path: str, max_ratio: float) -> Check:
+    def latency(
+        self, commit: str, candidate_path: str, active_path: str, max_ratio: float, report: Report | None = None
+    ) -> Check:
         """Time an artifact against the active one, in turns in one cage. Raises Unavailable without a cage."""
         with self.exported(commit, (candidate_path, active_path)) as (candidate, active):
-            return self._context.verifier().latency(candidate, active, max_ratio=max_ratio).check
+            return self._context.verifier().latency(candidate, active, max_ratio=max_ratio, report=report).check
 
     def _remember(self, content: _Content, found: Verification) -> None:
         with self._lock:

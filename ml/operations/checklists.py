@@ -188,7 +188,7 @@ class Checklists:
         _announce(listeners, LATENCY_GATE)
         ratio = base.policy.checks.max_latency_ratio
         candidate, against = (base.located(each) for each in (target.artifact_dir, active.artifact_dir))
-        check = self._artifacts.latency(base.commit, candidate, against, ratio)
+        check = self._artifacts.latency(base.commit, candidate, against, ratio, listeners.report)
         yield Gate(name=LATENCY_GATE, verdict=check.verdict, why=check.why)
 
     def _unit_tests(self, request: Request, listeners: Listeners) -> Gate:
