@@ -12,6 +12,7 @@ from click.shell_completion import get_completion_class
 
 from console import config as configuration
 from console import documents
+from console.bare import COMPLETE
 from console.session import Session
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, verb
@@ -89,7 +90,7 @@ def completion(ctx: click.Context, shell: str) -> int:
     """Print the completion script of a shell."""
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(ctx.find_root().command, {}, "mlconsole", "_MLCONSOLE_COMPLETE").source())
+    click.echo(kind(ctx.find_root().command, {}, "mlconsole", COMPLETE).source())
     return 0
 
 

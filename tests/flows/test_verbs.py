@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -397,3 +400,22 @@ def test_completion_scripts_are_printed(shell: Shell, kind: str) -> None:
     code, out, _ = shell.run("completion", kind)
     assert code == 0
     assert "mlconsole" in out
+
+
+def test_bash_completes_verbs_and_their_choices_after_sourcing_the_script() -> None:
+    script = """source <(mlconsole completion bash)
+    COMP_WORDS=(mlconsole stat); COMP_CWORD=1; _mlconsole_completion mlconsole
+    COMP_WORDS=(mlconsole kill o); COMP_CWORD=2; _mlconsole_completion mlconsole
+    echo "${COMPREPLY[@]}"
+    """
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    done = subprocess.run(
+        ["bash", "-c", script], env=os.environ | {"PATH": path}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["status", "on", "off"]
+
+
+def test_a_mistyped_verb_names_the_nearest(shell: Shell) -> None:
+    code, _, err = shell.run("statu")
+    assert code == 2
+    assert "Did you mean status?" in err
