@@ -48,3 +48,4 @@ def _fill(path: Path) -> None:
     with path.open("wb") as stream:
         for _ in range(_FILE_BYTES // _BLOCK):
             stream.write(block)
+        os.fsync(stream.fileno())  # else the kernel writes it down meanwhile, on the second core

@@ -11,7 +11,7 @@ from ml.artifacts.compare import Comparison, compare
 from ml.artifacts.verification import Verification
 from ml.board import HistoryRow
 from ml.emergency.incident import Incident, incident
-from ml.errors import Usage
+from ml.errors import Unavailable, Usage
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.boards import Boards
 from ml.operations.changes import Changes
@@ -25,6 +25,7 @@ from ml.operations.rollback_plans import RollbackPlans
 from ml.operations.rollbacks import Rollbacks
 from ml.operations.soaks import Soaks
 from ml.operations.watches import Watches
+from ml.policy import parse_policy
 from ml.ports import Report
 from ml.promotion.values import Checklist, Target
 from ml.registry.history import rows
@@ -78,7 +79,11 @@ class Parts:
 
     def compare(self, a: str, b: str, report: Report | None) -> Comparison:
         """Compare two artifacts of the working tree, each named by directory or id."""
-        ratio = self.registries.policy().checks.max_latency_ratio
+        try:
+            policy = self.registries.policy()
+        except Unavailable:  # no base, so no rules yet: two directories can be compared all the same
+            policy = parse_policy(None)
+        ratio = policy.checks.max_latency_ratio
         return compare(self._context.verifier(), self._directory(a), self._directory(b), max_ratio=ratio, report=report)
 
     def build(self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str) -> Verification:

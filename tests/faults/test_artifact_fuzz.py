@@ -2,7 +2,7 @@
 
 Each mutant goes through the whole of `Verifier.verify` twice: once as it is, where the digests must betray
 it, and once with manifest and train report made to fit, so that it really reaches onnxruntime in its cage.
-Even then the digest that the registry pins must refuse it.
+Even then the digest that the registry pins, and those that the evidence pins, must refuse it.
 """
 
 from __future__ import annotations
@@ -108,7 +108,10 @@ SUBJECTS = ((regime, 700), (golden, 500), (with_external, 600), (external_weight
 
 @pytest.mark.parametrize(("make", "mutants"), SUBJECTS, ids=[make.__name__ for make, _ in SUBJECTS])
 def test_no_mutant_passes_and_none_does_harm(
-    make: Callable[[Path], tuple[Path, str]], mutants: int, tmp_path: Path
+    make: Callable[[Path], tuple[Path, str]],
+    mutants: int,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     directory, name = make(tmp_path)
     original = {path.name: path.read_bytes() for path in directory.iterdir()}
@@ -119,7 +122,9 @@ def test_no_mutant_passes_and_none_does_harm(
     ends: Counter[str] = Counter()
     with Zygote() as zygote:
         verifier = Verifier(zygote, scratch=scratch)
-        assert verifier.verify(directory, expect_sha256=pinned).valid
+        sound = verifier.verify(directory, expect_sha256=pinned)
+        assert sound.valid
+        pins = {file.name: file.sha256 for file in sound.files}
         for number in range(mutants):
             (directory / name).write_bytes(_mutant(original[name], MUTATIONS[number % len(MUTATIONS)], dice))
             found = verifier.verify(directory, expect_sha256=pinned)
@@ -133,12 +138,15 @@ def test_no_mutant_passes_and_none_does_harm(
             assert repinned.check("digests").verdict is Verdict.PASS
             assert repinned.check("load").verdict is not Verdict.NO_DATA, "it never came to the cage"
             ends[_end(repinned.checks)] += 1
+            assert not repinned.pinned(pins).valid
             if name == "model.onnx":
                 assert not repinned.expecting(pinned).valid
             for other in ("manifest.json", "train_report.json"):
                 (directory / other).write_bytes(original[other])
         assert zygote.probes > mutants
     assert list(scratch.iterdir()) == []
+    ended = ", ".join(f"{count} {end}" for end, count in ends.most_common())
+    record_property("count", f"fuzz {make.__name__}: {mutants} mutants, 0 verified, 0 crashes, 0 hangs ({ended})")
     assert ends["load"] > 0 or name != "model.onnx", "the mutants were too tame to test anything"
 
 
@@ -151,6 +159,6 @@ def _mutant(original: bytes, mutate: Mutate, dice: random.Random) -> bytes:
 
 
 def _end(checks: tuple[Check, ...]) -> str:
-    """The check at which a mutant failed, or what it was let through as."""
+    """The check at which a mutant failed, or that only its pins betray it."""
     failed = [check.name for check in checks if check.verdict is Verdict.FAIL]
-    return failed[0] if failed else "valid"
+    return failed[0] if failed else "sound by itself but not as pinned"
