@@ -13,6 +13,9 @@ from widgets.glyphs import glyphs_of
 
 MOST_KEYS = 8
 
+_ALWAYS = 3
+"""So many keys at the end stay on a narrow terminal, whatever goes: the way out, the kill key, the help."""
+
 
 class KeyHint(NamedTuple):
     """One key with its label. ``here``: it leads to where we are; ``loud``: it must be found in an emergency."""
@@ -35,7 +38,11 @@ class KeyLine(Widget):
     def render(self) -> Content:
         """Key and label, key and label."""
         parts = [_hint(hint) for hint in self.keys[:MOST_KEYS]]
-        return cut(Content("  ").join(parts), self.size.width, glyphs_of(self.app))
+        line = Content("  ").join(parts)
+        while line.cell_length > self.size.width and len(parts) > _ALWAYS:
+            del parts[-_ALWAYS - 1]
+            line = Content("  ").join(parts)
+        return cut(line, self.size.width, glyphs_of(self.app))
 
 
 def _hint(hint: KeyHint) -> Content:

@@ -56,6 +56,15 @@ async def test_at_most_eight_keys_are_shown() -> None:
         assert shown(line)[0].count("key") == MOST_KEYS
 
 
+async def test_a_narrow_terminal_keeps_the_kill_key_and_the_help() -> None:
+    line = KeyLine()
+    async with staged(line, (60, 3)) as stage:
+        names = ("1 Stages", "2 Soak", "3 History", "4 Log", "p Promote", "r Rollback", "F9 KILL", "? Keys")
+        line.keys = tuple(KeyHint(*name.split()) for name in names)
+        await stage.pilot.pause()
+        assert shown(line)[0].rstrip() == "1 Stages  2 Soak  3 History  r Rollback  F9 KILL  ? Keys"
+
+
 async def test_open_changes_are_counted_and_local_ones_told() -> None:
     lines = BranchLines(most=1)
     (branch,) = board().registry.branches
