@@ -14,6 +14,7 @@ from ml.operations.deployment import SERVING
 from ml.operations.registries import Base
 from ml.registry.history import previous_active
 from ml.registry.schema import Pointer
+from ml.slo.source import Answer
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Check, Verdict
@@ -22,6 +23,7 @@ Advice = tuple[Check, str]
 """What was found, and what to do about it when it is not well."""
 
 _RESTORE = "Restore the artifact of that digest, or roll back."
+_ROLL_BACK = "Consider a rollback if an SLO is breached."
 _LIVE = "histogram_quantile(0.99, sum(rate(grinder_ml_inference_latency_ms_bucket{%s}[5m])) by (le, mode))"
 
 
@@ -66,7 +68,8 @@ class Troubleshooting:
 
     def _spike(self, base: Base, name: str) -> Iterator[Advice]:
         """ "Latency spike after promotion": how fast is it now, and is it larger or slower than the one before it?"""
-        yield self._live(base, name), "Set prometheus.url, and see that it scrapes the engines."
+        live = self._live(base, name)
+        yield live, _ROLL_BACK if live.verdict is Verdict.FAIL else "See that Prometheus scrapes the engines."
         active, before = base.model(name).active, previous_active(base.whole(name))
         if active is None or before is None:
             why = "There is no earlier active artifact to compare the active one with."
@@ -78,10 +81,7 @@ class Troubleshooting:
             yield Check("latency spike", Verdict.NO_DATA, f"{against}: {compared}"), _RESTORE
             return
         for check in latency_spike(compared):
-            yield (
-                Check(check.name, check.verdict, f"{against}: {check.why}"),
-                "Consider a rollback if an SLO is breached.",
-            )
+            yield Check(check.name, check.verdict, f"{against}: {check.why}"), _ROLL_BACK
 
     def _difference(self, base: Base, name: str) -> Iterator[Advice]:
         """ "Shadow and active showing different results": two models do; how often?"""
@@ -105,13 +105,8 @@ class Troubleshooting:
             answer = metrics.query(_LIVE % base.policy.selector(name))
         except ConsoleError as error:
             return Check("live p99", Verdict.NO_DATA, error.cause)
-        known = [(series.label("mode"), series.points[-1][1]) for series in answer.series if series.points]
-        shown = ", ".join(
-            f"{visible(mode or 'no mode', limit=40)} {value:.3g} ms" for mode, value in known if value >= 0
-        )
-        if not shown:
-            return Check("live p99", Verdict.NO_DATA, "Prometheus has no inference of the last five minutes.")
-        return Check("live p99", Verdict.PASS, f"Over five minutes: {shown}.")
+        objectives = (each for each in base.policy.objectives if each.kind == "quantile" and each.quantile == 0.99)
+        return live_p99(answer, next((each.limit for each in objectives), None))
 
     def _comparison(self, base: Base, left: Pointer, right: Pointer) -> Comparison | str:
         """Both side by side; or why there is no comparison."""
@@ -122,3 +117,18 @@ class Troubleshooting:
         with self._artifacts.exported(base.commit, paths) as (left_path, right_path):
             ratio = base.policy.checks.max_latency_ratio
             return compare(self._context.verifier(), left_path, right_path, max_ratio=ratio)
+
+
+def live_p99(answer: Answer, limit: float | None) -> Check:
+    """The answer to the runbook's query, by mode in milliseconds, against the policy's limit where it has one."""
+    known = [(series.label("mode"), series.points[-1][1]) for series in answer.series if series.points]
+    measured = [(visible(mode or "no mode", limit=40), value) for mode, value in known if value >= 0]
+    shown = f"Over five minutes: {', '.join(f'{mode} {value:.3g} ms' for mode, value in measured)}"
+    if answer.warnings:
+        return Check("live p99", Verdict.NO_DATA, f"Prometheus warns: {answer.warnings[0]}.")
+    if not measured:
+        return Check("live p99", Verdict.NO_DATA, "Prometheus has no inference of the last five minutes.")
+    if limit is None:
+        return Check("live p99", Verdict.VACUOUS, f"{shown}; the policy has no limit for it.")
+    well = all(value < limit for _, value in measured)
+    return Check("live p99", Verdict.PASS if well else Verdict.FAIL, f"{shown}, limit {limit:g} ms.")
