@@ -1,7 +1,8 @@
 """Verifications that still hold, kept by what every file is and never by what it is called (SPEC §3).
 
-A verification is good for one runtime and for files that are the same device, inode, size, modification and
-change time, to the nanosecond. A file that was touched just before it was looked at could change again within
+A verification is good for one runtime and for files with the same content, by their SHA-256 taken anew, that are the
+same device, inode, size, modification and change time, to the nanosecond: what it saves is the cage, not the hashing.
+A file that was touched just before it was looked at could change again within
 the same tick of the clock and leave no trace, so such a verification is not kept (git's index knows the race).
 """
 
@@ -13,11 +14,13 @@ import importlib.metadata
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from ml.artifacts.digests import FileDigest
 from ml.artifacts.limits import Limits
 from ml.artifacts.survey import Survey
 from ml.artifacts.verification import Verification
@@ -27,7 +30,7 @@ from ml.verdict import Verdict
 _MOST = 256
 _MAX_BYTES = 8 << 20
 _SETTLED_NS = 2_000_000_000
-_FORMAT = 1
+_FORMAT = 2
 _Entries = TypeAdapter(dict[str, Verification])
 
 
@@ -35,15 +38,17 @@ class VerificationCache:
     """Passed verifications in one private file; a damaged or missing file is an empty cache.
 
     Who can write the file can make an artifact look verified, so it belongs in the operator's own state
-    directory. Gates that let something into the registry verify afresh; the board and ``check`` may ask here.
+    directory. What enters the registry is verified afresh.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def recall(self, directory: Path, surveyed: Survey, limits: Limits) -> Verification | None:
-        """The verification of exactly these files, or ``None``."""
-        found = self._read().get(_key(surveyed, limits))
+    def recall(
+        self, directory: Path, surveyed: Survey, digests: Sequence[FileDigest], limits: Limits
+    ) -> Verification | None:
+        """The verification of exactly these files with exactly this content, or ``None``."""
+        found = self._read().get(_key(surveyed, digests, limits))
         return None if found is None else replace(found, artifact_id=visible(directory.name))
 
     def remember(self, surveyed: Survey, limits: Limits, verification: Verification) -> None:
@@ -51,9 +56,9 @@ class VerificationCache:
         newest = max((max(file.modified_ns, file.changed_ns) for file in surveyed.files), default=0)
         if verification.verdict is not Verdict.PASS or surveyed.taken_ns - newest < _SETTLED_NS:
             return
-        entries = self._read()
-        entries.pop(_key(surveyed, limits), None)
-        entries[_key(surveyed, limits)] = verification
+        entries, key = self._read(), _key(surveyed, verification.files, limits)
+        entries.pop(key, None)
+        entries[key] = verification
         with contextlib.suppress(OSError):
             self._write(dict(list(entries.items())[-_MOST:]))
 
@@ -77,9 +82,10 @@ class VerificationCache:
             raise
 
 
-def _key(surveyed: Survey, limits: Limits) -> str:
-    identity = [_FORMAT, _runtime(), astuple(limits), [astuple(file) for file in surveyed.files]]
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+def _key(surveyed: Survey, digests: Sequence[FileDigest], limits: Limits) -> str:
+    identity = [astuple(file) for file in surveyed.files]
+    whole = [_FORMAT, _runtime(), astuple(limits), identity, sorted(digests)]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
 
 def _runtime() -> str:

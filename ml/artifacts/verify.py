@@ -61,7 +61,12 @@ class Verifier:
         self._scratch = scratch or default_scratch()
 
     def verify(
-        self, directory: Path, *, report: Report | None = None, expect_sha256: str | None = None
+        self,
+        directory: Path,
+        *,
+        report: Report | None = None,
+        expect_sha256: str | None = None,
+        afresh: bool = False,
     ) -> Verification:
         """Verify one artifact directory. Whatever lies in it ends in a verdict, not in an exception.
 
@@ -69,23 +74,26 @@ class Verifier:
             directory: the artifact.
             report: takes the bytes hashed and copied, each check as it begins in the cage, and each verdict.
             expect_sha256: the model's digest as the registry names it, if that is known.
+            afresh: run the model whatever is remembered of it.
 
         Raises:
             Unavailable: the cage cannot be built: no onnxruntime, no room for the copy.
         """
         try:
             with opened(directory) as descriptor:
-                return self._verify(directory, descriptor, report).expecting(expect_sha256)
+                return self._verify(directory, descriptor, report, afresh=afresh).expecting(expect_sha256)
         except Invalid as error:
             checks = complete((Check("layout", Verdict.FAIL, str(error)),))
             return Verification(artifact_id=visible(directory.name), checks=checks)
 
-    def _verify(self, directory: Path, descriptor: int, report: Report | None) -> Verification:
+    def _verify(self, directory: Path, descriptor: int, report: Report | None, *, afresh: bool) -> Verification:
         surveyed = survey(descriptor)
-        if self._cache and (known := self._cache.recall(directory, surveyed, self.cage.limits)):
-            return known
         inspection = inspect(descriptor, surveyed, report)
         _tell(inspection.checks, report)
+        if self._cache and not afresh:
+            known = self._cache.recall(directory, surveyed, inspection.files, self.cage.limits)
+            if known:
+                return known
         examination = self._examine(descriptor, surveyed, inspection, report)
         examined = examination.examined
         verification = Verification(

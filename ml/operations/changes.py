@@ -83,7 +83,7 @@ class Changes:
         directory = self._directory(artifact_dir)
         base = self._registries.now()
         place = self._context.place
-        verification = self._context.verifier().verify(directory, report=report)
+        verification = self._context.verifier().verify(directory, report=report, afresh=True)
         artifact = read_artifact(directory, place.root, base.artifact_base, verification)
         target = self._target(base, model, Action.STAGE, None, Stage.STAGING, artifact.pointer)
         checklist = self._checklists.staging(target, base, verification)

@@ -15,7 +15,8 @@ from support.zygote import Zygote
 from ml.artifacts import cache as cache_module
 from ml.artifacts import survey as survey_module
 from ml.artifacts.cache import VerificationCache
-from ml.artifacts.limits import Limits
+from ml.artifacts.limits import DEFAULT_LIMITS, Limits
+from ml.artifacts.survey import opened, survey
 from ml.artifacts.verify import Verifier
 from ml.ports import Finished, Runner
 from ml.verdict import Verdict
@@ -123,6 +124,26 @@ def test_other_limits_or_another_runtime_verify_again(
     monkeypatch.setattr(cache_module.importlib.metadata, "version", lambda _: "9.9.9")
     make(tmp_path, runner).verify(directory)
     assert runner.probes == 6
+
+
+@pytest.mark.usefixtures("settled")
+def test_the_same_identity_with_other_content_is_not_the_same(tmp_path: Path, runner: CountingRunner) -> None:
+    directory = copy_artifact(tmp_path)
+    found = make(tmp_path, runner).verify(directory)
+    with opened(directory) as descriptor:
+        surveyed = survey(descriptor)
+    cache = VerificationCache(tmp_path / "state" / "verified.json")
+    assert cache.recall(directory, surveyed, found.files, DEFAULT_LIMITS) == found
+    other = (found.files[0]._replace(sha256="0" * 64), *found.files[1:])
+    assert cache.recall(directory, surveyed, other, DEFAULT_LIMITS) is None
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_enters_the_registry_is_verified_afresh(tmp_path: Path, runner: CountingRunner) -> None:
+    directory = copy_artifact(tmp_path)
+    for _ in range(2):
+        assert make(tmp_path, runner).verify(directory, afresh=True).valid
+    assert runner.probes == 4
 
 
 def test_files_that_were_just_written_are_not_remembered(
