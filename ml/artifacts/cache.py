@@ -84,11 +84,12 @@ class VerificationCache:
 
 def _key(surveyed: Survey, digests: Sequence[FileDigest], limits: Limits) -> str:
     identity = [astuple(file) for file in surveyed.files]
-    whole = [_FORMAT, _runtime(), astuple(limits), identity, sorted(digests)]
+    whole = [_FORMAT, runtime_version(), astuple(limits), identity, sorted(digests)]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
 
-def _runtime() -> str:
+def runtime_version() -> str:
+    """The version of onnxruntime that is installed now, under a running console too; empty without one."""
     try:
         return importlib.metadata.version("onnxruntime")
     except importlib.metadata.PackageNotFoundError:

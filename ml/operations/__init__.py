@@ -183,9 +183,11 @@ class Operations:
         """Plan to clear staging or shadow."""
         return self._parts.changes.plan_withdraw(model, stage, reason)
 
-    def build(self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str) -> Verification:
+    def build(
+        self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str, report: Report | None = None
+    ) -> Verification:
         """Make an artifact directory from a model that someone else trained, and verify it."""
-        return self._parts.build(model_file, out_dir, dataset_id=dataset_id, notes=notes)
+        return self._parts.build(model_file, out_dir, dataset_id=dataset_id, notes=notes, report=report)
 
     # --- rollback ----------------------------------------------------------------------------------
     def rollback_plan(self, model: str, to: str | None = None) -> RollbackPlan:

@@ -39,10 +39,11 @@ class Named(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What an artifact's directory holds in a commit; equal content has equal verifications."""
+    """What an artifact's directory holds in a commit; equal content has equal verifications by one runtime."""
 
     entries: tuple[TreeEntry, ...]
     expected: str
+    runtime: str
 
 
 class CommitArtifacts:
@@ -59,7 +60,9 @@ class CommitArtifacts:
         Raises:
             Unavailable: the commit is not here, or the cage cannot be built.
         """
-        content = _Content(self._context.repository.tree(commit, path), expect_sha256 or "")
+        from ml.artifacts.cache import runtime_version  # noqa: PLC0415 - the first frame verifies nothing
+
+        content = _Content(self._context.repository.tree(commit, path), expect_sha256 or "", runtime_version())
         with self._lock:
             known = self._known.get(content)
         if known is not None:

@@ -86,13 +86,15 @@ class Parts:
         ratio = policy.checks.max_latency_ratio
         return compare(self._context.verifier(), self._directory(a), self._directory(b), max_ratio=ratio, report=report)
 
-    def build(self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str) -> Verification:
+    def build(
+        self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str, report: Report | None = None
+    ) -> Verification:
         """Make an artifact, and verify what was made."""
         self._context.require_write()
         root = self._context.place.root
         origin = Origin(dataset_id=dataset_id, notes=notes, git_sha=self._context.repository.resolve("HEAD"))
         now = self._context.clock.now()
-        return build_artifact(self._context.verifier(), model_file, root / out_dir, origin, now=now)
+        return build_artifact(self._context.verifier(), model_file, root / out_dir, origin, now=now, report=report)
 
     def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
         """The gate over two revisions."""
