@@ -92,8 +92,8 @@ def _listener(report: Report | None) -> Callable[[bytes], None] | None:
         for line in chunk.splitlines():
             if line.startswith(STAGE_MARK):
                 report(Progress(_text(line[len(STAGE_MARK) :]), 0, 1, "in the cage"))
-        for check in _checks(chunk):
-            report(Progress(check.name, 1, 1, check.verdict))
+            for check in _checks(line):
+                report(Progress(check.name, 1, 1, check.verdict))
 
     return heard
 
