@@ -108,6 +108,7 @@ def _operations(session: Session) -> Iterator[Finding]:
         ("remote", Operations.describe_remote),
         ("prometheus", Operations.describe_prometheus),
         ("alert rules", Operations.describe_rules),
+        ("runtime", Operations.describe_runtime),
         ("journal", Operations.describe_journal),
     )
     for name, look in looks:

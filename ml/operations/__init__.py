@@ -288,6 +288,10 @@ class Operations:
         """That Prometheus answers and knows the engine's metrics. Raises Unavailable when not."""
         return self._parts.doctor.prometheus()
 
+    def describe_runtime(self) -> str:
+        """That onnxruntime computes what the golden artifact expects, as after an upgrade of it."""
+        return self._parts.doctor.runtime()
+
     def describe_rules(self) -> str:
         """That the alert rules which the policy names are loaded. Raises Unavailable when not."""
         return self._parts.doctor.rules()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ml.errors import Refused, Unavailable
+from ml.artifacts.runtime import check_runtime
+from ml.errors import Invalid, Refused, Unavailable
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.boards import Boards
 from ml.operations.context import Context
@@ -86,6 +87,13 @@ class Doctor:
             raise silences.error()
         told = " ".join(silences_of(silences, policy.alerts.quiet))
         return f"{len(view.findings)} rules are loaded{f'. {told}' if told else ''}"
+
+    def runtime(self) -> str:
+        """That onnxruntime computes here what the golden artifact expects."""
+        check = check_runtime(self._context.verifier())
+        if not check.verdict.opens:
+            raise Invalid(check.why, "Go back to the onnxruntime that agreed; until then nothing goes to shadow.")
+        return check.why
 
     def journal(self) -> str:
         """What became of changes whose process died."""

@@ -11,6 +11,7 @@ from support.clones import make_clones
 from support.gatehouse import LIVE, MODEL, OLD, POLICY, SOAKED, artifact_files, life
 
 from console.verbs import run
+from ml.artifacts import runtime as runtime_module
 from ml.registry.codec import Document, parse
 from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
 
@@ -76,3 +77,16 @@ def test_a_model_that_was_never_promoted_has_no_such_trouble(
     assert "Nothing is active or in shadow" in said
     assert "no earlier active artifact" in said
     assert "no two models that could differ" in said
+
+
+def test_the_runtime_itself_is_asked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lived: Document
+) -> None:
+    told(tmp_path, monkeypatch, capsys, lived)
+    run(["doctor"])
+    assert "runtime        onnxruntime agrees with golden_regime_v1: 64 vectors agree" in capsys.readouterr().out
+    monkeypatch.setattr(runtime_module, "GOLDEN_SHA256", "0" * 64)
+    run(["doctor"])
+    out = capsys.readouterr().out
+    assert "[FAIL]    runtime        onnxruntime and golden_regime_v1 disagree" in out
+    assert "until then nothing goes to shadow" in out
