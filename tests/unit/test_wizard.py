@@ -113,6 +113,14 @@ def test_each_step_of_the_write_is_shown_once_in_its_last_state() -> None:
     assert (done.busy, done.way_on) == ("", "")
 
 
+def test_judging_tells_bytes_and_speed_as_they_come_and_forgets_what_comes_late() -> None:
+    halfway = Progress("digests", 1 << 29, 1 << 30, "812 MiB/s")
+    judging = wizard().judging().with_progress(halfway)
+    assert judging.busy == "Judging the gates: digests #####----- 50 % 812 MiB/s"
+    done = replace(judging, busy="")
+    assert done.with_progress(halfway) == done
+
+
 def test_a_conflict_anywhere_goes_to_the_last_page_and_offers_to_start_again() -> None:
     moved = replace(wizard(), step=Step.PLAN).failed(Conflict("The registry moved.", "Start again.", "+x"))
     assert (moved.step, moved.conflicted, moved.way_on) == (Step.SUBMIT, True, "Start again")
