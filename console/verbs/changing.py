@@ -40,7 +40,13 @@ def stage(session: Session, directory: str, model: str, reason: str, dry_run: bo
 
 @click.command()
 @click.argument("model")
-@click.option("--to", "to_stage", required=True, type=click.Choice(["shadow", "active"]))
+@click.option(
+    "--to",
+    "to_stage",
+    required=True,
+    type=click.Choice(["shadow", "active"]),
+    help="The stage that it enters: shadow from staging, active from shadow.",
+)
 @_REASON
 @click.option("--ack", default="", metavar="PHRASE", help="The typed acknowledgement that a hop to active needs.")
 @click.option("--finding", default="", metavar="TEXT", help="What the dashboard review found; needed for active.")
@@ -71,7 +77,13 @@ def promote(
 
 @click.command()
 @click.argument("model")
-@click.option("--stage", "stage_name", required=True, type=click.Choice(["staging", "shadow"]))
+@click.option(
+    "--stage",
+    "stage_name",
+    required=True,
+    type=click.Choice(["staging", "shadow"]),
+    help="The stage that is cleared; active is only ever rolled back.",
+)
 @_REASON
 @_DRY_RUN
 @_NO_PUSH
@@ -129,10 +141,8 @@ def _roll_back(session: Session, model: str, chosen: _Rollback) -> Answer:
         document = documents.no_change(operations.clock.now(), prepared)
         return Answer([prepared.why], document, 0 if done_already else 1)
     say(f"{prepared.from_artifact} → {prepared.to_artifact}: {prepared.why}")
-    if chosen.dry_run:
-        return _answer(session, prepared.plan, None)
-    done = operations.rollback(prepared, chosen.reason or prepared.reason, push=chosen.push)
-    return _answer(session, prepared.plan, done)
+    planned = operations.reworded(prepared, chosen.reason or prepared.reason)
+    return _submit(session, planned, dry_run=chosen.dry_run, push=chosen.push)
 
 
 @click.command()

@@ -201,11 +201,15 @@ class Operations:
         """
         return self._parts.rollbacks.keep_armed()
 
+    def reworded(self, prepared: RollbackPlan, reason: str) -> Plan:
+        """A prepared rollback's plan with another reason, and the branch of this moment. Raises Refused for none."""
+        return self._parts.rollbacks.reworded(prepared, reason)
+
     def rollback(
         self, prepared: RollbackPlan, reason: str, report: Report | None = None, *, push: bool = True
     ) -> Submission:
         """Commit and push a prepared rollback."""
-        return self._parts.changes.submit(self._parts.rollbacks.reworded(prepared, reason), push=push, report=report)
+        return self.submit(self.reworded(prepared, reason), report, push=push)
 
     # --- branches ----------------------------------------------------------------------------------
     def land(self, branch: str, report: Report | None = None) -> Landing:

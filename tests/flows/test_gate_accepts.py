@@ -199,7 +199,10 @@ def roll_back_under_a_broken_policy(house: Gatehouse) -> Made:
 def begin_with_an_empty_registry(house: Gatehouse) -> Made:
     operator = house.clones.operator
     tree = operator.git("mktree", stdin="")
-    empty = operator.git("commit-tree", "-m", "Nothing yet", tree)
+    # Dated by the house, whose now is the module's beginning: its first commit must not be older than this one.
+    person = f"Operator <{OPERATOR}> {int(house.now.timestamp())} +0000"
+    said = f"tree {tree}\nauthor {person}\ncommitter {person}\n\nNothing yet\n"
+    empty = operator.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=said)
     first = [(REGISTRY_PATH, empty_document().raw), (POLICY_PATH, POLICY.encode())]
     return empty, house.commit(empty, first, "Begin")
 

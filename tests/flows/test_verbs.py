@@ -253,8 +253,18 @@ def test_an_unreachable_remote_leaves_the_branch_here_and_push_sends_it_later(sh
     assert "push" in done["why"]
     away.rename(shell.clones.remote.path)
     code, sent = shell.document("push", done["branch"])
-    assert (code, sent["pushed"]) == (0, True)
+    assert code == 0, sent
+    assert sent["pushed"]
     assert shell.clones.tip(done["branch"]) == done["commit"]
+
+
+def test_what_a_rollback_tells_is_what_was_committed(shell: Shell) -> None:
+    _, planned = shell.document("rollback", MODEL, "--reason", "p99 doubled", "--dry-run")
+    assert "p99 doubled" in planned["plan"]["message"]
+    _, done = shell.document("rollback", MODEL, "--reason", "p99 doubled")
+    committed = shell.clones.operator.git("log", "-1", "--format=%B", done["branch"])
+    assert committed.strip() == done["plan"]["message"].strip()
+    assert "p99 doubled" in committed
 
 
 def test_the_gate_judges_a_branch_as_a_server_would(shell: Shell) -> None:

@@ -126,7 +126,7 @@ async def test_a_browser_sees_the_console_and_can_change_nothing(clones: Clones,
             for key, answer in (
                 ("p", "A promotion is not"),
                 ("r", "A rollback is not"),
-                ("F9", "started with --no-kill"),
+                ("F9", "The kill key is off"),
             ):
                 await page.press(key)
                 await page.wait_for(answer)
