@@ -21,8 +21,9 @@ from ml.ports import Progress, Report
 from ml.text import visible
 
 _BUFFER = 1 << 20
-"""A quiet machine does not mind anything from 128 KiB to 4 MiB. Beside an interface that draws, each block waits for the
-interpreter's lock twice: blocks of 256 KiB take a tenth longer than these, and larger ones leave the core's own cache."""
+"""On a quiet machine anything from 128 KiB to 4 MiB is as fast. Beside an interface that draws, each block waits twice
+for the interpreter's lock: 256 KiB take a tenth longer than this, and more would leave a core's own cache.
+"""
 _ZEROS = bytes(_BUFFER)
 _REPORT_EVERY_S = 0.1
 _MIB = 1 << 20
