@@ -14,8 +14,10 @@ from console.verbs.output import Answer, code_of, emit, say, verb
 from ml.board import SourceState
 from ml.errors import ConsoleError
 from ml.ports import Progress
+from ml.text import visible
 from ml.verdict import Verdict
 
+_TELL_S = 1.0
 _MOST_SOAKS = 16
 """Soaks that one ``status`` judges; the verb soak judges any."""
 
@@ -153,13 +155,17 @@ def log(session: Session, check_chain: bool, limit: int) -> Answer:
 
 
 class StepLines:
-    """Takes progress (`ml.ports.Report`) and prints each step once on stderr."""
+    """Takes progress (`ml.ports.Report`) and prints on stderr each step as it begins, and each second how far it is."""
 
     def __init__(self) -> None:
-        self._step = ""
+        self._step, self._told = "", 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Print the step when it is a new one."""
-        if progress.step != self._step:
-            self._step = progress.step
-            say(f"{progress.step} …")
+        """Print the step when it is a new one; of a long one its share, and its speed where it has one."""
+        now, words = time.monotonic(), f"{progress.step} …"
+        if progress.step == self._step:
+            if progress.total <= 1 or now - self._told < _TELL_S:
+                return
+            words = f"{progress.step} {progress.done / progress.total:.0%} {progress.note}".rstrip()
+        self._step, self._told = progress.step, now
+        say(visible(words))

@@ -148,7 +148,10 @@ def serve(session: Session, host: str, port: int, public_url: str) -> int:
 @verb
 def build(session: Session, model_file: Path, out_dir: Path, dataset_id: str, notes: str) -> Answer:
     """Make an artifact from a model that someone else trained."""
-    built = session.operations.build(model_file, out_dir, dataset_id=dataset_id, notes=notes)
+    from console.verbs.looking import StepLines  # noqa: PLC0415
+
+    report = StepLines()
+    built = session.operations.build(model_file, out_dir, dataset_id=dataset_id, notes=notes, report=report)
     document = documents.verification(session.operations.clock.now(), built.artifact_id, built.verdict, built.checks)
     return Answer([*(lines.check(item) for item in built.checks), f"wrote {out_dir}"], document, code_of(built.verdict))
 
