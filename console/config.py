@@ -7,7 +7,7 @@ module is made of named tuples and the standard library's TOML reader only (SPEC
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -157,6 +157,7 @@ def load(
     kill_allowed: bool = True,
     ascii_only: bool = False,
     environ: Mapping[str, str] = os.environ,
+    only: Collection[str] = (),
 ) -> Settings:
     """Read all layers.
 
@@ -164,6 +165,8 @@ def load(
         repo: a path in or of the repository; the current directory without one.
         config: a file to read in place of the repository's console.toml.
         ascii_only: draw with plain ASCII, whatever the files say.
+        only: sections to read, by name, past mistakes in the others, which get their defaults; empty: all. A name that
+            nobody knows is refused all the same: it may be a misspelling of one of these.
 
     Raises:
         Usage: no repository, an unreadable file, an unknown name or a value of the wrong type.
@@ -171,9 +174,9 @@ def load(
     root = find_root(Path(repo or environ.get("MLCONSOLE_REPO") or os.getcwd()))
     named = config or environ.get("MLCONSOLE_CONFIG")
     layers = [
-        _file_layer(Path(named) if named else root / CONFIG_NAME, required=bool(named)),
-        _file_layer(user_file(environ), required=False),
-        _environment_layer(environ),
+        _file_layer(Path(named) if named else root / CONFIG_NAME, only, required=bool(named)),
+        _file_layer(user_file(environ), only, required=False),
+        _environment_layer(environ, only),
         ({"interface": {"ascii": True}} if ascii_only else {}, "flags"),
     ]
     merged, sources = _merge(layers)
@@ -222,7 +225,7 @@ def _is_bare(folder: Path) -> bool:
 _Layer = tuple[dict[str, dict[str, Any]], str]
 
 
-def _file_layer(path: Path, *, required: bool) -> _Layer:
+def _file_layer(path: Path, only: Collection[str], *, required: bool) -> _Layer:
     shown = visible(str(path))
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -236,6 +239,8 @@ def _file_layer(path: Path, *, required: bool) -> _Layer:
         raise Usage(f"{shown} is not valid TOML: {visible(str(error))}.", "Correct that line.") from error
     layer: dict[str, dict[str, Any]] = {}
     for name, table in tables.items():
+        if only and name in SECTIONS and name not in only:
+            continue
         kind = SECTIONS.get(name)
         if kind is None or not isinstance(table, dict):
             raise _unknown(name, SECTIONS, f"{shown}, section")
@@ -243,7 +248,7 @@ def _file_layer(path: Path, *, required: bool) -> _Layer:
     return layer, shown
 
 
-def _environment_layer(environ: Mapping[str, str]) -> _Layer:
+def _environment_layer(environ: Mapping[str, str], only: Collection[str]) -> _Layer:
     known = {
         f"{_PREFIX}{section}_{field}".upper(): (section, field)
         for section, kind in SECTIONS.items()
@@ -253,6 +258,8 @@ def _environment_layer(environ: Mapping[str, str]) -> _Layer:
     layer: dict[str, dict[str, Any]] = {}
     for name, text in environ.items():
         if not name.startswith(_PREFIX) or name in _NOT_SETTINGS:
+            continue
+        if only and name in known and known[name][0] not in only:
             continue
         if name not in known:
             raise _unknown(name, [*known, *_NOT_SETTINGS], "Environment variable")

@@ -64,6 +64,8 @@ def _understood(argv: list[str]) -> _Call | None:
 def _carry_out(call: _Call) -> int:
     try:
         settings, switch = _ready(call)
+    except Usage as mistake:
+        return _killed_all_the_same(call, mistake)
     except ConsoleError:
         if call.order == "on":
             sys.stderr.write(_NOT_THROWN)
@@ -75,6 +77,24 @@ def _carry_out(call: _Call) -> int:
     if call.no_wait or not request.written:
         return _answer_now(call, request)
     return _receipt(call, settings, switch, wait=True)
+
+
+def _killed_all_the_same(call: _Call, mistake: Usage) -> int:
+    """Throw the switch past a mistake in other settings. Raises the mistake where it hides which file that is."""
+    if call.order != "on":
+        raise mistake
+    try:
+        if call.no_kill:
+            raise mistake
+        switch = kill_switch(load(repo=call.repo, config=call.config, only=("kill_switch",)))
+    except Usage:
+        sys.stderr.write(_NOT_THROWN)
+        raise mistake from None
+    request = _engaged(switch, call)
+    _tell(request)
+    sys.stderr.write(f"{mistake}\nOnly [kill_switch] was read, so nobody can tell yet whether the engines obey.\n")
+    _answer_now(call, request)
+    return _UNCONFIRMED
 
 
 def _ready(call: _Call) -> tuple[Settings, KillSwitch]:

@@ -33,6 +33,36 @@ def test_a_mistake_in_the_configuration_is_not_taken_for_a_kill(
     assert not (mistaken / "var").exists()
 
 
+@pytest.mark.parametrize(
+    "mistake", ['[prometheus]\nurll = "x"\n', "[registry]\nref = 1\n", '[notify]\nstyle = "irc"\n']
+)
+def test_a_mistake_elsewhere_keeps_no_kill_from_being_thrown(
+    mistake: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "console.toml").write_text(f'[kill_switch]\nfile = "var/own.env"\n{mistake}')
+    assert run_kill(["--repo", str(tmp_path), "kill", "on", "--json"]) == 4
+    said = capfd.readouterr()
+    assert (tmp_path / "var/own.env").read_text().endswith("\nML_KILL_SWITCH=1\n")
+    assert json.loads(said.out)["state"] == "WRITTEN"
+    assert "console.toml" in said.err
+    assert "NOT THROWN" not in said.err
+    assert run_kill(["--repo", str(tmp_path), "kill", "off", "--confirm", "RELEASE", "--reason", "x"]) == 2
+
+
+@pytest.mark.parametrize(
+    "content", ['[kill_switch]\nfil = "var/own.env"\n', "[kill_switch]\nfile = 1\n", "[kill_switch\n"]
+)
+def test_a_mistake_that_hides_the_file_is_no_kill(
+    content: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "console.toml").write_text(content)
+    assert run_kill(["--repo", str(tmp_path), "kill", "on"]) == 2
+    assert "KILL NOT THROWN" in capfd.readouterr().err
+    assert not (tmp_path / "var").exists()
+
+
 def test_what_fails_after_the_kill_does_not_deny_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / "console.toml").write_text(
