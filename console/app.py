@@ -207,7 +207,7 @@ class ConsoleApp(ActingApp):
         """Leave; while a write runs, only when asked twice."""
         if (writing := self.workshop.writing) and not self._leaving:
             self._leaving = True
-            self.say(f"Still writing: {', '.join(writing)}. Press q again to leave when that is done.", severe=True)
+            self.say(f"Still writing: {', '.join(writing)}. Press ^q again to leave when that is done.", severe=True)
         else:
             self.end(0)
 

@@ -33,8 +33,9 @@ class CandidateRows(RowList):
     """The artifacts to which one could roll back, best first; Enter prepares another one and commits nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Prepare", id="rollback.choose", tooltip="Prepare a rollback to this artifact"),
-    ]
+        Binding("enter", "choose", "Prepare", id="rollback.choose", key_display="Enter",
+                tooltip="Prepare a rollback to this artifact"),
+    ]  # fmt: skip
 
     candidates: reactive[tuple[Candidate, ...]] = reactive((), init=False)
 

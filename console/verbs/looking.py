@@ -83,7 +83,7 @@ def check(session: Session) -> Answer:
 @click.argument("directory", metavar="DIR")
 @verb
 def verify(session: Session, directory: str) -> Answer:
-    """Verify one artifact directory in a cage."""
+    """Verify one artifact directory, in a process with limits on time, memory and files."""
     result = session.operations.verify(directory, StepLines())
     text = [*(lines.check(item) for item in result.checks), f"{lines.tag(result.verdict)} {result.artifact_id}"]
     document = documents.verification(session.operations.clock.now(), result.artifact_id, result.verdict, result.checks)

@@ -87,7 +87,7 @@ def info(session: Session) -> Answer:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> int:
-    """Print the completion script of a shell."""
+    """Print the completion script of a shell; in bash: source <(mlconsole completion bash)."""
     kind = get_completion_class(shell)
     assert kind is not None
     click.echo(kind(ctx.find_root().command, {}, "mlconsole", COMPLETE).source())
