@@ -198,6 +198,11 @@ class PushedScreen(ModalScreen[None]):
             self.app.copy_to_clipboard(text)
             self.say(f"Copied: {text}")
 
+    @property
+    def hidden(self) -> bool:
+        """Whether the terminal is too small to show what a key would confirm."""
+        return self.has_class("-tiny") or self.has_class("-flat")
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Copying is offered where there is something to copy."""
         return bool(self.copyable) if action == "copy" else True

@@ -139,5 +139,5 @@ class RollbackScreen(WritingScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The confirming key is dimmed while there is nothing to confirm."""
         if action == "confirm" and self.is_mounted:
-            return True if self._armed else None
+            return True if self._armed and not self.hidden else None
         return super().check_action(action, parameters)

@@ -143,8 +143,8 @@ def serve(session: Session, host: str, port: int, public_url: str) -> int:
 @click.command()
 @click.argument("model_file", metavar="MODEL.onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", "out_dir", required=True, type=click.Path(path_type=Path), help="The directory to make.")
-@click.option("--dataset-id", required=True)
-@click.option("--notes", default="")
+@click.option("--dataset-id", required=True, help="What it was trained on; it goes into the manifest.")
+@click.option("--notes", default="", help="What its user should know; it goes into the manifest.")
 @verb
 def build(session: Session, model_file: Path, out_dir: Path, dataset_id: str, notes: str) -> Answer:
     """Make an artifact from a model that someone else trained."""

@@ -47,6 +47,10 @@ class KillDesk:
         """Release now. Raises Unavailable when it could not be recorded or written."""
         return self._requested(self._switch.release(by, reason))
 
+    def engaged(self) -> bool | None:
+        """What the kill file says, ``None`` where it cannot be read; asks nobody."""
+        return self._switch.state().engaged
+
     def view(self) -> KillView:
         """The switch as its file says, and what every engine proves about the request in force. Never raises.
 

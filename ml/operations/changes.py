@@ -18,6 +18,7 @@ from ml.promotion.ack import ack_gate, acknowledge
 from ml.promotion.approve import Approval, approve
 from ml.promotion.changed import of_change
 from ml.promotion.desk import Sent
+from ml.promotion.gates import kill_warnings
 from ml.promotion.land import land
 from ml.promotion.plan import Proposal, plan_promotion, plan_stage, plan_withdraw
 from ml.promotion.submit import push_branch, submit
@@ -189,6 +190,7 @@ class Changes:
             gates=checklist.gates,
             soak=checklist.soak,
             places=places,
+            warnings=kill_warnings(self._context.kill_desk.engaged(), target.to_stage),
         )
 
     def _target(

@@ -107,6 +107,14 @@ def freeze_gate(policy: Policy, now: datetime) -> Gate:
     return Gate(name=FREEZE_GATE, verdict=Verdict.FAIL, why=f"frozen until {until}: {visible(window.reason)}")
 
 
+def kill_warnings(engaged: bool | None, to_stage: Stage) -> tuple[str, ...]:
+    """What a promotion to active is told while the kill switch is on, or ``None``: nobody can tell."""
+    if to_stage is not Stage.ACTIVE or engaged is False:
+        return ()
+    state = "is on" if engaged else "cannot be read"
+    return (f"The kill switch {state}: what becomes active decides nothing until it is released.",)
+
+
 def freeze_exemption(policy: Policy, now: datetime) -> str:
     """What a rollback's record says of the freeze window that it overrides; empty where there is none."""
     window = policy.frozen_at(now)

@@ -154,4 +154,6 @@ def _words(value: Any) -> str:
         return " ".join(f"{name}={_words(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):
         return "; ".join(_words(each) for each in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return str(value)

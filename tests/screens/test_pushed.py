@@ -42,6 +42,20 @@ async def test_a_rollback_is_confirmed_by_its_own_key_once() -> None:
     ]
 
 
+async def test_what_a_small_terminal_hides_is_not_confirmed() -> None:
+    operations = emergency()
+    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+        await reads_soon(pilot, "was active before")
+        await pilot.resize_terminal(59, 15)
+        await until(pilot, lambda: pilot.app.screen.has_class("-tiny"))
+        await pilot.press("ctrl+r")
+        assert not operations.called("rollback")
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: not pilot.app.screen.has_class("-tiny"))
+        await pilot.press("ctrl+r")
+        await reads_soon(pilot, "PUSHED")
+
+
 async def test_held_enter_does_not_roll_back() -> None:
     operations = emergency()
     async with walking(operations, RollbackScreen(MODEL)) as pilot:

@@ -75,6 +75,6 @@ def test_markdown_and_document_tell_the_same(report: Incident) -> None:
         "at": "2026-02-17T14:07:10Z",
         "kind": "kill",
         "who": "ann@example.com",
-        "what": "reason p99 spike, written True",
+        "what": "reason p99 spike, written yes",
     }
     assert len(document["timeline"]) == text.count("\n| 2026")

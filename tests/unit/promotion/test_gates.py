@@ -18,6 +18,7 @@ from ml.promotion.gates import (
     freeze_exemption,
     freeze_gate,
     golden_gate,
+    kill_warnings,
     not_staged_gate,
     role_gate,
     train_report_gate,
@@ -160,3 +161,10 @@ def test_tests_see_no_secrets_of_the_session() -> None:
     _, lines = judged("env")
     assert not any("hunter2" in line for line in lines)
     assert any(line.startswith("PATH=") for line in lines)
+
+
+def test_a_promotion_to_active_is_told_of_a_kill_switch_that_is_not_known_to_be_off() -> None:
+    assert kill_warnings(False, Stage.ACTIVE) == ()
+    assert kill_warnings(True, Stage.SHADOW) == ()
+    assert "is on" in kill_warnings(True, Stage.ACTIVE)[0]
+    assert "cannot be read" in kill_warnings(None, Stage.ACTIVE)[0]
