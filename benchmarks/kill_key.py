@@ -37,7 +37,8 @@ _F9 = "\x1b[20~"
 _APART_S = 0.75
 """Presses that follow each other faster are one key, held (`console.killing.HELD_S`)."""
 _PATIENCE_S = 10.0
-_THAWED_S = 0.05
+_THAWED_S = 0.15
+"""A continued console takes its terminal anew, and a key that is typed into that is lost; then it is silent so long."""
 _LOCKS = ("index.lock", "HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock")
 _SICK = "benchmarks.sick_console"
 
@@ -95,7 +96,8 @@ class _Night:
     def _stopped(self, stopped: bool) -> None:
         if self._frozen:
             os.killpg(self._session.pid, signal.SIGSTOP if stopped else signal.SIGCONT)
-            time.sleep(0.0 if stopped else _THAWED_S)
+            if not stopped:
+                self._session.read_until_quiet(_PATIENCE_S, _THAWED_S)
 
 
 def run(presses: int = _PRESSES) -> tuple[Result, ...]:
