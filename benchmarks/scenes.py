@@ -6,6 +6,7 @@ into a file after every so many polls, ``polls CLONE POLLS FILE`` (the real faç
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
@@ -140,8 +141,10 @@ class _Counted:
     def board(self, *, at_once: bool = False) -> Board:
         """One poll."""
         seen: Board = self._asked.board(at_once=at_once)
-        self._boards += 1
-        if self._boards % self._polls == 0:
+        # The console collects no garbage in its first seconds (`console.garbage`), in which it polls twice; where an hour
+        # takes seconds, that would be an hour or two.
+        self._boards += gc.isenabled()
+        if gc.isenabled() and self._boards % self._polls == 0:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             with self._told.open("a") as told:
                 told.write(f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**20:.2f} {len(os.listdir('/proc/self/fd'))}\n")
