@@ -141,8 +141,8 @@ class _Counted:
     def board(self, *, at_once: bool = False) -> Board:
         """One poll."""
         seen: Board = self._asked.board(at_once=at_once)
-        # The console collects no garbage in its first seconds (`console.garbage`), in which it polls twice; where an hour
-        # takes seconds, that would be an hour or two.
+        # The console collects no garbage in its first seconds (`console.garbage`). It polls twice in them; where an
+        # hour takes seconds, that would be an hour or two.
         self._boards += gc.isenabled()
         if gc.isenabled() and self._boards % self._polls == 0:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
