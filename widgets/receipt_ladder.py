@@ -25,12 +25,16 @@ _FAILED = "$verdict-bad bold"
 
 
 def summary(view: KillView) -> str:
-    """How far the switch is proven, in a few words: ``CONFIRMED 3 of 4``; just the rung where nobody answers."""
+    """How far the switch is proven, in a few words: ``CONFIRMED 3 of 4``, ``WRITTEN, none of 4 confirmed``.
+
+    Just the rung where nobody answers.
+    """
     if not view.instances:
         return str(view.rung)
     confirmed = sum(receipt.rung is Rung.CONFIRMED for receipt in view.instances)
-    rung = "CONFIRMED" if confirmed else str(view.rung)
-    return f"{rung} {confirmed} of {len(view.instances)}"
+    if not confirmed:
+        return f"{view.rung}, none of {len(view.instances)} confirmed"
+    return f"CONFIRMED {confirmed} of {len(view.instances)}"
 
 
 class ReceiptLadder(Widget):

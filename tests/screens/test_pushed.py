@@ -156,7 +156,7 @@ async def test_the_kill_screen_follows_the_receipt() -> None:
     async with walking(operations, KillScreen()) as pilot:
         await reads_soon(pilot, "The switch is off.")
         pilot.app.kill = kill_view(Rung.WRITTEN)  # type: ignore[attr-defined]
-        await reads_soon(pilot, "KILL WRITTEN 0 of 2")
+        await reads_soon(pilot, "KILL WRITTEN, none of 2 confirmed")
         assert reads(pilot, "KILL SWITCH ENGAGED")
         pilot.app.kill = kill_view(Rung.CONFIRMED)  # type: ignore[attr-defined]
         await reads_soon(pilot, "ML is off, and the engines' own metrics prove it.")
