@@ -17,8 +17,17 @@ SCHEMA_VERSION = "v1"
 
 
 def plain(value: object) -> Any:
-    """Turn frozen values into what JSON holds: times as RFC 3339, enumerations as words, NaN as null."""
-    return to_jsonable_python(value, inf_nan_mode="null", bytes_mode="utf8")
+    """Turn frozen values into what JSON holds: times as RFC 3339, enumerations as words, NaN as null.
+
+    The facts of findings become one object, a value by each name.
+    """
+    return _named(to_jsonable_python(value, inf_nan_mode="null", bytes_mode="utf8"))
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: dict(each) if key == "facts" else _named(each) for key, each in value.items()}
+    return [_named(each) for each in value] if isinstance(value, list) else value
 
 
 def envelope(as_of: datetime, verdict: Verdict | None = None) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Doctor:
             raise Unavailable("No Prometheus is configured.", "Set prometheus.url.")
         recorder = Recorder(metrics)
         view = alerts_now(recorder, policy.alerts.quiet, self._context.clock.now())
-        missing = [name for name, verdict, _ in view.findings if verdict is Verdict.VACUOUS]
+        missing = [name for name, found in view.findings if found.verdict is Verdict.VACUOUS]
         if missing or not view.findings:
             raise Unavailable(
                 f"Alert rules are not loaded: {visible(', '.join(missing)) or 'none is named'}.",

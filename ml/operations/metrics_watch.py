@@ -69,7 +69,8 @@ class MetricsWatch:
         live = {name: _live(judged[name]) for name in names if models[name].active is not None}
         wanted = tuple(dict.fromkeys((*judged.values(), *live.values())))
         try:
-            read = board_readings(self._metrics, base.policy, wanted, now, stale_s=stale_s, memory=self._memory)
+            believed_s = min(stale_s, base.policy.soak.stale_seconds)  # never greener than the gate
+            read = board_readings(self._metrics, base.policy, wanted, now, stale_s=believed_s, memory=self._memory)
             alerts = alerts_now(Recorder(self._metrics), base.policy.alerts.quiet, now).reading(now)
             self._last = MetricsRound(
                 Source("prometheus", SourceState.OK, now),

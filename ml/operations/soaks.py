@@ -55,7 +55,7 @@ class Soaks:
             subject,
             self._context.clock.now(),
             self._kills(),
-            stale_s=self._context.place.stale_s,
+            stale_s=min(self._context.place.stale_s, base.policy.soak.stale_seconds),
         )
         with self._lock:
             self._reports[name] = judgement.report

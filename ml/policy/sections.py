@@ -48,13 +48,18 @@ class Artifacts(Section):
 
 
 class Soak(Section):
-    """How long and how cleanly an artifact soaks in shadow. ``min_coverage`` is a share, 0 to 1."""
+    """How long and how cleanly an artifact soaks in shadow. ``min_coverage`` is a share, 0 to 1.
+
+    ``stale_seconds`` is the age from which a soak's newest sample is not believed. A console may be stricter by its own
+    ``prometheus.stale_seconds``, and never laxer.
+    """
 
     hours: Positive = 24.0
     cell_minutes: Count = 5
     min_coverage: Share = 0.99
     max_breaches: Annotated[int, Field(ge=0)] = 0
     min_samples: Count = 1000
+    stale_seconds: Positive = 60.0
 
     @property
     def required_s(self) -> int:

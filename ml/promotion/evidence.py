@@ -14,22 +14,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml.errors import ConsoleError
-from ml.promotion.evidence_replay import gates_again, policy_again, review_again
+from ml.promotion.evidence_formats import WRITTEN, reviewed
+from ml.promotion.evidence_replay import format_of, gates_again, policy_again, review_again
 from ml.promotion.evidence_seal import inspect, opened, plain, sealed
 from ml.promotion.values import Evidence, Target
 from ml.slo import transcript
 from ml.slo.clocks import skew_of
 from ml.slo.source import Answer
 from ml.text import visible
-from ml.verdict import Check, Gate, Verdict
+from ml.verdict import Check, Code, Gate, Verdict, finding
 
 if TYPE_CHECKING:
     from ml.artifacts.digests import FileDigest
     from ml.policy import Policy
     from ml.slo.review import Review
     from ml.slo.soak import SoakJudgement
-
-SCHEMA = "v1"
 
 
 class Verified(NamedTuple):
@@ -64,7 +63,7 @@ def build(
     from ml.policy import policy_document  # noqa: PLC0415  pydantic is not needed to import this module
 
     parts = {
-        "schema_version": SCHEMA,
+        "schema_version": WRITTEN,
         "as_of": plain(now),
         "tool": {"name": "mlconsole", "version": tool_version},
         "target": plain(target),
@@ -90,18 +89,25 @@ def verify(document: bytes) -> tuple[Check, ...]:
     try:
         values = opened(document)
     except ValueError as error:
-        return (Check("form", Verdict.FAIL, f"The document cannot be read: {visible(str(error), limit=200)}."),)
+        why = f"The document cannot be read: {visible(str(error), limit=200)}."
+        return (finding(Verdict.FAIL, Code.UNREADABLE, why).check("form"),)
     return (*inspect(document, values), *_again(values))
 
 
 def _again(values: Mapping[str, Any]) -> Iterator[Check]:
+    try:
+        format_of(values)
+    except ValueError as error:
+        yield finding(Verdict.FAIL, Code.UNREADABLE, str(error)).check("format")
+        return
     try:
         yield from policy_again(values)
         yield from gates_again(values)
         yield from review_again(values)
     except (ConsoleError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         cause = error.cause if isinstance(error, ConsoleError) else f"{type(error).__name__} {error}."
-        yield Check("judged again", Verdict.FAIL, f"The document lacks what a judge needs: {visible(cause, limit=200)}")
+        why = f"The document lacks what a judge needs: {visible(cause, limit=200)}"
+        yield finding(Verdict.FAIL, Code.INCOMPLETE, why).check("judged again")
 
 
 def _clock(soak: SoakJudgement | None, now: datetime) -> dict[str, Any]:
@@ -123,14 +129,12 @@ def _soak(soak: SoakJudgement | None) -> dict[str, Any] | None:
     }
 
 
-def _review(review: Review | None, finding: str) -> dict[str, Any] | None:
+def _review(review: Review | None, typed: str) -> dict[str, Any] | None:
     if review is None:
         return None
     return {
         "model": review.model,
         "as_of": plain(review.as_of),
-        "finding": finding,
-        "oddities": plain(review.oddities),
-        "problem": review.problem,
-        "svg_sha256": hashlib.sha256(review.svg).hexdigest(),
+        "finding": typed,
+        **reviewed(review),
     }

@@ -1,25 +1,37 @@
-"""A document's verdicts, judged again from its raw responses by the same judge that judged them live. Pure."""
+"""A document's verdicts, judged again from its raw responses by the judge of the document's own format. Pure.
+
+Verdicts, codes, numbers, names and times are compared, sentences never (see `ml.promotion.evidence_formats`).
+"""
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ml.clock import parse_utc
-from ml.promotion.evidence_seal import plain
+from ml.promotion.evidence_compare import covered, differing
+from ml.promotion.evidence_formats import FORMATS, Format
 from ml.slo import transcript
 from ml.slo.recording import Replay
-from ml.slo.review import review
-from ml.slo.soak import Killed, SoakSubject, judge_soak
 from ml.stage import Action, Stage
 from ml.text import visible
-from ml.verdict import Check, Gate, Verdict
+from ml.verdict import Check, Code, Verdict, finding
 
 if TYPE_CHECKING:
-    from ml.board import SoakReport
     from ml.policy import Policy
+
+
+def format_of(values: Mapping[str, Any]) -> Format:
+    """The format that a document says it has.
+
+    Raises:
+        ValueError: there is no such format here, as in a document of a later version.
+    """
+    named = values.get("schema_version")
+    if not isinstance(named, str) or named not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"The document's format is {visible(str(named), limit=40)}; this version reads {known}.")
+    return FORMATS[named]
 
 
 def policy_again(values: Mapping[str, Any]) -> Iterator[Check]:
@@ -30,10 +42,11 @@ def policy_again(values: Mapping[str, Any]) -> Iterator[Check]:
     """
     from ml.policy import policy_document  # noqa: PLC0415  pydantic is not needed to import this module
 
-    if policy_document(_policy(values)) == values["policy"]["in_force"]:
-        yield Check("policy", Verdict.PASS, "The policy shown is what its bytes say.")
+    # A policy of today may have keys, with their defaults, that the document's day did not know.
+    if covered(json.loads(values["policy"]["in_force"]), json.loads(policy_document(_policy(values)))):
+        yield _agrees("policy", "The policy shown is what its bytes say.")
     else:
-        yield Check("policy", Verdict.FAIL, "The policy shown is not what its bytes say.")
+        yield _differs("policy", "The policy shown is not what its bytes say.")
 
 
 def gates_again(values: Mapping[str, Any]) -> Iterator[Check]:
@@ -45,24 +58,16 @@ def gates_again(values: Mapping[str, Any]) -> Iterator[Check]:
     soak, target = values["soak"], values["target"]
     if soak is None:
         if (target["action"], target["to_stage"]) == (Action.PROMOTE, Stage.ACTIVE):
-            yield Check("soak", Verdict.FAIL, "This is a promotion to active without a soak.")
+            yield _incomplete("soak", "This is a promotion to active without a soak.")
         return
-    subject = _subject(soak["subject"])
-    if (subject.model, subject.artifact_id, subject.model_sha256) != tuple(
-        target[name] for name in ("model", "artifact_id", "model_sha256")
-    ):
-        yield Check("subject", Verdict.FAIL, "The soak is another artifact's than the target.")
-    judged = judge_soak(
-        _replay(values["soak_exchanges"]),
-        _policy(values),
-        subject,
-        parse_utc(soak["report"]["as_of"]),
-        [_killed(each) for each in soak["kills"]],
-        stale_s=soak["stale_s"],
-    )
-    yield _same_report(soak["report"], judged.report)
-    for gate in judged.report.gates:
-        yield _same_gate(gate, [each for each in values["gates"] if each["name"] == gate.name])
+    named = ("model", "artifact_id", "model_sha256")
+    if [soak["subject"][name] for name in named] != [target[name] for name in named]:
+        yield _differs("subject", "The soak is another artifact's than the target.")
+    form = format_of(values)
+    again = form.soak(_replay(values["soak_exchanges"]), _policy(values), soak)
+    yield _same_report(soak["report"], again, form)
+    for gate in again["gates"]:
+        yield _same_gate(gate, [each for each in values["gates"] if each["name"] == gate["name"]], form)
 
 
 def review_again(values: Mapping[str, Any]) -> Iterator[Check]:
@@ -74,20 +79,13 @@ def review_again(values: Mapping[str, Any]) -> Iterator[Check]:
     told = values["review"]
     if told is None:
         return
-    seen = review(_replay(values["review_exchanges"]), _policy(values), told["model"], parse_utc(told["as_of"]))
-    differing = [
-        name
-        for name, again in (
-            ("oddities", list(seen.oddities)),
-            ("problem", seen.problem),
-            ("svg_sha256", hashlib.sha256(seen.svg).hexdigest()),
-        )
-        if told[name] != again
-    ]
-    if differing:
-        yield Check("review", Verdict.FAIL, f"Reviewed again, these differ: {', '.join(differing)}.")
+    form = format_of(values)
+    again = form.review(_replay(values["review_exchanges"]), _policy(values), told)
+    fields = differing(told, again, form.reviewed)
+    if fields:
+        yield _differs("review", f"Reviewed again, these differ: {', '.join(fields)}.", fields)
     else:
-        yield Check("review", Verdict.PASS, "Reviewed again, the oddities and the drawing are the same.")
+        yield _agrees("review", "Reviewed again, what is odd and the drawing are the same.")
 
 
 def _replay(exchanges: Sequence[Mapping[str, Any]]) -> Replay:
@@ -100,33 +98,48 @@ def _policy(values: Mapping[str, Any]) -> Policy:
     return parse_policy(values["policy"]["source"].encode() or None)
 
 
-def _subject(written: Mapping[str, Any]) -> SoakSubject:
-    return SoakSubject(
-        written["model"], written["artifact_id"], written["model_sha256"], parse_utc(written["landed_at"])
-    )
+def _same_report(told: Any, again: Mapping[str, Any], form: Format) -> Check:
+    fields = differing(told, again, form.report)
+    if fields:
+        return _differs("soak", f"Judged again, these differ: {', '.join(fields)}.", fields)
+    return _agrees("soak", f"Judged again, the whole report is the same: {again['verdict']}.")
 
 
-def _killed(written: Mapping[str, Any]) -> Killed:
-    return Killed(parse_utc(written["start"]), parse_utc(written["end"]) if written["end"] else None)
-
-
-def _same_report(told: Mapping[str, Any], again: SoakReport) -> Check:
-    found = plain(replace(again, queries=()))
-    differing = sorted(name for name in {*told, *found} if told.get(name) != found.get(name))
-    if differing:
-        named = visible(", ".join(differing), limit=200)
-        return Check("soak", Verdict.FAIL, f"Judged again, these differ: {named}.")
-    return Check("soak", Verdict.PASS, f"Judged again, the whole report is the same: {again.verdict}.")
-
-
-def _same_gate(again: Gate, shown: Sequence[Mapping[str, Any]]) -> Check:
-    name = f"gate {again.name}"
+def _same_gate(again: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], form: Format) -> Check:
+    name, verdict = f"gate {again['name']}", again["verdict"]
     if len(shown) != 1:
-        return Check(name, Verdict.FAIL, f"The document shows it {len(shown)} times; judged again: {again.verdict}.")
+        return _differs(name, f"The document shows it {len(shown)} times; judged again: {verdict}.")
     told = shown[0]
     said = visible(str(told["verdict"]), limit=40)
-    if said == Verdict.WAIVED and str(told["why"]).endswith(f"(was {again.verdict}: {again.why})"):
-        return Check(name, Verdict.PASS, f"Waived, and judged again it is what was waived: {again.verdict}.")
-    if (said, told["why"], told["value"]) == (again.verdict, again.why, plain(again.value)):
-        return Check(name, Verdict.PASS, f"Judged again: {again.verdict}. {again.why}")
-    return Check(name, Verdict.FAIL, f"The document says {said}; judged again it is {again.verdict}. {again.why}")
+    if told["verdict"] == Verdict.WAIVED:
+        return _same_waived(name, told, again, form)
+    fields = differing(told, again, form.gate)
+    if not fields:
+        return _agrees(name, f"Judged again: {verdict}. {again['why']}")
+    if "verdict" in fields:
+        return _differs(name, f"The document says {said}; judged again it is {verdict}. {again['why']}", fields)
+    return _differs(name, f"Judged again it is {verdict} as well, but these differ: {', '.join(fields)}.", fields)
+
+
+def _same_waived(name: str, told: Mapping[str, Any], again: Mapping[str, Any], form: Format) -> Check:
+    """A waiver keeps the gate's numbers. What was waived stands under ``was``; in v1 in the report alone."""
+    waiver = {"verdict", "code", "facts", "waivable"}
+    fields = differing(told, again, {key: inside for key, inside in form.gate.items() if key not in waiver})
+    if form.waived is not None:
+        fields = (*fields, *(f"was {each}" for each in differing(told.get("was"), again, form.waived)))
+    if fields:
+        why = f"It is waived, and judged again it is {again['verdict']}; these differ: {', '.join(fields)}."
+        return _differs(name, why, fields)
+    return _agrees(name, f"Waived, and judged again it is what was waived: {again['verdict']}.")
+
+
+def _agrees(name: str, why: str) -> Check:
+    return finding(Verdict.PASS, Code.AGREES, why).check(name)
+
+
+def _differs(name: str, why: str, fields: Sequence[str] = ()) -> Check:
+    return finding(Verdict.FAIL, Code.DIFFERS, why, fields=",".join(fields)).check(name)
+
+
+def _incomplete(name: str, why: str) -> Check:
+    return finding(Verdict.FAIL, Code.INCOMPLETE, why).check(name)

@@ -24,7 +24,7 @@ _START = hashlib.sha256(b"mlconsole evidence v1").hexdigest()
 def plain(value: Any) -> Any:
     """Frozen values as JSON values; times to the microsecond, numbers that JSON does not have as text."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+        return {each.name: _field(each.name, getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, tuple | list):
@@ -34,6 +34,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     return value
+
+
+def _field(name: str, value: Any) -> Any:
+    return plain(dict(value)) if name == "facts" else plain(value)
 
 
 def canonical(value: Any) -> bytes:

@@ -18,7 +18,7 @@ from ml.slo import envelope
 from ml.slo.recording import Exchange, Failure
 from ml.slo.source import Answer, Kind
 from ml.text import visible
-from ml.verdict import Verdict, worst
+from ml.verdict import Code, Finding, Verdict, finding, worst
 
 _LATE_EVALUATIONS = 5
 _SETTLE_S = 60.0
@@ -28,8 +28,8 @@ _MOST_SILENCES = 3
 _PLAIN = re.compile(r"[A-Za-z0-9_:]*(?:\.[*+][A-Za-z0-9_:]*){0,3}")
 """Expressions of silences that are tried: any other could keep Python, and so every key, busy for hours."""
 
-Finding = tuple[str, Verdict, str]
-"""A rule's name, what was found about it, and one sentence."""
+Named = tuple[str, Finding]
+"""A rule's name, and what was found about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,55 +63,64 @@ def _rule(rule: dict[str, Any], group: dict[str, Any]) -> Rule:
     )
 
 
-def state_of(name: str, rules: Sequence[Rule], now: datetime) -> Finding:
+def state_of(name: str, rules: Sequence[Rule], now: datetime) -> Named:
     """What is known of one named rule now: the worst of those that bear the name."""
     shown = visible(name, limit=80)
     if not rules:
-        return name, Verdict.VACUOUS, f"The rule {shown} is not loaded in Prometheus, so it cannot fire."
+        why = f"The rule {shown} is not loaded in Prometheus, so it cannot fire."
+        return name, finding(Verdict.VACUOUS, Code.RULE_NOT_LOADED, why, alert=shown)
     found = [_state(shown, rule, now) for rule in rules]
-    gravest = worst(verdict for verdict, _ in found)
-    return name, gravest, next(why for verdict, why in found if verdict is gravest)
+    gravest = worst(each.verdict for each in found)
+    return name, next(each for each in found if each.verdict is gravest)
 
 
-def _state(shown: str, rule: Rule, now: datetime) -> tuple[Verdict, str]:
+def _state(shown: str, rule: Rule, now: datetime) -> Finding:
     age = (now - rule.evaluated_at).total_seconds()
-    verdict, why = Verdict.PASS, "All named alert rules are loaded and quiet."
+    verdict, code, why = Verdict.PASS, Code.ALERTS_QUIET, "All named alert rules are loaded and quiet."
     if rule.state == "firing":
-        verdict, why = Verdict.FAIL, f"{shown} is firing."
+        verdict, code, why = Verdict.FAIL, Code.ALERT_FIRING, f"{shown} is firing."
     elif rule.evaluated_at.year < _FIRST_YEAR:
-        verdict, why = Verdict.NO_DATA, f"The rule {shown} was never evaluated."
+        verdict, code, why = Verdict.NO_DATA, Code.RULE_NEVER_EVALUATED, f"The rule {shown} was never evaluated."
     elif rule.error:
-        verdict, why = Verdict.ERROR, f"The rule {shown} cannot be evaluated: {rule.error}."
+        why = f"The rule {shown} cannot be evaluated: {rule.error}."
+        return finding(Verdict.ERROR, Code.RULE_BROKEN, why, alert=shown, error=rule.error)
     elif age > max(_SETTLE_S, _LATE_EVALUATIONS * rule.interval_s):
-        verdict, why = Verdict.STALE, f"The rule {shown} was evaluated {span(age)} ago, and not since."
+        why = f"The rule {shown} was evaluated {span(age)} ago, and not since."
+        return finding(Verdict.STALE, Code.RULE_STALE, why, alert=shown, age_s=age)
     elif rule.state == "pending":
-        verdict, why = Verdict.WAIT, f"{shown} is pending: its condition holds, but not for long enough yet."
-    return verdict, why
+        why = f"{shown} is pending: its condition holds, but not for long enough yet."
+        verdict, code = Verdict.WAIT, Code.ALERT_PENDING
+    return finding(verdict, code, why, alert=shown)
 
 
-def firing(alerts: Exchange, names: Sequence[str]) -> Iterable[Finding]:
+def firing(alerts: Exchange, names: Sequence[str]) -> Iterable[Named]:
     """Which of the named alerts the alerts endpoint says are firing."""
     if isinstance(alerts, Failure):
-        yield "alerts", Verdict.ERROR, alerts.cause
+        yield "alerts", alerts.finding
         return
     for alert in _dicts(envelope.read(alerts.raw, Kind.ALERTS).data.get("alerts")):
         labels = alert.get("labels")
         name = str(labels.get("alertname")) if isinstance(labels, dict) else ""
         if name in names and alert.get("state") == "firing":
-            yield name, Verdict.FAIL, f"{visible(name, limit=80)} is firing."
+            shown = visible(name, limit=80)
+            yield name, finding(Verdict.FAIL, Code.ALERT_FIRING, f"{shown} is firing.", alert=shown)
 
 
-def fired(history: Exchange) -> Iterable[Finding]:
+def fired(history: Exchange) -> Iterable[Named]:
     """Which alerts fired in the past, from the answer to `ml.slo.alerts.history_query`."""
     if isinstance(history, Failure):
-        yield "history", Verdict.ERROR, history.cause
+        yield "history", history.finding
         return
     if history.warnings:
-        yield "history", Verdict.NO_DATA, f"Prometheus warns about the alerts' history: {history.warnings[0]}."
+        warning = history.warnings[0]
+        why = f"Prometheus warns about the alerts' history: {warning}."
+        yield "history", finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why, warning=warning)
     for series in history.series:
         name = series.label("alertname")
         first = datetime.fromtimestamp(series.points[0][0], UTC)
-        yield name, Verdict.FAIL, f"{visible(name, limit=80)} fired during the soak, first by {format_utc(first)}."
+        shown = visible(name, limit=80)
+        why = f"{shown} fired during the soak, first by {format_utc(first)}."
+        yield name, finding(Verdict.FAIL, Code.ALERT_FIRED, why, alert=shown, first_at=first)
 
 
 def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str]:

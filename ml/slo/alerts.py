@@ -4,39 +4,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ml.slo.alert_findings import Finding, fired, firing, loaded_rules, silences_of, state_of
+from ml.slo.alert_findings import Named, fired, firing, loaded_rules, silences_of, state_of
 from ml.slo.recording import Failure, Recorder
 from ml.slo.tape import Grid
-from ml.verdict import Reading, Verdict, worst
+from ml.verdict import Code, Finding, Reading, Verdict, finding, worst
 
 
 @dataclass(frozen=True, slots=True)
 class AlertsView:
     """What was found about each named rule, and Alertmanager's silences of them in words."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Named, ...]
     silences: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
         """The most severe of the findings."""
-        return worst(verdict for _, verdict, _ in self.findings) if self.findings else Verdict.VACUOUS
+        return worst(found.verdict for _, found in self.findings) if self.findings else Verdict.VACUOUS
+
+    @property
+    def found(self) -> Finding:
+        """The most severe finding, silences named with it."""
+        none = finding(Verdict.VACUOUS, Code.NO_ALERT_RULE, "The policy names no alert rule, so none can fire.")
+        gravest = next((found for _, found in self.findings if found.verdict is self.verdict), none)
+        sentences = [gravest.why, *self.silences] if self.findings else self.silences or [gravest.why]
+        return replace(gravest, why=" ".join(sentences))
 
     @property
     def why(self) -> str:
-        """The sentence of the most severe finding, silences named with it."""
-        sentences = [why for _, verdict, why in self.findings if verdict is self.verdict]
-        return " ".join([*sentences[:1], *self.silences]) or "The policy names no alert rule, so none can fire."
+        """Its sentence."""
+        return self.found.why
 
     def reading(self, at: datetime) -> Reading:
         """The alerts as one line of the board, as they were at a time."""
+        found = self.found
         return Reading(
             name="alerts",
-            verdict=self.verdict,
-            why=self.why,
+            verdict=found.verdict,
+            why=found.why,
+            code=found.code,
+            facts=found.facts,
             query="ALERTS",
             sampled_at=None if self.verdict is Verdict.ERROR else at,
             series=len(self.findings),
@@ -47,7 +57,7 @@ def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime) -> Alert
     """Are the rules loaded, evaluated, and quiet now? One request."""
     rules = recorder.rules()
     if isinstance(rules, Failure):
-        return AlertsView((("rules", Verdict.ERROR, rules.cause),))
+        return AlertsView((("rules", rules.finding),))
     loaded = loaded_rules(rules)
     return AlertsView(tuple(state_of(name, loaded.get(name, ()), now) for name in names))
 

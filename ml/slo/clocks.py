@@ -8,10 +8,7 @@ from datetime import UTC, datetime
 from ml.clock import span
 from ml.slo.recording import Exchange, Failure
 from ml.slo.source import Answer
-from ml.verdict import Verdict
-
-Finding = tuple[Verdict, str]
-"""A verdict, and one sentence of why."""
+from ml.verdict import Code, Finding, Verdict, finding
 
 SKEW_S = 5.0
 """How far Prometheus's clock may be from ours before ages mean nothing."""
@@ -42,19 +39,21 @@ def skewed(skew_s: float | None) -> Finding | None:
     if skew_s is None or abs(skew_s) <= SKEW_S:
         return None
     side = "ahead of" if skew_s > 0 else "behind"
-    return Verdict.NO_DATA, f"Prometheus's clock is {span(abs(skew_s))} {side} ours, so no age can be trusted."
+    why = f"Prometheus's clock is {span(abs(skew_s))} {side} ours, so no age can be trusted."
+    return finding(Verdict.NO_DATA, Code.CLOCK_SKEWED, why, skew_s=skew_s)
 
 
 def clock_doubt(clock: Exchange, exchanges: Sequence[Exchange], now: datetime) -> Finding | None:
     """Why no time of a judgement can be trusted: Prometheus's clock unknown or skewed, or ours jumped meanwhile."""
     if isinstance(clock, Failure):
-        return Verdict.ERROR, clock.cause
+        return clock.finding
     for exchange in exchanges:
         if isinstance(exchange, Answer):
             later = (exchange.asked_at - now).total_seconds()
             if not -SKEW_S <= later <= _JUMP_S:
                 way = "forward" if later > 0 else "back"
-                return Verdict.NO_DATA, f"The wall clock went {way} by {span(abs(later))} while Prometheus was asked."
+                why = f"The wall clock went {way} by {span(abs(later))} while Prometheus was asked."
+                return finding(Verdict.NO_DATA, Code.CLOCK_JUMPED, why, jump_s=later)
     return skewed(skew_of(clock))
 
 

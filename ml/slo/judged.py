@@ -8,8 +8,9 @@ from ml.slo.case import Case
 from ml.slo.judge import judge
 from ml.slo.promql import Scope
 from ml.slo.questions import shown_query
+from ml.slo.recording import Failure
 from ml.slo.terms import Terms
-from ml.verdict import Reading, Verdict
+from ml.verdict import Reading
 
 if TYPE_CHECKING:
     from ml.policy import Objective
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
 
 def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
     """A case, judged, as a reading."""
-    verdict, why = judge(case)
+    found = judge(case)
     worst, window_s = case.deciding
     objective, samples = case.objective, case.measured.samples
     value = worst.value if worst is not None and worst.is_number else None
     return Reading(
         name=objective.name,
-        verdict=verdict,
-        why=why,
+        verdict=found.verdict,
+        why=found.why,
+        code=found.code,
+        facts=found.facts,
         query=shown_query(objective, scope, terms.windows().long),
         value=value,
         limit=objective.limit,
@@ -38,12 +41,15 @@ def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
     )
 
 
-def failed_reading(objective: Objective, scope: Scope, terms: Terms, cause: str) -> Reading:
+def failed_reading(objective: Objective, scope: Scope, terms: Terms, failure: Failure) -> Reading:
     """The reading of an objective whose question got no answer."""
+    found = failure.finding
     return Reading(
         name=objective.name,
-        verdict=Verdict.ERROR,
-        why=cause,
+        verdict=found.verdict,
+        why=found.why,
+        code=found.code,
+        facts=found.facts,
         query=shown_query(objective, scope, terms.windows().long),
         limit=objective.limit,
         unit=objective.unit,

@@ -92,7 +92,7 @@ class _Round:
         numbers = {each: str(number) for number, each in enumerate(dict.fromkeys(self.watched.values()))}
         answer = self._ask(objective, numbers)
         if isinstance(answer, Failure):
-            return {whose: self._missed(objective, whose, answer.cause) for whose in self.watched}
+            return {whose: self._missed(objective, whose, answer) for whose in self.watched}
         parts: dict[str, dict[str, tuple[Series, ...]]] = defaultdict(dict)
         for key, series in split(answer.series).items():
             part, _, number = key.partition(".")
@@ -143,6 +143,6 @@ class _Round:
         trend = self.memory.trend(objective.name, each)
         return self.memory.good((whose.model, whose.stage), replace(reading, trend=trend), self.terms.now)
 
-    def _missed(self, objective: Objective, whose: StageRead, cause: str) -> Reading:
-        failed = failed_reading(objective, self.watched[whose].scope, self.terms, cause)
+    def _missed(self, objective: Objective, whose: StageRead, failure: Failure) -> Reading:
+        failed = failed_reading(objective, self.watched[whose].scope, self.terms, failure)
         return self.memory.missed((whose.model, whose.stage), failed, self.terms.now)

@@ -22,6 +22,7 @@ from ml.slo.source import (
     SourceTimedOut,
     SourceUnreachable,
 )
+from ml.verdict import Code, Finding, Verdict, finding
 
 _PATIENCE = 2
 _TYPES = {each.__name__: each for each in (SourceUnreachable, SourceTimedOut, QuestionRefused, BadAnswer, MetricsError)}
@@ -35,6 +36,11 @@ class Failure:
     type: str
     cause: str
     remedy: str
+
+    @property
+    def finding(self) -> Finding:
+        """What is known where this question was asked: nothing."""
+        return finding(Verdict.ERROR, Code.SOURCE_FAILED, self.cause, error=self.type)
 
     def error(self) -> MetricsError:
         """The error as it was raised."""

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml.clock import format_utc
-from ml.slo.anomalies import oddities
+from ml.slo.anomalies import noted
 from ml.slo.charts import Chart, Line
+from ml.slo.judge import warned
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import duration
 from ml.slo.recording import Exchange, Failure, Recorder
@@ -23,6 +24,7 @@ from ml.slo.tape import Grid, row
 from ml.slo.terms import Terms
 from ml.stage import Stage
 from ml.text import visible
+from ml.verdict import Code, Finding, Verdict, finding
 
 if TYPE_CHECKING:
     from ml.policy import Objective, Policy
@@ -34,9 +36,10 @@ _STEP_S, _CELLS = 300, 288
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """What there was to see. ``problem`` says in a sentence why there is nothing, or not all; empty when there is.
+    """What there was to see. ``trouble`` is why there is nothing, or not all; ``problem`` is its sentence, or empty.
 
-    ``oddities`` are sentences for the reviewer to answer. ``svg`` is the drawing for the evidence.
+    ``oddities`` are sentences for the reviewer to answer, and ``noted`` the same as codes and values. ``svg`` is the
+    drawing for the evidence.
     """
 
     model: str
@@ -46,6 +49,8 @@ class Review:
     svg: bytes
     problem: str = ""
     responses: tuple[Exchange, ...] = ()
+    noted: tuple[Finding, ...] = ()
+    trouble: Finding | None = None
 
 
 def review(metrics: Metrics, policy: Policy, model: str, now: datetime) -> Review:
@@ -53,15 +58,17 @@ def review(metrics: Metrics, policy: Policy, model: str, now: datetime) -> Revie
     recorder = Recorder(metrics)
     inquiry = _Inquiry(recorder, Terms(policy, now), policy.selector(model), _grid(now))
     charts = (inquiry.latency(), inquiry.error_rate(), inquiry.blocks())
-    problem = _problem(recorder, charts[0])
+    trouble, odd = _trouble(recorder, charts[0]), noted(charts)
     return Review(
         model=model,
         as_of=now,
         charts=charts,
-        oddities=oddities(charts),
+        oddities=tuple(each.why for each in odd),
         svg=draw(charts, f"{visible(model)}: the 24 hours to {format_utc(now)}, shadow against active"),
-        problem=problem,
+        problem=trouble.why if trouble else "",
         responses=recorder.exchanges,
+        noted=odd,
+        trouble=trouble,
     )
 
 
@@ -70,15 +77,16 @@ def _grid(now: datetime) -> Grid:
     return Grid(end - timedelta(seconds=_CELLS * _STEP_S), _STEP_S, _CELLS)
 
 
-def _problem(recorder: Recorder, latency: Chart) -> str:
+def _trouble(recorder: Recorder, latency: Chart) -> Finding | None:
     for exchange in recorder.exchanges:
         if isinstance(exchange, Failure):
-            return exchange.cause
+            return exchange.finding
         if exchange.warnings:
-            return f"Prometheus warns that the answer may be partial: {exchange.warnings[0]}."
+            return warned(exchange.warnings[0])
     if latency.line("p99", Stage.SHADOW) is None:
-        return "No latency of shadow was measured in the last 24 h, so there is nothing to review."
-    return ""
+        why = "No latency of shadow was measured in the last 24 h, so there is nothing to review."
+        return finding(Verdict.NO_DATA, Code.NOTHING_TO_REVIEW, why)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml.board import Cell, Tape
 from ml.clock import format_utc
 from ml.slo.alerts import AlertsView
 from ml.slo.case import words
-from ml.slo.clocks import Finding, length
+from ml.slo.clocks import length
 from ml.slo.soak_start import Start
 from ml.slo.tape import Grid, breach_cells, coverage, eligible_at
 from ml.slo.terms import Terms
-from ml.verdict import Gate, Reading, Verdict, worst
+from ml.verdict import Code, Finding, Gate, Reading, Verdict, finding, worst
 
 if TYPE_CHECKING:
     from ml.policy import Objective
@@ -71,27 +71,26 @@ def gates_of(soaked: Soaked) -> tuple[Gate, ...]:
 
 
 def _alerts_gate(soaked: Soaked) -> Gate:
-    verdict, why = soaked.alerts.verdict, soaked.alerts.why
-    if soaked.doubt is not None and verdict is not Verdict.FAIL:
-        verdict, why = soaked.doubt
-    return Gate(name=ALERTS_GATE, verdict=verdict, why=why)
+    found = soaked.alerts.found
+    if soaked.doubt is not None and found.verdict is not Verdict.FAIL:
+        found = soaked.doubt
+    return found.gate(ALERTS_GATE)
 
 
 def _soak_gate(soaked: Soaked) -> Gate:
-    verdict, why = _soak_finding(soaked)
     required = soaked.terms.policy.soak.required_s
-    return Gate(name=SOAK_GATE, verdict=verdict, why=why, value=soaked.elapsed_s, limit=required, unit="s")
+    return _soak_finding(soaked).gate(SOAK_GATE, value=soaked.elapsed_s, limit=required, unit="s")
 
 
 def _soak_finding(soaked: Soaked) -> Finding:
     if soaked.doubt is not None:
         return soaked.doubt
-    if soaked.start.at is None:
-        return soaked.start.verdict, soaked.start.why
+    if soaked.start.instead is not None:
+        return soaked.start.instead
     doubts = [track.doubt for track in soaked.gating if track.doubt is not None]
     if doubts:
-        gravest = worst(verdict for verdict, _ in doubts)
-        return next(doubt for doubt in doubts if doubt[0] is gravest)
+        gravest = worst(doubt.verdict for doubt in doubts)
+        return next(doubt for doubt in doubts if doubt.verdict is gravest)
     return _breached(soaked) or _short(soaked) or _thin(soaked) or _clean(soaked)
 
 
@@ -103,27 +102,33 @@ def _breached(soaked: Soaked) -> Finding | None:
         (track for track in soaked.gating if Cell.BREACH in track.tape.cells),
         key=lambda track: _worst_value(track.tape) / track.tape.limit,
     )
-    return Verdict.FAIL, f"{_burst(gravest)}{_eligible(soaked)}"
+    why = f"{_burst(gravest)}{_eligible(soaked)}"
+    return finding(Verdict.FAIL, Code.SOAK_BREACHED, why, **_burst_facts(gravest), **_eligible_fact(soaked))
 
 
 def _short(soaked: Soaked) -> Finding | None:
     required = soaked.terms.policy.soak.required_s
     if soaked.elapsed_s >= required:
         return None
-    return Verdict.WAIT, f"{length(soaked.elapsed_s)} of {length(required)} soaked{_eligible(soaked)}"
+    why = f"{length(soaked.elapsed_s)} of {length(required)} soaked{_eligible(soaked)}"
+    times = {"elapsed_s": soaked.elapsed_s, "required_s": required}
+    return finding(Verdict.WAIT, Code.SOAK_SHORT, why, **times, **_eligible_fact(soaked))
 
 
 def _thin(soaked: Soaked) -> Finding | None:
     soak = soaked.terms.policy.soak
     covered = coverage(soaked.tapes, soak.required_s // soak.step_s)
     if not soaked.gating:
-        return Verdict.VACUOUS, "The policy names no objective that could block."
+        return finding(Verdict.VACUOUS, Code.NO_OBJECTIVE, "The policy names no objective that could block.")
     if covered < soak.min_coverage:
         share, needed = f"{covered * 100:.1f} %", f"{soak.min_coverage * 100:g} %"
-        return Verdict.NO_DATA, f"Only {share} of the windows hold data; {needed} are needed{_eligible(soaked)}"
+        why = f"Only {share} of the windows hold data; {needed} are needed{_eligible(soaked)}"
+        shares = {"share": covered, "needed": soak.min_coverage}
+        return finding(Verdict.NO_DATA, Code.COVERAGE_LOW, why, **shares, **_eligible_fact(soaked))
     fewest = min(track.inferences for track in soaked.gating)
     if fewest < soak.min_samples:
-        return Verdict.NO_DATA, f"Only {fewest:.0f} inferences were made; {soak.min_samples} are needed."
+        why = f"Only {fewest:.0f} inferences were made; {soak.min_samples} are needed."
+        return finding(Verdict.NO_DATA, Code.TOO_FEW_SAMPLES, why, samples=fewest, needed=soak.min_samples)
     return None
 
 
@@ -132,46 +137,62 @@ def _clean(soaked: Soaked) -> Finding:
     windows = soak.required_s // soak.step_s
     covered = round(coverage(soaked.tapes, windows) * windows)
     breaches = len(breach_cells(soaked.tapes))
-    return (
-        Verdict.PASS,
-        f"{length(soaked.elapsed_s)} soaked; {covered} of the last {windows} windows hold data, {breaches} breached.",
-    )
+    why = f"{length(soaked.elapsed_s)} soaked; {covered} of the last {windows} windows hold data, {breaches} breached."
+    numbers = {"elapsed_s": soaked.elapsed_s, "covered": covered, "windows": windows, "breaches": breaches}
+    return finding(Verdict.PASS, Code.SOAKED, why, **numbers)
 
 
 def _objective_gate(soaked: Soaked, track: Track) -> Gate:
     reading = track.reading
-    verdict, why = _objective_finding(soaked, track)
-    return Gate(
-        name=reading.name, verdict=verdict, why=why, value=reading.value, limit=reading.limit, unit=reading.unit
-    )
+    found = _objective_finding(soaked, track)
+    return found.gate(reading.name, value=reading.value, limit=reading.limit, unit=reading.unit)
 
 
 def _objective_finding(soaked: Soaked, track: Track) -> Finding:
     reading = track.reading
     if soaked.doubt is not None:
         return soaked.doubt
-    if soaked.start.at is None:
-        return soaked.start.verdict, soaked.start.why
+    if soaked.start.instead is not None:
+        return soaked.start.instead
     breaches = track.tape.cells.count(Cell.BREACH)
     if breaches > soaked.terms.policy.soak.max_breaches and reading.verdict is not Verdict.FAIL:
-        return Verdict.FAIL, f"{_burst(track)}."
+        return finding(Verdict.FAIL, Code.SOAK_BREACHED, f"{_burst(track)}.", **_burst_facts(track))
     if track.doubt is not None:
         return track.doubt
-    return reading.verdict, reading.why
+    return reading.found
+
+
+def _gravest(tape: Tape) -> tuple[float, datetime, datetime]:
+    """The worst value of the breached windows, and when its window began and ended."""
+    cells = [index for index, cell in enumerate(tape.cells) if cell == Cell.BREACH]
+    gravest = max(cells, key=lambda index: tape.values[index] or 0.0)
+    begin = tape.started_at + timedelta(seconds=gravest * tape.step_s)
+    return tape.values[gravest] or 0.0, begin, begin + timedelta(seconds=tape.step_s)
 
 
 def _burst(track: Track) -> str:
     """A breach in words, with the time of its worst window."""
     tape = track.tape
-    cells = [index for index, cell in enumerate(tape.cells) if cell == Cell.BREACH]
-    gravest = max(cells, key=lambda index: tape.values[index] or 0.0)
-    begin = tape.started_at + timedelta(seconds=gravest * tape.step_s)
-    end = begin + timedelta(seconds=tape.step_s)
-    value = words(track.objective, tape.values[gravest] or 0.0)
+    value, begin, end = _gravest(tape)
     return (
-        f"{tape.objective} breached in {len(cells)} of {len(tape.cells)} windows, worst {value} "
-        f"from {format_utc(begin)} to {format_utc(end)}"
+        f"{tape.objective} breached in {tape.cells.count(Cell.BREACH)} of {len(tape.cells)} windows, "
+        f"worst {words(track.objective, value)} from {format_utc(begin)} to {format_utc(end)}"
     )
+
+
+def _burst_facts(track: Track) -> dict[str, float | str | datetime]:
+    """The same in values."""
+    tape = track.tape
+    value, begin, end = _gravest(tape)
+    return {
+        "objective": tape.objective,
+        "breached": tape.cells.count(Cell.BREACH),
+        "windows": len(tape.cells),
+        "value": value,
+        "limit": tape.limit,
+        "begins_at": begin,
+        "ends_at": end,
+    }
 
 
 def _worst_value(tape: Tape) -> float:
@@ -179,10 +200,17 @@ def _worst_value(tape: Tape) -> float:
 
 
 def _eligible(soaked: Soaked) -> str:
-    if soaked.start.at is None:
-        return "."
-    at = eligible_at(soaked.start.at, soaked.grid, soaked.tapes, soaked.terms.policy.soak)
-    return f"; eligible at {format_utc(at)} if nothing breaches."
+    at = _eligible_at(soaked)
+    return f"; eligible at {format_utc(at)} if nothing breaches." if at else "."
+
+
+def _eligible_fact(soaked: Soaked) -> dict[str, datetime | None]:
+    return {"eligible_at": _eligible_at(soaked)}
+
+
+def _eligible_at(soaked: Soaked) -> datetime | None:
+    start = soaked.start.at
+    return eligible_at(start, soaked.grid, soaked.tapes, soaked.terms.policy.soak) if start else None
 
 
 def first_reason(gates: Sequence[Gate]) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml.slo.case import Case
-from ml.slo.clocks import Finding
+from ml.slo.judge import warned
 from ml.slo.judged import failed_reading, reading_of
 from ml.slo.measured import measured
 from ml.slo.promql import Scope, joined, split
@@ -18,7 +18,7 @@ from ml.slo.soak_start import foreign_query
 from ml.slo.source import Series
 from ml.slo.tape import Events, Grid, Killed, killed_cells, row, tape
 from ml.slo.terms import Terms
-from ml.verdict import Reading, Verdict
+from ml.verdict import Finding, Reading
 
 if TYPE_CHECKING:
     from ml.policy import Objective
@@ -117,7 +117,7 @@ class Inquiry:
         answer = self.recorder.query(joined(asked), at=now)
         for exchange in (shown, answer):
             if isinstance(exchange, Failure):
-                return failed_reading(objective, self.scope, self.terms, exchange.cause)
+                return failed_reading(objective, self.scope, self.terms, exchange)
         assert not isinstance(shown, Failure)
         assert not isinstance(answer, Failure)
         parts = split(answer.series) | {SHOWN: shown.series}
@@ -135,8 +135,5 @@ class Inquiry:
 
 def _parts(exchange: Exchange) -> tuple[_Parts, Finding | None]:
     if isinstance(exchange, Failure):
-        return {}, (Verdict.ERROR, exchange.cause)
-    doubt = None
-    if exchange.warnings:
-        doubt = (Verdict.NO_DATA, f"Prometheus warns that the answer may be partial: {exchange.warnings[0]}.")
-    return split(exchange.series), doubt
+        return {}, exchange.finding
+    return split(exchange.series), warned(exchange.warnings[0]) if exchange.warnings else None

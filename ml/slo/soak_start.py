@@ -11,7 +11,7 @@ from ml.slo.clocks import SKEW_S, moment_of
 from ml.slo.promql import Scope
 from ml.slo.recording import Failure, Recorder
 from ml.slo.serving import INFO
-from ml.verdict import Verdict
+from ml.verdict import Code, Finding, Verdict, finding
 
 _FINE_S, _MOST_STEPS = 15, 5_000
 _FAR = timedelta(days=8)
@@ -30,31 +30,33 @@ class SoakSubject:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The moment, on a whole second; or ``None``, with the verdict and sentence that say why there is none."""
+    """The moment, on a whole second; or ``None``, with what was found in its place."""
 
     at: datetime | None
-    verdict: Verdict = Verdict.PASS
-    why: str = ""
+    instead: Finding | None = None
 
 
 def find_start(recorder: Recorder, scope: Scope, subject: SoakSubject, latency: str, now: datetime) -> Start:
     """Look for the first sign of life after the landing."""
     landed = subject.landed_at
     if landed > now + timedelta(seconds=SKEW_S):
-        early = span((landed - now).total_seconds())
-        return Start(None, Verdict.NO_DATA, f"The pointer landed {early} in the future: a clock is wrong.")
+        early_s = (landed - now).total_seconds()
+        why = f"The pointer landed {span(early_s)} in the future: a clock is wrong."
+        return Start(None, finding(Verdict.NO_DATA, Code.LANDED_IN_FUTURE, why, early_s=early_s))
     since = max(landed, now - _FAR)
     waited_s = math.ceil((now - since).total_seconds())
     if waited_s <= 0:
-        return Start(None, Verdict.WAIT, "The pointer has only just landed.")
+        return Start(None, finding(Verdict.WAIT, Code.LANDED_JUST_NOW, "The pointer has only just landed."))
     answer = recorder.query(first_seen_query(scope, subject.artifact_id, latency, since, waited_s), at=now)
     if isinstance(answer, Failure):
-        return Start(None, Verdict.ERROR, answer.cause)
+        return Start(None, answer.finding)
     seen = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
     if seen is None:
-        return Start(None, Verdict.NO_DATA, f"No shadow inference was seen since it landed at {format_utc(landed)}.")
+        why = f"No shadow inference was seen since it landed at {format_utc(landed)}."
+        return Start(None, finding(Verdict.NO_DATA, Code.NEVER_INFERRED, why, landed_at=landed))
     if seen > now:
-        return Start(None, Verdict.NO_DATA, "Prometheus says that the soak begins in the future.")
+        why = "Prometheus says that the soak begins in the future."
+        return Start(None, finding(Verdict.NO_DATA, Code.BEGINS_IN_FUTURE, why, begins_at=seen))
     return Start(_ceiling(max(seen, since)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -14,6 +15,14 @@ _COLOURS = {"shadow": _ORANGE, "active": _BLUE}
 _DASHES = ("", "6 3", "2 3", "10 3 2 3", "1 4", "14 4", "8 2 2 2 2 2", "3 7")
 
 
+_WORDS = re.compile(rb'(<(?:text|tspan) class="words"[^<>]*>)[^<>]*(?=<)')
+
+
+def wordless(drawing: bytes) -> bytes:
+    """A drawing without its words: lines, numbers, times and names of series. Rewording it changes nothing here."""
+    return _WORDS.sub(rb"\1", drawing)
+
+
 def draw(charts: Sequence[Chart], title: str) -> bytes:
     """Draw all charts below each other. ``title`` is plain text."""
     height = _TOP + _HEIGHT * len(charts)
@@ -21,7 +30,7 @@ def draw(charts: Sequence[Chart], title: str) -> bytes:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif"'
         ' font-size="12">',
         f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-        f'<text x="{_LEFT}" y="22" font-size="15">{escape(title)}</text>',
+        f'<text class="words" x="{_LEFT}" y="22" font-size="15">{escape(title)}</text>',
     ]
     for number, chart in enumerate(charts):
         parts.append(f'<g transform="translate(0,{_TOP + number * _HEIGHT})">')
@@ -34,7 +43,8 @@ def draw(charts: Sequence[Chart], title: str) -> bytes:
 def _panel(chart: Chart) -> Iterable[str]:
     top = _top_of(chart)
     right = _WIDTH - _RIGHT
-    yield f'<text x="{_LEFT}" y="14" font-weight="bold">{escape(chart.title)} ({escape(chart.unit)})</text>'
+    title = f"{escape(chart.title)} ({escape(chart.unit)})"
+    yield f'<text class="words" x="{_LEFT}" y="14" font-weight="bold">{title}</text>'
     yield f'<path d="M{_LEFT} 22V{_PANEL + 22}H{right}" fill="none" stroke="{_GREY}"/>'
     for share in (0.0, 0.5, 1.0):
         y = _y(share * top, top)
@@ -47,7 +57,8 @@ def _panel(chart: Chart) -> Iterable[str]:
     if chart.limit is not None and chart.limit <= top:
         y = _y(chart.limit, top)
         yield f'<path d="M{_LEFT} {y:.2f}H{right}" stroke="black" stroke-width="0.7"/>'
-        yield f'<text x="{right + 8}" y="{y + 4:.2f}">limit {chart.limit:g}</text>'
+        limit = f'<tspan class="words">limit</tspan> {chart.limit:g}'
+        yield f'<text x="{right + 8}" y="{y + 4:.2f}">{limit}</text>'
     for number, line in enumerate(chart.lines):
         yield from _line(line, number, top)
 

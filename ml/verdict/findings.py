@@ -1,14 +1,76 @@
-"""The frozen values that carry a verdict: checks, readings and gates (SPEC §1)."""
+"""The frozen values that carry a verdict: findings, checks, readings and gates (SPEC §1).
+
+Each has a verdict and a code with facts, which machines compare, and ``why``, the sentence that people read and that
+nothing ever compares. A rule makes all of it in one line: ``finding(Verdict.FAIL, Code.BREACHED, why, value=0.412)``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
+from ml.verdict.codes import Code
 from ml.verdict.words import Verdict
 
-if TYPE_CHECKING:
-    from datetime import datetime
+Fact = bool | int | float | str | None
+"""A number, a name, or a time in RFC 3339."""
+
+Facts = tuple[tuple[str, Fact], ...]
+"""The values of a finding by name, sorted by it."""
+
+
+def facts_of(**values: Fact | datetime) -> Facts:
+    """Values by name as facts; times become RFC 3339 in UTC, to the microsecond."""
+    return tuple(sorted((name, _plain(value)) for name, value in values.items()))
+
+
+def _plain(value: Fact | datetime) -> Fact:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rule found: a verdict, its code, one sentence of why, and the values behind it."""
+
+    verdict: Verdict
+    code: Code
+    why: str
+    facts: Facts = ()
+
+    def check(self, name: str) -> Check:
+        """This finding as a check."""
+        return Check(name, self.verdict, self.why, self.code, self.facts)
+
+    def gate(
+        self,
+        name: str,
+        *,
+        value: float | None = None,
+        limit: float | None = None,
+        unit: str = "",
+        evidence: str = "",
+        waivable: bool = True,
+    ) -> Gate:
+        """This finding as a line of a checklist."""
+        return Gate(
+            name=name,
+            verdict=self.verdict,
+            why=self.why,
+            code=self.code,
+            facts=self.facts,
+            value=value,
+            limit=limit,
+            unit=unit,
+            evidence=evidence,
+            waivable=waivable,
+        )
+
+
+def finding(verdict: Verdict, code: Code, why: str, **values: Fact | datetime) -> Finding:
+    """What a rule found, with the values that its sentence says, by name."""
+    return Finding(verdict, code, why, facts_of(**values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +80,13 @@ class Check:
     name: str
     verdict: Verdict
     why: str
+    code: Code = Code.UNCODED
+    facts: Facts = ()
+
+    @property
+    def found(self) -> Finding:
+        """What was found, without the check's name."""
+        return Finding(self.verdict, self.code, self.why, self.facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +102,8 @@ class Reading:
     name: str
     verdict: Verdict
     why: str
+    code: Code = Code.UNCODED
+    facts: Facts = ()
     query: str = ""
     value: float | None = None
     limit: float | None = None
@@ -45,24 +116,47 @@ class Reading:
     gate: bool = True
     trend: tuple[float | None, ...] = ()
 
+    @property
+    def found(self) -> Finding:
+        """What was found, without the measured value."""
+        return Finding(self.verdict, self.code, self.why, self.facts)
+
     def stale(self, why: str) -> Reading:
         """The same reading when no good answer has come for too long; its value stays visible."""
-        return replace(self, verdict=Verdict.STALE, why=why)
+        return replace(self, verdict=Verdict.STALE, why=why, code=Code.SAMPLE_STALE, facts=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One line of a promotion checklist, with its verdict and a reference to its evidence."""
+    """One line of a promotion checklist, with its verdict and a reference to its evidence.
+
+    ``was`` is what had been found before a person waived it; ``None`` where nobody did.
+    """
 
     name: str
     verdict: Verdict
     why: str
+    code: Code = Code.UNCODED
+    facts: Facts = ()
     value: float | None = None
     limit: float | None = None
     unit: str = ""
     evidence: str = ""
     waivable: bool = True
+    was: Finding | None = None
+
+    @property
+    def found(self) -> Finding:
+        """What was found, without the line's name and value."""
+        return Finding(self.verdict, self.code, self.why, self.facts)
 
     def waived(self, reason: str) -> Gate:
-        """This gate waived by a person, its own finding kept in the sentence."""
-        return replace(self, verdict=Verdict.WAIVED, why=f"waived: {reason} (was {self.verdict}: {self.why})")
+        """This gate waived by a person, its own finding kept beside the sentence."""
+        return replace(
+            self,
+            verdict=Verdict.WAIVED,
+            code=Code.WAIVED,
+            facts=facts_of(reason=reason),
+            why=f"waived: {reason} (was {self.verdict}: {self.why})",
+            was=self.found,
+        )

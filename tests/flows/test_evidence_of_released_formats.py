@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from console.verbs import run
+from ml.promotion.evidence import verify
+from ml.promotion.evidence_seal import sealed
+from ml.verdict import Verdict
 
 RELEASED = Path(__file__).parents[1] / "data" / "evidence"
 CAPSULES = sorted(RELEASED.glob("*/*.json"))
@@ -27,3 +30,48 @@ def test_a_released_capsule_verifies(capsule: Path, capsys: pytest.CaptureFixtur
 
 def test_each_kind_of_change_is_among_them() -> None:
     assert {path.stem for path in CAPSULES} >= {"to_active", "waived", "to_shadow", "staging", "rollback"}
+
+
+@pytest.mark.parametrize("capsule", CAPSULES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_another_language_changes_no_verdict(capsule: Path) -> None:
+    """A server that words its sentences otherwise than the console did accepts what the console proposed."""
+    values = json.loads(capsule.read_bytes())
+    del values["seal"]
+    _translate(values)
+    assert [check for check in verify(sealed(values)) if check.verdict is not Verdict.PASS] == []
+
+
+def _translate(value: object) -> None:
+    """Every sentence of ours in a document, in another language; what a server answered stays."""
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            if key == "why":
+                value[key] = "auf Deutsch gesagt"
+            elif key in ("oddities", "silences") and all(isinstance(each, str) for each in inside):
+                value[key] = ["auf Deutsch gesagt"] * len(inside)
+            else:
+                _translate(inside)
+    elif isinstance(value, list):
+        for inside in value:
+            _translate(inside)
+
+
+@pytest.mark.parametrize("kind", ["to_active", "waived"])
+def test_a_lie_in_numbers_is_found_in_each_format(kind: str) -> None:
+    for capsule in RELEASED.glob(f"*/{kind}.json"):
+        values = json.loads(capsule.read_bytes())
+        del values["seal"]
+        for exchange in values["soak_exchanges"]:
+            if exchange["kind"] == "query" and "long" in exchange["promql"]:
+                exchange["body"] = exchange["body"].replace('"value":[', '"value":[1')
+        for reading in values["soak"]["report"]["readings"]:
+            reading["value"] = 1.0
+        found = {check.name for check in verify(sealed(values)) if check.verdict is Verdict.FAIL}
+        assert "soak" in found, capsule
+
+
+def test_a_format_of_a_later_version_is_named_and_not_guessed() -> None:
+    values = json.loads((RELEASED / "v1" / "to_active.json").read_bytes()) | {"schema_version": "v99"}
+    del values["seal"]
+    (found,) = [check for check in verify(sealed(values)) if check.verdict is Verdict.FAIL]
+    assert found.why == "The document's format is v99; this version reads v1, v2."

@@ -110,6 +110,9 @@ async def test_a_wide_terminal_has_one_line_per_instance() -> None:
 
 
 def test_summary_counts_confirmed_instances() -> None:
-    assert summary(kill_view(Rung.WRITTEN, instances=receipts(Rung.WRITTEN, Rung.WRITTEN))) == "WRITTEN, none of 2 confirmed"
+    assert (
+        summary(kill_view(Rung.WRITTEN, instances=receipts(Rung.WRITTEN, Rung.WRITTEN)))
+        == "WRITTEN, none of 2 confirmed"
+    )
     assert summary(kill_view(Rung.CONFIRMED, instances=receipts(Rung.CONFIRMED))) == "CONFIRMED 1 of 1"
     assert summary(kill_view()) == "IDLE"

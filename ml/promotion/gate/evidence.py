@@ -13,6 +13,7 @@ from ml.promotion.evidence import verify
 from ml.promotion.gate.authority import SKEW, affects_trading, waived_gates
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gate.scope import evidence_folder
+from ml.promotion.gate.sources import CONFIG_FILE, foreign_source
 from ml.promotion.gates import GOLDEN_GATE, ID_GATE, NEW_GATE, REPORT_GATE, ROLE_GATE, VERIFY_GATE
 from ml.promotion.plan import FRESH
 from ml.promotion.repository import Reader
@@ -20,6 +21,7 @@ from ml.promotion.unit_tests import TESTS_GATE
 from ml.promotion.values import ACK_GATE, REVIEW_GATE
 from ml.registry.history import chronological
 from ml.slo.soak_gates import ALERTS_GATE, SOAK_GATE
+from ml.slo.svg import wordless
 from ml.stage import Action, Stage
 from ml.text import visible
 from ml.verdict import Gate, Verdict
@@ -54,7 +56,9 @@ def evidence(repository: Reader, case: Case, move: Move) -> Iterator[Gate]:
     drawing = repository.read(case.commit.sha, f"{evidence_folder(case, move)}/review.svg")
     blob = repository.blob_id(case.parent.sha, case.places.registry)
     try:
+        configured = repository.read(case.base, CONFIG_FILE)
         why = next(_strangeness(case, move, values, blob), "") or _altered_drawing(values, drawing)
+        why = why or foreign_source(configured, values)
         checklist = _checklist(case, move, values["gates"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         why = f"the evidence is incomplete ({type(error).__name__}: {visible(str(error), limit=80)})"
@@ -108,11 +112,31 @@ def _strangeness(case: Case, move: Move, values: Mapping[str, Any], registry_blo
         return  # an emergency is not held up by the age of what was found before it
     if values["policy"]["source"].encode() != case.policy.source:
         yield "the evidence was judged by another policy than the base's"
-    as_of, at = parse_utc(values["as_of"]), case.commit.at
-    if not at - FRESH <= as_of <= at + SKEW:
-        yield f"the evidence is of {format_utc(as_of)}, the change of {format_utc(at)}"
+    yield from _old(case, values)
     if affects_trading(move):
         yield from _foreign_soak(move, values["soak"])
+        yield from _laxer(case, values["soak"])
+
+
+def _old(case: Case, values: Mapping[str, Any]) -> Iterator[str]:
+    """Each time at which something was judged lies in the last hour before the change."""
+    soak, review = values["soak"], values["review"]
+    times = {"evidence": values["as_of"]}
+    times |= {"soak's report": soak["report"]["as_of"]} if soak else {}
+    times |= {"dashboard review": review["as_of"]} if review else {}
+    at = case.commit.at
+    for name, written in times.items():
+        as_of = parse_utc(written)
+        if not at - FRESH <= as_of <= at + SKEW:
+            yield f"the {name} is of {format_utc(as_of)}, the change of {format_utc(at)}"
+
+
+def _laxer(case: Case, soak: Mapping[str, Any]) -> Iterator[str]:
+    """The age from which a sample is not believed is the author's own number; it may only be stricter."""
+    stale_s, allowed = soak["stale_s"], case.policy.soak.stale_seconds
+    if not isinstance(stale_s, int | float) or not 0 < stale_s <= allowed:
+        said = visible(str(stale_s), limit=40)
+        yield f"the soak believes samples of {said} s, the base's policy only those of {allowed:g} s"
 
 
 def _foreign_soak(move: Move, soak: Mapping[str, Any]) -> Iterator[str]:
@@ -137,9 +161,13 @@ def _altered_drawing(values: Mapping[str, Any], drawing: bytes | None) -> str:
     review = values["review"]
     expected = review["svg_sha256"] if review else None
     found = hashlib.sha256(drawing).hexdigest() if drawing is not None else None
-    if expected == found or (drawing is None and expected == hashlib.sha256(b"").hexdigest()):
-        return ""
-    return "the drawing of the review is not the one in the evidence"
+    if expected != found and not (drawing is None and expected == hashlib.sha256(b"").hexdigest()):
+        return "the drawing of the review is not the one in the evidence"
+    # What the judge drew again is compared without its words; so what is shown must be the same without them.
+    drawn = review.get("drawing_sha256") if review else None
+    if drawn is not None and drawn != hashlib.sha256(wordless(drawing or b"")).hexdigest():
+        return "the drawing of the review does not show what was measured"
+    return ""
 
 
 def _checklist(case: Case, move: Move, shown: list[Mapping[str, Any]]) -> Gate:

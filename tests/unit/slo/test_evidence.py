@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -20,10 +20,10 @@ from ml.slo.review import review
 from ml.slo.soak import Killed, judge_soak
 from ml.slo.source import SourceTimedOut
 from ml.stage import Stage
-from ml.verdict import Check, Gate, Verdict
+from ml.verdict import Check, Code, Gate, Verdict
 
 TARGET = target_of(SUBJECT, NOW)
-VERIFIED = Verified((Check("digests", Verdict.PASS, "3 files agree with the manifest."),))
+VERIFIED = Verified((Check("digests", Verdict.PASS, "3 files agree with the manifest.", Code.SOUND),))
 
 
 def document(metrics: FixedMetrics | None = None, **changes: Any) -> bytes:
@@ -81,7 +81,11 @@ def test_the_document_is_canonical_and_says_what_it_rests_on(good: bytes) -> Non
     assert values["tool"] == {"name": "mlconsole", "version": "1.2.3"}
     assert values["clock"] == {"console": "2026-02-17T14:00:00Z", "asked_at": "2026-02-17T14:00:00Z", "skew_s": 0.0}
     assert json.loads(values["policy"]["in_force"])["soak"]["hours"] == 24
-    assert values["checks"] == [{"name": "digests", "verdict": "PASS", "why": "3 files agree with the manifest."}]
+    assert values["schema_version"] == "v2"
+    why = "3 files agree with the manifest."
+    assert values["checks"] == [{"name": "digests", "verdict": "PASS", "why": why, "code": "sound", "facts": {}}]
+    p99 = next(gate for gate in values["gates"] if gate["name"] == "p99")
+    assert (p99["code"], p99["facts"]["value"], p99["facts"]["limit"]) == ("within-limit", 0.03, 100.0)
     assert values["target"]["model_sha256"] == SUBJECT.model_sha256
     assert values["review"]["finding"] == "Baseline is flat. “Ruhig”, no spikes."
     asked = [exchange["promql"] for exchange in values["soak_exchanges"]]
@@ -175,6 +179,28 @@ class TestSealedLies:
             "The document says PASS; judged again it is FAIL. 412 ms over 5m is not below 100 ms."
         )
 
+    def test_a_code_and_a_number(self, good: bytes) -> None:
+        def p99(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+            for gate in (*values["gates"], *values["soak"]["report"]["gates"]):
+                if gate["name"] == "p99":
+                    yield gate
+
+        def another_rule(values: dict[str, Any]) -> None:
+            for gate in p99(values):
+                gate["code"] = "breached"
+
+        def another_value(values: dict[str, Any]) -> None:
+            for gate in p99(values):
+                gate["facts"]["value"] += 1e-6
+
+        def the_last_digit(values: dict[str, Any]) -> None:
+            for gate in p99(values):
+                gate["facts"]["value"] *= 1 + 2e-16
+
+        assert failing_names(relied(good, another_rule)) == ["soak", "gate p99"]
+        assert failing_names(relied(good, another_value)) == ["soak", "gate p99"]
+        assert relied(good, the_last_digit) == [], "another processor may add in another order"
+
     def test_a_response(self, good: bytes) -> None:
         def lie(values: dict[str, Any]) -> None:
             exchange = next(each for each in values["soak_exchanges"] if "long" in each["promql"])
@@ -217,7 +243,7 @@ class TestSealedLies:
             values["soak"]["kills"] = []
 
         found = {check.name: check.why for check in relied(good, lie)}
-        assert found["soak"] == "Judged again, these differ: coverage, gates, tapes, why."
+        assert found["soak"] == "Judged again, these differ: coverage, gates, tapes."
 
     def test_oddities_that_were_left_out(self) -> None:
         metrics = FixedMetrics()
@@ -243,11 +269,17 @@ def test_a_waived_gate_is_judged_again_behind_its_waiver() -> None:
     raw = document(metrics, gates=gates, soak=soak)
     assert failing(raw) == []
 
-    def lie(values: dict[str, Any]) -> None:
-        gate = next(each for each in values["gates"] if each["name"] == "p99")
-        gate["why"] = "waived: it was fine (was WAIT: nearly there.)"
+    def p99(values: dict[str, Any]) -> dict[str, Any]:
+        return next(each for each in values["gates"] if each["name"] == "p99")
 
-    assert failing_names(relied(raw, lie)) == ["gate p99"]
+    def reword(values: dict[str, Any]) -> None:
+        p99(values)["why"] = p99(values)["was"]["why"] = "anders gesagt"
+
+    assert relied(raw, reword) == [], "a sentence is decoration"
+    for key, lie in (("verdict", "WAIT"), ("code", "window-young"), ("facts", {"value": 1.0})):
+        found = relied(raw, lambda values, key=key, lie=lie: p99(values)["was"].update({key: lie}))
+        assert [(check.name, dict(check.facts)) for check in found] == [("gate p99", {"fields": f"was {key}"})]
+    assert failing_names(relied(raw, lambda values: p99(values).pop("was"))) == ["gate p99"]
 
 
 def test_a_failure_is_evidence_too() -> None:

@@ -1,0 +1,6 @@
+"""The judge of evidence format v1, as the first edition was released with it. Never change what it asks or finds.
+
+A capsule holds the answers to the questions of its day, so only the judge of its day can ask them again. These modules
+are copies for that reason, and nothing but `ml.promotion.evidence_formats` uses them: the judge that the console works
+with is `ml.slo`. Readers of bytes (`ml.slo.transcript`, `ml.slo.envelope`, `ml.slo.recording`) are shared by all.
+"""

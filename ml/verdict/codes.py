@@ -1,0 +1,125 @@
+"""The stable codes of findings: what a machine compares, where people read a sentence.
+
+A code says *which* rule found something, and a finding's facts say with which numbers, names and times. Sentences may
+be reworded or translated at any time; a code, once released, keeps its name and its meaning. A new rule adds one line
+here, and one to the table in docs/slo.md.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """All codes. One code may be found by several lines: line and code together say what happened."""
+
+    UNCODED = "uncoded"
+    """Nobody gave a code; only the verdict speaks."""
+
+    # --- any line ---------------------------------------------------------------------------------
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    NOT_REACHED = "not-reached"
+    BEING_JUDGED = "being-judged"
+    WAIVED = "waived"
+
+    # --- a metrics source and its clock -----------------------------------------------------------
+    SOURCE_FAILED = "source-failed"
+    SOURCE_WARNED = "source-warned"
+    CLOCK_SKEWED = "clock-skewed"
+    CLOCK_JUMPED = "clock-jumped"
+
+    # --- an objective -----------------------------------------------------------------------------
+    WITHIN_LIMIT = "within-limit"
+    BREACHED = "breached"
+    NO_SERIES = "no-series"
+    INFINITE_VALUE = "infinite-value"
+    NOT_A_NUMBER = "not-a-number"
+    INCOMPARABLE = "incomparable"
+    NO_SAMPLE = "no-sample"
+    SAMPLE_STALE = "sample-stale"
+    SAMPLE_IN_FUTURE = "sample-in-future"
+    BUCKET_MISSPELLED = "bucket-misspelled"
+    SUCCESSES_UNCOUNTED = "successes-uncounted"
+    ERRORS_UNCOUNTED = "errors-uncounted"
+    LIMIT_UNREACHABLE = "limit-unreachable"
+    COUNTERS_STAND_STILL = "counters-stand-still"
+    TOO_FEW_SAMPLES = "too-few-samples"
+    WINDOW_YOUNG = "window-young"
+    COVERAGE_LOW = "coverage-low"
+    NOTHING_INFERRED = "nothing-inferred"
+
+    # --- a soak -----------------------------------------------------------------------------------
+    SOAKED = "soaked"
+    SOAK_BREACHED = "soak-breached"
+    SOAK_SHORT = "soak-short"
+    NO_OBJECTIVE = "no-objective"
+    LANDED_IN_FUTURE = "landed-in-future"
+    LANDED_JUST_NOW = "landed-just-now"
+    NEVER_INFERRED = "never-inferred"
+    BEGINS_IN_FUTURE = "begins-in-future"
+
+    # --- alerts -----------------------------------------------------------------------------------
+    ALERTS_QUIET = "alerts-quiet"
+    NO_ALERT_RULE = "no-alert-rule"
+    RULE_NOT_LOADED = "rule-not-loaded"
+    RULE_NEVER_EVALUATED = "rule-never-evaluated"
+    RULE_BROKEN = "rule-broken"
+    RULE_STALE = "rule-stale"
+    ALERT_FIRING = "alert-firing"
+    ALERT_PENDING = "alert-pending"
+    ALERT_FIRED = "alert-fired"
+
+    # --- the dashboard review ---------------------------------------------------------------------
+    REVIEWED = "reviewed"
+    REVIEW_AWAITED = "review-awaited"
+    NOTHING_TO_REVIEW = "nothing-to-review"
+    SHIFTED = "shifted"
+    DIFFERS_FROM_ACTIVE = "differs-from-active"
+    SPIKED = "spiked"
+    UNMEASURED = "unmeasured"
+    SNAPSHOTS_BLOCKED = "snapshots-blocked"
+
+    # --- an artifact ------------------------------------------------------------------------------
+    SOUND = "sound"
+    ABSENT = "absent"
+    UNREADABLE = "unreadable"
+    LAYOUT_WRONG = "layout-wrong"
+    DIGEST_DIFFERS = "digest-differs"
+    PROBE_DIED = "probe-died"
+    MODEL_UNFIT = "model-unfit"
+    ORDER_MATTERS = "order-matters"
+    BITS_DIFFER = "bits-differ"
+    NO_VECTORS = "no-vectors"
+    RUNTIME_DISAGREES = "runtime-disagrees"
+    NOTHING_TO_COMPARE = "nothing-to-compare"
+    SLOWER = "slower"
+    NOT_SLOWER = "not-slower"
+    GREW = "grew"
+    DID_NOT_GROW = "did-not-grow"
+    DECISIONS_COMPARED = "decisions-compared"
+
+    # --- a change ---------------------------------------------------------------------------------
+    ID_MALFORMED = "id-malformed"
+    CHECK_FAILED = "check-failed"
+    IN_A_STAGE = "in-a-stage"
+    IN_NO_STAGE = "in-no-stage"
+    LEFT_BY_ROLLBACK = "left-by-rollback"
+    NEVER_LEFT = "never-left"
+    ROLE_NOT_NEEDED = "role-not-needed"
+    ROLE_HELD = "role-held"
+    ROLE_MISSING = "role-missing"
+    NO_OPERATORS = "no-operators"
+    FROZEN = "frozen"
+    NOT_FROZEN = "not-frozen"
+    ACK_AWAITED = "ack-awaited"
+    ACK_GIVEN = "ack-given"
+    ACK_MISFITS = "ack-misfits"
+    TESTS_PASSED = "tests-passed"
+    TESTS_FAILED = "tests-failed"
+    TESTS_UNRUN = "tests-unrun"
+
+    # --- evidence, judged again -------------------------------------------------------------------
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    INCOMPLETE = "incomplete"
