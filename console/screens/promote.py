@@ -154,8 +154,7 @@ class PromoteScreen(PlanScreen):
         steps = self.query_one("#steps", Static)
         steps.update(_step_line(wizard, glyphs_of(self.app).pointer))
         steps.display = True
-        blocked = wizard.obstacle.startswith("BLOCKED")
-        self.say(wizard.trouble or wizard.obstacle or wizard.hint, loud=bool(wizard.trouble) or blocked)
+        self.say(wizard.trouble or wizard.obstacle or wizard.hint, loud=bool(wizard.trouble) or bool(wizard.blocking))
         over = wizard.step is Step.SUBMIT
         onwards, back = self.query_one("#next", Button), self.query_one("#back", Button)
         onwards.label = wizard.way_on or "Next"

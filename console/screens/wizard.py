@@ -94,12 +94,18 @@ class Wizard:
         )
 
     @property
+    def blocking(self) -> tuple[Gate, ...]:
+        """The judged gates that keep the checklist from being left; none while something else does."""
+        judged = self.step is Step.CHECKLIST and self.judged and not self.busy
+        return _standing_in_the_way(self.shown_gates) if judged else ()
+
+    @property
     def obstacle(self) -> str:
         """Why this page cannot be left forwards now; empty when it can."""
         if self.busy:
             return self.busy
         if self.step is Step.CHECKLIST:
-            return blocked(_standing_in_the_way(self.shown_gates)) if self.judged else "The gates are not judged."
+            return blocked(self.blocking) if self.judged else "The gates are not judged."
         if self.step is Step.REASON:
             return _missing(self.draft)
         if self.step is Step.PLAN and self.plan is None:

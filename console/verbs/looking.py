@@ -103,9 +103,10 @@ def soak(session: Session, model: str, wait: bool, timeout: float) -> Answer:
     while wait and report.verdict not in (Verdict.PASS, Verdict.FAIL):
         if timeout and time.monotonic() - started > timeout:
             return Answer(lines.soak(report), documents.soak(report), 4)
-        if report.why != told:
-            told = report.why
-            say(f"{report.verdict.value}: {told}")
+        line = f"{report.verdict.value}: {report.why}"
+        if line != told:  # the same line twice says nothing new
+            say(line)
+            told = line
         time.sleep(session.settings.prometheus.poll_seconds)
         report = session.operations.soak(model)
     return Answer(lines.soak(report), documents.soak(report), code_of(report.verdict))

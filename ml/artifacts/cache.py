@@ -30,7 +30,7 @@ from ml.verdict import Verdict
 _MOST = 256
 _MAX_BYTES = 8 << 20
 _SETTLED_NS = 2_000_000_000
-_FORMAT = 2
+_FORMAT = 3
 _Entries = TypeAdapter(dict[str, Verification])
 
 

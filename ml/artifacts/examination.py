@@ -10,7 +10,7 @@ from ml.artifacts.protocol import Examined, Request, Subject, Task
 from ml.errors import Invalid
 from ml.ports import Progress, Report
 from ml.text import visible
-from ml.verdict import Check, Verdict
+from ml.verdict import Check, Code, Verdict, finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,10 @@ def examine(cage: Cage, subject: Subject, golden: GoldenVectors | None, report: 
     try:
         first = cage.ask(request, Examined, report)
     except Killed as killed:
-        return Examination((*killed.checks, Check(killed.stage, Verdict.FAIL, f"{model}: {killed.cause}")))
+        died = Check(killed.stage, Verdict.FAIL, f"{model}: {killed.cause}", Code.PROBE_DIED)
+        return Examination((*killed.checks, died))
     except Invalid as error:
-        return Examination((Check("load", Verdict.FAIL, error.cause),))
+        return Examination((Check("load", Verdict.FAIL, error.cause, Code.MODEL_UNFIT),))
     if not _sound(first):
         return Examination(first.checks, first)
     if report is not None:
@@ -59,11 +60,14 @@ def _sound(examined: Examined) -> bool:
 def _determinism(cage: Cage, request: Request, first: Examined, model: str) -> Check:
     if not first.steady:
         why = f"{model} gives other bits when the same {first.rows} market states come in another order."
-        return Check("determinism", Verdict.FAIL, why)
+        return Check("determinism", Verdict.FAIL, why, Code.ORDER_MATTERS)
     try:
         second = cage.ask(replace(request, rows=first.rows), Examined)
     except Invalid as error:
-        return Check("determinism", Verdict.FAIL, f"{model}, asked a second time: {error.cause}")
+        why = f"{model}, asked a second time: {error.cause}"
+        return Check("determinism", Verdict.FAIL, why, Code.PROBE_DIED)
     if (second.bits, second.steady) != (first.bits, True):
-        return Check("determinism", Verdict.FAIL, f"{model} gives other bits in a second process.")
-    return Check("determinism", Verdict.PASS, f"Two processes gave the same bits for {first.rows} market states.")
+        why = f"{model} gives other bits in a second process."
+        return Check("determinism", Verdict.FAIL, why, Code.BITS_DIFFER)
+    why = f"Two processes gave the same bits for {first.rows} market states."
+    return finding(Verdict.PASS, Code.SOUND, why, rows=first.rows).check("determinism")

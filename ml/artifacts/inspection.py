@@ -25,7 +25,7 @@ from ml.artifacts.survey import MAX_BYTES, Survey, read_small
 from ml.errors import Invalid
 from ml.ports import Report
 from ml.text import visible
-from ml.verdict import Check, Verdict
+from ml.verdict import Check, Code, Verdict, finding
 
 _SHOWN = 5
 _DOCUMENTS = (MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
@@ -64,17 +64,19 @@ def inspect(directory: int, surveyed: Survey, progress: Report | None = None) ->
         documents = _documents(directory, surveyed)
         files = _digests(directory, surveyed, documents, progress)
     except Invalid as error:
-        return Inspection((_layout(surveyed, None), Check("digests", Verdict.FAIL, str(error))))
+        broken = Check("digests", Verdict.FAIL, str(error), Code.UNREADABLE)
+        return Inspection((_layout(surveyed, None), broken))
     try:
         manifest = _manifest(documents)
     except Invalid as error:
-        return Inspection((_layout(surveyed, None), Check("manifest", Verdict.FAIL, str(error))), files)
+        broken = Check("manifest", Verdict.FAIL, str(error), Code.UNREADABLE)
+        return Inspection((_layout(surveyed, None), broken), files)
     report_check, train_report = _train_report(manifest, documents)
     checks = (_layout(surveyed, manifest), _listing(manifest), _digest_check(manifest, files), report_check)
     try:
         golden = parse_golden(documents[GOLDEN_FILE]) if GOLDEN_FILE in documents else None
     except Invalid as error:
-        broken = Check("golden", Verdict.FAIL, str(error))
+        broken = Check("golden", Verdict.FAIL, str(error), Code.UNREADABLE)
         return Inspection((*checks, broken), files, manifest, train_report)
     return Inspection(checks, files, manifest, train_report, golden)
 
@@ -107,14 +109,19 @@ def _manifest(documents: dict[str, bytes]) -> Manifest:
 
 
 def _listing(manifest: Manifest) -> Check:
-    return Check("manifest", Verdict.PASS, f"Schema {manifest.schema_version}, {len(manifest.sha256)} files listed.")
+    listed = len(manifest.sha256)
+    why = f"Schema {manifest.schema_version}, {listed} files listed."
+    return finding(Verdict.PASS, Code.SOUND, why, schema=manifest.schema_version, files=listed).check("manifest")
 
 
 def _layout(surveyed: Survey, manifest: Manifest | None) -> Check:
     faults = [*surveyed.faults, *(_unmatched(surveyed, manifest) if manifest else ())]
     if faults:
-        return Check("layout", Verdict.FAIL, f"{'; '.join(faults[:_SHOWN])}.")
-    return Check("layout", Verdict.PASS, f"{len(surveyed.files)} regular files, none missing or unlisted.")
+        why = f"{'; '.join(faults[:_SHOWN])}."
+        return finding(Verdict.FAIL, Code.LAYOUT_WRONG, why, faults=len(faults)).check("layout")
+    number = len(surveyed.files)
+    why = f"{number} regular files, none missing or unlisted."
+    return finding(Verdict.PASS, Code.SOUND, why, files=number).check("layout")
 
 
 def _unmatched(surveyed: Survey, manifest: Manifest) -> Iterator[str]:
@@ -130,22 +137,25 @@ def _digest_check(manifest: Manifest, files: tuple[FileDigest, ...]) -> Check:
     wrong = sorted(name for name, digest in manifest.sha256.items() if name in found and found[name].sha256 != digest)
     if wrong:
         names = ", ".join(visible(name) for name in wrong[:_SHOWN])
-        return Check("digests", Verdict.FAIL, f"{names}: the content is not what the manifest's digest says.")
+        why = f"{names}: the content is not what the manifest's digest says."
+        return finding(Verdict.FAIL, Code.DIGEST_DIFFERS, why, files=names).check("digests")
     if not manifest.sha256.keys() <= found.keys():
-        return Check("digests", Verdict.FAIL, "A listed file could not be hashed.")
+        return Check("digests", Verdict.FAIL, "A listed file could not be hashed.", Code.UNREADABLE)
     total = sum(found[name].size for name in manifest.sha256)
-    return Check("digests", Verdict.PASS, f"{len(manifest.sha256)} files, {total:,} bytes match their SHA-256.")
+    number = len(manifest.sha256)
+    why = f"{number} files, {total:,} bytes match their SHA-256."
+    return finding(Verdict.PASS, Code.SOUND, why, files=number, bytes=total).check("digests")
 
 
 def _train_report(manifest: Manifest, documents: dict[str, bytes]) -> tuple[Check, TrainReport | None]:
     name = "train_report"
     if TRAIN_REPORT_FILE not in documents:
-        return Check(name, Verdict.NO_DATA, f"{TRAIN_REPORT_FILE} is absent; staging needs it."), None
+        return Check(name, Verdict.NO_DATA, f"{TRAIN_REPORT_FILE} is absent; staging needs it.", Code.ABSENT), None
     try:
         report = parse_train_report(documents[TRAIN_REPORT_FILE])
     except Invalid as error:
-        return Check(name, Verdict.FAIL, str(error)), None
+        return Check(name, Verdict.FAIL, str(error), Code.UNREADABLE), None
     if report.model_sha256 != manifest.model_sha256:
         why = f"{TRAIN_REPORT_FILE} names the model {report.model_sha256}, the manifest another."
-        return Check(name, Verdict.FAIL, why), report
-    return Check(name, Verdict.PASS, "It names the same model as the manifest."), report
+        return Check(name, Verdict.FAIL, why, Code.DIGEST_DIFFERS), report
+    return Check(name, Verdict.PASS, "It names the same model as the manifest.", Code.SOUND), report

@@ -11,7 +11,7 @@ from ml.artifacts.protocol import Raced, Request, Task
 from ml.errors import Invalid
 from ml.ports import Progress, Report
 from ml.text import visible
-from ml.verdict import Check, Verdict
+from ml.verdict import Check, Code, Verdict, finding
 
 if TYPE_CHECKING:
     from ml.artifacts.verify import Verifier
@@ -32,7 +32,8 @@ def probe_latency(
 ) -> LatencyProbe:
     """Time both in turns in one cage; ``NO_DATA`` where nothing is active or one of them cannot run."""
     if active is None:
-        return LatencyProbe(Check(NAME, Verdict.NO_DATA, "Nothing is active, so there is nothing to compare with."))
+        why = "Nothing is active, so there is nothing to compare with."
+        return LatencyProbe(Check(NAME, Verdict.NO_DATA, why, Code.NOTHING_TO_COMPARE))
     try:
         with ExitStack() as stack:
             subjects = tuple(
@@ -44,7 +45,8 @@ def probe_latency(
             raced = verifier.cage.ask(Request(Task.RACE, subjects), Raced)
     except Invalid as error:
         names = f"{visible(candidate.name)} against {visible(active.name)}"
-        return LatencyProbe(Check(NAME, Verdict.NO_DATA, f"{names} could not be timed: {error.cause}"))
+        why = f"{names} could not be timed: {error.cause}"
+        return LatencyProbe(Check(NAME, Verdict.NO_DATA, why, Code.PROBE_DIED))
     return LatencyProbe(judge(raced, max_ratio), raced)
 
 
@@ -56,14 +58,16 @@ def judge(raced: Raced, max_ratio: float) -> Check:
     """
     slow_median = not raced.p50_ratio < max_ratio
     slow_tail = raced.p99_ratio >= max_ratio and raced.p99_spread[0] >= max_ratio
-    verdict = Verdict.FAIL if slow_median or slow_tail else Verdict.PASS
-    return Check(
-        NAME,
-        verdict,
+    slower = slow_median or slow_tail
+    why = (
         f"p50 {_against(raced.first.p50_ms, raced.second.p50_ms, raced.p50_ratio, raced.p50_spread)}; "
         f"p99 {_against(raced.first.p99_ms, raced.second.p99_ms, raced.p99_ratio, raced.p99_spread)}; "
-        f"limit {max_ratio:g}×, {raced.turns:,} turns.",
+        f"limit {max_ratio:g}×, {raced.turns:,} turns."
     )
+    ratios = {"p50_ratio": raced.p50_ratio, "p99_ratio": raced.p99_ratio, "limit": max_ratio, "turns": raced.turns}
+    if slower:
+        return finding(Verdict.FAIL, Code.SLOWER, why, **ratios).check(NAME)
+    return finding(Verdict.PASS, Code.NOT_SLOWER, why, **ratios).check(NAME)
 
 
 def _against(first: float, second: float, ratio: float, spread: tuple[float, float]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
 from ml.ports import Report
-from ml.verdict import Check, Verdict
+from ml.verdict import Check, Code, Verdict, finding
 
 GOLDEN_ARTIFACT = Path(__file__).with_name("golden") / "golden_regime_v1"
 GOLDEN_SHA256 = "d9cdce3372004be9c2400a93b6fe8afa8c837a7632aef6f7769050e8a76f8f5b"
@@ -31,17 +31,18 @@ def judge_runtime(found: Verification) -> Check:
     """The runtime's check out of a verification of the golden artifact."""
     wrong = next((check for check in found.checks if check.verdict is not Verdict.PASS), None)
     if wrong is None:
-        return Check(
-            "runtime", Verdict.PASS, f"onnxruntime agrees with {found.artifact_id}: {found.check('golden').why}"
-        )
-    return Check("runtime", Verdict.FAIL, f"onnxruntime and {found.artifact_id} disagree: {wrong.name}: {wrong.why}")
+        why = f"onnxruntime agrees with {found.artifact_id}: {found.check('golden').why}"
+        return Check("runtime", Verdict.PASS, why, Code.SOUND)
+    why = f"onnxruntime and {found.artifact_id} disagree: {wrong.name}: {wrong.why}"
+    return finding(Verdict.FAIL, Code.RUNTIME_DISAGREES, why, check=wrong.name, found=str(wrong.code)).check("runtime")
 
 
 def golden_gate(runtime: Check, verification: Verification) -> Check:
     """ "No regressions in golden artifact tests": the runtime's own, and the artifact's where it ships vectors."""
     own = verification.check("golden")
     if not runtime.verdict.opens:
-        return Check("golden", runtime.verdict, runtime.why)
+        return runtime.found.check("golden")
     if own.verdict is Verdict.NO_DATA and verification.valid:
-        return Check("golden", Verdict.PASS, f"{runtime.why} The artifact ships no vectors of its own.")
-    return Check("golden", own.verdict, own.why)
+        why = f"{runtime.why} The artifact ships no vectors of its own."
+        return Check("golden", Verdict.PASS, why, Code.NO_VECTORS)
+    return own

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ml.artifacts.compare import Comparison
 from ml.artifacts.verification import Verification
 from ml.text import visible
-from ml.verdict import Check, Verdict
+from ml.verdict import Check, Code, Verdict, finding
 
 _MUCH_MORE = 2.0
 
@@ -23,15 +23,14 @@ def not_loading(artifact_dir: str, exists: bool, verification: Verification | No
     """
     shown = visible(artifact_dir)
     if not exists or verification is None:
-        return (Check("artifact_dir", Verdict.FAIL, f"{shown} does not exist below the configured artifact base."),)
-    here = Check("artifact_dir", Verdict.PASS, f"{shown} exists.")
+        why = f"{shown} does not exist below the configured artifact base."
+        return (Check("artifact_dir", Verdict.FAIL, why, Code.ABSENT),)
+    here = Check("artifact_dir", Verdict.PASS, f"{shown} exists.", Code.SOUND)
     broken = tuple(check for check in verification.checks if check.verdict in (Verdict.FAIL, Verdict.ERROR))
     if broken:
         return (here, *broken)
-    return (
-        here,
-        Check("verify", verification.verdict, f"{verification.artifact_id} verifies; it is not the artifact."),
-    )
+    why = f"{verification.artifact_id} verifies; it is not the artifact."
+    return (here, Check("verify", verification.verdict, why, Code.SOUND))
 
 
 def latency_spike(comparison: Comparison) -> tuple[Check, ...]:
@@ -40,7 +39,7 @@ def latency_spike(comparison: Comparison) -> tuple[Check, ...]:
     Only ``NO_DATA`` where one of the two is not valid.
     """
     if comparison.why:
-        return (Check("latency spike", Verdict.NO_DATA, comparison.why),)
+        return (Check("latency spike", Verdict.NO_DATA, comparison.why, Code.NOTHING_TO_COMPARE),)
     sizes = [sum(file.size for file in one.files) for one in (comparison.left, comparison.right)]
     checks = [_growth("size", sizes[0], sizes[1], "bytes")]
     if comparison.left.graph and comparison.right.graph:
@@ -55,14 +54,14 @@ def latency_spike(comparison: Comparison) -> tuple[Check, ...]:
 def results_differ(comparison: Comparison) -> Check:
     """ "Shadow and active showing different results": on how many of the same inputs they decide differently."""
     if comparison.disagreement is None:
-        return Check("decisions", Verdict.NO_DATA, comparison.why)
+        return Check("decisions", Verdict.NO_DATA, comparison.why, Code.NOTHING_TO_COMPARE)
     share = f"{comparison.disagreement:.2%}"
-    return Check(
-        "decisions", Verdict.PASS, f"Two models: on the same inputs they decide differently in {share} of cases."
-    )
+    why = f"Two models: on the same inputs they decide differently in {share} of cases."
+    return finding(Verdict.PASS, Code.DECISIONS_COMPARED, why, share=comparison.disagreement).check("decisions")
 
 
 def _growth(name: str, left: int, right: int, unit: str) -> Check:
     much = right > 0 and left >= _MUCH_MORE * right
     times = f", {left / right:.1f}×" if right else ""
-    return Check(name, Verdict.FAIL if much else Verdict.PASS, f"{left:,} {unit} against {right:,}{times}.")
+    verdict, code = (Verdict.FAIL, Code.GREW) if much else (Verdict.PASS, Code.DID_NOT_GROW)
+    return finding(verdict, code, f"{left:,} {unit} against {right:,}{times}.", left=left, right=right).check(name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ml.artifacts.digests import FileDigest
 from ml.artifacts.graph import GraphFacts
 from ml.text import visible
-from ml.verdict import Check, Verdict, worst
+from ml.verdict import Check, Code, Verdict, finding, worst
 
 CHECKS = ("layout", "manifest", "digests", "train_report", "load", "shape", "finite", "determinism", "golden")
 """The names of all checks, in the order in which they are reported."""
@@ -72,7 +72,7 @@ class Verification:
 
     def _other(self, why: str) -> Verification:
         """The same, with digests that are not the expected ones."""
-        other = Check("digests", Verdict.FAIL, why)
+        other = Check("digests", Verdict.FAIL, why, Code.DIGEST_DIFFERS)
         return replace(self, checks=tuple(other if check.name == "digests" else check for check in self.checks))
 
     def document(self) -> dict[str, object]:
@@ -80,7 +80,10 @@ class Verification:
         return {
             "artifact_id": self.artifact_id,
             "verdict": str(self.verdict),
-            "checks": [{"name": one.name, "verdict": str(one.verdict), "why": one.why} for one in self.checks],
+            "checks": [
+                {"name": one.name, "verdict": str(one.verdict), "code": str(one.code), "why": one.why}
+                for one in self.checks
+            ],
             "model_sha256": self.model_sha256,
             "files": [{"path": file.name, "sha256": file.sha256, "size": file.size} for file in self.files],
         }
@@ -89,4 +92,5 @@ class Verification:
 def complete(checks: tuple[Check, ...]) -> tuple[Check, ...]:
     """All checks in order, those that were never reached as ``NO_DATA``."""
     made = {check.name: check for check in checks}
-    return tuple(made.get(name) or Check(name, Verdict.NO_DATA, "Not reached.") for name in CHECKS)
+    missed = finding(Verdict.NO_DATA, Code.NOT_REACHED, "Not reached.")
+    return tuple(made.get(name) or missed.check(name) for name in CHECKS)

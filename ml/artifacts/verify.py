@@ -25,7 +25,7 @@ from ml.artifacts.verification import Verification, complete
 from ml.errors import Invalid
 from ml.ports import Progress, Report, Runner
 from ml.text import visible
-from ml.verdict import Check, Verdict
+from ml.verdict import Check, Code, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Verifier:
             with opened(directory) as descriptor:
                 return self._verify(directory, descriptor, report, afresh=afresh).expecting(expect_sha256)
         except Invalid as error:
-            checks = complete((Check("layout", Verdict.FAIL, str(error)),))
+            checks = complete((Check("layout", Verdict.FAIL, str(error), Code.UNREADABLE),))
             return Verification(artifact_id=visible(directory.name), checks=checks)
 
     def _verify(self, directory: Path, descriptor: int, report: Report | None, *, afresh: bool) -> Verification:
@@ -116,7 +116,7 @@ class Verifier:
             with self._copied(descriptor, surveyed, inspection, report) as subject:
                 return examine(self.cage, subject, inspection.golden, report)
         except Invalid as error:
-            return Examination((Check("digests", Verdict.FAIL, str(error)),))
+            return Examination((Check("digests", Verdict.FAIL, str(error), Code.UNREADABLE),))
 
     def latency(
         self,

@@ -91,7 +91,7 @@ def incident(
 
 def _audited(line: AuditLine) -> Moment:
     told = line.fields
-    what = str(told.get("what") or "") or line.sentence.removeprefix(line.at).partition(": ")[2]
+    what = str(told.get("what") or "") or line.told
     kind = f"{told.get('of')} {told.get('rung')}" if line.kind == "receipt" else line.kind
     return Moment(parse_utc(line.at), visible(kind), visible(str(told.get("by") or "")), visible(what))
 

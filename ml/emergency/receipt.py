@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml.board import InstanceReceipt, KillView, Rung
-from ml.emergency.killfile import ENGAGED_ALREADY
 from ml.emergency.ladder import climb
 from ml.emergency.scrapes import Engine, Sighting, gather
 from ml.errors import ConsoleError
@@ -71,7 +70,7 @@ def _instance(engine: Engine, asked: float, request: KillRequest, base: Rung, *,
 
 def _failures(request: KillRequest) -> str:
     """What was not done, and what was done but may not last."""
-    return " ".join(f"{step.name}: {step.why}" for step in request.steps if step.why not in ("", ENGAGED_ALREADY))
+    return " ".join(f"{step.name}: {step.why}" for step in request.steps if step.why and not step.again)
 
 
 def _manual(request: KillRequest, instances: tuple[InstanceReceipt, ...]) -> tuple[str, ...]:

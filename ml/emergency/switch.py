@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
 
 class Step(NamedTuple):
-    """What became of one actuator: whether it did its part, a caveat or the cause if not, and how long it took."""
+    """What became of one actuator: whether it did its part, a caveat or the cause if not, and how long it took.
+
+    ``again``: its part was done already, which is no caveat.
+    """
 
     name: str
     done: bool
     why: str
     seconds: float
+    again: bool = False
 
 
 class KillRequest(NamedTuple):
@@ -83,7 +87,7 @@ class KillSwitch:
         before = self._file.read()
         if before.engaged and before.at:
             request = KillRequest(True, before.at, before.by, before.reason)
-            steps = [Step(self._name, True, ENGAGED_ALREADY, 0.0)]
+            steps = [Step(self._name, True, ENGAGED_ALREADY, 0.0, again=True)]
         else:
             request = KillRequest(True, at, by, reason)
             steps = [self._write(at, by, reason)]

@@ -33,7 +33,7 @@ from ml.slo.review import Review
 from ml.slo.soak import SoakJudgement
 from ml.stage import Stage
 from ml.text import visible
-from ml.verdict import Gate, Verdict
+from ml.verdict import Code, Gate, Verdict, finding
 
 _NOT_YET = "being judged"
 
@@ -175,8 +175,7 @@ class Checklists:
         found.verified = Verified(verification.checks, verification.files)
         yield verify_gate(verification)
         if target.to_stage is Stage.SHADOW:
-            golden = golden_gate(check_runtime(self._context.verifier()), verification)
-            yield Gate(name=GOLDEN_GATE, verdict=golden.verdict, why=golden.why)
+            yield golden_gate(check_runtime(self._context.verifier()), verification).found.gate(GOLDEN_GATE)
         yield from self._latency(request, listeners)
 
     def _latency(self, request: Request, listeners: Listeners) -> Iterator[Gate]:
@@ -189,7 +188,7 @@ class Checklists:
         ratio = base.policy.checks.max_latency_ratio
         candidate, against = (base.located(each) for each in (target.artifact_dir, active.artifact_dir))
         check = self._artifacts.latency(base.commit, candidate, against, ratio, listeners.report)
-        yield Gate(name=LATENCY_GATE, verdict=check.verdict, why=check.why)
+        yield check.found.gate(LATENCY_GATE)
 
     def _unit_tests(self, request: Request, listeners: Listeners) -> Gate:
         _announce(listeners, TESTS_GATE)
@@ -214,7 +213,7 @@ class Checklists:
 
 def _announce(listeners: Listeners, name: str) -> None:
     if listeners.on_gate:
-        listeners.on_gate(Gate(name=name, verdict=Verdict.WAIT, why=_NOT_YET))
+        listeners.on_gate(finding(Verdict.WAIT, Code.BEING_JUDGED, _NOT_YET).gate(name))
 
 
 def _waived(gate: Gate, request: Request) -> Gate:

@@ -19,7 +19,7 @@ from ml.slo.recording import Recorder
 from ml.slo.serving import serving
 from ml.slo.source import Metrics
 from ml.stage import Stage
-from ml.verdict import Reading, Verdict
+from ml.verdict import Code, Reading, Verdict
 
 _STALE_AFTER = 3
 """Polls without a good answer after which a value is STALE (SPEC §4)."""
@@ -121,6 +121,7 @@ def _unknown(base: Base, names: tuple[str, ...], why: str) -> dict[str, tuple[Re
             name=objective.name,
             verdict=Verdict.ERROR,
             why=why,
+            code=Code.SOURCE_FAILED,
             limit=objective.limit,
             unit=objective.unit,
             gate=objective.gate,

@@ -12,7 +12,7 @@ from ml.promotion.repository import BranchInfo
 from ml.registry.history import chronological, condemned
 from ml.registry.schema import Event, Model, Pointer
 from ml.stage import Stage
-from ml.verdict import Gate, Verdict
+from ml.verdict import Code, Gate, Verdict, facts_of, finding
 
 _BELIEVED = timedelta(minutes=5)
 """How old a judgement may be whose gates stand open on the board; each soak is judged every minute or two."""
@@ -98,11 +98,13 @@ def gates(model: Model, report: SoakReport | None, now: datetime) -> tuple[Gate,
     if model.shadow is None:
         return ()
     if report is None:
-        return (Gate(name="soak", verdict=Verdict.WAIT, why="The soak is being judged."),)
+        return (finding(Verdict.WAIT, Code.BEING_JUDGED, "The soak is being judged.").gate("soak"),)
     if abs(now - report.as_of) <= _BELIEVED:
         return report.gates
     return tuple(_stale(gate, report.as_of) if gate.verdict.opens else gate for gate in report.gates)
 
 
 def _stale(gate: Gate, at: datetime) -> Gate:
-    return replace(gate, verdict=Verdict.STALE, why=f"last judged at {format_utc(at)}: {gate.why}")
+    why = f"last judged at {format_utc(at)}: {gate.why}"
+    facts = facts_of(judged_at=at, was=str(gate.code))
+    return replace(gate, verdict=Verdict.STALE, why=why, code=Code.JUDGED_LONG_AGO, facts=facts)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from ml.clock import format_utc
 from ml.errors import Refused
 from ml.promotion.values import ACK_GATE, Ack, Target
-from ml.verdict import Gate, Verdict
+from ml.verdict import Code, Gate, Verdict, finding
 
 
 def acknowledge(
@@ -51,9 +51,9 @@ def misfit(ack: Ack, *, phrase: str, target: Target, evidence_sha256: str, now: 
 def ack_gate(ack: Ack | None, *, phrase: str, target: Target, evidence_sha256: str, now: datetime) -> Gate:
     """The checklist's line: WAIT until the phrase is typed, then PASS, or FAIL with why it does not cover this."""
     if ack is None:
-        return Gate(name=ACK_GATE, verdict=Verdict.WAIT, why=f"type {phrase}", waivable=False)
+        return finding(Verdict.WAIT, Code.ACK_AWAITED, f"type {phrase}").gate(ACK_GATE, waivable=False)
     why = misfit(ack, phrase=phrase, target=target, evidence_sha256=evidence_sha256, now=now)
     if why:
-        return Gate(name=ACK_GATE, verdict=Verdict.FAIL, why=why, waivable=False)
+        return finding(Verdict.FAIL, Code.ACK_MISFITS, why).gate(ACK_GATE, waivable=False)
     given = f"given by {ack.by} at {format_utc(ack.at)}"
-    return Gate(name=ACK_GATE, verdict=Verdict.PASS, why=given, waivable=False)
+    return finding(Verdict.PASS, Code.ACK_GIVEN, given, by=ack.by, at=ack.at).gate(ACK_GATE, waivable=False)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ml.slo.transcript import moment
 from ml.text import visible
-from ml.verdict import Check, Verdict
+from ml.verdict import Check, Code, Verdict, finding
 
 SEAL = "seal"
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
@@ -75,27 +75,28 @@ def inspect(document: bytes, values: Mapping[str, Any]) -> Iterator[Check]:
     seal = values.get(SEAL)
     recorded = seal.get("parts") if isinstance(seal, dict) else None
     if not isinstance(seal, dict) or not isinstance(recorded, dict):
-        yield Check("seal", Verdict.FAIL, "The document has no seal.")
+        yield finding(Verdict.FAIL, Code.ABSENT, "The document has no seal.").check("seal")
         return
     actual = dict(_digests({key: value for key, value in values.items() if key != SEAL}))
     intact = seal.get("chain") == _chain(actual)
     changed = sorted(name for name in actual.keys() | recorded.keys() if actual.get(name) != recorded.get(name))
     for name in changed:
         how = "is not what was sealed" if not intact else "is intact, but its line in the seal was changed"
-        yield Check(f"part {name}", Verdict.FAIL, f"The part {name} {how}.")
+        yield finding(Verdict.FAIL, Code.DIFFERS, f"The part {name} {how}.").check(f"part {name}")
     if not intact and not changed:
-        yield Check("seal", Verdict.FAIL, "The seal's chain was changed.")
+        yield finding(Verdict.FAIL, Code.DIFFERS, "The seal's chain was changed.").check("seal")
     if intact and not changed:
-        yield Check("seal", Verdict.PASS, f"All {len(actual)} parts are what was sealed.")
+        yield finding(Verdict.PASS, Code.AGREES, f"All {len(actual)} parts are what was sealed.").check("seal")
 
 
 def _form(document: bytes, values: Mapping[str, Any]) -> Check:
     proper = canonical(values) + b"\n"
     if proper == document:
-        return Check("form", Verdict.PASS, "The document is canonical JSON.")
+        return finding(Verdict.PASS, Code.AGREES, "The document is canonical JSON.").check("form")
     pairs = enumerate(zip(proper, document, strict=False))
     at = next((index for index, (ours, theirs) in pairs if ours != theirs), min(len(proper), len(document)))
-    return Check("form", Verdict.FAIL, f"The document is not canonical at byte {at}, {_near(document, at)}.")
+    why = f"The document is not canonical at byte {at}, {_near(document, at)}."
+    return finding(Verdict.FAIL, Code.DIFFERS, why, byte=at).check("form")
 
 
 def _near(document: bytes, position: int) -> str:

@@ -11,7 +11,7 @@ from ml.registry.history import condemned
 from ml.registry.schema import Model
 from ml.stage import Action, Stage
 from ml.text import visible
-from ml.verdict import Gate, Verdict
+from ml.verdict import Code, Finding, Gate, Verdict, finding
 
 if TYPE_CHECKING:
     from ml.artifacts.verification import Verification
@@ -32,27 +32,27 @@ def artifact_id_gate(artifact_id: str) -> Gate:
     try:
         parse_id(artifact_id)
     except ValueError as error:
-        return Gate(name=ID_GATE, verdict=Verdict.FAIL, why=str(error))
-    return Gate(name=ID_GATE, verdict=Verdict.PASS, why=f"{artifact_id} is well-formed")
+        return finding(Verdict.FAIL, Code.ID_MALFORMED, str(error), artifact=artifact_id).gate(ID_GATE)
+    return finding(Verdict.PASS, Code.SOUND, f"{artifact_id} is well-formed", artifact=artifact_id).gate(ID_GATE)
 
 
 def verify_gate(verification: Verification) -> Gate:
     """The artifact passes every check; never waivable."""
     failed = [check for check in verification.checks if check.verdict in (Verdict.FAIL, Verdict.ERROR)]
-    why = (
-        f"{failed[0].name}: {failed[0].why}"
-        if failed
-        else f"{len(verification.checks)} checks of {verification.artifact_id}"
-    )
-    return Gate(
-        name=VERIFY_GATE, verdict=verification.verdict, why=why, evidence=verification.model_sha256, waivable=False
-    )
+    if failed:
+        first = failed[0]
+        why = f"{first.name}: {first.why}"
+        found = finding(verification.verdict, Code.CHECK_FAILED, why, check=first.name, found=str(first.code))
+    else:
+        number = len(verification.checks)
+        why = f"{number} checks of {verification.artifact_id}"
+        found = finding(verification.verdict, Code.SOUND, why, checks=number, artifact=verification.artifact_id)
+    return found.gate(VERIFY_GATE, evidence=verification.model_sha256, waivable=False)
 
 
 def train_report_gate(verification: Verification) -> Gate:
     """There is a train report, and it names the same model. An absent one is NO_DATA: not enough for staging."""
-    check = verification.check("train_report")
-    return Gate(name=REPORT_GATE, verdict=check.verdict, why=check.why)
+    return verification.check("train_report").found.gate(REPORT_GATE)
 
 
 def golden_gate(verification: Verification) -> Gate:
@@ -60,8 +60,8 @@ def golden_gate(verification: Verification) -> Gate:
     check = verification.check("golden")
     if check.verdict is Verdict.NO_DATA and verification.verdict is Verdict.PASS:
         why = "the artifact ships no golden vectors, so a regression could not show"
-        return Gate(name=GOLDEN_GATE, verdict=Verdict.VACUOUS, why=why)
-    return Gate(name=GOLDEN_GATE, verdict=check.verdict, why=check.why)
+        return finding(Verdict.VACUOUS, Code.NO_VECTORS, why).gate(GOLDEN_GATE)
+    return check.found.gate(GOLDEN_GATE)
 
 
 def not_staged_gate(model: Model | None, artifact_id: str) -> Gate:
@@ -70,41 +70,48 @@ def not_staged_gate(model: Model | None, artifact_id: str) -> Gate:
         stage for stage in Stage if model and (pointer := model.pointer(stage)) and pointer.artifact_id == artifact_id
     ]
     if there:
-        return Gate(name=NEW_GATE, verdict=Verdict.FAIL, why=f"it is in {there[0]} already")
-    return Gate(name=NEW_GATE, verdict=Verdict.PASS, why="it is in no stage yet")
+        why = f"it is in {there[0]} already"
+        return finding(Verdict.FAIL, Code.IN_A_STAGE, why, stage=str(there[0])).gate(NEW_GATE)
+    return finding(Verdict.PASS, Code.IN_NO_STAGE, "it is in no stage yet").gate(NEW_GATE)
 
 
 def condemned_gate(model: Model, artifact_id: str) -> Gate:
     """No rollback left this artifact; one that did can only come back by a waiver."""
     if artifact_id in condemned(model):
-        return Gate(name=CONDEMNED_GATE, verdict=Verdict.FAIL, why=f"a rollback left {visible(artifact_id)}")
-    return Gate(name=CONDEMNED_GATE, verdict=Verdict.PASS, why="no rollback left it")
+        shown = visible(artifact_id)
+        return finding(Verdict.FAIL, Code.LEFT_BY_ROLLBACK, f"a rollback left {shown}", artifact=shown).gate(
+            CONDEMNED_GATE
+        )
+    return finding(Verdict.PASS, Code.NEVER_LEFT, "no rollback left it").gate(CONDEMNED_GATE)
 
 
 def role_gate(policy: Policy, actor: str, action: Action, to_stage: Stage) -> Gate:
     """The person may do this: operators for active, developers for the rest; rollback needs no role."""
     who = visible(actor)
     if action is Action.ROLLBACK:
-        return Gate(name=ROLE_GATE, verdict=Verdict.PASS, why="a rollback needs no role", waivable=False)
-    if to_stage is not Stage.ACTIVE:
-        verdict = policy.is_developer(actor)
-        said = "is" if verdict.opens else "is not"
-        return Gate(name=ROLE_GATE, verdict=verdict, why=f"{who} {said} a developer", waivable=False)
-    verdict = policy.is_operator(actor)
-    why = {
-        Verdict.PASS: f"{who} is an operator",
-        Verdict.VACUOUS: "the policy names no operators, so nobody could fail this",
-    }.get(verdict, f"{who} is not an operator")
-    return Gate(name=ROLE_GATE, verdict=verdict, why=why, waivable=False)
+        found = finding(Verdict.PASS, Code.ROLE_NOT_NEEDED, "a rollback needs no role")
+    elif to_stage is not Stage.ACTIVE:
+        found = _role(policy.is_developer(actor), who, "developer", "a developer")
+    else:
+        found = _role(policy.is_operator(actor), who, "operator", "an operator")
+    return found.gate(ROLE_GATE, waivable=False)
+
+
+def _role(verdict: Verdict, who: str, role: str, called: str) -> Finding:
+    if verdict is Verdict.VACUOUS:
+        return finding(verdict, Code.NO_OPERATORS, "the policy names no operators, so nobody could fail this")
+    if verdict.opens:
+        return finding(verdict, Code.ROLE_HELD, f"{who} is {called}", who=who, role=role)
+    return finding(verdict, Code.ROLE_MISSING, f"{who} is not {called}", who=who, role=role)
 
 
 def freeze_gate(policy: Policy, now: datetime) -> Gate:
     """No freeze window holds this moment."""
     window = policy.frozen_at(now)
     if window is None:
-        return Gate(name=FREEZE_GATE, verdict=Verdict.PASS, why="no freeze window")
-    until = format_utc(window.end)
-    return Gate(name=FREEZE_GATE, verdict=Verdict.FAIL, why=f"frozen until {until}: {visible(window.reason)}")
+        return finding(Verdict.PASS, Code.NOT_FROZEN, "no freeze window").gate(FREEZE_GATE)
+    why = f"frozen until {format_utc(window.end)}: {visible(window.reason)}"
+    return finding(Verdict.FAIL, Code.FROZEN, why, until=window.end).gate(FREEZE_GATE)
 
 
 def kill_warnings(engaged: bool | None, to_stage: Stage) -> tuple[str, ...]:

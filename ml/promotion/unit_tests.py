@@ -14,7 +14,7 @@ from ml.errors import ConsoleError
 from ml.ports import Finished, Runner
 from ml.promotion.repository import Reader
 from ml.text import visible
-from ml.verdict import Gate, Verdict
+from ml.verdict import Code, Finding, Gate, Verdict, finding
 
 if TYPE_CHECKING:
     from ml.policy import Checks
@@ -52,21 +52,23 @@ def unit_tests_gate(bench: TestBench, on_output: Callable[[str], None] | None = 
             bench.repository.export(bench.commit, Path(folder))
             ended = bench.run(command, deadline_s=deadline, cwd=Path(folder), env=env, on_output=lines.take)
     except (ConsoleError, OSError) as error:
-        return Gate(name=TESTS_GATE, verdict=Verdict.ERROR, why=f"the tests could not run: {visible(str(error))}")
+        why = f"the tests could not run: {visible(str(error))}"
+        return finding(Verdict.ERROR, Code.TESTS_UNRUN, why).gate(TESTS_GATE)
     lines.end()
     log = hashlib.sha256(ended.out + ended.err).hexdigest()
-    verdict, why = _outcome(ended, deadline, lines.last)
-    return Gate(name=TESTS_GATE, verdict=verdict, why=why, evidence=log)
+    return _outcome(ended, deadline, lines.last).gate(TESTS_GATE, evidence=log)
 
 
-def _outcome(ended: Finished, deadline_s: float, last: str) -> tuple[Verdict, str]:
+def _outcome(ended: Finished, deadline_s: float, last: str) -> Finding:
     if ended.timed_out:
-        return Verdict.ERROR, f"the tests did not end within {span(deadline_s)}"
+        why = f"the tests did not end within {span(deadline_s)}"
+        return finding(Verdict.ERROR, Code.TESTS_UNRUN, why, deadline_s=deadline_s)
     if ended.truncated:
-        return Verdict.ERROR, "the tests printed more than a log may hold"
+        return finding(Verdict.ERROR, Code.TESTS_UNRUN, "the tests printed more than a log may hold")
     if ended.code != 0:
-        return Verdict.FAIL, f"the tests ended with {ended.code}: {last or 'no output'}"
-    return Verdict.PASS, last or "the tests ended with 0"
+        why = f"the tests ended with {ended.code}: {last or 'no output'}"
+        return finding(Verdict.FAIL, Code.TESTS_FAILED, why, exit=ended.code)
+    return finding(Verdict.PASS, Code.TESTS_PASSED, last or "the tests ended with 0", exit=0)
 
 
 class _Lines:

@@ -30,10 +30,14 @@ class AuditLine(NamedTuple):
     @property
     def sentence(self) -> str:
         """The line for a person: time, kind, who, and whatever else was told."""
-        told = dict(self.fields)
-        by = told.pop("by", "")
-        rest = ", ".join(f"{name} {_words(value)}" for name, value in told.items() if value not in ("", None, [], {}))
+        by, rest = self.fields.get("by", ""), self.told
         return visible(f"{self.at} {self.kind}{f' by {by}' if by else ''}{f': {rest}' if rest else ''}")
+
+    @property
+    def told(self) -> str:
+        """What the writer told besides who it was, for a person."""
+        told = {name: value for name, value in self.fields.items() if name != "by"}
+        return ", ".join(f"{name} {_words(value)}" for name, value in told.items() if value not in ("", None, [], {}))
 
 
 class AuditFinding(NamedTuple):

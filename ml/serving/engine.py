@@ -14,7 +14,7 @@ from ml.artifacts.features import market_features
 from ml.errors import Invalid
 from ml.serving.inputs import FaultInput, Identity, KillInput, identity
 from ml.serving.meters import KILLED, NOT_LOADED, Meters
-from ml.serving.model import LoadedModel
+from ml.serving.model import LoadedModel, ModelRefused
 from ml.serving.options import Options
 from ml.serving.registry_file import deployment
 from ml.stage import Stage
@@ -118,7 +118,7 @@ class Engine:
     def _complain(self, error: Invalid | OSError) -> None:
         """Log why a load failed, once for as long as it keeps failing in the same way."""
         cause = error.cause if isinstance(error, Invalid) else f"{type(error).__name__}: {error}"
-        event = "" if cause.startswith("ONNX_") else "ML_REGISTRY_REFUSED "
+        event = "" if isinstance(error, ModelRefused) else "ML_REGISTRY_REFUSED "
         complaint = f"{event}{visible(cause, limit=600)}"
         if complaint != self._complaint:
             _log.error("%s", complaint)

@@ -17,6 +17,10 @@ from ml.serving.registry_file import Deployment
 from ml.text import visible
 
 
+class ModelRefused(Invalid):
+    """An artifact that the engine does not load. Its cause begins with the event that the runbook names."""
+
+
 class LoadedModel:
     """An artifact whose bytes are the ones that the registry pins, ready to infer."""
 
@@ -75,5 +79,5 @@ def _one_thread() -> onnxruntime.SessionOptions:
     return options
 
 
-def _refused(code: str, what: str) -> Invalid:
-    return Invalid(f"{code} {visible(what, limit=400)}", "Run `mlconsole verify` on the artifact.")
+def _refused(code: str, what: str) -> ModelRefused:
+    return ModelRefused(f"{code} {visible(what, limit=400)}", "Run `mlconsole verify` on the artifact.")

@@ -2,7 +2,7 @@
 
 A code says *which* rule found something, and a finding's facts say with which numbers, names and times. Sentences may
 be reworded or translated at any time; a code, once released, keeps its name and its meaning. A new rule adds one line
-here, and one to the table in docs/slo.md.
+here, and one to the table in docs/codes.md.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Code(StrEnum):
     NOT_REACHED = "not-reached"
     BEING_JUDGED = "being-judged"
     WAIVED = "waived"
+    JUDGED_LONG_AGO = "judged-long-ago"
 
     # --- a metrics source and its clock -----------------------------------------------------------
     SOURCE_FAILED = "source-failed"

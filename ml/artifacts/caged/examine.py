@@ -12,7 +12,7 @@ from ml.artifacts.caged.session import Session, Unfit, read_facts, require_liste
 from ml.artifacts.features import OUTPUT_NAME, REGIMES, market_features
 from ml.artifacts.graph import GraphFacts
 from ml.artifacts.protocol import Examined, Request
-from ml.verdict import Check, Verdict
+from ml.verdict import Check, Code, Verdict, finding
 
 _SEED = 19
 _ROWS = 64
@@ -57,7 +57,7 @@ class Examination:
             try:
                 made = check()
             except Unfit as unfit:
-                made = Check(name, Verdict.FAIL, f"{unfit}.")
+                made = Check(name, Verdict.FAIL, f"{unfit}.", Code.MODEL_UNFIT)
             self._checks.append(made)
             self._channel.check(made)
             if made.verdict is Verdict.FAIL:
@@ -73,11 +73,9 @@ class Examination:
         self._session = Session(subject)
         took = 1000 * (time.perf_counter() - started)
         facts = self._facts
-        return Check(
-            "load",
-            Verdict.PASS,
-            f"{subject.model_file}: {facts.nodes} nodes, {facts.parameters:,} parameters, loaded in {took:.0f} ms.",
-        )
+        shown = f"{facts.nodes} nodes, {facts.parameters:,} parameters, loaded in {took:.0f} ms"
+        why = f"{subject.model_file}: {shown}."
+        return finding(Verdict.PASS, Code.SOUND, why, nodes=facts.nodes, parameters=facts.parameters).check("load")
 
     def _shape(self) -> Check:
         session = self._loaded()
@@ -89,7 +87,7 @@ class Examination:
         self._rows = self._rows[: self._request.rows or (_ROWS_WHEN_SLOW if slow else _ROWS)]
         session.run(self._rows[:2])
         why = f"It takes {session.takes[0]} and gives {OUTPUT_NAME} (batch, {len(REGIMES)})."
-        return Check("shape", Verdict.PASS, why)
+        return Check("shape", Verdict.PASS, why, Code.SOUND)
 
     def _finite(self) -> Check:
         """Also gathers the bits: single rows, the same in reverse order, and all in one batch."""
@@ -100,12 +98,13 @@ class Examination:
         again = session.run_singly(rows[::-1])[::-1]
         self._steady = singly.tobytes() == again.tobytes()
         self._bits = hashlib.sha256(singly.tobytes() + batch.tobytes()).hexdigest()
-        return Check("finite", Verdict.PASS, f"{len(rows)} market states: all finite, summing to 1.")
+        why = f"{len(rows)} market states: all finite, summing to 1."
+        return finding(Verdict.PASS, Code.SOUND, why, rows=len(rows)).check("finite")
 
     def _golden(self) -> Check:
         inputs = np.array(self._request.golden_inputs, dtype=np.float32)
         if not len(inputs):
-            return Check("golden", Verdict.NO_DATA, "The artifact ships no golden.json.")
+            return Check("golden", Verdict.NO_DATA, "The artifact ships no golden.json.", Code.NO_VECTORS)
         expected = np.array(self._request.golden_outputs, dtype=np.float64)
         found = self._loaded().run_singly(inputs)
         difference = np.abs(found - expected).max(axis=1)
@@ -116,7 +115,8 @@ class Examination:
                 f"golden.json: {len(wrong)} of {len(inputs)} vectors differ; the first is number {at + 1}, "
                 f"by {difference[at]:.2g} where {GOLDEN_TOLERANCE:g} is allowed"
             )
-        return Check("golden", Verdict.PASS, f"{len(inputs)} vectors agree within {GOLDEN_TOLERANCE:g}.")
+        why = f"{len(inputs)} vectors agree within {GOLDEN_TOLERANCE:g}."
+        return finding(Verdict.PASS, Code.SOUND, why, vectors=len(inputs)).check("golden")
 
     def _loaded(self) -> Session:
         assert self._session is not None

@@ -15,17 +15,17 @@ from ml.registry.archive import with_archive
 from ml.registry.codec import Document
 from ml.registry.schema import Event, Model
 from ml.stage import Action, Stage
-from ml.verdict import Gate, Verdict
+from ml.verdict import Code, Fact, Gate, Verdict, finding
 
 
-def refused(name: str, why: str, *, waivable: bool = False) -> Gate:
-    """A line of the gate that says no."""
-    return Gate(name=name, verdict=Verdict.FAIL, why=why, waivable=waivable)
+def refused(name: str, why: str, *, waivable: bool = False, code: Code = Code.REFUSED, **values: Fact) -> Gate:
+    """A line of the gate that says no. Line and code together say which rule; a line of several rules gives codes."""
+    return finding(Verdict.FAIL, code, why, **values).gate(name, waivable=waivable)
 
 
-def passed(name: str, why: str) -> Gate:
+def passed(name: str, why: str, *, code: Code = Code.ACCEPTED, **values: Fact) -> Gate:
     """A line of the gate that says yes."""
-    return Gate(name=name, verdict=Verdict.PASS, why=why, waivable=False)
+    return finding(Verdict.PASS, code, why, **values).gate(name, waivable=False)
 
 
 @dataclass(frozen=True)

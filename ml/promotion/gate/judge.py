@@ -24,7 +24,7 @@ from ml.promotion.repository import CommitInfo, PathChange, Reader
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.stage import Action
 from ml.text import visible
-from ml.verdict import Gate, Verdict
+from ml.verdict import Code, Gate, Verdict, finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,8 @@ def _change(repository: Reader, case: Case, bench: Bench, complaint: str) -> Ite
     standing = tuple(_standing(repository, case, move, bench))
     yield from standing
     if any(not gate.verdict.opens for gate in standing):
-        yield Gate(name="evidence", verdict=Verdict.NO_DATA, why="not looked at, because the change is refused already")
+        why = "not looked at, because the change is refused already"
+        yield finding(Verdict.NO_DATA, Code.NOT_REACHED, why).gate("evidence")
         return
     yield from evidence(repository, case, move)
     yield artifact(repository, case, move, bench.verifier)
