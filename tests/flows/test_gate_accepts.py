@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,10 +25,16 @@ from support.gatehouse import (
     pointer_to,
 )
 
+from ml.policy import parse_policy
+from ml.promotion.evidence_seal import plain
 from ml.promotion.plan import plan_rollback
 from ml.registry import changes
 from ml.registry.codec import empty_document, parse
 from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
+from ml.slo import transcript
+from ml.slo.source import Answer
+from ml.slo.v1 import soak as v1_soak
+from ml.slo.v1.review import review as v1_review
 from ml.stage import Action, Stage
 from ml.verdict import Gate
 
@@ -81,6 +88,66 @@ def promote_to_active_by_the_second_operator(house: Gatehouse) -> Made:
 def promote_to_active_with_a_waived_service_level(house: Gatehouse) -> Made:
     strict = POLICY + '[[objective]]\nname = "p99"\nlimit = 20\n'
     return as_planned(house, house.to_active(house.base({POLICY_PATH: strict}), waive=("p99", "soak")))
+
+
+def promote_to_active_on_the_named_source(house: Gatehouse) -> Made:
+    (url,) = {
+        each.url
+        for each in house.judged(parse_policy(POLICY.encode()), SOAKED)[0].responses
+        if isinstance(each, Answer)
+    }
+    named = house.base({"console.toml": f'[prometheus]\nurl = "{url}/"\n'})
+    return as_planned(house, house.to_active(named))
+
+
+def promote_to_active_in_other_words(house: Gatehouse) -> Made:
+    """A console that words every sentence otherwise than the server, on screen and in the drawing."""
+    plan = house.to_active()
+    path = next(path for path, _ in plan.files if path.endswith("review.svg"))
+    drawing = (
+        dict(plan.files)[path]
+        .replace(b"shadow against active", b"Schatten gegen Aktiv")
+        .replace(b">limit<", b">Grenze<")
+    )
+    assert drawing != dict(plan.files)[path]
+
+    def reword(values: dict[str, Any]) -> None:
+        for gate in (*values["gates"], *values["soak"]["report"]["gates"], *values["soak"]["report"]["readings"]):
+            gate["why"] = "auf Deutsch gesagt"
+        values["review"]["svg_sha256"] = hashlib.sha256(drawing).hexdigest()
+
+    return plan.target.base_commit, house.reworked(plan, reword, {path: drawing})
+
+
+def promote_to_active_with_a_console_of_the_first_edition(house: Gatehouse) -> Made:
+    """Evidence format v1, by the judge that was released with it."""
+    plan, policy = house.to_active(), parse_policy(POLICY.encode())
+    now, pointer = datetime.now(UTC), pointer_to(SOAKED)
+    subject = v1_soak.SoakSubject(MODEL, SOAKED, pointer.model_sha256 or "", house.now - timedelta(hours=30))
+    soak, seen = v1_soak.judge_soak(house.metrics, policy, subject, now), v1_review(house.metrics, policy, MODEL, now)
+    path = next(path for path, _ in plan.files if path.endswith("review.svg"))
+
+    def as_v1(values: dict[str, Any]) -> None:
+        report = plain(replace(soak.report, queries=()))
+        shown = {gate["name"]: gate for gate in report["gates"]}
+        gates = [shown.get(gate["name"], gate) for gate in values["gates"]]
+        for gate in (*gates, *report["gates"], *report["readings"]):
+            for key in ("code", "facts", "was"):
+                gate.pop(key, None)
+        values["schema_version"], values["gates"] = "v1", gates
+        values["soak"] = {"subject": plain(subject), "kills": [], "stale_s": 60.0, "report": report}
+        values["soak_exchanges"] = [transcript.write(each) for each in soak.responses]
+        values["review"] = {
+            "model": MODEL,
+            "as_of": plain(now),
+            "finding": values["review"]["finding"],
+            "oddities": list(seen.oddities),
+            "problem": seen.problem,
+            "svg_sha256": hashlib.sha256(seen.svg).hexdigest(),
+        }
+        values["review_exchanges"] = [transcript.write(each) for each in seen.responses]
+
+    return plan.target.base_commit, house.reworked(plan, as_v1, {path: seen.svg})
 
 
 def roll_back(house: Gatehouse) -> Made:
@@ -217,6 +284,9 @@ LEGAL: tuple[Callable[[Gatehouse], Made], ...] = (
     promote_to_active,
     promote_to_active_by_the_second_operator,
     promote_to_active_with_a_waived_service_level,
+    promote_to_active_on_the_named_source,
+    promote_to_active_in_other_words,
+    promote_to_active_with_a_console_of_the_first_edition,
     roll_back,
     roll_back_in_a_freeze_by_anybody,
     roll_back_on_old_evidence,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -33,12 +34,13 @@ from support.gatehouse import (
     pointer_to,
 )
 
-from ml.promotion.evidence_seal import opened, sealed
+from ml.policy import parse_policy
 from ml.promotion.places import Places
 from ml.promotion.plan import plan_promotion
 from ml.promotion.values import Plan
 from ml.registry import changes
 from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
+from ml.slo.review import review
 from ml.stage import Action, Stage
 
 pytestmark = pytest.mark.xdist_group("corpus")  # so that test_push_refused need not make the cases again
@@ -405,20 +407,7 @@ def promoted_in_a_freeze(house: Gatehouse) -> Made:
 
 def reworked(house: Gatehouse, plan: Plan, work: Callable[[dict[str, Any]], object]) -> Made:
     """Evidence changed by somebody who also renews its seal and every digest that names it."""
-    path = next(path for path, _ in plan.files if path.endswith("evidence.json"))
-    values = opened(dict(plan.files)[path])
-    values.pop("seal")
-    work(values)
-    document = sealed(values)
-    digest = hashlib.sha256(document).hexdigest()
-
-    def rename(model: dict[str, Any]) -> None:
-        event(model)["evidence"]["sha256"] = digest
-        if "ack" in event(model):
-            event(model)["ack"]["evidence_sha256"] = digest
-
-    message = plan.message.replace(plan.evidence_sha256, digest)
-    return bent(house, plan, registry=rename, files={path: document}, message=lambda _: message)
+    return plan.target.base_commit, house.reworked(plan, work)
 
 
 @illegal("evidence", "the event says")
@@ -461,6 +450,50 @@ def evidence_by_a_relaxed_policy(house: Gatehouse) -> Made:
 @illegal("evidence", "the change of")
 def evidence_of_yesterday(house: Gatehouse) -> Made:
     return reworked(house, house.to_shadow(), lambda values: values.update(as_of="2026-02-16T10:00:00Z"))
+
+
+@illegal("evidence", "the dashboard review is of")
+def review_of_this_morning(house: Gatehouse) -> Made:
+    raw = (POLICY + "# looked at early\n").encode()
+    policy = parse_policy(raw)
+    soak, _ = house.judged(policy, SOAKED)
+    early = review(house.metrics, policy, MODEL, soak.report.as_of - timedelta(hours=3))
+    house.judgements[raw + SOAKED.encode()] = (soak, early)
+    plan = house.to_active(house.base({POLICY_PATH: raw.decode()}))
+    return plan.target.base_commit, house.made(plan)
+
+
+@illegal("evidence", "the soak believes samples of 3600 s, the base's policy only those of 60 s")
+def soak_that_believes_old_samples(house: Gatehouse) -> Made:
+    return reworked(house, house.to_active(), lambda values: values["soak"].update(stale_s=3600))
+
+
+@illegal("evidence", "the soak believes samples of 60 s, the base's policy only those of 30 s")
+def soak_laxer_than_the_policy(house: Gatehouse) -> Made:
+    plan = house.to_active(house.base({POLICY_PATH: POLICY + "[soak]\nstale_seconds = 30\n"}))
+    return reworked(house, plan, lambda values: values["soak"].update(stale_s=60))
+
+
+@illegal("evidence", "and the base's console.toml names another")
+def evidence_of_another_source(house: Gatehouse) -> Made:
+    named = house.base({"console.toml": '[prometheus]\nurl = "http://prometheus.example:9090"\n'})
+    plan = house.to_active(named)
+    return plan.target.base_commit, house.made(plan)
+
+
+@illegal("evidence", "does not show what was measured")
+def drawing_of_another_day(house: Gatehouse) -> Made:
+    plan = house.to_active()
+    path = next(path for path, _ in plan.files if path.endswith("review.svg"))
+    calm = re.sub(rb'<polyline points="[^"]*"', b'<polyline points="70,200 770,200"', dict(plan.files)[path])
+    digest = hashlib.sha256(calm).hexdigest()
+    head = house.reworked(plan, lambda values: values["review"].update(svg_sha256=digest), {path: calm})
+    return plan.target.base_commit, head
+
+
+@illegal("verdicts", "The document's format is v99; this version reads v1, v2.")
+def evidence_of_a_format_to_come(house: Gatehouse) -> Made:
+    return reworked(house, house.to_active(), lambda values: values.update(schema_version="v99"))
 
 
 @illegal("verdicts", "without a soak")

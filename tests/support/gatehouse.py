@@ -22,6 +22,7 @@ from ml.artifacts.verification import Verification
 from ml.policy import Policy, parse_policy
 from ml.promotion.ack import acknowledge
 from ml.promotion.evidence import build
+from ml.promotion.evidence_seal import opened, sealed
 from ml.promotion.gate import Bench, judge
 from ml.promotion.gates import (
     artifact_id_gate,
@@ -344,6 +345,26 @@ class Gatehouse:
         return self.commit(
             target.base_commit, sorted(content.items()), message(plan.message), by=by or target.actor, at=at
         )
+
+    def reworked(
+        self, plan: Plan, work: Callable[[dict[str, Any]], object], files: dict[str, bytes] | None = None
+    ) -> str:
+        """The commit of a plan after its evidence was changed, with its seal and every digest that names it renewed."""
+        path = next(path for path, _ in plan.files if path.endswith("evidence.json"))
+        values = opened(dict(plan.files)[path])
+        values.pop("seal")
+        work(values)
+        document = sealed(values)
+        digest = hashlib.sha256(document).hexdigest()
+
+        def rename(model: dict[str, Any]) -> None:
+            event = model["history"][-1]
+            event["evidence"]["sha256"] = digest
+            if "ack" in event:
+                event["ack"]["evidence_sha256"] = digest
+
+        message = plan.message.replace(plan.evidence_sha256, digest)
+        return self.bent(plan, registry=rename, files={**(files or {}), path: document}, message=lambda _: message)
 
     def verdict(self, base: str, head: str, *, approvals: bool = True) -> tuple[Gate, ...]:
         """What the gate says."""
