@@ -91,11 +91,8 @@ def promote_to_active_with_a_waived_service_level(house: Gatehouse) -> Made:
 
 
 def promote_to_active_on_the_named_source(house: Gatehouse) -> Made:
-    (url,) = {
-        each.url
-        for each in house.judged(parse_policy(POLICY.encode()), SOAKED)[0].responses
-        if isinstance(each, Answer)
-    }
+    soak, _ = house.judged(parse_policy(POLICY.encode()), SOAKED)
+    (url,) = {each.url for each in soak.responses if isinstance(each, Answer)}
     named = house.base({"console.toml": f'[prometheus]\nurl = "{url}/"\n'})
     return as_planned(house, house.to_active(named))
 
@@ -104,12 +101,10 @@ def promote_to_active_in_other_words(house: Gatehouse) -> Made:
     """A console that words every sentence otherwise than the server, on screen and in the drawing."""
     plan = house.to_active()
     path = next(path for path, _ in plan.files if path.endswith("review.svg"))
-    drawing = (
-        dict(plan.files)[path]
-        .replace(b"shadow against active", b"Schatten gegen Aktiv")
-        .replace(b">limit<", b">Grenze<")
-    )
-    assert drawing != dict(plan.files)[path]
+    drawing = dict(plan.files)[path]
+    for ours, theirs in ((b"shadow against active", b"Schatten gegen Aktiv"), (b">limit<", b">Grenze<")):
+        assert ours in drawing
+        drawing = drawing.replace(ours, theirs)
 
     def reword(values: dict[str, Any]) -> None:
         for gate in (*values["gates"], *values["soak"]["report"]["gates"], *values["soak"]["report"]["readings"]):

@@ -20,6 +20,7 @@ TAKES_APART = {
     *("find", "rfind", "index", "rindex", "split", "rsplit", "count"),
 }
 CODED = ("ml/slo", "ml/promotion", "ml/artifacts")
+READS_PROSE = ROOT / "scripts/prose.py"  # its data are the sentences themselves
 FROZEN = ROOT / "ml/slo/v1"
 
 
@@ -61,6 +62,7 @@ def test_no_code_judges_by_a_sentence() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in sources("ml", "console", "widgets", "scripts")
+        if path != READS_PROSE
         for line in judged_by_words(ast.parse(path.read_text()))
     ]
     assert found == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +21,7 @@ from ml.slo.review import review
 from ml.slo.soak import Killed, judge_soak
 from ml.slo.source import SourceTimedOut
 from ml.stage import Stage
-from ml.verdict import Check, Code, Gate, Verdict
+from ml.verdict import Check, Code, Finding, Gate, Verdict, finding
 
 TARGET = target_of(SUBJECT, NOW)
 VERIFIED = Verified((Check("digests", Verdict.PASS, "3 files agree with the manifest.", Code.SOUND),))
@@ -280,6 +281,28 @@ def test_a_waived_gate_is_judged_again_behind_its_waiver() -> None:
         found = relied(raw, lambda values, key=key, lie=lie: p99(values)["was"].update({key: lie}))
         assert [(check.name, dict(check.facts)) for check in found] == [("gate p99", {"fields": f"was {key}"})]
     assert failing_names(relied(raw, lambda values: p99(values).pop("was"))) == ["gate p99"]
+
+
+def test_a_judge_that_speaks_another_language_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sentence of the living judge reworded, after the document was written."""
+    metrics = FixedMetrics()
+    metrics.instant["short"] = [({}, 412.0)]
+    metrics.ranged["shadow"] = [({}, lambda at: 900.0 if at > NOW.timestamp() - 3_600 else 20.0)]
+    soak = judge_soak(metrics, POLICY, SUBJECT, NOW)
+    gates = tuple(gate.waived("known") if gate.name == "p99" else gate for gate in soak.report.gates)
+    raw = document(metrics, gates=gates, soak=soak)
+    said: list[str] = []
+
+    def reworded(verdict: Verdict, code: Code, why: str, **values: Any) -> Finding:
+        said.append(why)
+        return finding(verdict, code, "auf Deutsch gesagt", **values)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("ml.slo.") and not name.startswith("ml.slo.v1") and hasattr(module, "finding"):
+            monkeypatch.setattr(module, "finding", reworded)
+    assert failing(raw) == []
+    assert len(said) > 10
+    assert "auf Deutsch gesagt" in next(check.why for check in verify(raw) if check.name == "gate error_rate")
 
 
 def test_a_failure_is_evidence_too() -> None:
