@@ -102,7 +102,7 @@ def promote_to_active_in_other_words(house: Gatehouse) -> Made:
     plan = house.to_active()
     path = next(path for path, _ in plan.files if path.endswith("review.svg"))
     drawing = dict(plan.files)[path]
-    for ours, theirs in ((b"shadow against active", b"Schatten gegen Aktiv"), (b">limit<", b">Grenze<")):
+    for ours, theirs in ((b"shadow against active", b"Schatten gegen Aktiv"), (b">Latency (ms)<", b">Latenz (ms)<")):
         assert ours in drawing
         drawing = drawing.replace(ours, theirs)
 
