@@ -63,10 +63,12 @@ class Actuator(NamedTuple):
     """One way to deliver the kill switch: ``file``, ``command`` (argv) or ``http`` (a POST), within a deadline.
 
     A header is a text, or ``{file = "PATH"}`` or ``{env = "NAME"}`` where it is a secret, as ``bearer_token_file`` is.
+    With ``hosts``, a command runs once for each of them, all side by side; ``{host}`` stands for the name in its argv.
     """
 
     type: str = ""
     argv: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     url: str = ""
     headers: Mapping[str, "str | Credential"] = {}
     bearer_token_file: str = ""
@@ -336,7 +338,41 @@ def _actuators(value: object, origin: str) -> tuple[Actuator, ...]:
         needs = {"file": "type", "command": "argv", "http": "url"}.get(actuator.type, "type")
         if not getattr(actuator, needs):
             raise Usage(f"{origin}: a kill_switch.actuator lacks {needs}.", f"Give it {needs}.")
+        _require_hosts(actuator, origin)
     return made
+
+
+def _require_hosts(actuator: Actuator, origin: str) -> None:
+    """A host name reaches argument lists, so it must be one that no program takes for an option or for syntax."""
+    placed = any("{host}" in part for part in actuator.argv)
+    if not actuator.hosts and not placed:
+        return
+    full = f"{origin}: kill_switch.actuator.hosts"
+    if actuator.type != "command":
+        raise Usage(f"{full} belongs to an actuator of type command.", "Remove it, or write a command for it.")
+    if not actuator.hosts:
+        raise Usage(f"{origin}: argv of a kill_switch.actuator holds {{host}}, but there are no hosts.", "List hosts.")
+    if not placed or "{host}" in actuator.argv[0]:
+        raise Usage(f"{full} is set, but no argument of argv holds {{host}}.", "Write {host} where the name belongs.")
+    for number, host in enumerate(actuator.hosts):
+        if not _is_host(host):
+            raise Usage(
+                f"{full} holds {visible(host, limit=80)!r}, which is no host name.",
+                "Write NAME, USER@NAME or an address, of letters, digits and . _ - : only.",
+            )
+        if host in actuator.hosts[:number]:
+            raise Usage(f"{full} names {visible(host)} twice.", "Name each host once.")
+
+
+def _is_host(host: str) -> bool:
+    user, at, name = host.rpartition("@")
+    parts = (user, name) if at else (name,)
+    return len(host) <= 253 and all(
+        part.isascii() and part[:1].isalnum() and part.translate(_HOST_SIGNS).isalnum() for part in parts
+    )
+
+
+_HOST_SIGNS = str.maketrans("._-:", "0000")
 
 
 def _actuator(item: dict[str, object], origin: str) -> Actuator:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from console.config import Settings, load
 from console.flags import SWITCHES, VALUED, understood
-from console.person import person
+from console.person import Person
 from console.switch import kill_switch
 from ml.clock import SystemClock, format_utc
 from ml.emergency.killfile import VARIABLE
@@ -72,7 +72,8 @@ def _carry_out(call: _Call) -> int:
         raise
     if call.order == "status":
         return _receipt(call, settings, switch, wait=False)
-    request = _engaged(switch, call) if call.order == "on" else _released(switch, call)
+    act = _engaged if call.order == "on" else _released
+    request = act(settings, switch, call)
     _tell(request)
     if call.no_wait or not request.written:
         return _answer_now(call, request)
@@ -86,11 +87,12 @@ def _killed_all_the_same(call: _Call, mistake: Usage) -> int:
     try:
         if call.no_kill:
             raise mistake
-        switch = kill_switch(load(repo=call.repo, config=call.config, only=("kill_switch",)))
+        settings = load(repo=call.repo, config=call.config, only=("kill_switch",))
+        switch = kill_switch(settings)
     except Usage:
         sys.stderr.write(_NOT_THROWN)
         raise mistake from None
-    request = _engaged(switch, call)
+    request = _engaged(settings, switch, call)
     _tell(request)
     sys.stderr.write(f"{mistake}\nOnly [kill_switch] was read, so nobody can tell yet whether the engines obey.\n")
     _answer_now(call, request)
@@ -105,11 +107,12 @@ def _ready(call: _Call) -> tuple[Settings, KillSwitch]:
     return settings, kill_switch(settings)
 
 
-def _engaged(switch: KillSwitch, call: _Call) -> KillRequest:
-    return switch.engage(person(), call.reason or "mlconsole kill on")
+def _engaged(settings: Settings, switch: KillSwitch, call: _Call) -> KillRequest:
+    person = Person(settings.root)
+    return switch.engage(person.at_once(), call.reason or "mlconsole kill on", person.full)
 
 
-def _released(switch: KillSwitch, call: _Call) -> KillRequest:
+def _released(settings: Settings, switch: KillSwitch, call: _Call) -> KillRequest:
     if call.read_only:
         raise Refused("This session is read-only.", "Start it without --read-only to release the kill switch.")
     typed = call.confirm
@@ -121,7 +124,7 @@ def _released(switch: KillSwitch, call: _Call) -> KillRequest:
         raise Refused("The release was not confirmed.", f"Repeat with --confirm {RELEASE_WORD}.")
     if not call.reason.strip():
         raise Usage("A release needs a reason.", "Repeat with --reason TEXT.")
-    return switch.release(person(), call.reason)
+    return switch.release(Person(settings.root).full(), call.reason)
 
 
 def _tell(request: KillRequest) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
 
 HELD_S = 0.7
 """Presses that follow each other faster than this are one key, held."""
-
-
-_USUAL_S = sys.getswitchinterval()
-_HASTE_S = 0.0005
-"""While the switch is thrown, a thread that spins gives the interpreter up after so many seconds, not after Python's
-ten times as many: each of a dozen steps to the disk waits for it once."""
 
 
 class KillKey:
@@ -49,16 +42,9 @@ class KillKey:
         if not self._allowed:
             self._post(KillNotHere())
             return
-        sys.setswitchinterval(_HASTE_S)
         threading.Thread(target=self._throw, name="kill", daemon=True).start()
 
     def _throw(self) -> None:
-        try:
-            self._tell()
-        finally:
-            sys.setswitchinterval(_USUAL_S)
-
-    def _tell(self) -> None:
         try:
             self._post(KillPressed())
             self._post(KillArrived(self._operations.kill(by_key=True)))

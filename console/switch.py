@@ -22,20 +22,24 @@ def audit_log(settings: Settings) -> AuditLog:
 
 def kill_switch(settings: Settings) -> KillSwitch:
     """The env file first, then the configured actuators in their order."""
-    further = [_actuator(settings, each) for each in settings.kill_switch.actuator if each.type != "file"]
+    further = [
+        made for each in settings.kill_switch.actuator if each.type != "file" for made in _actuators(settings, each)
+    ]
     return KillSwitch(settings.resolve(settings.kill_switch.file), further, audit_log(settings), SystemClock())
 
 
-def _actuator(settings: Settings, configured: Actuator) -> "CommandActuator | HttpActuator":
+def _actuators(settings: Settings, configured: Actuator) -> "list[CommandActuator | HttpActuator]":
+    """One actuator, or one for each host of a command template."""
     # Imported here: most kill switches are a file alone.
     from ml.emergency.actuators import CommandActuator, HttpActuator  # noqa: PLC0415
 
     if configured.type == "command":
         from ml.adapters.processes import run  # noqa: PLC0415
 
-        return CommandActuator(configured.argv, run, configured.deadline_seconds)
+        hosts = configured.hosts or ("",)
+        return [CommandActuator(configured.argv, run, configured.deadline_seconds, host) for host in hosts]
     if configured.type == "http":
-        return HttpActuator(configured.url, actuator_headers(settings, configured), configured.deadline_seconds)
+        return [HttpActuator(configured.url, actuator_headers(settings, configured), configured.deadline_seconds)]
     raise Usage(f"There is no actuator of type {configured.type}.", "Use file, command or http.")
 
 

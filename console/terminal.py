@@ -35,7 +35,9 @@ MOST_COLUMNS, MOST_ROWS = 500, 200
 """Larger terminals are drawn in their upper left part; a 3000 × 3000 one would cost seconds per frame."""
 
 _HANGUP = 128 + signal.SIGHUP
-_SWITCH_S = 0.0005
+SWITCH_S = 0.0005
+"""Seconds after which a thread that spins gives the interpreter up, ten times sooner than Python's own: each of a dozen
+steps of the kill key to the disk waits for that once. This driver is the only one who sets it."""
 _LAST_RESORT_S = 10.0
 _LEAVE = b"\x1b[?2004l\x1b[?1000l\x1b[?1003l\x1b[<u\x1b[?1049l\x1b[?25h"
 
@@ -48,7 +50,8 @@ class ConsoleDriver(LinuxDriver):
         super().__init__(app, **(options | {"mouse": False}))
         self._console = app
         # Threads that read keys and write frames are short and urgent; a busy loop must not hold them up for long.
-        sys.setswitchinterval(_SWITCH_S)
+        self._switch_before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
         assert self._file is not None
         self._line = Line(self._file.fileno(), *self._get_terminal_size(), lost=self._hung_up)
         self._file = self._line  # type: ignore[assignment]  # all that Textual's writer thread asks of it
@@ -96,9 +99,10 @@ class ConsoleDriver(LinuxDriver):
         return self._mouse
 
     def close(self) -> None:
-        """Let the last bytes out, but not for ever."""
+        """Let the last bytes out, but not for ever, and leave the interpreter as it was."""
         super().close()
         self._line.drain()
+        sys.setswitchinterval(self._switch_before)
 
     def _sigcont_application(self, *_: object) -> None:
         # A plain SIGSTOP leaves no chance to give the terminal back, so it is taken anew: the shell used it meanwhile.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.config import Settings
-from console.person import person
+from console.person import Person
 from console.switch import audit_log, kill_switch
 from console.version import __version__
 from ml.adapters import processes
@@ -43,7 +43,7 @@ def context(settings: Settings) -> Context:
         forge=CommandForge(processes.run, settings.root, settings.pull_request.tool),
         kill_desk=KillDesk(kill_switch(settings), metrics, audit, clock, settings.kill_switch.confirm_seconds),
         notifier=Notifier(settings.notify.url, settings.notify.style, settings.state / "notify"),
-        person=person(),
+        person=Person(settings.root),
         environ=dict(os.environ),
     )
 

@@ -14,7 +14,7 @@ from ml.on_demand import on_demand
 
 if TYPE_CHECKING:
     from ml.board.glances import Glance
-    from ml.board.kill import InstanceReceipt, KillView
+    from ml.board.kill import Delivery, InstanceReceipt, KillView
     from ml.board.polls import Board, WatchView
     from ml.board.problems import Problem
     from ml.board.registry import HistoryRow, OpenBranch, RegistryView
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "glances": ("Glance",),
-    "kill": ("InstanceReceipt", "KillView"),
+    "kill": ("Delivery", "InstanceReceipt", "KillView"),
     "polls": ("WatchView", "Board"),
     "registry": ("OpenBranch", "RegistryView", "HistoryRow"),
     "rungs": ("Rung",),
@@ -39,6 +39,7 @@ _MODULES = {
 __all__ = [
     "Board",
     "Cell",
+    "Delivery",
     "Glance",
     "HistoryRow",
     "InstanceReceipt",

@@ -44,18 +44,28 @@ class Actuator(Protocol):
         ...
 
 
-class CommandActuator:
-    """Runs an argv, such as a service restart. It finds ``ML_KILL_SWITCH`` as 1 or 0 in its environment."""
+HOST = "{host}"
+"""Stands in a command's argv for each of its hosts."""
 
-    def __init__(self, argv: Sequence[str], run: Runner, deadline_s: float) -> None:
-        self._argv = tuple(argv)
+
+class CommandActuator:
+    """Runs an argv, such as a service restart. It finds ``ML_KILL_SWITCH`` as 1 or 0 in its environment.
+
+    With a ``host``, that name stands for `HOST` in every argument; the configuration has made sure that it is a plain
+    host name, so that neither a shell nor a program takes it for anything else.
+    """
+
+    def __init__(self, argv: Sequence[str], run: Runner, deadline_s: float, host: str = "") -> None:
+        self._host = host
+        self._argv = tuple(part.replace(HOST, host) for part in argv) if host else tuple(argv)
         self._run = run
         self._deadline_s = deadline_s
 
     @property
     def name(self) -> str:
-        """``command`` and the program."""
-        return f"command {visible(self._argv[0], limit=80)}"
+        """``command``, the program, and the host."""
+        on = f" on {visible(self._host, limit=120)}" if self._host else ""
+        return f"command {visible(self._argv[0], limit=80)}{on}"
 
     def deliver(self, *, engage: bool) -> None:
         """Run it. Raises TimedOut at the deadline, Unavailable for any exit but 0 or no such program."""

@@ -2,6 +2,10 @@
 
 Its last line is ``ML_KILL_SWITCH=1`` or ``ML_KILL_SWITCH=0``, so that systemd's ``EnvironmentFile``, ``docker compose``
 and ``kubectl create configmap --from-env-file`` take it as it is. The comments above say who asked, when and why.
+
+Readers of env files differ: systemd and compose take quotes and blanks away, a shell script takes ``export``, the
+engine of the runbook compares the bytes. A file whose meaning depends on the reader is therefore *unclear*, a state of
+its own and never off.
 """
 
 from __future__ import annotations
@@ -23,13 +27,17 @@ if TYPE_CHECKING:
 VARIABLE = "ML_KILL_SWITCH"
 ENGAGED_ALREADY = "was engaged already"
 _ASSIGNED = f"{VARIABLE}=".encode()
+_NAME = VARIABLE.encode()
 _MAX = 1 << 16
+_FILE_MODE, _FOLDER_MODE = 0o644, 0o755
+"""Engines run as other users: they read the file, and pass through the folders that we make for it."""
 
 
 class KillState(NamedTuple):
-    """What the file says. ``engaged`` is ``None`` when it cannot be read, and ``problem`` says why.
+    """What the file says. ``engaged`` is ``None`` when nobody can tell, and ``problem`` says why.
 
-    ``at``, ``by`` and ``reason`` are of the request in force; ``at`` is ``None`` when there never was one.
+    ``unclear``: it can be read, and says neither exactly 1 nor exactly 0. ``at``, ``by`` and ``reason`` are of the
+    request in force; ``at`` is ``None`` when there never was one.
     """
 
     engaged: bool | None
@@ -37,6 +45,7 @@ class KillState(NamedTuple):
     by: str = ""
     reason: str = ""
     problem: str = ""
+    unclear: bool = False
 
 
 class KillFile:
@@ -62,8 +71,17 @@ class KillFile:
         except FileNotFoundError:
             return KillState(engaged=False)
         except OSError as error:
+            if os.path.islink(self._path):
+                return self._unclear(error.strerror, "Put a regular file in its place: F9 does not write through it.")
             return KillState(None, problem=f"The kill file {self.shown} cannot be read: {error.strerror}.")
+        odd = oddity(raw)
+        if odd:
+            return self._unclear(odd, f"F9 writes exactly {VARIABLE}=1 into it, a release exactly {VARIABLE}=0.")
         return _parse(raw, datetime.fromtimestamp(written, UTC))
+
+    def _unclear(self, why: str, remedy: str) -> KillState:
+        told = f"The kill file {self.shown} is unclear, engines read this differently: {why}."
+        return KillState(None, problem=f"{told} {remedy}", unclear=True)
 
     def engage(self, at: datetime, by: str, reason: str) -> str:
         """Write the switch, by whatever way the disk still allows; a caveat in words, or nothing.
@@ -74,7 +92,7 @@ class KillFile:
         data = _document(at, by, reason, engage=True)
         caveat = ""
         try:
-            replace_file(self._path, data, mode=0o644)
+            replace_file(self._path, data, mode=_FILE_MODE, folder_mode=_FOLDER_MODE)
         except NotLasting as error:
             caveat = _brief(error)
         except NotAFile as error:
@@ -96,7 +114,8 @@ class KillFile:
         try:
             # A release that a power cut may undo is a release: the switch would come back engaged.
             with suppress(NotLasting):
-                replace_file(self._path, _document(at, by, reason, engage=False), mode=0o644)
+                data = _document(at, by, reason, engage=False)
+                replace_file(self._path, data, mode=_FILE_MODE, folder_mode=_FOLDER_MODE)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -107,7 +126,7 @@ class KillFile:
     def _force(self, data: bytes, error: OSError) -> str:
         """Bring the kill into force where the lasting way failed: without fsync, else by its one digit in place."""
         with suppress(OSError):
-            replace_file(self._path, data, mode=0o644, lasting=False)
+            replace_file(self._path, data, mode=_FILE_MODE, folder_mode=_FOLDER_MODE, lasting=False)
             return _brief(error)
         # A full disk takes no new file, but it does take one changed byte of an old one, which no reader sees torn.
         with suppress(OSError):
@@ -140,14 +159,75 @@ def _brief(error: OSError) -> str:
 
 def _document(at: datetime, by: str, reason: str, *, engage: bool) -> bytes:
     moment = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    told = (f"# {'engaged' if engage else 'released'} {moment}", f"# by {visible(by)}", f"# reason {visible(reason)}")
+    told = (f"# {'engaged' if engage else 'released'} {moment}", _comment("by", by), _comment("reason", reason))
     return "\n".join((*told, f"{VARIABLE}={int(engage)}", "")).encode()
+
+
+def _comment(key: str, text: str) -> str:
+    """One comment line. systemd joins a line that ends in a backslash to the next one, which is the switch itself."""
+    line = f"# {key} {visible(text)}"
+    return f"{line}." if line.endswith("\\") else line
+
+
+def oddity(raw: bytes) -> str:
+    """Why readers of env files may disagree about the switch; empty where every reader finds the same.
+
+    A file without the variable leaves the switch off for every reader.
+    """
+    if len(raw) >= _MAX:
+        return f"it is larger than {_MAX >> 10} KiB"
+    for found, why in _ODD_BYTES.items():
+        if found in raw:
+            return why
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return "it is not UTF-8 text"
+    lines = raw.split(b"\n")
+    assigned = [line for line in lines if _concerns(line)]
+    return _odd_line(lines) or _odd_assignment(assigned)
+
+
+_ODD_BYTES = {
+    b"\0": "it holds a NUL byte",
+    b"\r": "it has Windows line ends (CR)",
+    b"\xef\xbb\xbf": "it holds a byte order mark",
+}
+
+
+def _odd_line(lines: list[bytes]) -> str:
+    """A line that some readers join with the next one."""
+    for number, line in enumerate(lines, start=1):
+        if line.endswith(b"\\"):
+            return f"line {number} ends in a backslash"
+        comment = line.lstrip().startswith(b"#")
+        if not comment and (line.count(b'"') % 2 or line.count(b"'") % 2) and not _concerns(line):
+            return f"line {number} opens a quotation that it does not close"
+    return ""
+
+
+def _odd_assignment(assigned: list[bytes]) -> str:
+    if len(assigned) > 1:
+        return f"it names {VARIABLE} {len(assigned)} times"
+    if assigned and assigned[0] not in (_ASSIGNED + b"0", _ASSIGNED + b"1"):
+        return f"it says {visible(assigned[0].decode(), limit=60)}"
+    return ""
+
+
+def _concerns(line: bytes) -> bool:
+    """Whether a line that is no comment names the variable, in whatever case."""
+    bare = line.strip().upper()
+    if bare.startswith(b"#"):
+        return False
+    # Letters of a longer name do not count: NOT_ML_KILL_SWITCH is another variable.
+    words = bytes(byte if chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in bare)
+    return _NAME in words.split()
 
 
 def _parse(raw: bytes, written: datetime) -> KillState:
     told: dict[bytes, str] = {}
     value = b""
-    for line in raw.splitlines():
+    for line in raw.split(b"\n"):
         if line.startswith(_ASSIGNED):
             value = line.removeprefix(_ASSIGNED)
         elif line.startswith(b"# "):

@@ -1,14 +1,18 @@
 """The kill switch: write it, record it, deliver it, in that order, whatever else is broken (SPEC §7).
 
 Engaging fails safe: the env file comes first, and neither a full disk for the audit log nor a hanging actuator takes
-it back. Releasing fails safe the other way round: it is recorded first, and what cannot be recorded is not released.
+it back. It is written anew at every press, because nobody knows who changed it since. Further actuators then run side
+by side, each within its own deadline, so that a dead host holds up nobody else. Releasing fails safe the other way
+round: it is recorded first, and what cannot be recorded is not released.
 Nothing here touches git, the registry, Prometheus or an event loop; imports stay within what the kill key can afford.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
     from ml.clock import Clock
     from ml.emergency.actuators import Actuator
     from ml.records.audit import AuditLog
+
+
+_SIDE_BY_SIDE = 256
+"""Actuators that run at a time. Each costs a thread and mostly waits; more hosts than these wait for a free one."""
 
 
 class Step(NamedTuple):
@@ -59,18 +67,20 @@ class KillRequest(NamedTuple):
 
 
 class SwitchState(NamedTuple):
-    """The switch as its file says: ``engaged`` is ``None`` when that cannot be read, and ``problem`` says why.
+    """The switch as its file says: ``engaged`` is ``None`` when nobody can tell, and ``problem`` says why.
 
-    ``request`` is the kill or release in force, ``None`` when there never was one.
+    ``unclear``: the file can be read, and says neither exactly 1 nor exactly 0. ``request`` is the kill or release in
+    force, ``None`` when there never was one.
     """
 
     engaged: bool | None
     request: KillRequest | None
     problem: str = ""
+    unclear: bool = False
 
 
 class KillSwitch:
-    """One kill switch: an env file, further actuators in order, and the audit log of all its requests."""
+    """One kill switch: an env file, further actuators side by side, and the audit log of all its requests."""
 
     def __init__(self, file: Path, actuators: Sequence[Actuator], audit: AuditLog, clock: Clock) -> None:
         self._file = KillFile(file)
@@ -78,19 +88,26 @@ class KillSwitch:
         self._audit = audit
         self._clock = clock
 
-    def engage(self, by: str, reason: str) -> KillRequest:
+    def engage(self, by: str, reason: str, who: Callable[[], str] | None = None) -> KillRequest:
         """Switch machine learning off. Never raises: what failed is in the steps and the problem.
 
-        Engaging what is engaged delivers it again and is recorded again, but stays the one kill that began first.
+        Engaging what is engaged writes, delivers and records it again, but stays the one kill that began first.
+
+        Args:
+            by: the person, as far as that is known without waiting.
+            who: the same person's full identity, which may take a moment to find; asked once the file is on disk.
         """
         at = self._clock.now()
         before = self._file.read()
-        if before.engaged and before.at:
-            request = KillRequest(True, before.at, before.by, before.reason)
-            steps = [Step(self._name, True, ENGAGED_ALREADY, 0.0, again=True)]
-        else:
-            request = KillRequest(True, at, by, reason)
-            steps = [self._write(at, by, reason)]
+        again = bool(before.engaged and before.at)
+        request = KillRequest(True, at, by, reason)
+        if again and before.at:
+            request = KillRequest(True, before.at, before.by or by, before.reason or reason)
+        steps = [self._write(request, again=again)]
+        if who is not None:
+            by = _asked(who) or by
+            if not again:
+                request = self._renamed(request, by)
         problem = self._record("kill", by=by, reason=reason, written=steps[0].done, note=steps[0].why)
         steps += self._deliver(engage=True)
         problem = problem or self._record_delivery(steps[1:])
@@ -117,7 +134,7 @@ class KillSwitch:
         if found.engaged is not None and found.at is not None:
             hand = self.by_hand(engage=found.engaged)
             request = KillRequest(found.engaged, found.at, found.by, found.reason, by_hand=hand)
-        return SwitchState(found.engaged, request, found.problem)
+        return SwitchState(found.engaged, request, found.problem, found.unclear)
 
     def by_hand(self, *, engage: bool) -> tuple[str, ...]:
         """What a person does to the same effect, one command or sentence each, the file first."""
@@ -134,32 +151,61 @@ class KillSwitch:
     def _name(self) -> str:
         return f"file {self._file.shown}"
 
-    def _write(self, at: datetime, by: str, reason: str) -> Step:
+    def _write(self, request: KillRequest, *, again: bool) -> Step:
         begun = time.monotonic()
         try:
-            caveat = self._file.engage(at, by, reason)
+            caveat = self._file.engage(request.at, request.by, request.reason)
         except ConsoleError as error:
-            return Step(self._name, False, str(error), time.monotonic() - begun)
+            if not self._file.read().engaged:
+                return Step(self._name, False, str(error), time.monotonic() - begun)
+            caveat = f"{ENGAGED_ALREADY}, but it could not be written again: {error}"
+        if again and not caveat:
+            return Step(self._name, True, ENGAGED_ALREADY, time.monotonic() - begun, again=True)
         return Step(self._name, True, caveat, time.monotonic() - begun)
 
+    def _renamed(self, request: KillRequest, by: str) -> KillRequest:
+        """Put the full identity into the file, where it still says what we wrote; the switch itself stays as it is."""
+        found = self._file.read()
+        if by != request.by and found.engaged and (found.at, found.by) == (request.at, request.by):
+            # The switch is in force already; a comment that could not be renewed is no fault of it.
+            with suppress(ConsoleError):
+                self._file.engage(request.at, by, request.reason)
+        return request._replace(by=by)
+
     def _deliver(self, *, engage: bool) -> list[Step]:
-        steps = []
-        for actuator in self._actuators:
-            begun = time.monotonic()
-            try:
-                actuator.deliver(engage=engage)
-                why = ""
-            except ConsoleError as error:
-                why = str(error)
-            except Exception as error:  # noqa: BLE001 - a kill goes on to the next actuator, whatever this one did
-                why = visible(f"{type(error).__name__}: {error}", limit=300)
-            steps.append(Step(actuator.name, not why, why, time.monotonic() - begun))
-        return steps
+        """Run every actuator, side by side; the steps stand in the configured order."""
+        steps: list[Step | None] = [None] * len(self._actuators)
+        waiting = iter(enumerate(self._actuators))
+        turn = threading.Lock()
+
+        def work() -> None:
+            while True:
+                with turn:
+                    number, actuator = next(waiting, (-1, None))
+                if actuator is None:
+                    return
+                steps[number] = _delivered(actuator, engage=engage)
+
+        workers = [
+            threading.Thread(target=work, name="actuator", daemon=True)
+            for _ in range(min(len(self._actuators), _SIDE_BY_SIDE))
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return [
+            step or Step(actuator.name, False, "its thread died", 0.0)
+            for step, actuator in zip(steps, self._actuators, strict=True)
+        ]
 
     def _record_delivery(self, steps: Sequence[Step]) -> str:
         if not steps:
             return ""
-        return self._record("delivery", steps=[f"{step.name}: {'done' if step.done else step.why}" for step in steps])
+        told = [
+            f"{step.name}: {'done' if step.done else step.why}" for step in sorted(steps, key=lambda step: step.done)
+        ]
+        return self._record("delivery", done=sum(step.done for step in steps), of=len(steps), steps=told)
 
     def _record(self, kind: str, **told: object) -> str:
         """Record what was already done; why that failed, or nothing."""
@@ -168,3 +214,22 @@ class KillSwitch:
         except ConsoleError as error:
             return str(error)
         return ""
+
+
+def _asked(who: Callable[[], str]) -> str:
+    try:
+        return who()
+    except Exception:  # noqa: BLE001 - a name that cannot be found holds up no kill
+        return ""
+
+
+def _delivered(actuator: Actuator, *, engage: bool) -> Step:
+    begun = time.monotonic()
+    try:
+        actuator.deliver(engage=engage)
+        why = ""
+    except ConsoleError as error:
+        why = str(error)
+    except Exception as error:  # noqa: BLE001 - a kill goes on to the next actuator, whatever this one did
+        why = visible(f"{type(error).__name__}: {error}", limit=300)
+    return Step(actuator.name, not why, why, time.monotonic() - begun)

@@ -231,8 +231,9 @@ class Operations:
     # --- emergency ---------------------------------------------------------------------------------
     def kill(self, *, by_key: bool = False) -> KillView:
         """Engage the kill switch now; returns once the actuators ran (WRITTEN or a problem in words). Never raises."""
-        view = self._context.kill_desk.kill(self._context.person, "key" if by_key else "mlconsole")
-        self._context.notifier.tell("kill", f"{self._context.person} engaged the kill switch: {view.rung.value}.")
+        person = self._context.person
+        view = self._context.kill_desk.kill(person.at_once(), "key" if by_key else "mlconsole", person.full)
+        self._context.notifier.tell("kill", f"{person.at_once()} engaged the kill switch: {view.rung.value}.")
         return view
 
     def release(self, typed: str, reason: str) -> KillView:
@@ -242,8 +243,9 @@ class Operations:
             raise Refused("The release was not confirmed.", f"Type {RELEASE_WORD} exactly.")
         if not reason.strip():
             raise Refused("A release needs a reason.", "Say in one sentence why models may act again.")
-        view = self._context.kill_desk.release(self._context.person, reason.strip())
-        self._context.notifier.tell("release", f"{self._context.person} released the kill switch: {reason.strip()}.")
+        person = self._context.person.full()
+        view = self._context.kill_desk.release(person, reason.strip())
+        self._context.notifier.tell("release", f"{person} released the kill switch: {reason.strip()}.")
         return view
 
     def release_warnings(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ml.clock import Clock
 from ml.errors import Refused
@@ -40,12 +40,24 @@ class Place:
     tool_version: str
 
 
+class Person(Protocol):
+    """Who is at the keyboard, in the words that every record uses: git identity, login beside it."""
+
+    def at_once(self) -> str:
+        """As far as it is known without waiting."""
+        ...
+
+    def full(self) -> str:
+        """In full; may take a second."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The place and the concrete parts, put together once by ``console.wiring``.
 
     ``metrics`` is ``None`` when no Prometheus is configured: every gate that needs it then stays closed. ``verifier``
-    is made with the first verification. ``person`` is who the machine says is at the keyboard, for records of kills.
+    is made with the first verification. ``person`` is who is at the keyboard, for records of kills and watches.
     """
 
     place: Place
@@ -59,7 +71,7 @@ class Context:
     forge: Forge
     kill_desk: KillDesk
     notifier: Notifier
-    person: str
+    person: Person
     environ: Mapping[str, str]
 
     def require_write(self) -> None:

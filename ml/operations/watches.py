@@ -48,13 +48,13 @@ class Watches:
 
     def claim(self, model: str) -> str:
         """Take over a running watch. Raises Refused where none is running."""
-        return self._keeper.claim(model, self._context.person).sentence
+        return self._keeper.claim(model, self._context.person.full()).sentence
 
     def _running(self) -> tuple[Watch, ...]:
         return tuple(watch for watch in self._keeper.watches() if watch.ended_at is None)
 
     def _move_on(self, subjects: Sequence[Subject], policy: Policy, now: datetime) -> None:
-        minutes, person = policy.watch.minutes, self._context.person
+        minutes, person = policy.watch.minutes, self._context.person.full()
         for event in self._keeper.poll(subjects, person, now, minutes=minutes, durations=self._durations()):
             self._announce(event)
 

@@ -26,11 +26,15 @@ class NotLasting(OSError):
     """The new content is in place, but the directory could not be fsynced: a power cut may bring the old one back."""
 
 
-def replace_file(path: Path | str, data: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
+def replace_file(
+    path: Path | str, data: bytes, *, mode: int = 0o600, folder_mode: int | None = None, lasting: bool = True
+) -> None:
     """Replace a file's content, or create it with its directory.
 
     Args:
         mode: permissions of the new file, whatever the umask says.
+        folder_mode: permissions of each folder that has to be made, whatever the umask says; ``None`` leaves them to
+            the umask. A folder that is there already keeps its own.
         lasting: fsync file and directory; without it, readers see the new content but a power cut may undo it.
 
     Raises:
@@ -39,7 +43,10 @@ def replace_file(path: Path | str, data: bytes, *, mode: int = 0o600, lasting: b
     """
     target = os.fspath(path)
     directory, name = os.path.split(target)
-    os.makedirs(directory or ".", exist_ok=True)
+    if folder_mode is None:
+        os.makedirs(directory or ".", exist_ok=True)
+    else:
+        _make_folders(directory, folder_mode)
     require_file(target)
     part = os.path.join(directory, f".{name}.{os.getpid()}.{os.urandom(4).hex()}{_MARK}")
     try:
@@ -53,6 +60,22 @@ def replace_file(path: Path | str, data: bytes, *, mode: int = 0o600, lasting: b
             sync_directory(directory)
         except OSError as error:
             raise NotLasting(error.errno, error.strerror) from error
+
+
+def _make_folders(directory: str, mode: int) -> None:
+    """Make the folders that are missing, outermost first, each with exactly these permissions."""
+    missing = []
+    while directory and not os.path.isdir(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, mode)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+        else:
+            os.chmod(folder, mode)
 
 
 def require_file(target: str) -> None:

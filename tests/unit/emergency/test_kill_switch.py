@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 import os
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.broken_disk import broken
 from support.switches import PRESSED, Bench, RememberingActuator, unwritable
 
 from ml.emergency.killfile import KillFile, KillState
@@ -41,6 +44,19 @@ def test_engines_of_other_users_can_read_the_file_whatever_the_umask(bench: Benc
     finally:
         os.umask(before)
     assert bench.file.stat().st_mode & 0o777 == 0o644
+    assert bench.file.parent.stat().st_mode & 0o777 == 0o755
+
+
+def test_every_missing_folder_is_made_passable_and_one_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir(mode=0o700)
+    file = tmp_path / "private" / "a" / "b" / "kill.env"
+    before = os.umask(0o077)
+    try:
+        KillFile(file).engage(PRESSED, "ann@example.com", "p99 spike")
+    finally:
+        os.umask(before)
+    modes = [folder.stat().st_mode & 0o777 for folder in (file.parent, file.parent.parent, tmp_path / "private")]
+    assert modes == [0o755, 0o755, 0o700]
 
 
 def test_the_state_is_read_back_by_any_later_session(bench: Bench, tmp_path: Path) -> None:
@@ -52,7 +68,7 @@ def test_the_state_is_read_back_by_any_later_session(bench: Bench, tmp_path: Pat
 
 
 def test_never_engaged_is_not_engaged(bench: Bench) -> None:
-    assert bench.switch.state() == (False, None, "")
+    assert bench.switch.state() == (False, None, "", False)
 
 
 def test_two_operators_at_once_are_one_kill_with_two_audit_lines(bench: Bench) -> None:
@@ -142,23 +158,141 @@ def test_text_from_people_cannot_add_a_line_to_the_file(bench: Bench) -> None:
     [
         (b"ML_KILL_SWITCH=1\n", True),
         (b"ML_KILL_SWITCH=1", True),
-        (b"ML_KILL_SWITCH=1\r\n", True),
-        (b"ML_KILL_SWITCH=0\nML_KILL_SWITCH=1\n", True),
-        (b"ML_KILL_SWITCH=1\nML_KILL_SWITCH=0\n", False),
-        (b"ML_KILL_SWITCH=true\n", False),
-        (b"ML_KILL_SWITCH= 1\n", False),
+        (b'# by hand\nOTHER="a b"\nML_KILL_SWITCH=1\n', True),
+        (b"ML_KILL_SWITCH=0\n", False),
+        (b"NOT_ML_KILL_SWITCH=1\nML_KILL_SWITCH=0\n", False),
         (b"# ML_KILL_SWITCH=1\n", False),
+        (b"ML_KILL_SWITCH_NOTE=1\n", False),
         (b"", False),
-        (b"\xff\xfe\x00", False),
     ],
 )
-def test_only_the_exact_value_counts_also_when_written_by_hand(bench: Bench, content: bytes, engaged: bool) -> None:
+def test_exactly_one_or_zero_counts_also_when_written_by_hand(bench: Bench, content: bytes, engaged: bool) -> None:
     bench.file.parent.mkdir()
     bench.file.write_bytes(content)
     state = bench.switch.state()
-    assert state.engaged is engaged
+    assert (state.engaged, state.unclear) == (engaged, False)
     assert state.request
     assert state.request.by == ""
+
+
+UNCLEAR = {
+    "quoted": (b'ML_KILL_SWITCH="1"\n', 'it says ML_KILL_SWITCH="1"'),
+    "single quotes": (b"ML_KILL_SWITCH='1'\n", "it says ML_KILL_SWITCH='1'"),
+    "a blank before": (b"ML_KILL_SWITCH= 1\n", "it says"),
+    "a blank behind": (b"ML_KILL_SWITCH=1 \n", "it says"),
+    "a blank around the sign": (b"ML_KILL_SWITCH =1\n", "it says"),
+    "indented": (b"  ML_KILL_SWITCH=1\n", "it says"),
+    "exported": (b"export ML_KILL_SWITCH=1\n", "it says export ML_KILL_SWITCH=1"),
+    "true": (b"ML_KILL_SWITCH=true\n", "it says ML_KILL_SWITCH=true"),
+    "nothing": (b"ML_KILL_SWITCH=\n", "it says ML_KILL_SWITCH="),
+    "no sign": (b"ML_KILL_SWITCH\n", "it says ML_KILL_SWITCH"),
+    "01": (b"ML_KILL_SWITCH=01\n", "it says ML_KILL_SWITCH=01"),
+    "a comment behind": (b"ML_KILL_SWITCH=1 # on\n", "it says"),
+    "small letters": (b"ml_kill_switch=1\n", "it says ml_kill_switch=1"),
+    "YAML": (b"ML_KILL_SWITCH: 1\n", "it says"),
+    "on, then off": (b"ML_KILL_SWITCH=1\nML_KILL_SWITCH=0\n", "it names ML_KILL_SWITCH 2 times"),
+    "twice the same": (b"ML_KILL_SWITCH=1\nML_KILL_SWITCH=1\n", "it names ML_KILL_SWITCH 2 times"),
+    "CRLF": (b"ML_KILL_SWITCH=1\r\n", "it has Windows line ends"),
+    "a hidden line": (b"# fixed\rML_KILL_SWITCH=1\n", "it has Windows line ends"),
+    "BOM": (b"\xef\xbb\xbfML_KILL_SWITCH=1\n", "it holds a byte order mark"),
+    "NUL": (b"ML_KILL_SWITCH=1\0\n", "it holds a NUL byte"),
+    "UTF-16": ("ML_KILL_SWITCH=1\n".encode("utf-16"), "it holds a NUL byte"),
+    "Latin-1": (b"# caf\xe9\nML_KILL_SWITCH=1\n", "it is not UTF-8 text"),
+    "joined by a backslash": (b"# old \\\nML_KILL_SWITCH=1\n", "line 1 ends in a backslash"),
+    "inside a quotation": (b'NOTE="\nML_KILL_SWITCH=1\n"\n', "line 1 opens a quotation"),
+    "too large": (b"#" * (1 << 16), "it is larger than 64 KiB"),
+    "an escape sequence": (b"ML_KILL_SWITCH=1\x1b[2J\n", "it says ML_KILL_SWITCH=1\u241b[2J"),
+}
+
+
+@pytest.mark.parametrize(("content", "why"), UNCLEAR.values(), ids=UNCLEAR.keys())
+def test_what_engines_read_differently_is_unclear_and_one_press_makes_it_plain(
+    bench: Bench, content: bytes, why: str
+) -> None:
+    bench.file.parent.mkdir()
+    bench.file.write_bytes(content)
+    state = bench.switch.state()
+    assert (state.engaged, state.unclear) == (None, True)
+    assert why in state.problem
+    assert "engines read this differently" in state.problem
+    assert "\x1b" not in state.problem
+    bench.switch.engage("ann@example.com", "p99 spike")
+    assert bench.file.read_bytes() == ENGAGED
+
+
+def test_a_link_in_the_place_of_the_file_is_unclear_too(bench: Bench, tmp_path: Path) -> None:
+    bench.file.parent.mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"ML_KILL_SWITCH=0\n")
+    bench.file.symlink_to(tmp_path / "elsewhere")
+    state = bench.switch.state()
+    assert (state.engaged, state.unclear) == (None, True)
+    assert "it is a symbolic link" in state.problem
+
+
+def test_a_reason_that_ends_in_a_backslash_does_not_swallow_the_switch(bench: Bench) -> None:
+    bench.switch.engage("ann\\", "C:\\models\\")
+    assert bench.file.read_bytes().splitlines()[1:] == [b"# by ann\\.", b"# reason C:\\models\\.", b"ML_KILL_SWITCH=1"]
+    assert bench.switch.state().engaged is True
+
+
+def test_the_file_is_written_anew_at_every_press(bench: Bench) -> None:
+    bench.switch.engage("ann@example.com", "p99 spike")
+    before = bench.file.stat().st_ino
+    bench.file.chmod(0o600)
+    bench.clock.moment += timedelta(seconds=3)
+    again = bench.switch.engage("bob@example.com", "me too")
+    assert bench.file.stat().st_ino != before
+    assert bench.file.stat().st_mode & 0o777 == 0o644
+    assert bench.file.read_bytes() == ENGAGED
+    assert (again.at, again.by) == (PRESSED, "ann@example.com")
+
+
+def test_a_press_that_cannot_write_again_stays_the_kill_that_it_was(bench: Bench) -> None:
+    bench.switch.engage("ann@example.com", "p99 spike")
+    with broken(bench.file.parent, "change", errno.EROFS):
+        again = bench.switch.engage("bob@example.com", "me too")
+    assert again.written
+    assert again.steps[0].done
+    assert again.steps[0].why.startswith("was engaged already, but it could not be written again")
+    assert bench.file.read_bytes() == ENGAGED
+
+
+def test_the_full_identity_follows_once_the_file_is_on_disk(bench: Bench) -> None:
+    seen: list[bytes] = []
+
+    def who() -> str:
+        seen.append(bench.file.read_bytes())
+        return "ann@example.com (root@night)"
+
+    request = bench.switch.engage("root@night", "p99 spike", who)
+    assert seen == [ENGAGED.replace(b"ann@example.com", b"root@night")]
+    assert bench.file.read_bytes() == ENGAGED.replace(b"ann@example.com", b"ann@example.com (root@night)")
+    assert request.by == "ann@example.com (root@night)"
+    assert [line.fields["by"] for line in bench.audit.read()] == ["ann@example.com (root@night)"]
+
+
+def test_an_identity_that_cannot_be_found_holds_up_nothing(bench: Bench) -> None:
+    def who() -> str:
+        raise RuntimeError("no git")
+
+    request = bench.switch.engage("root@night", "p99 spike", who)
+    assert (request.by, request.written) == ("root@night", True)
+    assert bench.kinds() == ["kill"]
+
+
+def test_actuators_run_side_by_side_and_keep_their_order(tmp_path: Path) -> None:
+    slow = [SlowActuator(f"command {n}") for n in range(20)]
+    begun = time.monotonic()
+    request = Bench(tmp_path, slow).switch.engage("ann@example.com", "p99 spike")
+    assert time.monotonic() - begun < 2.5
+    assert [step.name for step in request.steps[1:]] == [each.name for each in slow]
+    assert all(step.done and step.seconds >= 0.5 for step in request.steps[1:])
+
+
+class SlowActuator(RememberingActuator):
+    def deliver(self, *, engage: bool) -> None:
+        time.sleep(0.5)
+        super().deliver(engage=engage)
 
 
 def test_a_file_that_cannot_be_read_is_neither_on_nor_off(bench: Bench) -> None:

@@ -30,7 +30,11 @@ class Night:
         place = SimpleNamespace(state=state, read_only=False)
         notifier = SimpleNamespace(tell=lambda event, text, **_: self.told.append(event))
         context: Any = SimpleNamespace(
-            place=place, audit=self.audit, metrics=None, person="ann@example.com", notifier=notifier
+            place=place,
+            audit=self.audit,
+            metrics=None,
+            person=SimpleNamespace(full=lambda: "ann@example.com"),
+            notifier=notifier,
         )
         self.watches = Watches(context)
 
