@@ -169,6 +169,12 @@ def kill(view: KillView) -> dict[str, Any]:
     return {
         "state": view.rung.value,
         "engaged": view.engaged,
+        "file_engaged": view.file_says,
+        "by_engines": view.by_engines,
+        "unclear": view.unclear,
+        "asked": None if view.asked is None else "on" if view.asked else "off",
+        "engines": view.engines,
+        "confirmed": view.proven,
         "requested_at": plain(view.requested_at),
         "by": view.by,
         "reason": view.reason,
@@ -176,6 +182,11 @@ def kill(view: KillView) -> dict[str, Any]:
             {"instance": item.instance, "state": item.rung.value, "at": plain(item.at), "why": item.why}
             for item in view.instances
         ],
+        "deliveries": [
+            {"name": item.name, "done": item.done, "why": item.why, "seconds": round(item.seconds, 3)}
+            for item in view.deliveries
+        ],
         "manual": list(view.manual),
         "problem": view.problem,
+        "beside": view.beside,
     }

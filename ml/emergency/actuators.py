@@ -56,7 +56,7 @@ class CommandActuator:
     """
 
     def __init__(self, argv: Sequence[str], run: Runner, deadline_s: float, host: str = "") -> None:
-        self._host = host
+        self.host = host
         self._argv = tuple(part.replace(HOST, host) for part in argv) if host else tuple(argv)
         self._run = run
         self._deadline_s = deadline_s
@@ -64,7 +64,7 @@ class CommandActuator:
     @property
     def name(self) -> str:
         """``command``, the program, and the host."""
-        on = f" on {visible(self._host, limit=120)}" if self._host else ""
+        on = f" on {visible(self.host, limit=120)}" if self.host else ""
         return f"command {visible(self._argv[0], limit=80)}{on}"
 
     def deliver(self, *, engage: bool) -> None:

@@ -1,25 +1,37 @@
-"""The kill switch and its receipt behind one desk, for the façade: press, release, look."""
+"""The kill switch and its receipt behind one desk, for the façade: press, release, look.
+
+The state of the switch is what the engines prove. What this clone's kill file says is one witness more: with two
+operators on two hosts, the second's file says off while the first one's kill blocks every engine.
+"""
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ml.board import KillView, Rung
+from ml.board import InstanceReceipt, KillView, Rung
 from ml.clock import Clock
-from ml.emergency.receipt import judge, receipt
-from ml.emergency.scrapes import Sighting
+from ml.emergency.ladder import Fleet, receipts, whole
+from ml.emergency.questions import MANY, Code
+from ml.emergency.receipt import judge, see
+from ml.emergency.sighting import blocked_engines
 from ml.emergency.switch import KillRequest, KillSwitch, SwitchState
 from ml.errors import ConsoleError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from ml.records.audit import AuditLog
     from ml.slo.source import Metrics
 
 _RELEASE_SHOWN = timedelta(minutes=10)
-_SETTLED = (Rung.CONFIRMED, Rung.UNCONFIRMED)
+_REST_S = 30.0
+"""A source that gave no answer is not asked again for so long whether engines are blocked that nobody here killed."""
+_SETTLED = (Rung.CONFIRMED, Rung.UNCONFIRMED, Rung.UNPROVEN)
 _Noted = tuple[str, str, dict[str, str]]
 """The request's time, its rung, and the rung of each engine, as the audit log was told last."""
 
@@ -38,37 +50,140 @@ class KillDesk:
         self._confirm_s = confirm_s
         self._last: KillRequest | None = None
         self._noted: _Noted | None = None
+        self._released: KillView | None = None
+        self._settled_at: datetime | None = None
+        self._by_engines = False
+        self._rests_until = float("-inf")
+        self._steady = _Steady()
 
-    def kill(self, by: str, reason: str) -> KillView:
-        """Engage now; WRITTEN, or REQUESTED with a problem and the steps by hand. Never raises, never asks metrics."""
-        return self._requested(self._switch.engage(by, reason))
+    def kill(self, by: str, reason: str, who: Callable[[], str] | None = None) -> KillView:
+        """Engage now; WRITTEN, or REQUESTED with a problem and the steps by hand. Never raises, never asks metrics.
+
+        ``who`` finds the person's full identity once the kill file is on disk.
+        """
+        return self._requested(self._switch.engage(by, reason, who))
 
     def release(self, by: str, reason: str) -> KillView:
         """Release now. Raises Unavailable when it could not be recorded or written."""
         return self._requested(self._switch.release(by, reason))
 
     def engaged(self) -> bool | None:
-        """What the kill file says, ``None`` where it cannot be read; asks nobody."""
-        return self._switch.state().engaged
+        """What the kill file says, or else the engines at the last look; ``None``: nobody can tell. Asks nobody."""
+        return self._by_engines or self._switch.state().engaged
 
-    def view(self) -> KillView:
-        """The switch as its file says, and what every engine proves about the request in force. Never raises.
+    def view(self, *, ask_engines: bool = True) -> KillView:
+        """The switch, and what every engine proves about the request in force. Never raises.
 
         The first look at which a request is CONFIRMED, UNCONFIRMED or contradicted becomes a line of the audit log.
+
+        Args:
+            ask_engines: look for a kill that this clone's file knows nothing of; needs a metric source that answers.
         """
         state, now = self._switch.state(), self._clock.now()
         request = self._in_force(state)
-        if request is None or (not request.engage and now > request.at + _RELEASE_SHOWN):
-            return KillView(engaged=state.engaged, problem=state.problem)
-        seen = receipt(request, self._metrics, now, self._confirm_s)
-        self._note(request, seen)
-        problem = " ".join(part for part in (state.problem, seen.problem) if part)
-        return replace(seen, engaged=state.engaged, problem=problem)
+        if request is not None and request.engage:
+            view = self._killed(request, state, now)
+        elif request is not None and not self._settled(request, now):
+            view = self._releasing(request, state, now)
+        else:
+            view = self._at_rest(request, state, now, ask_engines=ask_engines)
+        self._by_engines = view.by_engines
+        return self._steady.kept(view)
 
+    # --- a kill of this clone ----------------------------------------------------------------------------------------
+    def _killed(self, request: KillRequest, state: SwitchState, now: datetime) -> KillView:
+        seen = judge(request, see(self._metrics, request.at, engage=True), now, self._confirm_s)
+        self._note(request, seen)
+        # A file that could not be written hides no proof: a command may have reached the engines all the same.
+        by_engines = state.engaged is False and seen.rung is Rung.CONFIRMED
+        problem = " ".join(part for part in (state.problem, seen.problem) if part)
+        engaged = True if by_engines else state.engaged
+        return replace(seen, engaged=engaged, by_engines=by_engines, unclear=state.unclear, problem=problem)
+
+    # --- a release of this clone -------------------------------------------------------------------------------------
+    def _settled(self, request: KillRequest, now: datetime) -> bool:
+        """The engines proved this release once, here or in an earlier session; or nobody is there who could."""
+        if self._settled_at == request.at:
+            return True
+        if self._released is not None and self._released.requested_at == request.at:
+            return True
+        recorded = self._recorded(request)
+        if recorded is not None and recorded[1] == Rung.CONFIRMED:
+            self._settled_at = request.at
+            return True
+        return self._metrics is None and now > request.at + _RELEASE_SHOWN
+
+    def _releasing(self, request: KillRequest, state: SwitchState, now: datetime) -> KillView:
+        fleet = see(self._metrics, request.at, engage=False)
+        if not fleet.total and not fleet.problem and now > request.at + _RELEASE_SHOWN:
+            return KillView(engaged=state.engaged, problem=state.problem)
+        seen = judge(request, fleet, now, self._confirm_s)
+        self._note(request, seen)
+        blocked = Code.STILL_BLOCKED in fleet.codes
+        view = replace(seen, engaged=blocked, by_engines=blocked)
+        if view.rung is Rung.CONFIRMED:
+            self._released = view
+        return view
+
+    # --- nothing asked for here --------------------------------------------------------------------------------------
+    def _at_rest(
+        self, request: KillRequest | None, state: SwitchState, now: datetime, *, ask_engines: bool
+    ) -> KillView:
+        since = request.at if request is not None else None
+        blocked, beside = self._blocked(since) if ask_engines else (0, "")
+        if blocked:
+            return self._thrown_elsewhere(state, since or now - timedelta(days=1))
+        known = self._released
+        if request is not None and known is not None and now <= request.at + _RELEASE_SHOWN:
+            return known
+        return KillView(engaged=state.engaged, problem=state.problem, unclear=state.unclear, beside=beside)
+
+    def _blocked(self, since: datetime | None) -> tuple[int, str]:
+        """How many engines are blocked by a kill that was not thrown here, and what to know where that is unknown."""
+        unknown = "Only this clone's kill file says so; {} whether engines are blocked by another operator's kill."
+        if self._metrics is None:
+            return 0, unknown.format("without Prometheus nobody can tell")
+        if self._clock.monotonic() < self._rests_until:
+            return 0, unknown.format("Prometheus did not say")
+        try:
+            return blocked_engines(self._metrics, since), ""
+        except ConsoleError:
+            self._rests_until = self._clock.monotonic() + _REST_S
+            return 0, unknown.format("Prometheus did not say")
+
+    def _thrown_elsewhere(self, state: SwitchState, since: datetime) -> KillView:
+        fleet = see(self._metrics, since, engage=True)
+        return KillView(
+            engaged=True,
+            rung=whole(fleet, Rung.APPLIED, late=True),
+            instances=receipts(fleet, Rung.APPLIED, engage=True, late=True),
+            manual=self._elsewhere(fleet),
+            problem=" ".join(part for part in (state.problem, fleet.problem) if part),
+            by_engines=True,
+            unclear=state.unclear,
+            total=fleet.total,
+            confirmed=fleet.proven,
+            beside=f"This clone's kill file {'is unclear' if state.unclear else 'says off'}: "
+            "the kill was thrown elsewhere.",
+        )
+
+    def _elsewhere(self, fleet: Fleet) -> tuple[str, ...]:
+        """How to release where the engines listen."""
+        blocked = [name for name, code in fleet.named if code in (Code.BLOCKED, Code.BLIND, Code.SOME_WORKERS)]
+        return (
+            "to release: ask who threw it, then press U here: it reaches engines that read this clone's kill file, or "
+            "that its actuators reach",
+            "else run `mlconsole kill off` in the clone whose kill file the engines read, on their host",
+            *self._switch.by_hand(engage=False)[-1:],
+            f"blocked now: {', '.join(blocked[:5])}{f' and {len(blocked) - 5} more' if len(blocked) > 5 else ''}",
+        )
+
+    # --- requests ----------------------------------------------------------------------------------------------------
     def _requested(self, request: KillRequest) -> KillView:
         self._last = request
-        view = judge(request, Sighting(()), request.at, self._confirm_s)
-        return replace(view, engaged=self._switch.state().engaged)
+        view = judge(request, Fleet(), request.at, self._confirm_s)
+        state = self._switch.state()
+        return replace(view, engaged=state.engaged, unclear=state.unclear)
 
     def _in_force(self, state: SwitchState) -> KillRequest | None:
         """What the file says, with what this session knows of its delivery; or our request that no file took."""
@@ -80,16 +195,19 @@ class KillDesk:
     def _note(self, request: KillRequest, seen: KillView) -> None:
         if seen.rung not in _SETTLED:
             return
-        rungs = {each.instance: str(each.rung) for each in seen.instances}
+        rungs = {each.instance: str(each.rung) for each in seen.instances} if seen.engines <= MANY else {}
         noted = (str(request.at), str(seen.rung), rungs)
         if noted == (self._noted or self._recorded(request)):
             return
         self._noted = noted
         told = [f"{each.instance}: {each.why}" for each in seen.instances if each.rung is not Rung.CONFIRMED]
         of = "kill" if request.engage else "release"
+        proven = f"{seen.proven} of {seen.engines}"
         # The receipt is on the screen; that the log cannot be written is told as a problem of the request.
         with suppress(ConsoleError):
-            self._audit.append("receipt", of=of, request=noted[0], rung=noted[1], engines=rungs, unproven=told)
+            self._audit.append(
+                "receipt", of=of, request=noted[0], rung=noted[1], proven=proven, engines=rungs, unproven=told[:50]
+            )
 
     def _recorded(self, request: KillRequest) -> _Noted | None:
         """What an earlier session noted last about the same request."""
@@ -100,3 +218,27 @@ class KillDesk:
         told = (line.fields for line in reversed(lines) if line.kind == "receipt")
         last = next((each for each in told if each.get("request") == str(request.at)), None)
         return (last["request"], last["rung"], last["engines"]) if last else None
+
+
+class _Steady:
+    """Keeps the moment at which each engine was first seen as it is now, so that a steady fleet looks the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: tuple[datetime | None, bool] | None = None
+        self._known: dict[str, InstanceReceipt] = {}
+
+    def kept(self, view: KillView) -> KillView:
+        """The same view with the moments that were told before, where nothing else changed."""
+        with self._lock:
+            of = (view.requested_at, view.releases)
+            known = self._known if of == self._of else {}
+            kept = tuple(self._same(known.get(each.instance), each) for each in view.instances)
+            self._of, self._known = of, {each.instance: each for each in kept}
+        return replace(view, instances=kept)
+
+    @staticmethod
+    def _same(before: InstanceReceipt | None, now: InstanceReceipt) -> InstanceReceipt:
+        if before is not None and (before.rung, before.why) == (now.rung, now.why):
+            return before
+        return now

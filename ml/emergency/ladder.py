@@ -1,194 +1,120 @@
-"""How far one engine has provably obeyed, judged from its scrapes. Pure (SPEC §7).
+"""From what the metric source says of each engine to rungs and words. Pure (SPEC §7).
 
 ``grinder_ml_active_on == 0`` proves nothing by itself: an idle engine shows it too, and one in shadow always does.
-Proof of a kill is a scrape newer than the request in which the engine counted snapshots that the switch forbade, or
-inferences that stopped although the engine is up and would have made several. Proof of a release is an inference, or,
-of an engine that has no model, a snapshot that it skipped for that reason and no longer for the switch.
+Proof of a kill is a whole pair of samples after the request in which the engine counted snapshots that the switch
+forbade and inferred nothing; or a silence that is longer than any before. Proof of a release is the reverse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 
 from ml.board import InstanceReceipt, Rung
-from ml.clock import format_utc, span
-from ml.emergency.scrapes import Engine, Scrape
+from ml.clock import format_utc
+from ml.emergency.questions import PROOFS, Code
+from ml.text import visible
 
-_ENOUGH_MISSED = 5.0
-"""Inferences that an engine would have made by now, at its rate before the kill, before silence counts as proof."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """Two answered scrapes in a row, the second newer than the request, and what was counted between them."""
-
-    before: Scrape
-    now: Scrape
-    straddles: bool
-
-    @property
-    def counts(self) -> bool:
-        """Whether both scrapes tell how many inferences were tried."""
-        return self.before.inferred is not None and self.now.inferred is not None
-
-    @property
-    def inferred(self) -> float:
-        return _risen(self.before.inferred, self.now.inferred)
-
-    @property
-    def blocked(self) -> float:
-        return _risen(self.before.blocked, self.now.blocked)
-
-    @property
-    def empty(self) -> float:
-        return _risen(self.before.empty, self.now.empty)
+_WORDS = {
+    Code.BLOCKED: "blocked by the kill switch",
+    Code.STOPPED: "no inference, for longer than it ever rested before",
+    Code.INFERS_AGAIN: "it infers again",
+    Code.ACTIVE_AGAIN: "active_on is 1 again, and nothing is blocked",
+    Code.NO_MODEL: "no longer blocked; it has no model to infer with",
+    Code.BLIND: "it is blocked, but exports nothing that would show inferences",
+    Code.SOME_WORKERS: "some of its workers are blocked, others do not prove it",
+    Code.SECOND_SAMPLE: "one sample is newer than the request, a second must follow",
+    Code.NO_SAMPLE: "no sample is newer than the request",
+    Code.STILL_ACTIVE: "active_on is still 1",
+    Code.STILL_BLOCKED: "it is still blocked by the kill switch",
+    Code.INFERS: "it still infers",
+    Code.JUMPS: "its counters go back again and again: several processes answer under this one address",
+}
+_IDLE = {
+    True: "it does not infer, but counts no block either: an idle engine shows the same",
+    False: "no longer blocked, but it has not inferred yet",
+}
+_APPLIED = frozenset({Code.IDLE, Code.BLIND, Code.SOME_WORKERS})
 
 
 @dataclass(frozen=True, slots=True)
-class _Proof:
-    at: float
-    why: str
+class Fleet:
+    """What a metric source says of all engines since a request.
+
+    ``named`` are engines with their code, all of a small fleet and the worst of a large one; ``counts`` count all of
+    them by code. ``last_seen`` is Unix seconds of engines that are silent. ``ahead_s`` is by how many seconds the
+    source's clock is ahead of ours, ``at`` the time of the look by it. ``problem`` says why nothing could be seen.
+    """
+
+    named: tuple[tuple[str, Code], ...] = ()
+    counts: Mapping[Code, int] | None = None
+    last_seen: Mapping[str, float] | None = None
+    ahead_s: float = 0.0
+    at: float = 0.0
+    problem: str = ""
+
+    @property
+    def total(self) -> int:
+        """How many engines were seen in the last day."""
+        return sum(self.counts.values()) if self.counts is not None else len(self.named)
+
+    @property
+    def proven(self) -> int:
+        """How many of them prove what was asked for."""
+        if self.counts is not None:
+            return sum(count for code, count in self.counts.items() if code in PROOFS)
+        return sum(code in PROOFS for _, code in self.named)
+
+    @property
+    def codes(self) -> frozenset[Code]:
+        """Every code that occurs."""
+        return frozenset(self.counts if self.counts is not None else (code for _, code in self.named))
 
 
-def climb(engine: Engine, asked: float, *, engage: bool) -> InstanceReceipt:
-    """The rung that an engine's scrapes prove: WRITTEN, APPLIED or CONFIRMED, and by which observation.
+def rung(code: Code, base: Rung, *, late: bool) -> Rung:
+    """How far an engine of this code has come.
 
     Args:
-        asked: when the kill or release was requested, in Unix seconds on the metric source's clock.
-        engage: whether it was a kill.
+        base: WRITTEN, or REQUESTED where nothing was written.
+        late: the deadline has passed.
     """
-    newer = [scrape for scrape in engine.scrapes if scrape.at > asked]
-    if not newer:
-        return _receipt(engine, Rung.WRITTEN, None, "no sample is newer than the request")
-    proof, against = _prove_kill(engine, asked) if engage else _prove_release(engine, asked)
-    if proof:
-        return _receipt(engine, Rung.CONFIRMED, proof.at, proof.why)
-    last = newer[-1]
-    if not last.up:
-        return _receipt(engine, Rung.WRITTEN, last.at, "it is down, so that nothing can be read from it")
-    if against:
-        return _receipt(engine, Rung.WRITTEN, against.at, against.why)
-    pairs = [pair for pair in _pairs(engine, asked) if not pair.straddles]
-    return _unproven(engine, last, pairs) if engage else _unproven_release(engine, last, pairs)
+    if code in PROOFS:
+        return Rung.CONFIRMED
+    if late:
+        return Rung.UNPROVEN if code is Code.SILENT else Rung.UNCONFIRMED
+    return Rung.APPLIED if code in _APPLIED else base
 
 
-def _prove_kill(engine: Engine, asked: float) -> tuple[_Proof | None, _Proof | None]:
-    """The proof that stands, and what speaks against a kill where none does."""
-    before = [scrape for scrape in engine.scrapes if scrape.at <= asked]
-    trail = _KillTrail(_rate(before), was_blocked=_was_blocked(before))
-    for pair in _pairs(engine, asked):
-        trail.take(pair)
-    return trail.proof, trail.returned or trail.infers
+def receipts(fleet: Fleet, base: Rung, *, engage: bool, late: bool) -> tuple[InstanceReceipt, ...]:
+    """The engines by name, each with its rung and the observation, the unproven ones first."""
+    worst_first = sorted(fleet.named, key=lambda pair: (-pair[1], pair[0]))
+    moment = datetime.fromtimestamp(fleet.at - fleet.ahead_s, UTC) if fleet.at else None
+    seen = fleet.last_seen or {}
+    return tuple(
+        InstanceReceipt(
+            instance=visible(name, limit=120),
+            rung=rung(code, base, late=late),
+            at=moment,
+            why=_why(code, seen.get(name), engage=engage),
+        )
+        for name, code in worst_first
+    )
 
 
-class _KillTrail:
-    """What the pairs after a kill say, one after the other."""
-
-    def __init__(self, rate: float, *, was_blocked: bool) -> None:
-        self._rate = rate
-        self._was_blocked = was_blocked
-        self._quiet_since = 0.0
-        self.proof: _Proof | None = None
-        self.returned: _Proof | None = None
-        self.infers: _Proof | None = None
-
-    def take(self, pair: _Pair) -> None:
-        """Take one more pair into account."""
-        if pair.straddles:
-            self._across(pair)
-        elif pair.inferred:
-            self._alive(pair)
-        elif pair.now.active_on == 0 and self.proof is None:
-            self._silent(pair)
-
-    def _across(self, pair: _Pair) -> None:
-        """Inferences of this pair may be older than the kill, and so may blocks, if it was blocked already."""
-        self._quiet_since = pair.now.at
-        if pair.blocked and pair.now.active_on == 0 and not self._was_blocked:
-            self.proof = _Proof(pair.now.at, "blocked by the kill switch")
-
-    def _alive(self, pair: _Pair) -> None:
-        if self.proof:
-            self.returned = _Proof(pair.now.at, f"it came back alive at {_time(pair.now.at)}")
-        self.infers = self.infers or _Proof(pair.now.at, "it still infers")
-        self.proof, self._quiet_since = None, pair.now.at
-
-    def _silent(self, pair: _Pair) -> None:
-        self.infers = None
-        quiet = pair.now.at - self._quiet_since
-        if pair.blocked:
-            self.proof = _Proof(pair.now.at, "blocked by the kill switch")
-        elif pair.counts and self._rate * quiet >= _ENOUGH_MISSED:
-            self.proof = _Proof(pair.now.at, f"no inference for {span(quiet)} while it is up")
+def whole(fleet: Fleet, base: Rung, *, late: bool) -> Rung:
+    """How far all engines together have come: as far as the last of them; where none was seen, nothing is proven."""
+    reached = {rung(code, base, late=late) for code in fleet.codes}
+    if not reached:
+        return Rung.UNCONFIRMED if late else base
+    return min(reached, key=_ORDER.index)
 
 
-def _prove_release(engine: Engine, asked: float) -> tuple[_Proof | None, _Proof | None]:
-    proof = against = None
-    for pair in _pairs(engine, asked):
-        if pair.straddles:
-            continue
-        if pair.blocked:
-            against = _Proof(pair.now.at, "it is blocked again" if proof else "it is still blocked by the kill switch")
-            proof = None
-        elif pair.inferred:
-            proof = proof or _Proof(pair.now.at, "it infers again")
-        elif pair.empty:
-            proof = proof or _Proof(pair.now.at, "no longer blocked; it has no model to infer with")
-        else:
-            against = None
-    return proof, against
+_ORDER = (Rung.UNCONFIRMED, Rung.UNPROVEN, Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED, Rung.CONFIRMED)
 
 
-def _unproven(engine: Engine, last: Scrape, pairs: list[_Pair]) -> InstanceReceipt:
-    if last.active_on is None:
-        return _receipt(engine, Rung.WRITTEN, last.at, "it does not export grinder_ml_active_on")
-    if last.active_on:
-        return _receipt(engine, Rung.WRITTEN, last.at, "active_on is still 1")
-    if not pairs:
-        return _receipt(engine, Rung.WRITTEN, last.at, "one sample is newer than the request, a second must follow")
-    return _receipt(engine, Rung.APPLIED, last.at, "active_on is 0, but an idle engine shows that too")
-
-
-def _unproven_release(engine: Engine, last: Scrape, pairs: list[_Pair]) -> InstanceReceipt:
-    if not pairs:
-        return _receipt(engine, Rung.WRITTEN, last.at, "one sample is newer than the request, a second must follow")
-    return _receipt(engine, Rung.APPLIED, last.at, "no longer blocked, but it has not inferred yet")
-
-
-def _pairs(engine: Engine, asked: float) -> Iterator[_Pair]:
-    for before, now in pairwise(scrape for scrape in engine.scrapes if scrape.up):
-        if now.at > asked:
-            yield _Pair(before, now, straddles=before.at <= asked)
-
-
-def _risen(before: float | None, now: float | None) -> float:
-    """What a counter counted between two scrapes; after a restart, what it counted since."""
-    if before is None or now is None:
-        return 0.0
-    return now - before if now >= before else now
-
-
-def _rate(scrapes: list[Scrape]) -> float:
-    """Inferences per second before the request; zero where that cannot be known."""
-    counted = [scrape for scrape in scrapes if scrape.inferred is not None]
-    if len(counted) < 2:
-        return 0.0
-    made = sum(_risen(a.inferred, b.inferred) for a, b in pairwise(counted))
-    return made / (counted[-1].at - counted[0].at)
-
-
-def _was_blocked(before: list[Scrape]) -> bool:
-    """Whether the switch may have been in force before the request: a count across it may then be an old one."""
-    counts = [scrape.blocked for scrape in before][-2:]
-    return len(counts) < 2 or counts[0] != counts[1]
-
-
-def _receipt(engine: Engine, rung: Rung, at: float | None, why: str) -> InstanceReceipt:
-    return InstanceReceipt(engine.instance, rung, None if at is None else datetime.fromtimestamp(at, UTC), why)
-
-
-def _time(at: float) -> str:
-    return format_utc(datetime.fromtimestamp(at, UTC))[11:]
+def _why(code: Code, last_seen: float | None, *, engage: bool) -> str:
+    if code is Code.SILENT:
+        when = f" at {format_utc(datetime.fromtimestamp(last_seen, UTC))}" if last_seen else " in the last day"
+        return f"it is silent: it was last seen{when}, and nothing can be read from it now"
+    return _IDLE[engage] if code is Code.IDLE else _WORDS[code]

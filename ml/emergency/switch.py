@@ -32,10 +32,15 @@ _SIDE_BY_SIDE = 256
 """Actuators that run at a time. Each costs a thread and mostly waits; more hosts than these wait for a free one."""
 
 
+_BY_HAND = 10
+"""Actuators that are spelled out for a person; more would push the rest off the screen."""
+
+
 class Step(NamedTuple):
     """What became of one actuator: whether it did its part, a caveat or the cause if not, and how long it took.
 
     ``again``: its part was done already, which is no caveat.
+    ``host`` is the one that a command ran for, where it ran for several.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Step(NamedTuple):
     why: str
     seconds: float
     again: bool = False
+    host: str = ""
 
 
 class KillRequest(NamedTuple):
@@ -111,7 +117,7 @@ class KillSwitch:
         problem = self._record("kill", by=by, reason=reason, written=steps[0].done, note=steps[0].why)
         steps += self._deliver(engage=True)
         problem = problem or self._record_delivery(steps[1:])
-        return request._replace(steps=tuple(steps), problem=problem, by_hand=self.by_hand(engage=True))
+        return request._replace(steps=tuple(steps), problem=problem, by_hand=self.by_hand(engage=True, steps=steps))
 
     def release(self, by: str, reason: str) -> KillRequest:
         """Switch machine learning back on.
@@ -125,7 +131,7 @@ class KillSwitch:
         self._file.release(at, by, reason)
         steps = [Step(self._name, True, "", time.monotonic() - begun), *self._deliver(engage=False)]
         problem = self._record_delivery(steps[1:])
-        return KillRequest(False, at, by, reason, tuple(steps), problem, self.by_hand(engage=False))
+        return KillRequest(False, at, by, reason, tuple(steps), problem, self.by_hand(engage=False, steps=steps))
 
     def state(self) -> SwitchState:
         """The switch as it is now, read back from its file."""
@@ -136,12 +142,20 @@ class KillSwitch:
             request = KillRequest(found.engaged, found.at, found.by, found.reason, by_hand=hand)
         return SwitchState(found.engaged, request, found.problem, found.unclear)
 
-    def by_hand(self, *, engage: bool) -> tuple[str, ...]:
-        """What a person does to the same effect, one command or sentence each, the file first."""
+    def by_hand(self, *, engage: bool, steps: Sequence[Step] = ()) -> tuple[str, ...]:
+        """What a person does to the same effect, one command or sentence each, the file first.
+
+        Of many actuators, those that failed in ``steps`` come first, and the rest is counted.
+        """
         value = f"{VARIABLE}={int(engage)}"
+        done = [step.done for step in steps[1:]] or [False] * len(self._actuators)
+        failed_first = sorted(zip(done, range(len(done)), self._actuators, strict=True), key=lambda each: each[:2])
+        lines = [actuator.by_hand(engage=engage) for _, _, actuator in failed_first[:_BY_HAND]]
+        more = len(self._actuators) - len(lines)
         return (
             f"echo {value} > {self._file.shown}",
-            *(actuator.by_hand(engage=engage) for actuator in self._actuators),
+            *lines,
+            *((f"the same for {more} more actuators, which `mlconsole kill status --json` names",) if more else ()),
             f"restart each engine with {value} in its environment, or stop it"
             if engage
             else f"restart each engine without {VARIABLE} in its environment",
@@ -232,4 +246,4 @@ def _delivered(actuator: Actuator, *, engage: bool) -> Step:
         why = str(error)
     except Exception as error:  # noqa: BLE001 - a kill goes on to the next actuator, whatever this one did
         why = visible(f"{type(error).__name__}: {error}", limit=300)
-    return Step(actuator.name, not why, why, time.monotonic() - begun)
+    return Step(actuator.name, not why, why, time.monotonic() - begun, host=getattr(actuator, "host", ""))

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from ml.board import Board, ModelView, OpenBranch, Problem, RegistryView, Source, SourceState, StageView
+from ml.board import Board, KillView, ModelView, OpenBranch, Problem, RegistryView, Source, SourceState, StageView
 from ml.errors import ConsoleError
 from ml.operations.context import Context
 from ml.operations.deployment import describe
 from ml.operations.glance import glance
 from ml.operations.left_behind import left_behind
 from ml.operations.metrics_watch import MetricsRound, MetricsWatch
-from ml.operations.panes import Standing, breach_problem, gates, open_branch, standing
+from ml.operations.panes import Standing, breach_problem, gates, kill_gates, kill_problems, open_branch, standing
 from ml.operations.problems import registry_problems
 from ml.operations.registries import Base, Registries
 from ml.operations.soaks import Soaks
@@ -77,10 +77,9 @@ class Boards:
         if metrics.source.state is SourceState.OK:
             soaking = tuple(name for name, model in base.document.registry.models.items() if model.shadow)
             self._soaks.keep_fresh(soaking, now)
-        kill = self._context.kill_desk.view()
-        killed = kill.engaged is True
+        kill = self._context.kill_desk.view(ask_engines=metrics.source.state is SourceState.OK)
         names = base.document.registry.models
-        models = tuple(self._model(base, name, metrics, now, killed=killed) for name in names)
+        models = tuple(self._model(base, name, metrics, now, kill) for name in names)
         watches = self._watches.poll(base.policy, models, now)
         return Board(
             as_of=now,
@@ -93,7 +92,12 @@ class Boards:
             kill=kill,
             models=models,
             watches=watches,
-            problems=(*self._left_behind(), *self._watches.problems, *self._source_problems(metrics.source)),
+            problems=(
+                *kill_problems(kill),
+                *self._left_behind(),
+                *self._watches.problems,
+                *self._source_problems(metrics.source),
+            ),
         )
 
     def _unreadable(self, error: ConsoleError, now: datetime) -> Board:
@@ -103,6 +107,7 @@ class Boards:
         """
         place = self._context.place
         glanced = glance(self._context.run, place.root, place.ref, place.places.registry)
+        kill = self._context.kill_desk.view()
         models = tuple(
             ModelView(
                 name=name,
@@ -122,9 +127,9 @@ class Boards:
             prometheus=Source(
                 "prometheus", SourceState.UNASKED, why="not asked, as long as the registry cannot be read"
             ),
-            kill=self._context.kill_desk.view(),
+            kill=kill,
             models=models,
-            problems=(Problem("registry", error.cause, error.remedy), *self._left_behind()),
+            problems=(Problem("registry", error.cause, error.remedy), *kill_problems(kill), *self._left_behind()),
         )
 
     def _operator(self) -> str:
@@ -148,10 +153,10 @@ class Boards:
             found.append(Problem(self._remote.name, self._remote.why, severe=False))
         return tuple(found)
 
-    def _model(self, base: Base, name: str, metrics: MetricsRound, now: datetime, *, killed: bool) -> ModelView:
+    def _model(self, base: Base, name: str, metrics: MetricsRound, now: datetime, kill: KillView) -> ModelView:
         here = self._standings(base)[name]
         model = base.document.registry.models[name]
-        panes = {stage: self._pane(name, here.panes[stage], metrics, killed=killed) for stage in Stage}
+        panes = {stage: self._pane(name, here.panes[stage], metrics, killed=not kill.off) for stage in Stage}
         report = self._soaks.last(name, model)
         view = ModelView(
             name=name,
@@ -161,7 +166,7 @@ class Boards:
             readings=metrics.readings.get(name, ()),
             active_readings=metrics.active.get(name, ()),
             hop=here.hop,
-            gates=gates(model, report, now),
+            gates=(*kill_gates(kill, here.hop), *gates(model, report, now)),
             soak=report,
             condemned=here.condemned,
             problems=here.problems,

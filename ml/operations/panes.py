@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from ml.board import ModelView, OpenBranch, Problem, SoakReport, StageView
+from ml.board import KillView, ModelView, OpenBranch, Problem, SoakReport, StageView
 from ml.clock import format_utc
 from ml.promotion.repository import BranchInfo
 from ml.registry.history import chronological, condemned
@@ -88,6 +88,36 @@ def breach_problem(view: ModelView) -> Problem | None:
     names = ", ".join(reading.name for reading in failing)
     what = f"active {view.active.artifact_id} breaches {names}: {failing[0].why}"
     return Problem(view.name, what, f"Roll it back: r, or `mlconsole rollback {view.name} --reason TEXT`.")
+
+
+def kill_gates(kill: KillView, hop: str) -> tuple[Gate, ...]:
+    """The gate that the kill switch closes on the board, for as long as models may not act; none while it is off."""
+    if kill.off or not hop:
+        return ()
+    verdict = Verdict.NO_DATA if kill.engaged is None else Verdict.WAIT if kill.releasing else Verdict.FAIL
+    return (Gate(name="kill_switch", verdict=verdict, why=_kill_state(kill)),)
+
+
+def kill_problems(kill: KillView) -> tuple[Problem, ...]:
+    """A kill switch that is not off, as a problem: whoever reads the board must not take the system for well."""
+    if kill.off:
+        return ()
+    if kill.engaged is None:
+        return (Problem("kill", kill.problem or "Nobody can tell whether the kill switch is on."),)
+    if kill.releasing:
+        return (Problem("kill", _kill_state(kill), "F9 stops models again; the kill screen names each engine."),)
+    return (Problem("kill", " ".join(filter(None, (_kill_state(kill), kill.beside))), "U releases it."),)
+
+
+def _kill_state(kill: KillView) -> str:
+    if kill.engaged is None:
+        return kill.problem or "Nobody can tell whether the kill switch is on."
+    counted = f"{kill.proven} of {kill.engines} engines prove it"
+    if kill.releasing:
+        return f"The kill switch was released, and that is {kill.rung}: {counted}."
+    if kill.by_engines:
+        return f"The kill switch is ON by the engines, not by this clone's kill file: {counted}."
+    return f"The kill switch is ON, {kill.rung}: {counted}."
 
 
 def gates(model: Model, report: SoakReport | None, now: datetime) -> tuple[Gate, ...]:

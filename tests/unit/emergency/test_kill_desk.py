@@ -1,204 +1,308 @@
+"""One desk per console: a press, a release, and what the engines prove, also against what this clone's file says."""
+
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.fleets import FleetMetrics
 from support.switches import PRESSED, Bench, RememberingActuator
 
-from ml.board import Rung
+from ml.board import KillView, Rung
 from ml.emergency.desk import KillDesk
-from ml.emergency.scrapes import QUERY
+from ml.emergency.questions import Code
 from ml.errors import Unavailable
-from ml.slo.promql import TAG
-from ml.slo.source import Answer, Ask, Kind, Series, SourceTimedOut
+from ml.operations.panes import kill_gates, kill_problems
+from ml.verdict import Verdict
 
-Scrapes = dict[str, list[tuple[float, float, float, float]]]
-"""By instance: seconds after the press, active_on, blocked, inferred."""
-
-
-class RecordedMetrics:
-    """Answers the receipt's questions from a list of scrapes, as a Prometheus with a one-second step would."""
-
-    def __init__(self, scrapes: Scrapes) -> None:
-        self.scrapes = scrapes
-        self.now = PRESSED.timestamp() + 20
-        self.asked = 0
-        self.sick = False
-
-    def query(self, promql: str, at: datetime | None = None) -> Answer:
-        assert (promql, at) == ("time()", None)
-        return self._answer(promql, (Series((), ((self.now, self.now),)),))
-
-    def query_range(self, promql: str, start: datetime, end: datetime, step_s: int) -> Answer:
-        assert promql == QUERY
-        series = []
-        for instance, rows in self.scrapes.items():
-            columns: dict[str, list[tuple[float, float]]] = {}
-            for step in range(int(start.timestamp()), int(end.timestamp()) + 1, step_s):
-                held = [row for row in rows if PRESSED.timestamp() + row[0] <= step]
-                if held:
-                    after, active, blocked, inferred = held[-1]
-                    values = {"times": PRESSED.timestamp() + after, "up": 1.0, "active_on": active}
-                    for key, value in (values | {"blocked": blocked, "inferred": inferred}).items():
-                        columns.setdefault(key, []).append((float(step), value))
-            for key, points in columns.items():
-                labels = (("instance", instance), ("job", "ml-engine"), (TAG, key))
-                series.append(Series(tuple(sorted(labels)), tuple(points)))
-        return self._answer(promql, tuple(series))
-
-    def _answer(self, promql: str, series: tuple[Series, ...]) -> Answer:
-        self.asked += 1
-        if self.sick:
-            raise SourceTimedOut("Prometheus gave no answer within 5 s.", "Look at it.")
-        asked_at = datetime.fromtimestamp(self.now, UTC)
-        return Answer(ask=Ask(Kind.QUERY, promql), raw=b"", url="", asked_at=asked_at, seconds=0.0, series=series)
-
-    rules = alerts = silences = None
-
-
-BEFORE = [(-11.0, 1.0, 0.0, 1000.0), (-6.0, 1.0, 0.0, 1050.0), (-1.0, 1.0, 0.0, 1100.0)]
-OBEYS = [*BEFORE, (4.0, 0.0, 35.0, 1115.0), (9.0, 0.0, 85.0, 1115.0)]
-IGNORES = [*BEFORE, (4.0, 1.0, 0.0, 1150.0), (9.0, 1.0, 0.0, 1200.0)]
+BLOCKED, INFERS, SILENT = Code.BLOCKED, Code.INFERS, Code.SILENT
 
 
 class Session:
-    def __init__(self, folder: Path, metrics: RecordedMetrics | None, *actuators: RememberingActuator) -> None:
+    def __init__(self, folder: Path, metrics: FleetMetrics | None, *actuators: RememberingActuator) -> None:
         self.bench = Bench(folder, actuators)
         self.desk = KillDesk(self.bench.switch, metrics, self.bench.audit, self.bench.clock, confirm_s=30)  # type: ignore[arg-type]
 
-    def later(self, seconds: float) -> None:
+    def later(self, seconds: float) -> KillView:
         self.bench.clock.moment = PRESSED + timedelta(seconds=seconds)
+        return self.desk.view()
+
+
+def rungs(view: KillView) -> dict[str, Rung]:
+    return {each.instance: each.rung for each in view.instances}
 
 
 def test_a_press_asks_no_metrics_and_a_look_proves_it(tmp_path: Path) -> None:
-    metrics = RecordedMetrics({"a:1": OBEYS, "b:1": OBEYS})
+    metrics = FleetMetrics({"a:1": BLOCKED, "b:1": BLOCKED})
     session = Session(tmp_path, metrics)
     pressed = session.desk.kill("ann@example.com", "p99 spike")
-    assert (pressed.engaged, pressed.rung, metrics.asked) == (True, Rung.WRITTEN, 0)
-    session.later(10)
-    seen = session.desk.view()
-    assert seen.rung is Rung.CONFIRMED
-    assert [(each.instance, each.rung) for each in seen.instances] == [("a:1", Rung.CONFIRMED), ("b:1", Rung.CONFIRMED)]
+    assert (pressed.engaged, pressed.rung, metrics.asked) == (True, Rung.WRITTEN, [])
+    seen = session.later(10)
+    assert (seen.rung, seen.engines, seen.proven) == (Rung.CONFIRMED, 2, 2)
+    assert rungs(seen) == {"a:1": Rung.CONFIRMED, "b:1": Rung.CONFIRMED}
+
+
+def test_confirmed_holds_only_as_long_as_it_is_measured(tmp_path: Path) -> None:
+    """An engine that died, came back unscraped, or infers again takes the proof away, however late."""
+    metrics = FleetMetrics({"a:1": BLOCKED, "b:1": BLOCKED})
+    session = Session(tmp_path, metrics)
+    session.desk.kill("ann@example.com", "p99 spike")
+    assert session.later(10).rung is Rung.CONFIRMED
+    metrics.kill["b:1"] = SILENT
+    dead = session.later(3_600)
+    assert (dead.rung, rungs(dead)["b:1"]) == (Rung.UNPROVEN, Rung.UNPROVEN)
+    assert dead.instances[0].why.startswith("it is silent: it was last seen at 2026-02-17T14:01:11Z")
+    assert any("make sure that b:1 is stopped or scraped again" in step for step in dead.manual)
+    metrics.kill["b:1"] = INFERS
+    alive = session.later(3_700)
+    assert (alive.rung, rungs(alive)["b:1"]) == (Rung.UNCONFIRMED, Rung.UNCONFIRMED)
+    metrics.sick = True
+    blind = session.later(3_800)
+    assert (blind.rung, blind.engines) == (Rung.UNCONFIRMED, 0)
+    assert [line.fields.get("rung") for line in session.bench.audit.read()[1:]] == [
+        "CONFIRMED",
+        "UNPROVEN",
+        "UNCONFIRMED",
+        "UNCONFIRMED",
+    ]
 
 
 def test_a_receipt_is_recorded_once_per_change_also_across_sessions(tmp_path: Path) -> None:
-    metrics = RecordedMetrics({"a:1": OBEYS, "b:1": IGNORES})
+    metrics = FleetMetrics({"a:1": BLOCKED, "b:1": INFERS})
     session = Session(tmp_path, metrics)
     session.desk.kill("ann@example.com", "p99 spike")
     for seconds in (10, 20, 31, 40):
         session.later(seconds)
-        session.desk.view()
     other = Session(tmp_path, metrics)
     other.later(50)
-    other.desk.view()
     assert session.bench.kinds() == ["kill", "receipt"]
     line = session.bench.audit.read()[-1]
-    assert line.fields["rung"] == "UNCONFIRMED"
+    assert (line.fields["rung"], line.fields["proven"]) == ("UNCONFIRMED", "1 of 2")
     assert line.fields["engines"] == {"a:1": "CONFIRMED", "b:1": "UNCONFIRMED"}
     assert line.fields["unproven"] == ["b:1: it still infers"]
-    metrics.scrapes["b:1"] = OBEYS
-    other.desk.view()
+    metrics.kill["b:1"] = BLOCKED
+    other.later(60)
     assert [each.fields.get("rung") for each in session.bench.audit.read()[1:]] == ["UNCONFIRMED", "CONFIRMED"]
 
 
 def test_a_sick_prometheus_never_confirms_and_never_raises(tmp_path: Path) -> None:
-    metrics = RecordedMetrics({"a:1": OBEYS})
+    metrics = FleetMetrics({"a:1": BLOCKED})
     metrics.sick = True
     session = Session(tmp_path, metrics)
     session.desk.kill("ann@example.com", "p99 spike")
-    session.later(10)
-    seen = session.desk.view()
-    assert (seen.engaged, seen.rung, seen.problem) == (
-        True,
-        Rung.WRITTEN,
-        "Prometheus gave no answer within 5 s. Look at it.",
-    )
-    session.later(31)
-    late = session.desk.view()
+    seen = session.later(10)
+    assert (seen.engaged, seen.rung) == (True, Rung.WRITTEN)
+    assert seen.problem == "Prometheus gave no answer within 5 s. Look at it."
+    late = session.later(31)
     assert late.rung is Rung.UNCONFIRMED
     assert late.manual[0] == f"echo ML_KILL_SWITCH=1 > {session.bench.file}"
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("timeless", "did not say what time it is"),
+        ("partial", "its answer is partial: 1 of 2 stores"),
+        ("strange", "a number that was not asked for"),
+    ],
+)
+def test_odd_answers_are_problems_and_never_our_bug(tmp_path: Path, fault: str, words: str) -> None:
+    metrics = FleetMetrics({"a:1": BLOCKED})
+    metrics.timeless = fault == "timeless"
+    metrics.warnings = ("1 of 2 stores",) if fault == "partial" else ()
+    if fault == "strange":
+        metrics.kill = {"a:1": 99}  # type: ignore[dict-item]
+    session = Session(tmp_path, metrics)
+    session.desk.kill("ann@example.com", "p99 spike")
+    seen = session.later(31)
+    assert (seen.rung, seen.proven) == (Rung.UNCONFIRMED, 0)
+    assert words in seen.problem
+
+
+def test_a_clock_that_runs_behind_moves_the_request_onto_the_servers_clock(tmp_path: Path) -> None:
+    metrics = FleetMetrics({"a:1": BLOCKED})
+    session = Session(tmp_path, metrics)
+    session.desk.kill("ann@example.com", "p99 spike")
+    session.later(10)
+    plain = metrics.asked[-1]
+    metrics.ahead_s = 10.0
+    session.later(10)
+    # 20 s after the press by our clock, whatever the server's clock shows: the same window.
+    assert "[19500ms]" in plain
+    assert "[19500ms]" in metrics.asked[-1]
 
 
 def test_without_a_prometheus_the_kill_stands_and_is_unconfirmed(tmp_path: Path) -> None:
     session = Session(tmp_path, None)
     session.desk.kill("ann@example.com", "p99 spike")
-    session.later(31)
-    seen = session.desk.view()
+    seen = session.later(31)
     assert (seen.engaged, seen.rung) == (True, Rung.UNCONFIRMED)
     assert "No Prometheus is configured" in seen.problem
 
 
 def test_a_failed_actuator_is_told_for_as_long_as_the_session_lives(tmp_path: Path) -> None:
     restart = RememberingActuator("command restart", Unavailable("`restart` ended with 1: no such unit."))
-    session = Session(tmp_path, RecordedMetrics({"a:1": OBEYS}), restart)
+    session = Session(tmp_path, FleetMetrics({"a:1": BLOCKED}), restart)
     session.desk.kill("ann@example.com", "p99 spike")
-    session.later(10)
-    assert session.desk.view().problem == "command restart: `restart` ended with 1: no such unit."
+    seen = session.later(10)
+    assert seen.problem == "command restart: `restart` ended with 1: no such unit."
+    assert [(each.name.split()[0], each.done) for each in seen.deliveries] == [("file", True), ("command", False)]
+
+
+def test_hosts_that_failed_in_the_same_way_are_told_together(tmp_path: Path) -> None:
+    hosts = [RememberingActuator(f"command ssh on h{n}", Unavailable(f"`ssh h{n}` hangs.")) for n in range(8)]
+    for number, actuator in enumerate(hosts):
+        actuator.host = f"h{number}"  # type: ignore[attr-defined]
+    session = Session(tmp_path, FleetMetrics({"a:1": BLOCKED}), *hosts)
+    view = session.desk.kill("ann@example.com", "p99 spike")
+    named = ", ".join(f"command ssh on h{n}" for n in range(5))
+    assert view.problem == f"{named} and 3 more: `ssh {{host}}` hangs."
 
 
 def test_a_kill_that_no_file_took_is_still_shown_as_asked_for(tmp_path: Path) -> None:
-    session = Session(tmp_path, RecordedMetrics({"a:1": IGNORES}))
+    session = Session(tmp_path, FleetMetrics({"a:1": INFERS}))
     session.bench.file.parent.mkdir()
     session.bench.file.symlink_to("nowhere")
     pressed = session.desk.kill("ann@example.com", "p99 spike")
-    assert (pressed.engaged, pressed.rung) == (None, Rung.REQUESTED)
-    session.later(1)
-    seen = session.desk.view()
+    assert (pressed.engaged, pressed.unclear, pressed.rung) == (None, True, Rung.REQUESTED)
+    seen = session.later(1)
     assert seen.rung is Rung.REQUESTED
     assert "symbolic link" in seen.problem
     assert seen.manual
 
 
-def test_nothing_asked_for_is_idle_and_asks_nothing(tmp_path: Path) -> None:
-    metrics = RecordedMetrics({})
+def test_nothing_asked_for_and_nobody_blocked_is_off(tmp_path: Path) -> None:
+    metrics = FleetMetrics({"a:1": INFERS})
     view = Session(tmp_path, metrics).desk.view()
-    assert (view.engaged, view.rung, metrics.asked) == (False, Rung.IDLE, 0)
+    assert (view.engaged, view.rung, view.off, view.beside) == (False, Rung.IDLE, True, "")
+    assert len(metrics.asked) == 2
 
 
-def test_a_release_is_proven_and_shown_for_ten_minutes(tmp_path: Path) -> None:
-    again = [
-        (-6.0, 0.0, 50.0, 1000.0),
-        (-1.0, 0.0, 100.0, 1000.0),
-        (4.0, 1.0, 110.0, 1040.0),
-        (9.0, 1.0, 110.0, 1090.0),
-    ]
-    session = Session(tmp_path, RecordedMetrics({"a:1": again}))
+def test_off_by_the_file_alone_says_that_nobody_asked_the_engines(tmp_path: Path) -> None:
+    metrics = FleetMetrics()
+    metrics.sick = True
+    session = Session(tmp_path, metrics)
+    assert "Prometheus did not say" in session.desk.view().beside
+    assert "Prometheus did not say" in session.later(5).beside
+    assert len(metrics.asked) == 1  # it rests, so that the board does not wait for it at each poll
+    session.later(60)
+    assert len(metrics.asked) == 2
+    assert "without Prometheus" in Session(tmp_path, None).desk.view().beside
+
+
+def test_a_kill_thrown_on_another_host_is_on_here_too(tmp_path: Path) -> None:
+    """Two operators on two hosts: the second one's file says off, and all five engines are blocked."""
+    session = Session(tmp_path, FleetMetrics({f"e{n}:1": BLOCKED for n in range(5)}))
+    view = session.later(10)
+    assert (view.engaged, view.by_engines, view.file_says, view.off) == (True, True, False, False)
+    assert (view.rung, view.proven, view.engines) == (Rung.CONFIRMED, 5, 5)
+    assert view.beside == "This clone's kill file says off: the kill was thrown elsewhere."
+    assert any("mlconsole kill off" in step for step in view.manual)
+    assert session.desk.engaged() is True
+    (problem,) = kill_problems(view)
+    assert problem.severe
+    assert "ON by the engines, not by this clone's kill file: 5 of 5" in problem.what
+    (gate,) = kill_gates(view, "shadow→active")
+    assert (gate.name, gate.verdict) == ("kill_switch", Verdict.FAIL)
+
+
+def test_a_kill_thrown_elsewhere_that_not_everybody_obeys_is_on_and_unconfirmed(tmp_path: Path) -> None:
+    view = Session(tmp_path, FleetMetrics({"a:1": BLOCKED, "b:1": INFERS})).desk.view()
+    assert (view.engaged, view.by_engines, view.rung, view.proven) == (True, True, Rung.UNCONFIRMED, 1)
+
+
+def test_an_unclear_file_is_not_off_and_engines_decide(tmp_path: Path) -> None:
+    metrics = FleetMetrics({"a:1": INFERS})
+    session = Session(tmp_path, metrics)
+    session.bench.file.parent.mkdir()
+    session.bench.file.write_text('ML_KILL_SWITCH="1"\n')
+    view = session.desk.view()
+    assert (view.engaged, view.unclear, view.off) == (None, True, False)
+    assert kill_gates(view, "shadow→active")[0].verdict is Verdict.NO_DATA
+    assert "engines read this differently" in kill_problems(view)[0].what
+    metrics.kill = {"a:1": BLOCKED}
+    blocked = session.desk.view()
+    assert (blocked.engaged, blocked.by_engines, blocked.unclear) == (True, True, True)
+
+
+def test_a_release_climbs_stays_until_it_is_proven_and_is_then_off(tmp_path: Path) -> None:
+    metrics = FleetMetrics({"a:1": BLOCKED}, {"a:1": Code.STILL_BLOCKED})
+    session = Session(tmp_path, metrics)
     session.desk.kill("ann@example.com", "p99 spike")
+    session.bench.clock.moment = PRESSED + timedelta(seconds=60)
     assert session.desk.release("bob@example.com", "rolled back").engaged is False
-    session.later(10)
-    seen = session.desk.view()
-    assert (seen.engaged, seen.rung, seen.by) == (False, Rung.CONFIRMED, "bob@example.com")
-    session.later(601)
-    assert session.desk.view().rung is Rung.IDLE
+    blocked = session.later(62)
+    assert (blocked.engaged, blocked.rung, blocked.releasing, blocked.off) == (True, Rung.WRITTEN, True, False)
+    assert kill_gates(blocked, "shadow→active")[0].verdict is Verdict.WAIT
+    late = session.later(7_200)
+    assert (late.rung, late.releasing, late.by) == (Rung.UNCONFIRMED, True, "bob@example.com")
+    metrics.kill, metrics.release = {"a:1": INFERS}, {"a:1": Code.INFERS_AGAIN}
+    proven = session.later(7_210)
+    assert (proven.engaged, proven.rung, proven.releasing, proven.off) == (False, Rung.CONFIRMED, False, True)
+    metrics.release = {"a:1": Code.IDLE}
+    assert session.later(7_220).rung is Rung.IDLE
+    other = Session(tmp_path, metrics)
+    assert other.later(7_230).rung is Rung.IDLE
+
+
+def test_a_fresh_release_is_shown_for_ten_minutes(tmp_path: Path) -> None:
+    metrics = FleetMetrics({"a:1": INFERS}, {"a:1": Code.INFERS_AGAIN})
+    session = Session(tmp_path, metrics)
+    session.desk.kill("ann@example.com", "p99 spike")
+    session.desk.release("bob@example.com", "rolled back")
+    assert (session.later(10).rung, session.later(500).rung) == (Rung.CONFIRMED, Rung.CONFIRMED)
+    assert session.later(601).rung is Rung.IDLE
+
+
+def test_a_kill_thrown_elsewhere_after_our_proven_release_is_on_again(tmp_path: Path) -> None:
+    metrics = FleetMetrics({"a:1": INFERS}, {"a:1": Code.INFERS_AGAIN})
+    session = Session(tmp_path, metrics)
+    session.desk.kill("ann@example.com", "p99 spike")
+    session.desk.release("bob@example.com", "rolled back")
+    assert session.later(10).off
+    metrics.kill = {"a:1": BLOCKED}
+    assert session.later(100).by_engines
+
+
+def test_a_release_that_nobody_is_there_to_prove_does_not_stay_for_ever(tmp_path: Path) -> None:
+    session = Session(tmp_path, FleetMetrics())
+    session.desk.kill("ann@example.com", "p99 spike")
+    session.desk.release("bob@example.com", "rolled back")
+    assert session.later(100).releasing
+    assert session.later(700).off
 
 
 def test_another_sessions_kill_is_seen_and_proven_here(tmp_path: Path) -> None:
     Session(tmp_path, None).desk.kill("ann@example.com", "p99 spike")
-    session = Session(tmp_path, RecordedMetrics({"a:1": OBEYS}))
-    session.later(10)
-    seen = session.desk.view()
+    seen = Session(tmp_path, FleetMetrics({"a:1": BLOCKED})).later(10)
     assert (seen.by, seen.rung) == ("ann@example.com", Rung.CONFIRMED)
 
 
-@pytest.mark.parametrize("hours", [1, 30])
-def test_a_long_kill_is_watched_on_and_a_steady_one_shows_the_same_every_minute(tmp_path: Path, hours: int) -> None:
-    start = hours * 3600.0
-    steady = [(start - 600 + n * 5, 0.0, 50.0 * n, 1100.0) for n in range(140)]
-    metrics = RecordedMetrics({"a:1": steady})
+def test_a_steady_kill_shows_the_same_at_every_look(tmp_path: Path) -> None:
+    metrics = FleetMetrics({"a:1": BLOCKED})
     session = Session(tmp_path, metrics)
     session.desk.kill("ann@example.com", "p99 spike")
-    base = (PRESSED.timestamp() + start) // 60 * 60 - PRESSED.timestamp()
     views = []
-    for seconds in (0, 5, 10):
-        session.later(base + seconds)
-        metrics.now = PRESSED.timestamp() + base + seconds
-        views.append(session.desk.view())
+    for seconds in (10, 3_600, 100_000):
+        metrics.now = PRESSED.timestamp() + seconds
+        views.append(session.later(seconds))
     assert views[0] == views[1] == views[2]
-    assert views[0].rung is Rung.CONFIRMED
-    metrics.scrapes["a:1"] = [*steady[:125], *((start + 25 + n * 5, 1.0, 6250.0, 1100.0 + 50 * n) for n in range(10))]
-    metrics.now = PRESSED.timestamp() + base + 60
-    session.later(base + 60)
-    alive = session.desk.view()
-    assert alive.rung is Rung.UNCONFIRMED
-    assert "came back alive" in alive.instances[0].why
+    assert views[0].instances[0].at == PRESSED + timedelta(seconds=10)
+
+
+def test_a_large_fleet_is_counted_and_its_worst_are_named(tmp_path: Path) -> None:
+    metrics = FleetMetrics({f"e{n}:1": BLOCKED for n in range(5_000)} | {"bad:1": INFERS, "dead:1": SILENT})
+    session = Session(tmp_path, metrics)
+    session.desk.kill("ann@example.com", "p99 spike")
+    seen = session.later(31)
+    assert (seen.rung, seen.engines, seen.proven, len(seen.instances)) == (Rung.UNCONFIRMED, 5_002, 5_000, 50)
+    assert [each.instance for each in seen.instances[:2]] == ["dead:1", "bad:1"]
+    assert not any(query.startswith("max by (instance)") for query in metrics.asked)
+    assert session.bench.audit.read()[-1].fields["proven"] == "5000 of 5002"
+
+
+def test_instance_names_are_data(tmp_path: Path) -> None:
+    session = Session(tmp_path, FleetMetrics({"evil\x1b[2J": BLOCKED}))
+    session.desk.kill("ann@example.com", "p99 spike")
+    assert session.later(10).instances[0].instance == "evil␛[2J"

@@ -1,0 +1,115 @@
+"""Asks a metric source what its engines prove about a kill or a release (`ml.emergency.questions`)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml.emergency.ladder import Fleet
+from ml.emergency.questions import MANY, Code, Window, survey
+from ml.slo.promql import joined, split
+from ml.slo.source import BadAnswer
+
+if TYPE_CHECKING:
+    from ml.slo.source import Metrics, Series
+
+_OBEYS_WITHIN_S = 0.5
+"""From the request until it stands in the file and every engine has looked: what is counted in it proves nothing."""
+_LONG_S = 86_400.0
+_REMEDY = "Ask it by hand, and look at the /metrics of every engine."
+
+
+class _Survey(NamedTuple):
+    now: float
+    ahead_s: float
+    engines: int
+    interval: float
+
+
+def look(metrics: Metrics, asked_at: datetime, *, engage: bool) -> Fleet:
+    """What every engine proves about a request of that moment.
+
+    Raises:
+        ml.slo.source.MetricsError: the source gave no usable answer.
+    """
+    seen = _survey(metrics)
+    asked = asked_at.timestamp() + seen.ahead_s
+    window = Window(seen.now, asked + _OBEYS_WITHIN_S, seen.interval, seen.engines)
+    fleet = _fleet(metrics, seen, window, engage=engage, thorough=False)
+    if engage and Code.IDLE in fleet.codes:
+        # Some fall silent and count no blocks: comparing that with their past costs more, so it is asked second.
+        fleet = _fleet(metrics, seen, window, engage=engage, thorough=True)
+    return fleet
+
+
+def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
+    """How many engines the kill switch blocks now, counted after ``since``, whoever threw it.
+
+    Raises:
+        ml.slo.source.MetricsError: the source gave no usable answer.
+    """
+    seen = _survey(metrics)
+    asked = since.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S if since else seen.now - _LONG_S
+    window = Window(seen.now, asked, seen.interval, seen.engines)
+    return int(_one(_ask(metrics, window.blocked(), seen.now)) or 0)
+
+
+def _survey(metrics: Metrics) -> _Survey:
+    answer = metrics.query(joined(survey()))
+    parts = split(answer.series)
+    now = _one(parts.get("time", ()))
+    if now is None:
+        raise BadAnswer(
+            "The metric source did not say what time it is, so no sample can be called newer than the request.",
+            "Ask it for `time()` by hand, and correct prometheus.url where it is another kind of server.",
+        )
+    ahead = now - (answer.asked_at.timestamp() + answer.seconds / 2)
+    return _Survey(now, ahead, int(_one(parts.get("engines", ())) or 0), _one(parts.get("interval", ())) or 0.0)
+
+
+def _fleet(metrics: Metrics, seen: _Survey, window: Window, *, engage: bool, thorough: bool) -> Fleet:
+    codes, now = window.codes(engage=engage, thorough=thorough), seen.now
+    if seen.engines <= MANY:
+        named = _named(_ask(metrics, window.all_named(codes), now))
+        counts = None
+    else:
+        counted = _ask(metrics, window.counted(codes), now)
+        counts = {_code(each.label("code")): int(_value(each)) for each in counted if each.points}
+        named = _named(_ask(metrics, window.named(codes), now))
+    silent = any(code is Code.SILENT for _, code in named)
+    found = _ask(metrics, window.last_seen(), now) if silent else ()
+    last_seen = {each.label("instance"): _value(each) for each in found}
+    return Fleet(named, counts, last_seen, seen.ahead_s, seen.now)
+
+
+def _named(found: tuple[Series, ...]) -> tuple[tuple[str, Code], ...]:
+    return tuple((each.label("instance"), _code(_value(each))) for each in found if each.points)
+
+
+def _code(told: str | float) -> Code:
+    try:
+        return Code(int(float(told)))
+    except ValueError as error:
+        raise BadAnswer("The metric source answered with a number that was not asked for.", _REMEDY) from error
+
+
+def _ask(metrics: Metrics, promql: str, now: float) -> tuple[Series, ...]:
+    """One question at the survey's own time. An answer with warnings is partial: engines may be missing in it."""
+    answer = metrics.query(promql, _moment(now))
+    if answer.warnings:
+        raise BadAnswer(f"The metric source warns that its answer is partial: {answer.warnings[0]}", _REMEDY)
+    return answer.series
+
+
+def _one(found: tuple[Series, ...]) -> float | None:
+    """The one value of an answer; ``None`` where it has none, or one that is no number."""
+    values = [_value(each) for each in found if each.points]
+    return values[0] if values and values[0] == values[0] else None
+
+
+def _value(series: Series) -> float:
+    return series.points[-1][1]
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
