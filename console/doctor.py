@@ -14,6 +14,7 @@ from pathlib import Path
 from console.config import Actuator, Settings
 from console.session import Session
 from console.switch import actuator_headers
+from ml.emergency.killfile import KillFile
 from ml.errors import ConsoleError
 from ml.operations import Operations
 from ml.text import visible
@@ -77,13 +78,26 @@ def _actuators(settings: Settings) -> Iterator[Finding]:
     if why:
         yield _bad("kill file", f"{shown}: {why}", "Correct kill_switch.file or its permissions: F9 depends on it.")
     else:
-        yield _ok("kill file", f"{shown} can be written")
+        yield _kill_file(file, shown)
     for actuator in settings.kill_switch.actuator:
         if actuator.type == "command" and shutil.which(actuator.argv[0]) is None:
             program = visible(actuator.argv[0])
             yield _bad("actuator", f"{program} is not found", "Correct its argv, or install the program.")
         if actuator.type == "http":
             yield _credentials(settings, actuator)
+
+
+def _kill_file(file: Path, shown: str) -> Finding:
+    """What the file says, and whether engines of other users can get to it."""
+    found = KillFile(file).read()
+    if found.engaged is None:
+        remedy = "Press F9, or run `mlconsole kill on` or `kill off`: each writes it anew."
+        return _bad("kill file", found.problem, remedy)
+    says = f"{shown} can be written; it says {'on' if found.engaged else 'off'}"
+    closed = next((each for each in file.parents if each.is_dir() and not each.stat().st_mode & 0o001), None)
+    if closed is not None:
+        says += f"; engines of other users cannot pass through {visible(str(closed))}"
+    return _ok("kill file", says)
 
 
 def _credentials(settings: Settings, actuator: Actuator) -> Finding:

@@ -55,4 +55,7 @@ APP_BINDINGS = (
 FOOTER = ("view.stages", "view.soak", "view.history", "view.log", "promote", "rollback", "kill", "help")
 """Ids of the keys in the footer; at most eight."""
 
+FOOTER_KILLED = tuple("release" if name == "promote" else name for name in FOOTER)
+"""While the kill switch is not off: nothing is promoted, and the release is the key that is missing."""
+
 FOOTER_READ_ONLY = (*FOOTER[:4], "copy", "filter", "kill", "help")

@@ -17,20 +17,21 @@ from ml.emergency.desk import KillDesk
 from ml.emergency.switch import KillSwitch
 
 _EVERY_S = 0.5
+_CLIMBING = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED)
 _UNCONFIRMED = 4
 
 
 def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait: bool) -> int:
     """Print the switch and its receipt; with ``wait``, only once it is CONFIRMED or its deadline has passed.
 
-    Returns 0, or 4 where a request could not be confirmed.
+    Returns 0, or 4 where nobody can tell the switch's state, or a request could not be confirmed.
     """
     clock = SystemClock()
     metrics = prometheus(settings)
     desk = KillDesk(switch, metrics, audit_log(settings), clock, settings.kill_switch.confirm_seconds)
     view = desk.view()
     said: list[str] = []
-    while wait and view.rung not in (Rung.CONFIRMED, Rung.UNCONFIRMED) and metrics is not None:
+    while wait and view.rung in _CLIMBING and metrics is not None:
         said = _say(view, said)
         time.sleep(_EVERY_S)
         view = desk.view()
@@ -43,7 +44,8 @@ def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait:
 
 
 def _doubtful(view: KillView, *, wait: bool) -> bool:
-    return view.engaged is None or view.rung is Rung.UNCONFIRMED or (wait and view.rung is not Rung.CONFIRMED)
+    open_ones = (Rung.UNCONFIRMED, Rung.UNPROVEN)
+    return view.engaged is None or view.rung in open_ones or (wait and view.rung is not Rung.CONFIRMED)
 
 
 def _say(view: KillView, said: list[str]) -> list[str]:
@@ -58,8 +60,9 @@ def _lines(view: KillView) -> list[str]:
     if view.requested_at:
         lines.append(f"requested {format_utc(view.requested_at)} by {view.by}: {view.reason}")
     lines += [f"{item.rung.value:<12} {item.instance}  {item.why}" for item in view.instances]
-    if view.problem:
-        lines.append(view.problem)
+    if view.engines > len(view.instances):
+        lines.append(f"and {view.engines - len(view.instances)} more engines; {view.proven} of all are CONFIRMED")
+    lines += [text for text in (view.beside, view.problem) if text]
     if view.rung is not Rung.CONFIRMED and view.manual:
         lines += ["By hand:", *(f"  {step}" for step in view.manual)]
     return lines

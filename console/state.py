@@ -63,9 +63,11 @@ def problems_of(board: Board | None, glance: Glance | None, failures: dict[str, 
     told = {problem.what for problem in board.problems}
     failed = tuple(problem for problem in failed if problem.what not in told)
     own = tuple(problem for model in board.models for problem in model.problems)
+    # The banner of every screen tells the kill switch's state already.
+    board_own = tuple(problem for problem in board.problems if problem.where != "kill")
     known = set(board.problems)
     sick = () if any(problem.where == "prometheus" for problem in known) else _source(board.prometheus)
-    return (*failed, *board.problems, *sick, *(problem for problem in own if problem not in known))
+    return (*failed, *board_own, *sick, *(problem for problem in own if problem not in known))
 
 
 def _source(source: Source) -> tuple[Problem, ...]:

@@ -1,4 +1,4 @@
-"""One loud line on every screen while the kill switch is engaged, or while nobody can tell whether it is."""
+"""One loud line on every screen while the kill switch is not off: engaged, unclear, or released without proof."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class KillBanner(Widget):
 
     def watch_view(self, view: KillView | None) -> None:
         """Appear and disappear with the state."""
-        self.set_class(view is not None and (view.engaged is not False or view.unwritten), "-on")
+        self.set_class(view is not None and not view.off, "-on")
 
     def render(self) -> Content:
-        """State, proof, time and person, shortened from the right."""
+        """State, proof, key, time and person: what matters first, because a narrow terminal cuts from the right."""
         glyphs = glyphs_of(self.app)
         return cut(Content(f" {glyphs.dot} ".join(self._words())), self.size.width, glyphs)
 
@@ -48,13 +48,25 @@ class KillBanner(Widget):
         view = self.view
         if view is None:
             return ()
-        if view.engaged is None:
-            return (f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}",)
         if view.unwritten:
             return ("KILL NOT WRITTEN", "the engines may not know", "do it by hand: F9 shows how")
-        # Imported here: the first frame knows nothing of receipts.
-        from widgets.receipt_ladder import summary  # noqa: PLC0415
+        if view.engaged is None:
+            if view.unclear:
+                return ("KILL UNCLEAR", "engines read the kill file differently", "F9 writes on, U writes off")
+            return (f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}",)
+        return tuple(filter(None, _state(view)))
 
-        since = f"since {view.requested_at:%H:%M:%SZ}" if view.requested_at else ""
-        by = f"by {visible(view.by)}" if view.by else ""
-        return tuple(filter(None, ("KILL SWITCH ENGAGED", summary(view), f"{since} {by}".strip())))
+
+def _state(view: KillView) -> tuple[str, ...]:
+    # Imported here: the first frame knows nothing of receipts.
+    from widgets.receipt_ladder import summary  # noqa: PLC0415
+
+    since = f"since {view.requested_at:%H:%M:%SZ}" if view.requested_at else ""
+    by = f"by {visible(view.by)}" if view.by else ""
+    who = f"{since} {by}".strip()
+    if view.releasing:
+        return "RELEASE NOT PROVEN", summary(view), who
+    if view.by_engines:
+        file = "this clone's file is unclear" if view.unclear else "this clone's file says off"
+        return f"KILL ON by {view.proven} of {view.engines} engines", file, "thrown elsewhere", "U releases"
+    return "KILL SWITCH ENGAGED", summary(view), who

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _RUNGS = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED, Rung.CONFIRMED)
+_SEVERAL = 3
+"""Deliveries from which on they are counted; one or two are told by the problem line."""
+_MOST_FAILED = 20
+_OPEN = (Rung.UNCONFIRMED, Rung.UNPROVEN)
 _LADDER = 51
 """Cells of the four rungs and of the seconds behind them."""
 _FAILED = "$verdict-bad bold"
@@ -29,12 +33,11 @@ def summary(view: KillView) -> str:
 
     Just the rung where nobody answers.
     """
-    if not view.instances:
+    if not view.engines:
         return str(view.rung)
-    confirmed = sum(receipt.rung is Rung.CONFIRMED for receipt in view.instances)
-    if not confirmed:
-        return f"{view.rung}, none of {len(view.instances)} confirmed"
-    return f"CONFIRMED {confirmed} of {len(view.instances)}"
+    if not view.proven:
+        return f"{view.rung}, none of {view.engines} confirmed"
+    return f"CONFIRMED {view.proven} of {view.engines}"
 
 
 class ReceiptLadder(Widget):
@@ -58,7 +61,7 @@ def ladder_rows(view: KillView | None, width: int, glyphs: Glyphs) -> list[Conte
     """Headline, what to do by hand, then one ladder per instance; those that are not proven come first."""
     if view is None:
         return [Content.styled(f"Throwing the switch {glyphs.ellipsis}", "bold")]
-    rows = [*_head(view, width, glyphs), *_manual(view, width)]
+    rows = [*_head(view, width, glyphs), *_manual(view, width), *_failed(view, width, glyphs)]
     if view.rung is Rung.IDLE:
         return rows
     rows.append(Content(""))
@@ -66,13 +69,15 @@ def ladder_rows(view: KillView | None, width: int, glyphs: Glyphs) -> list[Conte
         rows += _folded("No engine instance answers, so nothing can be confirmed from metrics.", width)
         return rows
     room = max(cell_len(visible(receipt.instance)) for receipt in view.instances)
-    for receipt in sorted(view.instances, key=lambda each: each.rung is not Rung.UNCONFIRMED):
+    for receipt in sorted(view.instances, key=lambda each: each.rung not in _OPEN):
         rows += _ladder(view, receipt, room, width, glyphs)
+    if view.engines > len(view.instances):
+        rows += _folded(f"and {view.engines - len(view.instances)} more engines; the worst are named above", width)
     return rows
 
 
 def _head(view: KillView, width: int, glyphs: Glyphs) -> list[Content]:
-    failed = view.rung is Rung.UNCONFIRMED or bool(view.problem)
+    failed = view.rung in _OPEN or bool(view.problem)
     rows = [Content.styled(f"{_what(view)} {summary(view)}", _FAILED if failed else "bold")]
     facts = (
         f"requested {_hms(view.requested_at)}" if view.requested_at else "",
@@ -80,6 +85,7 @@ def _head(view: KillView, width: int, glyphs: Glyphs) -> list[Content]:
         visible(view.reason),
     )
     rows += _folded(f" {glyphs.dot} ".join(filter(None, facts)), width) if any(facts) else []
+    rows += _folded(visible(view.beside), width, "bold") if view.beside else []
     return rows + (_folded(visible(view.problem), width, _FAILED) if view.problem else [])
 
 
@@ -90,6 +96,21 @@ def _manual(view: KillView, width: int) -> list[Content]:
     for number, step in enumerate(view.manual, start=1):
         first, *rest = _folded(visible(step), width - 4, "")
         rows += [Content(f" {number}. ") + first, *(Content("    ") + line for line in rest)]
+    return rows
+
+
+def _failed(view: KillView, width: int, glyphs: Glyphs) -> list[Content]:
+    """The actuators of which there are several: how many did their part, and each that did not."""
+    if len(view.deliveries) < _SEVERAL:
+        return []
+    open_ones = [each for each in view.deliveries if not each.done]
+    done = len(view.deliveries) - len(open_ones)
+    rows = [Content(""), Content.styled(f"Delivered by {done} of {len(view.deliveries)} actuators.", "bold")]
+    mark = "x" if glyphs.ascii_only else "✗"
+    for each in open_ones[:_MOST_FAILED]:
+        rows += _folded(f" {mark} {visible(each.name)}: {visible(each.why)}", width, _FAILED)
+    if len(open_ones) > _MOST_FAILED:
+        rows += _folded(f" and {len(open_ones) - _MOST_FAILED} more; `mlconsole kill status --json` names each", width)
     return rows
 
 
@@ -109,12 +130,13 @@ def _ladder(view: KillView, receipt: InstanceReceipt, room: int, width: int, gly
 def _step(rung: Rung, view: KillView, receipt: InstanceReceipt, glyphs: Glyphs) -> Content:
     """One rung, padded so that ladders align: reached in capitals, open in small letters."""
     reached = receipt.rung in _RUNGS and _RUNGS.index(rung) <= _RUNGS.index(receipt.rung)
-    if receipt.rung is Rung.UNCONFIRMED:
+    if receipt.rung in _OPEN:
         if rung is Rung.CONFIRMED:
-            return Content.styled(f"{'x' if glyphs.ascii_only else '✗'} {Rung.UNCONFIRMED}", _FAILED)
+            word = f"{receipt.rung:<{len(Rung.UNCONFIRMED)}}"
+            return Content.styled(f"{'x' if glyphs.ascii_only else '✗'} {word}", _FAILED)
         if rung is Rung.APPLIED:
             return Content.styled("? APPLIED", "$quiet")
-        reached = rung is Rung.REQUESTED or view.written
+        reached = rung is Rung.REQUESTED or view.written or view.by_engines
     width = len(Rung.UNCONFIRMED if rung is Rung.CONFIRMED else rung)
     if reached:
         return Content.styled(f"{'+' if glyphs.ascii_only else '●'} {rung:<{width}}", "$verdict-good")

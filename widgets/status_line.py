@@ -129,14 +129,11 @@ def _age(source: Source, now: datetime) -> tuple[str, str]:
 
 
 def _kill(status: Status) -> Content:
-    if status.kill is None:
+    kill = status.kill
+    if kill is None:
         return Content.assemble(("KILL …", "$quiet"))
-    if status.kill.unwritten:
-        return Content.assemble(("KILL ?", "$verdict-bad bold reverse"))
-    match status.kill.engaged:
-        case None:
-            return Content.assemble(("KILL ?", "$verdict-bad bold reverse"))
-        case True:
-            return Content.assemble(("KILL ON", "$verdict-bad bold reverse"))
-        case False:
-            return Content.assemble(("KILL ", "$quiet"), "off")
+    if kill.off:
+        return Content.assemble(("KILL ", "$quiet"), "off")
+    unknown = kill.unwritten or kill.engaged is None
+    word = "KILL ?" if unknown else "RELEASING" if kill.releasing else "KILL ON"
+    return Content.assemble((word, "$verdict-bad bold reverse"))

@@ -44,19 +44,35 @@ class KillScreen(PushedScreen):
         if troubles:
             self.say(f"{troubles[0].what} {troubles[0].remedy}", loud=True)
         else:
-            self.say(_advice(view), loud=view is not None and (view.unwritten or view.rung is Rung.UNCONFIRMED))
+            open_ones = (Rung.UNCONFIRMED, Rung.UNPROVEN)
+            loud = view is not None and (view.unwritten or view.engaged is None or view.rung in open_ones)
+            self.say(_advice(view), loud=loud)
+
+
+_UNWRITTEN = "NOT WRITTEN. Do the steps by hand now, or make room and press F9 again."
+_UNCLEAR = "UNCLEAR. F9 writes the kill file anew and stops models; U writes it anew and lets them act."
+_UNKNOWN = "UNKNOWN. The kill file cannot be read, so nobody can tell whether engines obey it."
+_ELSEWHERE = "ON, thrown elsewhere. U releases what reads this clone's file; the steps above do the rest."
+_WAITING = "Waiting for the engines' own metrics to prove it."
+_BY_RUNG = {
+    Rung.IDLE: "The switch is off. F9 throws it at once, from every screen, without a question.",
+    Rung.UNPROVEN: "NOT PROVEN for engines that are silent. Make sure that they are stopped.",
+    Rung.UNCONFIRMED: "NOT PROVEN. Do the steps by hand now; this screen keeps watching.",
+}
+_PROVEN = {
+    True: "Released, and seen in the engines' own metrics. It keeps watching.",
+    False: "ML is off, and the engines' own metrics prove it. It keeps watching. U releases, R rolls back.",
+}
 
 
 def _advice(view: KillView | None) -> str:
     """What the person should know or do next, by how far the switch is proven."""
-    if view is None or view.rung is Rung.IDLE:
-        return "The switch is off. F9 throws it at once, from every screen, without a question." if view else ""
+    if view is None:
+        return ""
     if view.unwritten:
-        return "NOT WRITTEN. Do the steps by hand now, or make room and press F9 again."
-    if view.rung is Rung.UNCONFIRMED:
-        return "NOT PROVEN. Do the steps by hand now; this screen keeps watching."
-    if view.rung is not Rung.CONFIRMED:
-        return "Waiting for the engines' own metrics to prove it."
-    if view.releases:
-        return "Released, and seen in the engines' own metrics. It keeps watching."
-    return "ML is off, and the engines' own metrics prove it. It keeps watching. U releases, R rolls back."
+        return _UNWRITTEN
+    if view.engaged is None:
+        return _UNCLEAR if view.unclear else _UNKNOWN
+    if view.by_engines and not view.releasing:
+        return _ELSEWHERE
+    return _PROVEN[view.releases] if view.rung is Rung.CONFIRMED else _BY_RUNG.get(view.rung, _WAITING)

@@ -116,10 +116,16 @@ class ReleaseScreen(PushedScreen):
 def _state(view: KillView | None) -> list[Content]:
     if view is None:
         return [Content("The switch was not read yet.")]
+    if view.engaged is False and view.releasing:
+        return [Content("It was released, and that is not proven yet; releasing again delivers it again.")]
     if view.engaged is False:
         return [Content("The switch is off already; releasing it again changes nothing.")]
     if view.engaged is None:
         return [Content(f"Nobody can tell whether the switch is on: {visible(view.problem)}")]
+    if view.by_engines:
+        rows = [Content.assemble("Engines are blocked: ", (summary(view), "bold"), f". {visible(view.beside)}")]
+        reach = "This releases engines that read this clone's kill file, or that its actuators reach."
+        return [*rows, Content(reach), *(Content.styled(visible(step), "$quiet") for step in view.manual[1:2])]
     since = f" since {format_utc(view.requested_at)}" if view.requested_at else ""
     by = f" by {visible(view.by)}" if view.by else ""
     rows = [Content.assemble("Engaged", since, by, ": ", (summary(view), "bold"))]

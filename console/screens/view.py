@@ -14,7 +14,7 @@ from textual.events import Mount
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from console.keys import FOOTER, FOOTER_READ_ONLY
+from console.keys import FOOTER, FOOTER_KILLED, FOOTER_READ_ONLY
 from ml.stage import Stage
 from widgets.key_line import KeyHint, KeyLine
 from widgets.kill_banner import KillBanner
@@ -24,6 +24,7 @@ from widgets.watch_banner import WatchBanner
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
+    from ml.board import KillView
 
 _SOON_S = 0.05
 _TOO_SMALL = "This terminal is too small for the console (60×16 at least). `mlconsole status` shows the same as text."
@@ -69,7 +70,7 @@ class ViewScreen(Screen[None]):
         too_small = Static(_TOO_SMALL, id="too-small", markup=False)
         await self.mount(KillBanner(), WatchBanner(), too_small, before="#body")
         await self.mount(ProblemLine(), after="#body")
-        self.follow("kill", lambda view: setattr(self.query_one(KillBanner), "view", view))
+        self.follow("kill", self._show_kill)
         self.follow("board", self._show_breaches)
         self.follow("model", self._show_breaches)
         self.follow("problems", lambda problems: setattr(self.query_one(ProblemLine), "problems", problems))
@@ -81,6 +82,10 @@ class ViewScreen(Screen[None]):
     def follow(self, name: str, show: Callable[[Any], None] | Callable[[Any], Awaitable[None]]) -> None:
         """Call ``show`` with an application's reactive now and whenever it changes."""
         self.watch(self.app, name, show)
+
+    def _show_kill(self, view: KillView | None) -> None:
+        self.query_one(KillBanner).view = view
+        self._show_keys()  # the footer offers the release while the switch is not off
 
     def _show_breaches(self, _: object) -> None:
         banner, console = self.query_one(WatchBanner), self.console
@@ -130,9 +135,13 @@ class ViewScreen(Screen[None]):
         return ""
 
     # --- keys ----------------------------------------------------------------------------------------------------
+    def _footer(self) -> tuple[str, ...]:
+        kill = self.console.kill
+        return FOOTER if kill is None or kill.off else FOOTER_KILLED
+
     def _show_keys(self) -> None:
         active = {each.binding.id: each.binding for each in self.active_bindings.values()}
-        ids = FOOTER_READ_ONLY if self.console.read_only else FOOTER
+        ids = FOOTER_READ_ONLY if self.console.read_only else self._footer()
         self.query_one(KeyLine).keys = tuple(
             KeyHint(
                 key=self.app.get_key_display(active[name]),

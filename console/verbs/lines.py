@@ -73,14 +73,16 @@ def short(board: Board) -> str:
 
 
 def kill_word(view: KillView) -> str:
-    """The state of the switch in one word or two."""
-    if view.engaged is None:
-        return "unknown"
+    """The state of the switch in a few words."""
     if view.unwritten:
         return "NOT WRITTEN"
-    if not view.engaged:
-        return "off"
-    return f"ON {view.rung.value}"
+    if view.engaged is None:
+        return "UNCLEAR: engines read the kill file differently" if view.unclear else "unknown"
+    if view.releasing:
+        return f"RELEASE {view.rung}"
+    if view.by_engines:
+        return f"ON by the engines, {view.proven} of {view.engines}, not by this clone's kill file"
+    return f"ON {view.rung}" if view.engaged else "off"
 
 
 def soak(report: SoakReport) -> list[str]:

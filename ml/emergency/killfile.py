@@ -72,7 +72,9 @@ class KillFile:
             return KillState(engaged=False)
         except OSError as error:
             if os.path.islink(self._path):
-                return self._unclear(error.strerror or str(error), "Put a regular file in its place: F9 does not write through it.")
+                return self._unclear(
+                    error.strerror or str(error), "Put a regular file in its place: F9 does not write through it."
+                )
             return KillState(None, problem=f"The kill file {self.shown} cannot be read: {error.strerror}.")
         odd = oddity(raw)
         if odd:
