@@ -22,6 +22,8 @@ _WORDS = {
     Code.INFERS_AGAIN: "it infers again",
     Code.ACTIVE_AGAIN: "active_on is 1 again, and nothing is blocked",
     Code.NO_MODEL: "no longer blocked; it has no model to infer with",
+    Code.PROVEN: "proven",
+    Code.OPEN: "not proven",
     Code.BLIND: "it is blocked, but exports nothing that would show inferences",
     Code.SOME_WORKERS: "some of its workers are blocked, others do not prove it",
     Code.SECOND_SAMPLE: "one sample is newer than the request, a second must follow",

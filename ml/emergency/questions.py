@@ -7,25 +7,30 @@ samples inside their window and nothing else: `increase` extrapolates, and on Vi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Collection, Mapping
 from enum import IntEnum
 
 _ACTIVE = "grinder_ml_active_on"
 _BLOCKED = 'grinder_ml_block_total{reason="KILL_SWITCH_ENV"}'
+_BLOCKS = "grinder_ml_block_total"
 _EMPTY = 'grinder_ml_block_total{reason="MODEL_NOT_LOADED"}'
 _COUNTERS = (
     "grinder_ml_inference_total",
     "grinder_ml_inference_errors_total",
     "grinder_ml_inference_latency_ms_count",
 )
-_OF_ENGINES = (_ACTIVE, *_COUNTERS, "grinder_ml_block_total", "grinder_ml_model_info")
+_COMMON = (_ACTIVE, _COUNTERS[0], _BLOCKS, _COUNTERS[2])
+"""What hardly an engine lacks, the metrics with few series first."""
+_RARE = (_COUNTERS[1], "grinder_ml_model_info")
 _BY = "by (job, instance)"
 _ON = "on (job, instance)"
 _BY_WORKER = "by (job, instance, worker, worker_id, pid, process)"
 """Labels by which an exporter tells the workers behind it apart; where it has none, an engine is one worker."""
 
 MANY = 500
-"""Engines from which on only counts and the first names are asked for, and the last day is looked at more coarsely."""
+"""Engines from which on a cheap question finds the proven ones, and only the first of the others are judged closely."""
 _NAMED = 50
 _ENOUGH_MISSED = 5
 """Inferences that an engine always made in a shorter time, before its silence counts as a proof."""
@@ -36,6 +41,8 @@ class Code(IntEnum):
 
     BLOCKED = 1
     """It counts snapshots that the switch forbade, and infers nothing."""
+    PROVEN = 9
+    """One of a large fleet that the cheap question found proven."""
     STOPPED = 2
     """It infers nothing for longer than it ever rested before; it counts no blocks."""
     INFERS_AGAIN = 3
@@ -52,6 +59,8 @@ class Code(IntEnum):
     SECOND_SAMPLE = 13
     """One sample is newer than the request; a pair is needed."""
     NO_SAMPLE = 14
+    OPEN = 19
+    """One of a large fleet that is not proven, and not among those that are judged closely."""
     STILL_ACTIVE = 15
     STILL_BLOCKED = 16
     INFERS = 17
@@ -61,7 +70,7 @@ class Code(IntEnum):
     """It was seen in the last day, and no fresh sample of it exists."""
 
 
-PROOFS = frozenset({Code.BLOCKED, Code.STOPPED, Code.INFERS_AGAIN, Code.ACTIVE_AGAIN, Code.NO_MODEL})
+PROOFS = frozenset({Code.BLOCKED, Code.STOPPED, Code.INFERS_AGAIN, Code.ACTIVE_AGAIN, Code.NO_MODEL, Code.PROVEN})
 
 
 def survey() -> Mapping[str, str]:
@@ -69,11 +78,11 @@ def survey() -> Mapping[str, str]:
 
     ``interval`` is what 95 of 100 engines stay below, in seconds.
     """
-    counts = f"max {_BY} ({_each(_OF_ENGINES[:3], 'count_over_time({}[15m])')})"
+    counts = _first(_COMMON, "count_over_time({}[15m])")
     return {
         "time": "vector(time())",
         "engines": f"count(count by (instance) ({_present()}))",
-        "interval": f"quantile(0.95, 900 / {counts})",
+        "interval": f"quantile(0.95, 900 / ({counts}))",
     }
 
 
@@ -84,97 +93,119 @@ class Window:
         now: Unix seconds on the source's clock; every expression must be evaluated at this time.
         asked: the moment after which engines should have obeyed, on the same clock.
         interval: seconds between two scrapes of most engines.
-        engines: how many there are, about.
+        only: the instances that are asked about; empty: all.
     """
 
-    def __init__(self, now: float, asked: float, interval: float, engines: int) -> None:
-        self._now = now
+    def __init__(self, now: float, asked: float, interval: float, only: Collection[str] = ()) -> None:
         self._since_ms = max(1, round((now - asked) * 1000))
         longest = min(900.0, max(60.0, 3 * interval))
         self._ms = min(self._since_ms, round(longest * 1000))
+        self._window = f"{self._ms}ms"
         self._fresh_after = now - longest
-        self._day_step = "30m" if engines > MANY else "5m"
+        matcher = f"instance=~{_quoted('|'.join(map(re.escape, only)))}" if only else ""
+        self._active, self._blocks, self._blocked, self._empty = (
+            _matching(metric, matcher) for metric in (_ACTIVE, _BLOCKS, _BLOCKED, _EMPTY)
+        )
+        self._counters = tuple(_matching(metric, matcher) for metric in _COUNTERS)
+        self._common = tuple(_matching(metric, matcher) for metric in _COMMON)
+        self._any = (*self._common, *(_matching(metric, matcher) for metric in _RARE))
 
+    # --- every engine by itself --------------------------------------------------------------------------------------
     def codes(self, *, engage: bool, thorough: bool) -> str:
         """The `Code` of every engine of the last day. ``thorough``: an engine that only falls silent is judged too."""
         known = self._kill_codes(thorough=thorough) if engage else self._release_codes()
         fresh = self._fresh()
         chain = " or ".join(_coded(code, expression) for code, expression in (*known, (Code.NO_SAMPLE, fresh)))
         silent = _coded(Code.SILENT, f"({self._day()}) unless {_ON} {fresh}")
-        return f"(({chain}) and {_ON} {fresh}) or {silent}"
+        return f"max by (instance) ((({chain}) and {_ON} {fresh}) or {silent})"
+
+    def last_seen(self) -> str:
+        """When each engine of these was last seen, in Unix seconds."""
+        seen = _first(self._common, "timestamp({})")
+        return f"max by (instance) (max_over_time(({seen})[30m:1m]) or max_over_time(({seen})[1d:5m]))"
+
+    # --- a large fleet -----------------------------------------------------------------------------------------------
+    def counted(self, *, engage: bool) -> str:
+        """How many engines are `Code.PROVEN` and how many `Code.OPEN`, in the label ``code``.
+
+        It takes for proven only what needs no close look; two jobs that scrape one engine count once.
+        """
+        proven = f"({self._plainly(engage=engage)}) and {_ON} {self._fresh()}"
+        codes = f"{_coded(Code.PROVEN, proven)} or {_coded(Code.OPEN, self._day())}"
+        return f'count_values("code", max by (instance) ({codes}))'
+
+    def open(self, *, engage: bool) -> str:
+        """Some of the engines that `counted` leaves open, the ones that do the contrary first."""
+        contrary = self._changed() if engage else self._moved_blocks()
+        proven = f"({self._plainly(engage=engage)}) and {_ON} {self._fresh()}"
+        ranked = f"{_coded(Code.INFERS, contrary)} or {_coded(Code.IDLE, self._day())}"
+        return f"topk({_NAMED}, max by (instance) (({ranked}) unless {_ON} ({proven})))"
+
+    def _plainly(self, *, engage: bool) -> str:
+        if not engage:
+            return f"({self._moved_counters()}) unless {_ON} ({self._moved_blocks()})"
+        blocked = f"({_workers_of(_moved(self._blocked, self._window))}) >= ({self._workers()})"
+        born = _first(self._counters, f"({{}} > 0) unless {{}} offset {self._window}")
+        acts = f"max {_BY} ({self._active}) > 0 or {self._changed()} or {born}"
+        return f"(({blocked}) and {_ON} ({self._shows_inferences()})) unless {_ON} ({acts})"
 
     def blocked(self) -> str:
         """How many engines the kill switch blocks now, whoever threw it; nothing where it blocks none."""
-        return f"count(count by (instance) (({self._blocked_workers()}) and {_ON} {self._fresh()}))"
+        return f"count(count by (instance) (({self._moved_blocks()}) and {_ON} {self._fresh()}))"
 
-    def last_seen(self, names: int = _NAMED) -> str:
-        """When engines that are silent now were last seen, in Unix seconds; the latest of so many."""
-        return f"topk({names}, max by (instance) (({self._day()}) unless {_ON} {self._fresh()}))"
+    def _changed(self) -> str:
+        return _first(self._counters, f"changes({{}}[{self._window}]) > 0")
 
-    @staticmethod
-    def counted(codes: str) -> str:
-        """How many engines have each code, in the label ``code``; an engine that two jobs scrape counts once."""
-        return f'count_values("code", max by (instance) ({codes}))'
+    def _moved_counters(self) -> str:
+        return _first(self._counters, _moved("{}", self._window))
 
-    @staticmethod
-    def named(codes: str) -> str:
-        """The engines with the worst codes, a few of them."""
-        return f"topk({_NAMED}, max by (instance) ({codes}))"
-
-    @staticmethod
-    def all_named(codes: str) -> str:
-        """Every engine with its code."""
-        return f"max by (instance) ({codes})"
+    def _moved_blocks(self) -> str:
+        return f"max {_BY} ({_moved(self._blocked, self._window)})"
 
     # --- a kill ------------------------------------------------------------------------------------------------------
     def _kill_codes(self, *, thorough: bool) -> list[tuple[Code, str]]:
         """What is looked for, what counts most first."""
         blocked, needed = self._blocked_workers(), self._workers()
         codes = [
-            (Code.JUMPS, self._jumps()),
+            (Code.JUMPS, _first(self._counters, f"resets({{}}[{self._window}]) > 2")),
             (Code.INFERS, self._infers()),
-            (Code.STILL_ACTIVE, f"max {_BY} ({_ACTIVE}) > 0"),
-            (Code.SECOND_SAMPLE, f"{self._samples()} < 2"),
+            (Code.STILL_ACTIVE, f"max {_BY} ({self._active}) > 0"),
+            (Code.SECOND_SAMPLE, f"({self._samples()}) < 2"),
             (Code.SOME_WORKERS, f"({blocked}) < ({needed})"),
             (Code.BLOCKED, f"({blocked}) and {_ON} ({self._shows_inferences()})"),
             (Code.BLIND, blocked),
         ]
         if thorough:
             codes.append((Code.STOPPED, self._stopped()))
-        return [*codes, (Code.IDLE, f"{self._samples()} >= 2")]
+        return [*codes, (Code.IDLE, f"({self._samples()}) >= 2")]
 
     def _infers(self) -> str:
-        window = f"{self._ms}ms"
-        return f"max {_BY} ({_each(_COUNTERS, _moved('{}', window) + ' or ' + self._born('{}'))})"
-
-    def _jumps(self) -> str:
-        return f"max {_BY} ({_each(_COUNTERS, f'resets({{}}[{self._ms}ms])')}) > 2"
+        return f"{self._moved_counters()} or {_first(self._counters, self._born('{}'))}"
 
     def _blocked_workers(self) -> str:
         """How many workers behind each engine are blocked."""
-        moved = f"{_moved(_BLOCKED, f'{self._ms}ms')} or {self._born(_BLOCKED)}"
-        return f"count {_BY} (count {_BY_WORKER} ({moved}))"
+        return _workers_of(f"{_moved(self._blocked, self._window)} or {self._born(self._blocked)}")
 
     def _workers(self) -> str:
         """How many workers each engine has, as far as its labels tell."""
-        window = f"last_over_time({{}}[{self._ms}ms])"
-        inferring = f"count {_BY} (count {_BY_WORKER} ({_each(_COUNTERS, window)}))"
-        blocking = f"count {_BY} (count {_BY_WORKER} ({window.format(_BLOCKED)}))"
-        return f"max {_BY} ({_tagged(inferring, 'i')} or {_tagged(blocking, 'b')})"
+        counts = (
+            _tagged(_workers_of(f"last_over_time({metric}[{self._window}])"), str(number))
+            for number, metric in enumerate((self._blocked, *self._counters[::2]))
+        )
+        return f"max {_BY} ({' or '.join(counts)})"
 
     def _born(self, metric: str) -> str:
         """A counter that appears after the request with its value: an earlier scrape since the request lacks it."""
-        window = f"{self._ms}ms"
-        fewer = f"count_over_time({metric}[{window}]) < {_ON} group_left () {self._samples()}"
-        return f"(((last_over_time({metric}[{window}]) > 0) and ({fewer})) unless {_ON} ({metric} offset {window}))"
+        fewer = f"count_over_time({metric}[{self._window}]) < {_ON} group_left () ({self._samples()})"
+        positive = f"last_over_time({metric}[{self._window}]) > 0"
+        return f"((({positive}) and ({fewer})) unless {_ON} ({metric} offset {self._window}))"
 
     def _samples(self) -> str:
         """How many samples of each engine are newer than the request."""
-        return f"max {_BY} ({_each((_ACTIVE, *_COUNTERS[::2], _BLOCKED), f'count_over_time({{}}[{self._ms}ms])')})"
+        return _first(self._common, f"count_over_time({{}}[{self._window}])")
 
-    @staticmethod
-    def _shows_inferences() -> str:
-        return f'group {_BY} ({{__name__=~"{"|".join((_ACTIVE, *_COUNTERS))}"}})'
+    def _shows_inferences(self) -> str:
+        return _first((self._active, *self._counters), "{}")
 
     def _stopped(self) -> str:
         """Engines without a block counter that are silent for longer than they ever were in the 15 minutes before.
@@ -183,45 +214,46 @@ class Window:
         """
         third = self._ms // 3
         step = min(30_000, max(5_000, third // 2))
-        made = f"sum {_BY} ({{}}) - sum {_BY} ({{}} offset {third}ms)"
-        least = f"min_over_time((max {_BY} ({_each(_COUNTERS, made)}))[15m:{step}ms] offset {self._since_ms}ms)"
-        return f"(({least}) >= {_ENOUGH_MISSED}) unless {_ON} ({_BLOCKED})"
+        made = (
+            _tagged(f"(sum {_BY} ({metric}) - sum {_BY} ({metric} offset {third}ms))", str(number))
+            for number, metric in enumerate(self._counters)
+        )
+        least = f"min_over_time((max {_BY} ({' or '.join(made)}))[15m:{step}ms] offset {self._since_ms}ms)"
+        return f"(({least}) >= {_ENOUGH_MISSED}) unless {_ON} ({self._blocked})"
 
     # --- a release ---------------------------------------------------------------------------------------------------
     def _release_codes(self) -> list[tuple[Code, str]]:
-        window = f"{self._ms}ms"
+        active = f"max {_BY} (sum_over_time({self._active}[{self._window}])) >= 2"
         return [
             (Code.STILL_BLOCKED, self._blocked_workers()),
-            (Code.SECOND_SAMPLE, f"{self._samples()} < 2"),
+            (Code.SECOND_SAMPLE, f"({self._samples()}) < 2"),
             (Code.INFERS_AGAIN, self._infers()),
-            (
-                Code.ACTIVE_AGAIN,
-                f"(max {_BY} (sum_over_time({_ACTIVE}[{window}])) >= 2) and {_ON} (max {_BY} ({_ACTIVE}) > 0)",
-            ),
-            (Code.NO_MODEL, f"max {_BY} ({_moved(_EMPTY, window)})"),
-            (Code.IDLE, f"{self._samples()} >= 2"),
+            (Code.ACTIVE_AGAIN, f"({active}) and {_ON} (max {_BY} ({self._active}) > 0)"),
+            (Code.NO_MODEL, f"max {_BY} ({_moved(self._empty, self._window)})"),
+            (Code.IDLE, f"({self._samples()}) >= 2"),
         ]
 
     # --- who there is ------------------------------------------------------------------------------------------------
     def _fresh(self) -> str:
         """Engines with a sample that is not too old."""
-        return f"({_newest()} > {self._fresh_after:.3f})"
+        return f"(({_first(self._any, 'timestamp({})')}) > {self._fresh_after:.3f})"
 
     def _day(self) -> str:
-        """When each engine of the last day was last seen."""
-        seen = _newest(coarse=True)
-        lately, before = f"max_over_time({seen}[30m:1m])", f"max_over_time({seen}[1d:{self._day_step}])"
-        return f"{lately} or {before}"
+        """The engines of the last day; one that lived for less than five minutes may be missing."""
+        return f"{_first(self._any, 'count_over_time({}[1d:5m])')} or {_first(self._common, '{}')}"
 
 
 def _present() -> str:
-    return f'group {_BY} ({{__name__=~"{"|".join(_OF_ENGINES)}"}})'
+    return _first((*_COMMON, *_RARE), "{}")
 
 
-def _newest(*, coarse: bool = False) -> str:
-    """Unix seconds of each engine's newest sample; ``coarse`` asks for the metrics that hardly an engine lacks."""
-    metrics = (_ACTIVE, *_COUNTERS[::2], _BLOCKED) if coarse else _OF_ENGINES
-    return f"max {_BY} ({_each(metrics, 'timestamp({})')})"
+def _first(metrics: Collection[str], template: str) -> str:
+    """One value per engine: of the first of these metrics that it has. Of conditions: whether any of them holds."""
+    return " or ".join(f"max {_BY} ({template.replace('{}', metric)})" for metric in metrics)
+
+
+def _workers_of(expression: str) -> str:
+    return f"count {_BY} (count {_BY_WORKER} ({expression}))"
 
 
 def _moved(metric: str, window: str) -> str:
@@ -230,9 +262,15 @@ def _moved(metric: str, window: str) -> str:
     return f"({last} > {least} or ({last} > 0 < {most}))"
 
 
-def _each(metrics: tuple[str, ...], template: str) -> str:
-    """One expression for several metrics side by side: functions drop the name that tells their series apart."""
-    return " or ".join(_tagged(template.replace("{}", metric), str(number)) for number, metric in enumerate(metrics))
+def _matching(metric: str, matcher: str) -> str:
+    if not matcher:
+        return metric
+    return f"{metric[:-1]},{matcher}}}" if metric.endswith("}") else f"{metric}{{{matcher}}}"
+
+
+def _quoted(text: str) -> str:
+    """A PromQL string: JSON's escapes are among Go's, once nothing needs a pair of surrogates."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _coded(code: Code, expression: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,11 +13,14 @@ from ml.slo.promql import joined, split
 from ml.slo.source import BadAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ml.slo.source import Metrics, Series
 
 _OBEYS_WITHIN_S = 0.5
 """From the request until it stands in the file and every engine has looked: what is counted in it proves nothing."""
 _LONG_S = 86_400.0
+_MOST_SILENT = 50
 _REMEDY = "Ask it by hand, and look at the /metrics of every engine."
 
 
@@ -33,13 +38,8 @@ def look(metrics: Metrics, asked_at: datetime, *, engage: bool) -> Fleet:
         ml.slo.source.MetricsError: the source gave no usable answer.
     """
     seen = _survey(metrics)
-    asked = asked_at.timestamp() + seen.ahead_s
-    window = Window(seen.now, asked + _OBEYS_WITHIN_S, seen.interval, seen.engines)
-    fleet = _fleet(metrics, seen, window, engage=engage, thorough=False)
-    if engage and Code.IDLE in fleet.codes:
-        # Some fall silent and count no blocks: comparing that with their past costs more, so it is asked second.
-        fleet = _fleet(metrics, seen, window, engage=engage, thorough=True)
-    return fleet
+    asked = asked_at.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S
+    return _large(metrics, seen, asked, engage=engage) if seen.engines > MANY else _close(metrics, seen, asked, engage)
 
 
 def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
@@ -50,8 +50,7 @@ def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
     """
     seen = _survey(metrics)
     asked = since.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S if since else seen.now - _LONG_S
-    window = Window(seen.now, asked, seen.interval, seen.engines)
-    return int(_one(_ask(metrics, window.blocked(), seen.now)) or 0)
+    return int(_one(_ask(metrics, Window(seen.now, asked, seen.interval).blocked(), seen.now)) or 0)
 
 
 def _survey(metrics: Metrics) -> _Survey:
@@ -67,19 +66,35 @@ def _survey(metrics: Metrics) -> _Survey:
     return _Survey(now, ahead, int(_one(parts.get("engines", ())) or 0), _one(parts.get("interval", ())) or 0.0)
 
 
-def _fleet(metrics: Metrics, seen: _Survey, window: Window, *, engage: bool, thorough: bool) -> Fleet:
-    codes, now = window.codes(engage=engage, thorough=thorough), seen.now
-    if seen.engines <= MANY:
-        named = _named(_ask(metrics, window.all_named(codes), now))
-        counts = None
-    else:
-        counted = _ask(metrics, window.counted(codes), now)
-        counts = {_code(each.label("code")): int(_value(each)) for each in counted if each.points}
-        named = _named(_ask(metrics, window.named(codes), now))
-    silent = any(code is Code.SILENT for _, code in named)
-    found = _ask(metrics, window.last_seen(), now) if silent else ()
-    last_seen = {each.label("instance"): _value(each) for each in found}
-    return Fleet(named, counts, last_seen, seen.ahead_s, seen.now)
+def _large(metrics: Metrics, seen: _Survey, asked: float, *, engage: bool) -> Fleet:
+    """A large fleet: how many are plainly proven, and a close look at the first of the others."""
+    window = Window(seen.now, asked, seen.interval)
+    found = _ask(metrics, window.counted(engage=engage), seen.now)
+    counts = {_code(each.label("code")): int(_value(each)) for each in found if each.points}
+    if not counts.get(Code.OPEN):
+        return Fleet((), counts, ahead_s=seen.ahead_s, at=seen.now)
+    names = [each.label("instance") for each in _ask(metrics, window.open(engage=engage), seen.now)]
+    close = _close(metrics, seen, asked, engage, names)
+    judged = Counter(code for _, code in close.named)
+    counts[Code.OPEN] = max(0, counts[Code.OPEN] - sum(judged.values()))
+    whole = Counter({code: count for code, count in counts.items() if count}) + judged
+    return replace(close, counts=dict(whole))
+
+
+def _close(metrics: Metrics, seen: _Survey, asked: float, engage: bool, only: Sequence[str] = ()) -> Fleet:
+    """Every engine by itself, or those that are named."""
+    window = Window(seen.now, asked, seen.interval, only)
+    named = _named(_ask(metrics, window.codes(engage=engage, thorough=False), seen.now))
+    if engage and any(code is Code.IDLE for _, code in named):
+        # Some fall silent and count no blocks: comparing that with their past costs more, so it is asked second.
+        named = _named(_ask(metrics, window.codes(engage=engage, thorough=True), seen.now))
+    silent = [name for name, code in named if code is Code.SILENT]
+    last_seen: dict[str, float] = {}
+    if silent:
+        of_these = Window(seen.now, asked, seen.interval, silent[:_MOST_SILENT])
+        found = _ask(metrics, of_these.last_seen(), seen.now)
+        last_seen = {each.label("instance"): _value(each) for each in found if each.points}
+    return Fleet(named, None, last_seen, seen.ahead_s, seen.now)
 
 
 def _named(found: tuple[Series, ...]) -> tuple[tuple[str, Code], ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from support.switches import PRESSED
 
-from ml.emergency.questions import Code, survey
+from ml.emergency.questions import PROOFS, Code, survey
 from ml.slo.promql import TAG, joined
 from ml.slo.source import Answer, Ask, Kind, Series, SourceTimedOut
 
@@ -58,14 +59,21 @@ class FleetMetrics:
         if promql.startswith("count(count by (instance)"):
             blocked = sum(code is Code.BLOCKED for code in self.kill.values())
             return (self._one(blocked),) if blocked else ()
-        codes = self.release if f"* {int(Code.INFERS_AGAIN)}" in promql else self.kill
+        large = promql.startswith(("count_values", "topk"))
+        release = " unless on (job, instance) (max by (job, instance) ((last_over_time(grinder_ml_block" in promql
+        codes = self.release if f"* {int(Code.INFERS_AGAIN)}" in promql or (large and release) else self.kill
         if promql.startswith("count_values"):
-            return (self._one(count, code=str(int(code))) for code, count in Counter(codes.values()).items())
-        if promql.startswith("topk") and f"* {int(Code.SILENT)}" not in promql:
+            told = Counter(Code.PROVEN if code in PROOFS else Code.OPEN for code in codes.values())
+            return (self._one(count, code=str(int(code))) for code, count in told.items())
+        if promql.startswith("topk"):
+            return [self._one(1, instance=name) for name, code in codes.items() if code not in PROOFS][:50]
+        if promql.startswith("max by (instance) (max_over_time"):
             silent = (name for name, code in codes.items() if code is Code.SILENT)
             return (self._one(PRESSED.timestamp() - 60, instance=name) for name in silent)
-        named = sorted(codes.items(), key=lambda each: -each[1])
-        return (self._one(code, instance=name) for name, code in (named[:50] if "topk" in promql else named))
+        assert promql.startswith("max by (instance) (((")
+        only = re.search(r'instance=~"([^"]*)"', promql)
+        wanted = {name.replace("\\", "") for name in only[1].split("|")} if only else codes.keys()
+        return (self._one(code, instance=name) for name, code in codes.items() if name in wanted)
 
     def _one(self, value: float, **labels: str) -> Series:
         return Series(tuple(sorted(labels.items())), ((math.floor(self.now), float(value)),))

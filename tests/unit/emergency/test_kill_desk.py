@@ -296,10 +296,20 @@ def test_a_large_fleet_is_counted_and_its_worst_are_named(tmp_path: Path) -> Non
     session = Session(tmp_path, metrics)
     session.desk.kill("ann@example.com", "p99 spike")
     seen = session.later(31)
-    assert (seen.rung, seen.engines, seen.proven, len(seen.instances)) == (Rung.UNCONFIRMED, 5_002, 5_000, 50)
-    assert [each.instance for each in seen.instances[:2]] == ["dead:1", "bad:1"]
-    assert not any(query.startswith("max by (instance)") for query in metrics.asked)
+    assert (seen.rung, seen.engines, seen.proven, len(seen.instances)) == (Rung.UNCONFIRMED, 5_002, 5_000, 2)
+    assert [each.instance for each in seen.instances] == ["dead:1", "bad:1"]
+    close = [query for query in metrics.asked if query.startswith("max by (instance)")]
+    assert all('instance=~"bad:1|dead:1"' in query or "max_over_time" in query[:40] for query in close)
     assert session.bench.audit.read()[-1].fields["proven"] == "5000 of 5002"
+
+
+def test_a_large_fleet_that_nobody_has_proven_yet_is_counted_all_the_same(tmp_path: Path) -> None:
+    metrics = FleetMetrics({f"e{n}:1": INFERS for n in range(5_000)})
+    session = Session(tmp_path, metrics)
+    session.desk.kill("ann@example.com", "p99 spike")
+    early, late = session.later(3), session.later(31)
+    assert (early.rung, early.engines, early.proven, len(early.instances)) == (Rung.WRITTEN, 5_000, 0, 50)
+    assert (late.rung, late.engines, late.proven, len(late.instances)) == (Rung.UNCONFIRMED, 5_000, 0, 50)
 
 
 def test_instance_names_are_data(tmp_path: Path) -> None:
