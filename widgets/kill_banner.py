@@ -52,7 +52,7 @@ class KillBanner(Widget):
             return ("KILL NOT WRITTEN", "the engines may not know", "do it by hand: F9 shows how")
         if view.engaged is None:
             if view.unclear:
-                return ("KILL UNCLEAR", "engines read the kill file differently", "F9 writes on, U writes off")
+                return ("KILL UNCLEAR", "engines read the kill file differently", "F9 on, U off")
             return (f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}",)
         return tuple(filter(None, _state(view)))
 
@@ -68,5 +68,5 @@ def _state(view: KillView) -> tuple[str, ...]:
         return "RELEASE NOT PROVEN", summary(view), who
     if view.by_engines:
         file = "this clone's file is unclear" if view.unclear else "this clone's file says off"
-        return f"KILL ON by {view.proven} of {view.engines} engines", file, "thrown elsewhere", "U releases"
+        return f"KILL ON by {view.proven} of {view.engines} engines", file, "U releases"
     return "KILL SWITCH ENGAGED", summary(view), who

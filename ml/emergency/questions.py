@@ -122,7 +122,8 @@ class Window:
     def last_seen(self) -> str:
         """When each engine of these was last seen, in Unix seconds."""
         seen = _first(self._common, "timestamp({})")
-        return f"max by (instance) (max_over_time(({seen})[30m:1m]) or max_over_time(({seen})[1d:5m]))"
+        spans = ("10m:5s", "1d:5m")
+        return f"max by (instance) ({' or '.join(f'max_over_time(({seen})[{span}])' for span in spans)})"
 
     # --- a large fleet -----------------------------------------------------------------------------------------------
     def counted(self, *, engage: bool) -> str:
@@ -239,8 +240,9 @@ class Window:
         return f"(({_first(self._any, 'timestamp({})')}) > {self._fresh_after:.3f})"
 
     def _day(self) -> str:
-        """The engines of the last day; one that lived for less than five minutes may be missing."""
-        return f"{_first(self._any, 'count_over_time({}[1d:5m])')} or {_first(self._common, '{}')}"
+        """The engines of the last day; of those older than ten minutes, one that lived for less than five may lack."""
+        lately = _first(self._common, "count_over_time({}[10m])")
+        return f"{_first(self._any, 'count_over_time({}[1d:5m])')} or {lately}"
 
 
 def _present() -> str:

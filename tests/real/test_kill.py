@@ -205,8 +205,8 @@ def test_an_engine_that_reads_its_environment_at_start_needs_the_command_actuato
         assert managed.process.value("grinder_ml_inference_total") == 0
 
         managed.restart(IGNORE_KILL_FILE="yes")
-        alive = watch(by_file_only, Rung.UNCONFIRMED)
-        assert alive.instances[0].why == "it still infers"
+        until(lambda: [each.why for each in by_file_only.view().instances] == ["it still infers"])
+        assert by_file_only.view().rung is Rung.UNCONFIRMED
 
 
 def test_an_engine_that_dies_after_the_proof_takes_it_away(stack: Stack) -> None:

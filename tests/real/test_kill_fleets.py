@@ -114,6 +114,9 @@ KILLS = {
     "dead since ten minutes": Fleet(
         {key: between(-2000, -600, curve) for key, curve in INFERS.items()}, P, "it is silent: it was last seen"
     ),
+    "lived for a moment only": Fleet(
+        {key: between(-60, 10, curve) for key, curve in OBEYS.items()}, P, "it is silent: it was last seen at"
+    ),
     "proven, then dead": Fleet({key: between(-2000, 12, curve) for key, curve in OBEYS.items()}, P, "it is silent"),
     "came back and infers": Fleet(
         engine(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from console.config import Actuator, find_root, load
-from console.switch import actuator_headers
+from console.config import Actuator, Settings, find_root, load
+from console.switch import actuator_headers, kill_switch
 from ml.emergency.credentials import Credential
 from ml.errors import Usage
 
@@ -175,3 +175,51 @@ def test_no_repository_is_a_sentence(tmp_path: Path) -> None:
 def test_a_missing_file_that_was_named_is_an_error(repo: Path) -> None:
     with pytest.raises(Usage, match="does not exist"):
         load(repo=str(repo), config=str(repo / "nope.toml"), environ={"HOME": str(repo)})
+
+
+HOSTS = """
+[[kill_switch.actuator]]
+type = "command"
+argv = ["ssh", "{host}", "restart"]
+"""
+
+
+def configured(folder: Path, text: str) -> Settings:
+    (folder / ".git").mkdir(exist_ok=True)
+    (folder / "console.toml").write_text(text)
+    return load(repo=str(folder), environ={"HOME": str(folder)})
+
+
+def test_a_command_template_becomes_one_actuator_for_each_host(tmp_path: Path) -> None:
+    hosts = 'hosts = ["trade-1.example.com", "ops@10.0.0.2", "fe80::1"]'
+    settings = configured(tmp_path, HOSTS + hosts)
+    made = kill_switch(settings).by_hand(engage=True)
+    assert made[1:4] == (
+        "ML_KILL_SWITCH=1 ssh trade-1.example.com restart",
+        "ML_KILL_SWITCH=1 ssh ops@10.0.0.2 restart",
+        "ML_KILL_SWITCH=1 ssh fe80::1 restart",
+    )
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["-oProxyCommand=x", "", "a b", "a;b", "$(id)", "a/b", "ops@-x", "@a", "a@b@c", "ä", "a\\n", "a{host}", "x" * 254],
+)
+def test_a_host_that_a_program_or_a_shell_might_take_for_more_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(Usage, match="no host name"):
+        configured(tmp_path, f'{HOSTS}hosts = ["good", "{host}"]')
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (HOSTS, "there are no hosts"),
+        (HOSTS + 'hosts = ["a", "a"]', "names a twice"),
+        (HOSTS.replace("{host}", "x") + 'hosts = ["a"]', r"no argument of argv holds \{host\}"),
+        (HOSTS.replace('"ssh", "{host}"', '"{host}"') + 'hosts = ["a"]', r"no argument of argv holds \{host\}"),
+        ('[[kill_switch.actuator]]\ntype = "http"\nurl = "http://a"\nhosts = ["a"]', "of type command"),
+    ],
+)
+def test_hosts_without_a_place_for_them_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(Usage, match=words):
+        configured(tmp_path, text)

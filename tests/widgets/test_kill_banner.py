@@ -53,3 +53,44 @@ async def test_it_stays_on_one_row_at_any_width() -> None:
         await stage.pilot.pause()
         assert len(shown(banner)) == 1
         assert "…" in shown(banner)[0]
+
+
+def elsewhere() -> KillView:
+    return kill_view(Rung.CONFIRMED, by_engines=True, requested_at=None, by="", total=5, confirmed=5, beside="file off")
+
+
+async def test_a_kill_thrown_elsewhere_is_told_in_80_columns_without_a_cut() -> None:
+    banner = KillBanner()
+    async with staged(banner, (80, 5)) as stage:
+        banner.view = elsewhere()
+        await stage.pilot.pause()
+        words = "KILL ON by 5 of 5 engines · this clone's file says off · U releases"
+        assert shown(banner)[0].strip() == words
+
+
+async def test_an_unclear_file_is_told_in_80_columns_without_a_cut() -> None:
+    banner = KillBanner()
+    async with staged(banner, (80, 5)) as stage:
+        banner.view = KillView(engaged=None, unclear=True, problem="long")
+        await stage.pilot.pause()
+        words = "KILL UNCLEAR · engines read the kill file differently · F9 on, U off"
+        assert shown(banner)[0].strip() == words
+
+
+async def test_a_release_stays_until_it_is_proven() -> None:
+    banner = KillBanner()
+    async with staged(banner, (100, 5)) as stage:
+        for rung, there in ((Rung.WRITTEN, True), (Rung.UNCONFIRMED, True), (Rung.CONFIRMED, False)):
+            banner.view = kill_view(rung, engaged=False, asked=False)
+            await stage.pilot.pause()
+            assert banner.display is there
+            if there:
+                assert shown(banner)[0].strip().startswith("RELEASE NOT PROVEN · ")
+
+
+async def test_proof_comes_before_the_person_where_it_is_narrow() -> None:
+    banner = KillBanner()
+    async with staged(banner, (80, 5)) as stage:
+        banner.view = kill_view(Rung.UNPROVEN, by="ann.with.a.long.name@trading.example.com (root@night)")
+        await stage.pilot.pause()
+        assert "KILL SWITCH ENGAGED · UNPROVEN, none of 2 confirmed · since 14:02:05Z" in shown(banner)[0]

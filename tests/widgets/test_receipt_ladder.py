@@ -8,7 +8,7 @@ from datetime import timedelta
 from fakes import NOW, kill_view
 from support.widget_host import shown, staged
 
-from ml.board import InstanceReceipt, KillView, Rung
+from ml.board import Delivery, InstanceReceipt, KillView, Rung
 from widgets.receipt_ladder import ReceiptLadder, summary
 
 ASKED = NOW - timedelta(seconds=6)
@@ -116,3 +116,31 @@ def test_summary_counts_confirmed_instances() -> None:
     )
     assert summary(kill_view(Rung.CONFIRMED, instances=receipts(Rung.CONFIRMED))) == "CONFIRMED 1 of 1"
     assert summary(kill_view()) == "IDLE"
+
+
+async def test_a_silent_engine_is_unproven_by_name() -> None:
+    rows = await drawn(kill_view(Rung.UNPROVEN, instances=receipts(Rung.CONFIRMED, Rung.UNPROVEN)))
+    assert any("engine-2:9100 ● REQUESTED ● WRITTEN ? APPLIED ✗ UNPROVEN" in row for row in rows)
+    names = [row.split()[0] for row in rows if row.startswith("engine-")]
+    assert names == ["engine-2:9100", "engine-1:9100"]
+
+
+async def test_a_large_fleet_is_counted_and_the_worst_are_named() -> None:
+    view = kill_view(Rung.UNCONFIRMED, instances=receipts(Rung.UNCONFIRMED), total=5_000, confirmed=4_998)
+    rows = await drawn(view)
+    assert rows[0] == "KILL CONFIRMED 4998 of 5000"
+    assert rows[-1] == "and 4999 more engines; the worst are named above"
+
+
+async def test_hosts_that_did_not_do_their_part_are_named() -> None:
+    done = [Delivery(f"command ssh on h{number}", True) for number in range(3)]
+    view = kill_view(Rung.WRITTEN, deliveries=(*done, Delivery("command ssh on bad\x1b[2J", False, "hangs.")))
+    rows = await drawn(view)
+    assert "Delivered by 3 of 4 actuators." in rows
+    assert " ✗ command ssh on bad␛[2J: hangs." in rows
+
+
+async def test_a_kill_thrown_elsewhere_says_so() -> None:
+    beside = "This clone's kill file says off: the kill was thrown elsewhere."
+    rows = await drawn(kill_view(Rung.CONFIRMED, by_engines=True, beside=beside))
+    assert beside in rows

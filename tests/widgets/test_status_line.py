@@ -52,6 +52,10 @@ def test_trouble_is_told_in_words() -> None:
     assert "RO" in text(sick)
     assert "KILL ON" in text(replace(STATUS, kill=kill_view(Rung.WRITTEN)))
     assert "KILL ?" in text(replace(STATUS, kill=KillView(engaged=None)))
+    assert "KILL ON" in text(replace(STATUS, kill=kill_view(Rung.CONFIRMED, by_engines=True)))
+    for rung in (Rung.WRITTEN, Rung.UNCONFIRMED, Rung.UNPROVEN):
+        assert "RELEASING" in text(replace(STATUS, kill=kill_view(rung, engaged=False, asked=False)))
+    assert "KILL off" in text(replace(STATUS, kill=kill_view(Rung.CONFIRMED, engaged=False, asked=False)))
 
 
 def test_nothing_is_claimed_before_it_is_known() -> None:
