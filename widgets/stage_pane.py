@@ -45,6 +45,8 @@ class StagePane(Still, can_focus=True):
     now: var[datetime | None] = var(None)
     checking: var[bool] = var(True)
     """Only names are known yet; nothing may look well."""
+    killed: var[bool] = var(False)
+    """It is proven that the kill switch stops every engine: nothing may look live."""
 
     class Chosen(Message):
         """The pane got the focus."""
@@ -66,10 +68,11 @@ class StagePane(Still, can_focus=True):
 
     def watch_model(self, model: ModelView | None) -> None:
         """Put the state into the title."""
-        state = "" if model is None or self.checking else _state(self.stage, model)
+        state = "" if model is None or self.checking else _state(self.stage, model, killed=self.killed)
         dot = f" {glyphs_of(self.app).dot} "
         self.border_title = Content(dot.join(filter(None, (self.stage.value.upper(), state))))
-        self.set_class(model is not None and model.stage(self.stage).deployment not in _SOUND, "-differs")
+        differs = model is not None and model.stage(self.stage).deployment not in _SOUND
+        self.set_class(differs and not self.killed, "-differs")
         self.renew()
 
     def watch_now(self) -> None:
@@ -78,6 +81,10 @@ class StagePane(Still, can_focus=True):
 
     def watch_checking(self) -> None:
         """The title says nothing about a state that is not known."""
+        self.watch_model(self.model)
+
+    def watch_killed(self) -> None:
+        """The switch was confirmed, or is not any more."""
         self.watch_model(self.model)
 
     def on_focus(self) -> None:
@@ -89,8 +96,22 @@ class StagePane(Still, can_focus=True):
         if self.model is None or self.now is None:
             return Content.assemble(("reading the registry …", "$quiet"))
         glyphs = glyphs_of(self.app)
-        lines = pane_lines(self.stage, self.model, self.now, self.size.width, glyphs, checking=self.checking)
+        shown = pane_lines if not self.killed else _stopped_lines
+        lines = shown(self.stage, self.model, self.now, self.size.width, glyphs, checking=self.checking)
         return Content("\n").join([cut(line, self.size.width, glyphs) for line in lines])
+
+
+def _stopped_lines(
+    stage: Stage, model: ModelView, now: datetime, width: int, glyphs: Glyphs, *, checking: bool
+) -> tuple[Content, ...]:
+    """The lines of a pane under a confirmed kill: which artifact stands there, and that it does nothing."""
+    view = model.stage(stage)
+    if checking or view.artifact_id is None or stage is Stage.STAGING:
+        return pane_lines(stage, model, now, width, glyphs, checking=checking)
+    name = Content.assemble((visible(view.artifact_id, limit=80), "bold"))
+    number = len(view.serving)
+    engines = f"{number} engine{'s' if number != 1 else ''} blocked" if number else "no engine reports"
+    return name, Content.styled("stopped by the kill switch", "$verdict-bad bold"), Content.styled(engines, "$quiet")
 
 
 def pane_lines(
@@ -140,12 +161,17 @@ def _reading(reading: Reading, glyphs: Glyphs) -> Content:
     return Content.styled(f"{word} {visible(reading.name, limit=40)} {value}".rstrip(), color)
 
 
-def _state(stage: Stage, model: ModelView) -> str:
+def _state(stage: Stage, model: ModelView, *, killed: bool) -> str:
     view = model.stage(stage)
     if view.artifact_id is None or stage is Stage.STAGING:
         return ""
+    if killed:
+        return "KILLED"
     if stage is Stage.SHADOW:
-        return _WORDS.get(model.soak.verdict, "UNJUDGED") if model.soak is not None else ""
+        from ml.board.judgement import soak_verdict  # noqa: PLC0415 nothing of the first frame is judged
+
+        verdict = soak_verdict(model)
+        return _WORDS.get(verdict, "UNJUDGED") if verdict is not None else ""
     levels = {serving.active_on for serving in view.serving}
     if levels == {1.0}:
         return "LIVE"

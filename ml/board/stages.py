@@ -55,6 +55,8 @@ class ModelView:
     soak: SoakReport | None = None
     condemned: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    silent: str = ""
+    """Why the source of the readings does not answer; empty while it does. Then nothing of them is proven."""
 
     @property
     def breaching(self) -> tuple[Reading, ...]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ml.board import Board, ModelView, OpenBranch, Problem, RegistryView, Source, SourceState, StageView
+from ml.board.judgement import soak_at
 from ml.errors import ConsoleError
 from ml.operations.context import Context
 from ml.operations.deployment import describe
@@ -153,6 +154,8 @@ class Boards:
         model = base.document.registry.models[name]
         panes = {stage: self._pane(name, here.panes[stage], metrics, killed=killed) for stage in Stage}
         report = self._soaks.last(name, model)
+        report = soak_at(report, now) if report is not None else None
+        silent = "" if metrics.source.state is SourceState.OK else metrics.source.why
         view = ModelView(
             name=name,
             staging=panes[Stage.STAGING],
@@ -161,10 +164,11 @@ class Boards:
             readings=metrics.readings.get(name, ()),
             active_readings=metrics.active.get(name, ()),
             hop=here.hop,
-            gates=gates(model, report, now),
+            gates=gates(model, report, silent),
             soak=report,
             condemned=here.condemned,
             problems=here.problems,
+            silent=silent,
         )
         breach = breach_problem(view)
         return replace(view, problems=(*here.problems, breach)) if breach else view

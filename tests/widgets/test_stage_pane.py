@@ -5,7 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import LIVE, NOW, SOAKING, alerts, error_rate, model_view, p95, p99, p999, serving, soak_report, stage_view
+from fakes import (
+    BLOCKED_GATES,
+    LIVE,
+    NOW,
+    OPEN_GATES,
+    SOAKING,
+    alerts,
+    error_rate,
+    model_view,
+    p95,
+    p99,
+    p999,
+    serving,
+    soak_report,
+    stage_view,
+)
 from support.widget_host import screen, staged
 
 from ml.board import ModelView
@@ -18,16 +33,18 @@ def with_active(**changes: object) -> ModelView:
     return model_view(active=stage_view(Stage.ACTIVE, LIVE, **changes))
 
 
-async def drawn(model: ModelView, stage: Stage, *, checking: bool = False, width: int = 26) -> str:
+async def drawn(
+    model: ModelView, stage: Stage, *, checking: bool = False, width: int = 26, killed: bool = False
+) -> str:
     pane = StagePane(stage)
     async with staged(pane, (width, 8)) as host:
-        pane.now, pane.model, pane.checking = NOW, model, checking
+        pane.now, pane.model, pane.checking, pane.killed = NOW, model, checking, killed
         await host.pilot.pause()
         return "\n".join(screen(pane))
 
 
 async def test_shadow_shows_artifact_soak_and_deployment() -> None:
-    text = await drawn(model_view(), Stage.SHADOW)
+    text = await drawn(model_view(readings=(p99(),), gates=BLOCKED_GATES[:3]), Stage.SHADOW)
     assert "SHADOW · SOAKING" in text
     assert SOAKING in text
     assert "soak 18h22m/24h" in text
@@ -87,4 +104,18 @@ async def test_an_empty_stage_and_a_dead_instance_are_told() -> None:
     ("verdict", "word"), [(Verdict.PASS, "SOAKED"), (Verdict.FAIL, "BREACHED"), (Verdict.VACUOUS, "UNJUDGED")]
 )
 async def test_the_soak_is_told_in_the_title(verdict: Verdict, word: str) -> None:
-    assert f"SHADOW · {word}" in await drawn(model_view(soak=soak_report(verdict=verdict)), Stage.SHADOW, width=30)
+    view = model_view(soak=soak_report(verdict=verdict), gates=OPEN_GATES, readings=(p99(),))
+    assert f"SHADOW · {word}" in await drawn(view, Stage.SHADOW, width=30)
+
+
+async def test_a_closed_gate_is_told_in_the_title_whatever_the_report_says() -> None:
+    view = model_view(soak=soak_report(verdict=Verdict.PASS))
+    assert "SHADOW · BREACHED" in await drawn(view, Stage.SHADOW, width=30)
+
+
+@pytest.mark.parametrize("stage", [Stage.SHADOW, Stage.ACTIVE])
+async def test_under_a_confirmed_kill_no_pane_looks_live(stage: Stage) -> None:
+    text = await drawn(model_view(active_readings=(p99(),)), stage, width=30, killed=True)
+    assert f"{stage.value.upper()} · KILLED" in text
+    assert "stopped by the kill switch" in text
+    assert not any(word in text for word in ("LIVE", "serving", "PASS", "SOAKED"))
