@@ -36,8 +36,8 @@ def kill_word(view: KillView) -> str:
 
 
 def model_word(found: Judgement) -> str:
-    """A model in a word or two: ``ok`` only where its verdict lets a gate open, else what decides, and the verdict."""
-    return "ok" if found.verdict.opens else f"{found.name} {found.verdict.value}".lstrip()
+    """A model in a word or two: ``ok`` only where it is PASS, else what decides, and the verdict."""
+    return "ok" if found.verdict is Verdict.PASS else f"{found.name} {found.verdict.value}".lstrip()
 
 
 def words_of(board: Board) -> tuple[tuple[str, str], ...]:

@@ -59,7 +59,8 @@ def gate_summary(model: ModelView, glyphs: Glyphs) -> Content:
     verdicts = tuple(gate.verdict for gate in gates_of(model))
     state = (f"BLOCKED: {summary(verdicts)}", MARKS[worst(verdicts)].color)
     if not model.gates:
-        state = (f"not judged yet: {MARKS[worst(verdicts)].word}", "$quiet")
+        state = (f"{MARKS[worst(verdicts)].word}: not judged yet", "$quiet")
     elif all(verdict.opens for verdict in verdicts):
-        state = ("OPEN", "$verdict-good bold")
+        waived = verdicts.count(Verdict.WAIVED)
+        state = (f"OPEN, {waived} WAIVED" if waived else "OPEN", "$verdict-good bold")
     return Content.assemble(("GATE ", "bold"), hop, (window, "$quiet"), dot, state)

@@ -111,7 +111,7 @@ def _stopped_lines(
     name = Content.assemble((visible(view.artifact_id, limit=80), "bold"))
     number = len(view.serving)
     engines = f"{number} engine{'s' if number != 1 else ''} blocked" if number else "no engine reports"
-    return name, Content.styled("stopped by the kill switch", "$verdict-bad bold"), Content.styled(engines, "$quiet")
+    return name, Content.styled("stopped by the kill", "$verdict-bad bold"), Content.styled(engines, "$quiet")
 
 
 def pane_lines(

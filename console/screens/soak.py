@@ -12,6 +12,7 @@ from textual.widgets import Static
 from console.lookout import VIEW_S
 from console.screens.view import ViewScreen
 from ml.board import Cell, SourceState
+from ml.board.judgement import soak_of
 from ml.clock import hours
 from ml.text import visible
 from ml.verdict import Verdict
@@ -62,11 +63,24 @@ class SoakScreen(ViewScreen):
 
     def _show(self, report: SoakReport | None) -> None:
         self._judged = self._best(report)
+        self._show_gates()
         self._show_summary()
         self.query_one(SoakTapes).report = self._judged
         self.query_one(LatencyChart).report = self._judged
-        self.query_one(GateList).gates = report.gates if report is not None else ()
         self._show_silences(report)
+
+    @property
+    def _report(self) -> SoakReport | None:
+        """The report as it may be shown now: not when it is too old, and never better than the gates of the model."""
+        report, now = self.console.soak, self.console.now
+        return soak_of(report, self.console.model, now) if report is not None and now is not None else None
+
+    def _show_gates(self) -> None:
+        report = self._report
+        gates = report.gates if report is not None else ()
+        shown = self.query_one(GateList)
+        if shown.gates != gates:
+            shown.gates = gates
 
     def _best(self, report: SoakReport | None) -> SoakReport | None:
         """The report whose tapes are drawn: what a silent source cannot tell any more is not erased."""
@@ -77,7 +91,8 @@ class SoakScreen(ViewScreen):
 
     def _show_summary(self) -> None:
         """Say what is known, and repaint it only when that differs: this is called every second."""
-        report, now = self.console.soak, self.console.now
+        report, now = self._report, self.console.now
+        self._show_gates()
         glyphs = glyphs_of(self.app)
         if report is None or now is None:
             words = self._nothing()

@@ -88,7 +88,7 @@ def gates_of(model: ModelView) -> tuple[Gate, ...]:
         return tuple(_unheard(gate, model.silent) for gate in model.gates)
     if not model.gates:
         return (_unjudged(model.hop),)
-    now = {reading.name: reading for reading in model.readings}
+    now = {reading.name: reading for reading in model.readings if reading.gate}
     return tuple(_unheard(_at_least(gate, now.get(gate.name)), model.silent) for gate in model.gates)
 
 
@@ -183,6 +183,20 @@ def _aged(model: ModelView, silent: str) -> dict[str, object]:
 
 def _dimmed(reading: Reading, silent: str) -> Reading:
     return reading.stale(f"{silent} Before: {reading.why}") if reading.verdict.opens else reading
+
+
+def soak_of(report: SoakReport, model: ModelView | None, now: datetime) -> SoakReport:
+    """The report of a look of its own, never better than what the board says of the same soak."""
+    shown = soak_at(report, now)
+    if model is None or model.name != report.model:
+        return shown
+    if model.shadow.artifact_id != report.artifact_id and shown.verdict.opens:
+        return replace(shown, verdict=Verdict.STALE, why=f"It is not in shadow any more: {shown.why}")
+    gravest = next((gate for gate in gates_of(model) if gate.verdict is gate_verdict(model)), None)
+    mild = shown.verdict.opens or shown.verdict is Verdict.WAIT
+    if gravest is None or not mild or not outweighs(gravest.verdict, shown.verdict):
+        return shown
+    return replace(shown, verdict=gravest.verdict, why=f"{gravest.name}: {gravest.why}", gates=gates_of(model))
 
 
 # --- a whole board ---------------------------------------------------------------------------------------------------
