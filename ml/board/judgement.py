@@ -192,11 +192,20 @@ def soak_of(report: SoakReport, model: ModelView | None, now: datetime) -> SoakR
         return shown
     if model.shadow.artifact_id != report.artifact_id and shown.verdict.opens:
         return replace(shown, verdict=Verdict.STALE, why=f"It is not in shadow any more: {shown.why}")
-    gravest = next((gate for gate in gates_of(model) if gate.verdict is gate_verdict(model)), None)
+    known = max((shown.gates, gates_of(model)), key=_gravity_of)
+    gravest = max(known, key=_gravity, default=None)
     mild = shown.verdict.opens or shown.verdict is Verdict.WAIT
     if gravest is None or not mild or not outweighs(gravest.verdict, shown.verdict):
         return shown
-    return replace(shown, verdict=gravest.verdict, why=f"{gravest.name}: {gravest.why}", gates=gates_of(model))
+    return replace(shown, verdict=gravest.verdict, why=f"{gravest.name}: {gravest.why}", gates=known)
+
+
+def _gravity(gate: Gate) -> int:
+    return tuple(Verdict).index(gate.verdict)
+
+
+def _gravity_of(gates: tuple[Gate, ...]) -> int:
+    return max(map(_gravity, gates), default=-1)
 
 
 # --- a whole board ---------------------------------------------------------------------------------------------------
