@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml.board.rungs import Rung
 from ml.clock import format_utc
+from ml.verdict.codes import Code
 from ml.verdict.words import Verdict, worst
 
 if TYPE_CHECKING:
@@ -93,21 +94,22 @@ def gates_of(model: ModelView) -> tuple[Gate, ...]:
 
 
 def _unjudged(hop: str) -> Gate:
-    from ml.verdict import Gate  # noqa: PLC0415 nothing of the first frame is judged
+    from ml.verdict import finding  # noqa: PLC0415 nothing of the first frame is judged
 
-    return Gate(name=UNJUDGED, verdict=Verdict.WAIT, why=f"{hop} is judged when it is promoted.")
+    return finding(Verdict.WAIT, Code.NOT_REACHED, f"{hop} is judged when it is promoted.", hop=hop).gate(UNJUDGED)
 
 
 def _at_least(gate: Gate, reading: Reading | None) -> Gate:
     if reading is None or not outweighs(reading.verdict, gate.verdict):
         return gate
-    return replace(gate, verdict=reading.verdict, why=f"now: {reading.why} (in the soak {gate.verdict}: {gate.why})")
+    why = f"now: {reading.why} (in the soak {gate.verdict}: {gate.why})"
+    return replace(gate, verdict=reading.verdict, why=why, code=reading.code, facts=reading.facts)
 
 
 def _unheard(gate: Gate, silent: str) -> Gate:
     if not silent or not gate.verdict.opens:
         return gate
-    return replace(gate, verdict=Verdict.STALE, why=f"{silent} Before: {gate.why}")
+    return _stale(gate, Code.SOURCE_FAILED, f"{silent} Before: {gate.why}")
 
 
 def gate_verdict(model: ModelView) -> Verdict:
@@ -128,7 +130,7 @@ def gauge_of(reading: Reading, gates: Iterable[Gate]) -> Reading:
     if gate is None:
         return reading
     why = f"in the soak {gate.verdict}: {gate.why} Now {reading.verdict}: {reading.why}"
-    return replace(reading, verdict=gate.verdict, why=why)
+    return replace(reading, verdict=gate.verdict, why=why, code=gate.code, facts=gate.facts)
 
 
 def gauges_of(model: ModelView) -> tuple[Reading, ...]:
@@ -155,14 +157,23 @@ def soak_at(report: SoakReport, now: datetime) -> SoakReport:
     if abs(now - report.as_of) <= BELIEVED:
         return report
     since = f"last judged at {format_utc(report.as_of)}"
-    gates = tuple(_outdated(gate, since) for gate in report.gates)
+    gates = tuple(_outdated(gate, report.as_of) for gate in report.gates)
     if not report.verdict.opens:
         return replace(report, gates=gates)
     return replace(report, verdict=Verdict.STALE, why=f"{since}: {report.why}", gates=gates)
 
 
-def _outdated(gate: Gate, since: str) -> Gate:
-    return replace(gate, verdict=Verdict.STALE, why=f"{since}: {gate.why}") if gate.verdict.opens else gate
+def _outdated(gate: Gate, at: datetime) -> Gate:
+    if not gate.verdict.opens:
+        return gate
+    return _stale(gate, Code.JUDGED_LONG_AGO, f"last judged at {format_utc(at)}: {gate.why}", judged_at=at)
+
+
+def _stale(gate: Gate, code: Code, why: str, **facts: datetime) -> Gate:
+    from ml.verdict import facts_of  # noqa: PLC0415 nothing of the first frame is judged
+
+    told = facts_of(was=str(gate.code), **facts)
+    return replace(gate, verdict=Verdict.STALE, why=why, code=code, facts=told)
 
 
 def models_at(board: Board, now: datetime, believed: timedelta = LAST) -> tuple[ModelView, ...]:
