@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SOUND = ("", "serving")
 _SHORTEST_BAR = 4
+_WHEN_UNKNOWN = "since an unknown time"
 _WORDS = {
     Verdict.PASS: "SOAKED",
     Verdict.WAIT: "SOAKING",
@@ -189,7 +190,9 @@ def _soak_line(soak: SoakReport, width: int, glyphs: Glyphs) -> Content:
 
 
 def _since_line(view: StageView, now: datetime) -> Content:
-    since = f"for {age(view.since, now)}" if view.since else "since an unknown time"
+    since = f"for {age(view.served_since or view.since, now)}" if view.served_since or view.since else _WHEN_UNKNOWN
+    if view.served_since is None and view.since is not None and view.deployment not in _SOUND:
+        return Content(f"landed {age(view.since, now)} ago")  # it has not served for as long
     levels = {serving.active_on for serving in view.serving if serving.active_on is not None}
     on = f"  active_on={min(levels):g}" if view.stage is Stage.ACTIVE and levels else ""
     return Content(since + on)

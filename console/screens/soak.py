@@ -13,7 +13,7 @@ from console.lookout import VIEW_S
 from console.screens.view import ViewScreen
 from ml.board import Cell, SourceState
 from ml.board.judgement import soak_of
-from ml.clock import hours
+from ml.clock import clock_time, hours
 from ml.text import visible
 from ml.verdict import Verdict
 from widgets.ages import age
@@ -129,7 +129,7 @@ class SoakScreen(ViewScreen):
         event.stop()
         tapes, words = event.tapes, Content("")
         if tapes.tape is not None:
-            words = look_words(tapes.tape, tapes.looked_at, glyphs_of(self.app))
+            words = look_words(tapes.tape, tapes.looked_at, glyphs_of(self.app), self.console.now)
         self.query_one("#looked", Static).update(words, layout=False)
         self.query_one(LatencyChart).tape = tapes.tape
 
@@ -164,7 +164,7 @@ def summary_lines(report: SoakReport, now: datetime, width: int, glyphs: Glyphs)
     dot = f" {glyphs.dot} "
     share = report.elapsed_s / report.required_s if report.required_s else None
     drawn = bar(None if share is None else min(share, 1.0), _BAR, glyphs) + " " if width >= _BAR_FROM else ""
-    eligible = f"{dot}eligible {_moment(report.eligible_at, report.as_of)}" if report.eligible_at is not None else ""
+    eligible = f"{dot}eligible {clock_time(report.eligible_at, now)}" if report.eligible_at is not None else ""
     breaches = f"{report.breaches} breach" + ("" if report.breaches == 1 else "es")
     return (
         _headline(report, glyphs),
@@ -187,7 +187,3 @@ def _headline(report: SoakReport, glyphs: Glyphs) -> Content:
         " ",
         visible(report.why),
     )
-
-
-def _moment(moment: datetime, now: datetime) -> str:
-    return f"{moment:%H:%M}Z" if moment.date() == now.date() else f"{moment:%d %b %H:%M}Z"

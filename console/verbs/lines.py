@@ -9,6 +9,7 @@ from console.short import kill_word
 from ml.board import Board, ModelView, OpenBranch, SoakReport, SourceState, StageView
 from ml.board.judgement import gates_of, gauges_of, judged, stopped
 from ml.clock import format_utc, hours, span
+from ml.operations.deployment import SERVING
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Check, Gate, Reading, Verdict
@@ -112,7 +113,10 @@ def _hop(model: ModelView) -> str:
 def _stage(view: StageView, now: datetime, *, killed: bool) -> str:
     if view.artifact_id is None:
         return "(empty)"
-    since = f" for {span((now - view.since).total_seconds())}" if view.since else ""
+    moment = view.served_since or view.since
+    since = f" for {span((now - moment).total_seconds())}" if moment else ""
+    if view.served_since is None and view.since is not None and view.deployment not in ("", SERVING):
+        since = f" landed {span((now - view.since).total_seconds())} ago"  # it has not served for as long
     told = "stopped by the kill switch" if killed and view.stage is not Stage.STAGING else view.deployment
     deployment = f" · {told}" if told else ""
     return f"{visible(view.artifact_id)}{since}{deployment}"

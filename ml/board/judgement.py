@@ -96,7 +96,7 @@ def gates_of(model: ModelView) -> tuple[Gate, ...]:
 def _unjudged(hop: str) -> Gate:
     from ml.verdict import finding  # noqa: PLC0415 nothing of the first frame is judged
 
-    return finding(Verdict.WAIT, Code.NOT_REACHED, f"{hop} is judged when it is promoted.", hop=hop).gate(UNJUDGED)
+    return finding(Verdict.WAIT, Code.AT_PROMOTION, f"{hop} is judged when it is promoted.", hop=hop).gate(UNJUDGED)
 
 
 def _at_least(gate: Gate, reading: Reading | None) -> Gate:
@@ -143,7 +143,8 @@ def soak_verdict(model: ModelView) -> Verdict | None:
     """What is said of the soak in a word: never better than its gates. ``None`` while no report of it is there."""
     if model.soak is None:
         return None
-    return worst((model.soak.verdict, *(gate.verdict for gate in gates_of(model))))
+    own = {gate.name for gate in model.soak.gates} or {gate.name for gate in model.gates}
+    return worst((model.soak.verdict, *(gate.verdict for gate in gates_of(model) if gate.name in own)))
 
 
 def outweighs(one: Verdict, other: Verdict) -> bool:

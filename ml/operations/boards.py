@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from ml.board import Board, ModelView, OpenBranch, Problem, RegistryView, Source, SourceState, StageView
+from ml.board import Board, ModelView, OpenBranch, Problem, RegistryView, SoakReport, Source, SourceState, StageView
 from ml.board.judgement import soak_at
 from ml.errors import ConsoleError
 from ml.operations.context import Context
@@ -23,6 +23,9 @@ from ml.operations.watches import Watches
 from ml.policy import PolicyInvalid
 from ml.registry.glance import glance_models
 from ml.stage import Stage
+
+Began = Mapping[tuple[str, str], datetime]
+"""When an artifact of a model was first seen serving as the active one."""
 
 
 class Boards:
@@ -80,8 +83,8 @@ class Boards:
             self._soaks.keep_fresh(soaking, now)
         kill = self._context.kill_desk.view()
         killed = kill.engaged is True
-        names = base.document.registry.models
-        models = tuple(self._model(base, name, metrics, now, killed=killed) for name in names)
+        names, began = base.document.registry.models, self._watches.began()
+        models = tuple(self._model(base, name, metrics, now, began, killed=killed) for name in names)
         watches = self._watches.poll(base.policy, models, now)
         return Board(
             as_of=now,
@@ -149,12 +152,15 @@ class Boards:
             found.append(Problem(self._remote.name, self._remote.why, severe=False))
         return tuple(found)
 
-    def _model(self, base: Base, name: str, metrics: MetricsRound, now: datetime, *, killed: bool) -> ModelView:
+    def _model(
+        self, base: Base, name: str, metrics: MetricsRound, now: datetime, began: Began, *, killed: bool
+    ) -> ModelView:
         here = self._standings(base)[name]
         model = base.document.registry.models[name]
         panes = {stage: self._pane(name, here.panes[stage], metrics, killed=killed) for stage in Stage}
         report = self._soaks.last(name, model)
         report = soak_at(report, now) if report is not None else None
+        panes = _served(name, panes, report, began)
         silent = "" if metrics.source.state is SourceState.OK else metrics.source.why
         view = ModelView(
             name=name,
@@ -214,3 +220,17 @@ class Boards:
         except ConsoleError:
             return ()
         return tuple(open_branch(branch) for branch in found)
+
+
+def _served(
+    name: str, panes: Mapping[Stage, StageView], report: SoakReport | None, began: Began
+) -> dict[Stage, StageView]:
+    """The panes with the moment from which each artifact was seen serving: by its soak, or by its watch."""
+    shadow, active = panes[Stage.SHADOW], panes[Stage.ACTIVE]
+    soaked = report.started_at if report is not None else None
+    watched = began.get((name, active.artifact_id)) if active.artifact_id else None
+    return {
+        **panes,
+        Stage.SHADOW: replace(shadow, served_since=soaked),
+        Stage.ACTIVE: replace(active, served_since=watched),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from fakes import (
@@ -119,3 +120,12 @@ async def test_under_a_confirmed_kill_no_pane_looks_live(stage: Stage) -> None:
     assert f"{stage.value.upper()} · KILLED" in text
     assert "stopped by the kill" in text
     assert not any(word in text for word in ("LIVE", "serving", "PASS", "SOAKED"))
+
+
+async def test_ages_count_from_serving_where_somebody_saw_it_begin() -> None:
+    seen = with_active(served_since=NOW - timedelta(minutes=20))
+    assert "for 20m" in await drawn(seen, Stage.ACTIVE)
+    assert "for 5d02h" in await drawn(with_active(), Stage.ACTIVE)
+    merged = await drawn(with_active(deployment="merged but not deployed"), Stage.ACTIVE, width=28)
+    assert "landed 5d02h ago" in merged
+    assert "for 5d02h" not in merged
