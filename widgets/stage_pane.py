@@ -131,16 +131,16 @@ def pane_lines(
         return name, *_live_lines(model, now, glyphs)
     soak = model.soak
     when = _soak_line(soak, width, glyphs) if soak is not None else _since_line(view, now)
-    return name, when, _deployment(view), _instances(view)
+    return name, when, *_engines(view, model.silent)
 
 
 def _live_lines(model: ModelView, now: datetime, glyphs: Glyphs) -> tuple[Content, ...]:
     """What is live: first an objective that it breaches; while all is well, how it does takes the last line."""
     view = model.active
-    usual = (_since_line(view, now), _deployment(view), _instances(view))
+    usual = (_since_line(view, now), *_engines(view, model.silent))
     if model.breaching:
         return (_reading(model.breaching[0], glyphs), *usual)
-    sound = view.deployment in _SOUND and all(serving.up is not False for serving in view.serving)
+    sound = not model.silent and view.deployment in _SOUND and all(serving.up is not False for serving in view.serving)
     shown = next((each for each in _unwell_first(model) if each.limit is not None and each.gate), None)
     return (*usual[:2], _reading(shown, glyphs)) if sound and view.serving and shown is not None else usual
 
@@ -173,7 +173,11 @@ def _state(stage: Stage, model: ModelView, *, killed: bool) -> str:
 
         verdict = soak_verdict(model)
         return _WORDS.get(verdict, "UNJUDGED") if verdict is not None else ""
-    levels = {serving.active_on for serving in view.serving}
+    return _live_state({serving.active_on for serving in view.serving if not model.silent})
+
+
+def _live_state(levels: set[float | None]) -> str:
+    """What the instances that answer now say of deciding trades."""
     if levels == {1.0}:
         return "LIVE"
     if 1.0 in levels:
@@ -200,6 +204,14 @@ def _since_line(view: StageView, now: datetime) -> Content:
 
 def _by(view: StageView) -> Content:
     return Content.assemble((f"by {visible(view.by)}" if view.by else "", "$quiet"))
+
+
+def _engines(view: StageView, silent: str) -> tuple[Content, Content]:
+    """Whether it serves, and on how many instances; while the source is silent, what was seen last."""
+    if not silent or not view.serving:
+        return _deployment(view), _instances(view)
+    last = f"last seen: {visible(view.deployment) or 'not known'}"
+    return Content.styled(last, "$quiet"), Content.styled(f"{len(view.serving)} seen before", "$quiet")
 
 
 def _deployment(view: StageView) -> Content:

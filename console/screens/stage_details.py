@@ -9,7 +9,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from ml.board.judgement import gates_of
+from ml.board.judgement import gates_of, live_of
 from ml.text import visible
 from widgets.branch_lines import BranchLines
 from widgets.gate_list import GateList, closed
@@ -69,6 +69,8 @@ class StageDetails(Vertical):
     def _show_models(self, models: tuple[ModelView, ...]) -> None:
         self.set_class(len(models) > 1, "-many")
         self.query_one(ModelList).models = models
+        unproven = frozenset(model.name for model in models if not live_of(model).verdict.opens)
+        self.query_one(WatchLine).unproven = unproven
 
     def _show_model(self, model: ModelView | None) -> None:
         gates = gates_of(model) if model is not None else ()

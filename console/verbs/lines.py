@@ -85,8 +85,9 @@ def _source(board: Board) -> str:
 
 
 def _model(model: ModelView, now: datetime, *, killed: bool) -> list[str]:
-    stages = (f"  {stage.value:<8} {_stage(model.stage(stage), now, killed=killed)}" for stage in Stage)
-    lines = [model.name, *stages]
+    silent = bool(model.silent)
+    stages = {stage.value: _stage(model.stage(stage), now, killed=killed, silent=silent) for stage in Stage}
+    lines = [model.name, *(f"  {stage:<8} {told}" for stage, told in stages.items())]
     found = judged(model)
     lines.append(f"  {tag(found.verdict)} {found.name}{': ' if found.name and found.why else ''}{found.why}".rstrip())
     lines += [f"  {gate(reading)}" for reading in gauges_of(model)]
@@ -110,7 +111,7 @@ def _hop(model: ModelView) -> str:
     return f"blocked by {', '.join(blocked)}" if blocked else "its measured gates are open"
 
 
-def _stage(view: StageView, now: datetime, *, killed: bool) -> str:
+def _stage(view: StageView, now: datetime, *, killed: bool, silent: bool) -> str:
     if view.artifact_id is None:
         return "(empty)"
     moment = view.served_since or view.since
@@ -118,5 +119,6 @@ def _stage(view: StageView, now: datetime, *, killed: bool) -> str:
     if view.served_since is None and view.since is not None and view.deployment not in ("", SERVING):
         since = f" landed {span((now - view.since).total_seconds())} ago"  # it has not served for as long
     told = "stopped by the kill switch" if killed and view.stage is not Stage.STAGING else view.deployment
+    told = f"last seen: {told}" if silent and told and not killed else told
     deployment = f" · {told}" if told else ""
     return f"{visible(view.artifact_id)}{since}{deployment}"

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PROBLEM = "problem"
 """The name of what decides where that is a problem and no reading or gate."""
 
+_SOURCE = "prometheus"
+
 UNJUDGED = "checklist"
 """The name of the gate that stands for a checklist of which nothing has been judged yet."""
 
@@ -53,7 +55,16 @@ def judged(model: ModelView) -> Judgement:
 
     Of a model that has neither reading nor gate nothing is known, so it is NO_DATA.
     """
-    found = tuple(_findings(model))
+    return _gravest(tuple(_findings(model)))
+
+
+def live_of(model: ModelView) -> Judgement:
+    """The verdict of what is live alone: the worst of its readings that can block; NO_DATA where nothing is read."""
+    found = [Judgement(each.verdict, each.name, each.why) for each in _deciding(model.active_readings)]
+    return _gravest((*found, Judgement(Verdict.STALE, _SOURCE, model.silent)) if model.silent else tuple(found))
+
+
+def _gravest(found: tuple[Judgement, ...]) -> Judgement:
     gravest = worst(each.verdict for each in found)
     return next((each for each in found if each.verdict is gravest), Judgement(gravest))
 
@@ -71,7 +82,7 @@ def _findings(model: ModelView) -> Iterator[Judgement]:
     for reading in _deciding(model.readings):
         yield Judgement(reading.verdict, reading.name, reading.why)
     if model.silent:
-        yield Judgement(Verdict.STALE, "prometheus", model.silent)
+        yield Judgement(Verdict.STALE, _SOURCE, model.silent)
 
 
 def _deciding(readings: tuple[Reading, ...]) -> tuple[Reading, ...]:

@@ -129,3 +129,13 @@ async def test_ages_count_from_serving_where_somebody_saw_it_begin() -> None:
     merged = await drawn(with_active(deployment="merged but not deployed"), Stage.ACTIVE, width=28)
     assert "landed 5d02h ago" in merged
     assert "for 5d02h" not in merged
+
+
+async def test_while_the_source_is_silent_no_pane_looks_live() -> None:
+    silent = model_view(silent="Prometheus does not answer.", active_readings=(p99(),))
+    text = await drawn(silent, Stage.ACTIVE, width=30)
+    assert "ACTIVE · UNKNOWN" in text
+    assert "last seen: serving" in text
+    assert "1 seen before" in text
+    assert "LIVE" not in text
+    assert "PASS" not in text
