@@ -229,7 +229,8 @@ class WatchingApp(App[int]):
         verdict = "checking" if board is None else board_verdict(replace(board, models=self.models)).value
         if self._driver is None:
             return
-        title = f"{verdict} {board.environment if board is not None else self._place[0]} mlconsole"
+        place = visible(board.environment if board is not None else self._place[0], limit=40)
+        title = " ".join(filter(None, (verdict, place, "mlconsole")))
         if title != self.window_title:
             self.window_title = title
             tell: Callable[[str], None] | None = getattr(self._driver, "name_window", None)
