@@ -5,7 +5,19 @@ from __future__ import annotations
 import importlib
 import sys
 
-_ALL = ("start", "kill", "kill_key", "kill_proof", "registry", "interface", "quiet", "digests", "soak", "rollback")
+_ALL = (
+    "start",
+    "kill",
+    "kill_key",
+    "kill_proof",
+    "prompt",
+    "registry",
+    "interface",
+    "quiet",
+    "digests",
+    "soak",
+    "rollback",
+)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""``python -m console`` and ``mlconsole``. The kill verb and the interface start before the parser is imported."""
+"""``python -m console`` and ``mlconsole``. Kill, the line for prompts and the interface start before the parser."""
 
 import sys
 
@@ -10,6 +10,10 @@ def main() -> None:
         from console.kill import run_kill  # noqa: PLC0415
 
         code = run_kill(argv)
+    elif "--short" in argv:
+        from console.prompt import run_short  # noqa: PLC0415
+
+        code = run_short(argv)
     else:
         from console.bare import run_bare  # noqa: PLC0415
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from ml.board import Board, KillView, ModelView, SoakReport, StageView
+from ml.board.judgement import board_verdict, gates_of, gauges_of, judged, soak_verdict
 from ml.clock import format_utc
 from ml.promotion.values import Landing, Plan, RollbackPlan, Submission
 from ml.stage import Stage
@@ -37,7 +38,7 @@ def envelope(as_of: datetime, verdict: Verdict | None = None) -> dict[str, Any]:
 
 
 def status(board: Board) -> dict[str, Any]:
-    """The whole board; ``verdict`` is FAIL where a severe problem stands or a shown reading fails."""
+    """The whole board; ``verdict``, of it and of each model, is the worst of readings and gates."""
     fetched = board.registry.fetched
     return envelope(board.as_of, board_verdict(board)) | {
         "environment": {"name": board.environment, "production": board.production, "read_only": board.read_only},
@@ -57,28 +58,22 @@ def status(board: Board) -> dict[str, Any]:
     }
 
 
-def board_verdict(board: Board) -> Verdict:
-    """The answer to "is all well": the worst reading and problem, gates that merely wait left aside."""
-    verdicts = [reading.verdict for model in board.models for reading in model.readings]
-    severe = [problem for problem in board.problems if problem.severe]
-    severe += [problem for model in board.models for problem in model.problems if problem.severe]
-    if severe or board.registry.problem:
-        verdicts.append(Verdict.FAIL)
-    return worst(verdicts)
-
-
 def _model(model: ModelView) -> dict[str, Any]:
     serving = plain([item for stage in Stage for item in model.stage(stage).serving])
+    found = judged(model)
     return {
+        "verdict": found.verdict.value,
+        "decided_by": found.name,
+        "why": found.why,
         "staging": _stage(model.staging),
         "shadow": _stage(model.shadow),
         "active": _stage(model.active),
         "serving": serving,
-        "soak": None if model.soak is None else _soak_body(model.soak),
-        "readings": plain(model.readings),
+        "soak": None if model.soak is None else _soak_body(model.soak) | {"verdict": plain(soak_verdict(model))},
+        "readings": plain(gauges_of(model)),
         "active_readings": plain(model.active_readings),
         "hop": model.hop,
-        "gates": plain(model.gates),
+        "gates": plain(gates_of(model)),
         "condemned": list(model.condemned),
         "problems": plain(model.problems),
     }

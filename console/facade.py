@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from console.snapshot import keep
 from ml.adapters import processes
 from ml.operations import Operations
 from ml.operations.glance import glance
@@ -18,7 +19,9 @@ def operations(settings: Settings) -> Operations:
     """The façade on the configured repository."""
     registry = settings.registry
     return Operations(
-        partial(_context, settings), partial(glance, processes.run, settings.root, registry.ref, registry.path)
+        partial(_context, settings),
+        partial(glance, processes.run, settings.root, registry.ref, registry.path),
+        partial(keep, settings),
     )
 
 

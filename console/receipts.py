@@ -8,8 +8,8 @@ import time
 
 from console import documents
 from console.config import Settings
+from console.short import kill_word
 from console.switch import audit_log
-from console.verbs.lines import kill_word
 from console.wiring import prometheus
 from ml.board import KillView, Rung
 from ml.clock import SystemClock, format_utc

@@ -25,6 +25,7 @@ from textual.geometry import Size
 
 from console.line import Line
 from console.paste import PasteGuard
+from ml.text import visible
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -39,6 +40,7 @@ SWITCH_S = 0.0005
 """Seconds after which a thread that spins gives the interpreter up, ten times sooner than Python's own: each of a dozen
 steps of the kill key to the disk waits for that once. This driver is the only one who sets it."""
 _LAST_RESORT_S = 10.0
+_KEEP_TITLE, _OLD_TITLE = "\x1b[22;2t", "\x1b[23;2t"
 _LEAVE = b"\x1b[?2004l\x1b[?1000l\x1b[?1003l\x1b[<u\x1b[?1049l\x1b[?25h"
 
 
@@ -57,6 +59,7 @@ class ConsoleDriver(LinuxDriver):
         self._file = self._line  # type: ignore[assignment]  # all that Textual's writer thread asks of it
         self._started = False
         self._ending = False
+        self._named = False
         self._end_lock = threading.Lock()
 
     # --- life ----------------------------------------------------------------------------------------------------
@@ -72,6 +75,9 @@ class ConsoleDriver(LinuxDriver):
     def stop_application_mode(self) -> None:
         """Give the terminal back as it was."""
         self._started = False
+        if self._named:
+            self._named = False
+            self.write(_OLD_TITLE)
         super().stop_application_mode()
 
     def write(self, data: str) -> None:
@@ -87,6 +93,12 @@ class ConsoleDriver(LinuxDriver):
         if not self._in_band_window_resize:
             size = Size(*self._get_terminal_size())
             self._app.post_message(events.Resize(size, size))
+
+    def name_window(self, title: str) -> None:
+        """Give the terminal's window a title; the one that it had comes back when we leave."""
+        before = "" if self._named else _KEEP_TITLE
+        self._named = True
+        self.write(f"{before}\x1b]2;{visible(title, limit=80)}\x07")
 
     def toggle_mouse(self) -> bool:
         """Take the mouse from the terminal or give it back; whether it is ours now."""

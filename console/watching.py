@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from textual.app import App
@@ -13,10 +15,12 @@ from console.lookout import Lookout
 from console.messages import PollFailed
 from console.state import glanced, problems_of, status_before, status_of
 from console.work import unexpected
+from ml.board.judgement import LAST, board_verdict, models_at
 from ml.text import visible
 from widgets.need import by_need
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
     from ml.errors import ConsoleError
     from ml.operations import Operations
     from widgets.status_line import Status
+
+
+_POLLS = 3
+"""Polls after which a board that was not renewed is not believed any more."""
 
 
 class WatchingApp(App[int]):
@@ -73,6 +81,9 @@ class WatchingApp(App[int]):
         self._remote: Source | None = None
         self._failures: dict[str, ConsoleError] = {}
         self._kill_seen: datetime | None = None
+        self._believed = max(LAST, _POLLS * timedelta(seconds=poll_seconds))
+        self._outdated = False
+        self.window_title = ""
         self.now = clock.now()
         self._first_look = names or look_ahead(operations.glance)
 
@@ -105,6 +116,12 @@ class WatchingApp(App[int]):
 
     def _tick(self) -> None:
         self.now = self.clock.now()
+        if self.board is None or self._outdated:
+            return
+        models = models_at(self.board, self.now, self._believed)
+        if models is not self.board.models:  # nobody has looked for too long, so nothing stays green
+            self._outdated = True
+            self._show(models)
 
     def _post(self, message: Message) -> bool:
         return self.post_message(message)
@@ -118,11 +135,11 @@ class WatchingApp(App[int]):
         if read_only != self.read_only:
             self.read_only = read_only
             self.call_next(self.refresh_bindings)
-        self.board, self.checking = event.board, False
+        self.board, self.checking, self._outdated = event.board, False, False
         # A board that was begun before the switch was last read by itself knows less about it.
         if self._kill_seen is None or event.board.as_of > self._kill_seen:
             self._take_kill(event.board.kill)
-        self._show(event.board.models)
+        self._show(models_at(event.board, self.clock.now(), self._believed))
 
     def on_remote_fetched(self, event: messages.RemoteFetched) -> None:
         """The remote answered or not."""
@@ -204,6 +221,21 @@ class WatchingApp(App[int]):
     def _show(self, models: tuple[ModelView, ...]) -> None:
         self.models = models
         self.select(self.model_name)
+        self._name_window()
+
+    def _name_window(self) -> None:
+        """Have the terminal's window say how all models are, for whoever has another one in front."""
+        board = self.board
+        verdict = "checking" if board is None else board_verdict(replace(board, models=self.models)).value
+        if self._driver is None:
+            return
+        place = visible(board.environment if board is not None else self._place[0], limit=40)
+        title = " ".join(filter(None, (verdict, place, "mlconsole")))
+        if title != self.window_title:
+            self.window_title = title
+            tell: Callable[[str], None] | None = getattr(self._driver, "name_window", None)
+            if tell is not None:
+                tell(title)
 
     def _take_kill(self, view: KillView) -> None:
         self.kill = view

@@ -6,6 +6,9 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+_HALF_A_DAY_S = 12 * 3_600
+_HALF_A_YEAR_S = 182 * 86_400
+
 
 class Clock(Protocol):
     """Where time comes from; passed in, so that pure code stays pure and tests freeze it."""
@@ -46,6 +49,19 @@ def parse_utc(text: str) -> datetime:
 def format_utc(moment: datetime) -> str:
     """Write a moment to the second, in UTC, ending in ``Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def clock_time(moment: datetime, now: datetime, *, seconds: bool = False) -> str:
+    """A moment as a time of day, ``14:02Z``; one that is more than 12 hours away carries its date, ``16 Feb 14:02Z``.
+
+    A time without a date is read as the nearest one, and half a day away there are two that are equally near.
+    """
+    moment = moment.astimezone(UTC)
+    told = f"{moment:%H:%M:%SZ}" if seconds else f"{moment:%H:%MZ}"
+    apart = abs((moment - now).total_seconds())
+    if apart <= _HALF_A_DAY_S:
+        return told
+    return f"{moment:%d %b} {told}" if apart <= _HALF_A_YEAR_S else f"{moment:%Y-%m-%d} {told}"
 
 
 def hours(seconds: float) -> str:

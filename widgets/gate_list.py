@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.reactive import var
 
 from ml.board import ModelView
+from ml.board.judgement import gates_of
 from ml.clock import hours
 from ml.text import visible
 from ml.verdict import Gate, Verdict, worst
@@ -43,6 +44,11 @@ class GateList(RowList):
         )
 
 
+def closed(gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
+    """The gates that stop the next step."""
+    return tuple(gate for gate in gates if not gate.verdict.opens)
+
+
 def gate_summary(model: ModelView, glyphs: Glyphs) -> Content:
     """Which hop is judged, over which window, and whether it is open: ``GATE shadow→active · … · BLOCKED: 1 FAIL``."""
     if not model.hop:
@@ -50,10 +56,11 @@ def gate_summary(model: ModelView, glyphs: Glyphs) -> Content:
     dot = f" {glyphs.dot} "
     hop = visible(model.hop).replace("→", glyphs.arrow)
     window = f"{dot}window {hours(model.soak.required_s)}" if model.soak is not None else ""
-    verdicts = tuple(gate.verdict for gate in model.gates)
+    verdicts = tuple(gate.verdict for gate in gates_of(model))
     state = (f"BLOCKED: {summary(verdicts)}", MARKS[worst(verdicts)].color)
-    if not verdicts:
-        state = ("not judged yet", "$quiet")
+    if not model.gates:
+        state = (f"{MARKS[worst(verdicts)].word}: not judged yet", "$quiet")
     elif all(verdict.opens for verdict in verdicts):
-        state = ("OPEN", "$verdict-good bold")
+        waived = verdicts.count(Verdict.WAIVED)
+        state = (f"OPEN, {waived} WAIVED" if waived else "OPEN", "$verdict-good bold")
     return Content.assemble(("GATE ", "bold"), hop, (window, "$quiet"), dot, state)

@@ -8,6 +8,7 @@ from textual.message import Message
 from textual.reactive import var
 
 from ml.board import ModelView
+from ml.board.judgement import PROBLEM
 from ml.clock import hours
 from ml.stage import Stage
 from ml.text import visible
@@ -117,9 +118,7 @@ def _soak(model: ModelView) -> str:
 
 
 def _wrong(row: Judged) -> str:
-    """The first problem, else the reason of the worst reading."""
-    if row.model.problems:
-        return row.model.problems[0].what
+    """What decides the verdict; where all is well, what else is to be told of the model."""
     if row.verdict.opens:
-        return ""
-    return next((f"{each.name}: {each.why}" for each in row.model.readings if each.verdict is row.verdict), "")
+        return row.model.problems[0].what if row.model.problems else ""
+    return row.found.why if row.found.name == PROBLEM else f"{row.found.name}: {row.found.why}".removeprefix(": ")

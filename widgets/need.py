@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml.verdict import Verdict, worst
+from ml.board.judgement import judged
+from ml.verdict import Verdict
 
 if TYPE_CHECKING:
     from ml.board import ModelView
+    from ml.board.judgement import Judgement
 
-BAD = (Verdict.FAIL, Verdict.ERROR)
+_GRAVITY = {verdict: rank for rank, verdict in enumerate(reversed(Verdict))}
 
 
 class Judged(NamedTuple):
-    """A model with its verdict, which is asked for often."""
+    """A model with its verdict and what decides it, which are asked for often."""
 
     model: ModelView
-    verdict: Verdict
+    found: Judgement
 
-
-def verdict_of(model: ModelView) -> Verdict:
-    """A model in one word: its problems, else the worst reading that can block; nothing measured is NO_DATA."""
-    if any(problem.severe for problem in model.problems):
-        return Verdict.FAIL
-    blocking = tuple(reading for reading in model.readings if reading.gate)
-    return worst(reading.verdict for reading in blocking or model.readings)
+    @property
+    def verdict(self) -> Verdict:
+        """The model in one word."""
+        return self.found.verdict
 
 
 def by_need(models: tuple[ModelView, ...]) -> tuple[Judged, ...]:
-    """Models that need somebody first, then by name."""
-    judged = (Judged(model, verdict_of(model)) for model in models)
-    return tuple(sorted(judged, key=lambda each: (each.verdict not in BAD, each.model.name)))
+    """The models with the worst verdict first, then by name."""
+    found = (Judged(model, judged(model)) for model in models)
+    return tuple(sorted(found, key=lambda each: (_GRAVITY[each.verdict], each.model.name)))

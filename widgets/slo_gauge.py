@@ -10,8 +10,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
+from ml.board.judgement import gauge_of, overruling
 from ml.text import visible
-from ml.verdict import Reading, Verdict
+from ml.verdict import Gate, Reading, Verdict
 from widgets.ages import age
 from widgets.amounts import amount, count
 from widgets.bars import bar, sparkline
@@ -58,6 +59,8 @@ class SloGauges(RowList):
     """Gauges of ``readings``; the chosen one is told by `Chosen`, so that its query and reason can be shown."""
 
     readings: var[tuple[Reading, ...]] = var((), init=False)
+    gates: var[tuple[Gate, ...]] = var((), init=False)
+    """The gates of the next step: an objective that breached in the soak is not well because it is well now."""
     now: var[datetime | None] = var(None, init=False)
 
     class Chosen(Message):
@@ -76,7 +79,7 @@ class SloGauges(RowList):
     @property
     def chosen(self) -> Reading | None:
         """The reading under the cursor."""
-        return self.readings[self.cursor] if self.cursor < len(self.readings) else None
+        return gauge_of(self.readings[self.cursor], self.gates) if self.cursor < len(self.readings) else None
 
     def watch_readings(self, before: tuple[Reading, ...], readings: tuple[Reading, ...]) -> None:
         """Draw what differs; equal readings draw nothing."""
@@ -84,6 +87,11 @@ class SloGauges(RowList):
         self.renew()
         if before[self.cursor : self.cursor + 1] != readings[self.cursor : self.cursor + 1]:
             self.post_message(self.Chosen(self, self.chosen))
+
+    def watch_gates(self) -> None:
+        """An objective is judged anew; draw what differs, and explain the chosen one anew."""
+        self.renew()
+        self.post_message(self.Chosen(self, self.chosen))
 
     def watch_now(self, before: datetime | None, now: datetime) -> None:
         """Ages grow, in steps; between two steps there is nothing to draw."""
@@ -102,11 +110,21 @@ class SloGauges(RowList):
         glyphs = glyphs_of(self.app)
         pointer = glyphs.pointer if index == self.cursor and self.has_focus else " "
         columns = Columns.of(self.width, max(len(reading.trend) for reading in self.readings))
-        return Content(f"{pointer} ") + gauge_line(self.readings[index], self.now, columns, glyphs)
+        return Content(f"{pointer} ") + gauge_line(self.readings[index], self.now, columns, glyphs, self.gates)
 
 
-def gauge_line(reading: Reading, now: datetime, columns: Columns, glyphs: Glyphs) -> Content:
-    """One reading in columns. Where there is no value to draw, its reason takes the room."""
+def gauge_line(
+    reading: Reading, now: datetime, columns: Columns, glyphs: Glyphs, gates: tuple[Gate, ...] = ()
+) -> Content:
+    """One reading in columns. Where there is no value to draw, its reason takes the room.
+
+    Where a gate of the same objective says worse, the line takes the gate's verdict, and its reason takes the room of
+    bar and trend: the value beside it is of now, and the gate judges the whole soak.
+    """
+    gate = overruling(reading, gates)
+    if gate is not None and _known(reading.value) is not None:
+        return _overruled_line(reading, gate, columns, glyphs)
+    reading = gauge_of(reading, gates)
     mark = MARKS[reading.verdict]
     tail = f"{age(reading.sampled_at, now):>{_AGE}}"
     head = (
@@ -130,6 +148,17 @@ def gauge_line(reading: Reading, now: datetime, columns: Columns, glyphs: Glyphs
         (f" {'n=' + count(reading.samples):<{_COUNT}}" if columns.count else "", "$quiet"),
         " ",
         (tail, mark.color if reading.verdict in _AGED else "$quiet"),
+    )
+
+
+def _overruled_line(reading: Reading, gate: Gate, columns: Columns, glyphs: Glyphs) -> Content:
+    """``✗ FAIL p99  now 42.1 ms PASS; in the soak FAIL: p99 breached in 2 of 288 windows …``."""
+    mark = MARKS[gate.verdict]
+    told = f"now {_value(reading, glyphs)} {MARKS[reading.verdict].word}; in the soak {mark.word}: {visible(gate.why)}"
+    return Content.assemble(
+        (mark.text(ascii_only=glyphs.ascii_only), mark.color),
+        f" {fit(visible(reading.name, limit=40), _NAME, glyphs)} ",
+        fit(told, columns.width - _MARK - _NAME - 2, glyphs),
     )
 
 

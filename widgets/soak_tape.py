@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.reactive import var
 
 from ml.board import Cell, SoakReport, Tape
+from ml.clock import clock_time
 from ml.text import visible
 from widgets.amounts import amount
 from widgets.columns import fit
@@ -198,8 +199,11 @@ def scale(report: SoakReport, grid: Grid, glyphs: Glyphs) -> Content:
     return Content.assemble((" " * NAME_WIDTH + "".join(line).rstrip(), "$quiet"))
 
 
-def look_words(tape: Tape, window: int, glyphs: Glyphs) -> Content:
-    """What a window holds: its time, value and judgement; and where the worst is."""
+def look_words(tape: Tape, window: int, glyphs: Glyphs, now: datetime | None = None) -> Content:
+    """What a window holds: its time, value and judgement; and where the worst is.
+
+    Times that are more than 12 hours before ``now`` carry their date; without ``now``, before the end of the tape.
+    """
     if window >= len(tape.cells):
         return Content("")
     begin = tape.started_at + timedelta(seconds=window * tape.step_s)
@@ -207,18 +211,21 @@ def look_words(tape: Tape, window: int, glyphs: Glyphs) -> Content:
     value = amount(tape.values[window], tape.unit, limit=tape.limit)
     limit = amount(tape.limit, tape.unit, limit=tape.limit)
     dot = f" {glyphs.dot} "
-    when = f"{_hm(begin)}-{_hm(begin + timedelta(seconds=tape.step_s))}Z"
+    now = now or tape.started_at + timedelta(seconds=len(tape.cells) * tape.step_s)
+    end = begin + timedelta(seconds=tape.step_s)
+    when = f"{clock_time(begin, now).removesuffix('Z')}-{end:%H:%M}Z"
     return Content.assemble(
-        (visible(tape.objective), "bold"), f" {when}{dot}{value} ({glyphs.less} {limit}){dot}{word}", _worst(tape, dot)
+        (visible(tape.objective), "bold"),
+        f" {when}{dot}{value} ({glyphs.less} {limit}){dot}{word}",
+        _worst(tape, dot, now),
     )
 
 
-def _worst(tape: Tape, dot: str) -> tuple[str, str]:
+def _worst(tape: Tape, dot: str, now: datetime) -> tuple[str, str]:
     if tape.worst is None:
         return "", ""
     at = tape.started_at + timedelta(seconds=tape.worst * tape.step_s)
-    return f"{dot}worst {amount(tape.values[tape.worst], tape.unit, limit=tape.limit)} at {_hm(at)}Z", "$quiet"
-
-
-def _hm(moment: datetime) -> str:
-    return f"{moment:%H:%M}"
+    return (
+        f"{dot}worst {amount(tape.values[tape.worst], tape.unit, limit=tape.limit)} at {clock_time(at, now)}",
+        "$quiet",
+    )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SOUND = ("", "serving")
 _SHORTEST_BAR = 4
+_WHEN_UNKNOWN = "since an unknown time"
 _WORDS = {
     Verdict.PASS: "SOAKED",
     Verdict.WAIT: "SOAKING",
@@ -45,6 +46,8 @@ class StagePane(Still, can_focus=True):
     now: var[datetime | None] = var(None)
     checking: var[bool] = var(True)
     """Only names are known yet; nothing may look well."""
+    killed: var[bool] = var(False)
+    """It is proven that the kill switch stops every engine: nothing may look live."""
 
     class Chosen(Message):
         """The pane got the focus."""
@@ -66,10 +69,11 @@ class StagePane(Still, can_focus=True):
 
     def watch_model(self, model: ModelView | None) -> None:
         """Put the state into the title."""
-        state = "" if model is None or self.checking else _state(self.stage, model)
+        state = "" if model is None or self.checking else _state(self.stage, model, killed=self.killed)
         dot = f" {glyphs_of(self.app).dot} "
         self.border_title = Content(dot.join(filter(None, (self.stage.value.upper(), state))))
-        self.set_class(model is not None and model.stage(self.stage).deployment not in _SOUND, "-differs")
+        differs = model is not None and model.stage(self.stage).deployment not in _SOUND
+        self.set_class(differs and not self.killed, "-differs")
         self.renew()
 
     def watch_now(self) -> None:
@@ -78,6 +82,10 @@ class StagePane(Still, can_focus=True):
 
     def watch_checking(self) -> None:
         """The title says nothing about a state that is not known."""
+        self.watch_model(self.model)
+
+    def watch_killed(self) -> None:
+        """The switch was confirmed, or is not any more."""
         self.watch_model(self.model)
 
     def on_focus(self) -> None:
@@ -89,8 +97,22 @@ class StagePane(Still, can_focus=True):
         if self.model is None or self.now is None:
             return Content.assemble(("reading the registry …", "$quiet"))
         glyphs = glyphs_of(self.app)
-        lines = pane_lines(self.stage, self.model, self.now, self.size.width, glyphs, checking=self.checking)
+        shown = pane_lines if not self.killed else _stopped_lines
+        lines = shown(self.stage, self.model, self.now, self.size.width, glyphs, checking=self.checking)
         return Content("\n").join([cut(line, self.size.width, glyphs) for line in lines])
+
+
+def _stopped_lines(
+    stage: Stage, model: ModelView, now: datetime, width: int, glyphs: Glyphs, *, checking: bool
+) -> tuple[Content, ...]:
+    """The lines of a pane under a confirmed kill: which artifact stands there, and that it does nothing."""
+    view = model.stage(stage)
+    if checking or view.artifact_id is None or stage is Stage.STAGING:
+        return pane_lines(stage, model, now, width, glyphs, checking=checking)
+    name = Content.assemble((visible(view.artifact_id, limit=80), "bold"))
+    number = len(view.serving)
+    engines = f"{number} engine{'s' if number != 1 else ''} blocked" if number else "no engine reports"
+    return name, Content.styled("stopped by the kill", "$verdict-bad bold"), Content.styled(engines, "$quiet")
 
 
 def pane_lines(
@@ -109,16 +131,16 @@ def pane_lines(
         return name, *_live_lines(model, now, glyphs)
     soak = model.soak
     when = _soak_line(soak, width, glyphs) if soak is not None else _since_line(view, now)
-    return name, when, _deployment(view), _instances(view)
+    return name, when, *_engines(view, model.silent)
 
 
 def _live_lines(model: ModelView, now: datetime, glyphs: Glyphs) -> tuple[Content, ...]:
     """What is live: first an objective that it breaches; while all is well, how it does takes the last line."""
     view = model.active
-    usual = (_since_line(view, now), _deployment(view), _instances(view))
+    usual = (_since_line(view, now), *_engines(view, model.silent))
     if model.breaching:
         return (_reading(model.breaching[0], glyphs), *usual)
-    sound = view.deployment in _SOUND and all(serving.up is not False for serving in view.serving)
+    sound = not model.silent and view.deployment in _SOUND and all(serving.up is not False for serving in view.serving)
     shown = next((each for each in _unwell_first(model) if each.limit is not None and each.gate), None)
     return (*usual[:2], _reading(shown, glyphs)) if sound and view.serving and shown is not None else usual
 
@@ -140,13 +162,22 @@ def _reading(reading: Reading, glyphs: Glyphs) -> Content:
     return Content.styled(f"{word} {visible(reading.name, limit=40)} {value}".rstrip(), color)
 
 
-def _state(stage: Stage, model: ModelView) -> str:
+def _state(stage: Stage, model: ModelView, *, killed: bool) -> str:
     view = model.stage(stage)
     if view.artifact_id is None or stage is Stage.STAGING:
         return ""
+    if killed:
+        return "KILLED"
     if stage is Stage.SHADOW:
-        return _WORDS.get(model.soak.verdict, "UNJUDGED") if model.soak is not None else ""
-    levels = {serving.active_on for serving in view.serving}
+        from ml.board.judgement import soak_verdict  # noqa: PLC0415 nothing of the first frame is judged
+
+        verdict = soak_verdict(model)
+        return _WORDS.get(verdict, "UNJUDGED") if verdict is not None else ""
+    return _live_state({serving.active_on for serving in view.serving if not model.silent})
+
+
+def _live_state(levels: set[float | None]) -> str:
+    """What the instances that answer now say of deciding trades."""
     if levels == {1.0}:
         return "LIVE"
     if 1.0 in levels:
@@ -163,7 +194,9 @@ def _soak_line(soak: SoakReport, width: int, glyphs: Glyphs) -> Content:
 
 
 def _since_line(view: StageView, now: datetime) -> Content:
-    since = f"for {age(view.since, now)}" if view.since else "since an unknown time"
+    since = f"for {age(view.served_since or view.since, now)}" if view.served_since or view.since else _WHEN_UNKNOWN
+    if view.served_since is None and view.since is not None and view.deployment not in _SOUND:
+        return Content(f"landed {age(view.since, now)} ago")  # it has not served for as long
     levels = {serving.active_on for serving in view.serving if serving.active_on is not None}
     on = f"  active_on={min(levels):g}" if view.stage is Stage.ACTIVE and levels else ""
     return Content(since + on)
@@ -171,6 +204,14 @@ def _since_line(view: StageView, now: datetime) -> Content:
 
 def _by(view: StageView) -> Content:
     return Content.assemble((f"by {visible(view.by)}" if view.by else "", "$quiet"))
+
+
+def _engines(view: StageView, silent: str) -> tuple[Content, Content]:
+    """Whether it serves, and on how many instances; while the source is silent, what was seen last."""
+    if not silent or not view.serving:
+        return _deployment(view), _instances(view)
+    last = f"last seen: {visible(view.deployment) or 'not known'}"
+    return Content.styled(last, "$quiet"), Content.styled(f"{len(view.serving)} seen before", "$quiet")
 
 
 def _deployment(view: StageView) -> Content:

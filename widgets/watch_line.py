@@ -24,11 +24,17 @@ class WatchLine(Still):
     """
 
     watches: var[tuple[WatchView, ...]] = var(())
+    unproven: var[frozenset[str]] = var(frozenset(), init=False)
+    """Models of which it is not proven that what is live keeps its limits now."""
     now: var[datetime | None] = var(None)
 
     def watch_watches(self) -> None:
         """Appear and disappear with the watches."""
         self.set_class(bool(self._calm), "-on")
+        self.renew()
+
+    def watch_unproven(self) -> None:
+        """A model is measured again, or is not any more."""
         self.renew()
 
     def watch_now(self) -> None:
@@ -43,9 +49,10 @@ class WatchLine(Still):
         # The screen's clock may be a second older than a watch that has just begun.
         rest = first.ends_at - max(self.now, first.began_at)
         left = max(0, math.ceil(rest.total_seconds() / 60))
+        state = "not measured now" if first.model in self.unproven else "nothing breaches"
         line = Content.assemble(
             ("WATCH", "bold"),
-            f" {visible(first.artifact_id, limit=80)}  {left}m left, nothing breaches",
+            f" {visible(first.artifact_id, limit=80)}  {left}m left, {state}",
             (f"  kept by {visible(first.keeper, limit=60)}", "$quiet"),
             (f"  +{len(others)} more" if others else "", "$quiet"),
         )

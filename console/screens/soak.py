@@ -12,7 +12,8 @@ from textual.widgets import Static
 from console.lookout import VIEW_S
 from console.screens.view import ViewScreen
 from ml.board import Cell, SourceState
-from ml.clock import hours
+from ml.board.judgement import soak_of
+from ml.clock import clock_time, hours
 from ml.text import visible
 from ml.verdict import Verdict
 from widgets.ages import age
@@ -62,11 +63,24 @@ class SoakScreen(ViewScreen):
 
     def _show(self, report: SoakReport | None) -> None:
         self._judged = self._best(report)
+        self._show_gates()
         self._show_summary()
         self.query_one(SoakTapes).report = self._judged
         self.query_one(LatencyChart).report = self._judged
-        self.query_one(GateList).gates = report.gates if report is not None else ()
         self._show_silences(report)
+
+    @property
+    def _report(self) -> SoakReport | None:
+        """The report as it may be shown now: not when it is too old, and never better than the gates of the model."""
+        report, now = self.console.soak, self.console.now
+        return soak_of(report, self.console.model, now) if report is not None and now is not None else None
+
+    def _show_gates(self) -> None:
+        report = self._report
+        gates = report.gates if report is not None else ()
+        shown = self.query_one(GateList)
+        if shown.gates != gates:
+            shown.gates = gates
 
     def _best(self, report: SoakReport | None) -> SoakReport | None:
         """The report whose tapes are drawn: what a silent source cannot tell any more is not erased."""
@@ -77,7 +91,8 @@ class SoakScreen(ViewScreen):
 
     def _show_summary(self) -> None:
         """Say what is known, and repaint it only when that differs: this is called every second."""
-        report, now = self.console.soak, self.console.now
+        report, now = self._report, self.console.now
+        self._show_gates()
         glyphs = glyphs_of(self.app)
         if report is None or now is None:
             words = self._nothing()
@@ -114,7 +129,7 @@ class SoakScreen(ViewScreen):
         event.stop()
         tapes, words = event.tapes, Content("")
         if tapes.tape is not None:
-            words = look_words(tapes.tape, tapes.looked_at, glyphs_of(self.app))
+            words = look_words(tapes.tape, tapes.looked_at, glyphs_of(self.app), self.console.now)
         self.query_one("#looked", Static).update(words, layout=False)
         self.query_one(LatencyChart).tape = tapes.tape
 
@@ -149,7 +164,7 @@ def summary_lines(report: SoakReport, now: datetime, width: int, glyphs: Glyphs)
     dot = f" {glyphs.dot} "
     share = report.elapsed_s / report.required_s if report.required_s else None
     drawn = bar(None if share is None else min(share, 1.0), _BAR, glyphs) + " " if width >= _BAR_FROM else ""
-    eligible = f"{dot}eligible {_moment(report.eligible_at, report.as_of)}" if report.eligible_at is not None else ""
+    eligible = f"{dot}eligible {clock_time(report.eligible_at, now)}" if report.eligible_at is not None else ""
     breaches = f"{report.breaches} breach" + ("" if report.breaches == 1 else "es")
     return (
         _headline(report, glyphs),
@@ -172,7 +187,3 @@ def _headline(report: SoakReport, glyphs: Glyphs) -> Content:
         " ",
         visible(report.why),
     )
-
-
-def _moment(moment: datetime, now: datetime) -> str:
-    return f"{moment:%H:%M}Z" if moment.date() == now.date() else f"{moment:%d %b %H:%M}Z"

@@ -1,4 +1,4 @@
-"""The lower part of the first view: gauges, the chosen one in words, gates, models, open changes; if tall, the soak."""
+"""The lower part of the first view: closed gates, gauges, the chosen one in words, models, changes, the soak."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from ml.board.judgement import gates_of, live_of
 from ml.text import visible
 from widgets.branch_lines import BranchLines
-from widgets.gate_list import GateList
+from widgets.gate_list import GateList, closed
 from widgets.model_list import ModelList
 from widgets.slo_gauge import SloGauges, reading_text
 from widgets.soak_tape import SoakTapes
@@ -34,7 +35,8 @@ class StageDetails(Vertical):
         return cast("ConsoleApp", self.app)
 
     def compose(self) -> ComposeResult:
-        """Gauges, the chosen one in words, models and gates, watch, open changes."""
+        """Gates that are closed, gauges, the chosen one in words, models and open gates, watch, open changes."""
+        yield GateList(id="closed")
         yield SloGauges(id="gauges")
         yield Static(id="detail", markup=False)
         with Horizontal(id="lower"):
@@ -67,10 +69,17 @@ class StageDetails(Vertical):
     def _show_models(self, models: tuple[ModelView, ...]) -> None:
         self.set_class(len(models) > 1, "-many")
         self.query_one(ModelList).models = models
+        unproven = frozenset(model.name for model in models if not live_of(model).verdict.opens)
+        self.query_one(WatchLine).unproven = unproven
 
     def _show_model(self, model: ModelView | None) -> None:
-        self.query_one(SloGauges).readings = model.readings if model is not None else ()
-        self.query_one(GateList).gates = model.gates if model is not None else ()
+        gates = gates_of(model) if model is not None else ()
+        stopping = closed(gates)
+        self.query_one("#closed", GateList).gates = stopping
+        self.query_one("#gates", GateList).gates = tuple(gate for gate in gates if gate not in stopping)
+        gauges = self.query_one(SloGauges)
+        gauges.gates = gates
+        gauges.readings = model.readings if model is not None else ()
         self.query_one(SoakTapes).report = model.soak if model is not None else None
         if model is not None:
             self.query_one(ModelList).choose(model.name)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from console.screens.stage_details import StageDetails
-    from ml.board import ModelView
+    from ml.board import KillView, ModelView
 
 
 class StagesScreen(ViewScreen):
@@ -44,6 +44,7 @@ class StagesScreen(ViewScreen):
         self.follow("now", self._show_now)
         self.follow("checking", self._show_checking)
         self.follow("model", self._show_model)
+        self.follow("kill", self._show_kill)
         self._stand_on(Stage.SHADOW)
 
     # --- showing -------------------------------------------------------------------------------------------------
@@ -61,6 +62,12 @@ class StagesScreen(ViewScreen):
         for pane in self.query(StagePane):
             pane.model = model
         self._show_gate(model)
+
+    def _show_kill(self, kill: KillView | None) -> None:
+        from ml.board.judgement import stopped  # noqa: PLC0415 not part of the first frame
+
+        for pane in self.query(StagePane):
+            pane.killed = stopped(kill)
 
     def _show_now(self, now: datetime) -> None:
         for pane in self.query(StagePane):

@@ -13,10 +13,12 @@ from console import documents
 from console.kill import RELEASE_WORD, run_kill
 from console.session import Session
 from console.verbs.output import Answer, say, verb
+from ml.board.judgement import Judgement, live_of
 from ml.clock import SystemClock, format_utc, parse_utc, span
 from ml.emergency.watch import Watch
 from ml.emergency.watch_report import summary_line, summary_markdown
 from ml.errors import Refused, Usage
+from ml.verdict import Verdict
 
 if TYPE_CHECKING:
     from console.demo.drill import Score
@@ -56,13 +58,12 @@ def watch(session: Session, model: str, claim: bool, follow: bool, markdown: boo
     operations = session.operations
     if claim:
         say(operations.claim_watch(model))
-    held = _watch_of(session, model)
+    held, live = _watch_of(session, model)
     while follow and held.ended_at is None:
-        breaching = "; ".join(trouble.why for trouble in held.breaching) or "within its limits"
-        say(f"{format_utc(operations.clock.now())} {held.artifact_id}: {breaching}")
+        say(f"{format_utc(operations.clock.now())} {held.artifact_id}: {_told(held, live, 'within its limits')}")
         time.sleep(session.settings.prometheus.poll_seconds)
-        held = _watch_of(session, model)
-    text = summary_markdown(held).splitlines() if markdown else [_watch_line(held, operations.clock.now())]
+        held, live = _watch_of(session, model)
+    text = summary_markdown(held).splitlines() if markdown else [_watch_line(held, live, operations.clock.now())]
     document = documents.envelope(operations.clock.now()) | documents.plain(held)
     return Answer(text, document, 1 if held.breaches else 0)
 
@@ -105,20 +106,28 @@ def _score_lines(score: Score) -> list[str]:
     return [*text, f"total {score.total_s:.1f} s ({best})"]
 
 
-def _watch_of(session: Session, model: str) -> Watch:
-    """Poll once, so that the watch is of now, and find it."""
-    session.operations.board()
+def _watch_of(session: Session, model: str) -> tuple[Watch, Judgement]:
+    """Poll once, so that the watch is of now, and find it, with what is proven of the live artifact now."""
+    view = session.operations.board().model(model)
+    live = live_of(view) if view is not None else Judgement(Verdict.NO_DATA)
     for held in session.operations.watches():
         if held.model == model:
-            return held
+            return held, live
     raise Refused(f"There is no watch over {model}.", "A watch begins when a newly active model is seen serving.")
 
 
-def _watch_line(held: Watch, now: datetime) -> str:
+def _told(held: Watch, live: Judgement, well: str) -> str:
+    """What breaches; nothing is called well that is not measured now."""
+    if held.breaching:
+        return "; ".join(trouble.why for trouble in held.breaching)
+    return well if live.verdict.opens else f"not known to be well: {live.name} {live.verdict.value} {live.why}".rstrip()
+
+
+def _watch_line(held: Watch, live: Judgement, now: datetime) -> str:
     if held.ended_at is not None:
         return summary_line(held)
     left = span((held.ends_at - now).total_seconds())
-    state = "; ".join(trouble.why for trouble in held.breaching) or "nothing breaches"
+    state = _told(held, live, "nothing breaches")
     return f"{held.artifact_id} of {held.model} is watched by {held.keeper} for another {left}: {state}."
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from ml.board import Board, KillView, ModelView, OpenBranch, SoakReport, SourceState, StageView
+from console.short import kill_word
+from ml.board import Board, ModelView, OpenBranch, SoakReport, SourceState, StageView
+from ml.board.judgement import gates_of, gauges_of, judged, stopped
 from ml.clock import format_utc, hours, span
+from ml.operations.deployment import SERVING
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Check, Gate, Reading, Verdict
@@ -47,7 +50,7 @@ def status(board: Board) -> list[str]:
     head = f"{name} {mode}  {registry.ref}@{registry.commit[:7]}  {_source(board)}  KILL {kill_word(board.kill)}"
     lines = [f"{head}  {format_utc(board.as_of)}"]
     for model in board.models:
-        lines += ["", *_model(model, board.as_of)]
+        lines += ["", *_model(model, board.as_of, killed=stopped(board.kill))]
     if registry.branches:
         lines += ["", "Open changes"]
         lines += [f"  {visible(branch.name)}  {_branch(branch, board.as_of)}" for branch in registry.branches]
@@ -56,33 +59,6 @@ def status(board: Board) -> list[str]:
         lines += ["", "Problems"]
         lines += [f"  {problem.where}: {problem.what} {problem.remedy}".rstrip() for problem in problems]
     return lines
-
-
-def short(board: Board) -> str:
-    """One line for a prompt or a status bar: each model with its worst word, and the kill switch.
-
-    A model of which nothing is measured, such as one that only stands in staging, has a dash.
-    """
-    words = []
-    for model in board.models:
-        closed = [reading for reading in model.readings if reading.gate and not reading.verdict.opens]
-        word = f"{closed[0].name} {closed[0].verdict.value}" if closed else "ok" if model.readings else "-"
-        breach = f"active {model.breaching[0].name} FAIL" if model.breaching else ""
-        words.append(f"{model.name}:{breach or word}")
-    return f"KILL {kill_word(board.kill)} | " + " ".join(words)
-
-
-def kill_word(view: KillView) -> str:
-    """The state of the switch in a few words."""
-    if view.unwritten:
-        return "NOT WRITTEN"
-    if view.engaged is None:
-        return "UNCLEAR: engines read the kill file differently" if view.unclear else "unknown"
-    if view.releasing:
-        return f"RELEASE {view.rung}"
-    if view.by_engines:
-        return f"ON by the engines, {view.proven} of {view.engines}, not by this clone's kill file"
-    return f"ON {view.rung}" if view.engaged else "off"
 
 
 def soak(report: SoakReport) -> list[str]:
@@ -108,9 +84,13 @@ def _source(board: Board) -> str:
     return f"prom {prometheus.state.value}"
 
 
-def _model(model: ModelView, now: datetime) -> list[str]:
-    lines = [model.name, *(f"  {stage.value:<8} {_stage(model.stage(stage), now)}" for stage in Stage)]
-    lines += [f"  {gate(reading)}" for reading in model.readings]
+def _model(model: ModelView, now: datetime, *, killed: bool) -> list[str]:
+    silent = bool(model.silent)
+    stages = {stage.value: _stage(model.stage(stage), now, killed=killed, silent=silent) for stage in Stage}
+    lines = [model.name, *(f"  {stage:<8} {told}" for stage, told in stages.items())]
+    found = judged(model)
+    lines.append(f"  {tag(found.verdict)} {found.name}{': ' if found.name and found.why else ''}{found.why}".rstrip())
+    lines += [f"  {gate(reading)}" for reading in gauges_of(model)]
     if model.shadow.artifact_id is not None:  # the readings above are of shadow
         live = (reading for reading in model.active_readings if reading.limit is not None)
         lines += [f"  {gate(replace(reading, name=f'active {reading.name}'))}" for reading in live]
@@ -125,15 +105,20 @@ def _branch(branch: OpenBranch, now: datetime) -> str:
 
 
 def _hop(model: ModelView) -> str:
-    blocked = [item.name for item in model.gates if not item.verdict.opens]
-    if blocked:
-        return f"blocked by {', '.join(blocked)}"
-    return "its measured gates are open" if model.gates else "judged when it is promoted"
+    blocked = [f"{item.name} {item.verdict.value}" for item in gates_of(model) if not item.verdict.opens]
+    if not model.gates:
+        return "WAIT, judged when it is promoted"
+    return f"blocked by {', '.join(blocked)}" if blocked else "its measured gates are open"
 
 
-def _stage(view: StageView, now: datetime) -> str:
+def _stage(view: StageView, now: datetime, *, killed: bool, silent: bool) -> str:
     if view.artifact_id is None:
         return "(empty)"
-    since = f" for {span((now - view.since).total_seconds())}" if view.since else ""
-    deployment = f" · {view.deployment}" if view.deployment else ""
+    moment = view.served_since or view.since
+    since = f" for {span((now - moment).total_seconds())}" if moment else ""
+    if view.served_since is None and view.since is not None and view.deployment not in ("", SERVING):
+        since = f" landed {span((now - view.since).total_seconds())} ago"  # it has not served for as long
+    told = "stopped by the kill switch" if killed and view.stage is not Stage.STAGING else view.deployment
+    told = f"last seen: {told}" if silent and told and not killed else told
+    deployment = f" · {told}" if told else ""
     return f"{visible(view.artifact_id)}{since}{deployment}"

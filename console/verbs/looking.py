@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 
 import click
 
 from console import documents
 from console.session import Session
+from console.short import short as short_of
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, emit, say, verb
 from ml.board import SourceState
-from ml.errors import ConsoleError
+from ml.board.judgement import board_verdict
 from ml.ports import Progress
 from ml.text import visible
 from ml.verdict import Verdict
 
 _TELL_S = 1.0
-_MOST_SOAKS = 16
-"""Soaks that one ``status`` judges; the verb soak judges any."""
+_LONGEST = 1 << 20
+"""Characters of one line; the line for prompts names every model."""
 
 
 @click.command()
@@ -43,15 +43,14 @@ def _status(session: Session, short: bool) -> Answer:
     operations = session.operations
     board = operations.board()
     soaking = [model.name for model in board.models if model.shadow.artifact_id and model.soak is None]
-    if soaking and not short and board.prometheus.state is SourceState.OK:
+    if soaking and board.prometheus.state is SourceState.OK:
         # One look is all that this process takes, so it waits for what the interface would judge in the background.
-        for name in soaking[:_MOST_SOAKS]:
-            with suppress(ConsoleError):
-                operations.soak(name)
+        operations.judge_soaks(soaking)
         board = operations.board()
-    verdict = documents.board_verdict(board)
-    text = [lines.short(board)] if short else lines.status(board)
-    return Answer(text, documents.status(board), code_of(verdict))
+    text = [short_of(board)] if short else lines.status(board)
+    return Answer(
+        [visible(line, limit=_LONGEST) for line in text], documents.status(board), code_of(board_verdict(board))
+    )
 
 
 @click.command()

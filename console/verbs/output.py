@@ -12,16 +12,12 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec
 import click
 
 from console.session import Session
+from console.short import code_of
 from ml.errors import ConsoleError
-from ml.verdict import Verdict
+
+__all__ = ["Answer", "code_of", "emit", "error_document", "fail", "say", "verb"]
 
 P = ParamSpec("P")
-
-_CODES = {
-    Verdict.NO_DATA: 3,
-    Verdict.STALE: 3,
-    Verdict.ERROR: 3,
-}
 
 
 class Answer(NamedTuple):
@@ -30,11 +26,6 @@ class Answer(NamedTuple):
     lines: list[str]
     document: dict[str, Any]
     code: int = 0
-
-
-def code_of(verdict: Verdict) -> int:
-    """The exit code of a verdict: 0 it is so, 3 unknown (the data is not there), 1 the answer is no."""
-    return 0 if verdict.opens else _CODES.get(verdict, 1)
 
 
 def verb(function: Callable[Concatenate[Session, P], Answer]) -> Callable[..., int]:

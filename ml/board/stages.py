@@ -30,6 +30,8 @@ class StageView:
     model_sha256: str | None = None
     artifact_dir: str | None = None
     since: datetime | None = None
+    served_since: datetime | None = None
+    """When its artifact was first seen serving here; ``None`` where nobody saw that. ``since`` is when it landed."""
     by: str = ""
     notes: str = ""
     serving: tuple[Serving, ...] = ()
@@ -55,6 +57,8 @@ class ModelView:
     soak: SoakReport | None = None
     condemned: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    silent: str = ""
+    """Why the source of the readings does not answer; empty while it does. Then nothing of them is proven."""
 
     @property
     def breaching(self) -> tuple[Reading, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ml.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -44,10 +44,17 @@ class Operations:
         make: puts the session's parts together. Called once, with the first question that needs them: the first frame
             waits for none of what they import.
         first_look: what `glance` answers, without those parts.
+        keep: gets every board, for whoever asks next without judging; raises nothing.
     """
 
-    def __init__(self, make: Callable[[], Context], first_look: Callable[[], Glance]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Context],
+        first_look: Callable[[], Glance],
+        keep: Callable[[Board], None] | None = None,
+    ) -> None:
         self._make = make
+        self._keep = keep
         self._first_look = first_look
         self._making = threading.Lock()
         self._made: Context | None = None
@@ -86,11 +93,18 @@ class Operations:
 
         A Prometheus that does not answer rests for some polls, unless it is to be asked ``at_once``.
         """
-        return self._parts.boards.board(at_once=at_once)
+        board = self._parts.boards.board(at_once=at_once)
+        if self._keep is not None:
+            self._keep(board)
+        return board
 
     def fetch(self) -> Source:
         """Fetch the registry's remote; the state of the remote afterwards. Never raises for a sick remote."""
         return self._parts.boards.fetch()
+
+    def judge_soaks(self, models: Sequence[str]) -> None:
+        """Judge the soaks of these models for the next board. One that cannot be judged keeps its gate closed."""
+        self._parts.soaks.judge_all(models)
 
     def soak(self, model: str) -> SoakReport:
         """The whole soak of the model's shadow artifact: tapes, gates, readings, queries."""

@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from ml.board import Board, KillView, ModelView, OpenBranch, Problem, RegistryView, Source, SourceState, StageView
+from ml.board import (
+    Board,
+    KillView,
+    ModelView,
+    OpenBranch,
+    Problem,
+    RegistryView,
+    SoakReport,
+    Source,
+    SourceState,
+    StageView,
+)
+from ml.board.judgement import soak_at
 from ml.errors import ConsoleError
 from ml.operations.context import Context
 from ml.operations.deployment import describe
@@ -22,6 +34,9 @@ from ml.operations.watches import Watches
 from ml.policy import PolicyInvalid
 from ml.registry.glance import glance_models
 from ml.stage import Stage
+
+Began = Mapping[tuple[str, str], datetime]
+"""When an artifact of a model was first seen serving as the active one."""
 
 
 class Boards:
@@ -78,8 +93,8 @@ class Boards:
             soaking = tuple(name for name, model in base.document.registry.models.items() if model.shadow)
             self._soaks.keep_fresh(soaking, now)
         kill = self._context.kill_desk.view(ask_engines=metrics.source.state is SourceState.OK)
-        names = base.document.registry.models
-        models = tuple(self._model(base, name, metrics, now, kill) for name in names)
+        names, began = base.document.registry.models, self._watches.began()
+        models = tuple(self._model(base, name, metrics, now, began, kill) for name in names)
         watches = self._watches.poll(base.policy, models, now)
         return Board(
             as_of=now,
@@ -153,11 +168,16 @@ class Boards:
             found.append(Problem(self._remote.name, self._remote.why, severe=False))
         return tuple(found)
 
-    def _model(self, base: Base, name: str, metrics: MetricsRound, now: datetime, kill: KillView) -> ModelView:
+    def _model(
+        self, base: Base, name: str, metrics: MetricsRound, now: datetime, began: Began, kill: KillView
+    ) -> ModelView:
         here = self._standings(base)[name]
         model = base.document.registry.models[name]
         panes = {stage: self._pane(name, here.panes[stage], metrics, killed=not kill.off) for stage in Stage}
         report = self._soaks.last(name, model)
+        report = soak_at(report, now) if report is not None else None
+        panes = _served(name, panes, report, began)
+        silent = "" if metrics.source.state is SourceState.OK else metrics.source.why
         view = ModelView(
             name=name,
             staging=panes[Stage.STAGING],
@@ -166,10 +186,11 @@ class Boards:
             readings=metrics.readings.get(name, ()),
             active_readings=metrics.active.get(name, ()),
             hop=here.hop,
-            gates=(*kill_gates(kill, here.hop), *gates(model, report, now)),
+            gates=(*kill_gates(kill, here.hop), *gates(model, report, silent)),
             soak=report,
             condemned=here.condemned,
             problems=here.problems,
+            silent=silent,
         )
         breach = breach_problem(view)
         return replace(view, problems=(*here.problems, breach)) if breach else view
@@ -215,3 +236,17 @@ class Boards:
         except ConsoleError:
             return ()
         return tuple(open_branch(branch) for branch in found)
+
+
+def _served(
+    name: str, panes: Mapping[Stage, StageView], report: SoakReport | None, began: Began
+) -> dict[Stage, StageView]:
+    """The panes with the moment from which each artifact was seen serving: by its soak, or by its watch."""
+    shadow, active = panes[Stage.SHADOW], panes[Stage.ACTIVE]
+    soaked = report.started_at if report is not None else None
+    watched = began.get((name, active.artifact_id)) if active.artifact_id else None
+    return {
+        **panes,
+        Stage.SHADOW: replace(shadow, served_since=soaked),
+        Stage.ACTIVE: replace(active, served_since=watched),
+    }

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 
 from ml.board import KillView, ModelView, OpenBranch, Problem, SoakReport, StageView
-from ml.clock import format_utc
 from ml.promotion.repository import BranchInfo
 from ml.registry.history import chronological, condemned
 from ml.registry.schema import Event, Model, Pointer
 from ml.stage import Stage
-from ml.verdict import Code, Gate, Verdict, facts_of, finding
-
-_BELIEVED = timedelta(minutes=5)
-"""How old a judgement may be whose gates stand open on the board; each soak is judged every minute or two."""
+from ml.verdict import Code, Gate, Verdict, finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +115,15 @@ def _kill_state(kill: KillView) -> str:
     return f"The kill switch is ON, {kill.rung}: {counted}."
 
 
-def gates(model: Model, report: SoakReport | None, now: datetime) -> tuple[Gate, ...]:
+def gates(model: Model, report: SoakReport | None, silent: str = "") -> tuple[Gate, ...]:
     """The gates of the next promotion as far as the board knows them; the wizard judges them all.
 
-    What was judged too long ago opens none: nobody has looked since, because Prometheus was silent.
+    ``report`` is as it may be shown now (`ml.board.judgement.soak_at`); ``silent``: why the source does not answer.
     """
     if model.shadow is None:
         return ()
+    if report is None and silent:
+        return (finding(Verdict.ERROR, Code.SOURCE_FAILED, f"The soak cannot be judged: {silent}").gate("soak"),)
     if report is None:
         return (finding(Verdict.WAIT, Code.BEING_JUDGED, "The soak is being judged.").gate("soak"),)
-    if abs(now - report.as_of) <= _BELIEVED:
-        return report.gates
-    return tuple(_stale(gate, report.as_of) if gate.verdict.opens else gate for gate in report.gates)
-
-
-def _stale(gate: Gate, at: datetime) -> Gate:
-    why = f"last judged at {format_utc(at)}: {gate.why}"
-    facts = facts_of(judged_at=at, was=str(gate.code))
-    return replace(gate, verdict=Verdict.STALE, why=why, code=Code.JUDGED_LONG_AGO, facts=facts)
+    return report.gates

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -19,9 +20,12 @@ from ml.slo.soak_start import SoakSubject
 from ml.slo.source import Metrics
 from ml.slo.tape import Killed
 from ml.text import visible
+from ml.verdict import Verdict
 
 _MOST_COMMITS = 500
 _FRESH = timedelta(minutes=1)
+_AT_A_TIME = 4
+"""Soaks that are judged side by side where somebody waits for all of them."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -35,6 +39,7 @@ class Soaks:
         self._reports: dict[str, SoakReport] = {}
         self._judged_at: dict[str, datetime] = {}
         self._judging: threading.Thread | None = None
+        self._turns: dict[str, threading.Lock] = {}
         self._landed: dict[tuple[str, str], datetime] = {}
 
     def judge(self, name: str, base: Base | None = None) -> SoakJudgement:
@@ -62,21 +67,41 @@ class Soaks:
         return judgement
 
     def keep_fresh(self, names: Sequence[str], now: datetime) -> None:
-        """See to it, one at a time and in the background, that these models' reports are at most a minute old."""
+        """See to it, one at a time and in the background, that these models' reports are about a minute old."""
         with self._lock:
             # A clock that went back must not keep an old report for as long.
             due = [name for name in names if not timedelta() <= now - self._judged_at.get(name, _NEVER) <= _FRESH]
             if not due or (self._judging is not None and self._judging.is_alive()):
                 return
-            name = min(due, key=lambda each: self._judged_at.get(each, _NEVER))
-            self._judged_at[name] = now
-            self._judging = threading.Thread(target=self._judge_quietly, args=(name,), name="soak", daemon=True)
+            due.sort(key=lambda each: self._judged_at.get(each, _NEVER))
+            self._judging = threading.Thread(target=self._judge_quietly, args=(due, now), name="soak", daemon=True)
         self._judging.start()
 
-    def _judge_quietly(self, name: str) -> None:
-        # A sick source is told by the board, and by whoever asks for the soak itself.
-        with suppress(ConsoleError):
-            self.judge(name)
+    def _judge_quietly(self, names: Sequence[str], now: datetime) -> None:
+        """Judge one after the other; a source that falls silent is not asked for the rest, whose turn comes first."""
+        for name in names:
+            with self._lock:
+                self._judged_at[name] = now
+            report = self._judge_if_due(name)
+            if report is not None and report.verdict is Verdict.ERROR:
+                return
+
+    def judge_all(self, names: Sequence[str]) -> None:
+        """Judge each of these soaks whose report is not fresh, a few side by side. Never raises for a sick source."""
+        with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="soak") as pool:
+            list(pool.map(self._judge_if_due, names))
+
+    def _judge_if_due(self, name: str) -> SoakReport | None:
+        """Judge a soak, unless somebody else did a moment ago; ``None`` where it cannot be judged."""
+        with self._lock:
+            turn = self._turns.setdefault(name, threading.Lock())
+        with turn, suppress(ConsoleError):
+            base = self._registries.now()
+            report = self.last(name, base.model(name))
+            if report is None or not timedelta() <= self._context.clock.now() - report.as_of <= _FRESH:
+                report = self.judge(name, base).report
+            return report
+        return None
 
     def last(self, name: str, model: Model) -> SoakReport | None:
         """The last report, if it is still about what is in shadow."""

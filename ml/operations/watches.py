@@ -46,6 +46,14 @@ class Watches:
         """Every watch on disk."""
         return self._keeper.watches()
 
+    def began(self) -> dict[tuple[str, str], datetime]:
+        """When each watched artifact was first seen serving, by model and artifact; empty where that is unreadable."""
+        try:
+            watches = sorted(self._keeper.watches(), key=lambda watch: watch.began_at, reverse=True)
+        except ConsoleError:
+            return {}  # `poll` tells why
+        return {(watch.model, watch.artifact_id): watch.began_at for watch in watches}
+
     def claim(self, model: str) -> str:
         """Take over a running watch. Raises Refused where none is running."""
         return self._keeper.claim(model, self._context.person.full()).sentence

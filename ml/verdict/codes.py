@@ -21,6 +21,7 @@ class Code(StrEnum):
     REFUSED = "refused"
     NOT_REACHED = "not-reached"
     BEING_JUDGED = "being-judged"
+    AT_PROMOTION = "at-promotion"
     WAIVED = "waived"
     JUDGED_LONG_AGO = "judged-long-ago"
 

@@ -200,6 +200,7 @@ KNOWN = re.compile(
     rb"\x1b\[\d+;\d+H|\x1b\[[\d;]*m"  # where to draw, and how
     rb"|\x1b\[\?(?:1049|25|1004|2004|2048|2026|7|1000|1003|1015|1006|1016)[hl]|\x1b\[\?(?:2026|2048)\$p"  # modes
     rb"|\x1b\[[<>]\d*u|\x1b\]22;[a-z]*\x07"  # keyboard protocol, pointer
+    rb"|\x1b\[2[23];2t|\x1b\]2;(?=(?:[A-Z_]+|checking) )|(?<= mlconsole)\x07"  # the window's title, but for its text
 )
 
 

@@ -62,7 +62,7 @@ async def test_the_board_fills_panes_gauges_gate_and_header() -> None:
     async with console() as pilot:
         for words in (
             "!PROD! RW │ regime_classifier │ d3e950d 15s │ prom OK 5s │ KILL off │ 14:02:11Z",
-            "SHADOW · SOAKING", "ACTIVE · LIVE", SOAKING, "soak 18h22m/24h", "serving",
+            "SHADOW · BREACHED", "ACTIVE · LIVE", SOAKING, "soak 18h22m/24h", "serving",
             "GATE shadow→active · window 24h · BLOCKED: 1 FAIL · 1 NO DATA · 3 WAIT",
             "✗ FAIL error_rate 6.3 % < 5 %", "OPEN CHANGES promote regime_v2026_02_16_001 → active pushed",
         ):  # fmt: skip
@@ -390,11 +390,11 @@ async def test_a_tiny_terminal_gets_a_sentence(size: tuple[int, int]) -> None:
 
 async def test_a_narrow_terminal_shows_one_pane_and_arrows_change_it() -> None:
     async with console(size=(70, 24)) as pilot:
-        assert reads(pilot, "SHADOW · SOAKING")
+        assert reads(pilot, "SHADOW · BREACHED")
         assert not reads(pilot, "ACTIVE · LIVE")
         await pilot.press("right")
         await reads_soon(pilot, "ACTIVE · LIVE")
-        assert not reads(pilot, "SHADOW · SOAKING")
+        assert not reads(pilot, "SHADOW · BREACHED")
 
 
 async def test_any_size_is_survived_with_a_screen_open() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
-from fakes import FakeOperations, board, healthy_model, watch_view
+from fakes import FakeOperations, board, healthy_model, p99, watch_view
 from support.views import console, console_of, settled
 from support.walk import reads, until
 from textual.pilot import Pilot
@@ -17,7 +18,7 @@ from ml.board import WatchView
 from widgets.watch_banner import WatchBanner
 
 BREACH = "p99: 640 ms over 5m is not below 100 ms."
-MODELS = (healthy_model("regime_classifier"), healthy_model("regime_night"))
+MODELS = tuple(replace(healthy_model(name), active_readings=(p99(),)) for name in ("regime_classifier", "regime_night"))
 
 
 @pytest.fixture

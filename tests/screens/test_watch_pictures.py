@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from fakes import FakeOperations, FrozenClock, board, healthy_model, watch_view
+from fakes import FakeOperations, FrozenClock, board, healthy_model, p99, watch_view
 from support.pictures import Compare
 from support.views import settled
 
@@ -14,7 +16,8 @@ BREACH = "p99: 640 ms over 5m is not below 100 ms."
 
 
 def watched(*breaching: str) -> Board:
-    return board(healthy_model("regime_classifier"), healthy_model("regime_night"), watches=(watch_view(*breaching),))
+    models = (replace(healthy_model(name), active_readings=(p99(),)) for name in ("regime_classifier", "regime_night"))
+    return board(*models, watches=(watch_view(*breaching),))
 
 
 SHOWN = {"watch_calm": watched(), "watch_breach": watched(BREACH)}

@@ -11,6 +11,7 @@ from fakes import FakeOperations, board, error_rate, model_view, p99
 from support.fixed_metrics import NOW, POLICY, FixedMetrics
 
 from console import documents
+from console.short import short
 from console.verbs import lines
 from ml.board import ModelView, SourceState
 from ml.operations.metrics_watch import MetricsWatch
@@ -78,7 +79,7 @@ class TestTelling:
 
     def test_status_says_it_in_every_form(self) -> None:
         shown = board(sick())
-        assert lines.short(shown) == "KILL off | regime_classifier:active p99 FAIL"
+        assert short(shown) == "KILL off | regime_classifier:active p99 FAIL"
         text = "\n".join(lines.status(shown))
         assert "[FAIL]    active p99" in text
         assert "regime_classifier: active regime_v2026_02_15_001 breaches p99" in text

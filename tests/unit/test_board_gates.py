@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 from fakes import CANDIDATE, NOW, model_view, soak_report
 
+from ml.board.judgement import soak_at
 from ml.errors import Unavailable
 from ml.operations.context import Context
 from ml.operations.panes import gates
@@ -28,7 +29,8 @@ FAILED = Gate(name="alerts", verdict=Verdict.FAIL, why="MlInferenceLatencyHigh f
 
 def seen(minutes: float, *judged: Gate) -> tuple[Gate, ...]:
     """The gates so long after they were judged."""
-    return gates(SOAKING, replace(soak_report(), as_of=NOW, gates=judged), NOW + timedelta(minutes=minutes))
+    report = replace(soak_report(), as_of=NOW, gates=judged)
+    return gates(SOAKING, soak_at(report, NOW + timedelta(minutes=minutes)))
 
 
 @pytest.mark.parametrize("minutes", [-0.1, 0, 4])
@@ -47,8 +49,14 @@ def test_an_old_one_opens_nothing_and_one_of_a_clock_that_went_back_neither(minu
 
 
 def test_what_was_never_judged_waits() -> None:
-    (gate,) = gates(SOAKING, None, NOW)
+    (gate,) = gates(SOAKING, None)
     assert gate.verdict is Verdict.WAIT
+
+
+def test_where_the_source_is_silent_nothing_is_being_judged() -> None:
+    (gate,) = gates(SOAKING, None, "It is down.")
+    assert gate.verdict is Verdict.ERROR
+    assert "It is down." in gate.why
 
 
 def test_a_soak_is_judged_again_after_a_minute_and_when_the_clock_went_back() -> None:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from fakes import NOW, board, model_view, rollback_plan, soak_report, stage_view
 
+from console.short import short
 from console.verbs import lines
 from console.verbs.changing import rollback
 from console.verbs.looking import log
@@ -33,9 +34,12 @@ def test_status_names_each_open_branch_as_land_and_push_want_it() -> None:
         assert f"  {branch.name}  " in text
 
 
-def test_a_model_of_which_nothing_is_measured_is_not_called_ok() -> None:
-    staged = model_view("calm", staging=stage_view(Stage.STAGING, "calm_v2026_02_16_001"), readings=())
-    assert lines.short(board(staged)) == "KILL off | calm:-"
+def test_a_model_of_which_nothing_is_judged_is_not_called_ok() -> None:
+    nothing = {"shadow": stage_view(Stage.SHADOW), "readings": (), "gates": (), "soak": None}
+    staged = stage_view(Stage.STAGING, "calm_v2026_02_16_001")
+    view = model_view("calm", staging=staged, hop="staging→shadow", **nothing)
+    assert short(board(view)) == "KILL off | calm:checklist WAIT"
+    assert short(board(replace(view, hop=""))) == "KILL off | calm:NO_DATA"
 
 
 def test_a_soak_ends_with_its_verdict_after_every_query() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.clock import format_utc, parse_utc, span
+from ml.clock import clock_time, format_utc, parse_utc, span
 from ml.text import visible
 from ml.verdict import Gate, Verdict, worst
 
@@ -89,3 +89,19 @@ def test_harmless_text_of_any_language_is_left_alone() -> None:
 
 def test_a_cut_is_marked() -> None:
     assert visible("x" * 50, limit=10) == "x" * 9 + "…"
+
+
+@pytest.mark.parametrize(
+    ("ago", "told"),
+    [
+        (0, "14:02Z"),
+        (12 * 3600, "02:02Z"),
+        (12 * 3600 + 1, "17 Feb 02:02Z"),
+        (-13 * 3600, "18 Feb 03:02Z"),
+        (24 * 3600, "16 Feb 14:02Z"),
+        (300 * 86_400, "2025-04-23 14:02Z"),
+    ],
+)
+def test_a_time_of_day_that_is_far_away_carries_its_date(ago: float, told: str) -> None:
+    now = datetime(2026, 2, 17, 14, 2, 11, tzinfo=UTC)
+    assert clock_time(now - timedelta(seconds=ago), now) == told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fakes import BLOCKED_GATES, NOW, OPEN_GATES, board, model_view
+from fakes import BLOCKED_GATES, NOW, OPEN_GATES, board, error_rate, model_view, p99, p999
 from support.widget_host import shown, staged
 
 from ml.board import Problem
@@ -18,7 +18,11 @@ from widgets.problem_line import ProblemLine
 def test_the_gate_line_sums_up_and_never_opens_on_nothing() -> None:
     blocked = gate_summary(model_view(), UNICODE).plain
     assert blocked == "GATE shadow→active · window 24h · BLOCKED: 1 FAIL · 1 NO DATA · 3 WAIT"
-    assert gate_summary(model_view(gates=OPEN_GATES), UNICODE).plain.endswith("· OPEN")
+    well = model_view(gates=OPEN_GATES, readings=(p99(), p999()))
+    assert gate_summary(well, UNICODE).plain.endswith("· OPEN")
+    # What is read now of an objective is worse than what the soak said of it a minute ago.
+    assert gate_summary(replace(well, readings=(error_rate(),)), UNICODE).plain.endswith("· BLOCKED: 1 FAIL")
+    assert gate_summary(replace(well, silent="It is down."), UNICODE).plain.endswith("· BLOCKED: 9 STALE")
     assert gate_summary(model_view(gates=()), UNICODE).plain.endswith("not judged yet")
     assert "no promotion is possible" in gate_summary(model_view(hop=""), UNICODE).plain
     assert gate_summary(model_view(), ASCII).plain.replace("·", "").isascii()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fakes import healthy_model, many_models, model_view
 from support.widget_host import shown, staged
 
 from ml.board import Problem
 from ml.verdict import Verdict
 from widgets.model_list import ModelList, matching
-from widgets.need import by_need, verdict_of
+from widgets.need import by_need
 
 
 def names(models: object) -> list[str]:
@@ -20,9 +22,13 @@ def test_models_with_problems_come_first_then_names() -> None:
     assert names(ordered) == ["z", "a", "b"]
 
 
-def test_a_model_without_readings_is_not_well() -> None:
-    assert verdict_of(model_view(readings=())) is Verdict.NO_DATA
-    assert verdict_of(model_view(readings=(), problems=(Problem("x", "broken"),))) is Verdict.FAIL
+def test_the_worst_verdict_comes_first_then_the_name() -> None:
+    waits = replace(healthy_model("c"), gates=())
+    stale = replace(healthy_model("d"), silent="Prometheus does not answer.")
+    broken = replace(healthy_model("b"), problems=(Problem("b", "broken"),))
+    ordered = by_need((healthy_model("a"), waits, stale, broken))
+    assert names(ordered) == ["b", "d", "c", "a"]
+    assert [each.verdict for each in ordered] == [Verdict.FAIL, Verdict.STALE, Verdict.WAIT, Verdict.PASS]
 
 
 def test_letters_in_order_find_a_model() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import soak_report, tape
+from fakes import NOW, soak_report, tape
 from support.widget_host import shown, staged
 
 from ml.board import Cell
@@ -45,10 +45,10 @@ def test_time_to_come_is_no_judgement() -> None:
 
 def test_what_is_looked_at_is_one_window_with_time_value_and_judgement() -> None:
     breached = tape("p99", 288, {100: Cell.BREACH, 101: Cell.NO_DATA})
-    words = look_words(breached, 100, UNICODE).plain
+    words = look_words(breached, 100, UNICODE, NOW).plain
     assert words.startswith("p99 04:00-04:05Z · 140 ms (< 100 ms) · breach")
     assert "worst 140 ms at 04:00Z" in words
-    assert look_words(breached, 101, UNICODE).plain.startswith("p99 04:05-04:10Z · - (< 100 ms) · no data")
+    assert look_words(breached, 101, UNICODE, NOW).plain.startswith("p99 04:05-04:10Z · - (< 100 ms) · no data")
     assert look_words(breached, 99, UNICODE).plain.startswith("p99 03:55-04:00Z · 31.43 ms (< 100 ms) · ok")
 
 

@@ -83,3 +83,13 @@ async def test_the_key_survives_a_narrow_terminal_and_foreign_text_is_made_visib
         assert "r rolls back" in row
         assert "\x1b" not in row
         assert row.rstrip().endswith("…")
+
+
+async def test_a_watch_over_what_is_not_measured_now_does_not_say_that_nothing_breaches() -> None:
+    line = WatchLine()
+    async with staged(line, (90, 3)) as stage:
+        line.now, line.watches, line.unproven = NOW, (watch_view(),), frozenset({"regime_classifier"})
+        await stage.pilot.pause()
+        text = "\n".join(shown(line))
+        assert "not measured now" in text
+        assert "nothing breaches" not in text

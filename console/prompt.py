@@ -1,0 +1,52 @@
+"""``mlconsole status --short`` on its short path: a prompt asks every few seconds, and waits for the answer.
+
+Where somebody watches already, the line comes from the snapshot of that board and says how old it is. Everything else
+is for the whole command line, which judges anew.
+"""
+
+import sys
+import time
+
+from console.config import load
+from console.flags import SWITCHES, VALUED, understood
+from console.short import code_of, short_line
+from console.snapshot import fresh
+from ml.errors import ConsoleError
+from ml.text import visible
+
+_SHORT = {"--short": "short"}
+
+
+def run_short(argv: list[str]) -> int | None:
+    """Print the line of a fresh snapshot and return its exit code; ``None`` where the status must be judged anew."""
+    found = understood(argv, VALUED, SWITCHES | _SHORT)
+    if found is None:
+        return None
+    words, told = found
+    if words != ["status"] or "short" not in told or "as_json" in told:
+        return None
+    try:
+        settings = load(
+            repo=_text(told.get("repo")),
+            config=_text(told.get("config")),
+            read_only="read_only" in told,
+            kill_allowed="no_kill" not in told,
+        )
+        seen = fresh(settings, time.time())
+    except (ConsoleError, OSError):
+        return None  # the whole command line says what is wrong
+    if seen is None:
+        return None
+    line = short_line(seen.kill, seen.models, f"{int(seen.age_s)}s")
+    try:
+        sys.stdout.write(visible(line, limit=1 << 20) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        from console.verbs import code_of_end  # noqa: PLC0415 it brings the parser
+
+        return code_of_end(error, argv)
+    return code_of(seen.verdict)
+
+
+def _text(value: str | bool | None) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,61 @@
+"""The one line of ``status --short``, and the exit code of a verdict; nothing heavy is imported for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml.verdict.words import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ml.board import Board, KillView
+    from ml.board.judgement import Judgement
+
+_CODES = {
+    Verdict.NO_DATA: 3,
+    Verdict.STALE: 3,
+    Verdict.ERROR: 3,
+}
+
+
+def code_of(verdict: Verdict) -> int:
+    """The exit code of a verdict: 0 it is so, 3 unknown (the data is not there), 1 the answer is no."""
+    return 0 if verdict.opens else _CODES.get(verdict, 1)
+
+
+def kill_word(view: KillView) -> str:
+    """The state of the switch in a few words."""
+    if view.unwritten:
+        return "NOT WRITTEN"
+    if view.engaged is None:
+        return "UNCLEAR: engines read the kill file differently" if view.unclear else "unknown"
+    if view.releasing:
+        return f"RELEASE {view.rung.value}"
+    if view.by_engines:
+        return f"ON by the engines, {view.proven} of {view.engines}, not by this clone's kill file"
+    return f"ON {view.rung.value}" if view.engaged else "off"
+
+
+def model_word(found: Judgement) -> str:
+    """A model in a word or two: ``ok`` only where it is PASS, else what decides, and the verdict."""
+    return "ok" if found.verdict is Verdict.PASS else f"{found.name} {found.verdict.value}".lstrip()
+
+
+def words_of(board: Board) -> tuple[tuple[str, str], ...]:
+    """Each model of a board with its word."""
+    # Imported here: a snapshot holds the words already.
+    from ml.board.judgement import judged  # noqa: PLC0415
+
+    return tuple((model.name, model_word(judged(model))) for model in board.models)
+
+
+def short(board: Board) -> str:
+    """The line of a board that was judged just now."""
+    return short_line(kill_word(board.kill), words_of(board))
+
+
+def short_line(kill: str, words: Iterable[tuple[str, str]], age: str = "") -> str:
+    """``KILL off | regime_classifier:ok spacing:p99 FAIL``, and how old that is where it was not judged just now."""
+    told = f"KILL {kill} | " + " ".join(f"{name}:{word}" for name, word in words)
+    return f"{told} | {age} ago" if age else told

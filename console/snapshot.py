@@ -1,0 +1,212 @@
+"""The snapshot of the last board in the state folder: what ``status --short`` may say without judging anew.
+
+Whoever polls boards (the interface, ``status --watch``, ``watch --follow``) replaces it atomically after each poll. It
+is believed for two polls only, by the same version, for the same commit of the registry (which holds the policy too),
+the same configuration and the same kill file. Anything else, and anything torn or strange, means: judge anew.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from console.version import __version__
+from ml.verdict.words import Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from console.config import Settings
+    from ml.board import Board
+
+FILE = "status.json"
+_FORMAT = 1
+_MAX = 1 << 22
+_POLLS = 2
+_SECRETS = ("bearer_token", "password")
+_LOOKED_AT = ("environment", "registry", "prometheus", "kill_switch", "alertmanager")
+
+
+class Snapshot(NamedTuple):
+    """What a board said: its verdict, the switch, each model with its word, and its age in seconds."""
+
+    verdict: Verdict
+    kill: str
+    models: tuple[tuple[str, str], ...]
+    age_s: float
+
+
+def keep(settings: Settings, board: Board) -> None:
+    """Replace the snapshot. A board on which a soak waits to be judged is not kept; what the disk refuses neither."""
+    # Imported here: who reads a snapshot judges nothing.
+    from console.short import kill_word, words_of  # noqa: PLC0415
+    from ml.board.judgement import board_verdict  # noqa: PLC0415
+    from ml.records.durable import replace_file  # noqa: PLC0415
+
+    if not whole(board):
+        return
+    body = {
+        **_bound_to(settings, board.registry.commit),
+        "as_of": board.as_of.timestamp(),
+        "verdict": board_verdict(board).value,
+        "kill": kill_word(board.kill),
+        "models": words_of(board),
+    }
+    try:
+        replace_file(settings.state / FILE, _sealed(body), mode=0o600, lasting=False)
+    except OSError:
+        return
+
+
+def whole(board: Board) -> bool:
+    """Whether every soak that can be judged was judged; while the source is silent none can."""
+    from ml.board import SourceState  # noqa: PLC0415 as above
+
+    waiting = any(model.shadow.artifact_id and model.soak is None for model in board.models)
+    return bool(board.registry.commit) and not (waiting and board.prometheus.state is SourceState.OK)
+
+
+def fresh(settings: Settings, now: float) -> Snapshot | None:
+    """The snapshot, where it may be believed at ``now`` (seconds since 1970); ``None``: judge anew."""
+    body = _opened(_read(settings.state / FILE))
+    commit = commit_at(settings.root, settings.registry.ref)
+    if body is None or not commit:
+        return None
+    try:
+        if any(body.get(name) != value for name, value in _bound_to(settings, commit).items()):
+            return None
+        age_s = now - float(body["as_of"])
+        if not 0 <= age_s <= _POLLS * settings.prometheus.poll_seconds:
+            return None
+        models = tuple((str(name), str(word)) for name, word in body["models"])
+        return Snapshot(Verdict(body["verdict"]), str(body["kill"]), models, age_s)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+# --- what it is bound to ---------------------------------------------------------------------------------------------
+def _bound_to(settings: Settings, commit: str) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "version": __version__,
+        "commit": commit,
+        "configuration": _configuration(settings),
+        "kill_file": _stamp(settings.resolve(settings.kill_switch.file)),
+    }
+
+
+def _configuration(settings: Settings) -> str:
+    """A digest of every setting that a verdict can depend on. Secrets are left out: a digest of one can be guessed."""
+    sections = {name: getattr(settings, name)._asdict() for name in _LOOKED_AT}
+    for name in _SECRETS:
+        del sections["prometheus"][name]
+    return _digest(repr(sections).encode())
+
+
+def _stamp(path: Path) -> str:
+    """What changes whenever a file is replaced or written: the switch may have been thrown since."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return "none"
+    except OSError:
+        return "unknown"
+    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
+
+
+def commit_at(root: Path, ref: str) -> str:
+    """The commit that the base branch points to, read without git; empty where that is not plain to see.
+
+    Looked up as `ml.adapters.git_first` does: as last fetched, else the local branch of that name.
+    """
+    if ref.startswith("/") or ".." in ref:
+        return ""
+    branch = ref.partition("/")[2]
+    names = [f"refs/remotes/{ref}"] if branch else []
+    names += [f"refs/heads/{name}" for name in (ref, branch) if name]
+    try:
+        common = _common(root)
+        return next(filter(None, (_loose(common, name) or _packed(common, name) for name in names)), "")
+    except (OSError, ValueError):
+        return ""
+
+
+def _common(root: Path) -> Path:
+    """The folder that holds the refs, of a clone, a worktree or a bare repository."""
+    folder = root / ".git"
+    if folder.is_file():
+        folder = root / folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        shared = folder / "commondir"
+        return folder / shared.read_text(encoding="utf-8").strip() if shared.is_file() else folder
+    return folder if folder.is_dir() else root
+
+
+def _loose(common: Path, name: str) -> str:
+    try:
+        text = (common / name).read_text(encoding="ascii").strip()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return ""
+    if not _is_commit(text):
+        raise ValueError(f"{name} is symbolic")
+    return text
+
+
+def _packed(common: Path, name: str) -> str:
+    try:
+        lines = (common / "packed-refs").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except FileNotFoundError:
+        return ""
+    found = (line.partition(" ") for line in lines if line.endswith(f" {name}"))
+    return next((commit for commit, _, _ in found if _is_commit(commit)), "")
+
+
+def _is_commit(text: str) -> bool:
+    return len(text) in (40, 64) and set(text) <= set("0123456789abcdef")
+
+
+# --- bytes -----------------------------------------------------------------------------------------------------------
+def _sealed(body: dict[str, Any]) -> bytes:
+    import json  # noqa: PLC0415 whoever finds no snapshot does not pay for it
+
+    data = json.dumps(body, ensure_ascii=True).encode()
+    return f"{_digest(data)}\n".encode() + data
+
+
+def _opened(raw: bytes) -> dict[str, Any] | None:
+    """The body of a snapshot whose digest is right."""
+    import json  # noqa: PLC0415
+
+    digest, _, data = raw.partition(b"\n")
+    if not data or digest != _digest(data).encode():
+        return None
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _digest(data: bytes) -> str:
+    import hashlib  # noqa: PLC0415 as in `Settings.state`, which has loaded it
+
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a regular file of our own that nobody else may write; nothing of any other."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        found = os.fstat(handle)
+        ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+        if not ours or found.st_size > _MAX:
+            return b""
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(_MAX)
+    except OSError:
+        return b""
+    finally:
+        os.close(handle)

@@ -1,0 +1,110 @@
+"""Every soak is judged for a status, and in the background one after the other: the twentieth is not left out."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from click.testing import CliRunner
+from fakes import NOW, board, healthy_model, sha, soak_report
+
+from console.verbs.looking import status
+from ml.board import Board, SoakReport
+from ml.errors import Unavailable
+from ml.operations.context import Context
+from ml.operations.registries import Base, Registries
+from ml.operations.soaks import Soaks
+from ml.registry.schema import Model, Pointer
+from ml.verdict import Verdict
+
+NAMES = [f"m{number:02}" for number in range(20)]
+SHADOW = Model(shadow=Pointer(artifact_id="a", artifact_dir="artifacts/onnx/a", model_sha256=sha("a")))
+
+
+class Counting(Soaks):
+    """Judges by a table, and notes who was judged, how often, and how many at once."""
+
+    def __init__(self, verdicts: dict[str, Verdict] | None = None) -> None:
+        base = cast("Base", SimpleNamespace(model=lambda _: SHADOW))
+        context = SimpleNamespace(clock=SimpleNamespace(now=lambda: NOW))
+        super().__init__(cast("Context", context), cast("Registries", SimpleNamespace(now=lambda: base)))
+        self.verdicts = verdicts or {}
+        self.judged: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def judge(self, name: str, base: Base | None = None) -> SimpleNamespace:  # type: ignore[override]
+        self.gate.wait(10)
+        self.judged.append(name)
+        if self.verdicts.get(name) is Verdict.NO_DATA:
+            raise Unavailable("It cannot be judged.", "Wait.")
+        report = soak_report(
+            model=name, artifact_id="a", model_sha256=sha("a"), verdict=self.verdicts.get(name, Verdict.PASS)
+        )
+        self._reports[name] = report
+        return SimpleNamespace(report=report)
+
+    def wait(self) -> None:
+        assert self._judging is not None
+        self._judging.join(10)
+
+
+def test_whoever_waits_gets_all_of_them_each_judged_once() -> None:
+    soaks = Counting()
+    soaks.judge_all(NAMES)
+    assert sorted(soaks.judged) == NAMES
+    soaks.judge_all(NAMES)
+    assert sorted(soaks.judged) == NAMES  # their reports are fresh
+
+
+def test_what_the_background_judges_already_is_not_judged_twice() -> None:
+    soaks = Counting()
+    soaks.gate.clear()
+    soaks.keep_fresh(NAMES, NOW)
+    waiting = threading.Thread(target=soaks.judge_all, args=(NAMES,))
+    waiting.start()
+    soaks.gate.set()
+    waiting.join(10)
+    soaks.wait()
+    assert sorted(soaks.judged) == NAMES
+
+
+def test_one_that_cannot_be_judged_keeps_nobody_else_from_it() -> None:
+    soaks = Counting({"m03": Verdict.NO_DATA})
+    soaks.judge_all(NAMES)
+    assert sorted(soaks.judged) == NAMES
+
+
+def test_the_background_goes_through_all_and_rests_where_the_source_fell_silent() -> None:
+    soaks = Counting()
+    soaks.keep_fresh(NAMES, NOW)
+    soaks.wait()
+    assert soaks.judged == NAMES
+    silent = Counting({"m05": Verdict.ERROR})
+    silent.keep_fresh(NAMES, NOW)
+    silent.wait()
+    assert silent.judged == NAMES[:6]
+    silent.verdicts = {}
+    silent.keep_fresh(NAMES, NOW + timedelta(seconds=5))
+    silent.wait()
+    assert silent.judged == NAMES[:6] + NAMES[6:]  # those that were left out come first
+
+
+@pytest.mark.parametrize("options", [(), ("--short",), ("--json",)])
+def test_status_waits_for_every_soak_in_every_form(options: tuple[str, ...]) -> None:
+    judged: dict[str, SoakReport] = {}
+    calm = healthy_model("m")
+
+    def shown() -> Board:
+        return board(*(replace(calm, name=name, soak=judged.get(name)) for name in NAMES))
+
+    def judge(names: list[str]) -> None:
+        judged.update({name: soak_report(model=name) for name in names})
+
+    session = SimpleNamespace(as_json=False, operations=SimpleNamespace(board=shown, judge_soaks=judge))
+    CliRunner().invoke(status, list(options), obj=session, standalone_mode=False, catch_exceptions=False)
+    assert list(judged) == NAMES
