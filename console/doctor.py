@@ -14,6 +14,7 @@ from pathlib import Path
 from console.config import Actuator, Settings
 from console.session import Session
 from console.switch import actuator_headers
+from console.untrusted import untrusted
 from ml.errors import ConsoleError
 from ml.operations import Operations
 from ml.text import visible
@@ -33,13 +34,22 @@ def examine(session: Session, model: str | None) -> tuple[Finding, ...]:
     settings = session.settings
     if model is not None:
         return tuple(Finding(check, remedy) for check, remedy in session.operations.troubleshoot(model))
-    findings = [_configuration(settings), _state(settings), _terminal(), *_actuators(settings)]
+    findings = [_configuration(settings), *_trust(settings), _state(settings), _terminal(), *_actuators(settings)]
     return (*findings, *_operations(session))
 
 
 def _configuration(settings: Settings) -> Finding:
     sources = sorted(set(settings.sources.values())) or ["defaults only"]
     return _ok("configuration", f"valid, from {', '.join(sources)}")
+
+
+def _trust(settings: Settings) -> Iterator[Finding]:
+    found = untrusted(settings)
+    for each in found:
+        yield _bad("trust", each.what, each.remedy)
+    here = settings.standing
+    if here is not None and here.trusted and here.record is not None and not found:
+        yield _ok("trust", f"{visible(str(here.path))} is as {here.record.by} trusted it on {here.record.at}")
 
 
 def _state(settings: Settings) -> Finding:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from textual.binding import Binding
 
+from ml.errors import Usage
+from ml.text import visible
+
 KILL_KEY = "f9"
+_NO_TEXT = re.compile(r"(?:(?:ctrl|alt|shift|super|meta|hyper)\+)*f\d{1,2}|(?:ctrl|alt)\+[a-z]")
+_TYPED = frozenset({"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+c", "ctrl+q"})
+"""Backspace, tab, new line and enter by other names, and the keys that lead out."""
 
 MUTATING = frozenset({"promote", "rollback", "release", "stage", "withdraw"})
 """Actions that a read-only session does not have."""
@@ -56,3 +65,25 @@ FOOTER = ("view.stages", "view.soak", "view.history", "view.log", "promote", "ro
 """Ids of the keys in the footer; at most eight."""
 
 FOOTER_READ_ONLY = (*FOOTER[:4], "copy", "filter", "kill", "help")
+
+
+def keymap_of(configured: Mapping[str, str]) -> dict[str, str]:
+    """A configured keymap (binding id → keys, with commas between) under which the kill key stays what it is.
+
+    F9 always kills: ``kill`` in the keymap adds keys to it, and no other binding gets one of these.
+
+    Raises:
+        Usage: a further kill key is one that typing or pasting sends.
+    """
+    added = _keys(configured.get("kill", ""))
+    for key in added:
+        if key != KILL_KEY and (not _NO_TEXT.fullmatch(key) or key in _TYPED):
+            remedy = "Use a function key, or ctrl or alt with a letter."
+            raise Usage(f"The kill key {visible(key)!r} could be typed or pasted by accident.", remedy)
+    kill = dict.fromkeys((KILL_KEY, *added))
+    others = {name: [key for key in _keys(keys) if key not in kill] for name, keys in configured.items()}
+    return {name: ",".join(keys) for name, keys in others.items() if keys} | {"kill": ",".join(kill)}
+
+
+def _keys(listed: str) -> list[str]:
+    return [key for each in listed.split(",") if (key := each.strip())]

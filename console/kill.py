@@ -14,6 +14,7 @@ from ml.clock import SystemClock, format_utc
 from ml.emergency.killfile import VARIABLE
 from ml.emergency.switch import KillRequest, KillSwitch
 from ml.errors import ConsoleError, Refused, Usage
+from ml.text import json_text, whole
 
 RELEASE_WORD = "RELEASE"
 _VALUED = VALUED | {"--reason": "reason", "--confirm": "confirm"}
@@ -74,8 +75,9 @@ def _carry_out(call: _Call) -> int:
         return _receipt(call, settings, switch, wait=False)
     request = _engaged(switch, call) if call.order == "on" else _released(switch, call)
     _tell(request)
+    elsewhere = _tell_untrusted(settings)
     if call.no_wait or not request.written:
-        return _answer_now(call, request)
+        return _answer_now(call, request) or (_UNCONFIRMED if elsewhere else 0)
     return _receipt(call, settings, switch, wait=True)
 
 
@@ -86,13 +88,16 @@ def _killed_all_the_same(call: _Call, mistake: Usage) -> int:
     try:
         if call.no_kill:
             raise mistake
-        switch = kill_switch(load(repo=call.repo, config=call.config, only=("kill_switch",)))
+        settings = load(repo=call.repo, config=call.config, only=("kill_switch",))
+        switch = kill_switch(settings)
     except Usage:
         sys.stderr.write(_NOT_THROWN)
         raise mistake from None
     request = _engaged(switch, call)
     _tell(request)
-    sys.stderr.write(f"{mistake}\nOnly [kill_switch] was read, so nobody can tell yet whether the engines obey.\n")
+    _tell_untrusted(settings)
+    _say(str(mistake))
+    _say("Only [kill_switch] was read, so nobody can tell yet whether the engines obey.")
     _answer_now(call, request)
     return _UNCONFIRMED
 
@@ -124,22 +129,38 @@ def _released(switch: KillSwitch, call: _Call) -> KillRequest:
     return switch.release(person(), call.reason)
 
 
+def _say(line: str) -> None:
+    sys.stderr.write(whole(line) + "\n")
+
+
 def _tell(request: KillRequest) -> None:
     for step in request.steps:
         word = "WRITTEN" if step.done else "FAILED"
-        sys.stderr.write(f"{word} {step.name} {step.why}".rstrip() + "\n")
+        _say(f"{word} {step.name} {step.why}".rstrip())
     if request.problem:
-        sys.stderr.write(f"{request.problem}\n")
+        _say(request.problem)
     if not request.written:
-        sys.stderr.write("By hand:\n" + "".join(f"  {line}\n" for line in request.by_hand))
+        _say("By hand:")
+        for line in request.by_hand:
+            _say(f"  {line}")
     sys.stderr.flush()
+
+
+def _tell_untrusted(settings: Settings) -> bool:
+    """Say what the kill left out; whether its target may be another one than the repository's file names now."""
+    if settings.standing is None or (settings.standing.trusted and not settings.own_file_left_out):
+        return False
+    # Imported here: the switch is thrown, and most configurations are trusted.
+    from console.untrusted import untrusted  # noqa: PLC0415
+
+    found = untrusted(settings)
+    for each in found:
+        _say(f"LEFT OUT {each.what} {each.remedy}")
+    return any(each.kill for each in found)
 
 
 def _answer_now(call: _Call, request: KillRequest) -> int:
     if call.as_json:
-        # Imported here: a plain kill does not pay for it.
-        import json  # noqa: PLC0415
-
         document = {
             "schema_version": "v1",
             "as_of": format_utc(SystemClock().now()),
@@ -152,7 +173,7 @@ def _answer_now(call: _Call, request: KillRequest) -> int:
             "manual": list(request.by_hand),
             "problem": request.problem,
         }
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(document) + "\n")
     return 0 if request.written else _UNCONFIRMED
 
 

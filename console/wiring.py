@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from console.config import Settings
 from console.person import person
 from console.switch import audit_log, kill_switch
+from console.untrusted import untrusted
 from console.version import __version__
 from ml.adapters import processes
 from ml.adapters.forge import CommandForge
 from ml.adapters.git import Repository
 from ml.adapters.http_access import Access
 from ml.adapters.prometheus import Prometheus
+from ml.board import Problem
 from ml.clock import SystemClock
 from ml.emergency.desk import KillDesk
 from ml.emergency.notify import Notifier
@@ -45,6 +47,7 @@ def context(settings: Settings) -> Context:
         notifier=Notifier(settings.notify.url, settings.notify.style, settings.state / "notify"),
         person=person(),
         environ=dict(os.environ),
+        problems=tuple(Problem("configuration", each.what, each.remedy, severe=False) for each in untrusted(settings)),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import click
 
 from console.session import Session
 from ml.errors import ConsoleError
+from ml.text import json_text, whole, whole_lines
 from ml.verdict import Verdict
 
 P = ParamSpec("P")
@@ -52,29 +52,26 @@ def verb(function: Callable[Concatenate[Session, P], Answer]) -> Callable[..., i
     return run
 
 
-def emit(answer: Answer, *, as_json: bool) -> None:
-    """Print an answer in the form that was asked for."""
+def emit(answer: Answer, *, as_json: bool, err: bool = False) -> None:
+    """Print an answer in the form that was asked for. Each line is one line, whatever stands in it."""
     if as_json:
-        click.echo(json.dumps(answer.document, indent=2, ensure_ascii=False))
+        click.echo(json_text(answer.document), err=err)
     elif answer.lines:
-        click.echo("\n".join(answer.lines))
+        click.echo("\n".join(whole(line) for line in answer.lines), err=err)
 
 
 def say(line: str) -> None:
     """Tell a person what is going on, on stderr, so that stdout stays the answer."""
-    click.echo(line, err=True)
+    click.echo(whole(line), err=True)
 
 
 def fail(error: ConsoleError, *, as_json: bool) -> int:
     """Print an error as one sentence of cause and one of remedy; returns its exit code."""
-    click.echo(error.cause, err=True)
-    if error.remedy:
-        click.echo(error.remedy, err=True)
-    difference = getattr(error, "difference", "")
-    if difference:
-        click.echo(difference, err=True)
+    for text in (error.cause, error.remedy, getattr(error, "difference", "")):
+        if text:
+            click.echo(whole_lines(text), err=True)
     if as_json:
-        sys.stdout.write(json.dumps(error_document(error), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(error_document(error)) + "\n")
     return error.exit_code
 
 

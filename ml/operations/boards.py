@@ -93,7 +93,12 @@ class Boards:
             kill=kill,
             models=models,
             watches=watches,
-            problems=(*self._left_behind(), *self._watches.problems, *self._source_problems(metrics.source)),
+            problems=(
+                *self._context.problems,
+                *self._left_behind(),
+                *self._watches.problems,
+                *self._source_problems(metrics.source),
+            ),
         )
 
     def _unreadable(self, error: ConsoleError, now: datetime) -> Board:
@@ -124,7 +129,7 @@ class Boards:
             ),
             kill=self._context.kill_desk.view(),
             models=models,
-            problems=(Problem("registry", error.cause, error.remedy), *self._left_behind()),
+            problems=(Problem("registry", error.cause, error.remedy), *self._context.problems, *self._left_behind()),
         )
 
     def _operator(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import cast
 
@@ -24,6 +25,8 @@ from support.walk import reads, reads_soon, shown_on, until
 from textual.message import Message
 
 from console.app import ConsoleApp
+from console.keys import keymap_of
+from console.killing import HELD_S
 from console.messages import BoardArrived
 from console.screens.change import StageScreen, WithdrawScreen
 from console.screens.compare import CompareScreen
@@ -235,15 +238,32 @@ async def test_a_read_only_session_has_no_mutating_keys_and_says_why() -> None:
         await until(pilot, lambda: operations.called("kill") == 1)
 
 
-async def test_a_users_keymap_moves_keys_the_kill_key_too() -> None:
+async def test_a_keymap_moves_keys_and_only_adds_to_the_kill_key() -> None:
     operations = FakeOperations()
-    async with console(operations, keymap={"promote": "P", "kill": "f8"}) as pilot:
+    async with console(operations, keymap={"promote": "P", "kill": "f8", "help": "f9,h"}) as pilot:
         assert reads(pilot, "P Promote")
         await pilot.press("p")
         assert len(pilot.app.screen_stack) == 1
-        assert console_of(pilot).kill_key == "f8"
+        assert console_of(pilot).kill_keys == {"f9", "f8"}
         await pilot.press("f8")
         await until(pilot, lambda: operations.called("kill") == 1)
+        await pilot.press("escape")
+        await asyncio.sleep(HELD_S + 0.1)  # a second press within this time is the same key, held
+        await pilot.press("f9")
+        await until(pilot, lambda: operations.called("kill") == 2)
+
+
+@pytest.mark.parametrize("key", ["k", "enter", "space", "question_mark", "ctrl+m", "ctrl+i", "escape", "shift+a"])
+def test_a_key_that_could_be_typed_or_pasted_is_no_kill_key(key: str) -> None:
+    with pytest.raises(Usage, match="could be typed or pasted"):
+        ConsoleApp(FakeOperations(), FrozenClock(), keymap={"kill": key})
+
+
+@pytest.mark.parametrize("keymap", [{}, {"kill": ""}, {"kill": "f8"}, {"quit": "f9"}, {"kill": " , "}, {"help.f1": "f9"}])
+def test_no_keymap_takes_f9_from_the_kill_switch(keymap: dict[str, str]) -> None:
+    keys = keymap_of(keymap)
+    assert "f9" in keys["kill"].split(",")
+    assert not [name for name, listed in keys.items() if name != "kill" and "f9" in listed.split(",")]
 
 
 def test_every_binding_has_an_id_words_and_a_tooltip() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.trusting import configure
 
 from console.config import Actuator, find_root, load
 from console.switch import actuator_headers
@@ -20,9 +21,9 @@ def repo(tmp_path: Path) -> Path:
 
 
 def settings(repo: Path, text: str = "", environ: dict[str, str] | None = None):  # type: ignore[no-untyped-def]
-    if text:
-        (repo / "console.toml").write_text(text)
     home = {"HOME": str(repo.parent)}
+    if text:
+        configure(repo, text, home)
     return load(repo=str(repo), environ=home | (environ or {}))
 
 
