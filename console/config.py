@@ -6,6 +6,7 @@ module is made of named tuples and the standard library's TOML reader only (SPEC
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
@@ -23,6 +24,7 @@ CONFIG_NAME = "console.toml"
 _PREFIX = "MLCONSOLE_"
 SECRETS = frozenset({"prometheus.bearer_token", "prometheus.password"})
 _SECRET_WORDS = ("auth", "cookie", "token", "key", "secret", "password", "credential", "signature")
+_MOST_PARTS = 40
 _NOT_SETTINGS = frozenset({"MLCONSOLE_REPO", "MLCONSOLE_CONFIG", "MLCONSOLE_READ_ONLY", "MLCONSOLE_DEBUG"})
 
 
@@ -298,7 +300,9 @@ def _no_such_file(path: Path) -> Usage:
 def _parsed(content: bytes, shown: str, only: Collection[str]) -> dict[str, dict[str, Any]]:
     """The settings of a file by section. Raises Usage for anything that is not one of them."""
     try:
-        tables = tomllib.loads(content.decode("utf-8"))
+        text = content.decode("utf-8")
+        _require_short_names(text, shown)
+        tables = tomllib.loads(text)
     except RecursionError as error:
         raise Usage(f"{shown} is nested too deeply.", "Correct it.") from error
     except ValueError as error:  # no TOML, no UTF-8, or a number that nobody can mean
@@ -312,6 +316,13 @@ def _parsed(content: bytes, shown: str, only: Collection[str]) -> dict[str, dict
             raise _unknown(name, SECTIONS, f"{shown}, section")
         layer[name] = _section(kind, table, name, shown, from_file=True)
     return layer
+
+
+def _require_short_names(text: str, shown: str) -> None:
+    """Refuse names of very many parts: the parser's time grows with their square, and the kill key would wait."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > _MOST_PARTS and re.sub(r"\"[^\"]*\"|'[^']*'", "", line).count(".") > _MOST_PARTS:
+            raise Usage(f"{shown} has more than {_MOST_PARTS} dots in line {number}.", "Correct that line.")
 
 
 def _environment_layer(environ: Mapping[str, str], only: Collection[str]) -> _Layer:

@@ -80,7 +80,7 @@ def keymap_of(configured: Mapping[str, str]) -> dict[str, str]:
         if key != KILL_KEY and (not _NO_TEXT.fullmatch(key) or key in _TYPED):
             remedy = "Use a function key, or ctrl or alt with a letter."
             raise Usage(f"The kill key {visible(key)!r} could be typed or pasted by accident.", remedy)
-    kill = dict.fromkeys((KILL_KEY, *added))
+    kill = (*(key for key in added if key != KILL_KEY), KILL_KEY)  # the last one is the one that the footer shows
     others = {name: [key for key in _keys(keys) if key not in kill] for name, keys in configured.items()}
     return {name: ",".join(keys) for name, keys in others.items() if keys} | {"kill": ",".join(kill)}
 

@@ -4,7 +4,7 @@ A kill needs no git, no registry, no Prometheus and no terminal. Only the receip
 """
 
 import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.config import Settings, load
 from console.flags import SWITCHES, VALUED, understood
@@ -15,6 +15,9 @@ from ml.emergency.killfile import VARIABLE
 from ml.emergency.switch import KillRequest, KillSwitch
 from ml.errors import ConsoleError, Refused, Usage
 from ml.text import json_text, whole
+
+if TYPE_CHECKING:
+    from console.untrusted import Untrusted
 
 RELEASE_WORD = "RELEASE"
 _VALUED = VALUED | {"--reason": "reason", "--confirm": "confirm"}
@@ -72,12 +75,13 @@ def _carry_out(call: _Call) -> int:
             sys.stderr.write(_NOT_THROWN)
         raise
     if call.order == "status":
+        _left_out(settings)
         return _receipt(call, settings, switch, wait=False)
     request = _engaged(switch, call) if call.order == "on" else _released(switch, call)
     _tell(request)
-    elsewhere = _tell_untrusted(settings)
+    left_out = _left_out(settings)
     if call.no_wait or not request.written:
-        return _answer_now(call, request) or (_UNCONFIRMED if elsewhere else 0)
+        return _answer_now(call, request, left_out)
     return _receipt(call, settings, switch, wait=True)
 
 
@@ -95,10 +99,10 @@ def _killed_all_the_same(call: _Call, mistake: Usage) -> int:
         raise mistake from None
     request = _engaged(switch, call)
     _tell(request)
-    _tell_untrusted(settings)
+    left_out = _left_out(settings)
     _say(str(mistake))
     _say("Only [kill_switch] was read, so nobody can tell yet whether the engines obey.")
-    _answer_now(call, request)
+    _answer_now(call, request, left_out)
     return _UNCONFIRMED
 
 
@@ -146,20 +150,21 @@ def _tell(request: KillRequest) -> None:
     sys.stderr.flush()
 
 
-def _tell_untrusted(settings: Settings) -> bool:
-    """Say what the kill left out; whether its target may be another one than the repository's file names now."""
+def _left_out(settings: Settings) -> "tuple[Untrusted, ...]":
+    """What of the configuration the switch left out, because nobody trusted it."""
     if settings.standing is None or (settings.standing.trusted and not settings.own_file_left_out):
-        return False
+        return ()
     # Imported here: the switch is thrown, and most configurations are trusted.
     from console.untrusted import untrusted  # noqa: PLC0415
 
     found = untrusted(settings)
     for each in found:
         _say(f"LEFT OUT {each.what} {each.remedy}")
-    return any(each.kill for each in found)
+    return found
 
 
-def _answer_now(call: _Call, request: KillRequest) -> int:
+def _answer_now(call: _Call, request: KillRequest, left_out: "tuple[Untrusted, ...]") -> int:
+    """Answer without waiting; a switch that may lead elsewhere than the repository's file says is not called done."""
     if call.as_json:
         document = {
             "schema_version": "v1",
@@ -172,9 +177,10 @@ def _answer_now(call: _Call, request: KillRequest) -> int:
             "instances": [],
             "manual": list(request.by_hand),
             "problem": request.problem,
+            "left_out": [name for each in left_out for name in each.names],
         }
         sys.stdout.write(json_text(document) + "\n")
-    return 0 if request.written else _UNCONFIRMED
+    return 0 if request.written and not any(each.kill for each in left_out) else _UNCONFIRMED
 
 
 def _receipt(call: _Call, settings: Settings, switch: KillSwitch, *, wait: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,18 @@ def context(settings: Settings) -> Context:
         notifier=Notifier(settings.notify.url, settings.notify.style, settings.state / "notify"),
         person=person(),
         environ=dict(os.environ),
-        problems=tuple(Problem("configuration", each.what, each.remedy, severe=False) for each in untrusted(settings)),
+        problems=tuple(_not_trusted(settings)),
     )
+
+
+def _not_trusted(settings: Settings) -> Iterator[Problem]:
+    """What does not count; severe where F9 may write elsewhere than the repository's file says."""
+    for each in untrusted(settings):
+        yield Problem("configuration", each.what, each.remedy, severe=False)
+        if each.kill:
+            names = ", ".join(name for name in each.names if name.startswith("kill_switch."))
+            what = f"The kill switch leaves out what nobody trusted: {names or 'nobody can tell what'}."
+            yield Problem("kill switch", what, each.remedy)
 
 
 def prometheus(settings: Settings) -> Metrics | None:

@@ -32,6 +32,11 @@ __all__ = ["AuditFinding", "AuditLine", "AuditLog", "AuditReport"]
 
 _TAIL = 1 << 16
 _LOCK_S = 1.0
+_NOT_A_FILE = (
+    *(errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENOTDIR),
+    *(errno.ENXIO, errno.ESPIPE, errno.EINVAL),
+)
+"""What the system says of a link, a folder, a FIFO or a device at the log's place, or of a file at its folder's."""
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
 
 
@@ -137,8 +142,8 @@ def _remedy(error: OSError, path: str) -> str:
     shown = visible(path)
     if isinstance(error, BlockingIOError):
         return "Another console holds it for long: look for one that is stopped, and try again."
-    if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ESPIPE, errno.EINVAL):
-        return f"Move away what stands at {shown}, which must be a regular file, and keep it: it may hold evidence."
+    if error.errno in _NOT_A_FILE:
+        return f"Move away what stands in the place of {shown}, a regular file in a folder, and keep it as evidence."
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"Correct the permissions of {shown} and of its folder."
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
