@@ -1,8 +1,9 @@
 """Configuration: one frozen `Settings`, from the repository's console.toml, the user's file, MLCONSOLE_* and flags.
 
-What came with the repository counts in full only once it is trusted (`console.trust`). Each layer overrides the one before; unknown names are refused with the nearest known one, and the source of every
-value is kept for ``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this
-module is made of named tuples and the standard library's TOML reader only (SPEC §12).
+What came with the repository counts in full only once it is trusted (`console.trust`). Each layer overrides the one
+before; unknown names are refused with the nearest known one, and the source of every value is kept for
+``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this module is made of
+named tuples and the standard library's TOML reader only (SPEC §12).
 """
 
 import os
@@ -143,11 +144,7 @@ class Settings(NamedTuple):
         return self.root / Path(path).expanduser()
 
 
-SECTIONS = {
-    name: cast("type[Any]", type(default))
-    for name, default in Settings._field_defaults.items()
-    if hasattr(default, "_fields")
-}
+SECTIONS = {name: type(default) for name, default in Settings._field_defaults.items() if hasattr(default, "_fields")}
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "pull_request.tool": ("auto", "gh", "glab", "none"),
     "notify.style": ("json", "slack"),
@@ -182,7 +179,9 @@ def load(
     here = _standing(root, named, environ)
     user, own_left_out = _user_layer(root, environ, only)
     layers = [
-        layer_of(here, partial(_parsed, only=only), only) if here else _file_layer(Path(named or ""), only, required=True),
+        layer_of(here, partial(_parsed, only=only), only)
+        if here
+        else _file_layer(Path(named or ""), only, required=True),
         user,
         _environment_layer(environ, only),
         ({"interface": {"ascii": True}} if ascii_only else {}, "flags"),
@@ -292,9 +291,7 @@ def _file_layer(path: Path, only: Collection[str], *, required: bool) -> "_Layer
 
 
 def _no_such_file(path: Path) -> Usage:
-    return Usage(
-        f"The configuration file {visible(str(path))} does not exist.", "Correct the path given to --config."
-    )
+    return Usage(f"The configuration file {visible(str(path))} does not exist.", "Correct the path given to --config.")
 
 
 def _parsed(content: bytes, shown: str, only: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -56,7 +56,9 @@ def _repository(settings: Settings) -> Untrusted | None:
     if not names:
         return None
     if here.record is None:
-        return Untrusted(f"{shown} came with the repository and is not trusted; left out: {_listed(names)}.", remedy, names)
+        return Untrusted(
+            f"{shown} came with the repository and is not trusted; left out: {_listed(names)}.", remedy, names
+        )
     since = f" on {here.record.at}" if here.record.at else ""
     what = f"{shown} is not what was trusted{since}, which holds until you trust the change of {_listed(names)}."
     return Untrusted(what, remedy, names)

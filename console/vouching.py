@@ -43,7 +43,9 @@ def vouched(settings: Settings) -> bool:
     inside = os.path.relpath(os.path.abspath(here.path), os.path.abspath(settings.root))
     try:
         commit = base_commit(settings)
-        by = _operator_of(Repository(settings.root), commit, inside, here.found, here.record, settings) if commit else ""
+        by = (
+            _operator_of(Repository(settings.root), commit, inside, here.found, here.record, settings) if commit else ""
+        )
         if not by:
             return False
         at = format_utc(SystemClock().now())
@@ -53,9 +55,7 @@ def vouched(settings: Settings) -> bool:
     return True
 
 
-def _operator_of(  # noqa: PLR0913 what is vouched for, each by its name
-    repository: Reader, commit: str, path: str, found: bytes, record: Record, settings: Settings
-) -> str:
+def _operator_of(repository: Reader, commit: str, path: str, found: bytes, record: Record, settings: Settings) -> str:
     """Who signed the last change of the file, if the rules that were trusted before name them an operator."""
     from ml.policy import parse_policy  # noqa: PLC0415 it brings pydantic
     from ml.promotion.places import Places  # noqa: PLC0415

@@ -59,7 +59,7 @@ def _not_trusted(settings: Settings) -> Iterator[Problem]:
         if each.kill:
             names = ", ".join(name for name in each.names if name.startswith("kill_switch."))
             what = f"The kill switch leaves out what nobody trusted: {names or 'nobody can tell what'}."
-            yield Problem("kill switch", what, each.remedy)
+            yield Problem("kill target", what, each.remedy)
 
 
 def prometheus(settings: Settings) -> Metrics | None:

@@ -44,7 +44,9 @@ class KillScreen(PushedScreen):
         if troubles:
             self.say(f"{troubles[0].what} {troubles[0].remedy}", loud=True)
         else:
-            self.say(_advice(view), loud=view is not None and (view.unwritten or view.rung is Rung.UNCONFIRMED))
+            left_out = [f"{each.what} {each.remedy}" for each in self.console.problems if each.where == "kill target"]
+            doubtful = view is not None and (view.unwritten or view.rung is Rung.UNCONFIRMED)
+            self.say(" ".join((*left_out, _advice(view))), loud=doubtful or bool(left_out))
 
 
 def _advice(view: KillView | None) -> str:

@@ -255,7 +255,9 @@ def test_a_key_that_could_be_typed_or_pasted_is_no_kill_key(key: str) -> None:
         ConsoleApp(FakeOperations(), FrozenClock(), keymap={"kill": key})
 
 
-@pytest.mark.parametrize("keymap", [{}, {"kill": ""}, {"kill": "f8"}, {"quit": "f9"}, {"kill": " , "}, {"help.f1": "f9"}])
+@pytest.mark.parametrize(
+    "keymap", [{}, {"kill": ""}, {"kill": "f8"}, {"quit": "f9"}, {"kill": " , "}, {"help.f1": "f9"}]
+)
 def test_no_keymap_takes_f9_from_the_kill_switch(keymap: dict[str, str]) -> None:
     keys = keymap_of(keymap)
     assert "f9" in keys["kill"].split(",")

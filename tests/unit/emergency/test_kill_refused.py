@@ -67,9 +67,7 @@ def test_a_mistake_elsewhere_keeps_no_kill_from_being_thrown(
 @pytest.mark.parametrize(
     "content", ['[kill_switch]\nfil = "var/own.env"\n', "[kill_switch]\nfile = 1\n", "[kill_switch\n"]
 )
-def test_a_mistake_that_hides_the_file_is_no_kill(
-    content: str, repo: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mistake_that_hides_the_file_is_no_kill(content: str, repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     own_file(repo, content)
     assert run_kill(["--repo", str(repo), "kill", "on"]) == 2
     assert "KILL NOT THROWN" in capfd.readouterr().err

@@ -1,0 +1,577 @@
+"""A pushed console.toml counts only once it is trusted: real verbs, real clones, real listeners, real signatures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from support.clones import OPERATOR, Clones, Folder, make_clones
+
+from console.verbs import run as verb
+
+STRANGER = "stranger@example.com"
+TOKEN = "hunter2-token"
+KILLED = "\nML_KILL_SWITCH=1\n"
+
+
+@dataclass
+class Asked:
+    """A server of a stranger: its address, and the headers of every request that it got."""
+
+    url: str
+    requests: list[dict[str, str]] = field(default_factory=list)
+
+
+@contextmanager
+def stranger() -> Iterator[Asked]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.requests.append(dict(self.headers))
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"status":"success","data":{"resultType":"vector","result":[]}}')
+
+        do_POST = do_GET  # noqa: N815 the standard library's name
+
+        def log_message(self, *_args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    asked = Asked(f"http://127.0.0.1:{server.server_port}")
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@dataclass
+class Desk:
+    """An operator's clone, and a stranger who pushes to the same remote."""
+
+    clones: Clones
+    home: Path
+    capfd: pytest.CaptureFixture[str]
+
+    @property
+    def path(self) -> Path:
+        return self.clones.operator.path
+
+    def push(self, text: str | None, message: str = "A better configuration") -> None:
+        """A stranger pushes a console.toml (``None``: removes it), and the operator pulls."""
+        other = Folder(self.home / "stranger", self.home)
+        if not other.path.exists():
+            self.clones.another("stranger", email=STRANGER)
+        other.git("pull", "-q", "--ff-only")
+        if text is None:
+            other.git("rm", "-q", "console.toml")
+        other.commit(message, {} if text is None else {"console.toml": text})
+        other.git("push", "-q", "origin", "main")
+        self.clones.operator.git("pull", "-q", "--ff-only")
+
+    def say(self, *argv: str) -> tuple[int, str, str]:
+        """One verb as a person types it; exit code, stdout, stderr."""
+        self.capfd.readouterr()
+        code = verb(["--repo", str(self.path), *argv])
+        said = self.capfd.readouterr()
+        return code, said.out, said.err
+
+    def document(self, *argv: str) -> tuple[int, dict[str, Any]]:
+        """One verb with --json; exit code and document."""
+        code, out, _ = self.say(*argv, "--json")
+        found: dict[str, Any] = json.loads(out)
+        return code, found
+
+    def own(self, text: str) -> None:
+        """The operator's own configuration file."""
+        file = self.home / ".config" / "mlconsole" / "config.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Desk:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    return Desk(make_clones(tmp_path), tmp_path, capfd)
+
+
+# --- a stranger's addresses and credentials ----------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "pushed",
+    [
+        '[prometheus]\nurl = "{url}"\n',
+        '[prometheus]\nurl = "{url}"\nbearer_token_file = "{secret}"\n',
+        '[prometheus]\nurl = "{url}"\nusername = "ann"\npassword_file = "{secret}"\n',
+        '[prometheus]\nfallback_url = "{url}"\n',
+        '[alertmanager]\nurl = "{url}"\n',
+        '[notify]\nurl = "{url}"\n',
+        '[[kill_switch.actuator]]\ntype = "http"\nurl = "{url}"\nbearer_token_file = "{secret}"\n',
+        '[[kill_switch.actuator]]\ntype = "http"\nurl = "{url}"\nheaders = {{X = {{env = "SECRET"}}}}\n',
+    ],
+)
+def test_a_pushed_address_gets_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch, pushed: str) -> None:
+    monkeypatch.setenv("MLCONSOLE_PROMETHEUS_BEARER_TOKEN", TOKEN)
+    monkeypatch.setenv("SECRET", TOKEN)
+    (desk.home / "secret").write_text(TOKEN)
+    with stranger() as asked:
+        desk.push(pushed.format(url=asked.url, secret=desk.home / "secret"))
+        for argv in (["status"], ["doctor"], ["check"], ["kill", "on", "--no-wait"], ["kill", "status"]):
+            desk.say(*argv)
+        assert asked.requests == []
+        code, found = desk.document("trust", "--yes")
+        assert code == 0
+        assert found["state"] == "trusted"
+        if "[prometheus]\nurl" in pushed:  # and once trusted it is asked, with what it was trusted with
+            desk.say("doctor")
+            assert asked.requests
+            assert any("Authorization" in each for each in asked.requests)
+
+
+def test_a_pushed_fallback_gets_no_token_of_the_users_own_file(desk: Desk) -> None:
+    """The user's own address does not answer, so that a pushed fallback or Alertmanager would be asked next."""
+    (desk.home / "secret").write_text(TOKEN)
+    with stranger() as asked:
+        desk.own(f'[prometheus]\nurl = "http://127.0.0.1:9"\nbearer_token_file = "{desk.home / "secret"}"\n')
+        desk.push(f'[prometheus]\nfallback_url = "{asked.url}"\n[alertmanager]\nurl = "{asked.url}"\n')
+        desk.say("doctor")
+        desk.say("status")
+        assert asked.requests == []
+
+
+def test_what_was_trusted_last_holds_and_every_face_says_so(desk: Desk) -> None:
+    with stranger() as ours, stranger() as theirs:
+        desk.push(f'[prometheus]\nurl = "{ours.url}"\n[environment]\nname = "desk"\nproduction = true\n')
+        assert desk.say("trust", "--yes")[0] == 0
+        desk.push(f'[prometheus]\nurl = "{theirs.url}"\nstale_seconds = 9e9\n[registry]\nref = "origin/evil"\n')
+        _, found = desk.document("status")
+        assert found["environment"] == {"name": "desk", "production": True, "read_only": True}  # no registry here
+        assert found["registry"]["ref"] == "origin/main"
+        (problem,) = [each for each in found["problems"] if each["where"] == "configuration"]
+        assert "not what was trusted" in problem["what"]
+        assert "prometheus.url" in problem["what"]
+        assert "mlconsole trust" in problem["remedy"]
+        assert "console.toml is not what was trusted" in desk.say("status")[1]
+        code, out, _ = desk.say("doctor")
+        assert code == 1
+        assert "[FAIL]    trust          console.toml is not what was trusted" in out
+        assert ours.requests
+        assert theirs.requests == []
+        shown = desk.document("config", "show")[1]["settings"]["prometheus.url"]
+        assert shown["value"] == ours.url
+        assert shown["source"].endswith("console.toml, as trusted last")
+
+
+def test_harmless_settings_count_before_anything_was_trusted(desk: Desk) -> None:
+    desk.push('[environment]\nname = "desk"\n[registry]\nfetch_seconds = 7\n[interface]\nascii = true\n')
+    settings = desk.document("config", "show")[1]["settings"]
+    assert settings["environment.name"]["value"] == "desk"
+    assert settings["registry.fetch_seconds"]["value"] == 7
+    assert settings["interface.ascii"]["value"] is True
+    assert [each for each in desk.document("status")[1]["problems"] if each["where"] == "configuration"] == []
+
+
+# --- the kill ----------------------------------------------------------------------------------------------------
+def test_a_kill_goes_to_the_last_trusted_target_and_says_what_it_left_out(desk: Desk) -> None:
+    trusted, evil = desk.home / "engines.env", desk.home / "evil.env"
+    ran = desk.home / "ran"
+    desk.push(f'[kill_switch]\nfile = "{trusted}"\n')
+    desk.say("trust", "--yes")
+    desk.push(
+        f'[kill_switch]\nfile = "{evil}"\n[[kill_switch.actuator]]\ntype = "command"\nargv = ["touch", "{ran}"]\n'
+    )
+    code, out, err = desk.say("kill", "on", "--no-wait", "--json")
+    assert trusted.read_text().endswith(KILLED)
+    assert not evil.exists()
+    assert not ran.exists()
+    assert code == 4  # the engines may read the other file by now
+    assert json.loads(out)["state"] == "WRITTEN"
+    assert json.loads(out)["left_out"] == ["kill_switch.actuator", "kill_switch.file"]
+    assert "LEFT OUT console.toml is not what was trusted" in err
+
+
+@pytest.mark.parametrize(
+    "pushed",
+    [
+        "[kill_switch\n",
+        "\x00",
+        "a" * 70_000,
+        "x" + ".x" * 30_000 + " = 1\n",
+        "a = " + "[" * 60_000,
+        "a = " + "1" * 5000,
+    ],
+    ids=["torn", "binary", "long", "many parts", "deep", "huge number"],
+)
+def test_no_pushed_file_keeps_a_kill_from_the_last_trusted_target(desk: Desk, pushed: str) -> None:
+    trusted = desk.home / "engines.env"
+    desk.push(f'[kill_switch]\nfile = "{trusted}"\n')
+    desk.say("trust", "--yes")
+    desk.push(pushed)
+    code, _, err = desk.say("kill", "on", "--no-wait")
+    assert code == 4
+    assert trusted.read_text().endswith(KILLED)
+    assert "LEFT OUT" in err
+    assert desk.say("trust", "--yes")[0] == 2  # what is not valid cannot be trusted
+
+
+def test_a_removed_file_leaves_the_last_trusted_target(desk: Desk) -> None:
+    trusted = desk.home / "engines.env"
+    desk.push(f'[kill_switch]\nfile = "{trusted}"\n')
+    desk.say("trust", "--yes")
+    desk.push(None)
+    assert desk.say("kill", "on", "--no-wait")[0] == 4
+    assert trusted.read_text().endswith(KILLED)
+    assert not (desk.path / "var").exists()
+
+
+@pytest.mark.parametrize("pushed", ['[kill_switch]\nfile = "{evil}"\n', "[kill_switch\n", "[kill_swich]\n"])
+def test_where_nothing_was_ever_trusted_the_default_holds(desk: Desk, pushed: str) -> None:
+    evil = desk.home / "evil.env"
+    desk.push(pushed.format(evil=evil))
+    code, _, err = desk.say("kill", "on", "--no-wait")
+    assert code == 4
+    assert not evil.exists()
+    assert (desk.path / "var/kill_switch.env").read_text().endswith(KILLED)
+    assert "LEFT OUT" in err
+
+
+def test_the_users_own_target_holds_against_a_pushed_one(desk: Desk) -> None:
+    mine, evil = desk.home / "mine.env", desk.home / "evil.env"
+    desk.own(f'[kill_switch]\nfile = "{mine}"\n')
+    desk.push(f'[kill_switch]\nfile = "{evil}"\n')
+    desk.say("kill", "on", "--no-wait")
+    assert mine.read_text().endswith(KILLED)
+    assert not evil.exists()
+
+
+def test_a_device_in_the_files_place_hangs_nobody(desk: Desk) -> None:
+    os.mkfifo(desk.path / "console.toml")
+    assert desk.say("kill", "on", "--no-wait")[0] == 4
+    assert (desk.path / "var/kill_switch.env").read_text().endswith(KILLED)
+    (desk.path / "console.toml").unlink()
+    (desk.path / "console.toml").symlink_to("/dev/zero")
+    assert desk.say("kill", "on", "--no-wait")[0] == 4
+    code, _, err = desk.say("status")
+    assert code == 2
+    assert "it is no regular file" in err
+
+
+# --- the question ------------------------------------------------------------------------------------------------
+def test_nobody_is_taken_to_have_said_yes(desk: Desk) -> None:
+    desk.push('[prometheus]\nurl = "http://127.0.0.1:9"\n')
+    code, _, err = desk.say("trust")
+    assert code == 5
+    assert '+url = "http://127.0.0.1:9"' in err
+    assert "Nobody could be asked" in err
+    assert desk.say("trust", "--show")[0] == 1
+    assert desk.say("--read-only", "trust", "--yes")[0] == 5
+    assert desk.document("config", "show")[1]["settings"]["prometheus.url"]["value"] == ""
+
+
+def test_what_is_shown_is_the_whole_file_and_only_shown(desk: Desk) -> None:
+    long = "a" * 9000
+    desk.push(f'# {long}END \x9b31m \u202e \u200b\n[prometheus]\nurl = "http://127.0.0.1:9" # \u2028x\n')
+    _, out, err = desk.say("trust", "--show")
+    assert "END \\x9b31m \\u{202e} \\u{200b}" in out
+    assert "\\u{2028}x" in out
+    assert not {"\x9b", "\u202e", "\u200b", "\u2028"} & set(out + err)
+    assert "line 1 holds characters that are not plain ASCII" in out
+
+
+def test_a_digest_binds_the_yes_to_what_was_read(desk: Desk) -> None:
+    desk.push('[notify]\nurl = "http://127.0.0.1:9/a"\n')
+    digest = desk.document("trust", "--show")[1]["digest"]
+    assert digest == hashlib.sha256((desk.path / "console.toml").read_bytes()).hexdigest()
+    desk.push('[notify]\nurl = "http://127.0.0.1:9/b"\n')
+    code, _, err = desk.say("trust", "--yes", "--digest", digest)
+    assert code == 5
+    assert "not the one with that digest" in err
+    assert desk.document("trust", "--show")[1]["trusted"] is None
+    again = desk.document("trust", "--show")[1]["digest"]
+    assert desk.say("trust", "--yes", "--digest", again)[0] == 0
+
+
+def test_trust_is_taken_back(desk: Desk) -> None:
+    desk.push('[notify]\nurl = "http://127.0.0.1:9/a"\n')
+    desk.say("trust", "--yes")
+    assert desk.document("trust", "--show")[1]["state"] == "trusted"
+    assert desk.say("trust", "--revoke")[0] == 0
+    assert desk.document("trust", "--show")[1]["state"] == "untrusted"
+    kinds = [line.split()[1] for line in desk.say("log")[1].splitlines()]
+    assert kinds == ["trust", "trust"]
+
+
+def test_a_program_in_the_repository_is_pointed_out(desk: Desk) -> None:
+    (desk.path / "restart.sh").write_text("#!/bin/sh\n")
+    desk.push('[[kill_switch.actuator]]\ntype = "command"\nargv = ["./restart.sh"]\n')
+    assert "restart.sh lies in the repository" in desk.say("trust", "--show")[1]
+
+
+@pytest.mark.parametrize("damage", [b"", b"mlconsole trust 1\tx\n", b"\0" * 100])
+def test_a_damaged_record_is_no_trust(desk: Desk, damage: bytes) -> None:
+    desk.push('[notify]\nurl = "http://127.0.0.1:9/a"\n')
+    desk.say("trust", "--yes")
+    (store,) = (desk.home / "state").rglob("trusted")
+    store.write_bytes(damage)
+    assert desk.document("trust", "--show")[1]["state"] == "untrusted"
+
+
+def test_a_record_that_others_can_write_is_no_trust(desk: Desk) -> None:
+    desk.push('[notify]\nurl = "http://127.0.0.1:9/a"\n')
+    desk.say("trust", "--yes")
+    (store,) = (desk.home / "state").rglob("trusted")
+    store.chmod(0o666)
+    assert desk.document("trust", "--show")[1]["state"] == "untrusted"
+
+
+# --- ways around -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("how", ["flag", "variable", "link out", "link in", "worktree"])
+def test_a_file_of_a_repository_is_hostile_however_it_is_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    text = '[notify]\nurl = "http://127.0.0.1:9/evil"\n'
+    inside, outside = desk.path / "ops.toml", desk.home / "outside.toml"
+    file = inside
+    if how == "link out":
+        outside.write_text(text)
+        inside.symlink_to(outside)
+    elif how == "link in":
+        inside.write_text(text)
+        outside.symlink_to(inside)
+        file = outside
+    elif how == "worktree":
+        desk.clones.operator.commit("More", {"ops.toml": text})
+        desk.clones.operator.git("worktree", "add", "-q", desk.home / "tree")
+        file = desk.home / "tree" / "ops.toml"
+    else:
+        inside.write_text(text)
+    if how == "variable":
+        monkeypatch.setenv("MLCONSOLE_CONFIG", str(file))
+        where: list[str] = []
+    else:
+        where = ["--config", str(file)]
+    assert desk.document(*where, "trust", "--show")[1]["left_out"] == ["notify.url"]
+    assert desk.document(*where, "config", "show")[1]["settings"]["notify.url"]["value"] == ""
+    assert desk.say(*where, "trust", "--yes")[0] == 0
+    assert desk.document(*where, "config", "show")[1]["settings"]["notify.url"]["value"] == "(secret)"
+    monkeypatch.delenv("MLCONSOLE_CONFIG", raising=False)
+    assert desk.document("trust", "--show")[1]["state"] == "none"  # the trust is in that file alone
+
+
+def test_a_named_file_of_ones_own_needs_no_trust(desk: Desk) -> None:
+    own = desk.home / "mine.toml"
+    own.write_text('[notify]\nurl = "http://127.0.0.1:9/mine"\n')
+    assert desk.document("--config", str(own), "config", "show")[1]["settings"]["notify.url"]["value"] == "(secret)"
+
+
+def test_a_state_folder_in_the_repository_holds_no_trust(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever pushes could push a record of trust with it."""
+    desk.push('[notify]\nurl = "http://127.0.0.1:9/evil"\n')
+    desk.say("trust", "--yes")
+    (store,) = (desk.home / "state").rglob("trusted")
+    inside = desk.path / "state" / "mlconsole" / store.parent.name / "trusted"
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes(store.read_bytes())
+    inside.chmod(0o600)
+    monkeypatch.setenv("XDG_STATE_HOME", str(desk.path / "state"))
+    assert desk.document("trust", "--show")[1]["state"] == "untrusted"
+    code, _, err = desk.say("trust", "--yes")
+    assert code == 5
+    assert "XDG_STATE_HOME" in err
+
+
+def test_a_users_file_in_the_repository_is_not_ones_own(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(desk.path / "conf"))
+    file = desk.path / "conf" / "mlconsole" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('[notify]\nurl = "http://127.0.0.1:9/evil"\n[environment]\nname = "desk"\n')
+    settings = desk.document("config", "show")[1]["settings"]
+    assert settings["notify.url"]["value"] == ""
+    assert settings["environment.name"]["value"] == "desk"
+    (problem,) = [each for each in desk.document("status")[1]["problems"] if each["where"] == "configuration"]
+    assert "lies in the repository" in problem["what"]
+
+
+def test_each_clone_and_worktree_is_trusted_on_its_own(desk: Desk) -> None:
+    desk.push('[notify]\nurl = "http://127.0.0.1:9/a"\n')
+    desk.say("trust", "--yes")
+    desk.clones.operator.git("worktree", "add", "-q", desk.home / "tree")
+    desk.capfd.readouterr()
+    assert verb(["--repo", str(desk.home / "tree"), "trust", "--show"]) == 1
+
+
+# --- signed by an operator ---------------------------------------------------------------------------------------
+@dataclass
+class Keys:
+    """SSH keys of an operator and of a stranger, the rules that name the operator, and a signing clone for each."""
+
+    desk: Desk
+
+    def key(self, name: str) -> Path:
+        path = self.desk.home / f"key_{name}"
+        if not path.exists():
+            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)]
+            subprocess.run(argv, check=True, timeout=30)
+        return path
+
+    def found(self) -> None:
+        """Rules that name the operator, and a first configuration that a person trusts."""
+        public = self.key("operator").with_suffix(".pub").read_text()
+        self.desk.clones.operator.commit(
+            "The rules",
+            {
+                "ml/registry/policy.toml": f'[roles]\noperators = ["{OPERATOR}"]\n',
+                "ml/registry/allowed_signers": f"{OPERATOR} {public}",
+                "console.toml": '[notify]\nurl = "http://127.0.0.1:9/first"\n',
+            },
+        )
+        self.desk.clones.operator.git("push", "-q", "origin", "main")
+        assert self.desk.say("trust", "--yes")[0] == 0
+
+    def change(self, by: str, text: str, *, rules: dict[str, str | bytes] | None = None) -> str:
+        """Commit a configuration signed by a key, and push it."""
+        git = self.desk.clones.operator
+        signed = ("-c", "gpg.format=ssh", "-c", f"user.signingkey={self.key(by)}", "-c", "commit.gpgsign=true")
+        for path, content in ({"console.toml": text} | (rules or {})).items():
+            git.write(path, content)
+        git.git("add", "-A")
+        git.git(*signed, "commit", "-q", "-m", "A change of the configuration")
+        git.git("push", "-q", "origin", "main")
+        return git.git("rev-parse", "HEAD")
+
+    def state(self) -> str:
+        return str(self.desk.document("trust", "--show")[1]["state"])
+
+
+@pytest.fixture
+def keys(desk: Desk) -> Keys:
+    made = Keys(desk)
+    made.found()
+    return made
+
+
+def second(path: str = "second") -> str:
+    return f'[notify]\nurl = "http://127.0.0.1:9/{path}"\n'
+
+
+def test_a_change_that_an_operator_signed_needs_no_question(keys: Keys) -> None:
+    keys.change("operator", second())
+    assert keys.state() == "trusted"
+    assert keys.desk.document("trust", "--show")[1]["trusted"]["how"] == "signed"
+    assert f"signed by {OPERATOR}" in keys.desk.say("trust")[1]
+
+
+def test_a_change_that_a_stranger_signed_is_asked_about(keys: Keys) -> None:
+    keys.change("stranger", second())
+    assert keys.state() == "changed"
+
+
+def test_rules_that_come_with_the_change_do_not_vouch_for_it(keys: Keys) -> None:
+    public = keys.key("stranger").with_suffix(".pub").read_text()
+    rules: dict[str, str | bytes] = {
+        "ml/registry/allowed_signers": f"{STRANGER} {public}",
+        "ml/registry/policy.toml": f'[roles]\noperators = ["{STRANGER}"]\n',
+    }
+    keys.change("stranger", second(), rules=rules)
+    assert keys.state() == "changed"
+
+
+def test_an_unsigned_change_after_a_signed_one_is_asked_about(keys: Keys) -> None:
+    keys.change("operator", second())
+    keys.desk.push(second("third"))
+    assert keys.state() == "changed"
+
+
+def test_a_file_that_is_not_the_bases_is_asked_about(keys: Keys) -> None:
+    keys.change("operator", second())
+    (keys.desk.path / "console.toml").write_text(second("edited"))
+    assert keys.state() == "changed"
+
+
+def test_an_old_signed_change_does_not_come_back_by_a_merge(keys: Keys) -> None:
+    """A stranger merges the operator's earlier change over the newer one, with its tree: git's history then stops at
+    the old, signed commit."""
+    git = keys.desk.clones.operator
+    old = keys.change("operator", second("old"))
+    keys.change("operator", second("new"))
+    assert keys.state() == "trusted"
+    for parents in (("HEAD", old), (old, "HEAD")):
+        tree = git.git("rev-parse", f"{old}^{{tree}}")
+        merge = git.git("commit-tree", tree, "-p", parents[0], "-p", parents[1], "-m", "Merge")
+        git.git("push", "-q", "--force", "origin", f"{merge}:refs/heads/main")
+        git.git("fetch", "-q")
+        git.git("checkout", "-q", merge)
+        assert keys.state() == "changed"
+
+
+def test_an_old_signed_change_does_not_come_back_by_force(keys: Keys) -> None:
+    git = keys.desk.clones.operator
+    old = keys.change("operator", second("old"))
+    assert keys.state() == "trusted"
+    keys.change("operator", second("new"))
+    assert keys.state() == "trusted"
+    git.git("push", "-q", "--force", "origin", f"{old}:refs/heads/main")
+    git.git("fetch", "-q")
+    git.git("checkout", "-q", old)
+    assert keys.state() == "changed"
+
+
+def test_where_nothing_was_trusted_a_signature_alone_is_not_enough(keys: Keys) -> None:
+    keys.desk.say("trust", "--revoke")
+    keys.change("operator", second())
+    assert keys.state() == "untrusted"
+
+
+# --- programs that a repository names otherwise --------------------------------------------------------------------
+def test_neither_tracked_files_nor_a_repositorys_git_settings_run_a_program(desk: Desk) -> None:
+    ran = desk.home / "ran"
+    program = desk.home / "program.sh"
+    program.write_text(f'#!/bin/sh\necho "$0 $*" >> "{ran}"\n')
+    program.chmod(0o755)
+    hooks = desk.path / ".git" / "hooks"
+    for name in ("post-checkout", "reference-transaction", "pre-push", "pre-commit", "post-index-change"):
+        (hooks / name).write_text(program.read_text())
+        (hooks / name).chmod(0o755)
+    for key in (
+        *("core.fsmonitor", "core.pager", "core.editor", "sequence.editor", "diff.external", "core.askPass"),
+        *("gpg.program", "gpg.ssh.program", "core.hooksPath", "diff.evil.textconv", "filter.evil.process"),
+        *("filter.evil.clean", "filter.evil.smudge", "pager.log", "pager.status", "interactive.diffFilter"),
+    ):
+        desk.clones.operator.git("config", key, str(program))
+    desk.clones.operator.git("config", "log.showSignature", "true")
+    (desk.path / ".gitattributes").write_text("* filter=evil diff=evil\n")
+    (desk.path / ".env").write_text(f'MLCONSOLE_NOTIFY_URL="http://127.0.0.1:9"\nGIT_SSH_COMMAND={program}\n')
+    (desk.path / ".envrc").write_text(f"{program}\n")
+    for argv in (["status"], ["check"], ["doctor"], ["trust", "--show"], ["trust", "--yes"], ["info"], ["log"]):
+        desk.say(*argv)
+    assert not ran.exists(), ran.read_text()
+
+
+def test_the_question_is_asked_on_a_terminal_and_only_yes_counts(desk: Desk) -> None:
+    from support.terminal import Terminal  # noqa: PLC0415 only this test needs a terminal
+
+    desk.push('[notify]\nurl = "http://127.0.0.1:9/a"\n')
+    argv = [sys.executable, "-m", "console", "--repo", str(desk.path), "trust"]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for typed, code, state in (("", 5, "untrusted"), ("y", 5, "untrusted"), ("yes", 0, "trusted")):
+        with Terminal(argv, env=env) as running:
+            running.wait_for("Type yes to trust this")
+            assert '+url = "http://127.0.0.1:9/a"' in running.text()
+            running.press(*typed, "enter")
+            assert running.wait_exit() == code
+        assert desk.document("trust", "--show")[1]["state"] == state
