@@ -7,14 +7,23 @@ named tuples and the standard library's TOML reader only (SPEC §12).
 """
 
 import os
-import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from console.trust import Standing, harmless, layer_of, left_out, lies_in, of_a_repository, read_whole, standing
+from console.trust import (
+    Standing,
+    harmless,
+    layer_of,
+    left_out,
+    lies_in,
+    of_a_repository,
+    read_whole,
+    require_short_names,
+    standing,
+)
 from ml.errors import Usage
 from ml.text import visible
 
@@ -25,7 +34,6 @@ CONFIG_NAME = "console.toml"
 _PREFIX = "MLCONSOLE_"
 SECRETS = frozenset({"prometheus.bearer_token", "prometheus.password"})
 _SECRET_WORDS = ("auth", "cookie", "token", "key", "secret", "password", "credential", "signature")
-_MOST_PARTS = 40
 _NOT_SETTINGS = frozenset({"MLCONSOLE_REPO", "MLCONSOLE_CONFIG", "MLCONSOLE_READ_ONLY", "MLCONSOLE_DEBUG"})
 
 
@@ -298,7 +306,7 @@ def _parsed(content: bytes, shown: str, only: Collection[str]) -> dict[str, dict
     """The settings of a file by section. Raises Usage for anything that is not one of them."""
     try:
         text = content.decode("utf-8")
-        _require_short_names(text, shown)
+        require_short_names(text, shown)
         tables = tomllib.loads(text)
     except RecursionError as error:
         raise Usage(f"{shown} is nested too deeply.", "Correct it.") from error
@@ -313,13 +321,6 @@ def _parsed(content: bytes, shown: str, only: Collection[str]) -> dict[str, dict
             raise _unknown(name, SECTIONS, f"{shown}, section")
         layer[name] = _section(kind, table, name, shown, from_file=True)
     return layer
-
-
-def _require_short_names(text: str, shown: str) -> None:
-    """Refuse names of very many parts: the parser's time grows with their square, and the kill key would wait."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.count(".") > _MOST_PARTS and re.sub(r"\"[^\"]*\"|'[^']*'", "", line).count(".") > _MOST_PARTS:
-            raise Usage(f"{shown} has more than {_MOST_PARTS} dots in line {number}.", "Correct that line.")
 
 
 def _environment_layer(environ: Mapping[str, str], only: Collection[str]) -> _Layer:

@@ -8,6 +8,7 @@ it is made of the standard library's light parts only.
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -29,6 +30,7 @@ Parse = Callable[[bytes, str], Layer]
 _MAGIC = b"mlconsole trust 1"
 _NAME = "trusted"
 _PARTS = 7
+_MOST_DOTS = 40
 
 
 class Record(NamedTuple):
@@ -171,6 +173,17 @@ def read_whole(path: Path) -> bytes:
     if not left:
         raise OSError(errno.EFBIG, f"it is longer than {MOST_BYTES >> 10} KiB")
     return b"".join(parts)
+
+
+def require_short_names(text: str, shown: str) -> None:
+    """Refuse names of very many parts: the TOML reader's time grows with their square, and the kill key would wait.
+
+    Raises:
+        Usage: a line has more dots than anybody means, texts in quotes left aside.
+    """
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > _MOST_DOTS and re.sub(r"\"[^\"]*\"|'[^']*'", "", line).count(".") > _MOST_DOTS:
+            raise Usage(f"{shown} has more than {_MOST_DOTS} dots in line {number}.", "Correct that line.")
 
 
 def lies_in(path: Path, root: Path) -> bool:

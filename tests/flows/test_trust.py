@@ -5,22 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import pytest
-from support.clones import OPERATOR, Clones, Folder, make_clones
+from support.desk import Desk
 
 from console.verbs import run as verb
 
-STRANGER = "stranger@example.com"
 TOKEN = "hunter2-token"
 KILLED = "\nML_KILL_SWITCH=1\n"
 
@@ -58,57 +54,6 @@ def stranger() -> Iterator[Asked]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-@dataclass
-class Desk:
-    """An operator's clone, and a stranger who pushes to the same remote."""
-
-    clones: Clones
-    home: Path
-    capfd: pytest.CaptureFixture[str]
-
-    @property
-    def path(self) -> Path:
-        return self.clones.operator.path
-
-    def push(self, text: str | None, message: str = "A better configuration") -> None:
-        """A stranger pushes a console.toml (``None``: removes it), and the operator pulls."""
-        other = Folder(self.home / "stranger", self.home)
-        if not other.path.exists():
-            self.clones.another("stranger", email=STRANGER)
-        other.git("pull", "-q", "--ff-only")
-        if text is None:
-            other.git("rm", "-q", "console.toml")
-        other.commit(message, {} if text is None else {"console.toml": text})
-        other.git("push", "-q", "origin", "main")
-        self.clones.operator.git("pull", "-q", "--ff-only")
-
-    def say(self, *argv: str) -> tuple[int, str, str]:
-        """One verb as a person types it; exit code, stdout, stderr."""
-        self.capfd.readouterr()
-        code = verb(["--repo", str(self.path), *argv])
-        said = self.capfd.readouterr()
-        return code, said.out, said.err
-
-    def document(self, *argv: str) -> tuple[int, dict[str, Any]]:
-        """One verb with --json; exit code and document."""
-        code, out, _ = self.say(*argv, "--json")
-        found: dict[str, Any] = json.loads(out)
-        return code, found
-
-    def own(self, text: str) -> None:
-        """The operator's own configuration file."""
-        file = self.home / ".config" / "mlconsole" / "config.toml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Desk:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    return Desk(make_clones(tmp_path), tmp_path, capfd)
 
 
 # --- a stranger's addresses and credentials ----------------------------------------------------------------------
@@ -413,128 +358,6 @@ def test_each_clone_and_worktree_is_trusted_on_its_own(desk: Desk) -> None:
     desk.clones.operator.git("worktree", "add", "-q", desk.home / "tree")
     desk.capfd.readouterr()
     assert verb(["--repo", str(desk.home / "tree"), "trust", "--show"]) == 1
-
-
-# --- signed by an operator ---------------------------------------------------------------------------------------
-@dataclass
-class Keys:
-    """SSH keys of an operator and of a stranger, the rules that name the operator, and a signing clone for each."""
-
-    desk: Desk
-
-    def key(self, name: str) -> Path:
-        path = self.desk.home / f"key_{name}"
-        if not path.exists():
-            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)]
-            subprocess.run(argv, check=True, timeout=30)
-        return path
-
-    def found(self) -> None:
-        """Rules that name the operator, and a first configuration that a person trusts."""
-        public = self.key("operator").with_suffix(".pub").read_text()
-        self.desk.clones.operator.commit(
-            "The rules",
-            {
-                "ml/registry/policy.toml": f'[roles]\noperators = ["{OPERATOR}"]\n',
-                "ml/registry/allowed_signers": f"{OPERATOR} {public}",
-                "console.toml": '[notify]\nurl = "http://127.0.0.1:9/first"\n',
-            },
-        )
-        self.desk.clones.operator.git("push", "-q", "origin", "main")
-        assert self.desk.say("trust", "--yes")[0] == 0
-
-    def change(self, by: str, text: str, *, rules: dict[str, str | bytes] | None = None) -> str:
-        """Commit a configuration signed by a key, and push it."""
-        git = self.desk.clones.operator
-        signed = ("-c", "gpg.format=ssh", "-c", f"user.signingkey={self.key(by)}", "-c", "commit.gpgsign=true")
-        for path, content in ({"console.toml": text} | (rules or {})).items():
-            git.write(path, content)
-        git.git("add", "-A")
-        git.git(*signed, "commit", "-q", "-m", "A change of the configuration")
-        git.git("push", "-q", "origin", "main")
-        return git.git("rev-parse", "HEAD")
-
-    def state(self) -> str:
-        return str(self.desk.document("trust", "--show")[1]["state"])
-
-
-@pytest.fixture
-def keys(desk: Desk) -> Keys:
-    made = Keys(desk)
-    made.found()
-    return made
-
-
-def second(path: str = "second") -> str:
-    return f'[notify]\nurl = "http://127.0.0.1:9/{path}"\n'
-
-
-def test_a_change_that_an_operator_signed_needs_no_question(keys: Keys) -> None:
-    keys.change("operator", second())
-    assert keys.state() == "trusted"
-    assert keys.desk.document("trust", "--show")[1]["trusted"]["how"] == "signed"
-    assert f"signed by {OPERATOR}" in keys.desk.say("trust")[1]
-
-
-def test_a_change_that_a_stranger_signed_is_asked_about(keys: Keys) -> None:
-    keys.change("stranger", second())
-    assert keys.state() == "changed"
-
-
-def test_rules_that_come_with_the_change_do_not_vouch_for_it(keys: Keys) -> None:
-    public = keys.key("stranger").with_suffix(".pub").read_text()
-    rules: dict[str, str | bytes] = {
-        "ml/registry/allowed_signers": f"{STRANGER} {public}",
-        "ml/registry/policy.toml": f'[roles]\noperators = ["{STRANGER}"]\n',
-    }
-    keys.change("stranger", second(), rules=rules)
-    assert keys.state() == "changed"
-
-
-def test_an_unsigned_change_after_a_signed_one_is_asked_about(keys: Keys) -> None:
-    keys.change("operator", second())
-    keys.desk.push(second("third"))
-    assert keys.state() == "changed"
-
-
-def test_a_file_that_is_not_the_bases_is_asked_about(keys: Keys) -> None:
-    keys.change("operator", second())
-    (keys.desk.path / "console.toml").write_text(second("edited"))
-    assert keys.state() == "changed"
-
-
-def test_an_old_signed_change_does_not_come_back_by_a_merge(keys: Keys) -> None:
-    """A stranger merges the operator's earlier change over the newer one, with its tree: git's history then stops at
-    the old, signed commit."""
-    git = keys.desk.clones.operator
-    old = keys.change("operator", second("old"))
-    keys.change("operator", second("new"))
-    assert keys.state() == "trusted"
-    for parents in (("HEAD", old), (old, "HEAD")):
-        tree = git.git("rev-parse", f"{old}^{{tree}}")
-        merge = git.git("commit-tree", tree, "-p", parents[0], "-p", parents[1], "-m", "Merge")
-        git.git("push", "-q", "--force", "origin", f"{merge}:refs/heads/main")
-        git.git("fetch", "-q")
-        git.git("checkout", "-q", merge)
-        assert keys.state() == "changed"
-
-
-def test_an_old_signed_change_does_not_come_back_by_force(keys: Keys) -> None:
-    git = keys.desk.clones.operator
-    old = keys.change("operator", second("old"))
-    assert keys.state() == "trusted"
-    keys.change("operator", second("new"))
-    assert keys.state() == "trusted"
-    git.git("push", "-q", "--force", "origin", f"{old}:refs/heads/main")
-    git.git("fetch", "-q")
-    git.git("checkout", "-q", old)
-    assert keys.state() == "changed"
-
-
-def test_where_nothing_was_trusted_a_signature_alone_is_not_enough(keys: Keys) -> None:
-    keys.desk.say("trust", "--revoke")
-    keys.change("operator", second())
-    assert keys.state() == "untrusted"
 
 
 # --- programs that a repository names otherwise --------------------------------------------------------------------
