@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.session import Session
-from console.verbs.output import fail
+from console.verbs.output import continued, fail
 from console.version import __version__
 from ml.errors import ConsoleError
 from ml.text import whole_lines
@@ -96,7 +96,8 @@ def code_of_end(error: BaseException, argv: list[str]) -> int:
     if isinstance(error, click.ClickException):
         shown = StringIO()
         error.show(file=shown)
-        click.echo(whole_lines(shown.getvalue()), err=True, nl=False)
+        said = shown.getvalue().replace(error.message, continued(error.message))
+        click.echo(whole_lines(said), err=True, nl=False)
         return 2
     if isinstance(error, BrokenPipeError):
         # Whoever read us has enough; the interpreter must not complain when it flushes.

@@ -67,12 +67,20 @@ def say(line: str) -> None:
 
 def fail(error: ConsoleError, *, as_json: bool) -> int:
     """Print an error as one sentence of cause and one of remedy; returns its exit code."""
-    for text in (error.cause, error.remedy, getattr(error, "difference", "")):
+    for text in (error.cause, error.remedy):
         if text:
-            click.echo(whole_lines(text), err=True)
+            click.echo(continued(text), err=True)
+    difference = getattr(error, "difference", "")
+    if difference:
+        click.echo(whole_lines(difference), err=True)
     if as_json:
         sys.stdout.write(json_text(error_document(error)) + "\n")
     return error.exit_code
+
+
+def continued(text: str) -> str:
+    """A message safe to print; of several lines, as a server's hook says, only the first begins where ours do."""
+    return whole_lines(text).replace("\n", "\n  ")
 
 
 def error_document(error: ConsoleError) -> dict[str, Any]:
