@@ -11,6 +11,7 @@ import click
 from console import documents
 from console.next_step import next_command, next_words
 from console.session import Session
+from console.untrusted import untrusted
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, error_document, say, verb
 from ml.clock import SystemClock
@@ -212,6 +213,7 @@ def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
     proposed = session.operations.first_policy(push=not no_push, dry_run=dry_run)
     document = documents.envelope(session.operations.clock.now()) | documents.plain(proposed)
     text = [*_rows(proposed.policy), f"branch {proposed.branch}", *_rows(proposed.why)]
+    text += [f"{each.what} {each.remedy}" for each in untrusted(session.settings)]
     return Answer(text, document)
 
 

@@ -60,7 +60,8 @@ def config_init(session: Session) -> Answer:
             file.write(_template())
     except FileExistsError as error:
         raise Refused(f"{path} exists already.", "Edit it; see `mlconsole config show`.") from error
-    return Answer([f"wrote {path}"], documents.envelope(SystemClock().now()) | {"path": str(path)})
+    hint = "What you put into it counts in a clone once `mlconsole trust` has shown it there and somebody said yes."
+    return Answer([f"wrote {path}", hint], documents.envelope(SystemClock().now()) | {"path": str(path)})
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,11 +23,11 @@ KILLED = "\nML_KILL_SWITCH=1\n"
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
+def layout(tmp_path: Path) -> Layout:
     made = Layout(tmp_path)
     made.make()
     make_repositories(made, datetime.now(UTC), "")
-    yield made
+    return made
 
 
 def environment(layout: Layout) -> dict[str, str]:
