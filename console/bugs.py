@@ -7,7 +7,7 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
-from console.config import state_directory
+from console.paths import state_directory
 from console.version import __version__
 from ml.text import whole_lines
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from console.config import Actuator, Settings
 from console.session import Session
 from console.switch import actuator_headers
+from console.trust import lies_in
 from console.untrusted import untrusted
 from ml.errors import ConsoleError
 from ml.operations import Operations
@@ -86,6 +87,9 @@ def _actuators(settings: Settings) -> Iterator[Finding]:
     shown = visible(str(file))
     if why:
         yield _bad("kill file", f"{shown}: {why}", "Correct kill_switch.file or its permissions: F9 depends on it.")
+    elif leads := _leads_elsewhere(settings, file):
+        why = f"{shown} leads to {leads} by a link in the repository, which everybody who pushes can set"
+        yield _bad("kill file", why, "Give kill_switch.file as an absolute path in your own or a trusted file.")
     else:
         yield _ok("kill file", f"{shown} can be written")
     for actuator in settings.kill_switch.actuator:
@@ -94,6 +98,13 @@ def _actuators(settings: Settings) -> Iterator[Finding]:
             yield _bad("actuator", f"{program} is not found", "Correct its argv, or install the program.")
         if actuator.type == "http":
             yield _credentials(settings, actuator)
+
+
+def _leads_elsewhere(settings: Settings, file: Path) -> str:
+    """The real folder of a kill file that a link takes out of the repository; empty where none does."""
+    root, folder = os.path.abspath(settings.root), os.path.dirname(os.path.abspath(file))
+    inside = os.path.commonpath((root, folder)) == root
+    return visible(os.path.realpath(folder)) if inside and not lies_in(Path(folder), settings.root) else ""
 
 
 def _credentials(settings: Settings, actuator: Actuator) -> Finding:

@@ -3,7 +3,8 @@
 import os
 from typing import NamedTuple
 
-from console.config import Settings, not_counting, user_file
+from console.config import Settings, not_counting
+from console.paths import user_file
 from ml.errors import Usage
 from ml.text import visible
 

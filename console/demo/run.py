@@ -15,11 +15,11 @@ from pathlib import Path
 
 import click
 
-from console.config import state_directory
 from console.demo import prometheus
 from console.demo.children import held
 from console.demo.scene import MOVES, Move
 from console.demo.stack import HISTORY_HOURS, Stack, running_stack
+from console.paths import state_directory
 from ml.errors import Refused
 from ml.text import json_text, whole
 

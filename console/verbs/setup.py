@@ -13,6 +13,7 @@ from click.shell_completion import get_completion_class
 from console import config as configuration
 from console import documents
 from console.bare import COMPLETE
+from console.paths import user_file
 from console.session import Session
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, verb
@@ -73,7 +74,7 @@ def info(session: Session) -> Answer:
         "version": __version__,
         "repository": str(settings.root),
         "console.toml": str(settings.root / configuration.CONFIG_NAME),
-        "user configuration": str(configuration.user_file()),
+        "user configuration": str(user_file()),
         "state": str(settings.state),
         "kill file": str(settings.resolve(settings.kill_switch.file)),
     }

@@ -13,8 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+from support.clones import Folder
 from support.desk import Desk
 
+from console.paths import find_root
 from console.verbs import run as verb
 
 TOKEN = "hunter2-token"
@@ -398,3 +400,31 @@ def test_the_question_is_asked_on_a_terminal_and_only_yes_counts(desk: Desk) -> 
             running.press(*typed, "enter")
             assert running.wait_exit() == code
         assert desk.document("trust", "--show")[1]["state"] == state
+
+
+def test_a_pushed_bare_repository_is_not_taken_for_the_repository(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its git configuration would come with the push, and git runs the programs that it names."""
+    ran = desk.home / "ran"
+    program = desk.home / "program.sh"
+    program.write_text(f'#!/bin/sh\ntouch "{ran}"\n')
+    program.chmod(0o755)
+    folder = desk.path / "docs"
+    Folder(desk.home, desk.home).git("init", "-q", "--bare", folder)
+    with (folder / "config").open("a") as config:
+        config.write(f'[core]\n\tsshCommand = {program}\n\tfsmonitor = {program}\n[remote "origin"]\n\turl = a@b:c\n')
+    monkeypatch.chdir(folder)
+    assert find_root(folder) == desk.path
+    for argv in (["status"], ["doctor"], ["kill", "on", "--no-wait"]):
+        verb(argv)
+    assert not ran.exists()
+    assert (desk.path / "var/kill_switch.env").read_text().endswith(KILLED)
+    monkeypatch.setenv("GIT_DIR", ".")  # as git calls a hook of a bare repository
+    assert find_root(folder) == folder
+
+
+def test_the_doctor_names_a_kill_file_that_a_pushed_link_leads_away(desk: Desk) -> None:
+    (desk.home / "elsewhere").mkdir()
+    (desk.path / "var").symlink_to(desk.home / "elsewhere")
+    code, out, _ = desk.say("doctor")
+    assert code == 1
+    assert f"leads to {desk.home / 'elsewhere'} by a link in the repository" in out.replace("\n", " ")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from support.trusting import configure
 
-from console.config import Actuator, find_root, load
+from console.config import Actuator, load
+from console.paths import find_root
 from console.switch import actuator_headers
 from ml.emergency.credentials import Credential
 from ml.errors import Usage
