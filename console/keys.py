@@ -67,22 +67,26 @@ FOOTER = ("view.stages", "view.soak", "view.history", "view.log", "promote", "ro
 FOOTER_READ_ONLY = (*FOOTER[:4], "copy", "filter", "kill", "help")
 
 
-def keymap_of(configured: Mapping[str, str]) -> dict[str, str]:
-    """A configured keymap (binding id → keys, with commas between) under which the kill key stays what it is.
-
-    F9 always kills: ``kill`` in the keymap adds keys to it, and no other binding gets one of these.
+def kill_keys(configured: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys that throw the kill switch: those that a keymap (binding id → keys, with commas) adds, and always F9.
 
     Raises:
         Usage: a further kill key is one that typing or pasting sends.
     """
-    added = _keys(configured.get("kill", ""))
+    added = [key for key in _keys(configured.get("kill", "")) if key != KILL_KEY]
     for key in added:
-        if key != KILL_KEY and (not _NO_TEXT.fullmatch(key) or key in _TYPED):
+        if not _NO_TEXT.fullmatch(key) or key in _TYPED:
             remedy = "Use a function key, or ctrl or alt with a letter."
             raise Usage(f"The kill key {visible(key)!r} could be typed or pasted by accident.", remedy)
-    kill = (*(key for key in added if key != KILL_KEY), KILL_KEY)  # the last one is the one that the footer shows
+    return (*added, KILL_KEY)  # the last one is the one that the footer shows
+
+
+def keymap_of(configured: Mapping[str, str]) -> dict[str, str]:
+    """A configured keymap under which the kill keys kill: no other binding gets one of them. Raises as `kill_keys`."""
+    kill = kill_keys(configured)
     others = {name: [key for key in _keys(keys) if key not in kill] for name, keys in configured.items()}
-    return {name: ",".join(keys) for name, keys in others.items() if keys} | {"kill": ",".join(kill)}
+    keymap = {name: ",".join(keys) for name, keys in others.items() if keys and name != "kill"}
+    return keymap | ({"kill": ",".join(kill)} if len(kill) > 1 else {})
 
 
 def _keys(listed: str) -> list[str]:
