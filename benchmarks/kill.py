@@ -17,15 +17,18 @@ _ROUNDS = 25
 def run() -> tuple[Result, ...]:
     """Measure until the switch is durable and the process has ended; the receipt comes after and takes its time."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / ".git").mkdir()
-        environ = os.environ | {"XDG_STATE_HOME": folder}
+        repo = Path(folder) / "repo"
+        (repo / ".git").mkdir(parents=True)
+        (repo / "console.toml").write_text('[environment]\nname = "bench"\n[kill_switch]\nfile = "var/own.env"\n')
+        environ = os.environ | {"XDG_STATE_HOME": str(Path(folder) / "state")}
         program = str(Path(sys.executable).with_name("mlconsole"))
 
         def process(*argv: str) -> Finished:
-            ended = start(argv, deadline_s=30, cwd=Path(folder), env=environ)
+            ended = start(argv, deadline_s=30, cwd=repo, env=environ)
             assert ended.code == 0, ended.err
             return ended
 
+        process(program, "trust", "--yes")
         ours, floor = in_turns(
             lambda: process(program, "kill", "on", "--no-wait"), lambda: process(sys.executable, "-c", "pass"), _ROUNDS
         )

@@ -28,7 +28,9 @@ def run() -> tuple[Result, ...]:
         layout = Layout(Path(folder))
         layout.make()
         make_repositories(layout, datetime.now(UTC), "")
-        session = operations(load(repo=str(layout.clone), environ={"HOME": folder, "XDG_STATE_HOME": folder}))
+        session = operations(
+            load(repo=str(layout.clone), environ={"HOME": folder, "XDG_STATE_HOME": str(layout.state)})
+        )
         # A plain bare remote: what a server's gate takes is the server's time, and the same for whoever pushes.
         (layout.remote / "hooks" / "pre-receive").unlink()
         session.board()

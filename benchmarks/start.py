@@ -33,7 +33,7 @@ def run() -> tuple[Result, ...]:
         layout = Layout(Path(folder))
         layout.make()
         make_repositories(layout, datetime.now(UTC), "")
-        environ = os.environ | {"HOME": folder, "XDG_STATE_HOME": folder}
+        environ = os.environ | {"HOME": folder, "XDG_STATE_HOME": str(layout.state)}
         program = str(Path(sys.executable).with_name("mlconsole"))
         ours, floor = in_turns(
             lambda: _until(_ARTIFACT, [program], layout.clone, environ),

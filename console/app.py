@@ -14,7 +14,7 @@ from textual.types import CSSPathType
 
 from console.acting import ActingApp
 from console.breaches import Breaches
-from console.keys import APP_BINDINGS, KILL_KEY
+from console.keys import APP_BINDINGS, keymap_of, kill_keys
 from console.killing import KillKey
 from console.safety import AsciiFilter, VisibleFilter
 from console.screens.view import ViewScreen
@@ -133,7 +133,7 @@ class ConsoleApp(ActingApp):
         self._open_drafts = drafts
         self.bug: Exception | None = None
         """What ended the application, if it was a bug of ours."""
-        self.kill_key = dict(keymap or {}).get("kill", KILL_KEY)
+        self.kill_keys = frozenset(kill_keys(keymap or {}))
         self.kill_allowed = kill_key
         self._switch = KillKey(operations, clock, self.post_message, allowed=kill_key)
         self._breaches = Breaches()
@@ -143,7 +143,7 @@ class ConsoleApp(ActingApp):
         self._start_with(theme_name(theme, few_colors=few_colors))
         self.set_class(ascii_only, "-ascii")
         self._doors: tuple[LineFilter, ...] = (VisibleFilter(), AsciiFilter()) if ascii_only else (VisibleFilter(),)
-        self.set_keymap(dict(keymap or {}))
+        self.set_keymap(keymap_of(keymap or {}))
 
     def _start_with(self, theme: str) -> None:
         """Have the first theme in the style sheet before anything is parsed, instead of parsing it twice."""

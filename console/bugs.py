@@ -7,8 +7,9 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
-from console.config import state_directory
+from console.paths import state_directory
 from console.version import __version__
+from ml.text import whole_lines
 
 EXIT_CODE = 70
 
@@ -30,5 +31,6 @@ def report(bug: BaseException, argv: list[str]) -> int:
         where = f"The report is in {path}."
     except OSError:
         where = f"The report could not be saved:\n{text}"
-    sys.stderr.write(f"mlconsole met an error of its own: {type(bug).__name__}.\n{where}\n")
+    told = f"mlconsole met an error of its own: {type(bug).__name__}.\n{where}\n"
+    sys.stderr.write(whole_lines(told))
     return EXIT_CODE

@@ -1,16 +1,30 @@
 """Configuration: one frozen `Settings`, from the repository's console.toml, the user's file, MLCONSOLE_* and flags.
 
-Each layer overrides the one before; unknown names are refused with the nearest known one, and the source of every
-value is kept for ``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this
-module is made of named tuples and the standard library's TOML reader only (SPEC §12).
+What came with the repository counts in full only once it is trusted (`console.trust`). Each layer overrides the one
+before; unknown names are refused with the nearest known one, and the source of every value is kept for
+``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this module is made of
+named tuples and the standard library's TOML reader only (SPEC §12).
 """
 
 import os
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from console.paths import find_root, state_of, user_file
+from console.trust import (
+    Standing,
+    harmless,
+    layer_of,
+    left_out,
+    lies_in,
+    of_a_repository,
+    read_whole,
+    require_short_names,
+    standing,
+)
 from ml.errors import Usage
 from ml.text import visible
 
@@ -111,7 +125,10 @@ class Interface(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The effective configuration. ``root`` is the repository; ``sources`` names where each value came from."""
+    """The effective configuration. ``root`` is the repository; ``sources`` names where each value came from.
+
+    ``standing`` is the configuration file that came with the repository; ``None`` where a person named another one.
+    """
 
     root: Path
     environment: Environment = Environment()
@@ -125,25 +142,20 @@ class Settings(NamedTuple):
     read_only: bool = False
     kill_allowed: bool = True
     sources: Mapping[str, str] = {}
+    standing: Standing | None = None
+    own_file_left_out: tuple[str, ...] = ()
 
     @property
     def state(self) -> Path:
         """Where this repository's journal, audit log, drafts and watches live: one kill voids no other soak."""
-        import hashlib  # noqa: PLC0415 it loads OpenSSL, for which neither the first frame nor the kill key waits
-
-        key = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:8]
-        return state_directory() / f"{self.root.name}-{key}"
+        return state_of(self.root)
 
     def resolve(self, path: str) -> Path:
         """A configured path; a relative one is relative to the repository's root."""
         return self.root / Path(path).expanduser()
 
 
-SECTIONS = {
-    name: cast("type[Any]", type(default))
-    for name, default in Settings._field_defaults.items()
-    if isinstance(default, tuple)
-}
+SECTIONS = {name: type(default) for name, default in Settings._field_defaults.items() if hasattr(default, "_fields")}
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "pull_request.tool": ("auto", "gh", "glab", "none"),
     "notify.style": ("json", "slack"),
@@ -175,9 +187,13 @@ def load(
     """
     root = find_root(Path(repo or environ.get("MLCONSOLE_REPO") or os.getcwd()))
     named = config or environ.get("MLCONSOLE_CONFIG")
+    here = _standing(root, named, environ)
+    user, own_left_out = _user_layer(root, environ, only)
     layers = [
-        _file_layer(Path(named) if named else root / CONFIG_NAME, only, required=bool(named)),
-        _file_layer(user_file(environ), only, required=False),
+        layer_of(here, partial(_parsed, only=only), only)
+        if here
+        else _file_layer(Path(named or ""), only, required=True),
+        user,
         _environment_layer(environ, only),
         ({"interface": {"ascii": True}} if ascii_only else {}, "flags"),
     ]
@@ -188,57 +204,77 @@ def load(
         read_only=read_only or environ.get("MLCONSOLE_READ_ONLY", "") not in ("", "0"),
         kill_allowed=kill_allowed,
         sources=sources,
+        standing=here,
+        own_file_left_out=own_left_out,
         **sections,
     )
-
-
-def find_root(start: Path) -> Path:
-    """The repository that ``start`` is in: the nearest directory with ``.git``, or a bare repository itself.
-
-    Raises:
-        Usage: there is none.
-    """
-    start = start.expanduser().absolute()
-    for folder in (start, *start.parents):
-        if (folder / ".git").exists() or _is_bare(folder):
-            return folder
-    raise Usage(
-        f"{visible(str(start))} is not inside a git repository.",
-        "Change into the repository that holds the model registry, or name it with --repo PATH.",
-    )
-
-
-def user_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """The user's own configuration file (XDG, on every system)."""
-    base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "~"), ".config")
-    return Path(base).expanduser() / "mlconsole" / "config.toml"
-
-
-def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where everything that must survive a crash lives (XDG, on every system); see `Settings.state`."""
-    base = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME", "~"), ".local", "state")
-    return Path(base).expanduser() / "mlconsole"
-
-
-def _is_bare(folder: Path) -> bool:
-    return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
 
 
 _Layer = tuple[dict[str, dict[str, Any]], str]
 
 
-def _file_layer(path: Path, only: Collection[str], *, required: bool) -> _Layer:
+def _standing(root: Path, named: str | None, environ: Mapping[str, str]) -> Standing | None:
+    """The configuration file that came with the repository; ``None`` where a person named one from elsewhere.
+
+    Raises:
+        Usage: there is no such file, and nothing was trusted in its place.
+    """
+    path = Path(named).expanduser() if named else root / CONFIG_NAME
+    if named and not of_a_repository(path, root):
+        return None
+    default = os.path.realpath(path) == os.path.realpath(root / CONFIG_NAME)
+    here = standing(path, root, state_of(root, environ), default=default)
+    if named and here.record is None and not path.exists():
+        raise _no_such_file(path)
+    return here
+
+
+def _user_layer(root: Path, environ: Mapping[str, str], only: Collection[str]) -> "tuple[_Layer, tuple[str, ...]]":
+    """The user's own file, which needs no trust, unless it lies where everybody who pushes can write."""
+    path = user_file(environ)
+    layer, shown = _file_layer(path, only, required=False)
+    if not layer or not lies_in(path, root):
+        return (layer, shown), ()
+    counting, left_out = harmless(layer)
+    return (counting, shown), left_out
+
+
+def not_counting(here: Standing | None) -> tuple[str, ...]:
+    """The settings of a repository's configuration that do not count, because nobody trusted it as it is now.
+
+    Raises:
+        Usage: it cannot be read or is not valid, so that nobody can tell.
+    """
+    return left_out(here, partial(_parsed, only=())) if here else ()
+
+
+def _file_layer(path: Path, only: Collection[str], *, required: bool) -> "_Layer":
     shown = visible(str(path))
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_whole(path)
     except FileNotFoundError as error:
         if not required:
             return {}, ""
-        raise Usage(f"The configuration file {shown} does not exist.", "Correct the path given to --config.") from error
+        raise _no_such_file(path) from error
     except OSError as error:
         raise Usage(f"{shown} cannot be read: {error.strerror}.", "Correct its permissions.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Usage(f"{shown} is not valid TOML: {visible(str(error))}.", "Correct that line.") from error
+    return _parsed(content, shown, only), shown
+
+
+def _no_such_file(path: Path) -> Usage:
+    return Usage(f"The configuration file {visible(str(path))} does not exist.", "Correct the path given to --config.")
+
+
+def _parsed(content: bytes, shown: str, only: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The settings of a file by section. Raises Usage for anything that is not one of them."""
+    try:
+        text = content.decode("utf-8")
+        require_short_names(text, shown)
+        tables = tomllib.loads(text)
+    except RecursionError as error:
+        raise Usage(f"{shown} is nested too deeply.", "Correct it.") from error
+    except ValueError as error:  # no TOML, no UTF-8, or a number that nobody can mean
+        raise Usage(f"{shown} is not valid TOML: {visible(str(error), limit=300)}.", "Correct that line.") from error
     layer: dict[str, dict[str, Any]] = {}
     for name, table in tables.items():
         if only and name in SECTIONS and name not in only:
@@ -247,7 +283,7 @@ def _file_layer(path: Path, only: Collection[str], *, required: bool) -> _Layer:
         if kind is None or not isinstance(table, dict):
             raise _unknown(name, SECTIONS, f"{shown}, section")
         layer[name] = _section(kind, table, name, shown, from_file=True)
-    return layer, shown
+    return layer
 
 
 def _environment_layer(environ: Mapping[str, str], only: Collection[str]) -> _Layer:

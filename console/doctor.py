@@ -14,6 +14,8 @@ from pathlib import Path
 from console.config import Actuator, Settings
 from console.session import Session
 from console.switch import actuator_headers
+from console.trust import lies_in
+from console.untrusted import untrusted
 from ml.emergency.killfile import KillFile
 from ml.errors import ConsoleError
 from ml.operations import Operations
@@ -34,13 +36,22 @@ def examine(session: Session, model: str | None) -> tuple[Finding, ...]:
     settings = session.settings
     if model is not None:
         return tuple(Finding(check, remedy) for check, remedy in session.operations.troubleshoot(model))
-    findings = [_configuration(settings), _state(settings), _terminal(), *_actuators(settings)]
+    findings = [_configuration(settings), *_trust(settings), _state(settings), _terminal(), *_actuators(settings)]
     return (*findings, *_operations(session))
 
 
 def _configuration(settings: Settings) -> Finding:
     sources = sorted(set(settings.sources.values())) or ["defaults only"]
     return _ok("configuration", f"valid, from {', '.join(sources)}")
+
+
+def _trust(settings: Settings) -> Iterator[Finding]:
+    found = untrusted(settings)
+    for each in found:
+        yield _bad("trust", each.what, each.remedy)
+    here = settings.standing
+    if here is not None and here.trusted and here.record is not None and not found:
+        yield _ok("trust", f"{visible(str(here.path))} is as {here.record.by} trusted it on {here.record.at}")
 
 
 def _state(settings: Settings) -> Finding:
@@ -77,6 +88,9 @@ def _actuators(settings: Settings) -> Iterator[Finding]:
     shown = visible(str(file))
     if why:
         yield _bad("kill file", f"{shown}: {why}", "Correct kill_switch.file or its permissions: F9 depends on it.")
+    elif leads := _leads_elsewhere(settings, file):
+        why = f"{shown} leads to {leads} by a link in the repository, which everybody who pushes can set"
+        yield _bad("kill file", why, "Give kill_switch.file as an absolute path in your own or a trusted file.")
     else:
         yield _kill_file(file, shown)
     for actuator in settings.kill_switch.actuator:
@@ -98,6 +112,13 @@ def _kill_file(file: Path, shown: str) -> Finding:
     if closed is not None:
         says += f"; engines of other users cannot pass through {visible(str(closed))}"
     return _ok("kill file", says)
+
+
+def _leads_elsewhere(settings: Settings, file: Path) -> str:
+    """The real folder of a kill file that a link takes out of the repository; empty where none does."""
+    root, folder = os.path.abspath(settings.root), os.path.dirname(os.path.abspath(file))
+    inside = os.path.commonpath((root, folder)) == root
+    return visible(os.path.realpath(folder)) if inside and not lies_in(Path(folder), settings.root) else ""
 
 
 def _credentials(settings: Settings, actuator: Actuator) -> Finding:

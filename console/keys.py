@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from textual.binding import Binding
 
+from ml.errors import Usage
+from ml.text import visible
+
 KILL_KEY = "f9"
+_NO_TEXT = re.compile(r"(?:(?:ctrl|alt|shift|super|meta|hyper)\+)*f\d{1,2}|(?:ctrl|alt)\+[a-z]")
+_TYPED = frozenset({"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+c", "ctrl+q"})
+"""Backspace, tab, new line and enter by other names, and the keys that lead out."""
 
 MUTATING = frozenset({"promote", "rollback", "release", "stage", "withdraw"})
 """Actions that a read-only session does not have."""
@@ -59,3 +68,29 @@ FOOTER_KILLED = tuple("release" if name == "promote" else name for name in FOOTE
 """While the kill switch is not off: nothing is promoted, and the release is the key that is missing."""
 
 FOOTER_READ_ONLY = (*FOOTER[:4], "copy", "filter", "kill", "help")
+
+
+def kill_keys(configured: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys that throw the kill switch: those that a keymap (binding id → keys, with commas) adds, and always F9.
+
+    Raises:
+        Usage: a further kill key is one that typing or pasting sends.
+    """
+    added = [key for key in _keys(configured.get("kill", "")) if key != KILL_KEY]
+    for key in added:
+        if not _NO_TEXT.fullmatch(key) or key in _TYPED:
+            remedy = "Use a function key, or ctrl or alt with a letter."
+            raise Usage(f"The kill key {visible(key)!r} could be typed or pasted by accident.", remedy)
+    return (*added, KILL_KEY)  # the last one is the one that the footer shows
+
+
+def keymap_of(configured: Mapping[str, str]) -> dict[str, str]:
+    """A configured keymap under which the kill keys kill: no other binding gets one of them. Raises as `kill_keys`."""
+    kill = kill_keys(configured)
+    others = {name: [key for key in _keys(keys) if key not in kill] for name, keys in configured.items()}
+    keymap = {name: ",".join(keys) for name, keys in others.items() if keys and name != "kill"}
+    return keymap | ({"kill": ",".join(kill)} if len(kill) > 1 else {})
+
+
+def _keys(listed: str) -> list[str]:
+    return [key for each in listed.split(",") if (key := each.strip())]

@@ -4,7 +4,7 @@ A kill needs no git, no registry, no Prometheus and no terminal. Only the receip
 """
 
 import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.config import Settings, load
 from console.flags import SWITCHES, VALUED, understood
@@ -14,6 +14,10 @@ from ml.clock import SystemClock, format_utc
 from ml.emergency.killfile import VARIABLE
 from ml.emergency.switch import KillRequest, KillSwitch
 from ml.errors import ConsoleError, Refused, Usage
+from ml.text import json_text, whole
+
+if TYPE_CHECKING:
+    from console.untrusted import Untrusted
 
 RELEASE_WORD = "RELEASE"
 _VALUED = VALUED | {"--reason": "reason", "--confirm": "confirm"}
@@ -71,12 +75,14 @@ def _carry_out(call: _Call) -> int:
             sys.stderr.write(_NOT_THROWN)
         raise
     if call.order == "status":
+        _left_out(settings)
         return _receipt(call, settings, switch, wait=False)
     act = _engaged if call.order == "on" else _released
     request = act(settings, switch, call)
     _tell(request)
+    left_out = _left_out(settings)
     if call.no_wait or not request.written:
-        return _answer_now(call, request)
+        return _answer_now(call, request, left_out)
     return _receipt(call, settings, switch, wait=True)
 
 
@@ -94,8 +100,10 @@ def _killed_all_the_same(call: _Call, mistake: Usage) -> int:
         raise mistake from None
     request = _engaged(settings, switch, call)
     _tell(request)
-    sys.stderr.write(f"{mistake}\nOnly [kill_switch] was read, so nobody can tell yet whether the engines obey.\n")
-    _answer_now(call, request)
+    left_out = _left_out(settings)
+    _say(str(mistake))
+    _say("Only [kill_switch] was read, so nobody can tell yet whether the engines obey.")
+    _answer_now(call, request, left_out)
     return _UNCONFIRMED
 
 
@@ -127,22 +135,39 @@ def _released(settings: Settings, switch: KillSwitch, call: _Call) -> KillReques
     return switch.release(Person(settings.root).full(), call.reason)
 
 
+def _say(line: str) -> None:
+    sys.stderr.write(whole(line) + "\n")
+
+
 def _tell(request: KillRequest) -> None:
     for step in request.steps:
         word = "WRITTEN" if step.done else "FAILED"
-        sys.stderr.write(f"{word} {step.name} {step.why}".rstrip() + "\n")
+        _say(f"{word} {step.name} {step.why}".rstrip())
     if request.problem:
-        sys.stderr.write(f"{request.problem}\n")
+        _say(request.problem)
     if not request.written:
-        sys.stderr.write("By hand:\n" + "".join(f"  {line}\n" for line in request.by_hand))
+        _say("By hand:")
+        for line in request.by_hand:
+            _say(f"  {line}")
     sys.stderr.flush()
 
 
-def _answer_now(call: _Call, request: KillRequest) -> int:
-    if call.as_json:
-        # Imported here: a plain kill does not pay for it.
-        import json  # noqa: PLC0415
+def _left_out(settings: Settings) -> "tuple[Untrusted, ...]":
+    """What of the configuration the switch left out, because nobody trusted it."""
+    if settings.standing is None or (settings.standing.trusted and not settings.own_file_left_out):
+        return ()
+    # Imported here: the switch is thrown, and most configurations are trusted.
+    from console.untrusted import untrusted  # noqa: PLC0415
 
+    found = untrusted(settings)
+    for each in found:
+        _say(f"LEFT OUT {each.what} {each.remedy}")
+    return found
+
+
+def _answer_now(call: _Call, request: KillRequest, left_out: "tuple[Untrusted, ...]") -> int:
+    """Answer without waiting; a switch that may lead elsewhere than the repository's file says is not called done."""
+    if call.as_json:
         document = {
             "schema_version": "v1",
             "as_of": format_utc(SystemClock().now()),
@@ -154,9 +179,10 @@ def _answer_now(call: _Call, request: KillRequest) -> int:
             "instances": [],
             "manual": list(request.by_hand),
             "problem": request.problem,
+            "left_out": [name for each in left_out for name in each.names],
         }
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    return 0 if request.written else _UNCONFIRMED
+        sys.stdout.write(json_text(document) + "\n")
+    return 0 if request.written and not any(each.kill for each in left_out) else _UNCONFIRMED
 
 
 def _receipt(call: _Call, settings: Settings, switch: KillSwitch, *, wait: bool) -> int:

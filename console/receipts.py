@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 
@@ -15,6 +14,7 @@ from ml.board import KillView, Rung
 from ml.clock import SystemClock, format_utc
 from ml.emergency.desk import KillDesk
 from ml.emergency.switch import KillSwitch
+from ml.text import json_text, whole
 
 _EVERY_S = 0.5
 _CLIMBING = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED)
@@ -37,9 +37,9 @@ def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait:
         view = desk.view()
     if as_json:
         document = documents.envelope(clock.now()) | documents.kill(view)
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(document) + "\n")
     else:
-        sys.stdout.write("\n".join(_lines(view)) + "\n")
+        sys.stdout.write("\n".join(map(whole, _lines(view))) + "\n")
     return _UNCONFIRMED if _doubtful(view, wait=wait) else 0
 
 
@@ -51,7 +51,7 @@ def _doubtful(view: KillView, *, wait: bool) -> bool:
 def _say(view: KillView, said: list[str]) -> list[str]:
     lines = [f"{item.instance} {item.rung.value} {item.why}" for item in view.instances]
     if lines != said:
-        sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.write("\n".join(map(whole, lines)) + "\n")
     return lines
 
 

@@ -27,6 +27,16 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """The effective configuration. Raises `ml.errors.Usage`."""
+        settings = self._load()
+        here = settings.standing
+        if here is None or here.trusted or here.record is None:
+            return settings
+        # Imported here: it asks git, and only a changed configuration needs that.
+        from console.vouching import vouched  # noqa: PLC0415
+
+        return self._load() if vouched(settings) else settings
+
+    def _load(self) -> Settings:
         return load(
             repo=self.repo,
             config=self.config,

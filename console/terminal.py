@@ -191,7 +191,7 @@ class ConsoleDriver(LinuxDriver):
 
     def process_message(self, message: Message) -> None:
         """Pass a key or another event on; the kill key acts at once, on this thread's account."""
-        if isinstance(message, events.Key) and message.key == self._console.kill_key:
+        if isinstance(message, events.Key) and message.key in self._console.kill_keys:
             self._console.engage_kill()
             return
         if isinstance(message, events.Resize):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING
 from console.config import Settings
 from console.person import Person
 from console.switch import audit_log, kill_switch
+from console.untrusted import untrusted
 from console.version import __version__
 from ml.adapters import processes
 from ml.adapters.forge import CommandForge
 from ml.adapters.git import Repository
 from ml.adapters.http_access import Access
 from ml.adapters.prometheus import Prometheus
+from ml.board import Problem
 from ml.clock import SystemClock
 from ml.emergency.desk import KillDesk
 from ml.emergency.notify import Notifier
@@ -45,7 +48,18 @@ def context(settings: Settings) -> Context:
         notifier=Notifier(settings.notify.url, settings.notify.style, settings.state / "notify"),
         person=Person(settings.root),
         environ=dict(os.environ),
+        problems=tuple(_not_trusted(settings)),
     )
+
+
+def _not_trusted(settings: Settings) -> Iterator[Problem]:
+    """What does not count; severe where F9 may write elsewhere than the repository's file says."""
+    for each in untrusted(settings):
+        yield Problem("configuration", each.what, each.remedy, severe=False)
+        if each.kill:
+            names = ", ".join(name for name in each.names if name.startswith("kill_switch."))
+            what = f"The kill switch leaves out what nobody trusted: {names or 'nobody can tell what'}."
+            yield Problem("kill target", what, each.remedy)
 
 
 def prometheus(settings: Settings) -> Metrics | None:

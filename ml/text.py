@@ -6,9 +6,13 @@ All of these are shown as visible escapes; nothing is dropped, so an operator se
 
 from __future__ import annotations
 
+from typing import Any
+
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 # Blank characters that Unicode files under letters and marks, so that Python calls them printable.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+_LONGEST_ESCAPE = 10
+"""Characters of ``\\u{10ffff}``; a tab becomes at most eight spaces."""
 
 
 def visible(text: str, *, limit: int = 4096, lines: bool = False) -> str:
@@ -25,6 +29,29 @@ def visible(text: str, *, limit: int = 4096, lines: bool = False) -> str:
     if lines:
         result = result.expandtabs(8)
     return result if len(result) <= limit else result[: limit - 1] + "…"
+
+
+def whole(text: str) -> str:
+    """Make one line safe to print without cutting it, for output whose end matters as much as its beginning."""
+    return visible(text, limit=len(text) * _LONGEST_ESCAPE + 1)
+
+
+def whole_lines(text: str) -> str:
+    """Make several lines safe to print without cutting them: `whole` with line breaks kept and tabs expanded."""
+    return visible(text, limit=len(text) * _LONGEST_ESCAPE + 1, lines=True)
+
+
+def json_text(document: Any) -> str:
+    """A JSON document that a terminal only shows: `visible` characters as they are, all others as ``\\uXXXX``.
+
+    Nothing is lost: a parser reads the same values as from any other JSON text.
+    """
+    import json  # noqa: PLC0415 the kill key imports this module
+
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(char if char == "\n" or _harmless(char, False) else json.dumps(char)[1:-1] for char in text)
 
 
 def _harmless(char: str, lines: bool) -> bool:

@@ -55,7 +55,9 @@ promote = "ctrl+t"
 "view.soak" = "s,2"
 ```
 
-The kill key works over every screen, input and question. A read-only session has none of `p`, `r`, `s`, `u`, `w`; with
+The kill key works over every screen, input and question, and F9 always is one: `kill = "f8"` adds a key, and no other
+binding takes one of the kill keys. A further kill key is a function key, or ctrl or alt with a letter, so that nobody
+types or pastes it. A read-only session has none of `p`, `r`, `s`, `u`, `w`; with
 `--no-kill` the kill key only says so. Nothing needs a mouse."""
 
 _CONFIGURATION_INTRO = """\
@@ -65,7 +67,28 @@ refused, with the nearest known one. `mlconsole config show` prints every value 
 `mlconsole config init` writes a first file. Secrets come from the environment or from files that are named here; a
 secret in a configuration file is refused. Relative paths start at the repository's root.
 
-`MLCONSOLE_REPO`, `MLCONSOLE_CONFIG` and `MLCONSOLE_READ_ONLY` stand for the flags of the same names."""
+`MLCONSOLE_REPO`, `MLCONSOLE_CONFIG` and `MLCONSOLE_READ_ONLY` stand for the flags of the same names.
+
+## Trust
+
+A `console.toml` in a clone is whoever pushed last, so it counts as direnv's files do: **after `mlconsole trust` has
+shown it and you typed `yes`**. The same holds for a file that `--config` or `MLCONSOLE_CONFIG` names inside any git
+working tree, and for a user's file that lies in the repository itself. Your own file, the environment and flags need
+no trust.
+
+* As long as nothing was ever trusted, only `[environment]`, `[registry]`, `interface.theme` and `interface.ascii` of
+  the file count. Everything else has its value from your own file, the environment, or the default.
+* Once a file was trusted, its *whole* content holds, until you trust another one: also when somebody pushes a change,
+  breaks the file or removes it. `status`, `doctor`, the interface and every kill name the settings that do not count.
+* `mlconsole trust` shows the difference to what was trusted before, whole and made visible, and points out characters
+  that are not plain ASCII and programs that lie in the repository. `--show` only looks (exit code 0: trusted, 1: not);
+  `--yes` asks nothing, and with `--digest SHA256` trusts only the file that you read; `--revoke` forgets.
+* The trusted content lies in the state folder of this clone, with its SHA-256; other clones and worktrees have their
+  own. A state folder inside the repository holds no trust, because it could be pushed.
+* A change needs no question when it is in the registry's branch and the commit that made it there is signed by an
+  operator, by the policy and the `allowed_signers` of the commit at which you last said yes.
+* The kill switch writes the file, and runs the programs, that were trusted last, and says what it left out. Where that
+  may be another target than the file names now, `kill on --no-wait` ends in 4, not in 0."""
 
 _POLICY_INTRO = """\
 `ml/registry/policy.toml` lies beside the registry and is always read from the *base* commit, so that a change cannot

@@ -8,15 +8,18 @@ from datetime import datetime
 from pathlib import Path
 
 import ml
+from console.config import CONFIG_NAME
 from console.demo.deployer import BRANCH, deploy
 from console.demo.layout import Layout, shipped, source_path
 from console.demo.scene import ARTIFACTS, MOVES, OPERATOR, Move, Step, policy, settings, steps
+from console.paths import state_of
+from console.trust import Record, standing, write_record
 from ml.adapters.git_hooks import install_gate
 from ml.adapters.git_runner import GitRunner
 from ml.adapters.processes import run
 from ml.artifacts.features import feature_order_hash
 from ml.artifacts.manifest import MANIFEST_FILE, parse_manifest
-from ml.clock import parse_utc
+from ml.clock import SystemClock, format_utc, parse_utc
 from ml.registry.paths import ARTIFACTS_PATH, POLICY_PATH, REGISTRY_PATH
 from ml.registry.schema import Pointer
 
@@ -43,9 +46,20 @@ def make_repositories(
     clone = GitRunner(layout.clone, run)
     for key, value in (("user.email", OPERATOR), ("user.name", "Demo Operator"), ("commit.gpgsign", "false")):
         clone("config", key, value)
+    _trust_ours(layout, clone, url)
     deploy(layout)
     commits = remote("rev-list", "--reverse", BRANCH).decode("ascii").split()
     return tuple(zip(past, commits, strict=True))
+
+
+def _trust_ours(layout: Layout, clone: GitRunner, url: str) -> None:
+    """Trust the clone's console.toml, as long as it holds what this demo wrote into it."""
+    state = state_of(layout.clone, {"XDG_STATE_HOME": str(layout.state)})
+    here = standing(layout.clone / CONFIG_NAME, layout.clone, state, default=True)
+    if here.found == settings(url).encode():
+        commit = clone("rev-parse", "HEAD").decode("ascii").strip()
+        at = format_utc(SystemClock().now())
+        write_record(here, Record(here.found, at, "mlconsole demo", "demo", commit, commit))
 
 
 def _pointer(artifact_id: str) -> Pointer:
@@ -85,7 +99,7 @@ def _stream(past: tuple[Step, ...], url: str) -> Iterator[bytes]:
 
 def _founding_files(url: str) -> dict[str, bytes]:
     runbook = shipped("docs/RUNBOOK_19_ML_MODEL_PROMOTION.md")
-    texts = {POLICY_PATH: policy(), "console.toml": settings(url), ".gitignore": "__pycache__/\n/var/\n"}
+    texts = {POLICY_PATH: policy(), CONFIG_NAME: settings(url), ".gitignore": "__pycache__/\n/var/\n"}
     return {
         **{path: text.encode() for path, text in texts.items()},
         f"docs/{runbook.name}": runbook.read_bytes(),

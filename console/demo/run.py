@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import shutil
@@ -16,12 +15,13 @@ from pathlib import Path
 
 import click
 
-from console.config import state_directory
 from console.demo import prometheus
 from console.demo.children import held
 from console.demo.scene import MOVES, Move
 from console.demo.stack import HISTORY_HOURS, Stack, running_stack
+from console.paths import state_directory
 from ml.errors import Refused
+from ml.text import json_text, whole
 
 _CONSOLE_ENDS_S = 30.0
 _WITHOUT_PROMETHEUS = (
@@ -70,7 +70,7 @@ def lived_in(
 def run_console(stack: Stack) -> int:
     """Run the interface on a stack until it is left; its exit code."""
     clone = stack.layout.clone
-    click.echo(f"  for a shell beside the console: . {shlex.quote(str(stack.layout.shell))}", err=True)
+    click.echo(whole(f"  for a shell beside the console: . {shlex.quote(str(stack.layout.shell))}"), err=True)
     argv = held([sys.executable, "-m", "console", "--repo", clone], signal.SIGTERM)
     with subprocess.Popen(argv, cwd=clone, env=dict(stack.env)) as running:
         try:
@@ -91,7 +91,7 @@ def _tell(what: str, seconds: float | None) -> None:
 
 
 def _wait(stack: Stack) -> int:
-    click.echo(json.dumps(stack.document(), indent=2))
+    click.echo(json_text(stack.document()))
     while True:
         signal.pause()
 
@@ -102,7 +102,7 @@ def _removed(root: Path, *, keep: bool) -> Iterator[None]:
         yield
     finally:
         if keep:
-            click.echo(f"kept: {root}", err=True)
+            click.echo(whole(f"kept: {root}"), err=True)
         else:
             shutil.rmtree(root, ignore_errors=True)
 

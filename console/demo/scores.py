@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from console.config import state_directory
+from console.paths import state_directory
 
 _NAME = "drill.json"
 

@@ -46,7 +46,8 @@ class KillScreen(PushedScreen):
         else:
             open_ones = (Rung.UNCONFIRMED, Rung.UNPROVEN)
             loud = view is not None and (view.unwritten or view.engaged is None or view.rung in open_ones)
-            self.say(_advice(view), loud=loud)
+            left_out = [f"{each.what} {each.remedy}" for each in self.console.problems if each.where == "kill target"]
+            self.say(" ".join((*left_out, _advice(view))), loud=loud or bool(left_out))
 
 
 _UNWRITTEN = "NOT WRITTEN. Do the steps by hand now, or make room and press F9 again."

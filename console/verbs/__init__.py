@@ -6,19 +6,26 @@ import os
 import signal
 import sys
 from importlib import import_module
+from io import StringIO
+from typing import TYPE_CHECKING
 
 import click
 
 from console.session import Session
-from console.verbs.output import fail
+from console.verbs.output import continued, fail
 from console.version import __version__
 from ml.errors import ConsoleError
+from ml.text import whole_lines
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 _HOMES = {
     "looking": ("status", "check", "verify", "compare", "soak", "history", "log"),
     "changing": ("stage", "promote", "withdraw", "rollback", "push", "land", "gate", "approve", "evidence", "init"),
     "emergency": ("kill", "watch", "incident", "drill"),
     "setup": ("config", "info", "completion", "doctor", "demo", "serve", "build"),
+    "trusting": ("trust",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -87,15 +94,26 @@ def code_of_end(error: BaseException, argv: list[str]) -> int:
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return 130
     if isinstance(error, click.ClickException):
-        error.show()
+        shown = StringIO()
+        error.show(file=shown)
+        said = shown.getvalue().replace(error.message, continued(error.message))
+        click.echo(whole_lines(said), err=True, nl=False)
         return 2
     if isinstance(error, BrokenPipeError):
         # Whoever read us has enough; the interpreter must not complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     if "--debug" in argv:
+        sys.excepthook = _show_traceback
         raise error
     return _failed(error, argv)
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Python's own traceback, with what came from outside made visible."""
+    from traceback import format_exception  # noqa: PLC0415 only --debug shows one
+
+    sys.stderr.write(whole_lines("".join(format_exception(kind, error, trace))))
 
 
 def _failed(error: BaseException, argv: list[str]) -> int:

@@ -11,6 +11,7 @@ import click
 from console import documents
 from console.next_step import next_command, next_words
 from console.session import Session
+from console.untrusted import untrusted
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, error_document, say, verb
 from ml.clock import SystemClock
@@ -129,7 +130,7 @@ def _attempted(session: Session, model: str, chosen: _Rollback) -> Answer:
     try:
         return _roll_back(session, model, chosen)
     except ConsoleError as error:
-        return Answer([str(error)], error_document(error), error.exit_code)
+        return Answer(_rows(str(error)), error_document(error), error.exit_code)
 
 
 def _roll_back(session: Session, model: str, chosen: _Rollback) -> Answer:
@@ -152,7 +153,7 @@ def push(session: Session, branch: str) -> Answer:
     """Send a branch that stayed local to the remote, and read the remote back."""
     done = session.operations.push(branch)
     document = documents.envelope(session.operations.clock.now()) | documents.plain(done)
-    return Answer([_told(done)], document, 0 if done.pushed else 3)
+    return Answer(_told(done), document, 0 if done.pushed else 3)
 
 
 @click.command()
@@ -162,7 +163,7 @@ def land(session: Session, branch: str) -> Answer:
     """Fast-forward the base branch to a change branch after the gate passed; for repositories without a forge."""
     landed = session.operations.land(branch)
     text = [*(lines.gate(item) for item in landed.gates), f"{landed.base} is now {landed.commit[:12]} ({branch})."]
-    text += [landed.problem] if landed.problem else []
+    text += _rows(landed.problem) if landed.problem else []
     return Answer(text, documents.landing(session.operations.clock.now(), landed))
 
 
@@ -211,7 +212,9 @@ def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
     """Propose a first policy that names you as operator, and a registry where there is none, on a branch."""
     proposed = session.operations.first_policy(push=not no_push, dry_run=dry_run)
     document = documents.envelope(session.operations.clock.now()) | documents.plain(proposed)
-    return Answer([proposed.policy, f"branch {proposed.branch}", proposed.why], document)
+    text = [*_rows(proposed.policy), f"branch {proposed.branch}", *_rows(proposed.why)]
+    text += [f"{each.what} {each.remedy}" for each in untrusted(session.settings)]
+    return Answer(text, document)
 
 
 @click.group()
@@ -257,9 +260,9 @@ def _submit(session: Session, planned: Plan, *, dry_run: bool, push: bool) -> An
 def _answer(session: Session, planned: Plan, done: Submission | None) -> Answer:
     text = [*planned.warnings, *(lines.gate(item) for item in planned.gates)]
     if done is None:
-        text += [f"branch {planned.branch}", "", planned.diff, "", planned.body]
+        text += [f"branch {planned.branch}", "", *_rows(planned.diff), "", *_rows(planned.body)]
     else:
-        text.append(_told(done))
+        text += _told(done)
     return Answer(text, documents.change(session.operations.clock.now(), planned, done))
 
 
@@ -277,11 +280,16 @@ def _blocked(judged: Checklist) -> Answer:
     return Answer([*(lines.gate(item) for item in judged.gates), f"blocked: {names}"], document, code_of(verdict))
 
 
-def _told(done: Submission) -> str:
-    parts = [f"branch {done.branch} is {done.commit[:12]}.", done.why]
+def _told(done: Submission) -> list[str]:
+    parts = [f"branch {done.branch} is {done.commit[:12]}.", *_rows(done.why)]
     if done.pr_url:
         parts.append(done.pr_url)
     if done.body_path:
         parts.append(f"The pull request's body is in {done.body_path}.")
     parts += [f"{next_words(done)}:", f"  {next_command(done)}"]
-    return "\n".join(part for part in parts if part)
+    return [part for part in parts if part]
+
+
+def _rows(text: str) -> list[str]:
+    """The lines of a text, its tabs expanded as a terminal does."""
+    return text.expandtabs(8).removesuffix("\n").split("\n")

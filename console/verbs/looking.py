@@ -63,7 +63,7 @@ def check(session: Session) -> Answer:
         text.append(f"{lines.tag(artifact.verdict)} {artifact.artifact_id}")
         text += [f"  {lines.check(item)}" for item in artifact.checks if not item.verdict.opens]
     if examined.repair:
-        text += ["", "A repair, not applied:", examined.repair]
+        text += ["", "A repair, not applied:", *examined.repair.expandtabs(8).split("\n")]
     body = {
         "findings": documents.plain(examined.findings),
         "artifacts": documents.plain(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import click
 from console.session import Session
 from console.short import code_of
 from ml.errors import ConsoleError
+from ml.text import json_text, whole, whole_lines
 
 __all__ = ["Answer", "code_of", "emit", "error_document", "fail", "say", "verb"]
 
@@ -43,30 +43,35 @@ def verb(function: Callable[Concatenate[Session, P], Answer]) -> Callable[..., i
     return run
 
 
-def emit(answer: Answer, *, as_json: bool) -> None:
-    """Print an answer in the form that was asked for."""
+def emit(answer: Answer, *, as_json: bool, err: bool = False) -> None:
+    """Print an answer in the form that was asked for. Each line is one line, whatever stands in it."""
     if as_json:
-        click.echo(json.dumps(answer.document, indent=2, ensure_ascii=False))
+        click.echo(json_text(answer.document), err=err)
     elif answer.lines:
-        click.echo("\n".join(answer.lines))
+        click.echo("\n".join(whole(line) for line in answer.lines), err=err)
 
 
 def say(line: str) -> None:
     """Tell a person what is going on, on stderr, so that stdout stays the answer."""
-    click.echo(line, err=True)
+    click.echo(whole(line), err=True)
 
 
 def fail(error: ConsoleError, *, as_json: bool) -> int:
     """Print an error as one sentence of cause and one of remedy; returns its exit code."""
-    click.echo(error.cause, err=True)
-    if error.remedy:
-        click.echo(error.remedy, err=True)
+    for text in (error.cause, error.remedy):
+        if text:
+            click.echo(continued(text), err=True)
     difference = getattr(error, "difference", "")
     if difference:
-        click.echo(difference, err=True)
+        click.echo(whole_lines(difference), err=True)
     if as_json:
-        sys.stdout.write(json.dumps(error_document(error), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(error_document(error)) + "\n")
     return error.exit_code
+
+
+def continued(text: str) -> str:
+    """A message safe to print; of several lines, as a server's hook says, only the first begins where ours do."""
+    return whole_lines(text).replace("\n", "\n  ")
 
 
 def error_document(error: ConsoleError) -> dict[str, Any]:

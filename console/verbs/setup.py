@@ -13,6 +13,7 @@ from click.shell_completion import get_completion_class
 from console import config as configuration
 from console import documents
 from console.bare import COMPLETE
+from console.paths import user_file
 from console.session import Session
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, verb
@@ -60,7 +61,8 @@ def config_init(session: Session) -> Answer:
             file.write(_template())
     except FileExistsError as error:
         raise Refused(f"{path} exists already.", "Edit it; see `mlconsole config show`.") from error
-    return Answer([f"wrote {path}"], documents.envelope(SystemClock().now()) | {"path": str(path)})
+    hint = "What you put into it counts in a clone once `mlconsole trust` has shown it there and somebody said yes."
+    return Answer([f"wrote {path}", hint], documents.envelope(SystemClock().now()) | {"path": str(path)})
 
 
 @click.command()
@@ -72,7 +74,7 @@ def info(session: Session) -> Answer:
         "version": __version__,
         "repository": str(settings.root),
         "console.toml": str(settings.root / configuration.CONFIG_NAME),
-        "user configuration": str(configuration.user_file()),
+        "user configuration": str(user_file()),
         "state": str(settings.state),
         "kill file": str(settings.resolve(settings.kill_switch.file)),
     }

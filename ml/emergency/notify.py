@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -129,5 +130,14 @@ class Notifier:
 
 
 def _slack(text: str) -> str:
-    """Slack's own escapes: nothing from outside may become a link or a mention."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Nothing from outside may become a link or a mention: Slack's own escapes, and what Mattermost reads besides.
+
+    Mattermost takes ``@all``, ``@name`` and ``~channel`` from plain text; the sign becomes its full-width twin where
+    one begins, so that an e-mail address stays as it is. ``](`` would make a link or load an image there.
+    """
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("](", "] (")
+    return _MENTION.sub(lambda found: _TWINS[found[0]], text)
+
+
+_MENTION = re.compile(r"(?<![A-Za-z0-9])(?:@(?=\S)|~(?=[A-Za-z]))")
+_TWINS = {"@": "\uff20", "~": "\uff5e"}

@@ -109,6 +109,7 @@ class Boards:
             watches=watches,
             problems=(
                 *kill_problems(kill),
+                *self._context.problems,
                 *self._left_behind(),
                 *self._watches.problems,
                 *self._source_problems(metrics.source),
@@ -144,7 +145,12 @@ class Boards:
             ),
             kill=kill,
             models=models,
-            problems=(Problem("registry", error.cause, error.remedy), *kill_problems(kill), *self._left_behind()),
+            problems=(
+                Problem("registry", error.cause, error.remedy),
+                *kill_problems(kill),
+                *self._context.problems,
+                *self._left_behind(),
+            ),
         )
 
     def _operator(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ml.board import Problem
 from ml.clock import Clock
 from ml.errors import Refused
 from ml.ports import Runner
@@ -58,6 +59,7 @@ class Context:
 
     ``metrics`` is ``None`` when no Prometheus is configured: every gate that needs it then stays closed. ``verifier``
     is made with the first verification. ``person`` is who is at the keyboard, for records of kills and watches.
+    ``problems`` are those of the session's own settings; every board shows them.
     """
 
     place: Place
@@ -73,6 +75,7 @@ class Context:
     notifier: Notifier
     person: Person
     environ: Mapping[str, str]
+    problems: tuple[Problem, ...] = ()
 
     def require_write(self) -> None:
         """Raise Refused in a read-only session: here, not in the views, is where read-only is enforced."""

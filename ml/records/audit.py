@@ -10,8 +10,10 @@ The kill key writes here, so this module is made of the standard library's light
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -30,6 +32,11 @@ __all__ = ["AuditFinding", "AuditLine", "AuditLog", "AuditReport"]
 
 _TAIL = 1 << 16
 _LOCK_S = 1.0
+_NOT_A_FILE = (
+    *(errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENOTDIR),
+    *(errno.ENXIO, errno.ESPIPE, errno.EINVAL),
+)
+"""What the system says of a link, a folder, a FIFO or a device at the log's place, or of a file at its folder's."""
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
 
 
@@ -57,8 +64,7 @@ class AuditLog:
                 os.close(handle)
         except OSError as error:
             raise Unavailable(
-                f"The audit line could not be written: {error.strerror or error}.",
-                f"Make room or correct the permissions of {visible(self._path)}.",
+                f"The audit line could not be written: {error.strerror or error}.", _remedy(error, self._path)
             ) from error
 
     def read(self) -> tuple[AuditLine, ...]:
@@ -117,14 +123,34 @@ class AuditLog:
 
     def _rows(self) -> Iterator[bytes]:
         try:
-            with open(self._path, "rb") as file:
+            # Not blocking: a FIFO at this place must not hang whoever looks.
+            handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(handle, "rb") as file:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise OSError(errno.EINVAL, "it is no regular file")
                 yield from file
         except FileNotFoundError:
             return
         except OSError as error:
             raise Unavailable(
-                f"The audit log {visible(self._path)} cannot be read: {error.strerror}.", "Correct its permissions."
+                f"The audit log {visible(self._path)} cannot be read: {error.strerror}.", _remedy(error, self._path)
             ) from error
+
+
+def _remedy(error: OSError, path: str) -> str:
+    """What a person does about this very failure."""
+    shown = visible(path)
+    if isinstance(error, BlockingIOError):
+        return "Another console holds it for long: look for one that is stopped, and try again."
+    if error.errno in _NOT_A_FILE:
+        return f"Move away what stands in the place of {shown}, a regular file in a folder, and keep it as evidence."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"Correct the permissions of {shown} and of its folder."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"Make room on the disk of {shown}."
+    if error.errno == errno.EROFS:
+        return f"Make the disk of {shown} writable, or set XDG_STATE_HOME to a folder on another one."
+    return f"Look at the disk of {shown}: copy the file away before you repair it."
 
 
 def _lock(handle: int) -> None:

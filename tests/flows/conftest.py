@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.artifacts import ROOT
 from support.clones import Clones, Folder, make_clones
+from support.desk import Desk
 from support.gatehouse import Gatehouse, gatehouse
 
 from ml.adapters.git_hooks import install_gate
@@ -47,3 +48,11 @@ def server(house: Gatehouse, tmp_path: Path) -> Folder:
     house.clones.operator.git("push", "-q", remote.path, f"{house.main}:refs/heads/main")
     install_gate(remote.path, run=run, python=Path(sys.executable), base="main", path=ROOT)
     return remote
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Desk:
+    """A clone whose configuration nobody trusts yet, and a state folder of this test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    return Desk(make_clones(tmp_path), tmp_path, capfd)

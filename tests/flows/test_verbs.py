@@ -25,6 +25,7 @@ from support.gatehouse import (
     much_later,
     pointer_to,
 )
+from support.trusting import configure
 
 from console.config import load
 from console.switch import AUDIT_NAME
@@ -345,9 +346,7 @@ def test_an_unknown_configuration_key(shell: Shell) -> None:
 
 
 def test_an_unreachable_prometheus_closes_gates_but_not_the_console(shell: Shell) -> None:
-    (shell.clones.operator.path / "console.toml").write_text(
-        '[prometheus]\nurl = "http://127.0.0.1:9"\ntimeout_seconds = 1\n'
-    )
+    configure(shell.clones.operator.path, '[prometheus]\nurl = "http://127.0.0.1:9"\ntimeout_seconds = 1\n')
     code, found = shell.document("status")
     assert code == 3
     assert found["prometheus"]["state"] == "ERROR"

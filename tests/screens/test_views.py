@@ -24,6 +24,7 @@ from support.walk import reads, reads_soon, shown_on, until
 from textual.message import Message
 
 from console.app import ConsoleApp
+from console.keys import KILL_KEY, keymap_of, kill_keys
 from console.messages import BoardArrived
 from console.screens.change import StageScreen, WithdrawScreen
 from console.screens.compare import CompareScreen
@@ -235,15 +236,33 @@ async def test_a_read_only_session_has_no_mutating_keys_and_says_why() -> None:
         await until(pilot, lambda: operations.called("kill") == 1)
 
 
-async def test_a_users_keymap_moves_keys_the_kill_key_too() -> None:
+@pytest.mark.parametrize("key", ["f8", "f9"])
+async def test_a_keymap_moves_keys_and_only_adds_to_the_kill_key(key: str) -> None:
     operations = FakeOperations()
-    async with console(operations, keymap={"promote": "P", "kill": "f8"}) as pilot:
+    async with console(operations, keymap={"promote": "P", "kill": "f8", "help": "f9,h"}) as pilot:
         assert reads(pilot, "P Promote")
         await pilot.press("p")
         assert len(pilot.app.screen_stack) == 1
-        assert console_of(pilot).kill_key == "f8"
-        await pilot.press("f8")
+        assert console_of(pilot).kill_keys == {"f9", "f8"}
+        assert reads(pilot, "F9 KILL")
+        await pilot.press(key)
         await until(pilot, lambda: operations.called("kill") == 1)
+
+
+@pytest.mark.parametrize("key", ["k", "enter", "space", "question_mark", "ctrl+m", "ctrl+i", "escape", "shift+a"])
+def test_a_key_that_could_be_typed_or_pasted_is_no_kill_key(key: str) -> None:
+    with pytest.raises(Usage, match="could be typed or pasted"):
+        ConsoleApp(FakeOperations(), FrozenClock(), keymap={"kill": key})
+
+
+@pytest.mark.parametrize(
+    "keymap", [{}, {"kill": ""}, {"kill": "f8"}, {"quit": "f9"}, {"kill": " , "}, {"help.f1": "f9"}]
+)
+def test_no_keymap_takes_f9_from_the_kill_switch(keymap: dict[str, str]) -> None:
+    assert "f9" in kill_keys(keymap)
+    keys = keymap_of(keymap)
+    assert "f9" in keys.get("kill", KILL_KEY).split(",")
+    assert not [name for name, listed in keys.items() if name != "kill" and "f9" in listed.split(",")]
 
 
 def test_every_binding_has_an_id_words_and_a_tooltip() -> None:

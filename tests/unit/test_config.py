@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.trusting import configure
 
-from console.config import Actuator, Settings, find_root, load
+from console.config import Actuator, Settings, load
+from console.paths import find_root
 from console.switch import actuator_headers, kill_switch
 from ml.emergency.credentials import Credential
 from ml.errors import Usage
@@ -20,9 +22,9 @@ def repo(tmp_path: Path) -> Path:
 
 
 def settings(repo: Path, text: str = "", environ: dict[str, str] | None = None):  # type: ignore[no-untyped-def]
-    if text:
-        (repo / "console.toml").write_text(text)
     home = {"HOME": str(repo.parent)}
+    if text:
+        configure(repo, text, home)
     return load(repo=str(repo), environ=home | (environ or {}))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.listeners import listening
+from support.trusting import configure
 
 from console.kill import run_kill
 from console.verbs import run as verb
@@ -112,14 +113,16 @@ def test_no_output_and_no_record_holds_a_secret(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("ENGINE_KEY", "hunter2")
-    (tmp_path / ".git").mkdir()
-    (tmp_path / "token").write_text("hunter2")
+    repo = tmp_path / "repo"
+    (repo / ".git").mkdir(parents=True)
+    (repo / "token").write_text("hunter2")
     with listening(status) as listener:
-        (tmp_path / "console.toml").write_text(
+        configure(
+            repo,
             f'[[kill_switch.actuator]]\ntype = "http"\nurl = "{listener.url}"\nbearer_token_file = "token"\n'
-            'headers = {X-Key = {env = "ENGINE_KEY"}}\n'
+            'headers = {X-Key = {env = "ENGINE_KEY"}}\n',
         )
-        place = ["--repo", str(tmp_path)]
+        place = ["--repo", str(repo)]
         assert run_kill([*place, "kill", "on", "--no-wait", "--json"]) == 0
         assert listener.posts[0][1]["Authorization"] == "Bearer hunter2"
     for words in (["config", "show"], ["config", "show", "--json"], ["info"], ["doctor"]):
@@ -133,14 +136,17 @@ def test_no_output_and_no_record_holds_a_secret(
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_what_is_a_secret_by_its_name_is_not_shown_with_the_configuration(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], form: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], form: list[str]
 ) -> None:
-    (tmp_path / ".git").mkdir()
-    (tmp_path / "console.toml").write_text(
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    repo = tmp_path / "repo"
+    (repo / ".git").mkdir(parents=True)
+    configure(
+        repo,
         '[prometheus]\nurl = "http://prometheus:9090"\nheaders = {X-Api-Key = "hunter2", X-Scope-OrgID = "desk"}\n'
-        '[notify]\nurl = "https://hooks.example.com/hunter2"\n'
+        '[notify]\nurl = "https://hooks.example.com/hunter2"\n',
     )
-    assert verb(["--repo", str(tmp_path), "config", "show", *form]) == 0
+    assert verb(["--repo", str(repo), "config", "show", *form]) == 0
     shown = capfd.readouterr().out
     assert "hunter2" not in shown
     assert "desk" in shown

@@ -5,6 +5,7 @@ import fcntl
 import json
 import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,65 @@ def test_only_the_fragment_that_was_really_torn_is_explained(log: AuditLog, path
     for forged in (b"x" + rows[1], rows[1].replace(b" (torn)", b"")):
         path.write_bytes(rows[0] + forged + rows[2])
         assert not log.verify().sound
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir(parents=True)
+
+
+def make_fifo(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+
+
+def make_loop(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.symlink_to(path)
+
+
+def make_link(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/dev/zero")
+
+
+def make_parent_a_file(path: Path) -> None:
+    path.parent.write_text("")
+
+
+@pytest.mark.parametrize("obstacle", [make_folder, make_fifo, make_loop, make_link, make_parent_a_file])
+def test_something_else_in_its_place_is_to_be_moved_away(
+    log: AuditLog, path: Path, obstacle: Callable[[Path], None]
+) -> None:
+    obstacle(path)
+    for look in (log.read, log.verify, lambda: log.append("kill")):
+        with pytest.raises(Unavailable) as caught:
+            look()
+        assert "Move away what stands in the place of" in caught.value.remedy
+        assert "permissions" not in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, "Correct the permissions of"),
+        (errno.EPERM, "Correct the permissions of"),
+        (errno.ENOSPC, "Make room on the disk of"),
+        (errno.EDQUOT, "Make room on the disk of"),
+        (errno.EROFS, "writable, or set XDG_STATE_HOME"),
+        (errno.EIO, "copy the file away before you repair it"),
+    ],
+)
+def test_each_failure_has_its_own_remedy(
+    log: AuditLog, path: Path, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    log.append("kill")
+
+    def failing(*_args: object, **_options: object) -> int:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(os, "open", failing)
+    for look in (log.read, lambda: log.append("kill")):
+        with pytest.raises(Unavailable) as caught:
+            look()
+        assert remedy in caught.value.remedy
+        assert str(path) in caught.value.remedy

@@ -133,7 +133,7 @@ def test_a_kill_that_cannot_be_recorded_still_happens_and_says_so(tmp_path: Path
     request = bench.switch.engage("ann@example.com", "p99 spike")
     assert bench.switch.state().engaged is True
     assert restart.told == [True]
-    assert request.problem.startswith("The audit line could not be written: File exists. Make room")
+    assert request.problem.startswith("The audit line could not be written: File exists. Move away")
 
 
 def test_a_release_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:

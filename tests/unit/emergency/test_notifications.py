@@ -38,6 +38,29 @@ def test_slack_gets_one_text_without_live_links_or_mentions(tmp_path: Path) -> N
         assert json.loads(listener.posts[0][2]) == {"text": text}
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("@all look", "\uff20all look"),
+        ("@channel,@here", "\uff20channel,\uff20here"),
+        ("(@ann) .@bob -@eve _@joe @@all", "(\uff20ann) .\uff20bob -\uff20eve _\uff20joe \uff20\uff20all"),
+        ("x..@all", "x..\uff20all"),
+        ("by ann@example.com at 5 @ night", "by ann@example.com at 5 @ night"),
+        ("see ~town-square, about ~5 s", "see \uff5etown-square, about ~5 s"),
+        (
+            "[click](http://evil.example) ![x](http://evil.example)",
+            "[click] (http://evil.example) ![x] (http://evil.example)",
+        ),
+    ],
+)
+def test_mattermost_gets_no_mention_and_no_link_either(tmp_path: Path, told: str, shown: str) -> None:
+    with listening() as listener:
+        notifier = Notifier(listener.url, "slack", tmp_path / "spool")
+        notifier.tell("kill", told, reason=told)
+        notifier.flush(5)
+        assert json.loads(listener.posts[0][2])["text"] == f"mlconsole kill: {shown}\n• reason: {shown}"
+
+
 def test_a_refused_notification_is_tried_again_and_the_order_kept(tmp_path: Path) -> None:
     with listening(503) as listener:
         notifier = Notifier(listener.url, "json", tmp_path / "spool", rest_s=0.05)

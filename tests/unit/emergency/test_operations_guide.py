@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.trusting import configure
 
 from console.config import load
 from console.switch import kill_switch
@@ -34,10 +35,11 @@ def test_the_guide_covers_systemd_compose_kubernetes_and_http() -> None:
 def test_an_example_is_accepted_and_makes_an_actuator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: str
 ) -> None:
-    (tmp_path / ".git").mkdir()
-    (tmp_path / "console.toml").write_text(block)
+    repo, environ = tmp_path / "repo", {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    (repo / ".git").mkdir(parents=True)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    settings = load(repo=str(tmp_path), environ={"HOME": str(tmp_path)})
+    configure(repo, block, environ)
+    settings = load(repo=str(repo), environ=environ)
     # The file, the configured actuator, and the engines themselves.
     assert len(kill_switch(settings).by_hand(engage=True)) == 3
 

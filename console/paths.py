@@ -1,0 +1,59 @@
+"""Where things are: the repository, the user's configuration file, and the folder of everything that survives a crash.
+
+Light, because the kill key reads it.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ml.errors import Usage
+from ml.text import visible
+
+
+def find_root(start: Path) -> Path:
+    """The repository that ``start`` is in: the nearest directory with ``.git``, or a bare repository itself.
+
+    Raises:
+        Usage: there is none.
+    """
+    start = start.expanduser().absolute()
+    for folder in (start, *start.parents):
+        if (folder / ".git").exists() or (_is_bare(folder) and not _came_with_another(folder)):
+            return folder
+    raise Usage(
+        f"{visible(str(start))} is not inside a git repository.",
+        "Change into the repository that holds the model registry, or name it with --repo PATH.",
+    )
+
+
+def user_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """The user's own configuration file (XDG, on every system)."""
+    base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "~"), ".config")
+    return Path(base).expanduser() / "mlconsole" / "config.toml"
+
+
+def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where everything that must survive a crash lives (XDG, on every system); see `Settings.state`."""
+    base = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME", "~"), ".local", "state")
+    return Path(base).expanduser() / "mlconsole"
+
+
+def state_of(root: Path, environ: Mapping[str, str] = os.environ) -> Path:
+    """The state folder of one repository; see `Settings.state`."""
+    import hashlib  # noqa: PLC0415 it loads OpenSSL, for which neither the first frame nor the kill key waits
+
+    key = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
+    return state_directory(environ) / f"{root.name}-{key}"
+
+
+def _is_bare(folder: Path) -> bool:
+    return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+
+
+def _came_with_another(folder: Path) -> bool:
+    """A bare repository inside a working tree can be pushed like any folder, with a git configuration that runs
+    programs; it is none, unless git itself says that we are called for it, as in a hook."""
+    if os.environ.get("GIT_DIR") and os.path.realpath(os.environ["GIT_DIR"]) == os.path.realpath(folder):
+        return False
+    return any((each / ".git").exists() for each in folder.parents)

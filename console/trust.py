@@ -1,0 +1,262 @@
+"""Trust in a configuration that came with the repository: it counts once a person has read it, as with direnv.
+
+Whoever pushes to the repository writes its console.toml. What it says about secrets, programs, addresses, the kill
+switch and keys therefore counts only while the file is, byte for byte, what was trusted; until then the content that
+was trusted last holds, which is kept whole in the state folder (SPEC §14). The kill key reads this module first, so
+it is made of the standard library's light parts only.
+"""
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml.errors import Refused, Unavailable, Usage
+from ml.text import visible
+
+MOST_BYTES = 1 << 16
+"""The longest configuration file that is read: a larger one would hold up the kill key."""
+
+HARMLESS = frozenset({"environment", "registry", "interface.theme", "interface.ascii"})
+"""Sections and settings that count before a configuration of the repository is trusted for the first time."""
+
+Layer = dict[str, dict[str, Any]]
+Parse = Callable[[bytes, str], Layer]
+"""Reads settings by section from a content and the name that errors call it by. Raises Usage."""
+
+_MAGIC = b"mlconsole trust 1"
+_NAME = "trusted"
+_PARTS = 7
+_MOST_DOTS = 40
+
+
+class Record(NamedTuple):
+    """What was trusted last: the whole content, when, by whom and how (``asked``, ``signed`` or ``demo``).
+
+    ``base`` is the commit of the registry's branch when a person was asked: the rules that were trusted before.
+    ``seen`` is its commit when a change was last accepted, by asking or by signature: older changes never count again.
+    """
+
+    content: bytes
+    at: str = ""
+    by: str = ""
+    how: str = "asked"
+    base: str = ""
+    seen: str = ""
+
+
+class Standing(NamedTuple):
+    """A configuration file that came with a repository, read once, beside what was trusted before.
+
+    ``found`` is the content now (empty: there is no such file), ``unread`` says why it could not be read. ``barred``
+    says why no record of trust can be believed here. ``store`` is the record's file.
+    """
+
+    path: Path
+    store: Path
+    found: bytes = b""
+    unread: str = ""
+    record: Record | None = None
+    barred: str = ""
+
+    @property
+    def trusted(self) -> bool:
+        """The file counts as it stands: it is what was trusted last, or there is nothing in it to trust."""
+        if self.unread:
+            return False
+        return self.found == (self.record.content if self.record else b"")
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the content now."""
+        return digest(self.found)
+
+
+def digest(content: bytes) -> str:
+    """The SHA-256 of a content, in hexadecimal."""
+    import hashlib  # noqa: PLC0415 it loads OpenSSL; where nothing is to be trusted, nobody waits for it
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def standing(path: Path, root: Path, state: Path, *, default: bool) -> Standing:
+    """Read a configuration file of a repository, and what was trusted of it; ``default``: it is the root's own.
+
+    Nothing is raised: a file that cannot be read is told in the result, and a record that is damaged is none.
+    """
+    store = state / (_NAME if default else f"{_NAME}-{digest(os.fsencode(os.path.abspath(path)))[:16]}")
+    barred = "The state folder lies in the repository, where everybody who pushes can write." * lies_in(state, root)
+    found, unread = b"", ""
+    try:
+        found = read_whole(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        unread = error.strerror or "it cannot be read"
+    record = None if barred else read_record(store)
+    return Standing(path, store, found, unread, record, barred)
+
+
+def layer_of(here: Standing, parse: Parse, only: Collection[str] = ()) -> tuple[Layer, str]:
+    """What came with the repository, as far as it counts, and the name of its source.
+
+    That is the file as it stands where it is trusted, else what was trusted last, else its harmless part; where
+    ``only`` asks for no harmless section, an untrusted file is not even parsed. Raises Usage for an invalid one.
+    """
+    shown = visible(str(here.path))
+    if here.record is not None:
+        origin = shown if here.trusted else f"{shown}, as trusted last"
+        return (parse(here.record.content, origin), origin) if here.record.content else ({}, "")
+    if here.trusted or (only and not any(_counts(f"{name}.") for name in only)):
+        return {}, ""
+    return harmless(_parsed(here, parse))[0], shown
+
+
+def left_out(here: Standing, parse: Parse) -> tuple[str, ...]:
+    """The settings that do not count, because nobody trusted the file as it is now. Raises Usage for an invalid one."""
+    if here.trusted:
+        return ()
+    found = _parsed(here, parse)
+    if here.record is None:
+        return harmless(found)[1]
+    before = parse(here.record.content, visible(str(here.path)))
+    names = {f"{section}.{field}" for layer in (found, before) for section, values in layer.items() for field in values}
+    return tuple(sorted(name for name in names if _at(found, name) != _at(before, name)))
+
+
+def harmless(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
+    """The part of a layer that nobody needs to trust, and the names of the rest."""
+    rest = tuple(f"{section}.{field}" for section, values in layer.items() for field in values)
+    rest = tuple(name for name in rest if not _counts(name))
+    kept = {
+        section: {field: value for field, value in values.items() if f"{section}.{field}" not in rest}
+        for section, values in layer.items()
+    }
+    return kept, rest
+
+
+def _parsed(here: Standing, parse: Parse) -> Layer:
+    shown = visible(str(here.path))
+    if here.unread:
+        raise Usage(f"{shown} cannot be read: {here.unread}.", "Correct its permissions.")
+    return parse(here.found, shown)
+
+
+def _counts(name: str) -> bool:
+    return name.partition(".")[0] in HARMLESS or any(each.startswith(name) for each in HARMLESS)
+
+
+def _at(layer: Layer, name: str) -> object:
+    section, _, field = name.partition(".")
+    return layer.get(section, {}).get(field)
+
+
+def read_whole(path: Path) -> bytes:
+    """A small regular file's bytes; it is opened once, so that what is judged is what is used.
+
+    Raises:
+        OSError: it cannot be read, is no regular file (a FIFO or a device would hang), or is too long.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        parts, left = [], MOST_BYTES + 1
+        while left and (part := os.read(handle, left)):
+            parts.append(part)
+            left -= len(part)
+    finally:
+        os.close(handle)
+    if not left:
+        raise OSError(errno.EFBIG, f"it is longer than {MOST_BYTES >> 10} KiB")
+    return b"".join(parts)
+
+
+def require_short_names(text: str, shown: str) -> None:
+    """Refuse names of very many parts: the TOML reader's time grows with their square, and the kill key would wait.
+
+    Raises:
+        Usage: a line has more dots than anybody means, texts in quotes left aside.
+    """
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > _MOST_DOTS and re.sub(r"\"[^\"]*\"|'[^']*'", "", line).count(".") > _MOST_DOTS:
+            raise Usage(f"{shown} has more than {_MOST_DOTS} dots in line {number}.", "Correct that line.")
+
+
+def lies_in(path: Path, root: Path) -> bool:
+    """A path leads into a repository's working tree, so that whoever pushes can write there."""
+    real, tree = os.path.realpath(path), os.path.realpath(root)
+    return _below(real, tree) and not _below(real, os.path.join(tree, ".git"))
+
+
+def of_a_repository(path: Path, root: Path) -> bool:
+    """A file came with this repository, or with any other: by its name or by where a link leads."""
+    for real in (os.path.abspath(path), os.path.realpath(path)):
+        folder = os.path.dirname(real)
+        if _below(folder, os.path.realpath(root)) or any(
+            os.path.lexists(os.path.join(each, ".git")) for each in (folder, *map(str, Path(folder).parents))
+        ):
+            return True
+    return False
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def read_record(store: Path) -> Record | None:
+    """What was trusted last; ``None`` where nothing was, or where the record is damaged or not ours."""
+    try:
+        handle = os.open(store, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            about = os.fstat(handle)
+            whole = os.read(handle, MOST_BYTES + 4096)
+        finally:
+            os.close(handle)
+    except OSError:
+        return None
+    if not stat.S_ISREG(about.st_mode) or about.st_uid not in (0, os.geteuid()) or about.st_mode & 0o022:
+        return None
+    head, _, content = whole.partition(b"\n")
+    parts = head.decode("utf-8", "replace").split("\t")
+    if len(parts) != _PARTS or parts[0].encode() != _MAGIC or parts[1] != digest(content):
+        return None
+    return Record(content, *parts[2:])
+
+
+def write_record(here: Standing, record: Record) -> None:
+    """Keep what is trusted from now on.
+
+    Raises:
+        Refused: the state folder lies in the repository. Unavailable: it could not be written.
+    """
+    from ml.records.durable import replace_file  # noqa: PLC0415 the kill key only reads
+
+    if here.barred:
+        raise Refused(here.barred, "Set XDG_STATE_HOME to a folder outside of the repository.")
+    told = [visible(part, limit=200) for part in record[1:]]
+    head = "\t".join([_MAGIC.decode(), digest(record.content), *told])
+    try:
+        os.makedirs(here.store.parent, mode=0o700, exist_ok=True)
+        replace_file(here.store, head.encode() + b"\n" + record.content)
+    except OSError as error:
+        raise _unwritable(here, error) from error
+
+
+def remove_record(here: Standing) -> bool:
+    """Forget what was trusted; whether there was anything. Raises Unavailable where that cannot be written."""
+    try:
+        os.unlink(here.store)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _unwritable(here, error) from error
+    return True
+
+
+def _unwritable(here: Standing, error: OSError) -> Unavailable:
+    shown = visible(str(here.store))
+    return Unavailable(f"{shown} cannot be written: {error.strerror}.", "Correct the permissions of the state folder.")

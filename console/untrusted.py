@@ -1,0 +1,78 @@
+"""One line about a configuration that does not count, because it came with the repository and nobody trusted it."""
+
+import os
+from typing import NamedTuple
+
+from console.config import Settings, not_counting
+from console.paths import user_file
+from ml.errors import Usage
+from ml.text import visible
+
+_COMMAND = "`mlconsole trust`"
+_MOST_NAMES = 6
+
+
+class Untrusted(NamedTuple):
+    """What does not count: one sentence, what to do, and the names of the settings (empty: nobody can tell).
+
+    ``kill`` says that settings of the kill switch are, or may be, among them.
+    """
+
+    what: str
+    remedy: str
+    names: tuple[str, ...]
+
+    @property
+    def kill(self) -> bool:
+        """The kill switch may lead elsewhere than the file says."""
+        return not self.names or any(name.startswith("kill_switch.") for name in self.names)
+
+
+def untrusted(settings: Settings) -> tuple[Untrusted, ...]:
+    """What of the repository's configuration, and of a user's file inside the repository, does not count."""
+    found = []
+    if (ours := _repository(settings)) is not None:
+        found.append(ours)
+    if settings.own_file_left_out:
+        shown = visible(str(user_file()))
+        what = f"Your file {shown} lies in the repository, where everybody who pushes can write; left out:"
+        remedy = "Move it out of the repository, or set XDG_CONFIG_HOME."
+        found.append(Untrusted(f"{what} {_listed(settings.own_file_left_out)}.", remedy, settings.own_file_left_out))
+    return tuple(found)
+
+
+def _repository(settings: Settings) -> Untrusted | None:
+    here = settings.standing
+    if here is None or here.trusted:
+        return None
+    shown = _name(settings)
+    remedy = f"Run {_COMMAND} to read it and to decide."
+    if here.barred:
+        remedy = f"{here.barred} Set XDG_STATE_HOME to another folder, then run {_COMMAND}."
+    try:
+        names = not_counting(here)
+    except Usage as error:
+        holds = "what was trusted last holds" if here.record else "the defaults hold"
+        return Untrusted(f"{shown} is not trusted, and {holds}: {error.cause}", remedy, ())
+    if not names:
+        return None
+    if here.record is None:
+        return Untrusted(
+            f"{shown} came with the repository and is not trusted; left out: {_listed(names)}.", remedy, names
+        )
+    since = f" on {here.record.at}" if here.record.at else ""
+    what = f"{shown} is not what was trusted{since}, which holds until you trust the change of {_listed(names)}."
+    return Untrusted(what, remedy, names)
+
+
+def _name(settings: Settings) -> str:
+    """The file, by its path in the repository where it has one."""
+    assert settings.standing is not None
+    path = os.path.abspath(settings.standing.path)
+    inside = os.path.relpath(path, os.path.abspath(settings.root))
+    return visible(path if inside.startswith("..") else inside, limit=200)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

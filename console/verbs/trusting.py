@@ -1,0 +1,187 @@
+"""The verb trust: read the configuration that came with the repository, and say whether it counts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from difflib import unified_diff
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from console import documents
+from console.config import Settings, not_counting
+from console.person import person
+from console.session import Session
+from console.switch import audit_log
+from console.trust import Record, Standing, digest, lies_in, remove_record, write_record
+from console.verbs.output import Answer, emit, verb
+from console.vouching import base_commit
+from ml.clock import SystemClock, format_utc
+from ml.errors import Conflict, ConsoleError, Refused, Usage
+from ml.text import visible
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_WORD = "yes"
+_LEAST_DIGEST = 12
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Trust what is shown without being asked; for scripts.")
+@click.option("--digest", "expected", default="", metavar="SHA256", help="Trust the file only if its digest is this.")
+@click.option("--show", is_flag=True, help="Show what is trusted and what is not; 0 when all of it is, else 1.")
+@click.option("--revoke", is_flag=True, help="Forget what was trusted; only harmless settings count then.")
+@verb
+def trust(session: Session, yes: bool, expected: str, show: bool, revoke: bool) -> Answer:
+    """Show the configuration that came with the repository, against what was trusted before, and ask about it."""
+    if show + revoke + (yes or bool(expected)) > 1:
+        raise Usage("These options exclude each other.", "Give --yes (with --digest), --show or --revoke.")
+    settings = session.settings
+    here = settings.standing
+    if here is None:
+        return _answer(None, "You named a configuration file of your own, which needs no trust.", 0)
+    if session.read_only and not show:
+        raise Refused("This session is read-only.", "Start it without --read-only, or use `mlconsole trust --show`.")
+    if revoke:
+        return _revoked(settings, here)
+    if here.trusted:
+        return _answer(here, _trusted_line(here), 0)
+    names = not_counting(here)
+    warnings = tuple(_warnings(settings, here))
+    if show:
+        return _answer(here, "", 1, names, warnings)
+    _require_digest(here, expected)
+    if not yes:
+        _ask(session, _answer(here, "", 1, names, warnings))
+    return _accepted(settings, here, shown=not yes, warnings=warnings)
+
+
+def _ask(session: Session, question: Answer) -> None:
+    """Show the whole difference and wait for the word. Raises Refused for anything else."""
+    emit(question, as_json=False, err=True)
+    if session.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused(
+            "Nobody could be asked, so nothing was trusted.",
+            "Run `mlconsole trust` in a terminal, or repeat with --yes --digest and the digest shown.",
+        )
+    sys.stderr.write(f"Type {_WORD} to trust this, anything else to leave it: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != _WORD:
+        raise Refused("Nothing was trusted.", "What was trusted before still holds.")
+
+
+def _require_digest(here: Standing, expected: str) -> None:
+    if not expected:
+        return
+    if len(expected) < _LEAST_DIGEST:
+        raise Usage(f"--digest needs at least {_LEAST_DIGEST} characters.", "Copy it from `mlconsole trust --show`.")
+    if not here.digest.startswith(expected.lower()):
+        raise Conflict(
+            "The file is not the one with that digest, so nothing was trusted.", "Read it: `mlconsole trust --show`."
+        )
+
+
+def _accepted(settings: Settings, here: Standing, *, shown: bool, warnings: tuple[str, ...]) -> Answer:
+    """Keep the very bytes that were shown, and record who said yes."""
+    commit, by = base_commit(settings), person()
+    record = Record(here.found, format_utc(SystemClock().now()), by, "asked", commit, commit)
+    write_record(here, record)
+    problem = _recorded(settings, "trust", here.digest)
+    now = here._replace(record=record)
+    text = [] if shown else [*_difference(here), *warnings]
+    answer = _answer(now, _trusted_line(now), 0, warnings=warnings)
+    return answer._replace(lines=[*text, *answer.lines, *problem])
+
+
+def _revoked(settings: Settings, here: Standing) -> Answer:
+    if not remove_record(here):
+        return _answer(here, "Nothing was trusted.", 0)
+    problem = _recorded(settings, "trust revoked", here.digest)
+    line = "Forgotten. The kill switch uses your own file or the default again. `mlconsole kill status` shows which."
+    answer = _answer(here._replace(record=None), line, 0)
+    return answer._replace(lines=[*answer.lines, *problem])
+
+
+def _recorded(settings: Settings, kind: str, sha256: str) -> list[str]:
+    """Write the audit line; what kept it from being written, as lines for a person."""
+    try:
+        assert settings.standing is not None
+        audit_log(settings).append(kind, by=person(), file=str(settings.standing.path), sha256=sha256)
+    except ConsoleError as error:
+        return [str(error)]
+    return []
+
+
+def _answer(
+    here: Standing | None, line: str, code: int, names: tuple[str, ...] = (), warnings: tuple[str, ...] = ()
+) -> Answer:
+    body: dict[str, Any] = {"file": None, "state": "none", "digest": None, "trusted": None, "left_out": list(names)}
+    text = [line] if line else []
+    difference: list[str] = []
+    if here is not None:
+        difference = [] if here.trusted else list(_difference(here))
+        body |= {"file": str(here.path), "state": _state(here), "digest": here.digest, "trusted": _record(here.record)}
+        if not here.trusted:
+            listed = f"Not counting until you trust it: {', '.join(names) or 'nothing; only comments differ'}."
+            text = [*difference, "", *warnings, listed, f"sha256 {here.digest}", *text]
+    body |= {"difference": "\n".join(difference), "warnings": list(warnings)}
+    return Answer(text, documents.envelope(SystemClock().now()) | body, code)
+
+
+def _state(here: Standing) -> str:
+    if here.trusted:
+        return "trusted" if here.record else "none"
+    return "changed" if here.record else "untrusted"
+
+
+def _record(record: Record | None) -> dict[str, str] | None:
+    if record is None:
+        return None
+    told = {"at": record.at, "by": record.by, "how": record.how, "base": record.base}
+    return told | {"digest": digest(record.content)}
+
+
+def _trusted_line(here: Standing) -> str:
+    if here.record is None:
+        return f"There is no {visible(str(here.path))}, so there is nothing to trust."
+    how = {"signed": "signed by", "demo": "made by"}.get(here.record.how, "trusted by")
+    file = visible(str(here.path)) if here.found else f"The absence of {visible(str(here.path))}"
+    return f"{file} counts: {how} {here.record.by} on {here.record.at}, sha256 {here.digest}."
+
+
+def _difference(here: Standing) -> Iterator[str]:
+    """Every line of the file against what was trusted, made visible and never cut."""
+    before = here.record.content if here.record else b""
+    since = f"trusted {here.record.at}" if here.record else "nothing trusted so far"
+    rows = unified_diff(_rows(before), _rows(here.found), since, str(here.path), lineterm="", n=3)
+    yield from (visible(row, limit=len(row) * 10 + 10) for row in rows)
+
+
+def _rows(content: bytes) -> list[str]:
+    # Only what TOML calls a line ends one: other separators are shown, not obeyed.
+    return content.decode("utf-8", "replace").removesuffix("\n").split("\n") if content else []
+
+
+def _warnings(settings: Settings, here: Standing) -> Iterator[str]:
+    """What a reader may overlook: look-alike letters, and programs that whoever pushes can rewrite."""
+    for number, row in enumerate(_rows(here.found), 1):
+        if not row.isascii():
+            yield f"Look closely: line {number} holds characters that are not plain ASCII."
+    for path in _programs(settings.root, here):
+        shown = visible(os.path.relpath(path, settings.root))
+        yield f"Look closely: {shown} lies in the repository, so everybody who pushes can change what it does."
+
+
+def _programs(root: Path, here: Standing) -> Iterator[Path]:
+    """Files of the working tree that the file's commands name."""
+    import tomllib  # noqa: PLC0415 the configuration has been parsed; this looks at the commands alone
+
+    switch = tomllib.loads(here.found.decode("utf-8")).get("kill_switch", {})
+    for actuator in switch.get("actuator", ()):
+        for word in actuator.get("argv", ()):
+            path = root / word
+            if path.is_file() and lies_in(path, root):
+                yield path

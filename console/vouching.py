@@ -1,0 +1,77 @@
+"""A change of the repository's configuration that an operator signed needs no question (SPEC §14, Trust).
+
+That holds for a file that is, byte for byte, the one at the base; the last commit on the base's first-parent line that
+changed it must be signed by an operator, by the policy and the allowed signers of the commit at which a person was
+last asked. A commit older than what was accepted last never counts again, however it is merged.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from console.trust import Record, write_record
+from ml.clock import SystemClock, format_utc
+from ml.errors import ConsoleError
+from ml.verdict import Verdict
+
+if TYPE_CHECKING:
+    from console.config import Settings
+    from ml.promotion.repository import Reader
+
+_MOST_COMMITS = 1000
+"""Changes of the base that are looked through; after a longer absence a person is asked."""
+
+
+def base_commit(settings: Settings) -> str:
+    """The commit of the registry's branch as it is known here; empty where there is none."""
+    from ml.adapters.git import Repository  # noqa: PLC0415 most sessions ask neither for it nor for a signature
+
+    try:
+        return Repository(settings.root).base(settings.registry.ref).commit
+    except ConsoleError:
+        return ""
+
+
+def vouched(settings: Settings) -> bool:
+    """Whether an operator signed the configuration as it is now; it then is what is trusted from now on."""
+    from ml.adapters.git import Repository  # noqa: PLC0415 - see above
+
+    here = settings.standing
+    if here is None or here.trusted or here.record is None or here.unread or not here.found:
+        return False
+    inside = os.path.relpath(os.path.abspath(here.path), os.path.abspath(settings.root))
+    try:
+        commit = base_commit(settings)
+        by = (
+            _operator_of(Repository(settings.root), commit, inside, here.found, here.record, settings) if commit else ""
+        )
+        if not by:
+            return False
+        at = format_utc(SystemClock().now())
+        write_record(here, Record(here.found, at, by, "signed", here.record.base, commit))
+    except ConsoleError:
+        return False
+    return True
+
+
+def _operator_of(repository: Reader, commit: str, path: str, found: bytes, record: Record, settings: Settings) -> str:
+    """Who signed the last change of the file, if the rules that were trusted before name them an operator."""
+    from ml.policy import parse_policy  # noqa: PLC0415 it brings pydantic
+    from ml.promotion.places import Places  # noqa: PLC0415
+
+    if not (record.base and record.seen) or path.startswith("..") or repository.read(commit, path) != found:
+        return ""
+    newer = repository.first_parents(record.seen, commit)
+    if not newer or len(newer) > _MOST_COMMITS or newer[0].parents[:1] != (record.seen,):
+        return ""
+    changes = repository.commits_touching(commit, path, 1)
+    if not changes or changes[0].sha not in {each.sha for each in newer}:
+        return ""
+    places = Places(settings.registry.path)
+    signers = repository.read(record.base, places.signers)
+    if signers is None:
+        return ""
+    signature = repository.signature(changes[0].sha, signers)
+    policy = parse_policy(repository.read(record.base, places.policy))
+    return signature.principal if signature.good and policy.is_operator(signature.principal) is Verdict.PASS else ""

@@ -1,0 +1,132 @@
+"""A change of console.toml that an operator signed needs no question; every trick around that is asked about."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.clones import OPERATOR
+from support.desk import STRANGER, Desk
+
+
+@dataclass
+class Keys:
+    """SSH keys of an operator and of a stranger, the rules that name the operator, and a signing clone for each."""
+
+    desk: Desk
+
+    def key(self, name: str) -> Path:
+        path = self.desk.home / f"key_{name}"
+        if not path.exists():
+            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)]
+            subprocess.run(argv, check=True, timeout=30)
+        return path
+
+    def found(self) -> None:
+        """Rules that name the operator, and a first configuration that a person trusts."""
+        public = self.key("operator").with_suffix(".pub").read_text()
+        self.desk.clones.operator.commit(
+            "The rules",
+            {
+                "ml/registry/policy.toml": f'[roles]\noperators = ["{OPERATOR}"]\n',
+                "ml/registry/allowed_signers": f"{OPERATOR} {public}",
+                "console.toml": '[notify]\nurl = "http://127.0.0.1:9/first"\n',
+            },
+        )
+        self.desk.clones.operator.git("push", "-q", "origin", "main")
+        assert self.desk.say("trust", "--yes")[0] == 0
+
+    def change(self, by: str, text: str, *, rules: dict[str, str | bytes] | None = None) -> str:
+        """Commit a configuration signed by a key, and push it."""
+        git = self.desk.clones.operator
+        signed = ("-c", "gpg.format=ssh", "-c", f"user.signingkey={self.key(by)}", "-c", "commit.gpgsign=true")
+        for path, content in ({"console.toml": text} | (rules or {})).items():
+            git.write(path, content)
+        git.git("add", "-A")
+        git.git(*signed, "commit", "-q", "-m", "A change of the configuration")
+        git.git("push", "-q", "origin", "main")
+        return git.git("rev-parse", "HEAD")
+
+    def state(self) -> str:
+        return str(self.desk.document("trust", "--show")[1]["state"])
+
+
+@pytest.fixture
+def keys(desk: Desk) -> Keys:
+    made = Keys(desk)
+    made.found()
+    return made
+
+
+def second(path: str = "second") -> str:
+    return f'[notify]\nurl = "http://127.0.0.1:9/{path}"\n'
+
+
+def test_a_change_that_an_operator_signed_needs_no_question(keys: Keys) -> None:
+    keys.change("operator", second())
+    assert keys.state() == "trusted"
+    assert keys.desk.document("trust", "--show")[1]["trusted"]["how"] == "signed"
+    assert f"signed by {OPERATOR}" in keys.desk.say("trust")[1]
+
+
+def test_a_change_that_a_stranger_signed_is_asked_about(keys: Keys) -> None:
+    keys.change("stranger", second())
+    assert keys.state() == "changed"
+
+
+def test_rules_that_come_with_the_change_do_not_vouch_for_it(keys: Keys) -> None:
+    public = keys.key("stranger").with_suffix(".pub").read_text()
+    rules: dict[str, str | bytes] = {
+        "ml/registry/allowed_signers": f"{STRANGER} {public}",
+        "ml/registry/policy.toml": f'[roles]\noperators = ["{STRANGER}"]\n',
+    }
+    keys.change("stranger", second(), rules=rules)
+    assert keys.state() == "changed"
+
+
+def test_an_unsigned_change_after_a_signed_one_is_asked_about(keys: Keys) -> None:
+    keys.change("operator", second())
+    keys.desk.push(second("third"))
+    assert keys.state() == "changed"
+
+
+def test_a_file_that_is_not_the_bases_is_asked_about(keys: Keys) -> None:
+    keys.change("operator", second())
+    (keys.desk.path / "console.toml").write_text(second("edited"))
+    assert keys.state() == "changed"
+
+
+def test_an_old_signed_change_does_not_come_back_by_a_merge(keys: Keys) -> None:
+    """A stranger merges the operator's earlier change over the newer one, with its tree: git's history then stops at
+    the old, signed commit."""
+    git = keys.desk.clones.operator
+    old = keys.change("operator", second("old"))
+    keys.change("operator", second("new"))
+    assert keys.state() == "trusted"
+    for parents in (("HEAD", old), (old, "HEAD")):
+        tree = git.git("rev-parse", f"{old}^{{tree}}")
+        merge = git.git("commit-tree", tree, "-p", parents[0], "-p", parents[1], "-m", "Merge")
+        git.git("push", "-q", "--force", "origin", f"{merge}:refs/heads/main")
+        git.git("fetch", "-q")
+        git.git("checkout", "-q", merge)
+        assert keys.state() == "changed"
+
+
+def test_an_old_signed_change_does_not_come_back_by_force(keys: Keys) -> None:
+    git = keys.desk.clones.operator
+    old = keys.change("operator", second("old"))
+    assert keys.state() == "trusted"
+    keys.change("operator", second("new"))
+    assert keys.state() == "trusted"
+    git.git("push", "-q", "--force", "origin", f"{old}:refs/heads/main")
+    git.git("fetch", "-q")
+    git.git("checkout", "-q", old)
+    assert keys.state() == "changed"
+
+
+def test_where_nothing_was_trusted_a_signature_alone_is_not_enough(keys: Keys) -> None:
+    keys.desk.say("trust", "--revoke")
+    keys.change("operator", second())
+    assert keys.state() == "untrusted"
