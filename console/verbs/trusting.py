@@ -12,7 +12,7 @@ import click
 
 from console import documents
 from console.config import Settings, not_counting
-from console.person import person
+from console.person import Person
 from console.session import Session
 from console.switch import audit_log
 from console.trust import Record, Standing, digest, lies_in, remove_record, write_record
@@ -86,7 +86,7 @@ def _require_digest(here: Standing, expected: str) -> None:
 
 def _accepted(settings: Settings, here: Standing, *, shown: bool, warnings: tuple[str, ...]) -> Answer:
     """Keep the very bytes that were shown, and record who said yes."""
-    commit, by = base_commit(settings), person()
+    commit, by = base_commit(settings), Person(settings.root).full()
     record = Record(here.found, format_utc(SystemClock().now()), by, "asked", commit, commit)
     write_record(here, record)
     problem = _recorded(settings, "trust", here.digest)
@@ -109,7 +109,7 @@ def _recorded(settings: Settings, kind: str, sha256: str) -> list[str]:
     """Write the audit line; what kept it from being written, as lines for a person."""
     try:
         assert settings.standing is not None
-        audit_log(settings).append(kind, by=person(), file=str(settings.standing.path), sha256=sha256)
+        audit_log(settings).append(kind, by=Person(settings.root).full(), file=str(settings.standing.path), sha256=sha256)
     except ConsoleError as error:
         return [str(error)]
     return []
