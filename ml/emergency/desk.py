@@ -132,7 +132,7 @@ class KillDesk:
         since = request.at if request is not None else None
         blocked, beside = self._blocked(since) if ask_engines else (0, "")
         if blocked:
-            return self._thrown_elsewhere(state, since or now - timedelta(days=1))
+            return self._thrown_elsewhere(state)
         known = self._released
         if request is not None and known is not None and now <= request.at + _RELEASE_SHOWN:
             return known
@@ -151,8 +151,8 @@ class KillDesk:
             self._rests_until = self._clock.monotonic() + _REST_S
             return 0, unknown.format("Prometheus did not say")
 
-    def _thrown_elsewhere(self, state: SwitchState, since: datetime) -> KillView:
-        fleet = see(self._metrics, since, engage=True)
+    def _thrown_elsewhere(self, state: SwitchState) -> KillView:
+        fleet = see(self._metrics, None, engage=True)
         return KillView(
             engaged=True,
             rung=whole(fleet, Rung.APPLIED, late=True),

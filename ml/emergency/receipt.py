@@ -30,8 +30,8 @@ def receipt(request: KillRequest, metrics: Metrics | None, now: datetime, deadli
     return judge(request, see(metrics, request.at, engage=request.engage), now, deadline_s)
 
 
-def see(metrics: Metrics | None, asked_at: datetime, *, engage: bool) -> Fleet:
-    """What the engines prove; a fleet with a problem and nobody in it where that cannot be asked."""
+def see(metrics: Metrics | None, asked_at: datetime | None, *, engage: bool) -> Fleet:
+    """What the engines prove (`look`); a fleet with a problem and nobody in it where that cannot be asked."""
     if metrics is None:
         return Fleet(problem="No Prometheus is configured, so nothing can confirm it.")
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _OBEYS_WITHIN_S = 0.5
 """From the request until it stands in the file and every engine has looked: what is counted in it proves nothing."""
-_LONG_S = 86_400.0
+_SHORTEST_S = 4.0
 _MOST_SILENT = 50
 _REMEDY = "Ask it by hand, and look at the /metrics of every engine."
 
@@ -31,26 +31,36 @@ class _Survey(NamedTuple):
     interval: float
 
 
-def look(metrics: Metrics, asked_at: datetime, *, engage: bool) -> Fleet:
-    """What every engine proves about a request of that moment.
+def look(metrics: Metrics, asked_at: datetime | None, *, engage: bool) -> Fleet:
+    """What every engine proves about a request of that moment; ``None``: by its last few scrapes, whoever asked.
 
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.
     """
     seen = _survey(metrics)
-    asked = asked_at.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S
+    asked = _lately(seen) if asked_at is None else asked_at.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S
+    if not engage:
+        # A block of a minute ago says nothing against a release that reached the engine since.
+        asked = max(asked, _lately(seen))
     return _large(metrics, seen, asked, engage=engage) if seen.engines > MANY else _close(metrics, seen, asked, engage)
 
 
 def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
-    """How many engines the kill switch blocks now, counted after ``since``, whoever threw it.
+    """How many engines the kill switch blocks now, by their last few scrapes after ``since``, whoever threw it.
 
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.
     """
     seen = _survey(metrics)
-    asked = since.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S if since else seen.now - _LONG_S
+    asked = _lately(seen)
+    if since is not None:
+        asked = max(asked, since.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S)
     return int(_one(_ask(metrics, Window(seen.now, asked, seen.interval).blocked(), seen.now)) or 0)
+
+
+def _lately(seen: _Survey) -> float:
+    """A moment after which an engine was scraped three times."""
+    return seen.now - max(_SHORTEST_S, 3.5 * seen.interval)
 
 
 def _survey(metrics: Metrics) -> _Survey:

@@ -240,7 +240,8 @@ def test_the_second_operators_console_shows_the_first_ones_kill(stack: Stack, tm
 
         # Its own release reaches nobody, and says so; the first one's does.
         second.release("bob@example.com", "mine")
-        assert "still blocked" in watch(second, Rung.WRITTEN).instances[0].why
+        until(lambda: "still blocked" in str([each.why for each in second.view().instances]))
+        assert second.view().releasing
         first.release(BY, "fixed")
         assert watch(second, Rung.CONFIRMED).off
 

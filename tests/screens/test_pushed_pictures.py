@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from fakes import ACK_PHRASE, CANDIDATE, DIFF, FrozenClock, board, kill_view, model_view, stage_view
+from fakes import ACK_PHRASE, CANDIDATE, DIFF, FrozenClock, ago, board, kill_view, model_view, stage_view
 from support.pictures import SIZES, Compare
 from support.pushed import (
     BURST,
@@ -37,7 +37,7 @@ from console.screens.promote import PromoteScreen
 from console.screens.release import ReleaseScreen
 from console.screens.review import ReviewScreen
 from console.screens.rollback import RollbackScreen
-from ml.board import KillView, Rung
+from ml.board import Delivery, InstanceReceipt, KillView, Rung
 from ml.errors import Conflict, Refused
 from ml.stage import Stage
 from widgets.ack_input import AckInput
@@ -300,6 +300,50 @@ def kill_unconfirmed() -> Picture:
     return kill_is(kill_view(Rung.UNCONFIRMED, instances=(), manual=by_hand), "NOT PROVEN")
 
 
+def kill_elsewhere() -> Picture:
+    """Two operators on two hosts: this clone's file says off, and the other one's kill blocks every engine."""
+    blocked = tuple(
+        InstanceReceipt(f"trade-{number}.example.com:9100", Rung.CONFIRMED, ago(5), "blocked by the kill switch")
+        for number in range(1, 6)
+    )
+    by_hand = (
+        "to release: ask who threw it, then press U here: it reaches engines that read this clone's kill file, or "
+        "that its actuators reach",
+        "else run `mlconsole kill off` in the clone whose kill file the engines read, on their host",
+    )
+    view = KillView(
+        engaged=True,
+        by_engines=True,
+        rung=Rung.CONFIRMED,
+        instances=blocked,
+        manual=by_hand,
+        beside="This clone's kill file says off: the kill was thrown elsewhere.",
+    )
+    return kill_is(view, "KILL ON by 5 of 5")
+
+
+def kill_unproven() -> Picture:
+    """One engine died after the proof, and one host was out of reach."""
+    rungs = (
+        InstanceReceipt("trade-1.example.com:9100", Rung.CONFIRMED, ago(5), "blocked by the kill switch"),
+        InstanceReceipt(
+            "trade-2.example.com:9100",
+            Rung.UNPROVEN,
+            ago(5),
+            "it is silent: it was last seen at 2026-02-17T14:01:50Z, and nothing can be read from it now",
+        ),
+    )
+    told = (
+        Delivery("file var/kill_switch.env", True),
+        Delivery("command ssh on trade-1.example.com", True),
+        Delivery(
+            "command ssh on trade-2.example.com", False, "`ssh` did not end within 10 s. Run it by hand and look."
+        ),
+    )
+    by_hand = ("make sure that trade-2.example.com:9100 is stopped or scraped again: nobody can see it",)
+    return kill_is(kill_view(Rung.UNPROVEN, instances=rungs, deliveries=told, manual=by_hand), "UNPROVEN")
+
+
 def kill_released() -> Picture:
     view = kill_view(Rung.CONFIRMED, engaged=False, asked=False, reason="The bad artifact is rolled back")
     infers = tuple(replace(each, why="it infers again") for each in view.instances)
@@ -407,6 +451,8 @@ PICTURES = {
         kill_applied,
         kill_unconfirmed,
         kill_released,
+        kill_elsewhere,
+        kill_unproven,
         kill_confirmed,
         kill_partial,
         kill_off,

@@ -207,6 +207,14 @@ async def test_an_older_board_does_not_hide_a_newer_kill() -> None:
         assert reads(pilot, "KILL ON")
 
 
+async def test_with_the_switch_on_the_stages_offer_the_release() -> None:
+    async with console(FakeOperations(board(kill=kill_view(Rung.CONFIRMED)))) as pilot:
+        await reads_soon(pilot, "u Release")
+        assert not reads(pilot, "p Promote")
+        console_of(pilot).on_board_arrived(BoardArrived(board()))
+        await reads_soon(pilot, "p Promote")
+
+
 async def test_a_session_without_the_kill_key_says_so() -> None:
     operations = FakeOperations()
     async with console(operations, kill_key=False) as pilot:

@@ -24,14 +24,14 @@ GUIDE = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
 BLOCKS = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
 
 
-def test_the_guide_covers_systemd_compose_kubernetes_and_http() -> None:
+def test_the_guide_covers_systemd_compose_kubernetes_http_and_many_hosts() -> None:
     found = re.findall(
         r'argv = \["(?:sudo", "-n", "|sh", "-c", ")?(\w+)|^type = "(http)"', "\n".join(BLOCKS), re.MULTILINE
     )
-    assert [command or kind for command, kind in found] == ["systemctl", "docker", "kubectl", "http"]
+    assert [command or kind for command, kind in found] == ["systemctl", "docker", "kubectl", "http", "ssh"]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["systemd", "compose", "kubernetes", "http"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["systemd", "compose", "kubernetes", "http", "hosts"])
 def test_an_example_is_accepted_and_makes_an_actuator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: str
 ) -> None:
@@ -40,8 +40,9 @@ def test_an_example_is_accepted_and_makes_an_actuator(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     configure(repo, block, environ)
     settings = load(repo=str(repo), environ=environ)
-    # The file, the configured actuator, and the engines themselves.
-    assert len(kill_switch(settings).by_hand(engage=True)) == 3
+    hosts = max(1, sum(len(each.hosts) for each in settings.kill_switch.actuator))
+    # The file, the configured actuator or one for each host, and the engines themselves.
+    assert len(kill_switch(settings).by_hand(engage=True)) == 2 + hosts
 
 
 def test_the_systemd_unit_reads_the_kill_file_and_starts_an_engine_that_this_engine_is() -> None:
