@@ -97,8 +97,8 @@ class Parts:
         return build_artifact(self._context.verifier(), model_file, root / out_dir, origin, now=now, report=report)
 
     def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
-        """The gate over two revisions."""
-        return self.registries.judge(self._commit(base), self._commit(head), offered=offered)
+        """The gate over two revisions; the head may have been made on an older base, as a pull request's may."""
+        return self.registries.judge(self._commit(base), self._commit(head), offered=offered, merging=True)
 
     def verify_log(self) -> Check:
         """The audit log's chain in one check."""

@@ -109,14 +109,18 @@ class Registries:
             judge=self.judge,
         )
 
-    def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
-        """The gate of SPEC §8 over two commits, by this session's clock; an offered branch needs no approvals yet."""
+    def judge(self, base: str, head: str, *, offered: bool = False, merging: bool = False) -> tuple[Gate, ...]:
+        """The gate of SPEC §8 over two commits, by this session's clock.
+
+        An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
+        """
         place = self._context.place
         bench = Bench(
             verifier=self._context.verifier(),
             places=place.places,
             artifact_base=place.artifact_base,
             approvals=not offered,
+            merging=merging,
             now=self._context.clock.now(),
         )
         return judge(self._context.repository, base, head, bench)

@@ -177,6 +177,10 @@ class Reader(Protocol):
         """One commit. Raises Unavailable when the repository does not have it."""
         ...
 
+    def commits(self, shas: Sequence[str]) -> tuple[CommitInfo, ...]:
+        """Several commits at once, in no particular order, each once. Raises as `commit`."""
+        ...
+
     def between(self, base: str, head: str) -> tuple[CommitInfo, ...]:
         """Every commit that ``head`` reaches and ``base`` does not, each after all of its parents."""
         ...

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ml.policy import Policy
+from ml.promotion.gate.guard import Guard
 from ml.promotion.places import Places
 from ml.promotion.repository import CommitInfo, PathChange
 from ml.registry.archive import with_archive
@@ -34,7 +35,8 @@ class Case:
 
     ``before`` is the registry in the commit's parent (``None``: there is none yet), ``after`` the one in the commit.
     ``policy`` and ``signers`` (``None``: no such file) are the base's, whatever the commit makes of them, and
-    ``artifact_base`` is what the base's pointers are relative to.
+    ``artifact_base`` is what the base's pointers are relative to. ``guard`` tells what is governed and protected, with
+    the artifacts that the change itself names; ``named`` the same by the base alone.
     """
 
     places: Places
@@ -47,11 +49,8 @@ class Case:
     artifact_base: str
     before: Document | None
     after: Document | None
-
-    @cached_property
-    def touches_registry(self) -> bool:
-        """Whether the registry itself differs, and not only its rules."""
-        return any(change.path == self.places.registry for change in self.paths)
+    guard: Guard
+    named: Guard
 
 
 @dataclass(frozen=True)
