@@ -314,6 +314,7 @@ def test_the_change_that_lands_is_the_one_that_was_judged(house: Gatehouse) -> N
     gates = house.verdict(house.main, house.made(house.to_active()))
     assert [gate.name for gate in gates] == [
         "transition",
+        "landing",
         "scope",
         "author",
         "clock",
