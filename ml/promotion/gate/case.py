@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -57,7 +58,7 @@ class Case:
 class Move:
     """One step of one model: the event that was added, as written and as read, and the model before and after.
 
-    ``archive`` are the bytes of the model's archive before the step.
+    ``archive`` are the bytes of the model's archive before the step, ``committed_at`` is when its commit says it is of.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Move:
     event: Event
     written: Mapping[str, Any]
     archive: bytes
+    committed_at: datetime
 
     @cached_property
     def past(self) -> Model:

@@ -11,6 +11,7 @@ from ml.promotion.plan import Authorship
 from ml.registry import changes
 from ml.registry.codec import Document, empty_document
 from ml.registry.history import LEFT_KEY
+from ml.registry.recording import SKEW
 from ml.registry.schema import Pointer
 from ml.registry.vocabulary import ENGINE_KEYS, RUNBOOK_KEYS
 from ml.stage import Action
@@ -52,7 +53,7 @@ def _plan_again(document: Document, move: Move, attested: Pointer | None) -> cha
     common = Authorship(
         by=move.by,
         reason=event.reason or "",
-        at=event.at,
+        at=min(event.at, move.committed_at + SKEW),  # a history from the future would hold up whatever comes after it
         source=str(move.written.get("source") or ""),
         base_commit=move.written.get("registry_git_sha"),
         archive=move.archive,

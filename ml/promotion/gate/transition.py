@@ -40,7 +40,8 @@ def transition(
     found = appended(then.get("history", []), now.get("history", []), moved, newest_first=newest_first(known))
     if found.why:
         return _without_event(found.why, then, now), None
-    move = Move(name, known, _model(case.after, name), Event.model_validate(found.event), found.event, old)
+    event = Event.model_validate(found.event)
+    move = Move(name, known, _model(case.after, name), event, found.event, old, case.commit.at)
     assert case.after is not None
     why = next(_objections(move), "") or replayed(case.before, move, case.after.raw, new, attested(move))
     return (refused("transition", why), None) if why else (_summary(move), move)
