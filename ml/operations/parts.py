@@ -77,7 +77,8 @@ class Parts:
 
     def check(self, report: Report | None) -> RegistryCheck:
         """Examine the whole registry."""
-        return check_registry(self.registries.now(), self.artifacts, self._context.clock.now(), report)
+        context = self._context
+        return check_registry(self.registries.now(), self.artifacts, context.repository, context.clock.now(), report)
 
     def compare(self, a: str, b: str, report: Report | None) -> Comparison:
         """Compare two artifacts of the working tree, each named by directory or id."""

@@ -6,7 +6,7 @@ repository root, with ``/``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -207,6 +207,10 @@ class Reader(Protocol):
 
     def tree(self, commit: str, path: str = "") -> tuple[TreeEntry, ...]:
         """All files at or under a path of a commit's tree."""
+        ...
+
+    def attributes(self, commit: str, paths: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """The git attributes that convert each path at checkout, by name: ``set``, ``unset`` or a value."""
         ...
 
     def export(self, commit: str, directory: Path, paths: Sequence[str] = ()) -> None:

@@ -18,7 +18,6 @@ from support.gatehouse import (
     MODEL,
     OLD,
     POLICY,
-    SOAKED,
     STRANGER,
     Gatehouse,
     artifact_files,
@@ -247,14 +246,10 @@ def test_an_event_of_next_year(house: Gatehouse, server: Folder) -> None:
 # --- pointers have one origin ----------------------------------------------------------------------------------
 
 
-def forged(pointer: dict[str, Any], staged: bool = True) -> dict[str, Any]:
+def forged(pointer: dict[str, Any]) -> dict[str, Any]:
     """A pointer to other bytes under the same id, with more in it than the honest one has."""
-    return {
-        **pointer,
-        "model_sha256": pointer_to(FRESH).model_sha256,
-        "notes": "fuller",
-        "feature_order_hash": "f" * 64,
-    }
+    more = {"notes": "fuller", "feature_order_hash": "f" * 64}
+    return {**pointer, "model_sha256": pointer_to(FRESH).model_sha256, **more}
 
 
 def with_foreign_staging(house: Gatehouse) -> tuple[str, dict[str, Any]]:
@@ -368,6 +363,3 @@ def test_a_branch_that_would_stand_in_the_way_of_rollbacks(house: Gatehouse, ser
         assert "is refused" in house.clones.operator.git("push", server.path, f"{code}:{ref}", fails=True)
     head = house.made(house.rollback())
     house.clones.operator.git("push", server.path, f"{head}:refs/heads/rollback/{MODEL}/{OLD}-to-active-x")
-
-
-_ = SOAKED, replace

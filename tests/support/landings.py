@@ -1,4 +1,4 @@
-"""Ways in which changes and attacks arrive: commits with any parents and any tree, as forges and strangers make them."""
+"""Ways in which changes and attacks arrive: commits with any parents and any tree, as forges and strangers do."""
 
 from __future__ import annotations
 

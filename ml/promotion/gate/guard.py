@@ -158,10 +158,11 @@ def artifact_folders(
         return frozenset()
     kept = dict(archives)
     models = (with_archive(model, kept.get(name, b"")) for name, model in document.registry.models.items())
-    return frozenset(located(folder, artifact_base) for model in models for folder in _folders(model))
+    return frozenset(located(folder, artifact_base) for model in models for folder in named_folders(model))
 
 
-def _folders(model: Model) -> Iterator[str]:
+def named_folders(model: Model) -> Iterator[str]:
+    """The artifact directories that a model names, as its pointers do."""
     yield from (pointer.artifact_dir for pointer in all_pointers(model))
     for event in model.history:
         if event.pointer is None and event.artifact_id:
