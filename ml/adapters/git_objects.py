@@ -16,7 +16,16 @@ from ml.text import visible
 
 _FORMAT = "%x00".join(("%H", "%P", "%T", "%an", "%ae", "%cn", "%ce", "%ct", "%B"))
 _FIELDS = _FORMAT.count("%x00") + 1
-_LOG = ("log", "-z", f"--format={_FORMAT}", "--no-show-signature", "--no-mailmap", "--no-color", "--no-notes")
+_LOG = (
+    "log",
+    "-z",
+    f"--format={_FORMAT}",
+    "--no-show-signature",
+    "--no-mailmap",
+    "--no-color",
+    "--no-notes",
+    "--encoding=none",
+)
 _DIFF = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=none")
 _EXPORT_LIMIT = 1 << 30
 _HEADS = frozenset({"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "@"})
@@ -111,6 +120,8 @@ class ObjectReading(OnRepository):
         args = selection if "--" in selection else (*selection, "--")
         out = self._git(*_LOG, *args).decode("utf-8", "replace")
         fields = out.removesuffix("\0").split("\0") if out else []
+        if len(fields) % _FIELDS:
+            raise Invalid("A commit here holds what no commit may hold.", "Run git fsck, and do not use that commit.")
         return tuple(_commit(fields[at : at + _FIELDS]) for at in range(0, len(fields), _FIELDS))
 
     def is_ancestor(self, older: str, newer: str) -> bool:
@@ -216,13 +227,18 @@ def _place(directory: Path, entry: TreeEntry, content: bytes) -> None:
 
 def _commit(fields: Sequence[str]) -> CommitInfo:
     sha, parents, tree, author, author_email, committer, committer_email, at, message = fields
+    try:
+        moment = datetime.fromtimestamp(int(at), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        why = f"The commit {visible(sha.strip()[:12])} has a date that is in no calendar."
+        raise Invalid(why, "Do not use that commit; make it anew with a right clock.") from error
     return CommitInfo(
         sha=sha.strip(),
         parents=tuple(parents.split()),
         tree=tree,
         author=Person(author, author_email),
         committer=Person(committer, committer_email),
-        at=datetime.fromtimestamp(int(at), UTC),
+        at=moment,
         message=message,
     )
 

@@ -5,6 +5,7 @@ Each is pushed to a bare repository with the real hook. What is refused is refus
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -18,6 +19,7 @@ from support.gatehouse import (
     MODEL,
     OLD,
     POLICY,
+    SOAKED,
     STRANGER,
     Gatehouse,
     artifact_files,
@@ -363,3 +365,103 @@ def test_a_branch_that_would_stand_in_the_way_of_rollbacks(house: Gatehouse, ser
         assert "is refused" in house.clones.operator.git("push", server.path, f"{code}:{ref}", fails=True)
     head = house.made(house.rollback())
     house.clones.operator.git("push", server.path, f"{head}:refs/heads/rollback/{MODEL}/{OLD}-to-active-x")
+
+
+# --- ten more that were tried before this was called done ---------------------------------------------------------
+
+
+def raw_commit(house: Gatehouse, tree_of: str, headers: str, message: str = "x\n") -> str:
+    """A commit object in the attacker's own words."""
+    git = house.clones.operator.git
+    text = f"tree {git('rev-parse', f'{tree_of}^{{tree}}')}\n{headers}\n\n{message}"
+    return git("hash-object", "-t", "commit", "-w", "--literally", "--stdin", stdin=text)
+
+
+def tampered(house: Gatehouse) -> str:
+    """The base with other bytes in the active artifact."""
+    return house.commit(house.main, [(f"artifacts/onnx/{LIVE}/model.onnx", b"other")], "x", by=STRANGER)
+
+
+def test_the_same_parent_twice_hides_nothing(house: Gatehouse, server: Folder) -> None:
+    person = f"x <{STRANGER}> {int(house.now.timestamp())} +0000"
+    headers = f"parent {house.main}\nparent {house.main}\nauthor {person}\ncommitter {person}"
+    assert "is refused: " in refusal(house, server, raw_commit(house, tampered(house), headers))
+
+
+@pytest.mark.parametrize("encoding", ["UTF-7", "UTF-16", "nonsense"])
+def test_a_message_in_another_encoding_forges_no_other_commit(house: Gatehouse, server: Folder, encoding: str) -> None:
+    """``+AAA-`` is NUL in UTF-7; what follows it would read as the fields of another commit."""
+    person = f"x+AAA-y+AAA- <{STRANGER}> {int(house.now.timestamp())} +0000"
+    headers = f"parent {house.main}\nauthor {person}\ncommitter {person}\nencoding {encoding}"
+    clean = house.repository.commit(house.main)
+    fields = ["", "e" * 40, house.main, clean.tree, "x", STRANGER, "x", STRANGER, "1", "x"]
+    head = raw_commit(house, tampered(house), headers, "x" + "+AAA-".join(fields))
+    assert f"{LIVE}/model.onnx belongs to" in refusal(house, server, head)
+
+
+@pytest.mark.parametrize("moment", ["99999999999999999999", "253402300800", "-99999999999"])
+def test_a_date_beyond_all_calendars_gets_a_sentence(house: Gatehouse, server: Folder, moment: str) -> None:
+    person = f"x <{STRANGER}> {moment} +0000"
+    headers = f"parent {house.main}\nauthor {person}\ncommitter {person}"
+    head = raw_commit(house, house.made(house.withdraw()), headers)
+    assert "mlconsole: refs/heads/main is refused: " in refusal(house, server, head)
+
+
+def test_a_tag_object_is_no_base(house: Gatehouse, server: Folder) -> None:
+    operator = house.clones.operator
+    operator.git("tag", "-f", "-a", "-m", "x", "attack", tampered(house))
+    refusal(house, server, operator.git("rev-parse", "refs/tags/attack"))
+
+
+def test_archive_and_evidence_do_not_change_by_themselves(house: Gatehouse, server: Folder) -> None:
+    for path in (archive_path(MODEL), archive_path("other"), f"ml/registry/evidence/{OLD}/x-promote/evidence.json"):
+        head = house.commit(house.main, [(path, b"{}\n")], "x", by=STRANGER)
+        assert "is refused: " in refusal(house, server, head)
+
+
+def test_the_slice_of_another_model_does_not_change_along(house: Gatehouse, server: Folder) -> None:
+    base = with_two_models(house)
+    plan = house.withdraw(base)
+    content = dict(plan.files)
+    content[REGISTRY_PATH] = content[REGISTRY_PATH].replace(b'"spacing": {', b'"spacing":  {')
+    head = house.commit(base, sorted(content.items()), plan.message)
+    assert "in other bytes" in refusal(house, server, head, base)
+
+
+def test_an_emptied_tree_is_no_change(house: Gatehouse, server: Folder) -> None:
+    operator = house.clones.operator
+    operator.git("read-tree", "--empty")
+    person = f"x <{STRANGER}> {int(house.now.timestamp())} +0000"
+    text = f"tree {operator.git('write-tree')}\nparent {house.main}\nauthor {person}\ncommitter {person}\n\nx\n"
+    head = operator.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=text)
+    assert "is refused: " in refusal(house, server, head)
+
+
+def test_a_change_and_its_undoing_are_two_changes(house: Gatehouse, server: Folder) -> None:
+    there = house.made(house.rollback())
+    back = commit_object(house, house.main, (there,), by=STRANGER)
+    assert "2 changes of the registry at once" in refusal(house, server, back)
+
+
+def test_a_withdrawal_with_false_pins_holds_up_no_rollback(house: Gatehouse, server: Folder) -> None:
+    """Its evidence is not compared with any bytes, so that it must not say what the bytes should be."""
+    from ml.promotion.evidence_seal import opened, sealed  # noqa: PLC0415
+    from ml.promotion.pins import pinned  # noqa: PLC0415
+    from ml.promotion.places import Places  # noqa: PLC0415
+
+    plan = house.withdraw()
+    path = next((path for path, _ in plan.files if path.endswith("evidence.json")), "")
+    values = opened(dict(plan.files)[path])
+    values.pop("seal")
+    values["files"] = [{"path": "model.onnx", "sha256": "0" * 64, "size": 1}]
+    document = sealed(values)
+    digest = hashlib.sha256(document).hexdigest()
+    head = house.bent(
+        plan,
+        registry=lambda model: model["history"][-1]["evidence"].update(sha256=digest),
+        files={path: document},
+        message=lambda text: text.replace(plan.evidence_sha256, digest),
+    )
+    taken(house, server, head)
+    events = parse(house.raw(head)).registry.models[MODEL].history
+    assert pinned(house.repository, head, Places(), events, SOAKED) == {}
