@@ -44,7 +44,8 @@ def rebased(house: Gatehouse, onto: str, branch: str) -> str:
     operator.git("checkout", "-q", "-f", "--detach", onto)
     operator.git("clean", "-qfd")
     operator.git("cherry-pick", "--allow-empty", branch)
-    return operator.git("rev-parse", "HEAD")
+    author, message = (operator.git("log", "-1", f"--format={each}", branch) for each in ("%ae", "%B"))
+    return commit_object(house, operator.git("rev-parse", "HEAD"), (onto,), by=author, message=f"{message}\n")
 
 
 def with_entry(house: Gatehouse, base: str, mode: str, blob: str, path: str, *, by: str) -> str:
