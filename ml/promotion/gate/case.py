@@ -58,7 +58,8 @@ class Case:
 class Move:
     """One step of one model: the event that was added, as written and as read, and the model before and after.
 
-    ``archive`` are the bytes of the model's archive before the step, ``committed_at`` is when its commit says it is of.
+    ``archive`` are the bytes of the model's archive before the step, ``committed_at`` is its commit's date, or its
+    parent's where that is later (`clock` tells of that).
     """
 
     name: str

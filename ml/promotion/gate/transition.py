@@ -41,7 +41,7 @@ def transition(
     if found.why:
         return _without_event(found.why, then, now), None
     event = Event.model_validate(found.event)
-    move = Move(name, known, _model(case.after, name), event, found.event, old, case.commit.at)
+    move = Move(name, known, _model(case.after, name), event, found.event, old, max(case.commit.at, case.parent.at))
     assert case.after is not None
     why = next(_objections(move), "") or replayed(case.before, move, case.after.raw, new, attested(move))
     return (refused("transition", why), None) if why else (_summary(move), move)
