@@ -17,6 +17,7 @@ _ALL = (
     "digests",
     "soak",
     "rollback",
+    "gate",
 )
 
 

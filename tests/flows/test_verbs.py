@@ -96,6 +96,20 @@ def test_every_artifact_of_the_registry_is_checked(shell: Shell) -> None:
     assert {item["artifact_id"] for item in found["artifacts"]} == {LIVE, SOAKED, FRESH}
 
 
+def test_one_pushed_attribute_that_alters_every_model_is_no_green_check(shell: Shell) -> None:
+    other = shell.clones.another("other")
+    other.commit("Line ends", {".gitattributes": "*.onnx text eol=crlf\n"})
+    other.git("push", "-q")
+    shell.clones.operator.git("fetch", "-q")
+    code, found = shell.document("check")
+    assert (code, found["verdict"]) == (1, "FAIL")
+    altered = [item for item in found["findings"] if item["code"] == "bytes-change-at-checkout"]
+    assert len(altered) == 4
+    _, board = shell.document("status")
+    told = [problem for model in board["models"].values() for problem in model.get("problems", ())] + board["problems"]
+    assert any("A checkout does not give" in problem["what"] for problem in told)
+
+
 def test_a_staged_artifact_goes_to_shadow_and_lands(shell: Shell) -> None:
     before = shell.clones.operator.trace()
     code, done = shell.document("promote", MODEL, "--to", "shadow", "--reason", "Staging validation passed")

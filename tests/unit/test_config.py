@@ -187,9 +187,10 @@ argv = ["ssh", "{host}", "restart"]
 
 
 def configured(folder: Path, text: str) -> Settings:
-    (folder / ".git").mkdir(exist_ok=True)
-    (folder / "console.toml").write_text(text)
-    return load(repo=str(folder), environ={"HOME": str(folder)})
+    repo, environ = folder / "repo", {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
+    (repo / ".git").mkdir(parents=True, exist_ok=True)
+    configure(repo, text, environ)
+    return load(repo=str(repo), environ=environ)
 
 
 def test_a_command_template_becomes_one_actuator_for_each_host(tmp_path: Path) -> None:

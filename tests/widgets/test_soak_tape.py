@@ -49,7 +49,7 @@ def test_what_is_looked_at_is_one_window_with_time_value_and_judgement() -> None
     assert words.startswith("p99 04:00-04:05Z · 140 ms (< 100 ms) · breach")
     assert "worst 140 ms at 04:00Z" in words
     assert look_words(breached, 101, UNICODE, NOW).plain.startswith("p99 04:05-04:10Z · - (< 100 ms) · no data")
-    assert look_words(breached, 99, UNICODE).plain.startswith("p99 03:55-04:00Z · 31.43 ms (< 100 ms) · ok")
+    assert look_words(breached, 99, UNICODE, NOW).plain.startswith("p99 03:55-04:00Z · 31.43 ms (< 100 ms) · ok")
 
 
 async def test_keys_look_along_the_tape_and_jump_to_the_worst() -> None:
