@@ -38,11 +38,10 @@ def artifact_id_gate(artifact_id: str) -> Gate:
 
 def verify_gate(verification: Verification) -> Gate:
     """The artifact passes every check; never waivable."""
-    failed = [check for check in verification.checks if check.verdict in (Verdict.FAIL, Verdict.ERROR)]
-    if failed:
-        first = failed[0]
-        why = f"{first.name}: {first.why}"
-        found = finding(verification.verdict, Code.CHECK_FAILED, why, check=first.name, found=str(first.code))
+    amiss = verification.amiss
+    if amiss:
+        why = f"{amiss.name}: {amiss.why}"
+        found = finding(verification.verdict, Code.CHECK_FAILED, why, check=amiss.name, found=str(amiss.code))
     else:
         number = len(verification.checks)
         why = f"{number} checks of {verification.artifact_id}"
