@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ml.board import Board, ModelView, OpenBranch, Problem, RegistryView, Source, SourceState, StageView
 from ml.errors import ConsoleError
+from ml.operations.clone_gaps import CloneGaps
 from ml.operations.context import Context
 from ml.operations.deployment import describe
 from ml.operations.glance import glance
@@ -34,6 +35,7 @@ class Boards:
         self._lock = threading.Lock()
         self._watch = MetricsWatch(context.metrics)
         self._remote = Source("remote")
+        self._gaps = CloneGaps(context)
         self._watches = watches
         self._aftermath: tuple[Problem, ...] | None = None
         self._last: Board | None = None
@@ -93,7 +95,12 @@ class Boards:
             kill=kill,
             models=models,
             watches=watches,
-            problems=(*self._left_behind(), *self._watches.problems, *self._source_problems(metrics.source)),
+            problems=(
+                *self._gaps.problems(),
+                *self._left_behind(),
+                *self._watches.problems,
+                *self._source_problems(metrics.source),
+            ),
         )
 
     def _unreadable(self, error: ConsoleError, now: datetime) -> Board:
@@ -124,7 +131,11 @@ class Boards:
             ),
             kill=self._context.kill_desk.view(),
             models=models,
-            problems=(Problem("registry", error.cause, error.remedy), *self._left_behind()),
+            problems=(
+                Problem("registry", error.cause, error.remedy),
+                *self._gaps.problems(),
+                *self._left_behind(),
+            ),
         )
 
     def _operator(self) -> str:
@@ -145,7 +156,10 @@ class Boards:
         if prometheus.state is not SourceState.OK:
             found.append(Problem("prometheus", prometheus.why, "Gates that need it stay closed.", severe=False))
         if self._remote.state is SourceState.ERROR:
-            found.append(Problem(self._remote.name, self._remote.why, severe=False))
+            never = self._remote.as_of is None
+            since = "No fetch of this session has worked: " if never else ""
+            remedy = "What is shown is what this clone saw last. Run `git fetch` by hand to see what fails."
+            found.append(Problem(self._remote.name, f"{since}{self._remote.why}", remedy, severe=never))
         return tuple(found)
 
     def _model(self, base: Base, name: str, metrics: MetricsRound, now: datetime, *, killed: bool) -> ModelView:

@@ -6,6 +6,7 @@ from ml.artifacts.runtime import check_runtime
 from ml.errors import Invalid, Refused, Unavailable
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.boards import Boards
+from ml.operations.clone_gaps import clone_gaps
 from ml.operations.context import Context
 from ml.operations.left_behind import settle_changes
 from ml.operations.registries import Registries
@@ -45,8 +46,12 @@ class Doctor:
         return f"operators: {visible(', '.join(policy.roles.operators))}"
 
     def clone(self) -> str:
-        """What kind of clone this is."""
-        return visible(str(self._context.repository.describe()))
+        """What kind of clone this is. Raises Unavailable naming all that it lacks."""
+        described = visible(str(self._context.repository.describe()))
+        gaps = clone_gaps(self._context)
+        if gaps:
+            raise Unavailable(" ".join(gap.what for gap in gaps), " ".join(gap.remedy for gap in gaps))
+        return described
 
     def remote(self) -> str:
         """That the remote answers."""

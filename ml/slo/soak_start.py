@@ -20,12 +20,16 @@ _FAR = timedelta(days=8)
 
 @dataclass(frozen=True, slots=True)
 class SoakSubject:
-    """Whose soak it is: the artifact in shadow, by its digest, and when its pointer landed on the base branch."""
+    """Whose soak it is: the artifact in shadow, by its digest, and when its pointer landed on the base branch.
+
+    ``unknown`` says why this clone cannot tell when that was; then ``landed_at`` is only the latest that it can be.
+    """
 
     model: str
     artifact_id: str
     model_sha256: str
     landed_at: datetime
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Start:
 def find_start(recorder: Recorder, scope: Scope, subject: SoakSubject, latency: str, now: datetime) -> Start:
     """Look for the first sign of life after the landing."""
     landed = subject.landed_at
+    if subject.unknown:
+        return Start(None, finding(Verdict.NO_DATA, Code.LANDING_UNKNOWN, subject.unknown))
     if landed > now + timedelta(seconds=SKEW_S):
         early_s = (landed - now).total_seconds()
         why = f"The pointer landed {span(early_s)} in the future: a clock is wrong."
