@@ -3,12 +3,14 @@
 A kill needs no git, no registry, no Prometheus and no terminal. Only the receipt, which comes after, asks metrics.
 """
 
+import contextlib
 import sys
 from typing import NamedTuple
 
 from console.config import Settings, load
 from console.flags import SWITCHES, VALUED, understood
 from console.person import person
+from console.stdout import write_out
 from console.switch import kill_switch
 from ml.clock import SystemClock, format_utc
 from ml.emergency.killfile import VARIABLE
@@ -125,6 +127,12 @@ def _released(switch: KillSwitch, call: _Call) -> KillRequest:
 
 
 def _tell(request: KillRequest) -> None:
+    """Say on stderr what was done; a kill is thrown whether or not anybody can read of it."""
+    with contextlib.suppress(OSError):
+        _say(request)
+
+
+def _say(request: KillRequest) -> None:
     for step in request.steps:
         word = "WRITTEN" if step.done else "FAILED"
         sys.stderr.write(f"{word} {step.name} {step.why}".rstrip() + "\n")
@@ -152,7 +160,7 @@ def _answer_now(call: _Call, request: KillRequest) -> int:
             "manual": list(request.by_hand),
             "problem": request.problem,
         }
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        write_out(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return 0 if request.written else _UNCONFIRMED
 
 

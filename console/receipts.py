@@ -8,6 +8,7 @@ import time
 
 from console import documents
 from console.config import Settings
+from console.stdout import write_out
 from console.switch import audit_log
 from console.verbs.lines import kill_word
 from console.wiring import prometheus
@@ -36,9 +37,9 @@ def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait:
         view = desk.view()
     if as_json:
         document = documents.envelope(clock.now()) | documents.kill(view)
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        write_out(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write("\n".join(_lines(view)) + "\n")
+        write_out("\n".join(_lines(view)) + "\n")
     return _UNCONFIRMED if _doubtful(view, wait=wait) else 0
 
 

@@ -10,9 +10,10 @@ from importlib import import_module
 import click
 
 from console.session import Session
-from console.verbs.output import fail
+from console.verbs.output import ending, fail, tell_error
 from console.version import __version__
 from ml.errors import ConsoleError
+from ml.text import visible
 
 _HOMES = {
     "looking": ("status", "check", "verify", "compare", "soak", "history", "log"),
@@ -84,10 +85,15 @@ def run(argv: list[str]) -> int:
 
 def code_of_end(error: BaseException, argv: list[str]) -> int:
     """The exit code of what ended a run, explained on stderr. Only our own bugs end in 70, with a report on disk."""
+    as_json = "--json" in argv
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        if as_json:
+            tell_error(ending("It was interrupted.", "Run it again.", 130))
         return 130
     if isinstance(error, click.ClickException):
         error.show()
+        if as_json:
+            tell_error(ending(visible(error.format_message(), limit=500), "See the help of the verb: --help.", 2))
         return 2
     if isinstance(error, BrokenPipeError):
         # Whoever read us has enough; the interpreter must not complain when it flushes.
@@ -104,4 +110,8 @@ def _failed(error: BaseException, argv: list[str]) -> int:
     # Imported here: it is needed only when we are wrong.
     from console.bugs import report  # noqa: PLC0415
 
-    return report(error, argv)
+    code = report(error, argv)
+    if "--json" in argv:
+        name = type(error).__name__
+        tell_error(ending(f"mlconsole met an error of its own: {name}.", "The report is named on stderr.", code))
+    return code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Concatenate, NamedTuple, ParamSpec
@@ -12,6 +11,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec
 import click
 
 from console.session import Session
+from console.stdout import write_out
 from ml.errors import ConsoleError
 from ml.verdict import Verdict
 
@@ -22,6 +22,8 @@ _CODES = {
     Verdict.STALE: 3,
     Verdict.ERROR: 3,
 }
+_UNTOLD = 3
+"""The exit code of an answer that would be good, and that standard output did not take: nobody knows it yet."""
 
 
 class Answer(NamedTuple):
@@ -46,18 +48,17 @@ def verb(function: Callable[Concatenate[Session, P], Answer]) -> Callable[..., i
     def run(session: Session, /, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> int:
         session.as_json = session.as_json or as_json
         answer = function(session, *args, **kwargs)
-        emit(answer, as_json=session.as_json)
-        return answer.code
+        went = emit(answer, as_json=session.as_json)
+        return answer.code if went else answer.code or _UNTOLD
 
     return run
 
 
-def emit(answer: Answer, *, as_json: bool) -> None:
-    """Print an answer in the form that was asked for."""
+def emit(answer: Answer, *, as_json: bool) -> bool:
+    """Print an answer in the form that was asked for; whether standard output took it."""
     if as_json:
-        click.echo(json.dumps(answer.document, indent=2, ensure_ascii=False))
-    elif answer.lines:
-        click.echo("\n".join(answer.lines))
+        return write_out(json.dumps(answer.document, indent=2, ensure_ascii=False) + "\n")
+    return not answer.lines or write_out("\n".join(answer.lines) + "\n")
 
 
 def say(line: str) -> None:
@@ -74,14 +75,24 @@ def fail(error: ConsoleError, *, as_json: bool) -> int:
     if difference:
         click.echo(difference, err=True)
     if as_json:
-        sys.stdout.write(json.dumps(error_document(error), indent=2, ensure_ascii=False) + "\n")
+        tell_error(error_document(error))
     return error.exit_code
+
+
+def tell_error(document: dict[str, Any]) -> None:
+    """Print the document of an error."""
+    write_out(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def error_document(error: ConsoleError) -> dict[str, Any]:
     """An error for scripts."""
+    return ending(error.cause, error.remedy, error.exit_code)
+
+
+def ending(cause: str, remedy: str, exit_code: int) -> dict[str, Any]:
+    """Whatever ended a run, for scripts."""
     return {
         "schema_version": "v1",
         "as_of": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "error": {"cause": error.cause, "remedy": error.remedy, "exit_code": error.exit_code},
+        "error": {"cause": cause, "remedy": remedy, "exit_code": exit_code},
     }
