@@ -23,8 +23,8 @@ def write_out(text: str) -> bool:
             # What is left in the buffer must not fail once more, and change the exit code, when the interpreter ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         why = error.strerror or "it cannot be written"
-        sys.stderr.write(
-            f"Standard output did not take the answer: {why}. What was done stands. The answer is:\n{text}"
-        )
+        told = f"Standard output did not take the answer: {why}. What was done stands. The answer is:\n{text}"
+        with contextlib.suppress(OSError):
+            sys.stderr.write(told)
         return False
     return True
