@@ -24,7 +24,20 @@ def check_runtime(verifier: Verifier, report: Report | None = None) -> Check:
     Raises:
         Unavailable: there is no onnxruntime.
     """
-    return judge_runtime(verifier.verify(GOLDEN_ARTIFACT, report=report, expect_sha256=GOLDEN_SHA256))
+    return judge_runtime(_verified(verifier, report))
+
+
+def check_cage(verifier: Verifier) -> Check:
+    """What the cage shuts off from a model on this machine: ``PASS`` where it is network and files.
+
+    Raises:
+        Unavailable: there is no onnxruntime.
+    """
+    return _verified(verifier, None).check("cage")
+
+
+def _verified(verifier: Verifier, report: Report | None) -> Verification:
+    return verifier.verify(GOLDEN_ARTIFACT, report=report, expect_sha256=GOLDEN_SHA256)
 
 
 def judge_runtime(found: Verification) -> Check:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml.artifacts.runtime import check_runtime
+from ml.artifacts.runtime import check_cage, check_runtime
 from ml.errors import Invalid, Refused, Unavailable
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.boards import Boards
@@ -99,6 +99,10 @@ class Doctor:
         if not check.verdict.opens:
             raise Invalid(check.why, "Go back to the onnxruntime that agreed; until then nothing goes to shadow.")
         return check.why
+
+    def cage(self) -> str:
+        """What the cage shuts off from a model here, and what this system cannot shut."""
+        return check_cage(self._context.verifier()).why
 
     def journal(self) -> str:
         """What became of changes whose process died."""
