@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePosixPath
 
 from ml.artifacts.features import feature_order_hash
 from ml.artifacts.manifest import MANIFEST_FILE, TRAIN_REPORT_FILE, parse_manifest, parse_train_report
@@ -27,7 +28,7 @@ from ml.registry.schema import Event, Model, Pointer
 _MOST_COMMITS = 500
 _WANTED = ("git_sha", "dataset_id", "model_sha256", "created_at_utc", "notes", "feature_order_hash")
 _NEEDED = frozenset({"git_sha", "dataset_id", "model_sha256"})
-_NOWHERE: Mapping[str, object] = {"git_sha": "0" * 40, "dataset_id": "unknown"}
+NOWHERE: Mapping[str, object] = {"git_sha": "0" * 40, "dataset_id": "unknown"}
 """The engine takes no active pointer without these, so that one which nobody knows says so in their place."""
 
 
@@ -113,8 +114,32 @@ class Search:
                 break
             found.take(facts, source, commit)
         if found.missing:
-            found.take(_NOWHERE, Source.NOWHERE)
+            found.take(NOWHERE, Source.NOWHERE)
         return found.result(known.artifact_dir)
+
+    def proven(self, name: str, artifact_id: str, folder: str, wanted: Mapping[str, object]) -> Mapping[str, object]:
+        """Those of some fields of a pointer that this search finds as well, for a judge of somebody else's search.
+
+        A clone that held less may have found a field in a later source, so that any source proves it; but the digest
+        is proven by the first source that has one alone. What may be written as unknown is proven by that.
+
+        Args:
+            name: the model's name in the registry.
+            artifact_id: the artifact.
+            folder: the directory that the pointer names.
+            wanted: the fields, as a pointer spells them.
+        """
+        found: dict[str, object] = {key: value for key, value in wanted.items() if NOWHERE.get(key) == value}
+        digest: object = None
+        for facts, _, _ in self.facts(name, artifact_id, folder):
+            digest = digest or facts.get("model_sha256")
+            said = {**facts, "model_sha256": digest}
+            if _same_folder(facts.get("artifact_dir"), folder):
+                said["artifact_dir"] = folder
+            found |= {key: value for key, value in wanted.items() if said.get(key) == value}
+            if wanted.keys() <= found.keys():
+                break
+        return found
 
     def facts(
         self, name: str, artifact_id: str, folder: str = ""
@@ -185,6 +210,10 @@ class _Gathered:
         """What came of it; ``convention`` is the directory where no source names one."""
         values = {**self._more, **self._values, "artifact_dir": self.folder or convention}
         return FoundPointer(Pointer.model_validate(values), tuple(self._origins))
+
+
+def _same_folder(one: object, other: str) -> bool:
+    return isinstance(one, str) and PurePosixPath(one) == PurePosixPath(other)
 
 
 def _activations(model: Model) -> Iterator[Event]:

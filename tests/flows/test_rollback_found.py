@@ -15,6 +15,8 @@ from support.clones import Clones, make_clones
 from support.gatehouse import MODEL, POLICY
 
 from console.verbs import run
+from ml.adapters.git import Repository
+from ml.promotion.origins import Search
 from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
 
 OLD, NOW = GOOD.name, OTHER.name
@@ -211,3 +213,18 @@ def test_a_report_that_names_another_model_is_told_and_refuses_nothing(desk: Des
     content |= {f"{HOME}/{OLD}/train_report.json": report, REGISTRY_PATH: registry(full(OTHER), *EVENTS)}
     commit(desk, "first", content)
     desk.rolled_back()
+
+
+def test_a_judge_proves_the_same_pointer_and_no_other_digest(desk: Desk) -> None:
+    """The gate searches anew, in what the base holds."""
+    commit(desk, "first", files(GOOD) | files(OTHER) | {REGISTRY_PATH: registry(full(GOOD), EVENTS[0])})
+    foreign = {name.replace(NOW, OLD): content for name, content in files(OTHER).items()}
+    base = commit(desk, "second", foreign | {REGISTRY_PATH: registry(full(OTHER), *EVENTS)})
+    search = Search(Repository(desk.clones.operator.path), base, REGISTRY_PATH, ".")
+    wanted = {key: value for key, value in full(GOOD).items() if key not in ("promoted_at_utc", "artifact_id")}
+    folder = f"{HOME}/{OLD}"
+    assert search.proven(MODEL, OLD, folder, wanted) == wanted
+    strange = wanted | {"model_sha256": full(OTHER)["model_sha256"], "dataset_id": "a stranger's word"}
+    assert search.proven(MODEL, OLD, folder, strange).keys() == wanted.keys() - {"model_sha256", "dataset_id"}
+    unknown = {"dataset_id": "unknown", "git_sha": "0" * 40}
+    assert search.proven(MODEL, OLD, folder, unknown) == unknown
