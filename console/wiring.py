@@ -91,6 +91,7 @@ def _place(settings: Settings) -> Place:
         kill_file=settings.resolve(settings.kill_switch.file),
         read_only=settings.read_only,
         tool_version=__version__,
+        ref_configured="registry.ref" in settings.sources,
     )
 
 

@@ -50,14 +50,17 @@ class CloneDescribing(OnRepository):
         folders = self._git("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir").split(b"\n")
         return folders[0] != folders[1]
 
-    def gaps(self, ref: str) -> tuple[CloneGap, ...]:
-        """What this clone lacks when the base is looked for at ``ref``; costs five processes of git."""
+    def gaps(self, ref: str, *, configured: bool = False) -> tuple[CloneGap, ...]:
+        """What this clone lacks when the base is looked for at ``ref``; costs some processes of git.
+
+        ``configured``: somebody wrote that ref down, so that a repository without the remote is no ordinary one.
+        """
         try:
-            return tuple(self._gaps(ref))
+            return tuple(self._gaps(ref, configured=configured))
         except ConsoleError:
             return ()  # what keeps git from answering at all is told by whoever reads the registry
 
-    def _gaps(self, ref: str) -> Iterator[CloneGap]:
+    def _gaps(self, ref: str, *, configured: bool) -> Iterator[CloneGap]:
         remote, _, branch = ref.partition("/")
         tracking, base = f"refs/remotes/{ref}", ref
         if branch and self._known(remote):
@@ -68,6 +71,11 @@ class CloneDescribing(OnRepository):
                 base = tracking
         elif branch:
             base = f"refs/heads/{branch}"
+            if not self._there(f"refs/heads/{ref}") and (configured or self._git("remote").strip()):
+                what = (
+                    f"There is no remote {visible(remote)} here, so that a local branch stands in for {visible(ref)}."
+                )
+                yield CloneGap(Lack.VANISHED, what, f"Run `git remote add {visible(remote)} URL`, or set registry.ref.")
         if self.shallow():
             yield shallow_gap()
         elif self._there(base) and self._git.finished("rev-list", "--count", "--first-parent", base, "--").code != 0:

@@ -31,7 +31,7 @@ class CloneGaps:
 def clone_gaps(context: Context) -> tuple[CloneGap, ...]:
     """What the clone of this session lacks."""
     place = context.place
-    found = context.repository.gaps(place.ref)
+    found = context.repository.gaps(place.ref, configured=place.ref_configured)
     if not place.kill_file.is_relative_to(place.root) or not _linked(context):
         return found
     shown = visible(str(place.kill_file))

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from ml.board import SoakReport
 from ml.clock import parse_utc
 from ml.errors import ConsoleError, Refused
+from ml.operations.clone_gaps import clone_gaps
 from ml.operations.context import Context
 from ml.operations.registries import Base, Registries
 from ml.promotion.repository import CommitInfo, Lack
@@ -139,7 +140,7 @@ class Soaks:
             return f"{_UNDATED}: this clone is shallow. Run `git fetch --unshallow`."
         if looked >= _MOST_COMMITS:
             return f"{_UNDATED}: it is in all of the newest {_MOST_COMMITS} changes of the registry."
-        if any(gap.lack in _STANDS_IN for gap in self._context.repository.gaps(self._context.place.ref)):
+        if any(gap.lack in _STANDS_IN for gap in clone_gaps(self._context)):
             return f"{_UNDATED}: a local branch stands in for {visible(self._context.place.ref)}. Run `git fetch`."
         return ""
 

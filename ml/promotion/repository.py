@@ -241,8 +241,8 @@ class Reader(Protocol):
         """Whether this is a linked worktree of another checkout."""
         ...
 
-    def gaps(self, ref: str) -> tuple[CloneGap, ...]:
-        """What this clone lacks, when the base is looked for at ``ref``. Never raises for what it finds."""
+    def gaps(self, ref: str, *, configured: bool = False) -> tuple[CloneGap, ...]:
+        """What this clone lacks when the base is looked for at ``ref``, which somebody ``configured``. Never raises."""
         ...
 
     def describe(self) -> CloneState:

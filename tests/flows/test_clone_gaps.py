@@ -68,6 +68,17 @@ def never_fetched(clones: Clones) -> Folder:
     return clones.operator
 
 
+def remote_removed(clones: Clones) -> Folder:
+    clones.operator.git("remote", "rename", "origin", "upstream")
+    return clones.operator
+
+
+def configured_remote_gone(clones: Clones) -> Folder:
+    clones.operator.git("remote", "remove", "origin")
+    clones.operator.write("console.toml", '[registry]\nref = "origin/main"\n')
+    return clones.operator
+
+
 def partial(clones: Clones) -> Folder:
     clones.remote.git("config", "uploadpack.allowFilter", "true")
     return clones.another("partial", "--filter=blob:none")
@@ -83,6 +94,8 @@ GAPS = {
     shallow: (Lack.SHALLOW, "git fetch --unshallow"),
     vanished: (Lack.VANISHED, "git fetch origin"),
     never_fetched: (Lack.NEVER_FETCHED, "git fetch origin"),
+    remote_removed: (Lack.VANISHED, "git remote add origin"),
+    configured_remote_gone: (Lack.VANISHED, "git remote add origin"),
     partial: (Lack.PARTIAL, "--refetch"),
     worktree: (Lack.WORKTREE, "kill_switch.file"),
 }
@@ -94,7 +107,7 @@ def test_a_gap_is_a_problem_with_its_remedy(
 ) -> None:
     folder, (lack, remedy) = make(clones), GAPS[make]
     if lack is not Lack.WORKTREE:
-        assert lack in {gap.lack for gap in Repository(folder.path).gaps("origin/main")}
+        assert lack in {gap.lack for gap in Repository(folder.path).gaps("origin/main", configured=True)}
     _, found = ask(folder, "status")
     (problem,) = (each for each in found["problems"] if each["where"] == "clone")
     assert remedy in problem["remedy"]
@@ -109,6 +122,11 @@ def test_a_gap_is_a_problem_with_its_remedy(
 
 def test_an_ordinary_clone_lacks_nothing(clones: Clones, ask: Ask) -> None:
     assert Repository(clones.operator.path).gaps("origin/main") == ()
+    assert [each for each in ask(clones.operator, "status")[1]["problems"] if each["where"] == "clone"] == []
+
+
+def test_a_repository_that_never_had_a_remote_lacks_nothing(clones: Clones, ask: Ask) -> None:
+    clones.operator.git("remote", "remove", "origin")
     assert [each for each in ask(clones.operator, "status")[1]["problems"] if each["where"] == "clone"] == []
 
 
