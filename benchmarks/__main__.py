@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-_ALL = ("start", "kill", "kill_key", "registry", "interface", "quiet", "digests", "soak", "rollback")
+_ALL = ("start", "kill", "kill_key", "registry", "interface", "quiet", "digests", "soak", "rollback", "gate")
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from console.next_step import next_command, next_words
 from console.session import Session
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, error_document, say, verb
+from console.version import __version__
 from ml.clock import SystemClock
 from ml.errors import ConsoleError, Usage
 from ml.promotion.values import Checklist, Plan, Submission
@@ -22,6 +23,10 @@ from ml.verdict import Gate, Verdict, worst
 
 _REASON = click.option("--reason", required=True, help="Why; goes into the event, the commit and the pull request.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be done, write nothing.")
+_OWN_CODE = (
+    "This repository holds mlconsole's own code. Install the gate from a pinned release, outside of this repository, "
+    "so that no change can change its own judge."
+)
 _NO_PUSH = click.option("--no-push", is_flag=True, help="Commit the branch locally; `push BRANCH` sends it later.")
 
 
@@ -170,18 +175,29 @@ def land(session: Session, branch: str) -> Answer:
 @click.option("--base", metavar="REV", help="What the change is to land on, whose rules hold.")
 @click.option("--head", metavar="REV", help="The change.")
 @click.option("--offered", is_flag=True, help="The branch is offered, not landed: nobody can have approved it yet.")
+@click.option(
+    "--landed", is_flag=True, help="The head is the base branch now: it must hold the base in its first line."
+)
 @click.option("--pre-receive", "received", metavar="BRANCH", help="Judge the refs of a push, as git's hook lists them.")
 @verb
-def gate(session: Session, base: str | None, head: str | None, offered: bool, received: str | None) -> Answer:
+def gate(
+    session: Session, base: str | None, head: str | None, offered: bool, landed: bool, received: str | None
+) -> Answer:
     """Judge a proposed change as CI does; or, with --pre-receive, a whole push as the server's hook does."""
     if received:
         return _receive(session, received)
     if not (base and head):
         raise Usage("There is nothing to judge.", "Give --base REV and --head REV.")
-    gates = session.operations.judge(base, head, offered=offered)
+    gates = session.operations.judge(base, head, offered=offered, landed=landed)
     verdict = worst(item.verdict for item in gates)
-    document = documents.envelope(session.operations.clock.now(), verdict) | {"gates": documents.plain(gates)}
-    return Answer([lines.gate(item) for item in gates], document, code_of(verdict))
+    note = _OWN_CODE if session.operations.holds_own_code(base) else ""
+    document = documents.envelope(session.operations.clock.now(), verdict)
+    document |= {"gates": documents.plain(gates), "judge": f"mlconsole {__version__}", "note": note}
+    text = [
+        *(lines.gate(item) for item in gates),
+        f"Judged by mlconsole {__version__}, from {Path(__file__).parents[2]}.",
+    ]
+    return Answer([*text, note] if note else text, document, code_of(verdict))
 
 
 def _receive(session: Session, branch: str) -> Answer:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ml.adapters import processes
+from ml.adapters.git_attributes import AttributeReading
 from ml.adapters.git_clone import CloneDescribing
-from ml.adapters.git_objects import ObjectReading
 from ml.adapters.git_remote import RemoteTalk
 from ml.adapters.git_runner import GitRunner, plain
 from ml.adapters.git_signing import SignatureJudging
@@ -22,7 +22,7 @@ from ml.promotion.repository import CHANGE_PREFIXES, BaseRef, BranchInfo
 from ml.text import visible
 
 
-class Repository(ObjectReading, CommitWriting, RemoteTalk, SignatureJudging, CloneDescribing):
+class Repository(AttributeReading, CommitWriting, RemoteTalk, SignatureJudging, CloneDescribing):
     """One git repository (`ml.promotion.repository.Writer`), named by any folder inside it."""
 
     def __init__(self, path: Path, *, run: Runner = processes.run) -> None:

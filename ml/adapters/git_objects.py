@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,16 +16,51 @@ from ml.text import visible
 
 _FORMAT = "%x00".join(("%H", "%P", "%T", "%an", "%ae", "%cn", "%ce", "%ct", "%B"))
 _FIELDS = _FORMAT.count("%x00") + 1
-_LOG = ("log", "-z", f"--format={_FORMAT}", "--no-show-signature", "--no-mailmap", "--no-color", "--no-notes")
+_LOG = (
+    "log",
+    "-z",
+    f"--format={_FORMAT}",
+    "--no-show-signature",
+    "--no-mailmap",
+    "--no-color",
+    "--no-notes",
+    "--encoding=none",
+)
+_DIFF = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=none")
 _EXPORT_LIMIT = 1 << 30
+_HEADS = frozenset({"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "@"})
+_WHOLE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_OBJECT_ID = re.compile(r"[0-9a-f]{7,64}")
+_SUFFIX = re.compile(r"(?:[~^]\d*)*$")
 
 
 class ObjectReading(OnRepository):
     """What can be read with object names alone. Every method starts one git process unless it says otherwise."""
 
     def resolve(self, rev: str) -> str | None:
-        """The commit that a revision (branch, tag, id) names, or ``None``."""
-        ended = self._git.finished("rev-parse", "--verify", "--quiet", f"{plain(rev, 'a revision')}^{{commit}}")
+        """The commit that a revision names, or ``None``.
+
+        ``origin/main`` is the remote's branch, else the local one, and then an object id. git itself would prefer a
+        tag of that name, which anybody with push access can make; a tag counts only as ``refs/tags/NAME``.
+        """
+        name, suffix = _split(plain(rev, "a revision"))
+        if name in _HEADS or _WHOLE_ID.fullmatch(name):
+            return self._peeled(rev)
+        for full in (name,) if name.startswith("refs/") else (f"refs/remotes/{name}", f"refs/heads/{name}"):
+            ended = self._git.finished("show-ref", "--verify", "--hash", full)
+            if ended.code == 0:
+                found = ended.out.decode("ascii").strip()
+                return self._peeled(found + suffix) if suffix or full.startswith("refs/tags/") else found
+        return self._abbreviated(name, suffix) if _OBJECT_ID.fullmatch(name) else None
+
+    def _abbreviated(self, name: str, suffix: str) -> str | None:
+        """The one commit whose id begins like this; a tag of that name would come first in git's own reading."""
+        listed = self._git.finished("rev-parse", f"--disambiguate={name}").out.decode("ascii", "replace").split()
+        found = {commit for each in listed if (commit := self._peeled(each + suffix))}
+        return found.pop() if len(found) == 1 else None
+
+    def _peeled(self, rev: str) -> str | None:
+        ended = self._git.finished("rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
         return ended.out.decode("ascii").strip() if ended.code == 0 else None
 
     def read(self, commit: str, path: str) -> bytes | None:
@@ -41,6 +77,13 @@ class ObjectReading(OnRepository):
         """The object id of a file in a commit, empty when it is not there."""
         head, _ = self._looked_up("--batch-check", commit, path)
         return "" if head is None else head[0].decode("ascii")
+
+    def blob(self, blob: str) -> bytes | None:
+        """The bytes of a blob by its object id, or ``None`` when this repository has no such blob."""
+        if not _OBJECT_ID.fullmatch(blob):
+            return None
+        ended = self._git.finished("cat-file", "blob", blob)
+        return ended.out if ended.code == 0 else None
 
     def _looked_up(self, how: str, commit: str, path: str) -> tuple[list[bytes] | None, bytes]:
         """What ``cat-file`` says of a file: id, type and size, or ``None``; and what follows on its output."""
@@ -60,11 +103,14 @@ class ObjectReading(OnRepository):
         """Several commits at once, in no particular order, each once."""
         return self._commits("--no-walk=unsorted", *(plain(sha, "a commit") for sha in shas)) if shas else ()
 
-    def first_parents(self, base: str, head: str) -> tuple[CommitInfo, ...]:
-        """The commits on ``head``'s first-parent chain that ``base`` does not reach, oldest first."""
-        return self._commits(
-            "--first-parent", "--reverse", "--topo-order", plain(head, "a commit"), f"^{plain(base, 'a commit')}"
-        )
+    def between(self, base: str, head: str) -> tuple[CommitInfo, ...]:
+        """Every commit that ``head`` reaches and ``base`` does not, each after all of its parents."""
+        return self._commits("--reverse", "--topo-order", plain(head, "a commit"), f"^{plain(base, 'a commit')}")
+
+    def independent(self, commits: Sequence[str]) -> tuple[str, ...]:
+        """Those of some commits that none of the others reaches."""
+        out = self._git("merge-base", "--independent", *(plain(commit, "a commit") for commit in commits))
+        return tuple(out.decode("ascii").split())
 
     def commits_touching(self, commit: str, path: str, limit: int) -> tuple[CommitInfo, ...]:
         """The newest commits on a first-parent chain that changed a path, newest first."""
@@ -74,6 +120,8 @@ class ObjectReading(OnRepository):
         args = selection if "--" in selection else (*selection, "--")
         out = self._git(*_LOG, *args).decode("utf-8", "replace")
         fields = out.removesuffix("\0").split("\0") if out else []
+        if len(fields) % _FIELDS:
+            raise Invalid("A commit here holds what no commit may hold.", "Run git fsck, and do not use that commit.")
         return tuple(_commit(fields[at : at + _FIELDS]) for at in range(0, len(fields), _FIELDS))
 
     def is_ancestor(self, older: str, newer: str) -> bool:
@@ -90,9 +138,18 @@ class ObjectReading(OnRepository):
 
     def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
         """All paths that differ between two commits' trees; renames are a deletion and an addition."""
-        out = self._git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", base, head)
+        out = self._git(*_DIFF, plain(base, "a commit"), plain(head, "a commit"))
         parts = out.decode("utf-8", "surrogateescape").split("\0")
-        return tuple(PathChange(path, raw[1:7], raw[8:14]) for raw, path in zip(parts[:-1:2], parts[1::2], strict=True))
+        return tuple(_change(raw, path) for raw, path in zip(parts[:-1:2], parts[1::2], strict=True))
+
+    def differences(self, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[PathChange, ...], ...]:
+        """`changes` of many pairs of trees (by their ids) in one process, in the order of the pairs."""
+        wanted = [f"{plain(one, 'a tree')} {plain(other, 'a tree')}" for one, other in pairs if one != other]
+        found: dict[str, list[PathChange]] = {}
+        if wanted:
+            out = self._git(*_DIFF, "--stdin", stdin="".join(f"{line}\n" for line in wanted).encode())
+            found = _per_pair(out.decode("utf-8", "surrogateescape"))
+        return tuple(tuple(found.get(f"{one} {other}", ())) for one, other in pairs)
 
     def tree(self, commit: str, path: str = "") -> tuple[TreeEntry, ...]:
         """All files at or under a path of a commit's tree; an empty path means the whole tree."""
@@ -122,6 +179,38 @@ class ObjectReading(OnRepository):
             at += entry.size + 1
 
 
+def _split(rev: str) -> tuple[str, str]:
+    """A revision's name, and the steps back from it, as in ``main~2``."""
+    match = _SUFFIX.search(rev)
+    at = match.start() if match else len(rev)
+    return rev[:at], rev[at:]
+
+
+def _change(raw: str, path: str) -> PathChange:
+    old_mode, new_mode, _, new_blob, _ = raw[1:].split(" ", 4)
+    return PathChange(path, old_mode, new_mode, new_blob)
+
+
+def _per_pair(out: str) -> dict[str, list[PathChange]]:
+    """``diff-tree --stdin`` heads each difference with a line of the two trees; the rest ends in NUL.
+
+    It is read from left to right, because a path may hold anything but NUL, such as a line like those.
+    """
+    found: dict[str, list[PathChange]] = {}
+    at, changes = 0, list[PathChange]()
+    while at < len(out):
+        if out[at] == ":":
+            middle = out.index("\0", at)
+            end = out.index("\0", middle + 1)
+            changes.append(_change(out[at:middle], out[middle + 1 : end]))
+        else:
+            end = out.index("\n", at)
+            changes = []
+            found[out[at:end]] = changes  # a pair that is asked for twice is told alike each time
+        at = end + 1
+    return found
+
+
 def _place(directory: Path, entry: TreeEntry, content: bytes) -> None:
     target = directory / entry.path
     if ".." in target.parts or not target.is_relative_to(directory):
@@ -138,13 +227,18 @@ def _place(directory: Path, entry: TreeEntry, content: bytes) -> None:
 
 def _commit(fields: Sequence[str]) -> CommitInfo:
     sha, parents, tree, author, author_email, committer, committer_email, at, message = fields
+    try:
+        moment = datetime.fromtimestamp(int(at), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        why = f"The commit {visible(sha.strip()[:12])} has a date that is in no calendar."
+        raise Invalid(why, "Do not use that commit; make it anew with a right clock.") from error
     return CommitInfo(
         sha=sha.strip(),
         parents=tuple(parents.split()),
         tree=tree,
         author=Person(author, author_email),
         committer=Person(committer, committer_email),
-        at=datetime.fromtimestamp(int(at), UTC),
+        at=moment,
         message=message,
     )
 

@@ -127,9 +127,13 @@ class Operations:
         """Two artifact directories (or ids) of the working tree side by side."""
         return self._parts.compare(a, b, report)
 
-    def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
+    def holds_own_code(self, base: str) -> bool:
+        """Whether the base holds mlconsole's own code, so that a change of that code could change its own judge."""
+        return self._parts.holds_own_code(base)
+
+    def judge(self, base: str, head: str, *, offered: bool = False, landed: bool = False) -> tuple[Gate, ...]:
         """The gate of SPEC §8 over two revisions; ``offered``: not to be landed yet, so nobody can have approved it."""
-        return self._parts.judge(base, head, offered=offered)
+        return self._parts.judge(base, head, offered=offered, landed=landed)
 
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
         """The gate over what git tells a server's ``pre-receive`` hook; ``branch`` is the one that engines follow."""

@@ -34,6 +34,8 @@ from ml.slo.review import Review
 from ml.text import visible
 from ml.verdict import Check, Gate, Verdict
 
+_OWN_CODE = ("ml/promotion/gate/judge.py", "mlconsole/ml/promotion/gate/judge.py")
+
 
 class Parts:
     """One of each; made on first use, because making them imports pydantic and more."""
@@ -75,7 +77,8 @@ class Parts:
 
     def check(self, report: Report | None) -> RegistryCheck:
         """Examine the whole registry."""
-        return check_registry(self.registries.now(), self.artifacts, self._context.clock.now(), report)
+        context = self._context
+        return check_registry(self.registries.now(), self.artifacts, context.repository, context.clock.now(), report)
 
     def compare(self, a: str, b: str, report: Report | None) -> Comparison:
         """Compare two artifacts of the working tree, each named by directory or id."""
@@ -96,9 +99,18 @@ class Parts:
         now = self._context.clock.now()
         return build_artifact(self._context.verifier(), model_file, root / out_dir, origin, now=now, report=report)
 
-    def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
-        """The gate over two revisions."""
-        return self.registries.judge(self._commit(base), self._commit(head), offered=offered)
+    def judge(self, base: str, head: str, *, offered: bool = False, landed: bool = False) -> tuple[Gate, ...]:
+        """The gate over two revisions.
+
+        Unless it is ``landed``, the head may have been made on an older base, as a pull request's may: then a merge or
+        a rebase lands it, and a push of it as it is would be refused.
+        """
+        return self.registries.judge(self._commit(base), self._commit(head), offered=offered, merging=not landed)
+
+    def holds_own_code(self, base: str) -> bool:
+        """Whether the base holds mlconsole's own code, so that a change of that code could change its own judge."""
+        commit = self._commit(base)
+        return any(self._context.repository.blob_id(commit, path) for path in _OWN_CODE)
 
     def verify_log(self) -> Check:
         """The audit log's chain in one check."""

@@ -6,19 +6,22 @@ from collections.abc import Iterator
 
 from ml.board import Problem
 from ml.operations.registries import Base
+from ml.promotion.checkout import altered_files
 from ml.promotion.repository import Reader
-from ml.registry.doctor import examine
+from ml.registry.doctor import Finding, examine
 from ml.stage import Stage
 
 
 def registry_problems(base: Base, repository: Reader) -> tuple[Problem, ...]:
     """All severe problems; ``where`` is the model's name. Costs one listing of the commit's tree."""
-    findings = (
-        Problem(finding.model, finding.what, finding.remedy)
-        for finding in examine(base.document, archives=base.archives)
-        if finding.severe
-    )
+    found = (*examine(base.document, archives=base.archives), *altered_at_checkout(base, repository))
+    findings = (Problem(finding.model, finding.what, finding.remedy) for finding in found if finding.severe)
     return (*findings, *_missing_artifacts(base, repository))
+
+
+def altered_at_checkout(base: Base, repository: Reader) -> tuple[Finding, ...]:
+    """What a checkout of the base would give other bytes than the commit holds."""
+    return tuple(altered_files(repository, base.commit, base.document, base.places, base.artifact_base))
 
 
 def _missing_artifacts(base: Base, repository: Reader) -> Iterator[Problem]:

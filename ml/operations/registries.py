@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from ml.errors import Refused, Unavailable, Usage
@@ -12,6 +12,7 @@ from ml.operations.context import Context
 from ml.policy import Policy, PolicyInvalid, parse_policy
 from ml.promotion.desk import Desk
 from ml.promotion.gate import Bench, judge
+from ml.promotion.places import Places
 from ml.promotion.received import Received, parse_updates, receive
 from ml.promotion.repository import BaseRef
 from ml.registry.archive import with_archive
@@ -37,6 +38,7 @@ class Base:
     archives: Mapping[str, bytes]
     artifact_base: str
     complaint: PolicyInvalid | None = None
+    places: Places = field(default_factory=Places)
 
     @property
     def commit(self) -> str:
@@ -109,8 +111,11 @@ class Registries:
             judge=self.judge,
         )
 
-    def judge(self, base: str, head: str, *, offered: bool = False) -> tuple[Gate, ...]:
-        """The gate of SPEC §8 over two commits, by this session's clock; an offered branch needs no approvals yet."""
+    def judge(self, base: str, head: str, *, offered: bool = False, merging: bool = False) -> tuple[Gate, ...]:
+        """The gate of SPEC §8 over two commits, by this session's clock.
+
+        An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
+        """
         if self._context.repository.shallow():
             raise Unavailable(
                 "This clone is shallow: it holds only the newest commits, so that no change can be judged in it.",
@@ -122,6 +127,7 @@ class Registries:
             places=place.places,
             artifact_base=place.artifact_base,
             approvals=not offered,
+            merging=merging,
             now=self._context.clock.now(),
         )
         return judge(self._context.repository, base, head, bench)
@@ -143,7 +149,16 @@ class Registries:
         known = self._last is not None and self._last.blob == blob
         document = self._last.document if self._last and known else parse(raw, path)
         artifact_base = policy.artifact_base(self._context.place.artifact_base)
-        return Base(ref, blob, policy, document, self._archives(ref.commit, document), artifact_base, complaint)
+        return Base(
+            ref,
+            blob,
+            policy,
+            document,
+            self._archives(ref.commit, document),
+            artifact_base,
+            complaint,
+            self._context.place.places,
+        )
 
     def _policy(self, commit: str) -> tuple[Policy, PolicyInvalid | None]:
         try:

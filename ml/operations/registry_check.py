@@ -7,8 +7,10 @@ from datetime import datetime
 
 from ml.artifacts.verification import Verification
 from ml.operations.artifacts import CommitArtifacts
+from ml.operations.problems import altered_at_checkout
 from ml.operations.registries import Base
 from ml.ports import Progress, Report
+from ml.promotion.repository import Reader
 from ml.registry.doctor import Finding, examine, repair_diff
 from ml.registry.schema import Pointer
 from ml.stage import Stage
@@ -27,9 +29,11 @@ class RegistryCheck:
     repair: str
 
 
-def check_registry(base: Base, artifacts: CommitArtifacts, now: datetime, report: Report | None) -> RegistryCheck:
+def check_registry(
+    base: Base, artifacts: CommitArtifacts, repository: Reader, now: datetime, report: Report | None
+) -> RegistryCheck:
     """Examine one base. Raises what the repository and the cage raise."""
-    findings = examine(base.document, archives=base.archives)
+    findings = (*examine(base.document, archives=base.archives), *altered_at_checkout(base, repository))
     pointers = _pointers(base)
     verified = []
     for number, (name, pointer) in enumerate(pointers):

@@ -13,7 +13,9 @@ from pathlib import PurePosixPath
 
 from ml.promotion.places import Places
 from ml.promotion.repository import Reader
+from ml.registry.history import action_of
 from ml.registry.schema import Event
+from ml.stage import Action
 
 
 def pinned(
@@ -23,12 +25,13 @@ def pinned(
 
     Args:
         commit: where the evidence is read.
-        events: the model's, oldest first; the first that pins the artifact counts.
+        events: the model's, oldest first; the first that pins the artifact counts. A withdrawal never does: the gate
+            verifies no artifact for it, so that its evidence may say anything.
     """
     home = places.evidence(artifact_id)
     for event in events:
         said = (event.model_extra or {}).get("evidence")
-        if event.artifact_id != artifact_id or not isinstance(said, dict):
+        if event.artifact_id != artifact_id or not isinstance(said, dict) or action_of(event) == Action.WITHDRAW:
             continue
         folder = str(said.get("path"))
         document = repository.read(commit, f"{folder}/evidence.json") if _directly_in(folder, home) else None

@@ -13,6 +13,8 @@ from ml.verdict import Gate
 
 _HEADS = "refs/heads/"
 _REPLACEMENTS = "refs/replace/"
+_DEEP = {"init/": 1}
+"""How many parts follow the prefix of a change branch: model and change, but only a change after ``init/``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,10 @@ def _why_not(update: RefUpdate, repository: Reader, branch: str, judge: Judges) 
 
 def _reasons(update: RefUpdate, repository: Reader, branch: str, judge: Judges) -> Iterator[str]:
     base, ref = f"{_HEADS}{branch}", update.ref
-    if ref == base:
+    misnamed = _misnamed(ref, base) if update.new else ""
+    if misnamed:
+        yield misnamed
+    elif ref == base:
         if not update.new:
             yield "the base branch is never deleted"
         elif update.old:
@@ -90,6 +95,23 @@ def _reasons(update: RefUpdate, repository: Reader, branch: str, judge: Judges) 
         yield "an approval is never changed or taken back"
     elif ref.startswith(_REPLACEMENTS):
         yield "replaced objects would show another history than the one that was judged"
+
+
+def _misnamed(ref: str, base: str) -> str:
+    """Why a ref of that name would stand in the way of changes, or for another ref where case is ignored."""
+    namespaces = [*(f"{_HEADS}{prefix}" for prefix in CHANGE_PREFIXES), APPROVALS]
+    folded = ref.casefold()
+    if folded == base.casefold() and ref != base:
+        return f"it would stand for {visible(base)} on a server that ignores case"
+    home = next((each for each in namespaces if f"{folded}/".startswith(each)), "")
+    if not home:
+        return ""
+    if not ref.startswith(home):
+        return f"no ref of that name is taken, because every change needs names below {home}"
+    deep = _DEEP.get(home.removeprefix(_HEADS), 2)
+    if ref.startswith(_HEADS) and len(ref.removeprefix(home).split("/")) != deep:
+        return f"a branch below {home} has {deep} more parts to its name; another would stand in the way of a change"
+    return ""
 
 
 def _closed(gates: Sequence[Gate]) -> Iterator[str]:

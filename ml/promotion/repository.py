@@ -6,7 +6,7 @@ repository root, with ``/``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,11 +51,15 @@ class CommitInfo:
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
-    """One path that differs between two trees, with git's six-digit modes (``000000``: absent)."""
+    """One path that differs between two trees, with git's six-digit modes (``000000``: absent).
+
+    ``new_blob`` is the object id of what the newer tree holds there, all zeros where it holds nothing.
+    """
 
     path: str
     old_mode: str
     new_mode: str
+    new_blob: str = ""
 
     @property
     def added(self) -> bool:
@@ -175,7 +179,7 @@ class Reader(Protocol):
     """Reading a repository's objects and refs; never the working tree."""
 
     def resolve(self, rev: str) -> str | None:
-        """The commit that a revision names, or ``None``."""
+        """The commit that a revision names, or ``None``: a remote or local branch, an object id; never a tag's name."""
         ...
 
     def read(self, commit: str, path: str) -> bytes | None:
@@ -186,12 +190,24 @@ class Reader(Protocol):
         """The object id of a file in a commit, empty when it is not there."""
         ...
 
+    def blob(self, blob: str) -> bytes | None:
+        """The bytes of a blob by its object id, or ``None`` when this repository has no such blob."""
+        ...
+
     def commit(self, sha: str) -> CommitInfo:
         """One commit. Raises Unavailable when the repository does not have it."""
         ...
 
-    def first_parents(self, base: str, head: str) -> tuple[CommitInfo, ...]:
-        """The commits on ``head``'s first-parent chain down to ``base``, oldest first, ``base`` not included."""
+    def commits(self, shas: Sequence[str]) -> tuple[CommitInfo, ...]:
+        """Several commits at once, in no particular order, each once. Raises as `commit`."""
+        ...
+
+    def between(self, base: str, head: str) -> tuple[CommitInfo, ...]:
+        """Every commit that ``head`` reaches and ``base`` does not, each after all of its parents."""
+        ...
+
+    def independent(self, commits: Sequence[str]) -> tuple[str, ...]:
+        """Those of some commits that none of the others reaches."""
         ...
 
     def is_ancestor(self, older: str, newer: str) -> bool:
@@ -206,8 +222,16 @@ class Reader(Protocol):
         """All paths that differ between two commits' trees; renames are a deletion and an addition."""
         ...
 
+    def differences(self, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[PathChange, ...], ...]:
+        """`changes` of many pairs of trees (by their ids) in one go, in the order of the pairs."""
+        ...
+
     def tree(self, commit: str, path: str = "") -> tuple[TreeEntry, ...]:
         """All files at or under a path of a commit's tree."""
+        ...
+
+    def attributes(self, commit: str, paths: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """The git attributes that convert each path at checkout, by name: ``set``, ``unset`` or a value."""
         ...
 
     def export(self, commit: str, directory: Path, paths: Sequence[str] = ()) -> None:

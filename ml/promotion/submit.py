@@ -12,6 +12,7 @@ from datetime import datetime
 from ml.errors import Conflict, ConsoleError, Refused
 from ml.policy import parse_policy
 from ml.ports import Progress, Report
+from ml.promotion.carry import carried
 from ml.promotion.changed import of_change
 from ml.promotion.desk import Desk, Sent, current_base, later, send
 from ml.promotion.difference import difference
@@ -44,7 +45,8 @@ def submit(
     Returns a submission that is not ``pushed`` where the remote is out of reach: the branch then stays local.
 
     Raises:
-        Conflict: the registry or the policy moved since the plan was made, with the difference; nothing was written.
+        Conflict: the model's slice of the registry, or the rules, moved since the plan was made, with the difference;
+            nothing was written.
         Refused: the server refused the push, with its words; the branch was taken back.
         Unavailable: git or the journal cannot write; nothing was written.
     """
@@ -53,7 +55,7 @@ def submit(
     with repository.exclusive():
         tell(Progress("base", 0, _STEPS, f"looking at {desk.base}"))
         onto, offline = current_base(desk, plan.target.base_commit)
-        _require_same_rules(plan, onto, desk, now)
+        plan = _on(plan, onto, desk, now)
         ref = f"refs/heads/{plan.branch}"
         facts = {"branch": plan.branch, "base": onto, "remote": desk.remote, **of_change(plan.target)}
         with desk.journal.begin("submit", **facts) as entry:
@@ -116,26 +118,38 @@ def _commit(plan: Plan, desk: Desk, onto: str, now: datetime) -> str:
     return commit
 
 
-def _require_same_rules(plan: Plan, onto: str, desk: Desk, now: datetime) -> None:
-    """A plan holds on any base with the same registry and policy, and its ACK for its time only.
+def _on(plan: Plan, onto: str, desk: Desk, now: datetime) -> Plan:
+    """The plan on the base as it is now: it holds with the same slice of the registry and the same rules.
 
-    What needs no policy, as a rollback does not, is not held up by a new one.
+    Its ACK holds for its time only. What needs no policy, as a rollback does not, is not held up by a new one.
     """
     if plan.ack and now > plan.ack.expires_at:
         raise Refused("The acknowledgement has expired.", "Acknowledge it again; all gates are judged again first.")
-    planned = plan.target.base_commit
+    planned, repository, places = plan.target.base_commit, desk.repository, desk.places
     if onto == planned:
-        return
-    repository = desk.repository
-    ruled = () if exemption(plan.target.action) else (desk.places.policy,)
-    for path in (desk.places.registry, *ruled):
+        return plan
+    archive = places.archive(plan.target.model)
+    ruled = () if exemption(plan.target.action) else (places.policy, places.signers)
+    for path in (archive, *ruled):
         if repository.blob_id(onto, path) != repository.blob_id(planned, path):
-            before, after = (repository.read(commit, path) or b"" for commit in (planned, onto))
-            raise Conflict(
-                f"{visible(path)} changed on {visible(desk.base)} after this change was planned.",
-                "Look at the difference, then plan anew.",
-                difference(before, after, path),
-            )
+            raise _moved(path, planned, onto, desk)
+    path = places.registry
+    if repository.blob_id(onto, path) == repository.blob_id(planned, path):
+        return plan
+    before, after = (repository.read(commit, path) or b"" for commit in (planned, onto))
+    there = carried(plan, before, after, repository.read(onto, archive) or b"", places, now) if after else None
+    if there is None:
+        raise _moved(path, planned, onto, desk)
+    return there
+
+
+def _moved(path: str, planned: str, onto: str, desk: Desk) -> Conflict:
+    before, after = (desk.repository.read(commit, path) or b"" for commit in (planned, onto))
+    return Conflict(
+        f"{visible(path)} changed on {visible(desk.base)} after this change was planned.",
+        "Look at the difference, then plan anew.",
+        difference(before, after, path),
+    )
 
 
 def _require_signature(plan: Plan, desk: Desk, onto: str, commit: str) -> None:

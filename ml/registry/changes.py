@@ -15,9 +15,16 @@ from ml.errors import Refused
 from ml.registry.archive import with_archive
 from ml.registry.codec import Document
 from ml.registry.edits import pointer_text, with_members
-from ml.registry.history import LEFT_KEY, activates, known_pointer, recorded_pointer
+from ml.registry.history import LEFT_KEY, activates, activation_pointer, condemned, known_pointer
 from ml.registry.layout import layout_of
-from ml.registry.pointers import completed, refuse_faults, refuse_unconventional, spelled, without_faults
+from ml.registry.pointers import (
+    completed,
+    refuse_faults,
+    refuse_known_otherwise,
+    refuse_unconventional,
+    spelled,
+    without_faults,
+)
 from ml.registry.recording import Change, Context, Recorder
 from ml.registry.schema import MODEL_NAME_PATTERN, Model, Pointer
 from ml.stage import Action, Stage
@@ -40,7 +47,8 @@ def stage(
     What is in staging already is replaced.
 
     Raises:
-        Refused: the artifact stands in a stage of the model already, or the pointer breaks a rule of the engine.
+        Refused: the artifact stands in a stage of the model already, the registry or the model's archive knows its id
+            with another digest or folder, or the pointer breaks a rule of the engine.
     """
     if not re.fullmatch(MODEL_NAME_PATTERN, model):
         raise Refused(f"{visible(model)} is no model name.", "Use only a to z, 0 to 9 and _.")
@@ -53,6 +61,8 @@ def stage(
                 "Stage an artifact that is in no stage.",
             )
     refuse_unconventional(pointer)
+    whole = with_archive(now, context.get("archive", b""))
+    refuse_known_otherwise({**doc.registry.models, model: whole}, pointer)
     recorder = Recorder(doc, model, **context)
     signed = pointer.model_copy(update={"actor": recorder.by, "source": recorder.source, "promoted_at_utc": None})
     written = spelled(signed)
@@ -101,13 +111,14 @@ def rollback(
 ) -> Change:
     """Make an artifact active again that was active before, by the history or its archive.
 
-    What is in staging and shadow stays.
+    What is in staging and shadow stays. The pointer is the one of the artifact's last activation, never a staging's.
 
-    ``pointer`` is used where the registry knows the artifact only by name: files in the runbook's words keep no
-    pointers, and the engine needs one with digest, commit and data set (the manifest has them).
+    ``pointer`` fills what that one lacks, and stands in where no activation holds any: files in the runbook's words
+    keep no pointers, and the engine needs one with digest, commit and data set (the manifest has them).
 
     Raises:
-        Refused: nothing is active, the artifact is active now, it never was, or its pointer is not fit for active.
+        Refused: nothing is active, the artifact is active now, it never was, a rollback left it before, or its pointer
+            is not fit for active.
     """
     now = with_archive(_model(doc, model), context.get("archive", b""))
     if now.active is None:
@@ -119,8 +130,13 @@ def rollback(
             f"{visible(artifact_id)} was never active in {visible(model)}.",
             "Choose an artifact that the history shows as active before.",
         )
+    if artifact_id in condemned(now):
+        raise Refused(
+            f"A rollback left {visible(artifact_id)} before, so no rollback leads back to it.",
+            "Roll back to another artifact, or promote it again with a waiver.",
+        )
     recorder = Recorder(doc, model, **context)
-    known = recorded_pointer(now, artifact_id) or pointer or known_pointer(now, artifact_id)
+    known = activation_pointer(now, artifact_id) or pointer or known_pointer(now, artifact_id)
     written = {**spelled(completed(known, pointer)), **recorder.signature()}
     refuse_faults(written, active=True)
     words = {

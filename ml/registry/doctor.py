@@ -16,7 +16,7 @@ from ml.registry.codec import Document
 from ml.registry.finding import Finding
 from ml.registry.repair import repair_diff
 from ml.registry.schema import Model
-from ml.registry.symptoms import event_symptoms, model_symptoms, pointer_symptoms, revived, unknown_keys
+from ml.registry.symptoms import event_symptoms, model_symptoms, origins, pointer_symptoms, unknown_keys
 from ml.stage import Stage
 
 __all__ = ["Finding", "examine", "repair_diff"]
@@ -36,7 +36,7 @@ def examine(
             for name, model in doc.registry.models.items()
             for finding in (
                 *_model(name, model, json.loads(doc.model_text(name)), now),
-                *revived(name, with_archive(model, archives[name]) if name in archives else model),
+                *origins(name, with_archive(model, archives[name]) if name in archives else model),
             )
         ),
     )

@@ -122,12 +122,29 @@ def previous_active(model: Model) -> Pointer | None:
 
 
 def known_pointer(model: Model, artifact_id: str) -> Pointer:
-    """The best pointer to an artifact that the registry has.
+    """The pointer to which a rollback to an artifact leads: its activation's, else where the convention puts it.
 
-    Events in the runbook's words hold none; then it is where the convention puts the artifact, and no more.
+    Events in the runbook's words hold none; then only the folder is known.
     """
     convention = Pointer(artifact_id=artifact_id, artifact_dir=f"{ARTIFACTS_PATH}/{artifact_id}")
-    return recorded_pointer(model, artifact_id) or convention
+    return activation_pointer(model, artifact_id) or convention
+
+
+def activation_pointer(model: Model, artifact_id: str) -> Pointer | None:
+    """The pointer with which an artifact became active; ``None`` where no activation's event holds one.
+
+    ``model`` comes with its archived events. Of several activations, promotions count before rollbacks, then fuller
+    pointers, then later ones. A pointer of a staging never counts: anybody may stage.
+    """
+    found = [
+        (action_of(event) != Action.ROLLBACK, len(event.pointer.model_dump(exclude_none=True)), place, event.pointer)
+        for place, event in enumerate(chronological(model))
+        if activates(event)
+        and event.artifact_id == artifact_id
+        and event.pointer
+        and event.pointer.artifact_id == artifact_id
+    ]
+    return max(found, key=lambda each: each[:3])[3] if found else None
 
 
 def recorded_pointer(model: Model, artifact_id: str) -> Pointer | None:

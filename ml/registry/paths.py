@@ -20,3 +20,8 @@ def archive_path(model: str) -> str:
 def located(artifact_dir: str, artifact_base: str) -> str:
     """A pointer's directory from the repository root; ``artifact_base`` is ``.`` or a folder below the root."""
     return str(PurePosixPath(artifact_base, artifact_dir))
+
+
+def plain_directory(artifact_dir: str) -> str:
+    """A pointer's directory in its one form, without ``./`` before it or ``/`` behind it."""
+    return str(PurePosixPath(artifact_dir))

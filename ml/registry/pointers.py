@@ -1,16 +1,67 @@
-"""Pointers as we write them: complete, in the engine's spelling, and refused where they break its rules."""
+"""Pointers: the one of an artifact's activation, and the form in which we write them.
+
+A rollback restores the pointer of an activation. Anybody may stage, so a staging's pointer never decides what trades.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from ml.artifacts.ids import is_artifact_id
 from ml.clock import format_utc
 from ml.errors import Refused
+from ml.registry.history import activation_pointer
+from ml.registry.paths import plain_directory
 from ml.registry.rules import is_digest, pointer_faults
-from ml.registry.schema import Pointer
+from ml.registry.schema import Model, Pointer
+from ml.stage import Stage
 from ml.text import visible
+
+__all__ = [
+    "activation_pointer",
+    "all_pointers",
+    "completed",
+    "conflict",
+    "refuse_faults",
+    "refuse_known_otherwise",
+    "refuse_unconventional",
+    "spelled",
+    "without_faults",
+]
+
+
+def all_pointers(model: Model) -> Iterator[Pointer]:
+    """Every pointer of a model's stages and events."""
+    yield from (pointer for stage in Stage if (pointer := model.pointer(stage)))
+    yield from (event.pointer for event in model.history if event.pointer)
+
+
+def conflict(known: Pointer, new: Pointer) -> str:
+    """Why two pointers of one id cannot be the same artifact: one clause, empty where they may be, or ids differ."""
+    if known.artifact_id != new.artifact_id:
+        return ""
+    if known.model_sha256 and new.model_sha256 and known.model_sha256 != new.model_sha256:
+        return f"with another digest ({visible(known.model_sha256)[:12]})"
+    if plain_directory(known.artifact_dir) != plain_directory(new.artifact_dir):
+        return f"in another folder ({visible(known.artifact_dir)})"
+    return ""
+
+
+def refuse_known_otherwise(models: Mapping[str, Model], pointer: Pointer) -> None:
+    """Refuse an id that any of the models, with their archived events, knows with another digest or folder.
+
+    Raises:
+        Refused: naming the model and what differs; one id stands for one artifact for ever.
+    """
+    for name, model in models.items():
+        for known in all_pointers(model):
+            why = conflict(known, pointer)
+            if why:
+                raise Refused(
+                    f"The history of {visible(name)} knows {pointer.artifact_id} {why}.",
+                    "Give the artifact a new id; an id is never used for another artifact.",
+                )
 
 
 def spelled(pointer: Pointer) -> dict[str, object]:

@@ -13,7 +13,14 @@ from typing import Any
 from ml.clock import format_utc
 from ml.registry.codec import Document
 from ml.registry.edits import Splice, event_spans, model_members, set_member, with_members
-from ml.registry.history import action_of, chronological_indexes, newest_first, recorded_pointer
+from ml.registry.history import (
+    action_of,
+    activates,
+    activation_pointer,
+    chronological_indexes,
+    newest_first,
+    recorded_pointer,
+)
 from ml.registry.layout import Layout, Raw, layout_of, line_indent
 from ml.registry.patch import patch
 from ml.registry.paths import REGISTRY_PATH
@@ -70,7 +77,8 @@ def _mended(raw: Raw, event: Event, model: Model, layout: Layout) -> str:
 
 def _pointer(event: Event, model: Model) -> dict[str, object] | None:
     """What the registry knows of the event's artifact, without what other events said about it."""
-    known = recorded_pointer(model, event.artifact_id) if event.artifact_id else None
+    find = activation_pointer if activates(event) else recorded_pointer
+    known = find(model, event.artifact_id) if event.artifact_id else None
     if known is None:
         return None
     values = known.model_dump(exclude_none=True, exclude={"promoted_at_utc", "actor", "source"})

@@ -10,8 +10,9 @@ from typing import Any
 from ml.artifacts.ids import is_artifact_id
 from ml.clock import format_utc
 from ml.registry.finding import Finding
-from ml.registry.history import chronological_indexes, condemned, standing
+from ml.registry.history import action_of, activates, chronological, chronological_indexes, condemned, standing
 from ml.registry.paths import ARTIFACTS_PATH, MAX_HISTORY
+from ml.registry.pointers import conflict
 from ml.registry.rules import TIME_KEYS, is_digest, pointer_faults
 from ml.registry.schema import Event, Model, Pointer
 from ml.registry.vocabulary import ALIASES
@@ -49,13 +50,69 @@ def model_symptoms(name: str, model: Model, value: Mapping[str, Any]) -> Iterato
     yield from _stages(name, model)
 
 
-def revived(name: str, whole: Model) -> Iterator[Finding]:
-    """What is active although a rollback left it; ``whole`` is the model with its archived events."""
-    if whole.active and whole.active.artifact_id in condemned(whole):
-        what = f"{whole.active.artifact_id} is active although a rollback left it before."
-        yield Finding(
-            "active-condemned", name, f"models.{name}.active", False, what, "Make sure that this is intended."
-        )
+def origins(name: str, whole: Model) -> Iterator[Finding]:
+    """Artifacts that did not come into a stage as the rules ask; ``whole`` is the model with its archived events."""
+    yield from _revived(name, whole)
+    yield from _foreign_rollbacks(name, whole)
+    yield from _ids_used_twice(name, whole)
+
+
+def _revived(name: str, whole: Model) -> Iterator[Finding]:
+    """What is active although a rollback left it; a promotion with a waiver alone may bring it back."""
+    active = whole.active.artifact_id if whole.active else ""
+    if active not in condemned(whole):
+        return
+    came = next((event for event in reversed(chronological(whole)) if _activates(event, active)), None)
+    said = (came.model_extra or {}).get("waivers") if came and action_of(came) != Action.ROLLBACK else None
+    waived = isinstance(said, list) and any(isinstance(one, dict) and one.get("gate") == "condemned" for one in said)
+    what = f"{active} is active although a rollback left it before"
+    path = f"models.{name}.active"
+    if waived:
+        remedy = "Make sure that this is intended."
+        yield Finding("active-condemned", name, path, False, f"{what}; a waiver let it.", remedy)
+    else:
+        remedy = "Roll back to another artifact, or find out who brought it back."
+        yield Finding("active-condemned", name, path, True, f"{what}, and no waiver brought it back.", remedy)
+
+
+def _foreign_rollbacks(name: str, whole: Model) -> Iterator[Finding]:
+    """Rollbacks to other bytes or another folder than any activation of that artifact had."""
+    events = chronological(whole)
+    for place, event in enumerate(events):
+        artifact = event.artifact_id or ""
+        if event.pointer is None or not _activates(event, artifact) or action_of(event) != Action.ROLLBACK:
+            continue
+        earlier = [each for each in events[:place] if _activates(each, artifact)]
+        known = [each.pointer for each in earlier if each.pointer and each.pointer.artifact_id == artifact]
+        whys = [conflict(each, event.pointer) for each in known]
+        why = whys[0] if whys and all(whys) else ""
+        if why or not earlier:
+            when = format_utc(event.at) if event.at else "of an unknown time"
+            told = f"an activation before it knows it {why}" if why else "no activation of it stands before"
+            what = f"The rollback {when} made {artifact} active, and {told}."
+            remedy = "Compare the bytes in production; roll back to another artifact if they are not the ones you know."
+            yield Finding("rollback-of-other-origin", name, f"models.{name}.history", bool(why), what, remedy)
+
+
+def _ids_used_twice(name: str, whole: Model) -> Iterator[Finding]:
+    """Ids under which the history knows two digests or two folders."""
+    first: dict[str, Pointer] = {}
+    told: set[str] = set()
+    pointers = (event.pointer for event in chronological(whole) if event.pointer)
+    standing = (pointer for stage in Stage if (pointer := whole.pointer(stage)))
+    for pointer in (*pointers, *standing):
+        why = conflict(first.setdefault(pointer.artifact_id, pointer), pointer)
+        if why and pointer.artifact_id not in told:
+            told.add(pointer.artifact_id)
+            what = f"{pointer.artifact_id} stands for two artifacts: the history also knows it {why}."
+            remedy = (
+                "A rollback goes to the one that was active; see which of them is served. Stage under new ids only."
+            )
+            yield Finding("id-used-twice", name, f"models.{name}.history", True, what, remedy)
+
+
+def _activates(event: Event, artifact_id: str) -> bool:
+    return activates(event) and event.artifact_id == artifact_id
 
 
 def _length_and_order(name: str, model: Model) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from support.gatehouse import (
     much_later,
     pointer_to,
 )
+from support.landings import merged, rebased, squashed
 
 from ml.policy import parse_policy
 from ml.promotion.evidence_seal import plain
@@ -309,11 +311,50 @@ def test_each_legal_change_is_accepted(house: Gatehouse, make: Callable[[Gatehou
     accepted(house.verdict(*make(house)))
 
 
+FORTY = (
+    stage_with_files,
+    stage_by_any_developer,
+    replace_what_is_staged,
+    promote_to_shadow,
+    promote_to_active,
+    promote_to_active_by_the_second_operator,
+    promote_to_active_with_a_waived_service_level,
+    roll_back,
+    withdraw_from_shadow,
+    withdraw_from_staging,
+)
+
+
+def test_forty_legal_changes_are_accepted_however_they_arrive(
+    house: Gatehouse, record_property: Callable[[str, object], None]
+) -> None:
+    """Ours, squashed, merged and rebased by a forge; on a base that moved meanwhile too."""
+    ours = floor = 0.0
+    arrived = 0
+    for make in FORTY:
+        base, change = make(house)
+        moved = house.base({"NOTES.md": "moved\n"}, on=base)
+        offers = ((base, change), *((moved, arrive(house, moved, change)) for arrive in (squashed, merged, rebased)))
+        for onto, head in offers:
+            began = time.perf_counter()
+            accepted(house.verdict(onto, head))
+            judged = time.perf_counter()
+            house.clones.operator.git("rev-list", "--parents", head, f"^{onto}")
+            house.clones.operator.git("diff-tree", "-r", "--raw", onto, head)
+            ours, floor = ours + judged - began, floor + time.perf_counter() - judged
+            arrived += 1
+    assert arrived == 40
+    record_property(
+        "count", f"legal changes accepted {arrived}/40, {ours / floor:.1f} times git rev-list and diff-tree"
+    )
+
+
 def test_the_change_that_lands_is_the_one_that_was_judged(house: Gatehouse) -> None:
     """Every gate of a hop to active is named, so that none can vanish without a test."""
     gates = house.verdict(house.main, house.made(house.to_active()))
     assert [gate.name for gate in gates] == [
         "transition",
+        "landing",
         "scope",
         "author",
         "clock",

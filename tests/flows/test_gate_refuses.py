@@ -728,7 +728,7 @@ def merge_that_smuggles(house: Gatehouse) -> Made:
     return house.main, operator.git("rev-parse", "HEAD")
 
 
-@illegal("scope", "a merge commit changes the registry")
+@illegal("history", "the pointer of active was changed without an event")
 def merge_of_a_long_branch(house: Gatehouse) -> Made:
     """The last commit of the branch looks harmless, the one before it does the deed."""
     operator = house.clones.operator

@@ -283,3 +283,19 @@ def test_a_clone_is_described_for_people(clones: Clones) -> None:
     assert "HEAD detached" in str(Repository(clones.operator.path).describe())
     with pytest.raises(Usage):
         Repository(clones.operator.home / "nowhere").describe()
+
+
+def test_a_tag_never_stands_for_a_branch(clones: Clones) -> None:
+    """git itself would take the tag, which anybody with push access can make."""
+    operator = clones.operator
+    other = operator.commit("Another state", {"x.txt": "x"})
+    operator.git("reset", "-q", "--hard", "origin/main")
+    repository = Repository(operator.path)
+    tip = repository.resolve("origin/main")
+    for tag in ("origin/main", "main", "refs/heads/main", "HEAD", "gone", "refs/heads/gone", str(tip)[:10], str(tip)):
+        operator.git("update-ref", f"refs/tags/{tag}", other)
+    for name in ("origin/main", "main", "refs/heads/main", "HEAD", str(tip)[:10], str(tip), "main~0", "HEAD^0"):
+        assert repository.resolve(name) == tip, name
+    assert repository.resolve("gone") is None
+    assert repository.resolve("refs/heads/gone") is None
+    assert repository.resolve("refs/tags/gone") == other

@@ -123,6 +123,27 @@ def test_a_base_moved_by_others_without_touching_the_registry_is_built_upon(life
     assert session.repository.commit(done.commit).parents == (clones.tip(),)
 
 
+def test_a_base_on_which_another_model_moved_carries_the_change(life: tuple[Clones, Session]) -> None:
+    """The plan is made again on the registry as it is there, and the gate takes it with its acknowledgement."""
+    clones, session = life
+    plan = session.to_active()
+    other = clones.another("other")
+    doc = parse((other.path / REGISTRY_PATH).read_bytes())
+    told = {"by": "second@example.com", "reason": "theirs", "at": NOW}
+    theirs = changes.stage(doc, "spacing", pointer(FRESH), **told)  # type: ignore[arg-type]
+    other.commit("theirs", {REGISTRY_PATH: theirs.raw})
+    other.git("push", "-q")
+
+    done = submit(plan, session.desk, now=NOW)
+
+    assert done.pushed
+    landed = parse(session.repository.read(done.commit, REGISTRY_PATH) or b"")
+    assert landed.model_text("spacing") == theirs.document.model_text("spacing")
+    active = landed.registry.models[MODEL].active
+    assert active
+    assert active.artifact_id == SOAKED
+
+
 @pytest.mark.parametrize("path", [REGISTRY_PATH, "ml/registry/policy.toml"])
 def test_a_registry_or_policy_that_moved_is_a_conflict_with_its_difference(
     life: tuple[Clones, Session], path: str
@@ -131,7 +152,7 @@ def test_a_registry_or_policy_that_moved_is_a_conflict_with_its_difference(
     plan = session.to_active()
     other = clones.another("other")
     old = (other.path / path).read_text() if (other.path / path).exists() else "[ack]\n"
-    other.commit("theirs", {path: old + "\n"})
+    other.commit("theirs", {path: old.replace('"history": [', '"theirs": 1,\n      "history": [', 1) + "\n"})
     other.git("push", "-q")
 
     with pytest.raises(Conflict, match="changed on main") as caught:

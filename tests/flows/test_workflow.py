@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.artifacts import ROOT
 from support.gatehouse import POLICY, STRANGER, Gatehouse
+from support.landings import merged
 from test_gate_refuses import CASES
 
 from ml.registry.paths import POLICY_PATH
@@ -31,11 +33,10 @@ def script(step: str) -> str:
 def judged(
     house: Gatehouse, tmp_path: Path, base: str, head: str, event: str = "pull_request_target"
 ) -> subprocess.CompletedProcess[str]:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python").symlink_to(sys.executable)
-    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    told = {"BASE": base, "HEAD": head, "EVENT": event}
-    env = os.environ | told | {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    (tmp_path / "gate/bin").mkdir(parents=True)
+    (tmp_path / "gate/bin/mlconsole").symlink_to(Path(sys.executable).with_name("mlconsole"))
+    told = {"BASE": base, "HEAD": head, "EVENT": event, "RUNNER_TEMP": str(tmp_path)}
+    env = os.environ | told | {"HOME": str(tmp_path)}
     argv = ["bash", "-e", "-o", "pipefail", "-c", script("Judge")]
     folder = house.clones.operator.path
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
@@ -61,20 +62,34 @@ def test_a_branch_behind_the_base_is_judged_from_where_it_left(house: Gatehouse,
 
 def test_a_change_planned_on_older_rules_is_to_be_planned_anew(house: Gatehouse, tmp_path: Path) -> None:
     stricter = house.base({POLICY_PATH: POLICY + "[soak]\nhours = 48\n"})
-    ended = judged(house, tmp_path, stricter, house.made(house.withdraw()))
-    assert (ended.returncode, "moved on since" in ended.stdout) == (1, True)
+    ended = judged(house, tmp_path, stricter, house.made(house.to_active()))
+    assert (ended.returncode, "another policy than the base's" in ended.stdout) == (1, True)
 
 
 def test_a_rewound_base_is_noticed(house: Gatehouse, tmp_path: Path) -> None:
     ended = judged(house, tmp_path, house.made(house.withdraw()), house.main, "push")
-    assert (ended.returncode, "was rewound" in ended.stdout) == (1, True)
+    assert (ended.returncode, "would take commits away" in ended.stdout) == (1, True)
+
+
+def test_a_push_of_a_branch_that_never_saw_the_base_is_noticed(house: Gatehouse, tmp_path: Path) -> None:
+    ended = judged(house, tmp_path, house.base({"NOTES.md": "x"}), house.made(house.withdraw()), "push")
+    assert (ended.returncode, "would take commits away" in ended.stdout) == (1, True)
+
+
+def test_a_merge_queues_commit_passes(house: Gatehouse, tmp_path: Path) -> None:
+    moved = house.base({"NOTES.md": "x"})
+    head = merged(house, moved, house.made(house.withdraw()))
+    ended = judged(house, tmp_path, moved, head, "merge_group")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_the_first_push_has_nothing_to_judge_it_by(house: Gatehouse, tmp_path: Path) -> None:
     assert judged(house, tmp_path, "0" * 40, house.main).returncode == 0
 
 
-@pytest.mark.parametrize("step", ["Judge", "Fetch the proposed commits and the approvals"])
+@pytest.mark.parametrize(
+    "step", ["Judge", "Install a pinned release of mlconsole", "Fetch the proposed commits and the approvals"]
+)
 def test_nothing_of_the_change_is_pasted_into_the_shell(step: str) -> None:
     assert "${{" not in script(step)
 
@@ -84,3 +99,11 @@ def test_the_change_cannot_bring_its_own_judge() -> None:
     assert "  pull_request:" not in WORKFLOW.splitlines()
     assert "permissions:\n  contents: read\n" in WORKFLOW
     assert "ref:" not in WORKFLOW
+
+
+def test_the_judge_is_a_pinned_release_and_not_the_repositorys_own_code() -> None:
+    install = script("Install a pinned release of mlconsole")
+    assert "pip install --quiet ." not in WORKFLOW
+    assert re.search(r"'mlconsole==\d+\.\d+\.\d+'", WORKFLOW)
+    assert "-I -m pip install" in install
+    assert "python -m" not in script("Judge")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from ml.policy import Policy
+from ml.promotion.gate.guard import Guard
 from ml.promotion.places import Places
 from ml.promotion.repository import CommitInfo, PathChange
 from ml.registry.archive import with_archive
@@ -34,7 +36,8 @@ class Case:
 
     ``before`` is the registry in the commit's parent (``None``: there is none yet), ``after`` the one in the commit.
     ``policy`` and ``signers`` (``None``: no such file) are the base's, whatever the commit makes of them, and
-    ``artifact_base`` is what the base's pointers are relative to.
+    ``artifact_base`` is what the base's pointers are relative to. ``guard`` tells what is governed and protected, with
+    the artifacts that the change itself names; ``named`` the same by the base alone.
     """
 
     places: Places
@@ -47,18 +50,15 @@ class Case:
     artifact_base: str
     before: Document | None
     after: Document | None
-
-    @cached_property
-    def touches_registry(self) -> bool:
-        """Whether the registry itself differs, and not only its rules."""
-        return any(change.path == self.places.registry for change in self.paths)
+    guard: Guard
+    named: Guard
 
 
 @dataclass(frozen=True)
 class Move:
     """One step of one model: the event that was added, as written and as read, and the model before and after.
 
-    ``archive`` are the bytes of the model's archive before the step.
+    ``archive`` are the bytes of the model's archive before the step, ``committed_at`` is when its commit says it is of.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Move:
     event: Event
     written: Mapping[str, Any]
     archive: bytes
+    committed_at: datetime
 
     @cached_property
     def past(self) -> Model:

@@ -11,6 +11,7 @@ from ml.clock import format_utc, parse_utc
 from ml.policy import Policy
 from ml.promotion.evidence import verify
 from ml.promotion.gate.authority import SKEW, affects_trading, waived_gates
+from ml.promotion.gate.binding import bound
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gate.scope import evidence_folder
 from ml.promotion.gate.sources import CONFIG_FILE, foreign_source
@@ -54,7 +55,7 @@ def evidence(repository: Reader, case: Case, move: Move) -> Iterator[Gate]:
         return
     values = json.loads(document)
     drawing = repository.read(case.commit.sha, f"{evidence_folder(case, move)}/review.svg")
-    blob = repository.blob_id(case.parent.sha, case.places.registry)
+    blob = bound(repository, case, move, values.get("target"))
     try:
         configured = repository.read(case.base, CONFIG_FILE)
         why = next(_strangeness(case, move, values, blob), "") or _altered_drawing(values, drawing)

@@ -6,21 +6,28 @@ commit that changes the registry or its rules; that one is judged by the rules o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from pathlib import PurePosixPath
 
-from ml.errors import Usage
+from ml.errors import Refused, Usage
 from ml.policy import Policy, parse_policy
 from ml.promotion.gate import authority, signing
 from ml.promotion.gate.artifact import Verifies, artifact
-from ml.promotion.gate.case import Case, Move, passed, refused
+from ml.promotion.gate.binding import blob_id, bound, same_slice
+from ml.promotion.gate.case import Case, Move, refused
 from ml.promotion.gate.evidence import evidence
+from ml.promotion.gate.guard import Guard, artifact_folders
+from ml.promotion.gate.landing import Ground, Landing, carried, landing
+from ml.promotion.gate.origins import attested
+from ml.promotion.gate.replay import made_again
 from ml.promotion.gate.rules import rules_content, rules_role, rules_scope
-from ml.promotion.gate.scope import artifact_folders, scope, touched_artifact
+from ml.promotion.gate.scope import scope
 from ml.promotion.gate.transition import changed_model, transition
-from ml.promotion.places import Places
-from ml.promotion.repository import CommitInfo, PathChange, Reader
+from ml.promotion.places import CONFIG_PATH, Places, artifact_base_of, registry_path
+from ml.promotion.repository import Reader
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.stage import Action
 from ml.text import visible
@@ -31,15 +38,17 @@ from ml.verdict import Code, Gate, Verdict, finding
 class Bench:
     """What the gate judges with.
 
-    ``artifact_base`` is what pointers are relative to as long as the base's policy says nothing about it.
-    ``approvals`` is false where a branch is only offered, not landed: nobody can have approved it yet. ``now`` is the
-    judge's clock, ``None`` where its clock is no witness, as in a review of old history.
+    ``places`` and ``artifact_base`` hold where neither the base's console.toml nor its policy says otherwise.
+    ``approvals`` is false where a branch is only offered, not landed: nobody can have approved it yet. ``merging``:
+    head need not contain the base, because a merge or a rebase will land it. ``now`` is the judge's clock, ``None``
+    where its clock is no witness, as in a review of old history.
     """
 
     verifier: Verifies
     places: Places
     artifact_base: str = "."
     approvals: bool = True
+    merging: bool = False
     now: datetime | None = None
 
 
@@ -49,54 +58,65 @@ def judge(repository: Reader, base: str, head: str, bench: Bench) -> tuple[Gate,
     Raises:
         Unavailable: a commit is not in this repository. Invalid: an object of it is damaged.
     """
-    found = _proposed(repository, base, head, bench)
-    return (found,) if isinstance(found, Gate) else tuple(_judged(repository, base, found, bench))
+    judged = _Base(repository, base, bench)
+    found = landing(judged.ground, head, landed=bench.approvals and not bench.merging)
+    return (found,) if isinstance(found, Gate) else tuple(_judged(judged, found))
 
 
-@dataclass(frozen=True, slots=True)
-class _Proposed:
-    commit: CommitInfo
-    paths: tuple[PathChange, ...]
+class _Base:
+    """The base, read once: where its registry is, what rules there, and what it names."""
+
+    def __init__(self, repository: Reader, commit: str, bench: Bench) -> None:
+        self.repository, self.commit, self.bench = repository, commit, bench
+        self._read: dict[str, tuple[Document | None, str]] = {}
+        config = repository.read(commit, CONFIG_PATH)
+        self.places = Places(_or_nothing(registry_path, config) or bench.places.registry)
+        rules = repository.read(commit, self.places.policy)
+        self.policy, self.complaint = _policy(rules)
+        configured = _or_nothing(artifact_base_of, config) or bench.artifact_base
+        self.artifact_base = self.policy.artifact_base(configured)
+        document = self.registry(commit)
+        archives = self._archives(document) if document else ()
+        self.ground = Ground(
+            repository,
+            commit,
+            Guard(
+                self.places,
+                artifact_folders(document, self.artifact_base, archives),
+                artifact_base=self.artifact_base,
+                rules=document is not None or rules is not None,
+            ),
+            self.registry,
+        )
+
+    def registry(self, commit: str) -> Document | None:
+        """The registry of a commit, ``None`` where there is none that can be read."""
+        return self.read(commit)[0]
+
+    def read(self, commit: str) -> tuple[Document | None, str]:
+        """The registry of a commit, and why it cannot be read."""
+        if commit not in self._read:
+            raw = self.repository.read(commit, self.places.registry)
+            known = next((found for found in self._read.values() if found[0] and found[0].raw == raw), None)
+            self._read[commit] = known or _registry(raw)
+        return self._read[commit]
+
+    def _archives(self, document: Document) -> Iterator[tuple[str, bytes]]:
+        for entry in self.repository.tree(self.commit, self.places.archives):
+            name = PurePosixPath(entry.path).stem
+            if name in document.registry.models:
+                yield name, self.repository.blob(entry.blob) or b""
 
 
-def _proposed(repository: Reader, base: str, head: str, bench: Bench) -> _Proposed | Gate:
-    """The one commit of a range that there is something to judge about; or the gate that decides without one."""
-    if not repository.is_ancestor(base, head):
-        return refused("ancestry", "the change does not build on the base, so it would take commits away from it")
-    policy, _ = _policy(repository, base, bench.places)
-    named = artifact_folders(_registry(repository, base, bench.places)[0], policy.artifact_base(bench.artifact_base))
-    governed: list[_Proposed] = []
-    for step in repository.first_parents(base, head):
-        paths = repository.changes(step.parents[0], step.sha)
-        spoiled = touched_artifact(paths, named)
-        if any(bench.places.governs(change.path) for change in paths):
-            governed.append(_Proposed(step, paths))
-        elif spoiled:
-            return refused("artifact", f"{visible(spoiled)} belongs to an artifact that the registry names")
-    if not governed:
-        return passed("scope", "nothing that the gate governs is changed")
-    if len(governed) > 1:
-        return refused("scope", f"{len(governed)} changes of the registry at once; land them one by one")
-    step, paths = governed[0].commit, governed[0].paths
-    commit = _change_commit(repository, step)
-    if commit is None:
-        return refused("scope", "a merge commit changes the registry; only the change itself may")
-    return _Proposed(commit, paths)
+def _or_nothing(find: Callable[[bytes | None], str], config: bytes | None) -> str:
+    """What the base's console.toml says; a broken one must hold up neither rollback nor repair."""
+    try:
+        return find(config)
+    except Usage:
+        return ""
 
 
-def _change_commit(repository: Reader, step: CommitInfo) -> CommitInfo | None:
-    """The change itself: the step, or what a merge brings in unaltered from a branch of one commit on the same base."""
-    if len(step.parents) == 1:
-        return step
-    if len(step.parents) != 2:
-        return None
-    merged = repository.commit(step.parents[1])
-    adds_nothing = merged.tree == step.tree and merged.parents == (step.parents[0],)
-    return merged if adds_nothing else None
-
-
-def _registry(repository: Reader, commit: str, places: Places) -> tuple[Document | None, str]:
-    raw = repository.read(commit, places.registry)
+def _registry(raw: bytes | None) -> tuple[Document | None, str]:
     if raw is None:
         return None, ""
     try:
@@ -105,47 +125,48 @@ def _registry(repository: Reader, commit: str, places: Places) -> tuple[Document
         return None, error.cause
 
 
-def _policy(repository: Reader, base: str, places: Places) -> tuple[Policy, str]:
+def _policy(raw: bytes | None) -> tuple[Policy, str]:
     """The base's policy, or the defaults and a complaint: a broken one must hold up neither rollback nor repair."""
     try:
-        return parse_policy(repository.read(base, places.policy)), ""
+        return parse_policy(raw), ""
     except Usage as error:
         return Policy(), error.cause
 
 
-def _judged(repository: Reader, base: str, proposed: _Proposed, bench: Bench) -> Iterator[Gate]:
-    places, commit, paths = bench.places, proposed.commit, proposed.paths
-    parent = repository.commit(commit.parents[0])
-    policy, complaint = _policy(repository, base, places)
-    before, worn = _registry(repository, parent.sha, places)
-    after, broken = _registry(repository, commit.sha, places)
+def _judged(base: _Base, found: Landing) -> Iterator[Gate]:
+    repository, places, commit, parent = base.repository, base.places, found.change, found.parent
+    before, worn = base.read(parent.sha)
+    after, broken = base.read(commit.sha)
     if worn or broken or (after is None and before is not None):
         yield refused("registry", worn or broken or "the registry is deleted")
         return
     case = Case(
         places=places,
-        base=base,
+        base=base.commit,
         commit=commit,
         parent=parent,
-        paths=paths,
-        policy=policy,
-        signers=repository.read(base, places.signers),
-        artifact_base=policy.artifact_base(bench.artifact_base),
+        paths=found.paths,
+        policy=base.policy,
+        signers=repository.read(base.commit, places.signers),
+        artifact_base=base.artifact_base,
         before=before,
         after=after,
+        guard=found.guard,
+        named=base.ground.guard,
     )
-    rules = {places.policy, places.signers} & {change.path for change in paths}
-    if rules or before is None:
-        yield from _rules(repository, case, bench)
+    if before is None or any(found.guard.rule(change.path) for change in found.paths):
+        yield from _rules(base, case, found)
     else:
-        yield from _change(repository, case, bench, complaint)
+        yield from _change(base, case, found)
 
 
-def _rules(repository: Reader, case: Case, bench: Bench) -> Iterator[Gate]:
+def _rules(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
+    repository, bench = base.repository, base.bench
     by = case.commit.author.email
     signature = signing.signature_of(repository, case.commit.sha, case.signers)
     yield rules_scope(case)
     yield rules_content(repository, case)
+    yield carried(found, base.commit, case.places.registry, _not_remade)
     yield rules_role(case)
     yield authority.clock(case, bench.now)
     yield signing.signed(case.policy, signature, by)
@@ -153,22 +174,35 @@ def _rules(repository: Reader, case: Case, bench: Bench) -> Iterator[Gate]:
         yield signing.approved(repository, case, signature, by)
 
 
-def _change(repository: Reader, case: Case, bench: Bench, complaint: str) -> Iterator[Gate]:
+def _not_remade(anchor: str) -> str:
+    raise Refused(f"The registry is another on {anchor[:12]}.", "Make the change of the rules anew.")
+
+
+def _change(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
     """What is cheap to judge comes first: nobody's model is loaded for a change that is refused already."""
+    repository, bench = base.repository, base.bench
+    misplaced = next((change.path for change in case.paths if case.guard.misplaced(change.path)), "")
+    if misplaced:
+        place = case.guard.misplaced(misplaced)
+        yield refused("scope", f"{visible(misplaced)} would take the place of {visible(place)} on some disk")
+        return
     name, why = changed_model(case)
     if why:
         yield refused("transition", why)
         return
     archive = case.places.archive(name)
     before, after = (repository.read(commit.sha, archive) or b"" for commit in (case.parent, case.commit))
-    gate, move = transition(case, name, (before, after))
+    gate, move = transition(case, name, (before, after), partial(attested, repository, case))
     yield gate
     if move is None:
         return
-    if complaint and move.action in (Action.STAGE, Action.PROMOTE):
-        yield refused("policy", complaint)
+    if base.complaint and move.action in (Action.STAGE, Action.PROMOTE):
+        yield refused("policy", base.complaint)
         return
-    standing = tuple(_standing(repository, case, move, bench))
+    standing = (
+        carried(found, base.commit, case.places.registry, partial(_remade, base, case, move)),
+        *_standing(repository, case, move, bench),
+    )
     yield from standing
     if any(not gate.verdict.opens for gate in standing):
         why = "not looked at, because the change is refused already"
@@ -176,6 +210,17 @@ def _change(repository: Reader, case: Case, bench: Bench, complaint: str) -> Ite
         return
     yield from evidence(repository, case, move)
     yield artifact(repository, case, move, bench.verifier)
+
+
+def _remade(base: _Base, case: Case, move: Move, anchor: str) -> str:
+    """The blob id of the registry that our own planner makes of another state of the base's history."""
+    document = base.registry(anchor)
+    if not same_slice(document, case.before, move.name):
+        raise Refused(
+            f"{visible(move.name)} was changed on {anchor[:12]} after this change was made", "Make it anew on the base."
+        )
+    remade = made_again(document, move, attested(base.repository, case, move))
+    return blob_id(remade.raw, len(case.commit.sha))
 
 
 def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Iterator[Gate]:
@@ -186,7 +231,7 @@ def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Itera
     yield authority.role(case, move)
     yield authority.freeze(case, move)
     yield authority.waivers(case, move)
-    yield authority.acknowledged(case, move, repository.blob_id(case.parent.sha, case.places.registry))
+    yield authority.acknowledged(case, move, bound(repository, case, move, move.written.get("ack")))
     exempt = signing.exemption(move.action)
     signature = signing.signature_of(repository, case.commit.sha, case.signers)
     yield signing.signed(case.policy, signature, move.by, exempt=exempt)

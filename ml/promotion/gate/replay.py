@@ -1,4 +1,4 @@
-"""The last word on legality: our own planner makes the same change again, and both are compared by value. Pure."""
+"""The last word on legality: our own planner makes the same change again, and both are compared byte for byte. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ml.promotion.plan import Authorship
 from ml.registry import changes
 from ml.registry.codec import Document, empty_document
 from ml.registry.history import LEFT_KEY
+from ml.registry.recording import SKEW
 from ml.registry.schema import Pointer
 from ml.registry.vocabulary import ENGINE_KEYS, RUNBOOK_KEYS
 from ml.stage import Action
@@ -19,31 +20,43 @@ from ml.text import visible
 _OURS = frozenset({*ENGINE_KEYS, *RUNBOOK_KEYS, LEFT_KEY})
 
 
-def replayed(before: Document | None, move: Move, archive: bytes, now: Any) -> str:
-    """Why the planner would not have written this: one clause, empty where it would have.
+def replayed(before: Document | None, move: Move, now: bytes, archive: bytes, attested: Pointer | None) -> str:
+    """Why the planner would not have written this: one clause, empty where it would have, byte for byte.
 
-    ``archive`` is the model's archive before the change, ``now`` the model after it as plain JSON values.
+    Args:
+        before: the registry before the change.
+        now: the registry's bytes after it, ``archive`` the model's archive after it.
+        attested: of a rollback, what is proven of the pointer besides what an activation's event holds.
     """
     try:
-        made = _plan_again(before or empty_document(), move, archive)
+        made = made_again(before, move, attested)
     except (ConsoleError, ValueError, TypeError) as error:
         cause = error.cause if isinstance(error, ConsoleError) else "the event is incomplete"
         return f"our own planner refuses it: {cause}"
-    expected = plain_models(made.document)[move.name]
-    return _first_difference(expected, now, "")
+    written = json.loads(now)["models"][move.name]
+    why = _first_difference(plain_models(made.document)[move.name], written, "")
+    if why or (made.raw == now and (move.archive if made.archive is None else made.archive) == archive):
+        return why
+    what = "registry" if made.raw != now else "archive"
+    return f"the {what} says the same in other bytes than our own planner writes"
 
 
-def _plan_again(document: Document, move: Move, archive: bytes) -> changes.Change:
+def made_again(before: Document | None, move: Move, attested: Pointer | None) -> changes.Change:
+    """The change as our own planner makes it on a registry. Raises what the planner raises, ValueError, TypeError."""
+    return _plan_again(before or empty_document(), move, attested)
+
+
+def _plan_again(document: Document, move: Move, attested: Pointer | None) -> changes.Change:
     event, to_stage = move.event, move.to_stage
     if event.at is None:
         raise ValueError("no time")
     common = Authorship(
         by=move.by,
         reason=event.reason or "",
-        at=event.at,
+        at=min(event.at, move.committed_at + SKEW),  # a history from the future would hold up whatever comes after it
         source=str(move.written.get("source") or ""),
         base_commit=move.written.get("registry_git_sha"),
-        archive=archive,
+        archive=move.archive,
         extra={key: value for key, value in move.written.items() if key not in _OURS},
     )
     if move.action is Action.STAGE:
@@ -51,7 +64,7 @@ def _plan_again(document: Document, move: Move, archive: bytes) -> changes.Chang
     if move.action is Action.PROMOTE:
         return changes.promote(document, move.name, to_stage, **common)
     if move.action is Action.ROLLBACK:
-        return changes.rollback(document, move.name, move.artifact_id, pointer=_pointer(move), **common)
+        return changes.rollback(document, move.name, move.artifact_id, pointer=attested, **common)
     return changes.withdraw(document, move.name, to_stage, **common)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.repository import REGULAR_FILE, PathChange
-from ml.registry.codec import Document
 from ml.registry.paths import located
 from ml.stage import Action, Stage
 from ml.text import visible
@@ -16,44 +14,31 @@ from ml.verdict import Gate
 _CAPSULE = frozenset({"evidence.json", "pr_body.md", "review.svg"})
 
 
-def artifact_folders(document: Document | None, artifact_base: str) -> frozenset[str]:
-    """Every artifact directory that the registry names, in a stage or in its history."""
-    models = document.registry.models.values() if document else ()
-    pointers = [model.pointer(stage) for model in models for stage in Stage]
-    pointers += [event.pointer for model in models for event in model.history]
-    return frozenset(located(pointer.artifact_dir, artifact_base) for pointer in pointers if pointer)
-
-
-def touched_artifact(paths: Iterable[PathChange], folders: Iterable[str]) -> str:
-    """The first changed path that lies in a named artifact, empty when there is none."""
-    below = tuple(f"{folder}/" for folder in folders)
-    return next((change.path for change in paths if change.path.startswith(below)), "") if below else ""
-
-
 def scope(case: Case, move: Move) -> Gate:
     """The commit touches the registry, this model's archive, one new evidence folder, and a newly staged artifact."""
     folder = evidence_folder(case, move)
-    ours = {case.places.registry, case.places.archive(move.name)}
-    named = artifact_folders(case.before, case.artifact_base)
     fresh = _fresh_artifact(case, move) if move.action is Action.STAGE else ""
     for change in case.paths:
-        shown = visible(change.path)
-        if not change.deleted and change.new_mode != REGULAR_FILE:
-            return refused("scope", f"{shown} is no regular file (mode {change.new_mode})")
-        if change.path in ours:
-            continue
-        if _in_capsule(change.path, folder):
-            if not change.added:
-                return refused("scope", f"{shown} replaces evidence that was there before")
-            continue
-        spoiled = touched_artifact([change], named)
-        if spoiled:
-            return refused("scope", f"{shown} belongs to an artifact that the registry names, and must not change")
-        if not (fresh and change.path.startswith(f"{fresh}/")):
-            return refused("scope", f"{shown} has no part in this change and must not ride along")
-        if change.deleted:
-            return refused("scope", f"{shown} is deleted by the change that stages it")
+        why = _stray(case, move, change, folder, fresh)
+        if why:
+            return refused("scope", f"{visible(change.path)} {why}")
     return passed("scope", f"{len(case.paths)} files, all of them this change's own")
+
+
+def _stray(case: Case, move: Move, change: PathChange, folder: str, fresh: str) -> str:
+    """Why a changed path is none of the change's own: one clause, empty where it is."""
+    in_capsule = _in_capsule(change.path, folder)
+    in_fresh = bool(fresh) and change.path.startswith(f"{fresh}/")
+    ours = change.path in (case.places.registry, case.places.archive(move.name)) or in_capsule or in_fresh
+    reasons = (
+        (not change.deleted and change.new_mode != REGULAR_FILE, f"is no regular file (mode {change.new_mode})"),
+        (in_capsule and not change.added, "replaces evidence that was there before"),
+        (case.named.artifact(change.path), "belongs to an artifact that the registry names, and must not change"),
+        (case.guard.rule(change.path), "is one of the rules; a change cannot bring its own rules"),
+        (not ours, "has no part in this change and must not ride along"),
+        (in_fresh and change.deleted, "is deleted by the change that stages it"),
+    )
+    return next((why for wrong, why in reasons if wrong), "")
 
 
 def evidence_folder(case: Case, move: Move) -> str:

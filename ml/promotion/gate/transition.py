@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ml.promotion.gate.case import Case, Move, passed, plain_models, refused
@@ -11,7 +11,7 @@ from ml.promotion.gate.history import appended
 from ml.promotion.gate.replay import replayed
 from ml.registry.codec import Document
 from ml.registry.history import newest_first
-from ml.registry.schema import Event, Model
+from ml.registry.schema import Event, Model, Pointer
 from ml.stage import Action, Stage
 from ml.text import visible
 from ml.verdict import Gate
@@ -19,10 +19,13 @@ from ml.verdict import Gate
 _BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
 
 
-def transition(case: Case, name: str, archive: tuple[bytes, bytes]) -> tuple[Gate, Move | None]:
+def transition(
+    case: Case, name: str, archive: tuple[bytes, bytes], attested: Callable[[Move], Pointer | None]
+) -> tuple[Gate, Move | None]:
     """Judge what the commit does to its one `changed_model`; the move that it makes, where it makes exactly one.
 
-    ``archive`` are the bytes of the model's archive before and after.
+    ``archive`` are the bytes of the model's archive before and after. ``attested`` tells what is proven of a
+    rollback's pointer besides what an activation's event holds.
     """
     before, after = plain_models(case.before), plain_models(case.after)
     old, new = archive
@@ -37,8 +40,10 @@ def transition(case: Case, name: str, archive: tuple[bytes, bytes]) -> tuple[Gat
     found = appended(then.get("history", []), now.get("history", []), moved, newest_first=newest_first(known))
     if found.why:
         return _without_event(found.why, then, now), None
-    move = Move(name, known, _model(case.after, name), Event.model_validate(found.event), found.event, old)
-    why = next(_objections(move), "") or replayed(case.before, move, old, now)
+    event = Event.model_validate(found.event)
+    move = Move(name, known, _model(case.after, name), event, found.event, old, case.commit.at)
+    assert case.after is not None
+    why = next(_objections(move), "") or replayed(case.before, move, case.after.raw, new, attested(move))
     return (refused("transition", why), None) if why else (_summary(move), move)
 
 

@@ -15,6 +15,7 @@ from ml.errors import Invalid, Refused
 from ml.promotion.ack import ack_gate, acknowledge
 from ml.promotion.body import Account, body, code, fence
 from ml.promotion.difference import difference
+from ml.promotion.gate.guard import Guard
 from ml.promotion.places import Places
 from ml.promotion.plan import Proposal, one_line, plan_promotion, plan_rollback, plan_stage, plan_withdraw
 from ml.promotion.repository import trailers
@@ -332,7 +333,7 @@ def test_a_registry_elsewhere_takes_all_that_is_its_own_along() -> None:
     assert (other.policy, other.signers) == ("models/policy.toml", "models/allowed_signers")
     assert other.evidence("x", "t-promote") == "models/evidence/x/t-promote"
     paths = ("models/registry.json", "models/code.py", "models/evidence/x/y")
-    assert [other.governs(path) for path in paths] == [True, False, True]
+    assert [Guard(other).governs(path) for path in paths] == [True, False, True]
 
 
 def test_trailers_are_those_of_the_last_paragraph() -> None:

@@ -61,6 +61,13 @@ def test_the_base_is_judged_from_where_it_is_and_a_change_branch_from_where_it_l
         (f"{OLD} {NEW} refs/approvals/a/b", "never changed"),
         (f"{OLD} {ZERO} refs/approvals/a/b", "never changed"),
         (f"{ZERO} {NEW} refs/replace/{OLD}", "another history"),
+        (f"{ZERO} {NEW} refs/heads/rollback", "every change needs names below"),
+        (f"{ZERO} {NEW} refs/heads/Rollback/m/x", "every change needs names below"),
+        (f"{ZERO} {NEW} refs/heads/rollback/m", "stand in the way of a change"),
+        (f"{ZERO} {NEW} refs/heads/rollback/m/x/y", "stand in the way of a change"),
+        (f"{ZERO} {NEW} refs/heads/init/m/x", "stand in the way of a change"),
+        (f"{ZERO} {NEW} refs/approvals", "every change needs names below"),
+        (f"{ZERO} {NEW} refs/heads/Main", "ignores case"),
     ],
 )
 def test_what_no_gate_is_asked_about(line: str, says: str) -> None:
@@ -74,6 +81,7 @@ def test_what_no_gate_is_asked_about(line: str, says: str) -> None:
     [
         f"{ZERO} {NEW} refs/heads/main",
         f"{OLD} {ZERO} refs/heads/promote/m/x",
+        f"{OLD} {ZERO} refs/heads/rollback",
         f"{OLD} {NEW} refs/heads/promoted",
         f"{OLD} {NEW} refs/heads/main2",
         f"{ZERO} {NEW} refs/tags/promote/x",
@@ -104,4 +112,4 @@ def test_another_list_is_refused() -> None:
 
 @pytest.mark.parametrize("below", [*(f"refs/heads/{prefix}" for prefix in CHANGE_PREFIXES), APPROVALS, "refs/replace/"])
 def test_the_hook_starts_python_for_everything_that_is_judged(below: str) -> None:
-    assert f'*" {below}"*' in PRE_RECEIVE.read_text()
+    assert f'*" {below.rstrip("/")}"*' in PRE_RECEIVE.read_text()

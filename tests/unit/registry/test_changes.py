@@ -20,7 +20,7 @@ from ml.errors import Refused
 from ml.registry.changes import Change, promote, rollback, stage, withdraw
 from ml.registry.codec import Document, empty_document, parse
 from ml.registry.edits import event_texts
-from ml.registry.history import activates
+from ml.registry.history import activates, condemned
 from ml.registry.schema import Pointer
 from ml.stage import Stage
 
@@ -40,7 +40,7 @@ def legal_changes(document: Document, of: str) -> dict[str, Callable[[], Change]
         found["active"] = lambda: promote(document, of, Stage.ACTIVE, **WHO)
         found["withdraw shadow"] = lambda: withdraw(document, of, Stage.SHADOW, **WHO)
     earlier = {str(each.artifact_id) for each in now.history if activates(each)}
-    for target in earlier - {now.active.artifact_id} if now.active else ():
+    for target in earlier - condemned(now) - {now.active.artifact_id} if now.active else ():
         facts = Pointer(artifact_id=target, **REST)
         found[f"rollback {target}"] = partial(rollback, document, of, target, pointer=facts, **WHO)
     return found
@@ -360,6 +360,46 @@ def test_a_rollback_to_an_artifact_known_only_by_name_takes_its_facts_from_the_m
     active = rollback(document, "m", name(1), pointer=facts, **WHO).document.registry.models["m"].active
     assert active
     assert (active.artifact_dir, active.git_sha, active.actor) == ("elsewhere/first", f"{1:040x}", "op@example.com")
+
+
+def test_no_rollback_leads_back_to_what_a_rollback_left() -> None:
+    history = [event(1, 1, "shadow>active"), event(2, 2, "shadow>active"), event(3, 1, "active>active")]
+    with pytest.raises(Refused, match="A rollback left"):
+        rollback(parse(registry(m=model(1, history=history))), "m", name(2), **WHO)
+
+
+@pytest.mark.parametrize("words", ["both", "runbook"])
+def test_a_rollback_takes_nothing_from_a_staging_however_full_its_pointer(words: str) -> None:
+    """Whoever may stage would decide what trades."""
+    foreign = {**pointer(1), "model_sha256": "0" * 64, "artifact_dir": f"elsewhere/{name(1)}", "notes": "fuller"}
+    history = [
+        event(1, 1, "shadow>active", words=words),
+        event(2, 2, "shadow>active"),
+        {**event(3, 1, "->staging"), "pointer": foreign},
+    ]
+    facts = Pointer.model_validate(pointer(1))
+    change = rollback(parse(registry(m=model(2, history=history))), "m", name(1), pointer=facts, **WHO)
+    active = change.document.registry.models["m"].active
+    assert active
+    assert (active.model_sha256, active.artifact_dir) == (facts.model_sha256, facts.artifact_dir)
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "says"),
+    [({"model_sha256": "0" * 64}, "another digest"), ({"artifact_dir": f"elsewhere/{name(1)}"}, "another folder")],
+)
+@pytest.mark.parametrize("where", ["history", "archive", "another model"])
+def test_an_id_is_never_staged_with_another_digest_or_folder(otherwise: dict[str, str], says: str, where: str) -> None:
+    known = [event(1, 1, "->staging"), event(2, 1, "staging>staging")]
+    models = {"m": model(history=known if where == "history" else [])}
+    if where == "another model":
+        models["other"] = model(history=known)
+    archive = "".join(json.dumps(each) + "\n" for each in known).encode() if where == "archive" else b""
+    again = Pointer.model_validate({**pointer(1), **otherwise})
+    with pytest.raises(Refused, match=says):
+        stage(parse(registry(**models)), "m", again, **WHO, archive=archive)
+    same = Pointer.model_validate(pointer(1))
+    assert stage(parse(registry(**models)), "m", same, **WHO, archive=archive).event.artifact_id == name(1)
 
 
 def test_a_rollback_mends_what_the_engine_would_refuse_in_the_old_pointer() -> None:

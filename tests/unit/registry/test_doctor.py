@@ -72,9 +72,56 @@ SYMPTOMS: list[tuple[str, dict[str, Any], str, bool]] = [
     ("pointer-without-event", {**CLEAN, "shadow": None}, "models.m.shadow", False),
     (
         "active-condemned",
-        {**CLEAN, "history": [*CLEAN["history"][:2], event(3, 1, "active>active"), event(4, 2, "shadow>active")]},
+        {
+            **CLEAN,
+            "history": [
+                *CLEAN["history"][:2],
+                event(3, 1, "active>active"),
+                event(4, 2, "shadow>active", waivers=[{"gate": "condemned", "why": "mended"}]),
+            ],
+        },
         "models.m.active",
         False,
+    ),
+    (
+        "active-condemned",
+        {**CLEAN, "history": [*CLEAN["history"][:2], event(3, 1, "active>active"), event(4, 2, "shadow>active")]},
+        "models.m.active",
+        True,
+    ),
+    (
+        "active-condemned",
+        {**CLEAN, "history": [*CLEAN["history"][:2], event(3, 1, "active>active"), event(4, 2, "active>active")]},
+        "models.m.active",
+        True,
+    ),
+    (
+        "rollback-of-other-origin",
+        {
+            **CLEAN,
+            "history": [
+                *CLEAN["history"][:2],
+                {**event(3, 1, "->staging"), "pointer": pointer(1, model_sha256="0" * 64)},
+                {**event(4, 1, "active>active"), "pointer": pointer(1, model_sha256="0" * 64)},
+            ],
+        },
+        "models.m.history",
+        True,
+    ),
+    (
+        "rollback-of-other-origin",
+        {**CLEAN, "history": [event(2, 2, "shadow>active"), event(4, 1, "active>active")]},
+        "models.m.history",
+        False,
+    ),
+    (
+        "id-used-twice",
+        {
+            **CLEAN,
+            "history": [*CLEAN["history"], {**event(9, 1, "->staging"), "pointer": pointer(1, artifact_dir="other/x")}],
+        },
+        "models.m.history",
+        True,
     ),
     ("id-outside-convention", {**CLEAN, "staging": OLD}, "models.m.staging.artifact_id", False),
     ("artifact-elsewhere", {**CLEAN, "staging": OLD}, "models.m.staging.artifact_dir", False),

@@ -1,0 +1,76 @@
+"""Files that a checkout would not give back as they were committed, by git's attributes.
+
+The gate and every verification read git's objects. An engine reads a checkout: a line in ``.gitattributes`` that asks
+for other line ends, a filter or another encoding makes it load other bytes than those that were verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ml.promotion.gate.guard import artifact_folders, named_folders
+from ml.promotion.places import Places
+from ml.promotion.repository import Reader
+from ml.registry.codec import Document
+from ml.registry.finding import Finding
+from ml.registry.paths import located
+from ml.text import visible
+
+_BINARY = (".onnx", ".bin", ".data", ".pb")
+_REMEDY = "Take the line out of .gitattributes (or of info/attributes in this clone), then check the engines' files."
+
+
+def altered(path: str, attributes: Mapping[str, str]) -> str:
+    """What a checkout does to a file: one clause, empty where it gives the committed bytes back. Pure."""
+    told = attributes.get("filter", "unset")
+    lines = attributes.get("eol", "")
+    text = attributes.get("text", attributes.get("crlf", ""))
+    reasons = (
+        (told not in ("unset", "lfs"), f"sends it through the filter {visible(told)}"),
+        (attributes.get("ident") == "set", "writes object ids into it (ident)"),
+        ("working-tree-encoding" in attributes, "writes it in another encoding (working-tree-encoding)"),
+        (lines == "crlf" and text != "unset", "writes other line ends into it (eol=crlf)"),
+        (text == "set" and path.endswith(_BINARY), "takes it for text, so that its line ends may be rewritten (text)"),
+    )
+    return next((why for wrong, why in reasons if wrong), "")
+
+
+def altered_files(
+    repository: Reader, commit: str, document: Document, places: Places, artifact_base: str
+) -> Iterator[Finding]:
+    """The registry and the files of every artifact that it names which a checkout of a commit would alter.
+
+    One finding for each artifact, with the first of its files.
+    """
+    folders = artifact_folders(document, artifact_base)
+    homes: dict[str, str] = {}
+    for entry in repository.tree(commit):
+        home = next((folder for folder in _above(entry.path) if folder in folders), "")
+        if home or entry.path == places.registry:
+            homes[entry.path] = home
+    told = repository.attributes(commit, list(homes))
+    seen: set[str] = set()
+    for path, home in homes.items():
+        why = altered(path, told.get(path, {}))
+        if why and home not in seen:
+            seen.add(home)
+            what = f"A checkout does not give {visible(path)} as it was committed: git {why}."
+            model = _model_of(document, home, artifact_base)
+            yield Finding("bytes-change-at-checkout", model, visible(path), True, what, _REMEDY)
+
+
+def _above(path: str) -> Iterator[str]:
+    at = path.rfind("/")
+    while at > 0:
+        yield path[:at]
+        at = path.rfind("/", 0, at)
+
+
+def _model_of(document: Document, home: str, artifact_base: str) -> str:
+    """The first model that names an artifact's directory; for the registry itself the first of all."""
+    named = (
+        name
+        for name, model in document.registry.models.items()
+        if not home or home in {located(folder, artifact_base) for folder in named_folders(model)}
+    )
+    return next(named, "")
