@@ -134,6 +134,7 @@ def change(as_of: datetime, planned: Plan, done: Submission | None) -> dict[str,
             "files": [path for path, _ in planned.files],
             "evidence_sha256": planned.evidence_sha256,
             "warnings": list(planned.warnings),
+            "pointer_origins": [plain(each) | {"why": each.why} for each in planned.origins],
         },
         "gates": plain(planned.gates),
     }

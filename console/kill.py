@@ -3,12 +3,14 @@
 A kill needs no git, no registry, no Prometheus and no terminal. Only the receipt, which comes after, asks metrics.
 """
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.config import Settings, load
 from console.flags import SWITCHES, VALUED, understood
 from console.person import Person
+from console.stdout import write_out
 from console.switch import kill_switch
 from ml.clock import SystemClock, format_utc
 from ml.emergency.killfile import VARIABLE
@@ -140,6 +142,12 @@ def _say(line: str) -> None:
 
 
 def _tell(request: KillRequest) -> None:
+    """Say on stderr what was done; a kill is thrown whether or not anybody can read of it."""
+    with contextlib.suppress(OSError):
+        _say_steps(request)
+
+
+def _say_steps(request: KillRequest) -> None:
     for step in request.steps:
         word = "WRITTEN" if step.done else "FAILED"
         _say(f"{word} {step.name} {step.why}".rstrip())
@@ -181,7 +189,7 @@ def _answer_now(call: _Call, request: KillRequest, left_out: "tuple[Untrusted, .
             "problem": request.problem,
             "left_out": [name for each in left_out for name in each.names],
         }
-        sys.stdout.write(json_text(document) + "\n")
+        write_out(json_text(document) + "\n")
     return 0 if request.written and not any(each.kill for each in left_out) else _UNCONFIRMED
 
 

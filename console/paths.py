@@ -27,6 +27,15 @@ def find_root(start: Path) -> Path:
     )
 
 
+def outside(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return True when the environment names no repository and the current directory is in none."""
+    try:
+        find_root(Path(os.getcwd()))
+    except Usage:
+        return not environ.get("MLCONSOLE_REPO")
+    return False
+
+
 def user_file(environ: Mapping[str, str] = os.environ) -> Path:
     """The user's own configuration file (XDG, on every system)."""
     base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "~"), ".config")

@@ -8,6 +8,7 @@ import time
 from console import documents
 from console.config import Settings
 from console.short import kill_word
+from console.stdout import write_out
 from console.switch import audit_log
 from console.wiring import prometheus
 from ml.board import KillView, Rung
@@ -37,9 +38,9 @@ def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait:
         view = desk.view()
     if as_json:
         document = documents.envelope(clock.now()) | documents.kill(view)
-        sys.stdout.write(json_text(document) + "\n")
+        write_out(json_text(document) + "\n")
     else:
-        sys.stdout.write("\n".join(map(whole, _lines(view))) + "\n")
+        write_out("\n".join(map(whole, _lines(view))) + "\n")
     return _UNCONFIRMED if _doubtful(view, wait=wait) else 0
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.config import Settings, load
+from console.paths import outside
 
 if TYPE_CHECKING:
     from ml.operations import Operations
+    from ml.operations.loose import LooseArtifacts
 
 
 @dataclass
@@ -52,3 +55,16 @@ class Session:
         from console.facade import operations  # noqa: PLC0415
 
         return operations(self.settings)
+
+    @cached_property
+    def artifacts(self) -> Operations | LooseArtifacts:
+        """Who verifies, builds and compares artifacts: the façade, or outside a repository somebody who needs none.
+
+        A repository that was named must be there. Raises `ml.errors.Usage`.
+        """
+        if self.repo is not None or not outside():
+            return self.operations
+        # Imported here for the same reason.
+        from console.wiring import loose_artifacts  # noqa: PLC0415
+
+        return loose_artifacts(Path.cwd(), read_only=self.read_only)

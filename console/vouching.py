@@ -62,11 +62,9 @@ def _operator_of(repository: Reader, commit: str, path: str, found: bytes, recor
 
     if not (record.base and record.seen) or path.startswith("..") or repository.read(commit, path) != found:
         return ""
-    newer = repository.first_parents(record.seen, commit)
-    if not newer or len(newer) > _MOST_COMMITS or newer[0].parents[:1] != (record.seen,):
-        return ""
+    newer = _first_parents(repository, record.seen, commit)
     changes = repository.commits_touching(commit, path, 1)
-    if not changes or changes[0].sha not in {each.sha for each in newer}:
+    if not changes or changes[0].sha not in newer:
         return ""
     places = Places(settings.registry.path)
     signers = repository.read(record.base, places.signers)
@@ -75,3 +73,13 @@ def _operator_of(repository: Reader, commit: str, path: str, found: bytes, recor
     signature = repository.signature(changes[0].sha, signers)
     policy = parse_policy(repository.read(record.base, places.policy))
     return signature.principal if signature.good and policy.is_operator(signature.principal) is Verdict.PASS else ""
+
+
+def _first_parents(repository: Reader, older: str, newer: str) -> frozenset[str]:
+    """The commits of the first-parent line after ``older`` up to ``newer``; empty where ``older`` is not on it."""
+    known = {each.sha: each for each in repository.between(older, newer)}
+    line, sha = set[str](), newer
+    while sha in known and len(line) < _MOST_COMMITS:
+        line.add(sha)
+        sha = known[sha].parents[0] if known[sha].parents else ""
+    return frozenset(line) if sha == older else frozenset()

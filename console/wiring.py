@@ -28,6 +28,7 @@ from ml.records.journal import Journal
 
 if TYPE_CHECKING:
     from ml.artifacts.verify import Verifier
+    from ml.operations.loose import LooseArtifacts
     from ml.slo.source import Metrics
 
 
@@ -104,7 +105,17 @@ def _place(settings: Settings) -> Place:
         kill_file=settings.resolve(settings.kill_switch.file),
         read_only=settings.read_only,
         tool_version=__version__,
+        ref_configured="registry.ref" in settings.sources,
     )
+
+
+def loose_artifacts(folder: Path, *, read_only: bool) -> LooseArtifacts:
+    """What verifies, builds and compares artifacts where there is no repository."""
+    from ml.artifacts.verify import Verifier  # noqa: PLC0415 - as below
+    from ml.operations.loose import LooseArtifacts  # noqa: PLC0415
+
+    read_only = read_only or os.environ.get("MLCONSOLE_READ_ONLY", "") not in ("", "0")
+    return LooseArtifacts(folder, Verifier(processes.run), SystemClock(), read_only)
 
 
 def _verifier(settings: Settings) -> Verifier:

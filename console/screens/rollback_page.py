@@ -132,4 +132,6 @@ def cautions(prepared: RollbackPlan) -> Iterator[Fact]:
     if prepared.condemned:
         yield Fact.of("condemned", ", ".join(prepared.condemned))
     yield from Fact.lines("would undo", prepared.reviving, "$verdict-unknown")
+    origins = prepared.plan.origins if prepared.plan else ()
+    yield from Fact.lines("pointer", tuple(f"{each.field} {each.why}" for each in origins))
     yield from Fact.lines("warning", prepared.plan.warnings if prepared.plan else (), "$verdict-unknown")

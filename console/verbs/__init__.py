@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from console.session import Session
-from console.verbs.output import continued, fail
+from console.verbs.output import continued, ending, fail, tell_error
 from console.version import __version__
 from ml.errors import ConsoleError
-from ml.text import whole_lines
+from ml.text import visible, whole_lines
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -91,13 +91,18 @@ def run(argv: list[str]) -> int:
 
 def code_of_end(error: BaseException, argv: list[str]) -> int:
     """The exit code of what ended a run, explained on stderr. Only our own bugs end in 70, with a report on disk."""
+    as_json = "--json" in argv
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        if as_json:
+            tell_error(ending("It was interrupted.", "Run it again.", 130))
         return 130
     if isinstance(error, click.ClickException):
         shown = StringIO()
         error.show(file=shown)
         said = shown.getvalue().replace(error.message, continued(error.message))
         click.echo(whole_lines(said), err=True, nl=False)
+        if as_json:
+            tell_error(ending(visible(error.format_message(), limit=500), "See the help of the verb: --help.", 2))
         return 2
     if isinstance(error, BrokenPipeError):
         # Whoever read us has enough; the interpreter must not complain when it flushes.
@@ -122,4 +127,8 @@ def _failed(error: BaseException, argv: list[str]) -> int:
     # Imported here: it is needed only when we are wrong.
     from console.bugs import report  # noqa: PLC0415
 
-    return report(error, argv)
+    code = report(error, argv)
+    if "--json" in argv:
+        name = type(error).__name__
+        tell_error(ending(f"mlconsole met an error of its own: {name}.", "The report is named on stderr.", code))
+    return code

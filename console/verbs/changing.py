@@ -274,7 +274,8 @@ def _submit(session: Session, planned: Plan, *, dry_run: bool, push: bool) -> An
 
 
 def _answer(session: Session, planned: Plan, done: Submission | None) -> Answer:
-    text = [*planned.warnings, *(lines.gate(item) for item in planned.gates)]
+    found = [f"{visible(each.field)} {visible(each.value)}: {visible(each.why)}" for each in planned.origins]
+    text = [*planned.warnings, *found, *(lines.gate(item) for item in planned.gates)]
     if done is None:
         text += [f"branch {planned.branch}", "", *_rows(planned.diff), "", *_rows(planned.body)]
     else:

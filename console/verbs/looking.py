@@ -83,9 +83,9 @@ def check(session: Session) -> Answer:
 @verb
 def verify(session: Session, directory: str) -> Answer:
     """Verify one artifact directory, in a process with limits on time, memory and files."""
-    result = session.operations.verify(directory, StepLines())
+    result = session.artifacts.verify(directory, StepLines())
     text = [*(lines.check(item) for item in result.checks), f"{lines.tag(result.verdict)} {result.artifact_id}"]
-    document = documents.verification(session.operations.clock.now(), result.artifact_id, result.verdict, result.checks)
+    document = documents.verification(session.artifacts.clock.now(), result.artifact_id, result.verdict, result.checks)
     return Answer(text, document, 0 if result.valid else 1)
 
 
@@ -132,8 +132,8 @@ def history(session: Session, model: str) -> Answer:
 @verb
 def compare(session: Session, a: str, b: str) -> Answer:
     """Two artifacts side by side: size, parameters, features, latency, and how often they disagree."""
-    comparison = session.operations.compare(a, b, StepLines())
-    document = documents.envelope(session.operations.clock.now(), comparison.verdict) | comparison.document()
+    comparison = session.artifacts.compare(a, b, StepLines())
+    document = documents.envelope(session.artifacts.clock.now(), comparison.verdict) | comparison.document()
     return Answer(list(comparison.lines()), document, code_of(comparison.verdict))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Concatenate, NamedTuple, ParamSpec
@@ -12,12 +11,16 @@ import click
 
 from console.session import Session
 from console.short import code_of
+from console.stdout import write_out
 from ml.errors import ConsoleError
 from ml.text import json_text, whole, whole_lines
 
 __all__ = ["Answer", "code_of", "emit", "error_document", "fail", "say", "verb"]
 
 P = ParamSpec("P")
+
+_UNTOLD = 3
+"""The exit code of an answer that would be good, and that standard output did not take: nobody knows it yet."""
 
 
 class Answer(NamedTuple):
@@ -37,18 +40,21 @@ def verb(function: Callable[Concatenate[Session, P], Answer]) -> Callable[..., i
     def run(session: Session, /, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> int:
         session.as_json = session.as_json or as_json
         answer = function(session, *args, **kwargs)
-        emit(answer, as_json=session.as_json)
-        return answer.code
+        went = emit(answer, as_json=session.as_json)
+        return answer.code if went else answer.code or _UNTOLD
 
     return run
 
 
-def emit(answer: Answer, *, as_json: bool, err: bool = False) -> None:
-    """Print an answer in the form that was asked for. Each line is one line, whatever stands in it."""
-    if as_json:
-        click.echo(json_text(answer.document), err=err)
-    elif answer.lines:
-        click.echo("\n".join(whole(line) for line in answer.lines), err=err)
+def emit(answer: Answer, *, as_json: bool, err: bool = False) -> bool:
+    """Print an answer in the form that was asked for, each line as one line. False: standard output did not take it."""
+    text = json_text(answer.document) if as_json else "\n".join(whole(line) for line in answer.lines)
+    if not text:
+        return True
+    if err:
+        click.echo(text, err=True)
+        return True
+    return write_out(text + "\n")
 
 
 def say(line: str) -> None:
@@ -65,7 +71,7 @@ def fail(error: ConsoleError, *, as_json: bool) -> int:
     if difference:
         click.echo(whole_lines(difference), err=True)
     if as_json:
-        sys.stdout.write(json_text(error_document(error)) + "\n")
+        tell_error(error_document(error))
     return error.exit_code
 
 
@@ -74,10 +80,20 @@ def continued(text: str) -> str:
     return whole_lines(text).replace("\n", "\n  ")
 
 
+def tell_error(document: dict[str, Any]) -> None:
+    """Print the document of an error."""
+    write_out(json_text(document) + "\n")
+
+
 def error_document(error: ConsoleError) -> dict[str, Any]:
     """An error for scripts."""
+    return ending(error.cause, error.remedy, error.exit_code)
+
+
+def ending(cause: str, remedy: str, exit_code: int) -> dict[str, Any]:
+    """Whatever ended a run, for scripts."""
     return {
         "schema_version": "v1",
         "as_of": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "error": {"cause": error.cause, "remedy": error.remedy, "exit_code": error.exit_code},
+        "error": {"cause": cause, "remedy": remedy, "exit_code": exit_code},
     }

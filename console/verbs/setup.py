@@ -153,8 +153,8 @@ def build(session: Session, model_file: Path, out_dir: Path, dataset_id: str, no
     from console.verbs.looking import StepLines  # noqa: PLC0415
 
     report = StepLines()
-    built = session.operations.build(model_file, out_dir, dataset_id=dataset_id, notes=notes, report=report)
-    document = documents.verification(session.operations.clock.now(), built.artifact_id, built.verdict, built.checks)
+    built = session.artifacts.build(model_file, out_dir, dataset_id=dataset_id, notes=notes, report=report)
+    document = documents.verification(session.artifacts.clock.now(), built.artifact_id, built.verdict, built.checks)
     return Answer([*(lines.check(item) for item in built.checks), f"wrote {out_dir}"], document, code_of(built.verdict))
 
 

@@ -109,7 +109,9 @@ def _recorded(settings: Settings, kind: str, sha256: str) -> list[str]:
     """Write the audit line; what kept it from being written, as lines for a person."""
     try:
         assert settings.standing is not None
-        audit_log(settings).append(kind, by=Person(settings.root).full(), file=str(settings.standing.path), sha256=sha256)
+        audit_log(settings).append(
+            kind, by=Person(settings.root).full(), file=str(settings.standing.path), sha256=sha256
+        )
     except ConsoleError as error:
         return [str(error)]
     return []

@@ -1,16 +1,19 @@
-"""What kind of clone this is, read with GitPython for people who look after it (`mlconsole doctor`).
+"""What kind of clone this is: for people who look after it (`mlconsole doctor`), and what it lacks.
 
-None of it matters for what we write (`ml.adapters.git_writing`); it explains what an operator sees in their own shell.
+The kind is read with GitPython and matters for nothing that we write (`ml.adapters.git_writing`). What a clone lacks
+matters: a shallow clone dates everything to its boundary, and what rests on its history is unknown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml.adapters.git_runner import OnRepository
-from ml.errors import Usage
-from ml.promotion.repository import CloneState
+from ml.errors import ConsoleError, Usage
+from ml.promotion.repository import CloneGap, CloneState, Lack
+from ml.text import visible
 
 if TYPE_CHECKING:
     from git import Repo
@@ -25,8 +28,79 @@ _UNDER_WAY = {
 }
 
 
+_PARTIAL = r"^(remote\..*\.(promisor|partialclonefilter)|extensions\.partialclone)$"
+_UNSHALLOW = "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0."
+
+
+def shallow_gap() -> CloneGap:
+    """What a shallow clone lacks."""
+    what = "This clone is shallow: it holds only the newest commits, so that nothing older can be dated or judged."
+    return CloneGap(Lack.SHALLOW, what, _UNSHALLOW)
+
+
 class CloneDescribing(OnRepository):
     """Looking at a clone as a whole."""
+
+    def shallow(self) -> bool:
+        """Whether this clone was cut off at some depth. Raises Unavailable when there is no repository."""
+        return self._git("rev-parse", "--is-shallow-repository").strip() == b"true"
+
+    def linked(self) -> bool:
+        """Whether this is a linked worktree. Raises Unavailable when there is no repository."""
+        folders = self._git("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir").split(b"\n")
+        return folders[0] != folders[1]
+
+    def gaps(self, ref: str, *, configured: bool = False) -> tuple[CloneGap, ...]:
+        """What this clone lacks when the base is looked for at ``ref``; costs some processes of git.
+
+        ``configured``: somebody wrote that ref down, so that a repository without the remote is no ordinary one.
+        """
+        try:
+            return tuple(self._gaps(ref, configured=configured))
+        except ConsoleError:
+            return ()  # what keeps git from answering at all is told by whoever reads the registry
+
+    def _gaps(self, ref: str, *, configured: bool) -> Iterator[CloneGap]:
+        remote, _, branch = ref.partition("/")
+        tracking, base = f"refs/remotes/{ref}", ref
+        if branch and self._known(remote):
+            if not self._there(tracking):
+                yield self._untracked(remote, ref)
+                base = f"refs/heads/{branch}"
+            else:
+                base = tracking
+        elif branch:
+            base = f"refs/heads/{branch}"
+            if not self._there(f"refs/heads/{ref}") and (configured or self._git("remote").strip()):
+                what = (
+                    f"There is no remote {visible(remote)} here, so that a local branch stands in for {visible(ref)}."
+                )
+                yield CloneGap(Lack.VANISHED, what, f"Run `git remote add {visible(remote)} URL`, or set registry.ref.")
+        if self.shallow():
+            yield shallow_gap()
+        elif self._there(base) and self._git.finished("rev-list", "--count", "--first-parent", base, "--").code != 0:
+            what = f"Commits of {visible(ref)} are missing here, so that its history cannot be read."
+            yield CloneGap(Lack.NO_HISTORY, what, "Run `git fsck`, then clone anew.")
+        if self._git.finished("config", "--get-regexp", _PARTIAL).code == 0:
+            what = "This clone is partial: older files are missing here, and each look at one asks the remote."
+            remedy = "Run `git -c remote.origin.partialclonefilter= fetch --refetch --no-filter origin`, or clone anew."
+            yield CloneGap(Lack.PARTIAL, what, remedy)
+
+    def _untracked(self, remote: str, ref: str) -> CloneGap:
+        """Why the remote's branch is not known here: nothing was ever fetched, or that branch is gone."""
+        fetched = self._git("for-each-ref", "--count=1", f"refs/remotes/{remote}/").strip()
+        shown, where = visible(ref), visible(remote)
+        if not fetched:
+            what = f"Nothing was ever fetched from {where}, so that a local branch stands in for {shown}."
+            return CloneGap(Lack.NEVER_FETCHED, what, f"Run `git fetch {where}`.")
+        what = f"{shown} is gone here, so that a local branch of that name stands in for it, and may be old."
+        return CloneGap(Lack.VANISHED, what, f"Run `git fetch {where}`, or correct registry.ref.")
+
+    def _known(self, remote: str) -> bool:
+        return self._git.finished("config", "--get", f"remote.{remote}.url").code == 0
+
+    def _there(self, ref: str) -> bool:
+        return self._git.finished("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").code == 0
 
     def describe(self) -> CloneState:
         """The clone's branch, kind and remotes. Raises Usage when there is no repository."""

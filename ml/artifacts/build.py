@@ -20,7 +20,6 @@ from ml.clock import format_utc
 from ml.errors import Invalid, Usage
 from ml.ports import Report
 from ml.text import visible
-from ml.verdict import Verdict
 
 _OURS = (MODEL_FILE, MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
 
@@ -64,8 +63,9 @@ def build_artifact(
         write_documents(workshop, files, manifest)
         found = replace(verifier.verify(workshop, report=report), artifact_id=visible(out_dir.name))
         if not found.valid:
-            failed = next(check for check in found.checks if check.verdict is Verdict.FAIL)
-            raise Invalid(f"{visible(model_file.name)} makes no valid artifact: {failed.name}: {failed.why}")
+            amiss = found.amiss
+            why = f"{amiss.name} is {amiss.verdict}: {amiss.why}" if amiss else "nothing was judged"
+            raise Invalid(f"{visible(model_file.name)} makes no valid artifact: {why}")
     return found
 
 

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 import ml
 from ml.artifacts.limits import DEFAULT_LIMITS, Limits
 from ml.artifacts.probe import NO_RUNTIME, UNFIT
-from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request
+from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request, Subject
 from ml.errors import Invalid, Unavailable
 from ml.ports import Finished, Progress, Report, Runner
 from ml.text import visible
@@ -59,17 +59,26 @@ class Cage:
             Invalid: a model is unfit for the task.
             Unavailable: onnxruntime cannot be imported, or Python cannot be started.
         """
+        limits = self.limits.with_room_for(sum(map(_size, request.subjects)))
         finished = self.run(
             # -P: nothing may be imported from wherever we happen to stand, such as an artifact's directory.
-            [self.python, "-P", "-B", "-s", "-m", "ml.artifacts.probe", self.limits.encode(), str(os.getpid())],
-            deadline_s=self.limits.wall_s,
+            [self.python, "-P", "-B", "-s", "-m", "ml.artifacts.probe", limits.encode(), str(os.getpid())],
+            deadline_s=limits.wall_s,
             cwd=Path("/"),
             env=_environment(),
             stdin=request.encode(),
             max_output=_MAX_OUTPUT,
             on_output=_listener(report),
         )
-        return _judge(finished, kind, self.limits)
+        return _judge(finished, kind, limits)
+
+
+def _size(subject: Subject) -> int:
+    """The bytes that a model's private copy takes on disk."""
+    try:
+        return sum(path.lstat().st_size for path in Path(subject.directory).iterdir())
+    except OSError:
+        return 0  # the probe says what is the matter
 
 
 def _environment() -> dict[str, str]:

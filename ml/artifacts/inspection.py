@@ -54,8 +54,12 @@ class Inspection:
 
     @property
     def sound(self) -> bool:
-        """Whether the model may be given to the cage: it is what the manifest pins, and nothing failed."""
-        return self.manifest is not None and not any(check.verdict is Verdict.FAIL for check in self.checks)
+        """Whether the model may be given to the cage: it is what the manifest pins, and nothing failed.
+
+        What a train report says of another model makes this one invalid, and keeps it from no cage.
+        """
+        failed = {check.name for check in self.checks if check.verdict is Verdict.FAIL}
+        return self.manifest is not None and not failed - {"train_report"}
 
 
 def inspect(directory: int, surveyed: Survey, progress: Report | None = None) -> Inspection:

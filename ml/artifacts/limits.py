@@ -13,7 +13,7 @@ import os
 import resource
 import signal
 import sys
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -21,6 +21,10 @@ _CLONE_NEWUSER = 0x1000_0000
 _CLONE_NEWNET = 0x4000_0000
 _NICER = 5
 _GRACE_S = 2
+_COPIES = 3
+"""So often onnxruntime may hold a model's bytes at a time: as they lie on disk, as it reads them, as it packs them."""
+_BYTES_PER_S = 256 << 20
+_LARGE = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,22 @@ class Limits:
         """As one word for a command line."""
         return ",".join(str(value) for value in astuple(self))
 
+    def with_room_for(self, size: int) -> Limits:
+        """These limits with room for models of ``size`` bytes on disk, for large ones more than `Limits` says.
+
+        A small model gets what it says and no more; a large one three times its size in address space on top, and a
+        second per 256 MiB. A model gets this by the bytes that lie there, never by what it claims.
+        """
+        if size < _LARGE:
+            return self
+        more = size // _BYTES_PER_S + 1
+        return replace(
+            self,
+            address_space=self.address_space + _COPIES * size,
+            cpu_s=self.cpu_s + more,
+            wall_s=self.wall_s + 2 * more,
+        )
+
     @classmethod
     def decode(cls, word: str) -> Limits:
         """From `encode`'s word. Raises ValueError for anything else."""
@@ -45,7 +65,7 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-def enter(limits: Limits, parent: int) -> None:
+def enter(limits: Limits, parent: int) -> str:
     """Limit this process for good.
 
     CPU, address space, file size (nothing may be written), open files, core dumps and wall time always;
@@ -55,9 +75,12 @@ def enter(limits: Limits, parent: int) -> None:
     Args:
         limits: what this process may cost.
         parent: the id of the process that started it; when that is gone already, this one ends at once.
+
+    Returns:
+        What shut off the network, for people; empty when the system refused.
     """
     _die_with(parent)
-    _leave_network()
+    network = "network namespace" if _leave_network() else ""
     _be_first_to_go()
     os.nice(_NICER)
     _limit(resource.RLIMIT_CORE, 0)
@@ -69,6 +92,7 @@ def enter(limits: Limits, parent: int) -> None:
     # Should the parent be stopped and never look at its own deadline, the alarm's default action ends us.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(limits.wall_s + _GRACE_S)
+    return network
 
 
 def _limit(which: int, soft: int, hard: int | None = None) -> None:
@@ -90,13 +114,12 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _leave_network() -> None:
+def _leave_network() -> bool:
     """An empty network namespace: as root directly, else within a user namespace; refused by some systems."""
     if not sys.platform.startswith("linux"):
-        return
+        return False
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET) != 0:
-        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+    return bool(libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0)
 
 
 def _be_first_to_go() -> None:

@@ -24,12 +24,25 @@ def check_runtime(verifier: Verifier, report: Report | None = None) -> Check:
     Raises:
         Unavailable: there is no onnxruntime.
     """
-    return judge_runtime(verifier.verify(GOLDEN_ARTIFACT, report=report, expect_sha256=GOLDEN_SHA256))
+    return judge_runtime(_verified(verifier, report))
+
+
+def check_cage(verifier: Verifier) -> Check:
+    """What the cage shuts off from a model on this machine: ``PASS`` where it is network and files.
+
+    Raises:
+        Unavailable: there is no onnxruntime.
+    """
+    return _verified(verifier, None).check("cage")
+
+
+def _verified(verifier: Verifier, report: Report | None) -> Verification:
+    return verifier.verify(GOLDEN_ARTIFACT, report=report, expect_sha256=GOLDEN_SHA256)
 
 
 def judge_runtime(found: Verification) -> Check:
     """The runtime's check out of a verification of the golden artifact."""
-    wrong = next((check for check in found.checks if check.verdict is not Verdict.PASS), None)
+    wrong = next((check for check in found.checks if check.verdict is not Verdict.PASS and check.name != "cage"), None)
     if wrong is None:
         why = f"onnxruntime agrees with {found.artifact_id}: {found.check('golden').why}"
         return Check("runtime", Verdict.PASS, why, Code.SOUND)

@@ -10,10 +10,23 @@ from ml.artifacts.graph import GraphFacts
 from ml.text import visible
 from ml.verdict import Check, Code, Verdict, finding, worst
 
-CHECKS = ("layout", "manifest", "digests", "train_report", "load", "shape", "finite", "determinism", "golden")
+CHECKS = (
+    "layout",
+    "manifest",
+    "digests",
+    "train_report",
+    "cage",
+    "load",
+    "shape",
+    "finite",
+    "batch",
+    "variety",
+    "determinism",
+    "golden",
+)
 """The names of all checks, in the order in which they are reported."""
 _SHOWN = 5
-_MAY_BE_ABSENT = frozenset({"train_report", "golden"})
+_MAY_BE_ABSENT = frozenset({"train_report", "golden", "cage"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +49,24 @@ class Verification:
     @property
     def verdict(self) -> Verdict:
         """The worst check; an artifact without train report or golden vectors is valid all the same."""
-        return worst(
-            check.verdict
-            for check in self.checks
-            if not (check.name in _MAY_BE_ABSENT and check.verdict is Verdict.NO_DATA)
-        )
+        return worst(check.verdict for check in self.judged)
+
+    @property
+    def judged(self) -> tuple[Check, ...]:
+        """The checks that the verdict rests on: all but those that may be absent and are.
+
+        Absent may be the train report, the golden vectors, and a wall of the cage that this system cannot build.
+        """
+        absent = ((check.name in _MAY_BE_ABSENT and check.verdict is Verdict.NO_DATA) for check in self.checks)
+        return tuple(check for check, gone in zip(self.checks, absent, strict=True) if not gone)
+
+    @property
+    def amiss(self) -> Check | None:
+        """The first check that keeps the artifact from being valid, one that failed before one that proves nothing."""
+        found = [check for check in self.judged if not check.verdict.opens]
+        failed = (check for check in found if check.verdict in (Verdict.FAIL, Verdict.ERROR))
+        empty = (check for check in found if check.verdict is Verdict.VACUOUS)
+        return next(failed, None) or next(empty, None) or next(iter(found), None)
 
     @property
     def valid(self) -> bool:

@@ -312,6 +312,10 @@ class Operations:
         """That Prometheus answers and knows the engine's metrics. Raises Unavailable when not."""
         return self._parts.doctor.prometheus()
 
+    def describe_cage(self) -> str:
+        """What the cage shuts off from a model on this machine. Raises Unavailable without onnxruntime."""
+        return self._parts.doctor.cage()
+
     def describe_runtime(self) -> str:
         """That onnxruntime computes what the golden artifact expects, as after an upgrade of it."""
         return self._parts.doctor.runtime()

@@ -21,6 +21,7 @@ from ml.board import (
 )
 from ml.board.judgement import soak_at
 from ml.errors import ConsoleError
+from ml.operations.clone_gaps import CloneGaps
 from ml.operations.context import Context
 from ml.operations.deployment import describe
 from ml.operations.glance import glance
@@ -49,6 +50,7 @@ class Boards:
         self._lock = threading.Lock()
         self._watch = MetricsWatch(context.metrics)
         self._remote = Source("remote")
+        self._gaps = CloneGaps(context)
         self._watches = watches
         self._aftermath: tuple[Problem, ...] | None = None
         self._last: Board | None = None
@@ -110,6 +112,7 @@ class Boards:
             problems=(
                 *kill_problems(kill),
                 *self._context.problems,
+                *self._gaps.problems(),
                 *self._left_behind(),
                 *self._watches.problems,
                 *self._source_problems(metrics.source),
@@ -149,6 +152,7 @@ class Boards:
                 Problem("registry", error.cause, error.remedy),
                 *kill_problems(kill),
                 *self._context.problems,
+                *self._gaps.problems(),
                 *self._left_behind(),
             ),
         )
@@ -171,7 +175,10 @@ class Boards:
         if prometheus.state is not SourceState.OK:
             found.append(Problem("prometheus", prometheus.why, "Gates that need it stay closed.", severe=False))
         if self._remote.state is SourceState.ERROR:
-            found.append(Problem(self._remote.name, self._remote.why, severe=False))
+            never = self._remote.as_of is None
+            since = "No fetch of this session has worked: " if never else ""
+            remedy = "What is shown is what this clone saw last. Run `git fetch` by hand to see what fails."
+            found.append(Problem(self._remote.name, f"{since}{self._remote.why}", remedy, severe=never))
         return tuple(found)
 
     def _model(

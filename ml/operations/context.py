@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where this session works. ``artifact_base`` is what pointers are relative to where the policy says nothing."""
+    """Where this session works. ``artifact_base`` is what pointers are relative to where the policy says nothing.
+
+    ``ref_configured``: somebody wrote ``ref`` down, and it is no default.
+    """
 
     root: Path
     environment: str
@@ -39,6 +42,7 @@ class Place:
     kill_file: Path
     read_only: bool
     tool_version: str
+    ref_configured: bool = False
 
 
 class Person(Protocol):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ml.artifacts.runtime import check_runtime
+from ml.artifacts.runtime import check_cage, check_runtime
 from ml.errors import Invalid, Refused, Unavailable
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.boards import Boards
+from ml.operations.clone_gaps import clone_gaps
 from ml.operations.context import Context
 from ml.operations.left_behind import settle_changes
 from ml.operations.registries import Registries
@@ -45,8 +46,12 @@ class Doctor:
         return f"operators: {visible(', '.join(policy.roles.operators))}"
 
     def clone(self) -> str:
-        """What kind of clone this is."""
-        return visible(str(self._context.repository.describe()))
+        """What kind of clone this is. Raises Unavailable naming all that it lacks."""
+        described = visible(str(self._context.repository.describe()))
+        gaps = clone_gaps(self._context)
+        if gaps:
+            raise Unavailable(" ".join(gap.what for gap in gaps), " ".join(gap.remedy for gap in gaps))
+        return described
 
     def remote(self) -> str:
         """That the remote answers."""
@@ -94,6 +99,10 @@ class Doctor:
         if not check.verdict.opens:
             raise Invalid(check.why, "Go back to the onnxruntime that agreed; until then nothing goes to shadow.")
         return check.why
+
+    def cage(self) -> str:
+        """What the cage shuts off from a model here, and what this system cannot shut."""
+        return check_cage(self._context.verifier()).why
 
     def journal(self) -> str:
         """What became of changes whose process died."""

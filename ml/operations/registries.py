@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ml.errors import Refused, Usage
+from ml.errors import Refused, Unavailable, Usage
 from ml.operations.context import Context
 from ml.policy import Policy, PolicyInvalid, parse_policy
 from ml.promotion.desk import Desk
@@ -116,6 +116,11 @@ class Registries:
 
         An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
         """
+        if self._context.repository.shallow():
+            raise Unavailable(
+                "This clone is shallow: it holds only the newest commits, so that no change can be judged in it.",
+                "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0.",
+            )
         place = self._context.place
         bench = Bench(
             verifier=self._context.verifier(),

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ml.artifacts.manifest import MANIFEST_FILE
 from ml.board import Board, ModelView
 from ml.errors import ConsoleError, Refused
 from ml.operations.artifacts import CommitArtifacts
 from ml.operations.context import Context
 from ml.operations.registries import Base, Registries
-from ml.operations.staging import pointer_of
 from ml.promotion.evidence import Verified, build
-from ml.promotion.gates import freeze_exemption, role_gate, verify_gate
+from ml.promotion.gates import freeze_exemption, return_gate, role_gate
+from ml.promotion.origins import FoundPointer, Search
 from ml.promotion.plan import Proposal, plan_rollback
 from ml.promotion.values import Candidate, Plan, RollbackPlan, Target
 from ml.registry.history import condemned, rollback_candidates, tenure
@@ -26,9 +25,9 @@ from ml.verdict import Check, Reading, Verdict
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """An artifact that was active once, and what its verification found."""
+    """An artifact that was active once, its pointer, and what its verification found."""
 
-    pointer: Pointer
+    found: FoundPointer
     model_sha256: str
     candidate: Candidate
     checks: tuple[Check, ...]
@@ -56,7 +55,8 @@ class RollbackPlans:
         if reason == prepared.reason:
             return prepared.plan
         base = self._registries.at(prepared.plan.target.base_commit, despite_policy=True)
-        return self._plan(base, prepared.plan.target, reason, prepared.checks)
+        assert prepared.found is not None
+        return self._plan(base, prepared.plan.target, reason, prepared.checks, prepared.found)
 
     def build(self, base: Base, name: str, to: str | None = None) -> RollbackPlan:
         """The rollback of a model on a base; ``to`` chooses another artifact than the default.
@@ -82,7 +82,7 @@ class RollbackPlans:
             return replace(found, why=f"Nothing is active in {visible(name)}, so there is nothing to roll back.")
         if to == model.active.artifact_id:
             return replace(found, why=f"{visible(to)} is active already.")
-        options = [self._option(base, model, pointer) for pointer in rollback_candidates(model)]
+        options = [self._option(base, name, model, pointer) for pointer in rollback_candidates(model)]
         found = replace(
             found,
             candidates=tuple(option.candidate for option in options),
@@ -94,7 +94,7 @@ class RollbackPlans:
         return self._armed_with(base, found, chosen)
 
     def _armed_with(self, base: Base, found: RollbackPlan, chosen: _Option) -> RollbackPlan:
-        pointer = chosen.pointer
+        pointer = chosen.found.pointer
         target = Target(
             action=Action.ROLLBACK,
             model=found.model,
@@ -112,12 +112,13 @@ class RollbackPlans:
             found,
             to_artifact=pointer.artifact_id,
             why=_why(found, chosen),
-            plan=self._plan(base, target, found.reason, chosen.checks),
+            plan=self._plan(base, target, found.reason, chosen.checks, chosen.found),
             checks=chosen.checks,
+            found=chosen.found,
             tenure_s=chosen.candidate.tenure_s,
         )
 
-    def _plan(self, base: Base, target: Target, reason: str, checks: tuple[Check, ...]) -> Plan:
+    def _plan(self, base: Base, target: Target, reason: str, checks: tuple[Check, ...], found: FoundPointer) -> Plan:
         context, now = self._context, self._context.clock.now()
         gates = (role_gate(base.policy, target.actor, target.action, target.to_stage),)
         places = context.place.places
@@ -138,13 +139,18 @@ class RollbackPlans:
             gates=gates,
             exemption=freeze_exemption(base.policy, now),
             places=places,
+            origins=found.gathered,
         )
-        return plan_rollback(proposal, self._manifest_pointer(base, target))
+        return plan_rollback(proposal, found.pointer.model_copy(update={"model_sha256": target.model_sha256}))
 
-    def _option(self, base: Base, model: Model, pointer: Pointer) -> _Option:
+    def _option(self, base: Base, name: str, model: Model, pointer: Pointer) -> _Option:
+        place = self._context.place
+        search = Search(self._context.repository, base.commit, place.places.registry, base.artifact_base)
+        found = FoundPointer(pointer, ())
         try:
-            verification = self._artifacts.standing(base, model, pointer)
-            gate, checks = verify_gate(verification), verification.checks
+            found = search.find(name, base.model(name), model, pointer.artifact_id)
+            verification = self._artifacts.standing(base, model, found.pointer)
+            gate, checks = return_gate(verification), verification.checks
             verdict, why, digest = gate.verdict, gate.why, verification.model_sha256
         except ConsoleError as error:
             verdict, why, checks, digest = Verdict.ERROR, str(error), (), ""
@@ -156,15 +162,7 @@ class RollbackPlans:
             verdict=verdict,
             why=why,
         )
-        return _Option(pointer, digest, candidate, checks)
-
-    def _manifest_pointer(self, base: Base, target: Target) -> Pointer | None:
-        """What the artifact's own manifest knows, for histories in words that keep no pointers."""
-        path = base.located(target.artifact_dir)
-        manifest = self._context.repository.read(base.commit, f"{path}/{MANIFEST_FILE}")
-        if manifest is None:
-            return None
-        return pointer_of(target.artifact_id, target.artifact_dir, target.model_sha256, manifest)
+        return _Option(found, digest, candidate, checks)
 
 
 def breaches(board: Board | None, name: str) -> tuple[Reading, ...]:
@@ -187,9 +185,9 @@ def revivers(board: Board | None, artifact_id: str | None) -> tuple[str, ...]:
 def _chosen(options: list[_Option], to: str | None) -> _Option | None:
     if to is None:
         return next((option for option in options if option.candidate.verdict.opens), None)
-    asked = next((option for option in options if option.pointer.artifact_id == to), None)
+    asked = next((option for option in options if option.candidate.artifact_id == to), None)
     if asked is None:
-        known = ", ".join(option.pointer.artifact_id for option in options) or "none"
+        known = ", ".join(option.candidate.artifact_id for option in options) or "none"
         raise Refused(f"{visible(to)} is no artifact to roll back to.", f"Candidates: {visible(known)}.")
     if not asked.candidate.verdict.opens:
         raise Refused(f"{visible(to)} does not verify: {asked.candidate.why}", "Choose another candidate.")
@@ -199,7 +197,7 @@ def _chosen(options: list[_Option], to: str | None) -> _Option | None:
 def _why(found: RollbackPlan, chosen: _Option) -> str:
     skipped = [item.artifact_id for item in found.candidates if not item.verdict.opens]
     why = f"the latest earlier active artifact than {found.from_artifact} that is not condemned and verifies"
-    return f"{why}; passed over: {', '.join(skipped)}" if chosen.pointer.artifact_id and skipped else why
+    return f"{why}; passed over: {', '.join(skipped)}" if skipped else why
 
 
 def _reason(breaching: tuple[Reading, ...]) -> str:

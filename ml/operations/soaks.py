@@ -7,13 +7,16 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ml.board import SoakReport
 from ml.clock import parse_utc
 from ml.errors import ConsoleError, Refused
+from ml.operations.clone_gaps import clone_gaps
 from ml.operations.context import Context
 from ml.operations.registries import Base, Registries
+from ml.promotion.repository import CommitInfo, Lack
 from ml.registry.schema import Model, Pointer
 from ml.slo.soak import SoakJudgement, judge_soak
 from ml.slo.soak_start import SoakSubject
@@ -26,7 +29,17 @@ _MOST_COMMITS = 500
 _FRESH = timedelta(minutes=1)
 _AT_A_TIME = 4
 """Soaks that are judged side by side where somebody waits for all of them."""
+_UNDATED = "It cannot be told when the artifact landed in shadow"
+_STANDS_IN = (Lack.VANISHED, Lack.NEVER_FETCHED)
 _NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Landing:
+    """When a pointer landed; ``unknown`` says why this clone cannot tell."""
+
+    at: datetime
+    unknown: str = ""
 
 
 class Soaks:
@@ -40,7 +53,7 @@ class Soaks:
         self._judged_at: dict[str, datetime] = {}
         self._judging: threading.Thread | None = None
         self._turns: dict[str, threading.Lock] = {}
-        self._landed: dict[tuple[str, str], datetime] = {}
+        self._landed: dict[tuple[str, str], _Landing] = {}
 
     def judge(self, name: str, base: Base | None = None) -> SoakJudgement:
         """Judge the soak of a model's shadow artifact now.
@@ -53,7 +66,7 @@ class Soaks:
         if pointer is None:
             raise Refused(f"{visible(name)} has nothing in shadow.", "Promote an artifact to shadow first.")
         landed = self._landed_at(base, name, pointer)
-        subject = SoakSubject(name, pointer.artifact_id, pointer.model_sha256 or "", landed)
+        subject = SoakSubject(name, pointer.artifact_id, pointer.model_sha256 or "", landed.at, landed.unknown)
         judgement = judge_soak(
             metrics,
             base.policy,
@@ -122,21 +135,39 @@ class Soaks:
             raise Refused("No Prometheus is configured, so no soak can be judged.", "Set prometheus.url.")
         return self._context.metrics
 
-    def _landed_at(self, base: Base, name: str, pointer: Pointer) -> datetime:
+    def _landed_at(self, base: Base, name: str, pointer: Pointer) -> _Landing:
         """When the pointer came to the base branch: the oldest commit in an unbroken row that has it."""
         key = (name, f"{pointer.artifact_id} {pointer.model_sha256} {base.blob}")
         if key not in self._landed:
-            self._landed[key] = self._search(base, name, pointer)
+            found = self._search(base, name, pointer)
+            if found.unknown:
+                return found  # the clone may be mended while this session runs
+            self._landed[key] = found
         return self._landed[key]
 
-    def _search(self, base: Base, name: str, pointer: Pointer) -> datetime:
+    def _search(self, base: Base, name: str, pointer: Pointer) -> _Landing:
         repository, path = self._context.repository, self._context.place.places.registry
-        landed: datetime | None = None
-        for commit in repository.commits_touching(base.commit, path, _MOST_COMMITS):
-            if not _has(repository.read(commit.sha, path), name, pointer):
-                break
-            landed = commit.at
-        return landed or repository.commit(base.commit).at
+        landed: CommitInfo | None = None
+        try:
+            commits = repository.commits_touching(base.commit, path, _MOST_COMMITS)
+            for commit in commits:
+                if not _has(repository.read(commit.sha, path), name, pointer):
+                    return _Landing((landed or repository.commit(base.commit)).at)
+                landed = commit
+        except ConsoleError as error:
+            return _Landing(self._context.clock.now(), f"{_UNDATED}: {error.cause} {error.remedy}".rstrip())
+        oldest = landed or repository.commit(base.commit)
+        return _Landing(oldest.at, self._undated(oldest, len(commits)))
+
+    def _undated(self, oldest: CommitInfo, looked: int) -> str:
+        """Why the oldest commit that this clone can show is not where the pointer landed; empty where it is."""
+        if not oldest.parents and self._context.repository.shallow():
+            return f"{_UNDATED}: this clone is shallow. Run `git fetch --unshallow`."
+        if looked >= _MOST_COMMITS:
+            return f"{_UNDATED}: it is in all of the newest {_MOST_COMMITS} changes of the registry."
+        if any(gap.lack in _STANDS_IN for gap in clone_gaps(self._context)):
+            return f"{_UNDATED}: a local branch stands in for {visible(self._context.place.ref)}. Run `git fetch`."
+        return ""
 
     def _kills(self) -> tuple[Killed, ...]:
         """When the kill switch was engaged, from the audit log; what it cannot tell, the engines' counters do."""

@@ -38,9 +38,10 @@ def read_artifact(directory: Path, root: Path, artifact_base: str, verification:
             f"{visible(directory.name)} is not below {visible(artifact_base)}, which pointers are relative to.",
             "Copy the artifact there first.",
         )
-    failed = next((check for check in verification.checks if check.verdict.name in ("FAIL", "ERROR")), None)
-    if failed:
-        raise Invalid(f"{verification.artifact_id} does not verify: {failed.name}: {failed.why}", "Build it anew.")
+    amiss = verification.amiss
+    if amiss:
+        why = f"{verification.artifact_id} does not verify: {amiss.name} is {amiss.verdict}: {amiss.why}"
+        raise Invalid(why, "Build it anew.")
     contents = {file.name: _read(directory / file.name, file.sha256) for file in verification.files}
     path = directory.relative_to(root).as_posix()
     artifact_dir = directory.relative_to(below).as_posix()

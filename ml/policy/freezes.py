@@ -14,7 +14,9 @@ from ml.policy.fields import Section, Text
 class FreezeWindow(Section):
     """A time in which nothing is promoted, from ``start`` to before ``end``, both in UTC.
 
-    In the file they are ``from`` and ``to``, local in ``timezone`` unless they carry an offset themselves.
+    In the file they are ``from`` and ``to``, local in ``timezone`` unless they carry an offset themselves (or a ``Z``).
+    Where clocks are changed, a local time may name two moments, or none. The window then takes the wider reading: it
+    starts at the earlier one and ends at the later one.
     """
 
     start: datetime = Field(alias="from")
@@ -42,13 +44,18 @@ class FreezeWindow(Section):
     @model_validator(mode="after")
     def _in_utc(self) -> Self:
         zone = ZoneInfo(self.timezone)
-        start, end = (
-            (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-            for moment in (self.start, self.end)
-        )
+        start, end = min(_readings(self.start, zone)), max(_readings(self.end, zone))
         if start >= end:
             raise ValueError("the window ends before it begins")
         # The only change of a value that nobody has seen yet.
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "end", end)
         return self
+
+
+def _readings(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Both moments in UTC that a local time may name: before and after a change of the clocks; else twice the same."""
+    if moment.tzinfo:
+        return (moment.astimezone(UTC),) * 2
+    before, after = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return before, after

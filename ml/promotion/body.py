@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ml.board import SoakReport
 from ml.clock import format_utc
+from ml.promotion.origins import Origin
 from ml.promotion.values import ACK_GATE, REVIEW_GATE, Ack, Target
 from ml.slo.clocks import length
 from ml.slo.soak_gates import ALERTS_GATE
@@ -47,6 +48,7 @@ class Account:
     soak: SoakReport | None = None
     ack: Ack | None = None
     warnings: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
 
 def body(account: Account) -> str:
@@ -70,6 +72,10 @@ def _parts(account: Account) -> Iterator[str]:
     if account.warnings:
         yield "## Warnings"
         yield "\n".join(f"- {code(warning)}" for warning in account.warnings)
+    if account.origins:
+        yield "## The pointer"
+        yield "No event in the history holds these fields. This is where they were found:"
+        yield "\n".join(f"- {code(each.field)} {code(each.value)}: {code(each.why)}" for each in account.origins)
     yield "## Registry change"
     yield fence(account.diff, "diff")
     if account.evidence_sha256:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ GOLDEN_GATE = "golden"
 ROLE_GATE = "role"
 FREEZE_GATE = "freeze"
 CONDEMNED_GATE = "condemned"
+_TOLD_ONLY = frozenset({"train_report", "batch", "variety"})
+"""Checks of an artifact that refuse no rollback to it."""
+_WRONG = (Verdict.FAIL, Verdict.ERROR, Verdict.VACUOUS)
 
 
 def artifact_id_gate(artifact_id: str) -> Gate:
@@ -38,16 +42,27 @@ def artifact_id_gate(artifact_id: str) -> Gate:
 
 def verify_gate(verification: Verification) -> Gate:
     """The artifact passes every check; never waivable."""
-    failed = [check for check in verification.checks if check.verdict in (Verdict.FAIL, Verdict.ERROR)]
-    if failed:
-        first = failed[0]
-        why = f"{first.name}: {first.why}"
-        found = finding(verification.verdict, Code.CHECK_FAILED, why, check=first.name, found=str(first.code))
+    amiss = verification.amiss
+    if amiss:
+        why = f"{amiss.name}: {amiss.why}"
+        found = finding(verification.verdict, Code.CHECK_FAILED, why, check=amiss.name, found=str(amiss.code))
     else:
         number = len(verification.checks)
         why = f"{number} checks of {verification.artifact_id}"
         found = finding(verification.verdict, Code.SOUND, why, checks=number, artifact=verification.artifact_id)
     return found.gate(VERIFY_GATE, evidence=verification.model_sha256, waivable=False)
+
+
+def return_gate(verification: Verification) -> Gate:
+    """What of `verify_gate` holds for an artifact that was active before: its bytes are whole, and the model runs.
+
+    Its paperwork, and how wise its answers are, was judged when it was let in; both are told and hold nothing up.
+    """
+    kept = tuple(check for check in verification.checks if check.name not in _TOLD_ONLY)
+    told = [check for check in verification.checks if check.name in _TOLD_ONLY and check.verdict in _WRONG]
+    gate = verify_gate(replace(verification, checks=kept))
+    said = "".join(f"; {check.name} is {check.verdict}: {check.why}" for check in told)
+    return replace(gate, why=f"{gate.why}{said}") if gate.verdict.opens else gate
 
 
 def train_report_gate(verification: Verification) -> Gate:

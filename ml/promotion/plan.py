@@ -18,6 +18,7 @@ from ml.promotion.ack import misfit
 from ml.promotion.body import Account, body
 from ml.promotion.difference import difference
 from ml.promotion.naming import branch_of, stamp, title_of, trailers_of
+from ml.promotion.origins import Origin
 from ml.promotion.places import Places
 from ml.promotion.values import Ack, Evidence, Plan, Target
 from ml.registry import changes
@@ -39,7 +40,7 @@ class Proposal:
     """Everything that a change is made of, before it becomes a plan.
 
     ``document`` is the registry at ``target.base_commit``, ``archive`` the bytes of the model's archive there.
-    ``exemption`` names the freeze window that a rollback overrode, and ``extra`` further keys for the event.
+    ``exemption`` names the freeze window that a rollback overrode, ``origins`` where its pointer was found.
     """
 
     target: Target
@@ -54,6 +55,7 @@ class Proposal:
     warnings: tuple[str, ...] = ()
     exemption: str = ""
     places: Places = field(default_factory=Places)
+    origins: tuple[Origin, ...] = ()
 
 
 def plan_stage(proposal: Proposal, pointer: Pointer, artifact: Sequence[tuple[str, bytes]] = ()) -> Plan:
@@ -207,6 +209,7 @@ def _plan(proposal: Proposal, change: Change, artifact: Sequence[tuple[str, byte
         soak=proposal.soak,
         ack=proposal.ack,
         warnings=proposal.warnings,
+        origins=proposal.origins,
     )
     text = body(account)
     files = [
@@ -230,6 +233,7 @@ def _plan(proposal: Proposal, change: Change, artifact: Sequence[tuple[str, byte
         evidence_sha256=proposal.evidence.sha256,
         ack=proposal.ack,
         warnings=proposal.warnings,
+        origins=proposal.origins,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -120,6 +121,26 @@ class CloneState:
         where = f"on {self.branch}" if self.branch else "HEAD detached"
         under_way = f", {self.under_way} under way" if self.under_way else ""
         return f"{kind} clone, {where}{under_way}, remotes: {', '.join(self.remotes) or 'none'}"
+
+
+class Lack(StrEnum):
+    """What a clone may lack, as data."""
+
+    SHALLOW = "shallow"
+    PARTIAL = "partial"
+    VANISHED = "base-vanished"
+    NEVER_FETCHED = "never-fetched"
+    NO_HISTORY = "no-history"
+    WORKTREE = "worktree-kill-file"
+
+
+@dataclass(frozen=True, slots=True)
+class CloneGap:
+    """Something that a clone lacks, so that what rests on it is unknown; a sentence, and what to do."""
+
+    lack: Lack
+    what: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +255,18 @@ class Reader(Protocol):
 
     def branches(self, remote: str = "origin", *, unmerged_into: str = "") -> tuple[BranchInfo, ...]:
         """All change branches, local and of the remote as last fetched, except those that a commit contains."""
+        ...
+
+    def shallow(self) -> bool:
+        """Whether this clone was cut off at some depth, so that its oldest commits only look like the first ones."""
+        ...
+
+    def linked(self) -> bool:
+        """Whether this is a linked worktree of another checkout."""
+        ...
+
+    def gaps(self, ref: str, *, configured: bool = False) -> tuple[CloneGap, ...]:
+        """What this clone lacks when the base is looked for at ``ref``, which somebody ``configured``. Never raises."""
         ...
 
     def describe(self) -> CloneState:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from ml.board import SoakReport
 from ml.stage import Action, Stage
 from ml.verdict import Check, Gate, Reading, Verdict
+
+if TYPE_CHECKING:
+    from ml.promotion.origins import FoundPointer, Origin
 
 REVIEW_GATE = "review"
 """The gate of a hop to active that is WAIT until the reviewer types a dashboard finding."""
@@ -99,7 +103,8 @@ class Plan:
     """What a change will do, computed without side effects.
 
     ``files`` are all paths (relative to the repository root) with their whole new bytes, registry included.
-    ``diff`` is a unified diff of the registry for people. ``body`` is the pull request's Markdown.
+    ``diff`` is a unified diff of the registry for people. ``body`` is the pull request's Markdown. ``origins`` tell of
+    a rollback where the repository still had those fields of the pointer that no event holds.
     """
 
     target: Target
@@ -113,6 +118,7 @@ class Plan:
     evidence_sha256: str = ""
     ack: Ack | None = None
     warnings: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +162,8 @@ class Candidate:
 class RollbackPlan:
     """A rollback ready to confirm. ``plan`` is ``None`` when there is nothing to do, and ``why`` says why.
 
-    ``reviving`` are open branches that would promote the artifact that is being left.
+    ``reviving`` are open branches that would promote the artifact that is being left. ``found`` is the pointer that
+    becomes active, and where each of its fields was found.
     """
 
     model: str
@@ -172,3 +179,4 @@ class RollbackPlan:
     reviving: tuple[str, ...] = ()
     tenure_s: int | None = None
     built_at: datetime | None = None
+    found: FoundPointer | None = None

@@ -20,12 +20,16 @@ _FAR = timedelta(days=8)
 
 @dataclass(frozen=True, slots=True)
 class SoakSubject:
-    """Whose soak it is: the artifact in shadow, by its digest, and when its pointer landed on the base branch."""
+    """Whose soak it is: the artifact in shadow, by its digest, and when its pointer landed on the base branch.
+
+    ``unknown`` says why this clone cannot tell when that was; then ``landed_at`` is only the latest that it can be.
+    """
 
     model: str
     artifact_id: str
     model_sha256: str
     landed_at: datetime
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,8 @@ class Start:
 def find_start(recorder: Recorder, scope: Scope, subject: SoakSubject, latency: str, now: datetime) -> Start:
     """Look for the first sign of life after the landing."""
     landed = subject.landed_at
-    if landed > now + timedelta(seconds=SKEW_S):
-        early_s = (landed - now).total_seconds()
-        why = f"The pointer landed {span(early_s)} in the future: a clock is wrong."
-        return Start(None, finding(Verdict.NO_DATA, Code.LANDED_IN_FUTURE, why, early_s=early_s))
+    if undated := _undated(subject, now):
+        return Start(None, undated)
     since = max(landed, now - _FAR)
     waited_s = math.ceil((now - since).total_seconds())
     if waited_s <= 0:
@@ -58,6 +60,17 @@ def find_start(recorder: Recorder, scope: Scope, subject: SoakSubject, latency: 
         why = "Prometheus says that the soak begins in the future."
         return Start(None, finding(Verdict.NO_DATA, Code.BEGINS_IN_FUTURE, why, begins_at=seen))
     return Start(_ceiling(max(seen, since)))
+
+
+def _undated(subject: SoakSubject, now: datetime) -> Finding | None:
+    """Why the landing is no moment from which a soak counts; ``None`` where it is one."""
+    if subject.unknown:
+        return finding(Verdict.NO_DATA, Code.LANDING_UNKNOWN, subject.unknown)
+    early_s = (subject.landed_at - now).total_seconds()
+    if early_s <= SKEW_S:
+        return None
+    why = f"The pointer landed {span(early_s)} in the future: a clock is wrong."
+    return finding(Verdict.NO_DATA, Code.LANDED_IN_FUTURE, why, early_s=early_s)
 
 
 def first_seen_query(scope: Scope, artifact_id: str, latency: str, since: datetime, waited_s: int) -> str:

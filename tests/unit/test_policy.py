@@ -311,3 +311,30 @@ def test_the_document_is_canonical_and_in_the_words_of_the_file() -> None:
         "watch",
     ]
     assert policy_document(policy("[soak]\nhours = 23")) != policy_document(policy(""))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "since", "until"),
+    [
+        # On 2026-10-25 at 03:00 CEST (01:00 UTC) it becomes 02:00 CET: 02:30 comes twice, at 00:30 and 01:30 UTC.
+        ("2026-10-24T18:00:00", "2026-10-25T02:30:00", "2026-10-24T16:00", "2026-10-25T01:30"),
+        ("2026-10-25T02:30:00", "2026-10-25T08:00:00", "2026-10-25T00:30", "2026-10-25T07:00"),
+        ("2026-10-25T02:30:00", "2026-10-25T02:30:00", "2026-10-25T00:30", "2026-10-25T01:30"),
+        # On 2026-03-29 at 02:00 CET (01:00 UTC) it becomes 03:00 CEST: there is no 02:30.
+        ("2026-03-28T18:00:00", "2026-03-29T02:30:00", "2026-03-28T17:00", "2026-03-29T01:30"),
+        ("2026-03-29T02:30:00", "2026-03-29T08:00:00", "2026-03-29T00:30", "2026-03-29T06:00"),
+        # An offset, or a Z, says which.
+        ("2026-10-25T00:30:00Z", "2026-10-25T02:30:00+02:00", "2026-10-25T00:30", "2026-10-25T00:30"),
+        ("2026-10-24T18:00:00Z", "2026-10-25T02:30:00+02:00", "2026-10-24T18:00", "2026-10-25T00:30"),
+        ("2026-10-24T18:00:00Z", "2026-10-25T02:30:00+01:00", "2026-10-24T18:00", "2026-10-25T01:30"),
+        ('"2026-10-24T18:00:00Z"', '"2026-10-25T02:30:00"', "2026-10-24T18:00", "2026-10-25T01:30"),
+    ],
+)
+def test_a_freeze_takes_the_wider_reading_where_clocks_change(start: str, end: str, since: str, until: str) -> None:
+    begins, ends = (datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in (since, until))
+    if begins == ends:
+        with pytest.raises(Usage, match="ends before it begins"):
+            freeze(start, end)
+        return
+    (window,) = freeze(start, end).freezes
+    assert (window.start, window.end) == (begins, ends)

@@ -26,7 +26,10 @@ def describe(subject: Subject) -> GraphFacts:
 
 
 def decide(first: Subject, second: Subject) -> Decided:
-    """Ask both about the same market states, 4,096 of them if time allows; raises `Unfit` when one cannot run."""
+    """Ask both about the same market states, one at a time as the engine does; 4,096 of them if time allows.
+
+    Raises `Unfit` when one cannot run.
+    """
     sessions = (Session(first), Session(second))
     for session in sessions:
         session.require_signature()
@@ -34,7 +37,7 @@ def decide(first: Subject, second: Subject) -> Decided:
     largest = 0.0
     until = time.process_time() + _BUDGET_S
     for rows in np.array_split(market_features(_SEED, _ROWS), _ROWS // _CHUNK):
-        one, other = (session.run(rows) for session in sessions)
+        one, other = (session.run_singly(rows) for session in sessions)
         np.add.at(confusion, (one.argmax(axis=1), other.argmax(axis=1)), 1)
         largest = max(largest, float(np.abs(one - other).max()))
         if time.process_time() > until:

@@ -1,4 +1,7 @@
-"""The checks that need the model to run: load, shape, finite, golden, and the bits for determinism (SPEC §3)."""
+"""The checks that need the model to run, and the bits for determinism (SPEC §3).
+
+They are load, shape, finite, batch, variety and golden.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ml.artifacts.caged.session import Session, Unfit, read_facts, require_listed
-from ml.artifacts.features import OUTPUT_NAME, REGIMES, market_features
+from ml.artifacts.caged.session import Rows, Session, Unfit, read_facts, require_listed
+from ml.artifacts.features import FEATURES, OUTPUT_NAME, REGIMES, market_features
 from ml.artifacts.graph import GraphFacts
 from ml.artifacts.protocol import Examined, Request
 from ml.verdict import Check, Code, Verdict, finding
@@ -19,6 +22,13 @@ _ROWS = 64
 _ROWS_WHEN_SLOW = 8
 _SLOW_S = 0.01
 """A model this slow is asked less, so that a lawful 100 ms per inference stays within the CPU limit."""
+_BATCHES = (2, 3, 7, 16, _ROWS)
+_BATCHES_WHEN_SLOW = (2, 7)
+"""So many rows at a time a model is asked about what it was asked singly."""
+_AS_WRITTEN = 8
+_AS_WRITTEN_WHEN_SLOW = 2
+NOISE = 1e-4
+"""Between a row alone and the same row in a batch: sums in another order, in 32 bits. Less than that is no answer."""
 GOLDEN_TOLERANCE = 1e-5
 """Between scikit-learn in 64 bits and onnxruntime in 32; a flipped weight moves a probability by far more."""
 
@@ -36,21 +46,27 @@ class Channel(Protocol):
 class Examination:
     """Goes through the checks in order and stops at the first that fails, since the rest would mean nothing."""
 
-    def __init__(self, request: Request, channel: Channel) -> None:
+    def __init__(self, request: Request, channel: Channel, cage: Check) -> None:
         self._request, self._channel = request, channel
-        self._checks: list[Check] = []
+        self._checks: list[Check] = [cage]
         self._facts: GraphFacts | None = None
         self._session: Session | None = None
         self._rows = market_features(_SEED, _ROWS)
+        self._singly = self._rows[:0]
+        self._batches: list[Rows] = []
         self._bits = ""
         self._steady = False
+        self._slow = False
 
     def run(self) -> Examined:
         """Make all checks."""
+        self._channel.check(self._checks[0])
         for name, check in (
             ("load", self._load),
             ("shape", self._shape),
             ("finite", self._finite),
+            ("batch", self._batch),
+            ("variety", self._variety),
             ("golden", self._golden),
         ):
             self._channel.stage(name)
@@ -83,23 +99,106 @@ class Examination:
         session.run(self._rows[:1])
         started = time.perf_counter()
         session.run(self._rows[:1])
-        slow = time.perf_counter() - started > _SLOW_S
-        self._rows = self._rows[: self._request.rows or (_ROWS_WHEN_SLOW if slow else _ROWS)]
-        session.run(self._rows[:2])
+        count = self._request.rows or (_ROWS_WHEN_SLOW if time.perf_counter() - started > _SLOW_S else _ROWS)
+        self._rows, self._slow = self._rows[:count], count < _ROWS
+        if not session.single:
+            session.run(self._rows[:2])
         why = f"It takes {session.takes[0]} and gives {OUTPUT_NAME} (batch, {len(REGIMES)})."
         return Check("shape", Verdict.PASS, why, Code.SOUND)
 
     def _finite(self) -> Check:
-        """Also gathers the bits: single rows, the same in reverse order, and all in one batch."""
+        """Also gathers the bits: single rows, batches, and the single rows again in reverse order."""
         session, rows = self._loaded(), self._rows
-        singly, batch = session.run_singly(rows), session.run(rows)
+        singly = session.run_singly(rows)
         session.require_probabilities(singly)
-        session.require_probabilities(batch)
+        batches = [session.run(rows[:size]) for size in self._sizes()]
+        for batch in batches:
+            session.require_probabilities(batch)
         again = session.run_singly(rows[::-1])[::-1]
         self._steady = singly.tobytes() == again.tobytes()
-        self._bits = hashlib.sha256(singly.tobytes() + batch.tobytes()).hexdigest()
+        self._singly, self._batches = singly, batches
+        self._bits = hashlib.sha256(b"".join(each.tobytes() for each in (singly, *batches))).hexdigest()
         why = f"{len(rows)} market states: all finite, summing to 1."
         return finding(Verdict.PASS, Code.SOUND, why, rows=len(rows)).check("finite")
+
+    def _sizes(self) -> tuple[int, ...]:
+        """How many rows at a time to ask about, besides one."""
+        if self._loaded().single:
+            return ()
+        return _BATCHES_WHEN_SLOW if self._slow else _BATCHES
+
+    def _batch(self) -> Check:
+        """A row must get the same answer alone, as the engine asks, among others, as a test set asks, and as written.
+
+        onnxruntime takes dropout out of a graph although it was left on; another version, or an engine that
+        optimizes less, would not.
+        """
+        if not self._steady:
+            why = "Not judged: the same market state gets other answers when it is asked about again."
+            return Check("batch", Verdict.NO_DATA, why, Code.ORDER_MATTERS)
+        self._require_as_written()
+        if self._loaded().single:
+            why = "It takes one market state at a time, as the engine asks."
+            return finding(Verdict.PASS, Code.SOUND, why, largest_batch=1).check("batch")
+        for batch in self._batches:
+            self._require_agreement(self._singly, batch)
+        if self._flat(self._singly):
+            rows = self._plain_rows()
+            self._require_agreement(self._loaded().run_singly(rows), self._loaded().run(rows))
+        sizes = ", ".join(str(size) for size in self._sizes())
+        why = f"Market states alone and {sizes} at a time get the same answers."
+        return finding(Verdict.PASS, Code.SOUND, why, largest_batch=self._sizes()[-1]).check("batch")
+
+    def _require_as_written(self) -> None:
+        rows = self._rows[: _AS_WRITTEN_WHEN_SLOW if self._slow else _AS_WRITTEN]
+        try:
+            written = Session(self._request.subjects[0], as_written=True).run_singly(rows)
+        except Unfit:
+            return  # only what the engine does counts, and that it can run
+        difference = float(np.nan_to_num(np.abs(written - self._singly[: len(rows)])).max())
+        if difference > NOISE:
+            raise Unfit(
+                f"{self._request.subjects[0].model_file} as it is written gives other answers than after onnxruntime's "
+                f"optimizations, by up to {difference:.2g}; was it exported in training mode, with dropout on?"
+            )
+
+    def _require_agreement(self, singly: Rows, batch: Rows) -> None:
+        alone = singly[: len(batch)]
+        difference = np.nan_to_num(np.abs(batch - alone)).max(axis=1)
+        wrong = int((difference > NOISE).sum())
+        if wrong:
+            other = int((batch.argmax(axis=1) != alone.argmax(axis=1)).sum())
+            raise Unfit(
+                f"{self._request.subjects[0].model_file} gives {wrong} of {len(batch)} market states other answers "
+                f"in a batch of {len(batch)} than alone, as the engine asks, by up to {difference.max():.2g}, and "
+                f"{other} other decisions; was it exported in training mode?"
+            )
+
+    def _variety(self) -> Check:
+        """A model that answers everything alike has proven nothing, and trades on a constant."""
+        rows, answers = self._rows, self._singly
+        if self._flat(answers):
+            plain = self._plain_rows()
+            rows = np.concatenate([rows, plain])
+            answers = np.concatenate([answers, self._loaded().run_singly(plain)])
+        if self._flat(answers):
+            shown = ", ".join(f"{REGIMES[at]} {value:.4f}" for at, value in enumerate(answers[0]))
+            why = f"{len(rows)} unlike market states all get one answer ({shown}), so that its decisions mean nothing."
+            return finding(Verdict.VACUOUS, Code.ONE_ANSWER, why, rows=len(rows)).check("variety")
+        counts = np.bincount(self._singly.argmax(axis=1), minlength=len(REGIMES))
+        shown = ", ".join(f"{regime} {count}" for regime, count in zip(REGIMES, counts, strict=True))
+        why = f"It decides {shown} on {len(self._rows)} market states."
+        return finding(Verdict.PASS, Code.SOUND, why, rows=len(self._rows)).check("variety")
+
+    def _plain_rows(self) -> Rows:
+        """Rows without unit around zero, for a model that takes its features scaled already."""
+        rows = np.random.default_rng(_SEED).normal(size=(len(self._rows) // 2 or 1, len(FEATURES)))
+        return rows.astype(np.float32)
+
+    @staticmethod
+    def _flat(answers: Rows) -> bool:
+        """Whether all answers are one, but for noise."""
+        return not bool((np.nan_to_num(np.ptp(answers, axis=0)) > NOISE).any())
 
     def _golden(self) -> Check:
         inputs = np.array(self._request.golden_inputs, dtype=np.float32)

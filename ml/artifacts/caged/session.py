@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ml.artifacts.protocol import Subject
 Rows = NDArray[np.float32]
 _SUM_TOLERANCE = 1e-4
 _MOST = 300
+_NEAR = 4
+"""A model that fills a quarter of the cage may fail to load for want of room."""
 
 
 class Unfit(Exception):
@@ -23,21 +26,33 @@ class Unfit(Exception):
 
 
 class Session:
-    """A model in onnxruntime on one CPU thread."""
+    """A model in onnxruntime on one CPU thread; ``as_written``: without onnxruntime's changes to its graph."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, *, as_written: bool = False) -> None:
         import onnxruntime  # noqa: PLC0415 - after the limits
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        if as_written:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._name = subject.model_file
         path = Path(subject.directory, subject.model_file)
         try:
             self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no base class
             why = reason(error).replace(str(path), subject.model_file)
-            raise Unfit(f"{self._name} cannot be loaded: {why}") from error
+            raise Unfit(f"{self._name} cannot be loaded: {why}{_room(subject)}") from error
+
+    @property
+    def single(self) -> bool:
+        """Whether it takes one row at a time only, as the engine asks."""
+        return self._rows_at_a_time() == 1
+
+    def _rows_at_a_time(self) -> int | None:
+        """The fixed number of rows that it takes; ``None`` when any number will do."""
+        shape = self._session.get_inputs()[0].shape
+        return shape[0] if shape and isinstance(shape[0], int) else None
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -57,6 +72,8 @@ class Session:
             raise Unfit(f"{self._name} takes {len(inputs)} inputs, and the engine feeds one, {wanted}")
         if inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 2 or inputs[0].shape[1] != len(FEATURES):
             raise Unfit(f"{self._name} takes {_shown(inputs[0])}, and feature_order needs {wanted}")
+        if self._rows_at_a_time() not in (None, 1):
+            raise Unfit(f"{self._name} takes {self._rows_at_a_time()} rows at a time, and the engine asks about one")
         if OUTPUT_NAME not in outputs:
             raise Unfit(f"{self._name} gives {', '.join(outputs) or 'nothing'}, and the engine reads {OUTPUT_NAME}")
         if outputs[OUTPUT_NAME].type != "tensor(float)":
@@ -116,3 +133,12 @@ def reason(error: Exception) -> str:
 def _shown(one: Any) -> str:
     shape = ", ".join("batch" if size is None or isinstance(size, str) else str(size) for size in one.shape)
     return f"{one.name} {one.type} ({shape})"
+
+
+def _room(subject: Subject) -> str:
+    """The size of a model and the room in the cage, where the one comes near the other; for the end of a sentence."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    size = sum(path.stat().st_size for path in Path(subject.directory).iterdir())
+    if limit == resource.RLIM_INFINITY or _NEAR * size < limit:
+        return ""
+    return f"; its files are {size:,} bytes, and the cage has {limit:,} bytes of address space"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ml.errors import ConsoleError
 from ml.promotion.gate.case import Case, Move, passed, refused
-from ml.promotion.gates import verify_gate
+from ml.promotion.gates import return_gate, verify_gate
 from ml.promotion.pins import pinned
 from ml.promotion.repository import Reader
 from ml.registry.history import chronological
@@ -48,5 +48,5 @@ def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> 
         found = found.pinned(pinned(repository, case.commit.sha, case.places, events, move.artifact_id))
     except ConsoleError as error:
         return refused("artifact", f"{visible(path)} could not be verified: {error.cause}")
-    gate = verify_gate(found)
+    gate = return_gate(found) if move.action is Action.ROLLBACK else verify_gate(found)
     return passed("artifact", gate.why) if gate.verdict.opens else refused("artifact", gate.why)

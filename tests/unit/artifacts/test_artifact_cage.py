@@ -109,7 +109,7 @@ def test_cpu_time_is_named_when_it_ran_out(tmp_path: Path) -> None:
     with pytest.raises(Killed, match="more than 1 s of CPU") as caught:
         cage.ask(Request(Task.EXAMINE, (subject(directory),)), Examined)
     assert caught.value.stage == "shape"
-    assert [check.name for check in caught.value.checks] == ["load"]
+    assert [check.name for check in caught.value.checks] == ["cage", "load"]
 
 
 def test_wall_time_is_named_when_it_ran_out(tmp_path: Path) -> None:

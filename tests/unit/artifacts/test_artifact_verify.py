@@ -51,7 +51,7 @@ def test_progress_names_bytes_and_steps(tmp_path: Path) -> None:
     assert {one.step for one in seen} == {*CHECKS, "copy"}
     assert {one.step for one in seen if one.note == "PASS"} == set(CHECKS)
     begun = [one.step for one in seen if one.note.startswith("in ")]
-    assert begun == ["load", "shape", "finite", "golden", "determinism"]
+    assert begun == ["load", "shape", "finite", "batch", "variety", "golden", "determinism"]
     caged = [(one.step, one.note) for one in seen]
     assert caged.index(("load", "PASS")) < caged.index(("shape", "in the cage"))
     copied = [one for one in seen if one.step == "copy"][-1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml.adapters.processes import run
-from ml.artifacts.verification import Verification, complete
+from ml.artifacts.verification import CHECKS, Verification, complete
 from ml.errors import Unavailable
 from ml.policy import Checks, Policy, parse_policy
 from ml.promotion.gates import (
@@ -34,8 +34,7 @@ ID = "regime_v2026_02_16_001"
 
 
 def verification(**verdicts: Verdict) -> Verification:
-    names = ("layout", "manifest", "digests", "train_report", "load", "shape", "finite", "determinism", "golden")
-    checks = tuple(Check(name, verdicts.get(name, Verdict.PASS), f"{name} was looked at") for name in names)
+    checks = tuple(Check(name, verdicts.get(name, Verdict.PASS), f"{name} was looked at") for name in CHECKS)
     return Verification(artifact_id=ID, checks=complete(checks), model_sha256="a" * 64)
 
 
@@ -49,9 +48,9 @@ def model(**stages: str) -> Model:
         (artifact_id_gate(ID), Verdict.PASS, "well-formed"),
         (artifact_id_gate("golden_regime_v1"), Verdict.FAIL, "not of the form"),
         (artifact_id_gate("regime_v2026_02_30_001"), Verdict.FAIL, "no real date"),
-        (verify_gate(verification()), Verdict.PASS, "9 checks"),
+        (verify_gate(verification()), Verdict.PASS, "12 checks"),
         (verify_gate(verification(digests=Verdict.FAIL)), Verdict.FAIL, "digests: digests was looked at"),
-        (verify_gate(verification(train_report=Verdict.NO_DATA)), Verdict.PASS, "9 checks"),
+        (verify_gate(verification(train_report=Verdict.NO_DATA)), Verdict.PASS, "12 checks"),
         (train_report_gate(verification()), Verdict.PASS, "train_report"),
         (train_report_gate(verification(train_report=Verdict.NO_DATA)), Verdict.NO_DATA, "train_report"),
         (golden_gate(verification()), Verdict.PASS, "golden"),
