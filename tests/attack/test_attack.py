@@ -1,0 +1,67 @@
+"""Strangers, developers and operators attack a guarded repository, and nothing illegal lands.
+
+``make test`` tries 200 pushes from one seed, ``make attack`` 5,000 from a seed of the day, which is printed and can be
+given again: ``ATTACK_SEED=… make attack``.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attack.crowd import Crowd, crowd
+from attack.machine import Attack, Tally
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+HERE = Path(__file__).parent
+PUSHES = int(os.environ.get("ATTACK_PUSHES", "200"))
+SEED = int(os.environ.get("ATTACK_SEED") or (19 if PUSHES <= 200 else random.SystemRandom().randrange(1 << 32)))
+pytestmark = [pytest.mark.xdist_group("attack"), pytest.mark.timeout(max(900, PUSHES * 4))]
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
+    """Everything that the attackers need, once."""
+    home = tmp_path_factory.mktemp("attack")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        with crowd(home) as opened:
+            yield opened
+
+
+def test_nothing_illegal_lands(world: Crowd, record_property: pytest.RecordProperty) -> None:
+    tally = Tally(most=PUSHES)
+    Attack.world, Attack.tally = world, tally
+    round_ = 0
+    print(f"attack seed {SEED}")  # noqa: T201
+    while not tally.full:
+        machine = seed(SEED + round_)(type("Attack", (Attack,), {}))
+        phases = (Phase.generate, Phase.shrink)
+        rules = settings(
+            max_examples=25, stateful_step_count=18, deadline=None, database=None, phases=phases,
+            suppress_health_check=list(HealthCheck), print_blob=False,
+        )
+        run_state_machine_as_test(machine, settings=rules)
+        round_ += 1
+    legal, taken = sum(tally.tried.values()), sum(tally.honest.values())
+    record_property("count", f"pushes tried {tally.pushes}, illegal accepted {tally.illegal}")
+    record_property("count", f"attack: seed {SEED}, {tally.accepted} accepted, of {legal} legal changes {taken}")
+    print(tally)  # noqa: T201
+    assert tally.illegal == 0
+    assert taken >= PUSHES // 10, f"the machine proves little: {tally.honest}"
+
+
+def test_the_oracle_shares_no_code_with_the_gate() -> None:
+    allowed = {"__future__", "collections", "dataclasses", "datetime", "functools", "hashlib", "json", "os", "pathlib"}
+    allowed |= {"posixpath", "re", "subprocess", "tempfile", "time", "tomllib", "typing", "attack.ledger"}
+    for name in ("oracle.py", "ledger.py"):
+        for node in ast.walk(ast.parse((HERE / name).read_text())):
+            if isinstance(node, ast.Import):
+                assert {each.name for each in node.names} <= allowed
+            elif isinstance(node, ast.ImportFrom):
+                assert (node.module or "").removesuffix(".abc") in allowed
