@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,8 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from attack.objects import Stamp, Store
-from attack.warm import ROOT, WarmPython
 from support.clones import OPERATOR, clean_environment
 from support.gatehouse import (
     FRESH,
@@ -38,6 +35,8 @@ from support.gatehouse import (
     pointer_to,
 )
 
+from attack.objects import Stamp, Store
+from attack.warm import ROOT, WarmPython
 from ml.adapters.git_hooks import install_gate
 from ml.adapters.processes import run
 from ml.policy import parse_policy
@@ -55,7 +54,9 @@ from ml.stage import Action, Stage
 DEVELOPER = "developer@example.com"
 PEOPLE = (OPERATOR, SECOND, DEVELOPER, STRANGER)
 EXTRA = "regime_v2026_02_16_002"
-REGISTRY, POLICY_FILE, SIGNERS_FILE = (f"ml/registry/{name}" for name in ("models.json", "policy.toml", "allowed_signers"))
+REGISTRY, POLICY_FILE, SIGNERS_FILE = (
+    f"ml/registry/{name}" for name in ("models.json", "policy.toml", "allowed_signers")
+)
 WORKFLOW = ".github/workflows/registry-gate.yml"
 MOVED = "trading/models.json"
 ROLES = f'[roles]\noperators = ["{OPERATOR}", "{SECOND}"]\ndevelopers = ["{DEVELOPER}"]\n'
@@ -104,8 +105,8 @@ class Crowd:
     def signers(self) -> bytes:
         """Operators and the developer, and a key of the operator's that has expired."""
         lines = [f"{who} {self.public(who)}\n" for who in (OPERATOR, SECOND, DEVELOPER)]
-        yesterday = datetime.fromtimestamp(self.epoch - 30 * 3600, UTC).strftime("%Y%m%d%H%M%S")
-        return ("".join(lines) + f'{OPERATOR} valid-before="{yesterday}Z" {self.public("expired")}\n').encode()
+        expiry = datetime.fromtimestamp(self.epoch - 1200, UTC).strftime("%Y%m%d%H%M%S")
+        return ("".join(lines) + f'{OPERATOR} valid-before="{expiry}Z" {self.public("expired")}\n').encode()
 
     def public(self, who: str) -> str:
         """A public key."""
@@ -129,13 +130,11 @@ class Crowd:
         if moved:
             files = {path.replace("ml/registry", "trading"): content for path, content in files.items()}
             files |= {"console.toml": f'[registry]\npath = "{MOVED}"\n'.encode(), POLICY_FILE: None, REGISTRY: None}
-        tree = dict(store.trees[main])
-        first = store.commit(store.changed(main, earlier), [], Stamp(OPERATOR, self.epoch - 40 * 3600), "The beginning\n")
-        store.trees[first] = store.changed(main, earlier)
-        del tree
-        now_on = store.commit(store.changed(first, files), [first], Stamp(OPERATOR, self.epoch - 7200), "Now\n")
+        begun = Stamp(OPERATOR, self.epoch - 70 * 3600)
+        first = store.commit(store.changed(main, earlier), [], begun, "The beginning\n")
+        now_on = store.commit(store.changed(first, files), [first], Stamp(OPERATOR, self.epoch - 60 * 3600), "Now\n")
         code = store.changed(now_on, {"engine.py": b"limit = 1\n"})
-        tip = store.commit(code, [now_on], Stamp(DEVELOPER, self.epoch - 3600), "Code\n")
+        tip = store.commit(code, [now_on], Stamp(DEVELOPER, self.epoch - 50 * 3600), "Code\n")
         template = self.home / f"template-{rules}-{lived}-{moved}.git"
         self._git(self.home, "init", "-q", "--bare", "-b", "main", str(template))
         self._git(self.house.clones.operator.path, "push", "-q", str(template), f"{tip}:refs/heads/main")
@@ -183,7 +182,9 @@ class Crowd:
         return self.commit(plan.target.base_commit, dict(plan.files), stamp, plan.message)
 
     # --- plans -------------------------------------------------------------------------------------------
-    def proposal(self, base: str, action: Action, artifact: str, stage: str, who: str, at: int, **more: Any) -> Proposal:
+    def proposal(
+        self, base: str, action: Action, artifact: str, stage: str, who: str, at: int, **more: Any
+    ) -> Proposal:
         """What the planner is given; evidence and gates are true ones."""
         when = datetime.fromtimestamp(at, UTC)
         return self.house.propose(base, action, artifact, _STAGES[stage], by=who, at=when, **more)
@@ -196,11 +197,13 @@ class Crowd:
         files = [(path.replace(origin, f"{folder}/"), bytes(raw)) for path, raw in artifact_files(source).items()]  # type: ignore[arg-type]
         digest = pointer_to(source).model_sha256 or ""
         full = {"artifact_dir": folder, "model_sha256": digest}
-        pointer = pointer_to(artifact).model_copy(update=full | {"feature_order_hash": "b" * 64} if source != artifact else full)
+        pointer = pointer_to(artifact).model_copy(
+            update=full | {"feature_order_hash": "b" * 64} if source != artifact else full
+        )
         proposal = self._about(proposal, artifact_dir=folder, model_sha256=digest)
         try:
             return plan_stage(proposal, pointer, files)
-        except Exception:  # noqa: BLE001 our planner refuses; then the attacker goes without it
+        except Exception:
             if (folder, source) == (f"artifacts/onnx/{artifact}", artifact):
                 raise
             words = {"action": Action.STAGE, "from_stage": None, "to_stage": Stage.STAGING}
@@ -220,8 +223,8 @@ class Crowd:
         if not forged:
             return plan_promotion(proposal, phrase=PHRASE if stage == "active" else "")
         proposal = replace(proposal, gates=tuple(each for each in proposal.gates if each.verdict.opens))
-        change = changes.promote(proposal.document, MODEL, _STAGES[stage], **planning._by(proposal))  # noqa: SLF001
-        return planning._plan(proposal, change)  # noqa: SLF001
+        change = changes.promote(proposal.document, MODEL, _STAGES[stage], **planning._by(proposal))
+        return planning._plan(proposal, change)
 
     def rolling(self, base: str, artifact: str, who: str, at: int, *, origin: str = "activation") -> Plan:
         """Roll back; ``origin`` says which pointer is written: the activation's, or another that the registry holds."""
@@ -235,10 +238,16 @@ class Crowd:
         model = proposal.document.registry.models[MODEL]
         pointers = [each.pointer for each in model.history if each.pointer and each.pointer.artifact_id == artifact]
         pointers += [each for stage in Stage if (each := model.pointer(stage)) and each.artifact_id == artifact]
-        pointer = pointers[-1] if pointers and origin != "invented" else pointer_to(artifact)
+        invented = pointer_to(artifact).model_copy(update={"dataset_id": "invented", "git_sha": "f" * 40})
+        pointer = pointers[-1] if pointers and origin != "invented" else invented
         signature = {"promoted_at_utc": proposal.at, "actor": proposal.target.actor, "source": "mlconsole"}
         left = model.active.artifact_id if model.active else ""
-        words = {"action": Action.ROLLBACK, "from_stage": Stage.ACTIVE, "to_stage": Stage.ACTIVE, "left_artifact_id": left}
+        words = {
+            "action": Action.ROLLBACK,
+            "from_stage": Stage.ACTIVE,
+            "to_stage": Stage.ACTIVE,
+            "left_artifact_id": left,
+        }
         return self._unplanned(proposal, {Stage.ACTIVE: pointer.model_copy(update=signature)}, words)
 
     def withdrawal(self, base: str, stage: str, who: str, at: int) -> Plan:
@@ -274,11 +283,13 @@ class Crowd:
         """What our planner would write if it refused nothing."""
         from ml.registry.pointers import spelled  # noqa: PLC0415
 
-        (stage, pointer), = stages.items()
+        ((stage, pointer),) = stages.items()
         written = spelled(pointer)
-        recorder = Recorder(proposal.document, MODEL, **planning._by(proposal))  # noqa: SLF001
-        change = recorder.change({stage: written}, {**words, "pointer": written}, proposal.target.artifact_id, emergency=True)
-        return planning._plan(proposal, change, files)  # noqa: SLF001
+        recorder = Recorder(proposal.document, MODEL, **planning._by(proposal))
+        change = recorder.change(
+            {stage: written}, {**words, "pointer": written}, proposal.target.artifact_id, emergency=True
+        )
+        return planning._plan(proposal, change, files)
 
     def _acknowledged(self, proposal: Proposal, who: str, at: int, forged: str) -> Proposal:
         if forged == "no ACK":
@@ -298,8 +309,18 @@ class Crowd:
 
 
 FORGERIES = (
-    "stale", "other artifact", "altered", "sealed anew", "other policy", "no evidence",
-    "no ACK", "old ACK", "another's ACK", "another phrase", "waives verify", "unwaived",
+    "stale",
+    "other artifact",
+    "altered",
+    "sealed anew",
+    "other policy",
+    "no evidence",
+    "no ACK",
+    "old ACK",
+    "another's ACK",
+    "another phrase",
+    "waives verify",
+    "unwaived",
 )
 
 
@@ -370,8 +391,9 @@ def crowd(home: Path) -> Iterator[Crowd]:
     """A crowd in a gatehouse of its own, and the hook's Python kept warm."""
     folder = home / "crowd"
     folder.mkdir(parents=True)
+    (home / "house").mkdir()
     with gatehouse(home / "house") as house, WarmPython(folder) as warm:
         yield Crowd(house, folder, warm.program)
 
 
-__all__ = ["EXTRA", "FRESH", "LIVE", "MODEL", "OLD", "SOAKED", "Crowd", "Start", "crowd", "sys"]
+__all__ = ["EXTRA", "FRESH", "LIVE", "MODEL", "OLD", "SOAKED", "Crowd", "Start", "crowd"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import re
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -116,11 +118,20 @@ class Ledger:
             work = Path(scratch) / "work"
             work.mkdir()
             base = ["git", "--no-replace-objects", f"--git-dir={self.git_dir}", f"--work-tree={work}"]
-            environment = {"GIT_INDEX_FILE": f"{scratch}/index", "PATH": _path(), "GIT_CONFIG_NOSYSTEM": "1", "HOME": scratch}
+            environment = {
+                "GIT_INDEX_FILE": f"{scratch}/index",
+                "PATH": os.environ["PATH"],
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "HOME": scratch,
+            }
             for args in (["read-tree", commit], ["checkout-index", "-q", "-a", "-f"]):
                 subprocess.run(
                     [*base, "-c", "core.bare=false", *args],
-                    env=environment, cwd=work, capture_output=True, check=False, timeout=60,
+                    env=environment,
+                    cwd=work,
+                    capture_output=True,
+                    check=False,
+                    timeout=60,
                 )
             for path, (mode, sha) in self.tree(commit).items():
                 if path.startswith(f"{folder}/") and mode in ("100644", "100755"):
@@ -140,11 +151,12 @@ class Ledger:
             signature.write_bytes(commit.signature)
             found = ""
             for moment in at:
-                when = _utc(moment)
                 ended = subprocess.run(
-                    ["ssh-keygen", "-Y", "verify", "-f", allowed, "-I", principal, "-n", "git", "-s", signature]
-                    + ["-O", f"verify-time={when}"],
-                    input=commit.payload, capture_output=True, check=False, timeout=30,
+                    ["ssh-keygen", "-Yverify", "-ngit", "-f", allowed, "-I", principal, "-s", signature, _at(moment)],
+                    input=commit.payload,
+                    capture_output=True,
+                    check=False,
+                    timeout=30,
                 )
                 match = re.search(rb"key (SHA256:\S+)", ended.stdout)
                 if ended.returncode or not match:
@@ -153,16 +165,8 @@ class Ledger:
             return found
 
 
-def _path() -> str:
-    import os  # noqa: PLC0415
-
-    return os.environ.get("PATH", "/usr/bin:/bin")
-
-
-def _utc(moment: float) -> str:
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y%m%d%H%M%SZ")
+def _at(moment: float) -> str:
+    return f"-Overify-time={datetime.fromtimestamp(moment, UTC):%Y%m%d%H%M%S}Z"
 
 
 def _parsed(sha: str, raw: bytes) -> Commit:

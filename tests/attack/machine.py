@@ -7,49 +7,37 @@ illegal, and a push that the rules allow must be taken.
 
 from __future__ import annotations
 
-from collections import Counter
+import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from attack.crowd import DEVELOPER, EXTRA, FORGERIES, LIVES, MODEL, PEOPLE, REGISTRY, RULES, SIGNERS_FILE, Crowd, Start
-from attack.ledger import Ledger
-from attack.oracle import Oracle
-from attack.tampering import ON_WAY, TAMPERINGS, is_rule
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from support.clones import OPERATOR
 from support.gatehouse import FRESH, LIVE, OLD, SECOND, SOAKED, STRANGER
+
+from attack.crowd import DEVELOPER, EXTRA, FORGERIES, LIVES, PEOPLE, REGISTRY, RULES, SIGNERS_FILE, Crowd, Start
+from attack.driver import Tally, Wrong, rule
+from attack.ledger import Ledger
+from attack.oracle import Oracle
+from attack.tampering import ON_WAY, TAMPERINGS
 
 HOUR = 3600
 ALL = (OLD, LIVE, SOAKED, FRESH, EXTRA)
 FOLDERS = ("", "artifacts/other/")
-TIMES = {"now": 0, "2 h ago": -2 * HOUR, "31 h ago": -31 * HOUR, "40 d ago": -960 * HOUR, "in 3 d": 72 * HOUR}
+TIMES = {
+    "now": 0,
+    "40 min ago": -2400,
+    "2 h ago": -2 * HOUR,
+    "31 h ago": -31 * HOUR,
+    "40 d ago": -960 * HOUR,
+    "in 3 d": 72 * HOUR,
+}
 KEYS = ("own", "none", "expired", "another's")
 STEPS = ("stage", "to shadow", "to active", "roll back", "withdraw staging", "withdraw shadow")
 MERGES = ("main's", "the first's", "the last's")
 
 
-@dataclass
-class Tally:
-    """What a whole run counted."""
-
-    most: int = 1 << 30
-    pushes: int = 0
-    accepted: int = 0
-    illegal: int = 0
-    honest: Counter[str] = field(default_factory=Counter)
-    tried: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    unplanned: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def full(self) -> bool:
-        """Whether enough was pushed, so that the run may end."""
-        return self.pushes >= self.most and not self.illegal
-
-
-class Attack(RuleBasedStateMachine):
+class Attack:
     """One life of one repository under attack."""
 
     world: ClassVar[Crowd]
@@ -57,17 +45,17 @@ class Attack(RuleBasedStateMachine):
     made: ClassVar[int] = 0
 
     def __init__(self) -> None:
-        super().__init__()
+        self.replayed = False
         self.story: list[str] = []
 
-    @initialize(
-        rules=st.sampled_from(sorted(RULES)), lived=st.sampled_from(LIVES), moved=st.sampled_from([False] * 5 + [True]),
-        denies=st.booleans(),
+    @rule(
+        rules=(sorted(RULES)),
+        lived=(LIVES),
+        moved=([False] * 5 + [True]),
+        denies=(False, True),
     )
     def begin(self, rules: str, lived: str, moved: bool, denies: bool) -> None:
         """A repository of one kind."""
-        if self.tally.full:
-            return
         Attack.made += 1
         self.start: Start = self.world.start(rules, lived, moved=moved)
         self.remote = self.world.server(self.start, f"server-{Attack.made % 4}", denies=denies)
@@ -79,20 +67,18 @@ class Attack(RuleBasedStateMachine):
         self.story.append(f"a repository with {rules} rules, {lived} life{', registry.path moved' if moved else ''}")
 
     # --- rules ---------------------------------------------------------------------------------------------
-    @rule(who=st.sampled_from(PEOPLE), keep=st.booleans())
+    @rule(1, who=(PEOPLE), keep=(False, True))
     def code(self, who: str, keep: bool) -> None:
         """An ordinary commit."""
-        if self.tally.full:
-            return
         at = self._now()
         stamp = self._stamp(who, at, "none")
         commit = self.world.commit(self._base(), {f"src/{at}.py": b"x = 1\n"}, stamp, "Code\n")
         self._offer(commit, f"{who} commits code", keep=keep, honest="code")
 
-    @rule(step=st.sampled_from(STEPS), artifact=st.sampled_from(ALL), onto=st.booleans())
+    @rule(4, step=(STEPS), artifact=(ALL), onto=(False, True))
     def honest(self, step: str, artifact: str, onto: bool) -> None:
         """A legal step by somebody who may make it; it is landed by a fast-forward, or by a forge's merge commit."""
-        if self.tally.full or self.start.moved:
+        if self.start.moved:
             return
         who = OPERATOR if step == "to active" else DEVELOPER
         self.kept = ""
@@ -104,10 +90,10 @@ class Attack(RuleBasedStateMachine):
         head = self._merged([self.main, commit], self.world.store.trees[commit]) if onto else commit
         self._offer(head, f"{who}: {step} {artifact}", refs=refs, honest=step if usable else "")
 
-    @rule(path=st.sampled_from(("policy", "signers")), who=st.sampled_from((OPERATOR, SECOND)))
+    @rule(0.8, path=(("policy", "signers")), who=((OPERATOR, SECOND)))
     def rules_by_operator(self, path: str, who: str) -> None:
         """A legal change of the rules."""
-        if self.tally.full or self.start.moved or self.start.rules == "alone":
+        if self.start.moved or self.start.rules == "alone":
             return
         name = SIGNERS_FILE if path == "signers" else REGISTRY.replace("models.json", "policy.toml")
         at = self._now()
@@ -119,35 +105,39 @@ class Attack(RuleBasedStateMachine):
         self._offer(commit, f"{who} changes {name}", refs=refs, honest=f"rules: {path}")
 
     @rule(
-        step=st.sampled_from(STEPS), artifact=st.sampled_from(ALL), who=st.sampled_from(PEOPLE),
-        when=st.sampled_from(sorted(TIMES)), key=st.sampled_from(KEYS), keep=st.booleans(),
+        2,
+        step=(STEPS),
+        artifact=(ALL),
+        who=(PEOPLE),
+        when=(sorted(TIMES)),
+        key=(KEYS),
+        keep=(False, True),
     )
     def wrong_hands(self, step: str, artifact: str, who: str, when: str, key: str, keep: bool) -> None:
         """A step that our planner made, by anybody, dated anyhow, signed with any key."""
-        if self.tally.full:
-            return
         commit = self._step(step, artifact, who, self._now() + TIMES[when], key)
         self._offer(commit, f"{who}: {step} {artifact}, dated {when}, key {key}", keep=keep)
 
-    @rule(forged=st.sampled_from(FORGERIES), stage=st.sampled_from(("active", "active", "shadow")))
+    @rule(1.2, forged=(FORGERIES), stage=(("active", "active", "shadow")))
     def forged(self, forged: str, stage: str) -> None:
         """A promotion by an operator with one thing forged."""
-        if self.tally.full:
-            return
         artifact = self.world.standing(self.main, "shadow" if stage == "active" else "staging")
         who, at = OPERATOR, self._now()
-        commit = self._planned(lambda: self.world.promotion(self.main, artifact, stage, who, at, forged=forged), who, at, "own")
+        commit = self._planned(
+            lambda: self.world.promotion(self.main, artifact, stage, who, at, forged=forged), who, at, "own"
+        )
         refs = self._approved(commit, SECOND) if commit and self.start.rules == "four" else []
         self._offer(commit, f"{who} promotes {artifact} to {stage}, forged: {forged}", refs=refs)
 
     @rule(
-        artifact=st.sampled_from(ALL), folder=st.sampled_from(FOLDERS), source=st.sampled_from((OLD, LIVE, FRESH)),
-        keep=st.booleans(),
+        1.5,
+        artifact=(ALL),
+        folder=(FOLDERS),
+        source=((OLD, LIVE, FRESH)),
+        keep=(False, True),
     )
     def own_bytes(self, artifact: str, folder: str, source: str, keep: bool) -> None:
         """A developer stages an id with other bytes, or from another folder."""
-        if self.tally.full:
-            return
         who, at = DEVELOPER, self._now()
         where = f"{folder}{artifact}" if folder else ""
         base = self._base()
@@ -156,29 +146,29 @@ class Attack(RuleBasedStateMachine):
         )
         self._offer(commit, f"{who} stages {artifact} with the bytes of {source} in {where or 'its folder'}", keep=keep)
 
-    @rule(artifact=st.sampled_from(ALL), origin=st.sampled_from(("newest", "invented")), who=st.sampled_from(PEOPLE))
+    @rule(2, artifact=(ALL), origin=(("newest", "invented")), who=(PEOPLE))
     def false_rollback(self, artifact: str, origin: str, who: str) -> None:
         """A rollback written by hand: to whatever, with whatever pointer."""
-        if self.tally.full:
-            return
         at, base = self._now(), self._base()
         commit = self._planned(lambda: self.world.rolling(base, artifact, who, at, origin=origin), who, at, "own")
         self._offer(commit, f"{who} rolls back to {artifact} by hand, pointer {origin}")
 
-    @rule(what=st.sampled_from(sorted(TAMPERINGS)), who=st.sampled_from(PEOPLE), key=st.sampled_from(KEYS[:3]), keep=st.booleans())
+    @rule(3, what=(sorted(TAMPERINGS)), who=(PEOPLE), key=(KEYS[:3]), keep=(False, True))
     def tamper(self, what: str, who: str, key: str, keep: bool) -> None:
         """Somebody edits files by hand in an ordinary commit."""
-        if self.tally.full:
-            return
         commit = self._tampered(self._base(), what, who, key)
         self._offer(commit, f"{who}: {what}, key {key}", keep=keep)
 
     @rule(
-        step=st.sampled_from(STEPS), what=st.sampled_from(ON_WAY), before=st.booleans(), who=st.sampled_from(PEOPLE[:3]),
+        2,
+        step=(STEPS),
+        what=(ON_WAY),
+        before=(False, True),
+        who=(PEOPLE[:3]),
     )
     def ride_along(self, step: str, what: str, before: bool, who: str) -> None:
         """A legal step, and an ordinary commit in the same push that touches what it should not."""
-        if self.tally.full or self.start.moved:
+        if self.start.moved:
             return
         self.kept = ""
         if before:
@@ -189,11 +179,10 @@ class Attack(RuleBasedStateMachine):
         order = "after" if not before else "before"
         self._offer(commit, f"{OPERATOR}: {step}, and {order} it {who}: {what}")
 
-    @rule(picks=st.lists(st.integers(0, 7), min_size=1, max_size=3), tree=st.sampled_from(MERGES), who=st.sampled_from(PEOPLE))
-    def merge(self, picks: list[int], tree: str, who: str) -> None:
+    @rule(2.5, first=range(8), second=range(8), third=(-1, *range(6)), tree=(MERGES), who=(PEOPLE))
+    def merge(self, first: int, second: int, third: int, tree: str, who: str) -> None:
         """A merge of any commits in any order, with the tree of one of them; one parent alone is a revert."""
-        if self.tally.full:
-            return
+        picks = [pick for pick in (first, second, third) if pick >= 0]
         known = [self.main, self.kept or self.main, *reversed(self.pool)]
         parents = list(dict.fromkeys(known[pick % len(known)] for pick in picks))
         if self.main not in parents and len(parents) < 3 and picks[0] % 2:
@@ -202,38 +191,49 @@ class Attack(RuleBasedStateMachine):
         head = self._merged(parents, self.world.store.trees[of], who)
         self._offer(head, f"{who} merges {', '.join(map(self._called, parents))} with {tree} tree")
 
-    @rule(pick=st.integers(0, 7), who=st.sampled_from(PEOPLE))
+    @rule(0.7, pick=range(8), who=(PEOPLE))
     def revert(self, pick: int, who: str) -> None:
         """An ordinary commit on main that brings an older tree back."""
-        if self.tally.full:
-            return
         of = self.pool[pick % len(self.pool)]
-        commit = self.world.store.commit(self.world.store.trees[of], [self.main], self._stamp(who, self._now(), "none"), "Revert\n")
+        commit = self.world.store.commit(
+            self.world.store.trees[of], [self.main], self._stamp(who, self._now(), "none"), "Revert\n"
+        )
         self._offer(commit, f"{who} reverts to the tree of {self._called(of)}")
 
-    @rule(pick=st.integers(0, 7), delete=st.booleans())
+    @rule(0.4, pick=range(8), delete=(False, True))
     def force(self, pick: int, delete: bool) -> None:
         """Main is pushed to an older commit by force, or deleted."""
-        if self.tally.full:
-            return
         of = "" if delete else self.pool[pick % len(self.pool)]
         self._offer(of, "main is deleted" if delete else f"main is forced to {self._called(of)}", forced=True)
 
     @rule(
-        name=st.sampled_from(
-            ("tags/main", "tags/origin/main", "heads/origin/main", "heads/refs/heads/main", "tags/heads/main", "heads/try",
-             "replace/{}", "remotes/origin/main", "approvals/{}/x", "heads/promote/x/y-to-active-1", "notes/commits")
+        0.8,
+        name=(
+            (
+                "tags/main",
+                "tags/origin/main",
+                "heads/origin/main",
+                "heads/refs/heads/main",
+                "tags/heads/main",
+                "heads/try",
+                "replace/{}",
+                "remotes/origin/main",
+                "approvals/{}/x",
+                "heads/promote/x/y-to-active-1",
+                "notes/commits",
+            )
         ),
-        pick=st.integers(0, 7), delete=st.booleans(),
+        pick=range(8),
+        delete=(False, True),
     )
     def other_ref(self, name: str, pick: int, delete: bool) -> None:
         """Another ref is pushed or deleted, where it may be taken for main or for what is judged."""
-        if self.tally.full:
-            return
         of = self.kept or self.pool[pick % len(self.pool)]
         ref = f"refs/{name.format(self.main)}"
         before = self.oracle.ledger.refs("refs/approvals")
-        taken, _ = self._push([f"+{'' if delete else of}:{ref}"], f"{ref} is {'deleted' if delete else f'set to {self._called(of)}'}")
+        taken, _ = self._push(
+            [f"+{'' if delete else of}:{ref}"], f"{ref} is {'deleted' if delete else f'set to {self._called(of)}'}"
+        )
         if taken:
             self._check(self.main, f"{ref} moved")
             after = self.oracle.ledger.refs("refs/approvals")
@@ -241,19 +241,17 @@ class Attack(RuleBasedStateMachine):
             sins += ["objects are replaced"] if self.oracle.ledger.refs("refs/replace") else []
             self._confess(sins)
 
-    @rule(what=st.sampled_from((*ON_WAY, "code")), who=st.sampled_from(PEOPLE))
+    @rule(0.5, what=((*ON_WAY, "code")), who=(PEOPLE))
     def with_tag(self, what: str, who: str) -> None:
         """Main and a tag of main's name are pushed together."""
-        if self.tally.full:
-            return
         commit = self._tampered(self._base(), what, who, "none")
         refs = [f"+{commit}:refs/tags/main", f"+{commit}:refs/tags/origin/main", f"+{commit}:refs/heads/origin/main"]
         self._offer(commit, f"{who}: {what}, pushed with tags of main's name", refs=refs if commit else [])
 
-    @rule(who=st.sampled_from((OPERATOR, SECOND, DEVELOPER)), name=st.sampled_from((OPERATOR, SECOND)))
+    @rule(0.6, who=((OPERATOR, SECOND, DEVELOPER)), name=((OPERATOR, SECOND)))
     def alone(self, who: str, name: str) -> None:
         """One person promotes to active under an operator's name, and approves that with their own key."""
-        if self.tally.full or self.start.moved:
+        if self.start.moved:
             return
         at = self._now()
         artifact = self.world.standing(self.main, "shadow")
@@ -328,9 +326,16 @@ class Attack(RuleBasedStateMachine):
 
     # --- pushing -------------------------------------------------------------------------------------------
     def _offer(
-        self, commit: str, tale: str, *, refs: list[str] | None = None, keep: bool = False, honest: str = "", forced: bool = False
+        self,
+        commit: str,
+        tale: str,
+        *,
+        refs: list[str] | None = None,
+        keep: bool = False,
+        honest: str = "",
+        forced: bool = False,
     ) -> None:
-        if not commit and not forced:
+        if (not commit and not forced) or self._tried(tale, keep=keep):
             return
         if keep and not refs:
             self.kept = commit
@@ -357,12 +362,33 @@ class Attack(RuleBasedStateMachine):
             reason = "\n".join(line for line in said.splitlines() if "mlconsole" in line or "rror" in line)
             self._tell(f"a legal push was refused: {reason or said}")
 
+    def _tried(self, tale: str, *, keep: bool) -> bool:
+        """Whether the same was tried on the same state before, so that no push is wasted; a failure is told whole."""
+        if keep or self.replayed:
+            return False
+        world, at = self.world, self.kept or self.main
+        entries = world.store.trees[at]
+        governed = sorted(item for item in entries.items() if not item[0].startswith("src/"))
+        key = hash((self.start.rules, self.start.moved, bool(self.kept), tuple(governed), tale))
+        if key in self.tally.seen:
+            self.kept = ""
+            return True
+        self.tally.seen.add(key)
+        return False
+
     def _push(self, refspecs: list[str], tale: str) -> tuple[bool, str]:
-        self.tally.pushes += 1
+        self.tally.pushes += not self.replayed
+        started = time.monotonic()
         taken, said = self.world.push(self.remote, *refspecs)
+        self.tally.seconds += time.monotonic() - started
         self.tally.accepted += taken
         reasons = [line.partition(" is refused: ")[2] for line in said.splitlines() if " is refused: " in line]
-        self.story.append(f"{tale}: {'taken' if taken else 'refused: ' + (reasons[0] if reasons else said.strip()[-200:])}")
+        self.story.append(
+            f"{tale}: {'taken' if taken else 'refused: ' + (reasons[0] if reasons else said.strip()[-200:])}"
+        )
+        if log := os.environ.get("ATTACK_LOG"):
+            with open(log, "a") as file:
+                file.write(f"{self.tally.pushes} {self.tally.seconds:.1f} s {self.story[-1][:300]}\n")
         if not taken:
             self.tally.refused[(reasons[0].split(":")[0] if reasons else "git")] += 1
         if "Traceback" in said or "mlconsole crashed" in said or "bug" in said:
@@ -376,12 +402,8 @@ class Attack(RuleBasedStateMachine):
 
     def _confess(self, sins: list[str]) -> None:
         if sins:
-            Attack.tally.illegal += 1
+            self.tally.illegal += 1
             self._tell("an illegal push was accepted: " + "; ".join(sins))
 
     def _tell(self, what: str) -> None:
-        story = "\n".join(f"  {number}. {line}" for number, line in enumerate(self.story, start=1))
-        raise AssertionError(f"{what}\nafter {self.tally.pushes} pushes in all; this sequence:\n{story}")
-
-
-__all__ = ["MODEL", "Attack", "Tally", "is_rule"]
+        raise Wrong(what, self.story)

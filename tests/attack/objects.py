@@ -85,7 +85,10 @@ class Store:
         authored = stamp.at if stamp.authored is None else stamp.authored
         name = stamp.email.partition("@")[0]
         lines = [f"tree {root}", *(f"parent {each}" for each in parents)]
-        lines += [f"author {name} <{stamp.email}> {authored} +0000", f"committer {name} <{stamp.email}> {stamp.at} +0000"]
+        lines += [
+            f"author {name} <{stamp.email}> {authored} +0000",
+            f"committer {name} <{stamp.email}> {stamp.at} +0000",
+        ]
         head, body = "\n".join(lines), f"\n\n{message}"
         if stamp.key:
             signature = self._signed(f"{head}{body}".encode(), stamp.key)
@@ -129,7 +132,5 @@ class Store:
         return ended.stdout.decode()
 
     def _git(self, *args: str) -> bytes:
-        ended = subprocess.run(
-            ["git", f"--git-dir={self.git_dir}", *args], capture_output=True, check=True, timeout=60
-        )
+        ended = subprocess.run(["git", f"--git-dir={self.git_dir}", *args], capture_output=True, check=True, timeout=60)
         return ended.stdout

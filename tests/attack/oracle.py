@@ -1,7 +1,7 @@
 """The oracle: after a push that was accepted, is main in a state that the rules of its old state allow?
 
-Written from the contract (SPEC.md §2, §5, §6, §8, §14), the runbook and the issue alone. It shares no code with the gate:
-it imports nothing of ``ml``, ``console`` or ``widgets`` (`tests/attack/test_attack.py` proves that), and reads the
+Written from the contract (SPEC.md §2, §5, §6, §8, §14) and the runbook alone. It shares no code with the gate: it
+imports nothing of ``ml``, ``console`` or ``widgets`` (`tests/attack/test_attack.py` proves that), and reads the
 repository with git and ssh-keygen. Where the contract leaves a choice, the oracle takes the milder reading: it may
 miss a sin, and it never invents one.
 
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from attack.ledger import STAGES, Commit, Ledger, State
+from attack.ledger import STAGES, Commit, Entries, Ledger, State
 
 PHRASE = "I_UNDERSTAND_THIS_AFFECTS_TRADING"
 WORKFLOW = ".github/workflows/registry-gate.yml"
@@ -71,9 +71,9 @@ class Oracle:
     # --- the range ---------------------------------------------------------------------------------------
     def _change(self, old: State, new: State, governed: Governed) -> tuple[Commit | None, str]:
         """The one commit of the range that changes what is governed, and what is wrong with the range."""
-        part = {}
+        part: dict[str, Entries] = {}
 
-        def held(sha: str) -> dict[str, tuple[str, str]]:
+        def held(sha: str) -> Entries:
             if sha not in part:
                 part[sha] = {path: entry for path, entry in self.ledger.tree(sha).items() if governed(path)}
             return part[sha]
@@ -81,17 +81,13 @@ class Oracle:
         changers: list[Commit] = []
         for sha in self.ledger.between(old.commit, new.commit):
             commit = self.ledger.commit(sha)
-            if not commit.parents and held(sha):
+            above = [held(each) for each in commit.parents]
+            if not above and held(sha):
                 return None, f"the root {sha[:8]} brings governed paths of its own"
-            if commit.parents and all(held(parent) != held(sha) for parent in commit.parents):
-                if len(commit.parents) > 1:
-                    merged: dict[str, tuple[str, str]] = {}
-                    for parent in commit.parents:
-                        merged |= held(parent)
-                    if not _clean_merge([held(each) for each in commit.parents], held(sha), held(old.commit)):
-                        return None, f"the merge {sha[:8]} makes governed content that no parent has"
-                else:
-                    changers.append(commit)
+            if len(above) > 1 and not _clean_merge(above, held(sha)):
+                return None, f"the merge {sha[:8]} makes governed content that no parent has"
+            if len(above) == 1 and above[0] != held(sha):
+                changers.append(commit)
         landed = _delta(held(old.commit), held(new.commit))
         if len(changers) > 1:
             return None, f"{len(changers)} commits of one push change what is governed"
@@ -265,7 +261,7 @@ class Step:
         if self.event.get("by") != self.change.author:
             yield f"the event is by {self.event.get('by')}, the commit by {self.change.author}"
         if action != "rollback":
-            yield from self.oracle._dated(self.old, self.change)  # noqa: SLF001 one judge in two classes
+            yield from self.oracle._dated(self.old, self.change)
         yield from judges[action](before, now or {}, stage)
 
     def stray(self, everything: set[str]) -> Iterator[str]:
@@ -273,7 +269,9 @@ class Step:
         artifact = str(self.event.get("artifact_id"))
         folder = posixpath.normpath(str((self.event.get("pointer") or {}).get("artifact_dir")))
         capsules = {posixpath.dirname(path) for path in everything if path.startswith(self.old.beside("evidence/"))}
-        if len(capsules) > 1 or any(posixpath.dirname(each) != self.old.beside(f"evidence/{artifact}") for each in capsules):
+        if len(capsules) > 1 or any(
+            posixpath.dirname(each) != self.old.beside(f"evidence/{artifact}") for each in capsules
+        ):
             yield f"evidence lands in {sorted(capsules)}"
         for path in sorted(everything):
             ours = path in (self.old.path, self.old.beside(f"archive/{self.name}.jsonl"))
@@ -361,7 +359,7 @@ class Step:
     def _signed(self) -> Iterator[str]:
         ack = (self.old.policy or {}).get("ack", {})
         if self.event.get("to_stage") == "active":
-            yield from self.oracle._proven(self.old, self.change)  # noqa: SLF001
+            yield from self.oracle._proven(self.old, self.change)
         elif ack.get("signed", False):
             times = (float(self.change.committed), self.oracle.clock())
             if not self.oracle.ledger.signed_by(self.change.sha, self.old.signers, self.change.author, times):
@@ -495,9 +493,9 @@ def _delta(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any
     return {path: after.get(path) for path in paths if before.get(path) != after.get(path)}
 
 
-def _clean_merge(parents: list[dict[str, Any]], result: dict[str, Any], base: dict[str, Any]) -> bool:
+def _clean_merge(parents: list[Entries], result: Entries) -> bool:
     """Whether every governed path of a merge is as one of its parents has it."""
-    paths = result.keys() | base.keys() | {path for each in parents for path in each}
+    paths = result.keys() | {path for each in parents for path in each}
     return all(any(each.get(path) == result.get(path) for each in parents) for path in paths)
 
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from support.gatehouse import FRESH, LIVE, OLD, SOAKED, STRANGER, artifact_files
+
 from attack.crowd import MODEL, MOVED, POLICY_FILE, REGISTRY, SIGNERS_FILE, WORKFLOW, Crowd, Files
 from attack.objects import LINK, PROGRAM
-from support.gatehouse import FRESH, LIVE, OLD, SOAKED, STRANGER, artifact_files
 
 Tampering = Callable[[Crowd, str, str], Files]
 TAMPERINGS: dict[str, Tampering] = {}
@@ -213,7 +214,11 @@ def _artifact(stage: str) -> None:
         folder = _folder_of(crowd, base, stage)
         return {f"{folder}/more.bin": b"more"} if folder else {}
 
-    ways = (("replaces the bytes", other_bytes), ("appends to the report", golden), ("makes the model a program", program))
+    ways = (
+        ("replaces the bytes", other_bytes),
+        ("appends to the report", golden),
+        ("makes the model a program", program),
+    )
     ways += (("makes the folder a link", link), ("deletes the files", gone), ("adds a file", more))
     for name, make in ways:
         TAMPERINGS[f"{name} of {stage}"] = make
@@ -235,7 +240,15 @@ def _earlier(*_: object) -> Files:
 
 
 ON_WAY = (
-    "replaces the bytes of staging", "appends to the report of staging", "adds a file of staging",
-    "replaces the bytes of active", "writes .gitattributes", "brings a console.toml", "names an operator",
-    "alters evidence", "leaves evidence lying", "makes the workflow say yes", "deletes the files of staging",
+    "replaces the bytes of staging",
+    "appends to the report of staging",
+    "adds a file of staging",
+    "replaces the bytes of active",
+    "writes .gitattributes",
+    "brings a console.toml",
+    "names an operator",
+    "alters evidence",
+    "leaves evidence lying",
+    "makes the workflow say yes",
+    "deletes the files of staging",
 )

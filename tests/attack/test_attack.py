@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from attack.crowd import Crowd, crowd
-from attack.machine import Attack, Tally
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from attack.driver import Tally, run
+from attack.machine import Attack
 
 HERE = Path(__file__).parent
 PUSHES = int(os.environ.get("ATTACK_PUSHES", "200"))
@@ -37,17 +37,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
 def test_nothing_illegal_lands(world: Crowd, record_property: pytest.RecordProperty) -> None:
     tally = Tally(most=PUSHES)
     Attack.world, Attack.tally = world, tally
-    round_ = 0
     print(f"attack seed {SEED}")  # noqa: T201
-    while not tally.full:
-        machine = seed(SEED + round_)(type("Attack", (Attack,), {}))
-        phases = (Phase.generate, Phase.shrink)
-        rules = settings(
-            max_examples=25, stateful_step_count=18, deadline=None, database=None, phases=phases,
-            suppress_health_check=list(HealthCheck), print_blob=False,
-        )
-        run_state_machine_as_test(machine, settings=rules)
-        round_ += 1
+    run(Attack, tally, SEED, go_on=bool(os.environ.get("ATTACK_ALL")))
+    for hole in tally.holes.values():
+        print(hole, end="\n\n")  # noqa: T201
     legal, taken = sum(tally.tried.values()), sum(tally.honest.values())
     record_property("count", f"pushes tried {tally.pushes}, illegal accepted {tally.illegal}")
     record_property("count", f"attack: seed {SEED}, {tally.accepted} accepted, of {legal} legal changes {taken}")

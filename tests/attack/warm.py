@@ -10,6 +10,7 @@ server's state, which no push ever changes. The first pushes of each run take th
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import importlib
 import json
@@ -115,12 +116,13 @@ def _answer(line: socket.socket, *, learn: bool) -> bool:
     with os.fdopen(told, "rb") as modules:
         names = json.loads(modules.read() or b"[]")
     _, status = os.waitpid(child, 0)
-    line.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    with contextlib.suppress(BrokenPipeError):  # the push was broken off
+        line.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
     if learn and names:
         for name in names:
             try:
                 importlib.import_module(name)
-            except Exception:  # noqa: BLE001, S112 a module that cannot be imported by name is imported by the child
+            except Exception:  # noqa: BLE001 a module that cannot be imported by name is imported by the child
                 continue
         assert len(os.listdir("/proc/self/task")) == 1, "a fork of a process with threads may deadlock"
         gc.freeze()
@@ -139,7 +141,7 @@ def _run(argv: list[str], folder: str, environment: dict[str, str], files: list[
         os.environ.update(environment)
         assert argv[:3] == ["-P", "-m", "console"], argv
         sys.argv = ["console", *argv[3:]]
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", closefd=False), open(2, "w", closefd=False)
+        sys.stdin, sys.stdout, sys.stderr = (open(*each, closefd=False) for each in ((0,), (1, "w"), (2, "w")))  # noqa: SIM115
         from console.__main__ import main  # noqa: PLC0415
 
         try:
