@@ -136,24 +136,27 @@ class Crowd:
         code = store.changed(now_on, {"engine.py": b"limit = 1\n"})
         tip = store.commit(code, [now_on], Stamp(DEVELOPER, self.epoch - 50 * 3600), "Code\n")
         template = self.home / f"template-{rules}-{lived}-{moved}.git"
-        self._git(self.home, "init", "-q", "--bare", "-b", "main", str(template))
-        self._git(self.house.clones.operator.path, "push", "-q", str(template), f"{tip}:refs/heads/main")
+        self.git(self.home, "init", "-q", "--bare", "-b", "main", str(template))
+        self.git(self.house.clones.operator.path, "push", "-q", str(template), f"{tip}:refs/heads/main")
         install_gate(template, run=run, python=self.python, base="main", path=ROOT)
         for name in ("hooks/*.sample", "description", "info/exclude"):
             for path in template.glob(name):
                 path.unlink()
         return Start(template, tip, (first, now_on), rules, moved)
 
-    def server(self, start: Start, name: str, *, denies: bool) -> Path:
-        """A copy of a start's repository."""
+    def server(self, start: Start, name: str, *, denies: bool, guarded: bool = True) -> Path:
+        """A copy of a start's repository; unguarded, anything may be pushed to it."""
         remote = self.home / f"{name}.git"
         shutil.rmtree(remote, ignore_errors=True)
         shutil.copytree(start.template, remote, symlinks=True)
+        if not guarded:
+            (remote / "hooks/pre-receive").unlink()
         if denies:
-            self._git(remote, "config", "receive.denyNonFastForwards", "true")
+            self.git(remote, "config", "receive.denyNonFastForwards", "true")
         return remote
 
-    def _git(self, folder: Path, *args: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+    def git(self, folder: Path, *args: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+        """Run git in a folder, cut off from this machine's settings."""
         return subprocess.run(
             ["git", *args],
             cwd=folder,
@@ -165,7 +168,7 @@ class Crowd:
 
     def push(self, remote: Path, *args: str) -> tuple[bool, str]:
         """A real ``git push``; whether it was taken, and what was said."""
-        ended = self._git(self.house.clones.operator.path, "push", str(remote), *args, check=False)
+        ended = self.git(self.house.clones.operator.path, "push", str(remote), *args, check=False)
         return ended.returncode == 0, ended.stderr.decode("utf-8", "replace")
 
     # --- commits -----------------------------------------------------------------------------------------

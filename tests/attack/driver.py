@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 STEPS_OF_A_LIFE = 18
 REPLAYS = 60
@@ -60,20 +60,22 @@ class Wrong(AssertionError):
     """Something illegal landed, or something legal was refused. ``kind`` stays the same while a life is shrunk."""
 
     def __init__(self, what: str, story: Sequence[str]) -> None:
-        lines = [f"  {number}. {line}" for number, line in enumerate(story, start=1)]
-        super().__init__("\n".join([what, "after this:", *lines]))
-        self.what = what
+        super().__init__(what)
+        self.what, self.story = what, tuple(story)
+        self.moves: tuple[Move, ...] = ()
         self.kind = re.sub(r"[0-9a-f]{6,}|\d+|regime_\S+|\S+@\S+", "…", what.partition(";")[0])
 
+    @property
+    def name(self) -> str:
+        """The kind, and the move that ended it."""
+        last = self.moves[-1]
+        return f"{self.kind} {last.name} {dict(last.arguments).get('what', '')}"
 
-class Life(Protocol):
-    """One repository under attack."""
-
-    replayed: bool
-
-    def begin(self, **arguments: Any) -> None:
-        """Make the repository."""
-        ...
+    def __str__(self) -> str:
+        told = [f"  {number}. {line}" for number, line in enumerate(self.story, start=1)]
+        return "\n".join(
+            [self.what, "after this:", *told, "which are the moves:", *(f"  {move}" for move in self.moves)]
+        )
 
 
 def drawn(life: type[Any], seeded: random.Random) -> Sequence[Move]:
@@ -90,14 +92,14 @@ def _arguments(choices: Mapping[str, Sequence[Any]], seeded: random.Random) -> t
 
 def lived(life: type[Any], moves: Sequence[Move], *, replayed: bool, full: Callable[[], bool]) -> Wrong | None:
     """Live one life; what went wrong in it, if anything."""
-    one = life()
-    one.replayed = replayed
-    for move in moves:
+    one = life(replayed=replayed)
+    for at, move in enumerate(moves):
         if full():
             return None
         try:
             getattr(one, move.name)(**dict(move.arguments))
         except Wrong as wrong:
+            wrong.moves = (*moves[: at + 1],)
             return wrong
     return None
 
@@ -106,34 +108,36 @@ def run(life: type[Any], tally: Tally, seed: int, *, go_on: bool = False) -> Non
     """Attack until enough was pushed. Raises Wrong with a shrunk life, or keeps it in ``tally.holes`` and goes on."""
     seeded = random.Random(seed)
     while tally.pushes < tally.most:
-        moves = drawn(life, seeded)
-        wrong = lived(life, moves, replayed=False, full=lambda: tally.pushes >= tally.most)
-        if wrong is None:
+        wrong = lived(life, drawn(life, seeded), replayed=False, full=lambda: tally.pushes >= tally.most)
+        if wrong is None or (go_on and wrong.name in tally.holes):
             continue
-        if go_on and wrong.kind in tally.holes:
-            continue
-        at = tally.pushes
-        shrunk = _shrunk(life, moves, wrong, tally)
+        at, name = tally.pushes, wrong.name
+        shrunk = _shrunk(life, wrong)
         if not go_on:
             raise shrunk
-        tally.holes[wrong.kind] = f"found by push {at}: {shrunk}"
+        tally.holes[name] = f"found by push {at}: {shrunk}"
 
 
-def _shrunk(life: type[Any], moves: Sequence[Move], wrong: Wrong, tally: Tally) -> Wrong:
-    """The same wrong by fewer moves, as far as a bounded number of replays leads."""
-    left = REPLAYS
-    size = max(1, (len(moves) - 1) // 2)
-    while size and left:
-        at, shorter = 1, False
-        while at < len(moves) and left:
-            fewer = [*moves[:at], *moves[at + size :]]
-            left -= 1
-            found = lived(life, fewer, replayed=True, full=lambda: False)
-            if found and found.kind == wrong.kind:
-                moves, wrong, shorter = fewer, found, True
-            else:
-                at += size
-                if found:
-                    tally.holes.setdefault(found.kind, f"met while another was shrunk, by push {tally.pushes}: {found}")
-        size = size if shorter and size == 1 else size // 2
+def _shrunk(life: type[Any], wrong: Wrong) -> Wrong:
+    """The same wrong by fewer moves, within a bounded number of replays; the last move or two are tried first."""
+    tried: list[Sequence[Move]] = []
+
+    def again(fewer: Sequence[Move]) -> Wrong | None:
+        if fewer in tried or len(tried) >= REPLAYS or len(fewer) >= len(wrong.moves):
+            return None
+        tried.append(fewer)
+        found = lived(life, fewer, replayed=True, full=lambda: False)
+        return found if found and found.kind == wrong.kind else None
+
+    begin, *others, last = wrong.moves
+    for fewer in ([begin, last], *([begin, other, last] for other in reversed(others))):
+        if found := again(fewer):
+            return found
+    size = max(1, len(others) // 2)
+    while size:
+        at = 1
+        while at < len(wrong.moves) - 1:
+            found = again([*wrong.moves[:at], *wrong.moves[at + size :]])
+            wrong, at = (found, at) if found else (wrong, at + size)
+        size //= 2
     return wrong

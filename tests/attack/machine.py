@@ -28,7 +28,7 @@ TIMES = {
     "now": 0,
     "40 min ago": -2400,
     "2 h ago": -2 * HOUR,
-    "31 h ago": -31 * HOUR,
+    "26 h ago": -31 * HOUR,
     "40 d ago": -960 * HOUR,
     "in 3 d": 72 * HOUR,
 }
@@ -42,10 +42,12 @@ class Attack:
 
     world: ClassVar[Crowd]
     tally: ClassVar[Tally]
+    guarded: ClassVar[bool] = True
     made: ClassVar[int] = 0
 
-    def __init__(self) -> None:
-        self.replayed = False
+    def __init__(self, *, replayed: bool = False) -> None:
+        self.replayed = replayed
+        self.taken = False
         self.story: list[str] = []
 
     @rule(
@@ -58,7 +60,7 @@ class Attack:
         """A repository of one kind."""
         Attack.made += 1
         self.start: Start = self.world.start(rules, lived, moved=moved)
-        self.remote = self.world.server(self.start, f"server-{Attack.made % 4}", denies=denies)
+        self.remote = self.world.server(self.start, f"server-{Attack.made % 4}", denies=denies, guarded=self.guarded)
         self.oracle = Oracle(Ledger(self.remote), self.world.measured)
         self.main = self.start.main
         self.pool = [*self.start.older, self._orphan()]
@@ -353,6 +355,7 @@ class Attack:
         taken, said = self._push([*others, f"{'+' if forced else ''}{commit}:refs/heads/main"], tale)
         if commit and commit not in self.pool:
             self.pool.append(commit)
+        self.taken = taken
         self._check(before, tale)
         if taken and commit:
             self.main = commit
@@ -391,8 +394,8 @@ class Attack:
                 file.write(f"{self.tally.pushes} {self.tally.seconds:.1f} s {self.story[-1][:300]}\n")
         if not taken:
             self.tally.refused[(reasons[0].split(":")[0] if reasons else "git")] += 1
-        if "Traceback" in said or "mlconsole crashed" in said or "bug" in said:
-            self._tell(f"the hook crashed: {said}")
+        if "hook declined" in said and not reasons:
+            self._tell(f"the hook crashed; {said}")
         return taken, said
 
     def _check(self, before: str, tale: str) -> None:

@@ -123,7 +123,7 @@ def _console(crowd: Crowd, base: str, _: str) -> Files:
     return {"console.toml": raw + b'[prometheus]\nurl = "http://stranger.example"\nbearer_token_file = "/etc/token"\n'}
 
 
-@_named("moves registry.path to a registry of their own")
+@_named("moves registry.path to their own")
 def _moved(crowd: Crowd, base: str, _: str) -> Files:
     own = _edited(crowd, base, lambda _, model: model.update(active=model["shadow"] or model["staging"]))
     raw = next(iter(own.values()), b"{}")

@@ -9,13 +9,16 @@ from __future__ import annotations
 import ast
 import os
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.gatehouse import FRESH, STRANGER
 
 from attack.crowd import Crowd, crowd
-from attack.driver import Tally, run
+from attack.driver import Tally, Wrong, run
+from attack.known import KNOWN, Known
 from attack.machine import Attack
 
 HERE = Path(__file__).parent
@@ -47,6 +50,50 @@ def test_nothing_illegal_lands(world: Crowd, record_property: pytest.RecordPrope
     print(tally)  # noqa: T201
     assert tally.illegal == 0
     assert taken >= PUSHES // 10, f"the machine proves little: {tally.honest}"
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name.replace(" ", "-"))
+def test_what_got_through_once_is_refused(world: Crowd, known: Known) -> None:
+    attack = _lived(world, known, Attack)
+    assert not attack.taken, attack.story
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name.replace(" ", "-"))
+def test_without_the_hook_the_oracle_sees_it(world: Crowd, known: Known) -> None:
+    with pytest.raises(Wrong, match=f"illegal push was accepted.*({known.sin})"):
+        _lived(world, known, Unguarded)
+
+
+class Unguarded(Attack):
+    """A repository without the hook."""
+
+    guarded = False
+
+
+def _lived(world: Crowd, known: Known, kind: type[Attack]) -> Attack:
+    Attack.world, Attack.tally = world, Tally(most=1 << 30)
+    attack = kind(replayed=True)
+    for move in known.life:
+        getattr(attack, move.name)(**dict(move.arguments))
+    return attack
+
+
+def test_the_warm_hook_says_what_the_cold_one_says(world: Crowd) -> None:
+    """The same pushes to two copies of a repository; one hook starts Python anew, as on a server."""
+    Attack.world, Attack.tally = world, Tally(most=1 << 30)
+    told = []
+    for python in (world.python, Path(sys.executable)):
+        attack = Attack(replayed=True)
+        attack.begin(rules="plain", lived="usual", moved=False, denies=False)
+        attack.ticks = 500
+        world.git(attack.remote, "config", "mlconsole.python", str(python))
+        attack.tamper(what="names an operator", who=STRANGER, key="none", keep=False)
+        attack.ride_along(step="stage", what="replaces the bytes of staging", before=False, who=STRANGER)
+        attack.honest(step="stage", artifact=FRESH, onto=False)
+        attack.code(who=STRANGER, keep=False)
+        told.append(attack.story)
+    assert told[0] == told[1]
+    assert told[0][-1].endswith("taken")
 
 
 def test_the_oracle_shares_no_code_with_the_gate() -> None:
