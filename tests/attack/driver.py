@@ -116,6 +116,7 @@ def run(life: type[Any], tally: Tally, seed: int, *, go_on: bool = False) -> Non
         if not go_on:
             raise shrunk
         tally.holes[name] = f"found by push {at}: {shrunk}"
+        print(tally.holes[name], end="\n\n", flush=True)  # noqa: T201 a long run shows what it has
 
 
 def _shrunk(life: type[Any], wrong: Wrong) -> Wrong:

@@ -10,6 +10,8 @@ from support.gatehouse import FRESH, LIVE, OLD, SECOND, SOAKED, STRANGER
 
 from attack.crowd import DEVELOPER, EXTRA
 from attack.driver import Move
+from attack.machine import TWINS
+from attack.objects import SLASH
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ def _ride(step: str, what: str, *, before: bool = False) -> Move:
 
 def _roll(artifact: str, origin: str, who: str) -> Move:
     return _move("false_rollback", artifact=artifact, origin=origin, who=who)
+
+
+def _twin(path: str) -> Known:
+    shown = path.replace(SLASH, " in one name ")
+    return Known(f"a tree that holds {shown} besides", (_move("twin", path=path, who=STRANGER),), "malformed")
 
 
 MERGED, GOVERNED = "first-parent line", "without a change of its own"
@@ -120,6 +127,7 @@ KNOWN = (
     ),
     Known("a step lands 26 hours after its date", (_hands("stage", EXTRA, DEVELOPER, "26 h ago", "none"),), "dated"),
     Known("one operator approves alone", (_move("alone", who=OPERATOR, name=SECOND),), "cannot be used", rules="alone"),
+    *(_twin(path) for path in TWINS),
     Known(
         "unsigned approvals are asked for", (_tamper("asks for unsigned approvals", OPERATOR),), "policy cannot be used"
     ),

@@ -87,6 +87,17 @@ class Ledger:
             self._trees[commit] = entries
         return self._trees[commit]
 
+    def malformed(self, commit: str) -> list[str]:
+        """Paths that stand twice in a commit's trees, or whose names hold what git's own tools never write."""
+        seen: set[bytes] = set()
+        found = []
+        for line in self.git("ls-tree", "-r", "-t", "-z", "--full-tree", commit).split(b"\0")[:-1]:
+            path = line.partition(b"\t")[2]
+            if path in seen or {b"", b".", b"..", b".git"} & set(path.split(b"/")):
+                found.append(path.decode("utf-8", "replace"))
+            seen.add(path)
+        return found
+
     def blob(self, sha: str) -> bytes:
         """A blob's bytes."""
         if sha not in self._blobs:

@@ -18,6 +18,7 @@ from support.gatehouse import FRESH, LIVE, OLD, SECOND, SOAKED, STRANGER
 from attack.crowd import DEVELOPER, EXTRA, FORGERIES, LIVES, PEOPLE, REGISTRY, RULES, SIGNERS_FILE, Crowd, Start
 from attack.driver import Tally, Wrong, rule
 from attack.ledger import Ledger
+from attack.objects import SLASH
 from attack.oracle import Oracle
 from attack.tampering import ON_WAY, TAMPERINGS
 
@@ -34,6 +35,11 @@ TIMES = {
 }
 KEYS = ("own", "none", "expired", "another's")
 STEPS = ("stage", "to shadow", "to active", "roll back", "withdraw staging", "withdraw shadow")
+TWINS = (
+    *(REGISTRY, REGISTRY.replace("/", SLASH), f"ml/registry{SLASH}models.json", f"artifacts/onnx/{LIVE}/model.onnx"),
+    *("ml/registry/policy.toml", "artifacts/onnx/.git", "ml/registry/..", "ml"),
+)
+"""Entries that a tree holds besides its own; `SLASH` is a slash inside one name."""
 MERGES = ("main's", "the first's", "the last's")
 
 
@@ -105,6 +111,16 @@ class Attack:
         commit = self.world.commit(self.main, files, self._stamp(who, at, "own"), "Rules\n")
         refs = self._approved(commit, OPERATOR if who == SECOND else SECOND) if self.start.rules == "four" else []
         self._offer(commit, f"{who} changes {name}", refs=refs, honest=f"rules: {path}")
+
+    @rule(0.8, path=TWINS, who=PEOPLE)
+    def twin(self, path: str, who: str) -> None:
+        """A tree that holds one name twice, or a slash in a name: tools disagree on what it means."""
+        store, base = self.world.store, self._base()
+        raw = (store.read(base, REGISTRY) or b"{}").replace(SOAKED.encode(), FRESH.encode())
+        stamp = self._stamp(who, self._now(), "none")
+        twins = {path: ("100644", store.blob(raw))}
+        commit = store.commit(store.trees[base], [base], stamp, "Twin\n", twins)
+        self._offer(commit, f"{who} writes {path} a second time into one tree")
 
     @rule(
         2,

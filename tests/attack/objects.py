@@ -12,6 +12,9 @@ from pathlib import Path
 
 FILE, PROGRAM, LINK, MODULE = "100644", "100755", "120000", "160000"
 
+SLASH = "\\"
+"""Stands for a slash inside one name of a twin entry, where git's own tools never write one."""
+
 Tree = dict[str, tuple[str, str]]
 """Path → mode and blob."""
 
@@ -79,9 +82,9 @@ class Store:
             tree[path] = (mode, self.blob(content))
         return tree
 
-    def commit(self, tree: Tree, parents: Sequence[str], stamp: Stamp, message: str) -> str:
+    def commit(self, tree: Tree, parents: Sequence[str], stamp: Stamp, message: str, twins: Tree | None = None) -> str:
         """Write a commit and its trees."""
-        root = self._tree(tree)
+        root = self._tree(tree, twins)
         authored = stamp.at if stamp.authored is None else stamp.authored
         name = stamp.email.partition("@")[0]
         lines = [f"tree {root}", *(f"parent {each}" for each in parents)]
@@ -97,7 +100,8 @@ class Store:
         self.trees[sha], self.parents[sha], self.times[sha] = dict(tree), tuple(parents), stamp.at
         return sha
 
-    def _tree(self, tree: Tree) -> str:
+    def _tree(self, tree: Tree, twins: Tree | None = None) -> str:
+        """Write a tree and those below it; ``twins`` are entries that it holds besides, malformed as they may be."""
         folders: dict[str, Tree] = {}
         entries: list[tuple[bytes, bytes]] = []
         for path, (mode, blob) in tree.items():
@@ -106,8 +110,17 @@ class Store:
                 folders.setdefault(first, {})[rest] = (mode, blob)
             else:
                 entries.append((first.encode(), f"{mode} {first}\0".encode() + bytes.fromhex(blob)))
+        deeper: dict[str, Tree] = {}
+        for path, entry in (twins or {}).items():
+            first, slash, rest = path.partition("/")
+            if slash and first in folders:
+                deeper.setdefault(first, {})[rest] = entry
+            else:
+                name = path.replace(SLASH, "/")
+                entries.append((name.encode() + b"\0", f"{entry[0]} {name}\0".encode() + bytes.fromhex(entry[1])))
         for name, below in folders.items():
-            entries.append((f"{name}/".encode(), f"40000 {name}\0".encode() + bytes.fromhex(self._tree(below))))
+            written = self._tree(below, deeper.get(name))
+            entries.append((f"{name}/".encode(), f"40000 {name}\0".encode() + bytes.fromhex(written)))
         return self._write("tree", b"".join(raw for _, raw in sorted(entries)))
 
     def _write(self, kind: str, content: bytes) -> str:

@@ -53,6 +53,8 @@ class Oracle:
     def _judge(self, old: State, new: State) -> Iterator[str]:
         if not self.ledger.on_first_parent_line(old.commit, new.commit):
             yield "the old main is not on the new main's first-parent line"
+        if twice := set(self.ledger.malformed(new.commit)) - set(self.ledger.malformed(old.commit)):
+            yield f"the tree is malformed, so that tools disagree on what it holds: {sorted(twice)}"
         try:
             _ = new.registry, new.folders
         except (ValueError, KeyError, TypeError, AttributeError) as error:

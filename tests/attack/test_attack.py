@@ -42,8 +42,6 @@ def test_nothing_illegal_lands(world: Crowd, record_property: pytest.RecordPrope
     Attack.world, Attack.tally = world, tally
     print(f"attack seed {SEED}")  # noqa: T201
     run(Attack, tally, SEED, go_on=bool(os.environ.get("ATTACK_ALL")))
-    for hole in tally.holes.values():
-        print(hole, end="\n\n")  # noqa: T201
     legal, taken = sum(tally.tried.values()), sum(tally.honest.values())
     record_property("count", f"pushes tried {tally.pushes}, illegal accepted {tally.illegal}")
     record_property("count", f"attack: seed {SEED}, {tally.accepted} accepted, of {legal} legal changes {taken}")
