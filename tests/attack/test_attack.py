@@ -83,7 +83,6 @@ def test_the_warm_hook_says_what_the_cold_one_says(world: Crowd) -> None:
     for python in (world.python, Path(sys.executable)):
         attack = Attack(replayed=True)
         attack.begin(rules="plain", lived="usual", moved=False, denies=False)
-        attack.ticks = 500
         world.git(attack.remote, "config", "mlconsole.python", str(python))
         attack.tamper(what="names an operator", who=STRANGER, key="none", keep=False)
         attack.ride_along(step="stage", what="replaces the bytes of staging", before=False, who=STRANGER)
