@@ -54,6 +54,7 @@ from ml.stage import Action, Stage
 DEVELOPER = "developer@example.com"
 PEOPLE = (OPERATOR, SECOND, DEVELOPER, STRANGER)
 EXTRA = "regime_v2026_02_16_002"
+SPACING = "spacing_classifier"
 REGISTRY, POLICY_FILE, SIGNERS_FILE = (
     f"ml/registry/{name}" for name in ("models.json", "policy.toml", "allowed_signers")
 )
@@ -127,6 +128,8 @@ class Crowd:
         earlier = {**common, POLICY_FILE: f'[roles]\noperators = ["{STRANGER}"]\n'.encode(), REGISTRY: _young(now)}
         files: Files = {**common, POLICY_FILE: RULES[rules].encode(), REGISTRY: registry, SIGNERS_FILE: self.signers}
         files |= {f"ml/registry/archive/{MODEL}.jsonl": archive} if archive else {}
+        if lived == "long":
+            files |= {path: bytes(raw) for path, raw in artifact_files(FRESH).items()}  # type: ignore[arg-type]
         if moved:
             files = {path.replace("ml/registry", "trading"): content for path, content in files.items()}
             files |= {"console.toml": f'[registry]\npath = "{MOVED}"\n'.encode(), POLICY_FILE: None, REGISTRY: None}
@@ -151,6 +154,7 @@ class Crowd:
         shutil.copytree(start.template, remote, symlinks=True)
         if not guarded:
             (remote / "hooks/pre-receive").unlink()
+            self.git(remote, "config", "receive.fsckObjects", "false")
         if denies:
             self.git(remote, "config", "receive.denyNonFastForwards", "true")
         return remote
@@ -192,7 +196,9 @@ class Crowd:
         when = datetime.fromtimestamp(at, UTC)
         return self.house.propose(base, action, artifact, _STAGES[stage], by=who, at=when, **more)
 
-    def staging(self, base: str, artifact: str, who: str, at: int, *, folder: str = "", source: str = "") -> Plan:
+    def staging(
+        self, base: str, artifact: str, who: str, at: int, *, folder: str = "", source: str = "", model: str = MODEL
+    ) -> Plan:
         """Stage an artifact; another ``folder`` or another artifact's bytes (``source``) make it something else."""
         proposal = self.proposal(base, Action.STAGE, artifact, "staging", who, at)
         folder, source = folder or f"artifacts/onnx/{artifact}", source or artifact
@@ -203,11 +209,11 @@ class Crowd:
         pointer = pointer_to(artifact).model_copy(
             update=full | {"feature_order_hash": "b" * 64} if source != artifact else full
         )
-        proposal = self._about(proposal, artifact_dir=folder, model_sha256=digest)
+        proposal = self._about(proposal, artifact_dir=folder, model_sha256=digest, model=model)
         try:
             return plan_stage(proposal, pointer, files)
         except Exception:
-            if (folder, source) == (f"artifacts/onnx/{artifact}", artifact):
+            if (folder, source, model) == (f"artifacts/onnx/{artifact}", artifact, MODEL):
                 raise
             words = {"action": Action.STAGE, "from_stage": None, "to_stage": Stage.STAGING}
             return self._unplanned(proposal, {Stage.STAGING: pointer}, words, files)
@@ -288,7 +294,7 @@ class Crowd:
 
         ((stage, pointer),) = stages.items()
         written = spelled(pointer)
-        recorder = Recorder(proposal.document, MODEL, **planning._by(proposal))
+        recorder = Recorder(proposal.document, proposal.target.model, **planning._by(proposal))
         change = recorder.change(
             {stage: written}, {**words, "pointer": written}, proposal.target.artifact_id, emergency=True
         )

@@ -38,6 +38,7 @@ class Store:
     parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
+    said: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def load(self, commit: str) -> None:
         """Learn a commit that git made."""
@@ -98,6 +99,7 @@ class Store:
             head += "\ngpgsig " + "\n ".join(signature.rstrip("\n").split("\n"))
         sha = self._write("commit", f"{head}{body}".encode())
         self.trees[sha], self.parents[sha], self.times[sha] = dict(tree), tuple(parents), stamp.at
+        self.said[sha] = (stamp.email, message)
         return sha
 
     def _tree(self, tree: Tree, twins: Tree | None = None) -> str:
