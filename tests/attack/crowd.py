@@ -94,12 +94,14 @@ class Crowd:
         self.epoch = int(house.now.timestamp())
         self.keys = {who: _key(home, who.partition("@")[0]) for who in PEOPLE}
         self.keys["expired"] = _key(home, "expired")
+        plain = parse_policy(RULES["plain"].encode())
+        self._judged = {artifact: house.judged(plain, artifact) for artifact in (OLD, LIVE, SOAKED, FRESH, EXTRA)}
         self._starts: dict[tuple[str, str, bool], Start] = {}
 
     @cached_property
     def measured(self) -> dict[str, float]:
         """The day's true numbers, by gate."""
-        judgement, _ = self.house.judged(parse_policy(RULES["plain"].encode()), SOAKED)
+        judgement, _ = self._judged[SOAKED]
         return {gate.name: gate.value for gate in judgement.report.gates if isinstance(gate.value, float | int)}
 
     @cached_property
@@ -194,6 +196,8 @@ class Crowd:
     ) -> Proposal:
         """What the planner is given; evidence and gates are true ones."""
         when = datetime.fromtimestamp(at, UTC)
+        source = self.store.read(base, POLICY_FILE) or b""
+        self.house.judgements[source + artifact.encode()] = self._judged[artifact]  # all policies here ask for the same
         return self.house.propose(base, action, artifact, _STAGES[stage], by=who, at=when, **more)
 
     def staging(
