@@ -128,6 +128,13 @@ KNOWN = (
     Known("a step lands 26 hours after its date", (_hands("stage", EXTRA, DEVELOPER, "26 h ago", "none"),), "dated"),
     Known("one operator approves alone", (_move("alone", who=OPERATOR, name=SECOND),), "cannot be used", rules="alone"),
     *(_twin(path) for path in TWINS),
+    *(
+        Known(f"{name} makes main ambiguous", (_move("other_ref", name=name, pick=0, delete=False),), "ambiguous")
+        for name in ("heads/refs/heads/main", "tags/refs/heads/main")
+    ),
+    Known(
+        "an object is replaced", (_move("other_ref", name="replace/{}", pick=0, delete=False),), "replaces an object"
+    ),
     Known(
         "unsigned approvals are asked for", (_tamper("asks for unsigned approvals", OPERATOR),), "policy cannot be used"
     ),

@@ -289,6 +289,7 @@ class Attack(Pushing):
                 "heads/origin/main",
                 "heads/refs/heads/main",
                 "tags/heads/main",
+                "tags/refs/heads/main",
                 "heads/try",
                 "replace/{}",
                 "remotes/origin/main",
@@ -304,16 +305,12 @@ class Attack(Pushing):
         """Another ref is pushed or deleted, where it may be taken for main or for what is judged."""
         of = self.kept or self.pool[pick % len(self.pool)]
         ref = f"refs/{name.format(self.main)}"
-        before = self.oracle.ledger.refs("refs/approvals")
-        taken, _ = self._push(
-            [f"+{'' if delete else of}:{ref}"], f"{ref} is {'deleted' if delete else f'set to {self._called(of)}'}"
-        )
-        if taken:
+        before = self.oracle.ledger.refs("refs")
+        tale = f"{ref} is {'deleted' if delete else f'set to {self._called(of)}'}"
+        self.taken, _ = self._push([f"+{'' if delete else of}:{ref}"], tale)
+        if self.taken:
             self._check(self.main, f"{ref} moved")
-            after = self.oracle.ledger.refs("refs/approvals")
-            sins = ["an approval is gone"] if any(after.get(key) != sha for key, sha in before.items()) else []
-            sins += ["objects are replaced"] if self.oracle.ledger.refs("refs/replace") else []
-            self._confess(sins)
+            self._confess(self.oracle.sins_of_refs(before, self.oracle.ledger.refs("refs")))
 
     @rule(0.5, what=(*ON_WAY, "code"), who=PEOPLE)
     def with_tag(self, what: str, who: str) -> None:

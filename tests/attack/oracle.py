@@ -47,6 +47,14 @@ class Oracle:
             return ["main was deleted"]
         return list(self._judge(State(self.ledger, old), State(self.ledger, new)))
 
+    def sins_of_refs(self, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+        """What is illegal about all refs of the repository, by name and commit, before and after a push."""
+        gone = [ref for ref, sha in before.items() if ref.startswith("refs/approvals/") and after.get(ref) != sha]
+        sins = [f"the approval {ref} is gone" for ref in gone]
+        sins += [f"{ref} replaces an object" for ref in after if ref.startswith("refs/replace/")]
+        twins = {f"refs/{home}/refs/heads/main" for home in ("heads", "tags")}
+        return sins + [f"{ref} makes main ambiguous, so that git pushes nothing to it" for ref in after if ref in twins]
+
     def _judge(self, old: State, new: State) -> Iterator[str]:
         if not self.ledger.on_first_parent_line(old.commit, new.commit):
             yield "the old main is not on the new main's first-parent line"
