@@ -41,11 +41,13 @@ def test_nothing_illegal_lands(world: Crowd, record_property: pytest.RecordPrope
     tally = Tally(most=PUSHES)
     Attack.world, Attack.tally = world, tally
     print(f"attack seed {SEED}")  # noqa: T201
-    run(Attack, tally, SEED, go_on=bool(os.environ.get("ATTACK_ALL")))
-    legal, taken = sum(tally.tried.values()), sum(tally.honest.values())
-    record_property("count", f"pushes tried {tally.pushes}, illegal accepted {tally.illegal}")
-    record_property("count", f"attack: seed {SEED}, {tally.accepted} accepted, of {legal} legal changes {taken}")
-    print(tally)  # noqa: T201
+    try:
+        run(Attack, tally, SEED, go_on=bool(os.environ.get("ATTACK_ALL")))
+    finally:
+        legal, taken = sum(tally.tried.values()), sum(tally.honest.values())
+        record_property("count", f"pushes tried {tally.pushes}, illegal accepted {tally.illegal}")
+        record_property("count", f"attack: seed {SEED}, {taken} of {legal} legal changes taken: {dict(tally.honest)}")
+        record_property("count", f"attack: refused by {dict(tally.refused)}, never pushed {tally.unplanned.total()}")
     assert tally.illegal == 0
     assert taken >= PUSHES // 10, f"the machine proves little: {tally.honest}"
 
