@@ -124,6 +124,9 @@ KNOWN = (
     Known("attributes in an artifact", (_tamper(f"writes artifacts/onnx/{LIVE}/.gitattributes"),), "registry names"),
     Known("the registry's folder becomes a link", (_tamper("makes the policy's folder a link"),), "cannot be read"),
     Known("artifacts/ becomes a link", (_tamper("makes artifacts/ a link"),), "registry names"),
+    Known("ml/ becomes a link", (_tamper("makes ml/ a link"),), "cannot be read"),
+    Known("attributes become a link", (_tamper("makes .gitattributes a link"),), NO_OPERATOR),
+    Known("an artifact becomes a submodule", (_tamper("makes an artifact a submodule"),), "registry names"),
     Known("an artifact becomes a link", (_tamper("makes the folder a link of active"),), "registry names"),
     Known(
         "an expired key signs a commit that is dated back",

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from support.clones import OPERATOR
-from support.gatehouse import FRESH, LIVE, OLD, SECOND, SOAKED
+from support.gatehouse import FRESH, LIVE, OLD, SECOND, SOAKED, STRANGER
 
 from attack.crowd import (
     DEVELOPER,
@@ -64,6 +64,7 @@ BENDS = (
     ),
     *("another stage too", "evidence elsewhere", "without evidence", "trailer", "a waiver", "an archive"),
 )
+JUNK = ("a blob", "a commit of another change", "a stranger's approval")
 MERGES = ("main's", "the first's", "the last's")
 
 
@@ -130,6 +131,26 @@ class Attack(Pushing):
             return self._merged([self.main, commit], tree)
         who, message = store.said[commit]
         return store.commit(tree, [self.main], Stamp(who, self._now(), store.times[commit]), message)
+
+    @rule(0.4, junk=JUNK)
+    def junk_approval(self, junk: str) -> None:
+        """Somebody without a role leaves junk among the approvals of an operator's change, which lands all the same."""
+        if self.start.rules != "four" or self.start.moved:
+            return
+        self.kept = ""
+        store, at = self.world.store, self._now()
+        commit = self._step("to active", "", OPERATOR, at, "own")
+        if not commit:
+            return
+        stamp, tree = self._stamp(STRANGER, at, "own"), store.trees[commit]
+        ways = {
+            "a blob": lambda: store.blob(b"junk\n"),
+            "a commit of another change": lambda: store.commit(tree, [self.main], stamp, f"Approves: {commit}\n"),
+            "a stranger's approval": lambda: store.commit(tree, [commit], stamp, f"Approve\n\nApproves: {commit}\n"),
+        }
+        spec = f"{ways[junk]()}:refs/approvals/{commit}/0000000000000000"
+        self._push([spec], f"{STRANGER} leaves {junk} among the approvals of {commit[:8]}")
+        self._offer(commit, f"{OPERATOR}: to active", refs=self._approved(commit, SECOND), honest="among junk")
 
     @rule(1.5, bend=BENDS, step=("stage", "roll back", "withdraw shadow", "withdraw staging"), artifact=ALL)
     def bent(self, bend: str, step: str, artifact: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from support.gatehouse import FRESH, LIVE, OLD, SOAKED, STRANGER, artifact_files
 
 from attack.crowd import MODEL, MOVED, POLICY_FILE, REGISTRY, SIGNERS_FILE, WORKFLOW, Crowd, Files
-from attack.objects import LINK, PROGRAM
+from attack.objects import LINK, MODULE, PROGRAM
 
 Tampering = Callable[[Crowd, str, str], Files]
 TAMPERINGS: dict[str, Tampering] = {}
@@ -231,6 +231,21 @@ for _stage in ("staging", "shadow", "active"):
 @_named("makes artifacts/ a link")
 def _artifacts_link(*_: object) -> Files:
     return {"artifacts": (LINK, b"elsewhere")}
+
+
+@_named("makes ml/ a link")
+def _ml_link(*_: object) -> Files:
+    return {"ml": (LINK, b"elsewhere")}
+
+
+@_named("makes .gitattributes a link")
+def _attributes_link(*_: object) -> Files:
+    return {".gitattributes": (LINK, b"src/attributes"), "src/attributes": ATTRIBUTES}
+
+
+@_named("makes an artifact a submodule")
+def _submodule(*_: object) -> Files:
+    return {f"artifacts/onnx/{LIVE}": (MODULE, b"elsewhere")}
 
 
 @_named("replaces the bytes of an earlier active")

@@ -19,7 +19,7 @@ from support.gatehouse import FRESH, STRANGER
 from attack.crowd import Crowd, crowd
 from attack.driver import Tally, Wrong, run
 from attack.known import KNOWN, Known
-from attack.machine import Attack
+from attack.machine import JUNK, Attack
 
 HERE = Path(__file__).parent
 PUSHES = int(os.environ.get("ATTACK_PUSHES", "200"))
@@ -76,6 +76,15 @@ def _lived(world: Crowd, known: Known, kind: type[Attack]) -> Attack:
     for move in known.life:
         getattr(attack, move.name)(**dict(move.arguments))
     return attack
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_junk_among_approvals_holds_nothing_up(world: Crowd, junk: str) -> None:
+    Attack.world, Attack.tally = world, Tally(most=1 << 30)
+    attack = Attack(replayed=True)
+    attack.begin(rules="four", lived="usual", moved=False, denies=False)
+    attack.junk_approval(junk=junk)
+    assert attack.taken, attack.story
 
 
 def test_the_warm_hook_says_what_the_cold_one_says(world: Crowd) -> None:
