@@ -67,6 +67,7 @@ RULES = {
     "four": f"{ROLES}[ack]\nsigned = true\napprovals = 2\n",
     "alone": f"{ROLES}[ack]\napprovals = 2\n",
 }
+BELOW = {"shadow": "staging", "active": "shadow"}
 LIVES = ("usual", "condemned", "long")
 _STAGES = {"staging": Stage.STAGING, "shadow": Stage.SHADOW, "active": Stage.ACTIVE}
 
@@ -223,11 +224,17 @@ class Crowd:
             return self._unplanned(proposal, {Stage.STAGING: pointer}, words, files)
 
     def promotion(self, base: str, artifact: str, stage: str, who: str, at: int, *, forged: str = "") -> Plan:
-        """One step up; ``forged`` names what is wrong with its evidence, waivers or ACK (`FORGERIES`)."""
+        """One step up; ``forged`` names what is wrong with its evidence, waivers or ACK (`FORGERIES`).
+
+        Raises ValueError where other bytes stand there than those that the evidence here is about.
+        """
         waive = ("condemned",) if forged in ("", "waived") and self._is_condemned(base, artifact) else ()
         more: dict[str, Any] = {"waive": (*waive, "verify") if forged == "waives verify" else waive}
         more |= {"about": LIVE} if forged == "other artifact" else {}
         judged_at = at - 2 * 3600 if forged == "stale" else at
+        below = parse(self.house.raw(base)).registry.models[MODEL].pointer(_STAGES[BELOW[stage]])
+        if below and below.model_sha256 != pointer_to(artifact).model_sha256:
+            raise ValueError("other bytes stand there")
         proposal = self.proposal(base, Action.PROMOTE, artifact, stage, who, judged_at, **more)
         proposal = replace(proposal, at=datetime.fromtimestamp(at, UTC), evidence=_forged(proposal.evidence, forged))
         if stage == "active":
@@ -265,8 +272,12 @@ class Crowd:
 
     def withdrawal(self, base: str, stage: str, who: str, at: int) -> Plan:
         """Clear a stage."""
-        artifact = self.standing(base, stage)
-        return plan_withdraw(self.proposal(base, Action.WITHDRAW, artifact, stage, who, at))
+        proposal = self.proposal(base, Action.WITHDRAW, self.standing(base, stage), stage, who, at)
+        pointer = proposal.document.registry.models[MODEL].pointer(_STAGES[stage])
+        assert pointer
+        return plan_withdraw(
+            self._about(proposal, artifact_dir=pointer.artifact_dir, model_sha256=pointer.model_sha256)
+        )
 
     def standing(self, base: str, stage: str) -> str:
         """The id of what stands in a stage, by the file itself; empty for nothing."""
