@@ -153,6 +153,8 @@ class Ledger:
 
     def signed_by(self, sha: str, signers: bytes, principal: str, at: tuple[float, ...]) -> str:
         """The fingerprint of the key with which a principal signed a commit, empty unless it is good at every time."""
+        if self.git("cat-file", "-t", sha).strip() != b"commit":
+            return ""
         commit = self.commit(sha)
         if not commit.signature:
             return ""
