@@ -288,6 +288,15 @@ class Crowd:
         except (ValueError, KeyError, TypeError):
             return ""
 
+    def soaked(self, base: str) -> bool:
+        """Whether what stands in shadow entered it a day ago, so that the day's evidence can be about it."""
+        model = parse(self.house.raw(base)).registry.models[MODEL]
+        ids = {model.shadow.artifact_id} if model.shadow else set()
+        entered = [
+            each.at for each in model.history if each.to_stage == "shadow" and each.artifact_id in ids and each.at
+        ]
+        return bool(entered) and max(entered) < self.house.now - timedelta(hours=24)
+
     def _is_condemned(self, base: str, artifact: str) -> bool:
         from ml.registry.history import condemned  # noqa: PLC0415
 

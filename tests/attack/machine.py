@@ -103,6 +103,8 @@ class Attack(Pushing):
         """A legal step by somebody who may make it, landed as people and forges do."""
         if self.start.moved:
             return
+        if step == "to active" and not self.world.soaked(self.main):
+            return
         who = OPERATOR if step == "to active" else DEVELOPER
         self.kept = ""
         commit = self._step(step, artifact, who, self._now(), "own")
@@ -135,7 +137,7 @@ class Attack(Pushing):
     @rule(0.4, junk=JUNK)
     def junk_approval(self, junk: str) -> None:
         """Somebody without a role leaves junk among the approvals of an operator's change, which lands all the same."""
-        if self.start.rules != "four" or self.start.moved:
+        if self.start.rules != "four" or self.start.moved or not self.world.soaked(self.main):
             return
         self.kept = ""
         store, at = self.world.store, self._now()
@@ -350,7 +352,8 @@ class Attack(Pushing):
         key = "none" if name != who else "own"
         commit = self._planned(lambda: self.world.promotion(self.main, artifact, "active", name, at), name, at, key)
         refs = self._approved(commit, who) if commit else []
-        honest = "to active" if self.start.rules == "plain" or (self.start.rules == "signed" and name == who) else ""
+        own = self.start.rules == "plain" or (self.start.rules == "signed" and name == who)
+        honest = "to active" if own and self.world.soaked(self.main) else ""
         self._offer(commit, f"{who} promotes {artifact} as {name} and approves it", refs=refs, honest=honest)
 
 
