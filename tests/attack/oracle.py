@@ -114,16 +114,31 @@ class Oracle:
         for path, entry in before.items():
             if path.startswith(old.beside("evidence/")) and after.get(path) != entry:
                 yield f"the evidence {path} was changed"
-        if any(posixpath.basename(path) == ".gitattributes" for path in after):
-            special = {*folders, posixpath.dirname(new.path)}
-            for folder in sorted(special):
-                worn = {path for path, _, _ in self.ledger.checked_out(old.commit, folder)}
-                for path, _, _ in self.ledger.checked_out(new.commit, folder):
-                    if path not in worn:
-                        yield f"{path} is checked out with other bytes than were judged"
+        yield from self._checked_out(old, new)
         yield from self._one_meaning(old, new)
         for model in old.models:
             yield from self._history_grows(old, new, model)
+
+    def _checked_out(self, old: State, new: State) -> Iterator[str]:
+        """Named bytes that a checkout alters since; an operator may change attributes."""
+        before, after = self.ledger.tree(old.commit), self.ledger.tree(new.commit)
+        attributes = {path for path in before.keys() | after.keys() if posixpath.basename(path) == ".gitattributes"}
+        changed = {path for path in attributes if before.get(path) != after.get(path)}
+        brought = (self.ledger.commit(sha) for sha in self.ledger.between(old.commit, new.commit))
+        authors = {
+            each.author for each in brought if _delta(self._above(each), self.ledger.tree(each.sha)).keys() & changed
+        }
+        operators = set((old.policy or {}).get("roles", {}).get("operators", []))
+        if not changed or authors <= operators:
+            return
+        for folder in sorted({*old.folders, posixpath.dirname(old.path)}):
+            worn = {path for path, _, _ in self.ledger.checked_out(old.commit, folder)}
+            for path, _, _ in self.ledger.checked_out(new.commit, folder):
+                if path not in worn:
+                    yield f"{path} is checked out with other bytes than were judged"
+
+    def _above(self, commit: Commit) -> Entries:
+        return self.ledger.tree(commit.parents[0]) if commit.parents else {}
 
     def _one_meaning(self, old: State, new: State) -> Iterator[str]:
         def meanings(state: State) -> dict[str, set[tuple[str, str]]]:
