@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench docs format clean wheel prometheus tools compiled
+.PHONY: demo test attack check bench docs format clean wheel prometheus tools compiled
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    the console on a living system, on this machine, in under a minute"
 	@echo "make test    every test, on real parts"
 	@echo "make check   lint, types, import contracts, the fast tests"
+	@echo "make attack  5,000 pushes by strangers, developers and operators against a guarded repository"
 	@echo "make bench   speed as ratios, measured now"
 	@echo "make docs    the documents as a site, in site/"
 	@echo "make format  format the code      make clean   remove what make made"
@@ -44,6 +45,11 @@ check: compiled
 
 test: tools check
 	$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup --ignore=tests/unit --ignore=tests/widgets
+
+# A seed of the day, which is printed; ATTACK_SEED=… gives the same pushes again, ATTACK_PUSHES=… more or fewer.
+ATTACK_PUSHES ?= 5000
+attack: compiled prometheus
+	ATTACK_PUSHES=$(ATTACK_PUSHES) $(BIN)/python -m pytest tests/attack -q -s
 
 bench: compiled prometheus
 	$(BIN)/python -m benchmarks

@@ -18,7 +18,8 @@ _MARK = b"\n# Refuses every push that mlconsole's gate refuses"
 def install_gate(remote: Path, *, run: Runner, python: Path, base: str = "main", path: Path | None = None) -> Path:
     """Put the ``pre-receive`` hook into a bare repository and tell it how to call the gate; returns the hook.
 
-    An older one of ours is replaced.
+    An older one of ours is replaced. Git is told to refuse malformed objects as well: a tree that holds one name twice,
+    or a name such as ``..``, reads differently in different tools.
 
     Args:
         python: a Python that can import mlconsole, which the server will start.
@@ -35,6 +36,7 @@ def install_gate(remote: Path, *, run: Runner, python: Path, base: str = "main",
     settings = {"python": str(python), "base": base, "path": str(path or "")}
     for key, value in settings.items():
         git("config", f"mlconsole.{key}", value)
+    git("config", "receive.fsckObjects", "true")
     try:
         hook.parent.mkdir(exist_ok=True)
         shutil.copyfile(PRE_RECEIVE, hook)

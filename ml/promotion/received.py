@@ -69,6 +69,8 @@ def receive(updates: Sequence[RefUpdate], repository: Reader, branch: str, judge
 
 
 def _why_not(update: RefUpdate, repository: Reader, branch: str, judge: Judges) -> tuple[str, ...]:
+    if update.new and "/refs/" in update.ref:
+        return ("a ref with refs/ inside its name makes a shorter name ambiguous, and git then pushes nothing to that",)
     try:
         return tuple(_reasons(update, repository, branch, judge))
     except ConsoleError as error:

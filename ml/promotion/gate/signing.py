@@ -66,6 +66,8 @@ class _Approval:
 
 def _approvals(repository: Reader, case: Case) -> Iterator[_Approval]:
     for _, sha in repository.refs(f"{APPROVALS}{case.commit.sha}/"):
+        if repository.resolve(sha) != sha:
+            continue  # anybody may have left something there that is no commit
         yield _Approval(repository.commit(sha), signature_of(repository, sha, case.signers))
 
 

@@ -57,6 +57,8 @@ def test_the_base_is_judged_from_where_it_is_and_a_change_branch_from_where_it_l
     ("line", "says"),
     [
         (f"{OLD} {ZERO} refs/heads/main", "never deleted"),
+        (f"{ZERO} {NEW} refs/heads/refs/heads/main", "ambiguous"),
+        (f"{ZERO} {NEW} refs/tags/refs/heads/rollback/m/x", "ambiguous"),
         (f"{ZERO} {OLD} refs/heads/rollback/m/x", "no history with main"),
         (f"{OLD} {NEW} refs/approvals/a/b", "never changed"),
         (f"{OLD} {ZERO} refs/approvals/a/b", "never changed"),

@@ -1,0 +1,1 @@
+"""The attacking machine: who may push, pushes; an independent oracle watches what lands."""

@@ -1,0 +1,388 @@
+"""The attacking machine: strangers, developers and operators push what they like, and the oracle watches main.
+
+A state machine over one bare repository with the real hook. Each rule makes a commit (or keeps one back for the next
+rule) and offers it through a real ``git push``. After each push that was taken the oracle must find nothing illegal,
+and a push that the rules allow must be taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from support.clones import OPERATOR
+from support.gatehouse import FRESH, LIVE, OLD, SECOND, SOAKED, STRANGER
+
+from attack.crowd import (
+    DEVELOPER,
+    EXTRA,
+    FORGERIES,
+    LIVES,
+    MODEL,
+    PEOPLE,
+    POLICY_FILE,
+    REGISTRY,
+    RULES,
+    SIGNERS_FILE,
+    SPACING,
+    Start,
+)
+from attack.driver import rule
+from attack.ledger import Ledger
+from attack.objects import SLASH, Stamp
+from attack.oracle import Oracle
+from attack.pushing import HOUR, Pushing
+from attack.tampering import ON_WAY, TAMPERINGS
+
+ALL = (OLD, LIVE, SOAKED, FRESH, EXTRA)
+FOLDERS = ("", "artifacts/other/")
+TIMES = {
+    "now": 0,
+    "40 min ago": -2400,
+    "2 h ago": -2 * HOUR,
+    "26 h ago": -26 * HOUR,
+    "40 d ago": -960 * HOUR,
+    "in 3 d": 72 * HOUR,
+}
+KEYS = ("own", "none", "expired", "another's")
+STEPS = ("stage", "to shadow", "to active", "roll back", "withdraw staging", "withdraw shadow")
+TWINS = (
+    *(REGISTRY, REGISTRY.replace("/", SLASH), f"ml/registry{SLASH}models.json", f"artifacts/onnx/{LIVE}/model.onnx"),
+    *("ml/registry/policy.toml", "artifacts/onnx/.git", "ml/registry/..", "ml"),
+)
+"""Entries that a tree holds besides its own; `SLASH` is a slash inside one name."""
+LANDINGS = ("as it is", "by a merge commit", "by a merge commit on a moved main", "rebased by a forge")
+BENDS = (
+    *(
+        "event by another",
+        "event a day back",
+        "event of another action",
+        "pointer of the event",
+        "pointer of the stage",
+    ),
+    *("another stage too", "evidence elsewhere", "without evidence", "trailer", "a waiver", "an archive"),
+)
+JUNK = ("a blob", "a commit of another change", "a stranger's approval")
+MERGES = ("main's", "the first's", "the last's")
+
+
+class Attack(Pushing):
+    """One life of one repository under attack."""
+
+    @rule(
+        rules=sorted(RULES),
+        lived=LIVES,
+        moved=[False] * 5 + [True],
+        denies=(False, True),
+    )
+    def begin(self, rules: str, lived: str, moved: bool, denies: bool) -> None:
+        """A repository of one kind."""
+        Pushing.made += 1
+        self.start: Start = self.world.start(rules, lived, moved=moved)
+        self.remote = self.world.server(self.start, f"server-{Pushing.made % 4}", denies=denies, guarded=self.guarded)
+        self.oracle = Oracle(Ledger(self.remote), self.world.measured)
+        self.main = self.start.main
+        self.pool = [*self.start.older, self._orphan()]
+        self.kept = ""
+        self.ticks = 0
+        self.story.append(f"a repository with {rules} rules, {lived} life{', registry.path moved' if moved else ''}")
+
+    # --- rules ---------------------------------------------------------------------------------------------
+    @rule(1, who=PEOPLE, keep=(False, True))
+    def code(self, who: str, keep: bool) -> None:
+        """An ordinary commit."""
+        at = self._now()
+        stamp = self._stamp(who, at, "none")
+        commit = self.world.commit(self._base(), {f"src/{at}.py": b"x = 1\n"}, stamp, "Code\n")
+        self._offer(commit, f"{who} commits code", keep=keep, honest="code")
+
+    @rule(4, step=STEPS, artifact=ALL, lands=LANDINGS)
+    def honest(self, step: str, artifact: str, lands: str) -> None:
+        """A legal step by somebody who may make it, landed as people and forges do."""
+        if self.start.moved:
+            return
+        if step == "to active" and not self.world.soaked(self.main):
+            return
+        who = OPERATOR if step == "to active" else DEVELOPER
+        self.kept = ""
+        commit = self._step(step, artifact, who, self._now(), "own")
+        if not commit:
+            return
+        refs = self._approved(commit, SECOND) if self.start.rules == "four" and step == "to active" else []
+        usable = self.start.rules != "alone" or not step.startswith(("to", "stage"))
+        if lands == "rebased by a forge" and self.start.rules != "plain":
+            usable = usable and step == "roll back"  # a rebased commit loses its signature
+        head = self._landing(commit, lands)
+        self._offer(head, f"{who}: {step} {artifact}, {lands}", refs=refs, honest=step if usable else "")
+
+    def _landing(self, commit: str, how: str) -> str:
+        store = self.world.store
+        if how == "as it is":
+            return commit
+        if how == "by a merge commit":
+            return self._merged([self.main, commit], store.trees[commit])
+        brought = {path: at for path, at in store.trees[commit].items() if store.trees[self.main].get(path) != at}
+        at = self._now()
+        code = self.world.commit(self.main, {f"src/{at}.py": b"x = 1\n"}, self._stamp(DEVELOPER, at, "none"), "Code\n")
+        if self._push([f"{code}:refs/heads/main"], f"{DEVELOPER} commits code meanwhile")[0]:
+            self.main = code
+        tree = store.trees[self.main] | brought
+        if how == "by a merge commit on a moved main":
+            return self._merged([self.main, commit], tree)
+        who, message = store.said[commit]
+        return store.commit(tree, [self.main], Stamp(who, self._now(), store.times[commit]), message)
+
+    @rule(0.4, junk=JUNK)
+    def junk_approval(self, junk: str) -> None:
+        """Somebody without a role leaves junk among the approvals of an operator's change, which lands all the same."""
+        if self.start.rules != "four" or self.start.moved or not self.world.soaked(self.main):
+            return
+        self.kept = ""
+        store, at = self.world.store, self._now()
+        commit = self._step("to active", "", OPERATOR, at, "own")
+        if not commit:
+            return
+        stamp, tree = self._stamp(STRANGER, at, "own"), store.trees[commit]
+        ways = {
+            "a blob": lambda: store.blob(b"junk\n"),
+            "a commit of another change": lambda: store.commit(tree, [self.main], stamp, f"Approves: {commit}\n"),
+            "a stranger's approval": lambda: store.commit(tree, [commit], stamp, f"Approve\n\nApproves: {commit}\n"),
+        }
+        spec = f"{ways[junk]()}:refs/approvals/{commit}/0000000000000000"
+        self._push([spec], f"{STRANGER} leaves {junk} among the approvals of {commit[:8]}")
+        self._offer(commit, f"{OPERATOR}: to active", refs=self._approved(commit, SECOND), honest="among junk")
+
+    @rule(1.5, bend=BENDS, step=("stage", "roll back", "withdraw shadow", "withdraw staging"), artifact=ALL)
+    def bent(self, bend: str, step: str, artifact: str) -> None:
+        """A legal step in whose event, pointer or files somebody altered one thing."""
+        if self.start.moved:
+            return
+        who, at, base = DEVELOPER, self._now(), self._base()
+        ways: dict[str, Callable[[], Any]] = {
+            "stage": lambda: self.world.staging(base, artifact, who, at),
+            "roll back": lambda: self.world.rolling(base, artifact, who, at),
+            "withdraw shadow": lambda: self.world.withdrawal(base, "shadow", who, at),
+            "withdraw staging": lambda: self.world.withdrawal(base, "staging", who, at),
+        }
+        commit = self._planned(lambda: _bent(ways[step](), bend), who, at, "own")
+        self._offer(commit, f"{who}: {step} {artifact}, bent: {bend}")
+
+    @rule(0.8, path=("policy", "signers"), who=(OPERATOR, SECOND))
+    def rules_by_operator(self, path: str, who: str) -> None:
+        """A legal change of the rules."""
+        if self.start.moved or self.start.rules == "alone":
+            return
+        name = SIGNERS_FILE if path == "signers" else POLICY_FILE
+        at = self._now()
+        raw = self.world.store.read(self.main, name) or b""
+        noted = raw.rpartition(b"# note ")[0] or raw
+        files = {name: noted + f"# note {raw.count(b'# note')}{len(raw) % 2}\n".encode()}
+        commit = self.world.commit(self.main, files, self._stamp(who, at, "own"), "Rules\n")
+        refs = self._approved(commit, OPERATOR if who == SECOND else SECOND) if self.start.rules == "four" else []
+        self._offer(commit, f"{who} changes {name}", refs=refs, honest=f"rules: {path}")
+
+    @rule(0.8, path=TWINS, who=PEOPLE)
+    def twin(self, path: str, who: str) -> None:
+        """A tree that holds one name twice, or a slash in a name: tools disagree on what it means."""
+        store, base = self.world.store, self._base()
+        raw = (store.read(base, REGISTRY) or b"{}").replace(SOAKED.encode(), FRESH.encode())
+        stamp = self._stamp(who, self._now(), "none")
+        twins = {path: ("100644", store.blob(raw))}
+        commit = store.commit(store.trees[base], [base], stamp, "Twin\n", twins)
+        self._offer(commit, f"{who} writes {path} a second time into one tree")
+
+    @rule(
+        2,
+        step=STEPS,
+        artifact=ALL,
+        who=PEOPLE,
+        when=sorted(TIMES),
+        key=KEYS,
+        keep=(False, True),
+    )
+    def wrong_hands(self, step: str, artifact: str, who: str, when: str, key: str, keep: bool) -> None:
+        """A step that our planner made, by anybody, dated anyhow, signed with any key."""
+        commit = self._step(step, artifact, who, self._now() + TIMES[when], key)
+        self._offer(commit, f"{who}: {step} {artifact}, dated {when}, key {key}", keep=keep)
+
+    @rule(1.2, forged=FORGERIES, stage=("active", "active", "shadow"))
+    def forged(self, forged: str, stage: str) -> None:
+        """A promotion by an operator with one thing forged."""
+        artifact = self.world.standing(self.main, "shadow" if stage == "active" else "staging")
+        who, at = OPERATOR, self._now()
+        commit = self._planned(
+            lambda: self.world.promotion(self.main, artifact, stage, who, at, forged=forged), who, at, "own"
+        )
+        refs = self._approved(commit, SECOND) if commit and self.start.rules == "four" else []
+        self._offer(commit, f"{who} promotes {artifact} to {stage}, forged: {forged}", refs=refs)
+
+    @rule(
+        1.5,
+        artifact=ALL,
+        folder=FOLDERS,
+        source=(OLD, LIVE, FRESH),
+        keep=(False, True),
+        model=(MODEL, MODEL, SPACING),
+    )
+    def own_bytes(self, artifact: str, folder: str, source: str, keep: bool, model: str = MODEL) -> None:
+        """A developer stages an id with other bytes, from another folder, or in another model."""
+        who, at = DEVELOPER, self._now()
+        where = f"{folder}{artifact}" if folder else ""
+        base = self._base()
+        commit = self._planned(
+            lambda: self.world.staging(base, artifact, who, at, folder=where, source=source, model=model),
+            who,
+            at,
+            "own",
+        )
+        self._offer(
+            commit,
+            f"{who} stages {artifact} of {model} with the bytes of {source} in {where or 'its folder'}",
+            keep=keep,
+        )
+
+    @rule(2, artifact=ALL, origin=("newest", "invented"), who=PEOPLE)
+    def false_rollback(self, artifact: str, origin: str, who: str) -> None:
+        """A rollback written by hand: to whatever, with whatever pointer."""
+        at, base = self._now(), self._base()
+        commit = self._planned(lambda: self.world.rolling(base, artifact, who, at, origin=origin), who, at, "own")
+        self._offer(commit, f"{who} rolls back to {artifact} by hand, pointer {origin}")
+
+    @rule(3, what=sorted(TAMPERINGS), who=PEOPLE, key=KEYS[:3], keep=(False, True))
+    def tamper(self, what: str, who: str, key: str, keep: bool) -> None:
+        """Somebody edits files by hand in an ordinary commit."""
+        commit = self._tampered(self._base(), what, who, key)
+        self._offer(commit, f"{who}: {what}, key {key}", keep=keep)
+
+    @rule(
+        2,
+        step=STEPS,
+        what=(ON_WAY),
+        before=(False, True),
+        who=PEOPLE[:3],
+    )
+    def ride_along(self, step: str, what: str, before: bool, who: str) -> None:
+        """A legal step, and an ordinary commit in the same push that touches what it should not."""
+        if self.start.moved:
+            return
+        self.kept = ""
+        if before:
+            self.kept = self._tampered(self.main, what, who, "none")
+        commit = self._step(step, EXTRA, OPERATOR, self._now(), "own")
+        if commit and not before:
+            commit = self._tampered(commit, what, who, "none")
+        order = "after" if not before else "before"
+        self._offer(commit, f"{OPERATOR}: {step}, and {order} it {who}: {what}")
+
+    @rule(2.5, first=range(8), second=range(8), third=(-1, *range(6)), tree=MERGES, who=PEOPLE)
+    def merge(self, first: int, second: int, third: int, tree: str, who: str) -> None:
+        """A merge of any commits in any order, with the tree of one of them; one parent alone is a revert."""
+        picks = [pick for pick in (first, second, third) if pick >= 0]
+        known = [self.main, self.kept or self.main, *reversed(self.pool)]
+        parents = list(dict.fromkeys(known[pick % len(known)] for pick in picks))
+        if self.main not in parents and len(parents) < 3 and picks[0] % 2:
+            parents.append(self.main)
+        of = {"main's": self.main, "the first's": parents[0], "the last's": parents[-1]}[tree]
+        head = self._merged(parents, self.world.store.trees[of], who)
+        self._offer(head, f"{who} merges {', '.join(map(self._called, parents))} with {tree} tree")
+
+    @rule(0.7, pick=range(8), who=PEOPLE)
+    def revert(self, pick: int, who: str) -> None:
+        """An ordinary commit on main that brings an older tree back."""
+        of = self.pool[pick % len(self.pool)]
+        commit = self.world.store.commit(
+            self.world.store.trees[of], [self.main], self._stamp(who, self._now(), "none"), "Revert\n"
+        )
+        self._offer(commit, f"{who} reverts to the tree of {self._called(of)}")
+
+    @rule(0.4, pick=range(8), delete=(False, True))
+    def force(self, pick: int, delete: bool) -> None:
+        """Main is pushed to an older commit by force, or deleted."""
+        of = "" if delete else self.pool[pick % len(self.pool)]
+        self._offer(of, "main is deleted" if delete else f"main is forced to {self._called(of)}", forced=True)
+
+    @rule(
+        0.8,
+        name=(
+            (
+                "tags/main",
+                "tags/origin/main",
+                "heads/origin/main",
+                "heads/refs/heads/main",
+                "tags/heads/main",
+                "tags/refs/heads/main",
+                "heads/try",
+                "replace/{}",
+                "remotes/origin/main",
+                "approvals/{}/x",
+                "heads/promote/x/y-to-active-1",
+                "notes/commits",
+            )
+        ),
+        pick=range(8),
+        delete=(False, True),
+    )
+    def other_ref(self, name: str, pick: int, delete: bool) -> None:
+        """Another ref is pushed or deleted, where it may be taken for main or for what is judged."""
+        of = self.kept or self.pool[pick % len(self.pool)]
+        ref = f"refs/{name.format(self.main)}"
+        before = self.oracle.ledger.refs("refs")
+        tale = f"{ref} is {'deleted' if delete else f'set to {self._called(of)}'}"
+        self.taken, _ = self._push([f"+{'' if delete else of}:{ref}"], tale)
+        if self.taken:
+            self._check(self.main, f"{ref} moved")
+            self._confess(self.oracle.sins_of_refs(before, self.oracle.ledger.refs("refs")))
+
+    @rule(0.5, what=(*ON_WAY, "code"), who=PEOPLE)
+    def with_tag(self, what: str, who: str) -> None:
+        """Main and a tag of main's name are pushed together."""
+        commit = self._tampered(self._base(), what, who, "none")
+        refs = [f"+{commit}:refs/tags/main", f"+{commit}:refs/tags/origin/main", f"+{commit}:refs/heads/origin/main"]
+        self._offer(commit, f"{who}: {what}, pushed with tags of main's name", refs=refs if commit else [])
+
+    @rule(0.6, who=(OPERATOR, SECOND, DEVELOPER), name=(OPERATOR, SECOND))
+    def alone(self, who: str, name: str) -> None:
+        """One person promotes to active under an operator's name, and approves that with their own key."""
+        if self.start.moved:
+            return
+        at = self._now()
+        artifact = self.world.standing(self.main, "shadow")
+        key = "none" if name != who else "own"
+        commit = self._planned(lambda: self.world.promotion(self.main, artifact, "active", name, at), name, at, key)
+        refs = self._approved(commit, who) if commit else []
+        own = self.start.rules == "plain" or (self.start.rules == "signed" and name == who)
+        honest = "to active" if own and self.world.soaked(self.main) else ""
+        self._offer(commit, f"{who} promotes {artifact} as {name} and approves it", refs=refs, honest=honest)
+
+
+def _bent(plan: Any, how: str) -> Any:
+    """A plan of which one thing is altered, and nothing else."""
+    files = dict(plan.files)
+    values = json.loads(files[REGISTRY])
+    model = values["models"][plan.target.model]
+    event = max(model["history"], key=lambda each: str(each["ts_utc"]))
+    stage = str(plan.target.to_stage)
+    edits: dict[str, Callable[[], object]] = {
+        "event by another": lambda: event.update(by=OPERATOR, actor=OPERATOR),
+        "event a day back": lambda: event.update(ts_utc="2026-01-01T00:00:00Z", timestamp_utc="2026-01-01T00:00:00Z"),
+        "event of another action": lambda: event.update(action="promote"),
+        "pointer of the event": lambda: event["pointer"].update(dataset_id="other"),
+        "pointer of the stage": lambda: (model[stage] or {}).update(dataset_id="other"),
+        "another stage too": lambda: model.update(active=model["shadow"] or model["staging"]),
+        "a waiver": lambda: event.update(waivers=[{"gate": "verify", "why": "waived"}]),
+    }
+    edits.get(how, lambda: None)()
+    files[REGISTRY] = (json.dumps(values, indent=2) + "\n").encode()
+    if how == "evidence elsewhere":
+        files = {
+            path.replace(f"evidence/{plan.target.artifact_id}", "evidence/other"): raw for path, raw in files.items()
+        }
+        files[REGISTRY] = files[REGISTRY].replace(f"evidence/{plan.target.artifact_id}".encode(), b"evidence/other")
+    if how == "without evidence":
+        files = {path: raw for path, raw in files.items() if not path.endswith("evidence.json")}
+    if how == "an archive":
+        files[f"ml/registry/archive/{plan.target.model}.jsonl"] = b'{"action": "promote"}\n'
+    message = plan.message.replace("Artifact: ", "Artifact: x") if how == "trailer" else plan.message
+    return replace(plan, files=tuple(sorted(files.items())), message=message)
