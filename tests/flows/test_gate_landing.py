@@ -401,6 +401,8 @@ def test_a_message_in_another_encoding_forges_no_other_commit(house: Gatehouse, 
 
 @pytest.mark.parametrize("moment", ["99999999999999999999", "253402300800", "-99999999999"])
 def test_a_date_beyond_all_calendars_gets_a_sentence(house: Gatehouse, server: Folder, moment: str) -> None:
+    # Some servers do not let git look at objects first; the gate itself has a sentence then.
+    server.git("config", "receive.fsckObjects", "false")
     person = f"x <{STRANGER}> {moment} +0000"
     headers = f"parent {house.main}\nauthor {person}\ncommitter {person}"
     head = raw_commit(house, house.made(house.withdraw()), headers)
