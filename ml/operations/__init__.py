@@ -149,6 +149,17 @@ class Operations:
         """The gate of SPEC §8 over two revisions; ``offered``: not to be landed yet, so nobody can have approved it."""
         return self._parts.judge(base, head, offered=offered, landed=landed)
 
+    def measure_with(self, source: Metrics | None) -> None:
+        """Let the gate ask the recorded questions of evidence at ``source`` again; ``None``: at nobody.
+
+        Without this call the gate asks this session's own Prometheus, as `land` does.
+        """
+        self._parts.registries.source = source
+
+    def tests_of(self, base: str, head: str) -> Gate:
+        """The unit-test command of the base's policy, run here on a clean export of the head, without secrets."""
+        return self._parts.tests_of(base, head)
+
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
         """The gate over what git tells a server's ``pre-receive`` hook; ``branch`` is the one that engines follow."""
         return self._parts.registries.receive(told, branch)

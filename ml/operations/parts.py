@@ -27,6 +27,7 @@ from ml.operations.soaks import Soaks
 from ml.operations.watches import Watches
 from ml.policy import parse_policy
 from ml.ports import Report
+from ml.promotion.unit_tests import TestBench, unit_tests_gate
 from ml.promotion.values import Checklist, Target
 from ml.registry.history import rows
 from ml.registry.paths import ARTIFACTS_PATH
@@ -111,6 +112,19 @@ class Parts:
         """Whether the base holds mlconsole's own code, so that a change of that code could change its own judge."""
         commit = self._commit(base)
         return any(self._context.repository.blob_id(commit, path) for path in _OWN_CODE)
+
+    def tests_of(self, base: str, head: str) -> Gate:
+        """The unit tests of the base's policy, run here on a clean export of the head."""
+        context = self._context
+        rules = context.repository.read(self._commit(base), context.place.places.policy)
+        bench = TestBench(
+            repository=context.repository,
+            commit=self._commit(head),
+            checks=parse_policy(rules).checks,
+            run=context.run,
+            environ=context.environ,
+        )
+        return unit_tests_gate(bench)
 
     def verify_log(self) -> Check:
         """The audit log's chain in one check."""

@@ -160,7 +160,8 @@ def _require_signature(plan: Plan, desk: Desk, onto: str, commit: str) -> None:
     repository, places = desk.repository, desk.places
     policy = parse_policy(repository.read(onto, places.policy))
     if policy.ack.signed:
-        signature = signature_of(repository, commit, repository.read(onto, places.signers))
+        signers = repository.read(onto, places.signers)
+        signature = signature_of(repository, commit, signers, repository.commit(commit).at, plan.target.actor)
         gate = signed(policy, signature, plan.target.actor)
         if not gate.verdict.opens:
             raise Refused(f"This change must be signed: {gate.why}.", "Configure gpg.format=ssh and user.signingKey.")
