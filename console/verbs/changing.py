@@ -181,8 +181,8 @@ def land(session: Session, branch: str) -> Answer:
     "--landed", is_flag=True, help="The head is the base branch now: it must hold the base in its first line."
 )
 @click.option("--pre-receive", "received", metavar="BRANCH", help="Judge the refs of a push, as git's hook lists them.")
-@measuring
 @click.option("--unit-tests", is_flag=True, help="Only run the base policy's unit tests on a clean export of the head.")
+@measuring
 @verb
 def gate(
     session: Session,

@@ -33,10 +33,7 @@ def measuring(function: F) -> F:
 
 
 def measure(
-    session: Session,
-    prometheus: str | None = None,
-    prometheus_token_file: str | None = None,
-    prometheus_ca_file: str | None = None,
+    session: Session, prometheus: str | None, prometheus_token_file: str | None, prometheus_ca_file: str | None
 ) -> None:
     """Let the gate ask at the Prometheus that this command line names, and nowhere else.
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ml.promotion.received import Received
     from ml.promotion.values import Checklist, Landing, Plan, RollbackPlan, Submission, Target
     from ml.slo.review import Review
+    from ml.slo.source import Metrics
     from ml.stage import Stage
     from ml.verdict import Check, Gate
 

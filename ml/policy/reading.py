@@ -54,7 +54,7 @@ def parse_policy(raw: bytes | None) -> Policy:
         raise PolicyInvalid(
             f"{_FILE}, ack.approvals: more than one approval needs signed = true, because the author of an unsigned "
             "change may be anybody.",
-            "Set [ack] signed = true and list each operator's key in ml/registry/allowed_signers, or set approvals = 1.",
+            "Set signed = true and list the operators' keys in ml/registry/allowed_signers, or set approvals = 1.",
         )
     return policy
 

@@ -12,7 +12,6 @@ about its own present (its rules, its pending alerts, its clock) has no past to 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +22,12 @@ from ml.clock import format_utc, parse_utc
 from ml.errors import ConsoleError
 from ml.promotion.evidence_formats import Format
 from ml.promotion.evidence_replay import format_of
+from ml.promotion.remeasured_compare import SETTLE_S, Difference, compare
 from ml.slo import transcript
 from ml.slo.alerts import history_query
 from ml.slo.recording import Exchange, Replay
 from ml.slo.soak_gates import ALERTS_GATE
-from ml.slo.source import Answer, Ask, Kind, Metrics, MetricsError, Series
+from ml.slo.source import Answer, Ask, Kind, Metrics, MetricsError
 from ml.text import visible
 from ml.verdict import Code, Finding, Verdict, finding
 
@@ -37,35 +37,13 @@ if TYPE_CHECKING:
 DEADLINE_S = 120.0
 """How long all questions together may take; what is not answered by then is unknown."""
 MOST_QUESTIONS = 400
-SETTLE_S = 120.0
-"""How long after its time a sample may still arrive."""
 
-_RELATIVE, _ABSOLUTE = 1e-9, 1e-12
-_LATE_SHARE, _LATE_S = 0.05, 120.0
-"""What late samples may change: a share of a number, or seconds of a value that is itself a time of the last moments."""
 _SHOWN = 120
 _KNOWS = "count(up) or count(grinder_ml_inference_latency_ms_count)"
 
-Points = Mapping[float, float]
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One number that the source tells otherwise than the evidence: when, what was recorded, what is found.
-
-    ``None`` stands for no number at all.
-    """
-
-    ask: Ask
-    at: float
-    recorded: float | None
-    found: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Compared:
-    differences: tuple[Difference, ...] = ()
-    late: bool = False
+_TimeLeft = Callable[[], float]
+"""Seconds until the deadline."""
 
 
 class _Noted(Replay):
@@ -98,8 +76,9 @@ def measured_again(
 
     Returns: PASS; FAIL where numbers do not agree; NO_DATA or ERROR where nobody can tell.
     """
+    ends = monotonic() + deadline_s
     try:
-        return _measured_again(values, policy, source, monotonic() + deadline_s, monotonic)
+        return _measured_again(values, policy, source, lambda: ends - monotonic())
     except MetricsError as error:
         return finding(Verdict.ERROR, Code.SOURCE_FAILED, error.cause, error=type(error).__name__)
     except (ConsoleError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -107,38 +86,41 @@ def measured_again(
         return finding(Verdict.ERROR, Code.INCOMPLETE, why)
 
 
-def _measured_again(
-    values: Mapping[str, Any], policy: Policy, source: Metrics, ends: float, monotonic: Callable[[], float]
-) -> Finding:
+def _measured_again(values: Mapping[str, Any], policy: Policy, source: Metrics, time_left: _TimeLeft) -> Finding:
     form = format_of(values)
     recorded = [transcript.read(each) for each in values["soak_exchanges"]]
     asked = _questions(form, values, policy, recorded)
-    if not asked:
-        why = "the evidence holds no question that could be asked again"
-        return finding(Verdict.NO_DATA, Code.NOT_MEASURED_AGAIN, why)
-    if len(asked) > MOST_QUESTIONS:
-        why = f"the policy makes {len(asked)} questions, more than the {MOST_QUESTIONS} that are asked again"
-        return finding(Verdict.ERROR, Code.NOT_MEASURED_AGAIN, why, asked=len(asked))
-    as_of = parse_utc(values["soak"]["report"]["as_of"])
-    again: dict[Ask, Answer] = {}
-    for ask in asked:
-        if monotonic() > ends:
-            why = f"after {len(again)} of {len(asked)} questions the time for asking again was over"
-            return finding(Verdict.ERROR, Code.NOT_MEASURED_AGAIN, why, asked=len(asked), answered=len(again))
-        again[ask] = _put(source, ask)
-        if again[ask].warnings:
-            why = f"the answer is not whole: {again[ask].warnings[0]}"
-            return finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why)
+    again = _asked_again(source, asked, time_left)
+    if isinstance(again, Finding):
+        return again
     compared = [compare(ask, told.answer.series, again[ask].series, told.settled) for ask, told in asked.items()]
     differences = [difference for each in compared for difference in each.differences]
     if differences:
         return _told(differences, source, values, len(asked))
-    if any(each.late for each in compared):
-        moved = _other_verdict(form, values, policy, recorded, again)
-        if moved:
-            why = f"with the samples that arrived since, the gate {visible(moved)} has another verdict; plan it anew"
-            return finding(Verdict.FAIL, Code.MEASURED_OTHERWISE, why, asked=len(asked), gate=moved)
+    moved = any(each.late for each in compared) and _other_verdict(form, values, policy, recorded, again)
+    if moved:
+        why = f"with the samples that arrived since, the gate {visible(moved)} has another verdict; plan it anew"
+        return finding(Verdict.FAIL, Code.MEASURED_OTHERWISE, why, asked=len(asked), gate=moved)
+    as_of = parse_utc(values["soak"]["report"]["as_of"])
     return _alerts(values, policy, source, as_of) or _agreed(len(asked))
+
+
+def _asked_again(source: Metrics, asked: Mapping[Ask, _Told], time_left: _TimeLeft) -> dict[Ask, Answer] | Finding:
+    """The answers of today; or why nobody can tell."""
+    total = len(asked)
+    if not 0 < total <= MOST_QUESTIONS:
+        why = f"there are {total} questions to ask again, and 1 to {MOST_QUESTIONS} are asked"
+        return finding(Verdict.NO_DATA, Code.NOT_MEASURED_AGAIN, why, asked=total)
+    again: dict[Ask, Answer] = {}
+    for ask in asked:
+        if time_left() <= 0:
+            why = f"after {len(again)} of {total} questions the time for asking again was over"
+            return finding(Verdict.ERROR, Code.NOT_MEASURED_AGAIN, why, asked=total, answered=len(again))
+        again[ask] = _put(source, ask)
+        if again[ask].warnings:
+            why = f"the answer is not whole: {again[ask].warnings[0]}"
+            return finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why)
+    return again
 
 
 def _agreed(asked: int) -> Finding:
@@ -184,59 +166,6 @@ def _put(source: Metrics, ask: Ask) -> Answer:
         assert ask.end is not None
         return source.query_range(ask.promql, ask.start, ask.end, ask.step_s)
     return source.query(ask.promql, ask.at)
-
-
-# --- comparing ------------------------------------------------------------------------------------------------------
-
-
-def compare(ask: Ask, recorded: Sequence[Series], found: Sequence[Series], settled: float) -> _Compared:
-    """Two answers to one question, whatever the order of their series.
-
-    ``settled`` is the Unix time up to which every number must be the same; after it late samples may show.
-    """
-    told, seen = _by_labels(recorded), _by_labels(found)
-    if told is None or seen is None:
-        return _Compared((Difference(ask, settled, None, None),))  # the same series twice is no answer of a Prometheus
-    differences: list[Difference] = []
-    late = False
-    for labels in sorted(told.keys() | seen.keys()):
-        ours, theirs = told.get(labels, {}), seen.get(labels, {})
-        for at in sorted(ours.keys() | theirs.keys()):
-            one, other = ours.get(at), theirs.get(at)
-            if _same(one, other):
-                continue
-            if at > settled and _late(one, other, settled):
-                late = True
-            else:
-                differences.append(Difference(ask, at, one, other))
-    return _Compared(tuple(differences), late)
-
-
-def _by_labels(series: Sequence[Series]) -> dict[tuple[tuple[str, str], ...], Points] | None:
-    found: dict[tuple[tuple[str, str], ...], Points] = {}
-    for each in series:
-        points = dict(each.points)
-        if each.labels in found or len(points) != len(each.points):
-            return None
-        found[each.labels] = points
-    return found
-
-
-def _same(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    if math.isnan(one) or math.isnan(other):
-        return math.isnan(one) and math.isnan(other)
-    return one == other or math.isclose(one, other, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
-
-
-def _late(one: float | None, other: float | None, settled: float) -> bool:
-    """Whether samples that arrived late explain a difference at the edge. Whole series never come or go there."""
-    if one is None or other is None or not (math.isfinite(one) and math.isfinite(other)):
-        return False
-    if one > settled - _LATE_S and other > settled - _LATE_S and settled > _LATE_S:
-        return abs(one - other) <= _LATE_S  # a value that is itself a time
-    return math.isclose(one, other, rel_tol=_LATE_SHARE, abs_tol=_ABSOLUTE)
 
 
 def _told(differences: Sequence[Difference], source: Metrics, values: Mapping[str, Any], asked: int) -> Finding:
