@@ -29,6 +29,10 @@ _OWN_CODE = (
     "This repository holds mlconsole's own code. Install the gate from a pinned release, outside of this repository, "
     "so that no change can change its own judge."
 )
+_INIT_SIGNED = "Changes must be signed: allowed_signers names your key. Let git sign: git config commit.gpgSign true."
+_INIT_SELF_DECLARED = (
+    "Who makes a change is self-declared: git does not sign by SSH here. See docs/security.md, Signatures."
+)
 _NO_PUSH = click.option("--no-push", is_flag=True, help="Commit the branch locally; `push BRANCH` sends it later.")
 
 
@@ -251,6 +255,7 @@ def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
     proposed = session.operations.first_policy(push=not no_push, dry_run=dry_run)
     document = documents.envelope(session.operations.clock.now()) | documents.plain(proposed)
     text = [*_rows(proposed.policy), f"branch {proposed.branch}", *_rows(proposed.why)]
+    text.append(_INIT_SIGNED if proposed.signed else _INIT_SELF_DECLARED)
     text += [f"{each.what} {each.remedy}" for each in untrusted(session.settings)]
     return Answer(text, document)
 

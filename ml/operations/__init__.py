@@ -312,6 +312,10 @@ class Operations:
         """Who the operators are. Raises Usage for a mistake in the policy, Refused when it names nobody."""
         return self._parts.doctor.policy()
 
+    def describe_signatures(self) -> str:
+        """How the gate knows people: by signatures, or by what they say. Raises Refused for a list that it doubts."""
+        return self._parts.doctor.signatures()
+
     def describe_clone(self) -> str:
         """What kind of clone this is: branch, bare or shallow, what is under way, remotes. Raises Usage for none."""
         return self._parts.doctor.clone()

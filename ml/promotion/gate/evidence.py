@@ -59,12 +59,16 @@ def evidence(repository: Reader, case: Case, move: Move, source: Metrics | None 
         yield refused("verdicts", f"the evidence does not hold when it is judged again: {failed[0].why}")
         return
     values = json.loads(document)
+    outdated = acceptable_format(case, move, values)
+    if outdated:
+        yield outdated
+        return
     drawing = repository.read(case.commit.sha, f"{evidence_folder(case, move)}/review.svg")
     blob = bound(repository, case, move, values.get("target"))
     try:
         configured = repository.read(case.base, CONFIG_FILE)
         why = next(_strangeness(case, move, values, blob), "") or _altered_drawing(values, drawing)
-        why = why or foreign_source(configured, values) or acceptable_format(case, move, values)
+        why = why or foreign_source(configured, values)
         checklist = _checklist(case, move, values["gates"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         why = f"the evidence is incomplete ({type(error).__name__}: {visible(str(error), limit=80)})"

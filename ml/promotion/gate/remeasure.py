@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml.promotion.gate.authority import affects_trading
-from ml.promotion.gate.case import Case, Move, passed
+from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.remeasured import measured_again
 from ml.slo.source import Metrics
 from ml.stage import Action, Stage
@@ -20,21 +20,19 @@ from ml.verdict import Code, Gate, Verdict, finding
 MEASURED, CLAIMS = "measured", "claims"
 
 
-def acceptable_format(case: Case, move: Move, values: Mapping[str, Any]) -> str:
-    """Why a new change may not bring evidence of this format: one clause; empty where it may.
+def acceptable_format(case: Case, move: Move, values: Mapping[str, Any]) -> Gate | None:
+    """Why a new change may not bring evidence of this format; ``None`` where it may.
 
     An older format is judged by the older, laxer judge, and the author would choose it. Rollbacks and withdrawals are
     not held up by it.
     """
     if move.action not in (Action.STAGE, Action.PROMOTE):
-        return ""
+        return None
     oldest, brought = case.policy.evidence.oldest_format, str(values.get("schema_version"))
     if int(brought[1:]) >= int(oldest[1:]):
-        return ""
-    return (
-        f"the evidence has the format {visible(brought)}, and the policy takes {oldest} and later; update mlconsole "
-        "and plan the change anew"
-    )
+        return None
+    why = f"the evidence has the format {brought}, and the policy takes {oldest} and later; update mlconsole, plan anew"
+    return refused("evidence", why, code=Code.FORMAT_TOO_OLD, format=brought, oldest=oldest)
 
 
 def measured(case: Case, move: Move, values: Mapping[str, Any], source: Metrics | None) -> Iterator[Gate]:
