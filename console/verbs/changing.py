@@ -13,7 +13,7 @@ from console.next_step import next_command, next_words
 from console.session import Session
 from console.untrusted import untrusted
 from console.verbs import lines
-from console.verbs.measuring import judged_document, judged_line, measure, measuring
+from console.verbs.measuring import judged_document, judged_line, measuring
 from console.verbs.output import Answer, code_of, error_document, say, verb
 from console.version import __version__
 from ml.clock import SystemClock
@@ -186,8 +186,8 @@ def land(session: Session, branch: str) -> Answer:
 )
 @click.option("--pre-receive", "received", metavar="BRANCH", help="Judge the refs of a push, as git's hook lists them.")
 @click.option("--unit-tests", is_flag=True, help="Only run the base policy's unit tests on a clean export of the head.")
-@measuring
 @verb
+@measuring
 def gate(
     session: Session,
     base: str | None,
@@ -196,12 +196,8 @@ def gate(
     landed: bool,
     received: str | None,
     unit_tests: bool,
-    prometheus: str | None,
-    prometheus_token_file: str | None,
-    prometheus_ca_file: str | None,
 ) -> Answer:
     """Judge a proposed change as CI does; or, with --pre-receive, a whole push as the server's hook does."""
-    measure(session, prometheus, prometheus_token_file, prometheus_ca_file)
     if received:
         return _receive(session, received)
     if not (base and head):

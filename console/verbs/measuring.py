@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -12,11 +13,10 @@ import click
 from console import documents
 from console.session import Session
 from console.verbs import lines
+from console.verbs.output import Answer
 from ml.errors import Usage
 from ml.text import visible
 from ml.verdict import Gate
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--prometheus", metavar="URL", help="Ask the evidence's recorded questions again at this Prometheus."),
@@ -25,14 +25,29 @@ _OPTIONS = (
 )
 
 
-def measuring(function: F) -> F:
-    """The options that name the gate's own Prometheus."""
+def measuring(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Add the options that name the gate's own Prometheus, and let the gate ask there before the verb begins."""
+
+    @functools.wraps(function)
+    def run(
+        session: Session,
+        /,
+        *,
+        prometheus: str | None,
+        prometheus_token_file: str | None,
+        prometheus_ca_file: str | None,
+        **others: Any,
+    ) -> Answer:
+        _measure(session, prometheus, prometheus_token_file, prometheus_ca_file)
+        return function(session, **others)
+
+    made: Callable[..., Answer] = run
     for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+        made = option(made)
+    return made
 
 
-def measure(
+def _measure(
     session: Session, prometheus: str | None, prometheus_token_file: str | None, prometheus_ca_file: str | None
 ) -> None:
     """Let the gate ask at the Prometheus that this command line names, and nowhere else.
