@@ -16,7 +16,7 @@ from ml.operations.first_policy import propose
 from ml.policy import parse_policy
 from ml.promotion.gate import judge
 from ml.promotion.gate.basis import basis_of
-from ml.promotion.gate.timely import LANDING
+from ml.promotion.gate.timely import AGE
 from ml.promotion.repository import Person
 from ml.promotion.signers import people_of
 from ml.registry.paths import POLICY_PATH
@@ -90,7 +90,7 @@ def test_an_expired_key_is_not_helped_by_a_commit_dated_back(crew: Crew) -> None
     reviewed = judge(repository, there.base, head, replace(house.bench, now=None))
     by_name = {gate.name: gate for gate in reviewed}
     assert by_name["signature"].verdict is Verdict.PASS, "a review of old history judges by the commit's date alone"
-    assert by_name[LANDING].verdict is Verdict.PASS
+    assert by_name[AGE].verdict is Verdict.PASS
 
 
 def test_a_key_that_was_not_valid_yet_at_the_commits_date_is_none(crew: Crew) -> None:  # noqa: F811
@@ -109,7 +109,7 @@ def test_a_key_that_was_not_valid_yet_at_the_commits_date_is_none(crew: Crew) ->
 
 def late(house: Gatehouse, base: str, head: str, hours: float) -> Gate:
     folder = house.clones.operator.path
-    return gates(house, folder, base, head, house.now + timedelta(hours=hours))[LANDING]
+    return gates(house, folder, base, head, house.now + timedelta(hours=hours))[AGE]
 
 
 def test_a_change_lands_within_a_day_or_is_planned_anew(house: Gatehouse) -> None:

@@ -10,7 +10,7 @@ from ml.promotion.gate.signing import exemption
 from ml.stage import Action
 from ml.verdict import Code, Gate
 
-LANDING = "landing"
+AGE = "age"
 
 
 def timely(case: Case, now: datetime | None, action: Action | None = None) -> Gate:
@@ -25,12 +25,12 @@ def timely(case: Case, now: datetime | None, action: Action | None = None) -> Ga
     """
     exempt = exemption(action) if action else "" if case.policy.roles.operators else "these are the first rules"
     if exempt or now is None:
-        return passed(LANDING, exempt or "the clock here is no witness of when it landed")
+        return passed(AGE, exempt or "the clock here is no witness of when it landed")
     age, allowed = now - case.commit.at, timedelta(hours=case.policy.ack.lands_within_hours)
     if age > allowed:
         why = (
             f"it is dated {format_utc(case.commit.at)}, {span(age.total_seconds())} ago, and a change lands within "
             f"{case.policy.ack.lands_within_hours:g} hours; plan it anew"
         )
-        return refused(LANDING, why, code=Code.TOO_OLD, age_s=age.total_seconds())
-    return passed(LANDING, f"within {case.policy.ack.lands_within_hours:g} hours of its date")
+        return refused(AGE, why, code=Code.TOO_OLD, age_s=age.total_seconds())
+    return passed(AGE, f"within {case.policy.ack.lands_within_hours:g} hours of its date")
