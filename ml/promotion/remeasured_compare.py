@@ -84,6 +84,6 @@ def _late(one: float | None, other: float | None, settled: float) -> bool:
     """Whether samples that arrived late explain a difference at the edge. Whole series never come or go there."""
     if one is None or other is None or not (math.isfinite(one) and math.isfinite(other)):
         return False
-    if one > settled - _LATE_S and other > settled - _LATE_S and settled > _LATE_S:
-        return abs(one - other) <= _LATE_S  # a value that is itself a time
+    if max(one, other) > settled / 2:  # a value that is itself a time: only one of the last moments may move
+        return min(one, other) > settled - _LATE_S and abs(one - other) <= _LATE_S
     return math.isclose(one, other, rel_tol=_LATE_SHARE, abs_tol=_ABSOLUTE)
