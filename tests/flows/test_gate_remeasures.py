@@ -15,6 +15,7 @@ import pytest
 from support.clones import Folder
 from support.gatehouse import MODEL, POLICY, SOAKED, Gatehouse
 from support.prometheus import Line, running
+from test_gate_accepts import promote_to_active_with_a_console_of_the_first_edition
 
 from console.verbs import run
 from ml.adapters.prometheus import Prometheus
@@ -193,6 +194,25 @@ def test_a_query_of_the_authors_own_is_never_asked(house: Gatehouse) -> None:
     assert found[MEASURED].code is Code.MEASURED_ALIKE
     assert asked
     assert not [each for each in asked if "__name__" in each]
+
+
+# --- which formats a new change may bring ---------------------------------------------------------------------------
+
+
+def test_a_policy_that_speaks_of_evidence_takes_todays_format_alone(house: Gatehouse) -> None:
+    """A console of the first edition cannot read such a policy: whoever brings its format chose the laxer judge."""
+    base, head = promote_to_active_with_a_console_of_the_first_edition(house, OFF)
+    found = lines(house, base, head)["evidence"]
+    assert (found.verdict, found.code) == (Verdict.FAIL, Code.FORMAT_TOO_OLD)
+    assert dict(found.facts) == {"format": "v1", "oldest": "v2"}
+
+
+def test_an_older_format_is_measured_again_by_the_questions_of_its_own_judge(house: Gatehouse) -> None:
+    rules = REQUIRE + 'oldest_format = "v1"\n'
+    base, head = promote_to_active_with_a_console_of_the_first_edition(house, rules)
+    found = lines(house, base, head, own(house))
+    assert (found[MEASURED].verdict, found[MEASURED].code) == (Verdict.PASS, Code.MEASURED_ALIKE), found[MEASURED].why
+    assert all(gate.verdict.opens for gate in found.values())
 
 
 # --- through the real hook ------------------------------------------------------------------------------------------
