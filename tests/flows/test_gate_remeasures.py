@@ -7,17 +7,21 @@ import os
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.artifacts import ROOT
 from support.clones import Folder
 from support.gatehouse import MODEL, POLICY, SOAKED, Gatehouse
 from support.prometheus import Line, running
 from test_gate_accepts import promote_to_active_with_a_console_of_the_first_edition
 
 from console.verbs import run
+from ml.adapters.git_hooks import install_gate
+from ml.adapters.processes import run as processes_run
 from ml.adapters.prometheus import Prometheus
 from ml.policy import parse_policy
 from ml.promotion.gate.basis import basis_of
@@ -228,7 +232,7 @@ def push(house: Gatehouse, server: Folder, head: str, *, fails: bool = False) ->
 
 
 def test_the_hook_takes_the_honest_and_refuses_the_fabricated(house: Gatehouse, server: Folder) -> None:
-    server.git("config", "mlconsole.prometheus", own(house))
+    install_gate(server.path, run=processes_run, python=Path(sys.executable), path=ROOT, prometheus=own(house))
     forged = fabricated(house, REQUIRE, FORGERIES["everything"])
     on_server(house, server, base_of(house, forged))
     assert "measured: " in push(house, server, forged, fails=True)
