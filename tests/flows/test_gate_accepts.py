@@ -359,6 +359,7 @@ def test_the_change_that_lands_is_the_one_that_was_judged(house: Gatehouse) -> N
         "scope",
         "author",
         "clock",
+        "age",
         "role",
         "freeze",
         "waivers",
@@ -368,5 +369,7 @@ def test_the_change_that_lands_is_the_one_that_was_judged(house: Gatehouse) -> N
         "evidence",
         "verdicts",
         "checklist",
+        "measured",
+        "claims",
         "artifact",
     ]
