@@ -112,7 +112,7 @@ def test_the_judge_is_a_pinned_release_and_not_the_repositorys_own_code() -> Non
 # --- unit tests, run by the workflow itself -------------------------------------------------------------------------
 
 
-def tested(house: Gatehouse, tmp_path: Path, command: str, head_file: bytes) -> subprocess.CompletedProcess[str]:
+def workflow_run(house: Gatehouse, tmp_path: Path, command: str, head_file: bytes) -> subprocess.CompletedProcess[str]:
     policy = f'{POLICY}[checks]\nunit_tests = ["sh", "-c", "{command}"]\n'
     base = house.base({POLICY_PATH: policy, "verdict": "0"})
     head = house.commit(base, [("verdict", head_file)], "Code", by=STRANGER)
@@ -129,14 +129,14 @@ def tested(house: Gatehouse, tmp_path: Path, command: str, head_file: bytes) -> 
 def test_the_workflow_runs_the_bases_tests_on_the_head_itself(
     house: Gatehouse, tmp_path: Path, says: bytes, code: int
 ) -> None:
-    ended = tested(house, tmp_path, "exit $(cat verdict)", says)
+    ended = workflow_run(house, tmp_path, "exit $(cat verdict)", says)
     assert ended.returncode == code, ended.stdout + ended.stderr
     assert "unit_tests" in ended.stdout
     assert "(re-computed)" in ended.stdout
 
 
 def test_the_tests_see_no_secret(house: Gatehouse, tmp_path: Path) -> None:
-    ended = tested(house, tmp_path, "test -z $SECRET_OF_THE_JOB", b"0")
+    ended = workflow_run(house, tmp_path, "test -z $SECRET_OF_THE_JOB", b"0")
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
