@@ -27,6 +27,7 @@ from ml.operations.soaks import Soaks
 from ml.operations.watches import Watches
 from ml.policy import parse_policy
 from ml.ports import Report
+from ml.promotion.places import CONFIG_PATH, Places, registry_path
 from ml.promotion.unit_tests import TestBench, unit_tests_gate
 from ml.promotion.values import Checklist, Target
 from ml.registry.history import rows
@@ -115,10 +116,12 @@ class Parts:
 
     def tests_of(self, base: str, head: str) -> Gate:
         """The unit tests of the base's policy, run here on a clean export of the head."""
-        context = self._context
-        rules = context.repository.read(self._commit(base), context.place.places.policy)
+        context, rules_of = self._context, self._commit(base)
+        repository, places = context.repository, context.place.places
+        places = Places(registry_path(repository.read(rules_of, CONFIG_PATH)) or places.registry)
+        rules = repository.read(rules_of, places.policy)
         bench = TestBench(
-            repository=context.repository,
+            repository=repository,
             commit=self._commit(head),
             checks=parse_policy(rules).checks,
             run=context.run,
