@@ -139,6 +139,7 @@ def _operations(session: Session) -> Iterator[Finding]:
         ("identity", Operations.who),
         ("registry", Operations.describe_registry),
         ("policy", Operations.describe_policy),
+        ("signatures", Operations.describe_signatures),
         ("clone", Operations.describe_clone),
         ("remote", Operations.describe_remote),
         ("prometheus", Operations.describe_prometheus),

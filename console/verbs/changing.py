@@ -13,6 +13,7 @@ from console.next_step import next_command, next_words
 from console.session import Session
 from console.untrusted import untrusted
 from console.verbs import lines
+from console.verbs.measuring import judged_document, judged_line, measuring
 from console.verbs.output import Answer, code_of, error_document, say, verb
 from console.version import __version__
 from ml.clock import SystemClock
@@ -27,6 +28,10 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be done
 _OWN_CODE = (
     "This repository holds mlconsole's own code. Install the gate from a pinned release, outside of this repository, "
     "so that no change can change its own judge."
+)
+_INIT_SIGNED = "Changes must be signed: allowed_signers names your key. Let git sign: git config commit.gpgSign true."
+_INIT_SELF_DECLARED = (
+    "Who makes a change is self-declared: git does not sign by SSH here. See docs/security.md, Signatures."
 )
 _NO_PUSH = click.option("--no-push", is_flag=True, help="Commit the branch locally; `push BRANCH` sends it later.")
 
@@ -180,25 +185,41 @@ def land(session: Session, branch: str) -> Answer:
     "--landed", is_flag=True, help="The head is the base branch now: it must hold the base in its first line."
 )
 @click.option("--pre-receive", "received", metavar="BRANCH", help="Judge the refs of a push, as git's hook lists them.")
+@click.option("--unit-tests", is_flag=True, help="Only run the base policy's unit tests on a clean export of the head.")
 @verb
+@measuring
 def gate(
-    session: Session, base: str | None, head: str | None, offered: bool, landed: bool, received: str | None
+    session: Session,
+    base: str | None,
+    head: str | None,
+    offered: bool,
+    landed: bool,
+    received: str | None,
+    unit_tests: bool,
 ) -> Answer:
     """Judge a proposed change as CI does; or, with --pre-receive, a whole push as the server's hook does."""
     if received:
         return _receive(session, received)
     if not (base and head):
         raise Usage("There is nothing to judge.", "Give --base REV and --head REV.")
+    if unit_tests:
+        return _tests(session, base, head)
     gates = session.operations.judge(base, head, offered=offered, landed=landed)
     verdict = worst(item.verdict for item in gates)
     note = _OWN_CODE if session.operations.holds_own_code(base) else ""
     document = documents.envelope(session.operations.clock.now(), verdict)
-    document |= {"gates": documents.plain(gates), "judge": f"mlconsole {__version__}", "note": note}
+    document |= {"gates": judged_document(gates), "judge": f"mlconsole {__version__}", "note": note}
     text = [
-        *(lines.gate(item) for item in gates),
+        *(judged_line(item) for item in gates),
         f"Judged by mlconsole {__version__}, from {Path(__file__).parents[2]}.",
     ]
     return Answer([*text, note] if note else text, document, code_of(verdict))
+
+
+def _tests(session: Session, base: str, head: str) -> Answer:
+    found = session.operations.tests_of(base, head)
+    document = documents.envelope(session.operations.clock.now(), found.verdict) | {"gates": judged_document([found])}
+    return Answer([judged_line(found)], document, code_of(found.verdict))
 
 
 def _receive(session: Session, branch: str) -> Answer:
@@ -206,6 +227,7 @@ def _receive(session: Session, branch: str) -> Answer:
     verdict = worst(Verdict.FAIL if item.why_not else Verdict.PASS for item in found)
     document = documents.envelope(session.operations.clock.now(), verdict) | {"refs": documents.plain(found)}
     text = [f"mlconsole: {visible(item.ref)} is refused: {why}" for item in found for why in item.why_not]
+    text += [f"mlconsole: {visible(item.ref)}: {note}" for item in found if not item.why_not for note in item.notes]
     return Answer(text, document, code_of(verdict))
 
 
@@ -229,6 +251,7 @@ def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
     proposed = session.operations.first_policy(push=not no_push, dry_run=dry_run)
     document = documents.envelope(session.operations.clock.now()) | documents.plain(proposed)
     text = [*_rows(proposed.policy), f"branch {proposed.branch}", *_rows(proposed.why)]
+    text.append(_INIT_SIGNED if proposed.signed else _INIT_SELF_DECLARED)
     text += [f"{each.what} {each.remedy}" for each in untrusted(session.settings)]
     return Answer(text, document)
 

@@ -15,7 +15,9 @@ _MARK = b"\n# Refuses every push that mlconsole's gate refuses"
 """What every version of our hook says of itself, and no other hook does."""
 
 
-def install_gate(remote: Path, *, run: Runner, python: Path, base: str = "main", path: Path | None = None) -> Path:
+def install_gate(
+    remote: Path, *, run: Runner, python: Path, base: str = "main", path: Path | None = None, prometheus: str = ""
+) -> Path:
     """Put the ``pre-receive`` hook into a bare repository and tell it how to call the gate; returns the hook.
 
     An older one of ours is replaced. Git is told to refuse malformed objects as well: a tree that holds one name twice,
@@ -25,6 +27,7 @@ def install_gate(remote: Path, *, run: Runner, python: Path, base: str = "main",
         python: a Python that can import mlconsole, which the server will start.
         base: the branch that the hook guards.
         path: the folder to import mlconsole from, where it is not installed for ``python``.
+        prometheus: where the hook asks the recorded questions of evidence again; empty leaves what is configured.
 
     Raises:
         Unavailable: the repository has another pre-receive hook, or cannot be written.
@@ -34,6 +37,7 @@ def install_gate(remote: Path, *, run: Runner, python: Path, base: str = "main",
         raise Unavailable(f"{visible(str(hook))} is another hook.", "Call the gate from it by hand, or remove it.")
     git = GitRunner(remote, run)
     settings = {"python": str(python), "base": base, "path": str(path or "")}
+    settings |= {"prometheus": prometheus} if prometheus else {}
     for key, value in settings.items():
         git("config", f"mlconsole.{key}", value)
     git("config", "receive.fsckObjects", "true")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ml.promotion.received import Received
     from ml.promotion.values import Checklist, Landing, Plan, RollbackPlan, Submission, Target
     from ml.slo.review import Review
+    from ml.slo.source import Metrics
     from ml.stage import Stage
     from ml.verdict import Check, Gate
 
@@ -148,6 +149,17 @@ class Operations:
     def judge(self, base: str, head: str, *, offered: bool = False, landed: bool = False) -> tuple[Gate, ...]:
         """The gate of SPEC §8 over two revisions; ``offered``: not to be landed yet, so nobody can have approved it."""
         return self._parts.judge(base, head, offered=offered, landed=landed)
+
+    def measure_with(self, source: Metrics | None) -> None:
+        """Let the gate ask the recorded questions of evidence at ``source`` again; ``None``: at nobody.
+
+        Without this call the gate asks this session's own Prometheus, as `land` does.
+        """
+        self._parts.registries.source = source
+
+    def tests_of(self, base: str, head: str) -> Gate:
+        """The unit-test command of the base's policy, run here on a clean export of the head, without secrets."""
+        return self._parts.tests_of(base, head)
 
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
         """The gate over what git tells a server's ``pre-receive`` hook; ``branch`` is the one that engines follow."""
@@ -299,6 +311,10 @@ class Operations:
     def describe_policy(self) -> str:
         """Who the operators are. Raises Usage for a mistake in the policy, Refused when it names nobody."""
         return self._parts.doctor.policy()
+
+    def describe_signatures(self) -> str:
+        """How the gate knows people: by signatures, or by what they say. Raises Refused for a list that it doubts."""
+        return self._parts.doctor.signatures()
 
     def describe_clone(self) -> str:
         """What kind of clone this is: branch, bare or shallow, what is under way, remotes. Raises Usage for none."""

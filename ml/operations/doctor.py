@@ -12,6 +12,7 @@ from ml.operations.left_behind import settle_changes
 from ml.operations.registries import Registries
 from ml.operations.troubleshooting import Advice, Troubleshooting
 from ml.promotion.reconcile import Outcome
+from ml.promotion.signers import people_of, unbelieved
 from ml.slo.alert_findings import silences_of
 from ml.slo.alerts import alerts_now
 from ml.slo.recording import Failure, Recorder
@@ -44,6 +45,28 @@ class Doctor:
                 "Name them under [roles] operators in ml/registry/policy.toml, or run `mlconsole init`.",
             )
         return f"operators: {visible(', '.join(policy.roles.operators))}"
+
+    def signatures(self) -> str:
+        """How a person is known: by a signature, or by what they say of themselves."""
+        policy = self._registries.policy()
+        if not policy.ack.signed:
+            return "self-declared: the policy asks for no signature, so who made a change is a claim"
+        repository, places = self._context.repository, self._context.place.places
+        raw = repository.read(self._registries.ref().commit, places.signers) or b""
+        wrong, known = unbelieved(raw), people_of(raw)
+        if wrong:
+            line = f"line {wrong[0].line}: " if wrong[0].line else ""
+            raise Refused(
+                f"{visible(places.signers)} holds what the gate does not believe: {line}{visible(wrong[0].why)}.",
+                "Name one person and one plain SSH key per line.",
+            )
+        missing = [each for each in policy.roles.operators if each not in known]
+        if missing:
+            raise Refused(
+                f"{visible(places.signers)} has no key of {visible(', '.join(missing))}, who can prove nothing so.",
+                "Add a line with the address and the public key, by a change of the rules.",
+            )
+        return f"proven by signatures; {len(known)} people have a key"
 
     def clone(self) -> str:
         """What kind of clone this is. Raises Unavailable naming all that it lacks."""

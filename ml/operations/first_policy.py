@@ -9,6 +9,7 @@ from datetime import datetime
 from ml.clock import format_utc
 from ml.errors import Refused
 from ml.promotion.desk import Desk, Sent, send
+from ml.promotion.signers import people_of
 from ml.registry.codec import empty_document
 from ml.text import visible
 
@@ -22,12 +23,25 @@ developers = ["*"]           # who may stage, and promote to shadow
 
 [soak]
 hours = 24
+
+[evidence]
+remeasure = "report"         # "require": the gate must have a Prometheus of its own that says the same numbers
+
+{signing}"""
+_SIGNED = """[ack]
+signed = true                # who made a change is proven by a key in allowed_signers, beside this file
+"""
+_SELF_DECLARED = """# [ack]
+# signed = true              # without it, who made a change is self-declared: git lets everybody write any address
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstPolicy:
-    """What was proposed. ``commit`` is empty for a dry run; ``pushed`` only when the remote was read back."""
+    """What was proposed. ``commit`` is empty for a dry run; ``pushed`` only when the remote was read back.
+
+    ``signed``: the policy asks for signatures, and the list of allowed signers names the operator's key.
+    """
 
     branch: str
     commit: str
@@ -35,6 +49,7 @@ class FirstPolicy:
     why: str
     policy: str
     creates_registry: bool
+    signed: bool = False
 
 
 def propose(desk: Desk, base: str, now: datetime, *, push: bool, dry_run: bool) -> FirstPolicy:
@@ -48,13 +63,24 @@ def propose(desk: Desk, base: str, now: datetime, *, push: bool, dry_run: bool) 
     if repository.read(base, places.policy) is not None:
         raise Refused(f"There is a policy already at {visible(places.policy)}.", "Change it by a commit of its own.")
     author = repository.identity()
-    text = _POLICY.format(operator=json.dumps(author.email))
+    line = _signers_line(author.email, repository.signing_key())
+    text = _POLICY.format(operator=json.dumps(author.email), signing=_SIGNED if line else _SELF_DECLARED)
     files = [(places.policy, text.encode())]
+    if line:
+        files.append((places.signers, line))
     missing = repository.read(base, places.registry) is None
     if missing:
         files.append((places.registry, empty_document().raw))
     branch = f"init/policy-{format_utc(now).replace('-', '').replace(':', '')}"
-    proposed = FirstPolicy(branch=branch, commit="", pushed=False, why=_DRY, policy=text, creates_registry=missing)
+    proposed = FirstPolicy(
+        branch=branch,
+        commit="",
+        pushed=False,
+        why=_DRY,
+        policy=text,
+        creates_registry=missing,
+        signed=bool(line),
+    )
     if dry_run:
         return proposed
     with repository.exclusive(), desk.journal.begin("submit", branch=branch, base=base, remote=desk.remote) as entry:
@@ -67,3 +93,9 @@ def propose(desk: Desk, base: str, now: datetime, *, push: bool, dry_run: bool) 
         if sent.settled:
             entry.done()
     return replace(proposed, commit=commit, pushed=sent.there, why=sent.why)
+
+
+def _signers_line(email: str, key: str) -> bytes:
+    """The operator's line in the list of allowed signers; empty where the gate would not believe it."""
+    line = f"{email} {key}\n".encode()
+    return line if key and people_of(line) == {email} else b""

@@ -27,6 +27,8 @@ from ml.operations.soaks import Soaks
 from ml.operations.watches import Watches
 from ml.policy import parse_policy
 from ml.ports import Report
+from ml.promotion.places import CONFIG_PATH, Places, registry_path
+from ml.promotion.unit_tests import TestBench, unit_tests_gate
 from ml.promotion.values import Checklist, Target
 from ml.registry.history import rows
 from ml.registry.paths import ARTIFACTS_PATH
@@ -111,6 +113,21 @@ class Parts:
         """Whether the base holds mlconsole's own code, so that a change of that code could change its own judge."""
         commit = self._commit(base)
         return any(self._context.repository.blob_id(commit, path) for path in _OWN_CODE)
+
+    def tests_of(self, base: str, head: str) -> Gate:
+        """The unit tests of the base's policy, run here on a clean export of the head."""
+        context, rules_of = self._context, self._commit(base)
+        repository, places = context.repository, context.place.places
+        places = Places(registry_path(repository.read(rules_of, CONFIG_PATH)) or places.registry)
+        rules = repository.read(rules_of, places.policy)
+        bench = TestBench(
+            repository=repository,
+            commit=self._commit(head),
+            checks=parse_policy(rules).checks,
+            run=context.run,
+            environ=context.environ,
+        )
+        return unit_tests_gate(bench)
 
     def verify_log(self) -> Check:
         """The audit log's chain in one check."""

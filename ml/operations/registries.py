@@ -19,6 +19,7 @@ from ml.registry.archive import with_archive
 from ml.registry.codec import Document, parse
 from ml.registry.paths import located
 from ml.registry.schema import Model
+from ml.slo.source import Metrics
 from ml.text import visible
 from ml.verdict import Gate
 
@@ -70,6 +71,8 @@ class Registries:
         self._context = context
         self._lock = threading.Lock()
         self._last: Base | None = None
+        self.source: Metrics | None = context.metrics
+        """Where the gate asks recorded questions again: this session's own source, unless somebody names another."""
 
     def ref(self) -> BaseRef:
         """Where the base branch is now, without reading it."""
@@ -129,6 +132,7 @@ class Registries:
             approvals=not offered,
             merging=merging,
             now=self._context.clock.now(),
+            source=self.source,
         )
         return judge(self._context.repository, base, head, bench)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from ml.policy.freezes import FreezeWindow
 from ml.policy.objectives import Objective
-from ml.policy.reading import MAX_BYTES, PolicyInvalid, parse_policy
+from ml.policy.reading import MAX_BYTES, PolicyInvalid, parse_policy, policy_of_evidence, policy_or_complaint
 from ml.policy.sections import (
     NEVER_WAIVABLE,
     Ack,
     Alerts,
     Artifacts,
     Checks,
+    Evidence,
     ModelPolicy,
     Roles,
     Soak,
@@ -31,6 +32,7 @@ __all__ = [
     "Alerts",
     "Artifacts",
     "Checks",
+    "Evidence",
     "FreezeWindow",
     "ModelPolicy",
     "Objective",
@@ -42,4 +44,6 @@ __all__ = [
     "Watch",
     "parse_policy",
     "policy_document",
+    "policy_of_evidence",
+    "policy_or_complaint",
 ]

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from ml.errors import Usage
 from ml.policy.freezes import FreezeWindow
 from ml.policy.objectives import Objective
-from ml.policy.sections import Ack, Alerts, Artifacts, Checks, ModelPolicy, Roles, Soak, Waivers, Watch
+from ml.policy.sections import Ack, Alerts, Artifacts, Checks, Evidence, ModelPolicy, Roles, Soak, Waivers, Watch
 from ml.policy.whole import Policy
 from ml.text import visible
 
@@ -30,6 +30,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "alerts": Alerts,
         "checks": Checks,
         "ack": Ack,
+        "evidence": Evidence,
         "waivers": Waivers,
         "watch": Watch,
         "freeze": FreezeWindow,
@@ -47,6 +48,40 @@ def parse_policy(raw: bytes | None) -> Policy:
 
     Raises:
         PolicyInvalid: with the key that is wrong, and the nearest known name where the key is unknown.
+    """
+    policy = policy_of_evidence(raw)
+    if policy.ack.approvals > 1 and not policy.ack.signed:
+        raise PolicyInvalid(
+            f"{_FILE}, ack.approvals: more than one approval needs signed = true, because the author of an unsigned "
+            "change may be anybody.",
+            "Set signed = true and list the operators' keys in ml/registry/allowed_signers, or set approvals = 1.",
+        )
+    return policy
+
+
+def policy_or_complaint(raw: bytes | None) -> tuple[Policy, str]:
+    """A policy, and why it may not be used to promote; empty where it may.
+
+    A policy with a mistake must hold up neither a rollback nor its own repair. One that was valid in an earlier
+    version keeps its roles for that, and any other gives the defaults.
+    """
+    try:
+        return parse_policy(raw), ""
+    except PolicyInvalid as error:
+        complaint = error.cause
+    try:
+        return policy_of_evidence(raw), complaint
+    except PolicyInvalid:
+        return Policy(), complaint
+
+
+def policy_of_evidence(raw: bytes | None) -> Policy:
+    """Read the policy that evidence was judged by, by the rules of every released version, the laxest included.
+
+    Only for evidence that was committed already: `parse_policy` is stricter with what rules today.
+
+    Raises:
+        PolicyInvalid: as `parse_policy`.
     """
     if raw is None:
         return Policy()

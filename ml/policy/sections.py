@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -93,12 +93,32 @@ class Checks(Section):
 
 
 class Ack(Section):
-    """The typed acknowledgement of a promotion to active, and how many operators must stand behind it."""
+    """The typed acknowledgement of a promotion to active, and how many operators must stand behind it.
+
+    ``approvals`` above 1 needs ``signed = true``, because an unsigned author may be anybody. A change lands within
+    ``lands_within_hours`` of its date by the clock of the gate, or is planned anew; rollbacks and withdrawals are
+    exempt.
+    """
 
     phrase: Annotated[str, StringConstraints(pattern=r"^[!-~](?:[ -~]*[!-~])?$")] = "I_UNDERSTAND_THIS_AFFECTS_TRADING"
     expires_minutes: Positive = 15.0
     signed: bool = False
     approvals: Count = 1
+    lands_within_hours: Positive = 24.0
+
+
+class Evidence(Section):
+    """What the gate asks of evidence beyond its own arithmetic.
+
+    ``remeasure`` tells what happens when the gate has asked its own Prometheus (``gate --prometheus``) the recorded
+    questions again: ``require`` refuses a promotion to active whose numbers do not agree or cannot be asked again,
+    ``report`` adds a line that says so, ``off`` asks nothing. ``oldest_format`` is the oldest format of evidence that
+    a new change may bring. A policy without this table takes ``v1`` too, because a console that writes v1 cannot read
+    a policy with this table. Committed evidence of every format stays readable.
+    """
+
+    remeasure: Literal["require", "report", "off"] = "report"
+    oldest_format: Annotated[str, StringConstraints(pattern=r"^v[1-9][0-9]?$")] = "v2"
 
 
 class Waivers(Section):

@@ -19,6 +19,7 @@ from ml.policy.sections import (
     Alerts,
     Artifacts,
     Checks,
+    Evidence,
     ModelPolicy,
     Roles,
     Soak,
@@ -29,7 +30,10 @@ from ml.verdict import Verdict
 
 
 class Policy(Section):
-    """The whole policy, frozen. ``source`` are the exact bytes it was read from, empty for the defaults."""
+    """The whole policy, frozen. ``source`` are the exact bytes it was read from, empty for the defaults.
+
+    A policy that has no table ``evidence`` takes older evidence than one that has it (see `Evidence`).
+    """
 
     roles: Roles = Roles()
     artifacts: Artifacts = Artifacts()
@@ -38,6 +42,7 @@ class Policy(Section):
     alerts: Alerts = Alerts()
     checks: Checks = Checks()
     ack: Ack = Ack()
+    evidence: Evidence = Evidence(oldest_format="v1")
     waivers: Waivers = Waivers()
     watch: Watch = Watch()
     freezes: Annotated[tuple[FreezeWindow, ...], Field(alias="freeze", strict=False)] = ()

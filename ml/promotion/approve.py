@@ -69,7 +69,8 @@ def _proven(desk: Desk, branch: str, between: tuple[str, str], person: Person, n
     base, head = between
     message = f"Approve {branch}\n\nApproves: {head}\nApproved-By: {person.email}\n"
     commit = desk.repository.write_note_commit(head, message, person, now)
-    signature = signature_of(desk.repository, commit, desk.repository.read(base, desk.places.signers))
+    signers = desk.repository.read(base, desk.places.signers)
+    signature = signature_of(desk.repository, commit, signers, now, person.email)
     if not signature.good or signature.principal != person.email:
         why = signature.why if not signature.good else f"the key is {visible(signature.principal)}'s"
         raise Refused(

@@ -88,7 +88,9 @@ def _facts(account: Account) -> Iterator[str]:
     yield f"- Model: {code(target.model)}, {way}"
     yield f"- Artifact: {code(target.artifact_id)}, model SHA-256 {code(target.model_sha256 or 'unknown')}"
     yield f"- Reason: {code(account.reason)}"
-    yield f"- By: {code(target.actor)} at {format_utc(account.at)}, on commit {code(target.base_commit)}"
+    proven = any(dict(gate.facts).get("proven") is True for gate in account.gates)
+    declared = "" if proven else " (self-declared, no signature is asked for)"
+    yield f"- By: {code(target.actor)}{declared} at {format_utc(account.at)}, on commit {code(target.base_commit)}"
 
 
 def _line(gate: Gate, account: Account) -> str:

@@ -93,9 +93,9 @@ def _replay(exchanges: Sequence[Mapping[str, Any]]) -> Replay:
 
 
 def _policy(values: Mapping[str, Any]) -> Policy:
-    from ml.policy import parse_policy  # noqa: PLC0415  pydantic is not needed to import this module
+    from ml.policy import policy_of_evidence  # noqa: PLC0415  pydantic is not needed to import this module
 
-    return parse_policy(values["policy"]["source"].encode() or None)
+    return policy_of_evidence(values["policy"]["source"].encode() or None)
 
 
 def _same_report(told: Any, again: Mapping[str, Any], form: Format) -> Check:

@@ -106,17 +106,19 @@ def role_gate(policy: Policy, actor: str, action: Action, to_stage: Stage) -> Ga
     if action is Action.ROLLBACK:
         found = finding(Verdict.PASS, Code.ROLE_NOT_NEEDED, "a rollback needs no role")
     elif to_stage is not Stage.ACTIVE:
-        found = _role(policy.is_developer(actor), who, "developer", "a developer")
+        found = _role(policy, policy.is_developer(actor), who, "developer", "a developer")
     else:
-        found = _role(policy.is_operator(actor), who, "operator", "an operator")
+        found = _role(policy, policy.is_operator(actor), who, "operator", "an operator")
     return found.gate(ROLE_GATE, waivable=False)
 
 
-def _role(verdict: Verdict, who: str, role: str, called: str) -> Finding:
+def _role(policy: Policy, verdict: Verdict, who: str, role: str, called: str) -> Finding:
     if verdict is Verdict.VACUOUS:
         return finding(verdict, Code.NO_OPERATORS, "the policy names no operators, so nobody could fail this")
     if verdict.opens:
-        return finding(verdict, Code.ROLE_HELD, f"{who} is {called}", who=who, role=role)
+        proven = policy.ack.signed
+        declared = "" if proven else " (self-declared, because the policy asks for no signature)"
+        return finding(verdict, Code.ROLE_HELD, f"{who} is {called}{declared}", who=who, role=role, proven=proven)
     return finding(verdict, Code.ROLE_MISSING, f"{who} is not {called}", who=who, role=role)
 
 

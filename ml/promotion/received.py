@@ -9,7 +9,7 @@ from typing import Protocol
 from ml.errors import ConsoleError, Usage
 from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, Reader
 from ml.text import visible
-from ml.verdict import Gate
+from ml.verdict import Gate, Verdict
 
 _HEADS = "refs/heads/"
 _REPLACEMENTS = "refs/replace/"
@@ -28,10 +28,14 @@ class RefUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One ref of a push, and every reason to refuse it; without any it may move."""
+    """One ref of a push, and every reason to refuse it; without any it may move.
+
+    ``notes`` are lines of the gate that refuse nothing and that the policy wants reported all the same.
+    """
 
     ref: str
     why_not: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Judges(Protocol):
@@ -65,7 +69,18 @@ def receive(updates: Sequence[RefUpdate], repository: Reader, branch: str, judge
 
     A change branch is judged from where it left the base. Whatever cannot be judged is refused.
     """
-    return tuple(Received(update.ref, _why_not(update, repository, branch, judge)) for update in updates)
+    return tuple(_received(update, repository, branch, judge) for update in updates)
+
+
+def _received(update: RefUpdate, repository: Reader, branch: str, judge: Judges) -> Received:
+    notes: list[str] = []
+
+    def noting(base: str, head: str, *, offered: bool = False) -> Sequence[Gate]:
+        gates = judge(base, head, offered=offered)
+        notes.extend(f"{gate.name}: {gate.why}" for gate in gates if gate.verdict is Verdict.WAIVED)
+        return gates
+
+    return Received(update.ref, _why_not(update, repository, branch, noting), tuple(notes))
 
 
 def _why_not(update: RefUpdate, repository: Reader, branch: str, judge: Judges) -> tuple[str, ...]:

@@ -285,6 +285,10 @@ class Reader(Protocol):
 class Writer(Reader, Protocol):
     """Writing commits, refs and remotes, without the working tree, the index or HEAD."""
 
+    def signing_key(self) -> str:
+        """The SSH key that commits are signed with here, as its type and text; empty where they are not."""
+        ...
+
     def identity(self) -> Person:
         """Who commits are made by. Raises Refused when git is not told who."""
         ...

@@ -110,6 +110,9 @@ def push_branch(branch: str, desk: Desk, report: Report | None = None) -> Submis
     return Submission(branch=branch, commit=commit, pushed=sent.there, why=sent.why, pr_url=url)
 
 
+_SIGN = "Run git config gpg.format ssh, git config user.signingKey KEY and git config commit.gpgSign true."
+
+
 def _commit(plan: Plan, desk: Desk, onto: str, now: datetime) -> str:
     """The commit of a plan, signed as the rules ask; no ref leads to it yet."""
     repository = desk.repository
@@ -160,10 +163,11 @@ def _require_signature(plan: Plan, desk: Desk, onto: str, commit: str) -> None:
     repository, places = desk.repository, desk.places
     policy = parse_policy(repository.read(onto, places.policy))
     if policy.ack.signed:
-        signature = signature_of(repository, commit, repository.read(onto, places.signers))
+        signers = repository.read(onto, places.signers)
+        signature = signature_of(repository, commit, signers, repository.commit(commit).at, plan.target.actor)
         gate = signed(policy, signature, plan.target.actor)
         if not gate.verdict.opens:
-            raise Refused(f"This change must be signed: {gate.why}.", "Configure gpg.format=ssh and user.signingKey.")
+            raise Refused(f"This change must be signed: {gate.why}.", _SIGN)
 
 
 def _send_or_take_back(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:

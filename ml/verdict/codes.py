@@ -123,8 +123,20 @@ class Code(StrEnum):
     TESTS_PASSED = "tests-passed"
     TESTS_FAILED = "tests-failed"
     TESTS_UNRUN = "tests-unrun"
+    SELF_DECLARED = "self-declared"
+    SIGNED = "signed"
+    TOO_OLD = "too-old"
 
     # --- evidence, judged again -------------------------------------------------------------------
     AGREES = "agrees"
     DIFFERS = "differs"
     INCOMPLETE = "incomplete"
+    FORMAT_TOO_OLD = "format-too-old"
+    CLAIMED = "claimed"
+
+    # --- measured twice ---------------------------------------------------------------------------
+    MEASURED_ALIKE = "measured-alike"
+    MEASURED_OTHERWISE = "measured-otherwise"
+    NOT_MEASURED_AGAIN = "not-measured-again"
+    FORGOTTEN = "forgotten"
+    ALERT_CONTRADICTED = "alert-contradicted"

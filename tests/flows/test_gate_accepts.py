@@ -116,9 +116,10 @@ def promote_to_active_in_other_words(house: Gatehouse) -> Made:
     return plan.target.base_commit, house.reworked(plan, reword, {path: drawing})
 
 
-def promote_to_active_with_a_console_of_the_first_edition(house: Gatehouse) -> Made:
+def promote_to_active_with_a_console_of_the_first_edition(house: Gatehouse, rules: str = POLICY) -> Made:
     """Evidence format v1, by the judge that was released with it."""
-    plan, policy = house.to_active(), parse_policy(POLICY.encode())
+    base = house.main if rules == POLICY else house.base({POLICY_PATH: rules})
+    plan, policy = house.to_active(base), parse_policy(rules.encode())
     now, pointer = datetime.now(UTC), pointer_to(SOAKED)
     subject = v1_soak.SoakSubject(MODEL, SOAKED, pointer.model_sha256 or "", house.now - timedelta(hours=30))
     soak, seen = v1_soak.judge_soak(house.metrics, policy, subject, now), v1_review(house.metrics, policy, MODEL, now)
@@ -358,6 +359,7 @@ def test_the_change_that_lands_is_the_one_that_was_judged(house: Gatehouse) -> N
         "scope",
         "author",
         "clock",
+        "age",
         "role",
         "freeze",
         "waivers",
@@ -367,5 +369,7 @@ def test_the_change_that_lands_is_the_one_that_was_judged(house: Gatehouse) -> N
         "evidence",
         "verdicts",
         "checklist",
+        "measured",
+        "claims",
         "artifact",
     ]

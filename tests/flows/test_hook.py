@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.clones import Folder
-from support.gatehouse import POLICY, STRANGER, Gatehouse
+from support.clones import OPERATOR, Folder
+from support.gatehouse import POLICY, SIGNERS, STRANGER, Gatehouse
+from test_four_eyes import key_pair
 
 from ml.adapters.git_hooks import install_gate
 from ml.adapters.git_runner import environment
@@ -82,9 +84,21 @@ def test_an_older_hook_of_ours_is_replaced(house: Gatehouse, server: Folder) -> 
     assert hook.read_text() == shipped
 
 
-def test_two_eyes_are_enough_to_offer_and_four_to_land(house: Gatehouse, server: Folder) -> None:
-    policy = POLICY + "[ack]\napprovals = 2\n"
-    base = house.base({POLICY_PATH: policy})
+@pytest.fixture
+def signing(house: Gatehouse, own_home: Path) -> Iterator[str]:
+    """The house's operator signs; the line of the list of allowed signers that says so."""
+    key, public = key_pair(own_home, "ann")
+    settings = {"gpg.format": "ssh", "user.signingkey": str(key), "commit.gpgsign": "true"}
+    for name, value in settings.items():
+        house.clones.operator.git("config", name, value)
+    yield f"{OPERATOR} {public}\n"
+    for name in settings:
+        house.clones.operator.git("config", "--unset", name)
+
+
+def test_two_eyes_are_enough_to_offer_and_four_to_land(house: Gatehouse, server: Folder, signing: str) -> None:
+    policy = POLICY + "[ack]\nsigned = true\napprovals = 2\n"
+    base = house.base({POLICY_PATH: policy, SIGNERS: signing})
     server.git("fetch", "-q", house.clones.operator.path, f"{base}:refs/keep/base")
     server.git("update-ref", "refs/heads/main", base)
     head = house.made(house.to_active(base))

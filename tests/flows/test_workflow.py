@@ -107,3 +107,50 @@ def test_the_judge_is_a_pinned_release_and_not_the_repositorys_own_code() -> Non
     assert re.search(r"'mlconsole==\d+\.\d+\.\d+'", WORKFLOW)
     assert "-I -m pip install" in install
     assert "python -m" not in script("Judge")
+
+
+# --- unit tests, run by the workflow itself -------------------------------------------------------------------------
+
+
+def workflow_run(house: Gatehouse, tmp_path: Path, command: str, head_file: bytes) -> subprocess.CompletedProcess[str]:
+    policy = f'{POLICY}[checks]\nunit_tests = ["sh", "-c", "{command}"]\n'
+    base = house.base({POLICY_PATH: policy, "verdict": "0"})
+    head = house.commit(base, [("verdict", head_file)], "Code", by=STRANGER)
+    (tmp_path / "gate/bin").mkdir(parents=True)
+    (tmp_path / "gate/bin/mlconsole").symlink_to(Path(sys.executable).with_name("mlconsole"))
+    told = {"BASE": base, "HEAD": head, "RUNNER_TEMP": str(tmp_path), "SECRET_OF_THE_JOB": "hunter2"}
+    argv = ["bash", "-e", "-o", "pipefail", "-c", script("Run the base policy's unit tests on the change")]
+    env = os.environ | told | {"HOME": str(tmp_path)}
+    folder = house.clones.operator.path
+    return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(("says", "code"), [(b"0", 0), (b"1", 1)])
+def test_the_workflow_runs_the_bases_tests_on_the_head_itself(
+    house: Gatehouse, tmp_path: Path, says: bytes, code: int
+) -> None:
+    ended = workflow_run(house, tmp_path, "exit $(cat verdict)", says)
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    assert "unit_tests" in ended.stdout
+    assert "(re-computed)" in ended.stdout
+
+
+def test_the_tests_see_no_secret(house: Gatehouse, tmp_path: Path) -> None:
+    ended = workflow_run(house, tmp_path, "test -z $SECRET_OF_THE_JOB", b"0")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_secrets_are_the_judging_jobs_alone() -> None:
+    judging, testing = WORKFLOW.split("\n  tests:\n")
+    assert "secrets." in judging
+    assert "secrets." not in testing
+    assert "permissions:\n  contents: read\n" in judging
+    assert "persist-credentials: false" in testing
+    assert "cache" not in testing
+
+
+def test_the_workflow_names_the_gates_own_prometheus(house: Gatehouse, tmp_path: Path) -> None:
+    """A change that needs no measuring is judged as before; the address is the repository's variable."""
+    assert "PROMETHEUS: ${{ vars.MLCONSOLE_PROMETHEUS }}" in WORKFLOW
+    assert '--prometheus "$PROMETHEUS"' in script("Judge")
+    assert "unset TOKEN" in script("Judge")

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from ml.errors import Usage
-from ml.policy import MAX_BYTES, Policy, parse_policy, policy_document
+from ml.policy import MAX_BYTES, Policy, parse_policy, policy_document, policy_of_evidence, policy_or_complaint
+from ml.promotion.evidence_formats import WRITTEN
 from ml.verdict import Verdict
 
 
@@ -302,6 +303,7 @@ def test_the_document_is_canonical_and_in_the_words_of_the_file() -> None:
         "alerts",
         "artifacts",
         "checks",
+        "evidence",
         "freeze",
         "model",
         "objective",
@@ -338,3 +340,42 @@ def test_a_freeze_takes_the_wider_reading_where_clocks_change(start: str, end: s
         return
     (window,) = freeze(start, end).freezes
     assert (window.start, window.end) == (begins, ends)
+
+
+# --- identity and evidence ------------------------------------------------------------------------------------------
+
+UNSIGNED = b'[roles]\noperators = ["ann@example.com"]\n[ack]\napprovals = 2\n'
+
+
+def test_more_than_one_approval_needs_signatures() -> None:
+    with pytest.raises(Usage, match=r"more than one approval needs signed = true") as raised:
+        parse_policy(UNSIGNED)
+    assert "allowed_signers" in raised.value.remedy
+    assert parse_policy(UNSIGNED + b"signed = true\n").approvals == 2
+    assert policy("[ack]\napprovals = 1\n").ack.signed is False
+
+
+def test_evidence_of_a_policy_that_was_valid_in_its_day_is_still_read() -> None:
+    assert policy_of_evidence(UNSIGNED).approvals == 2
+    with pytest.raises(Usage):
+        policy_of_evidence(b"[ack]\napproval = 2\n")
+
+
+def test_a_policy_that_became_invalid_keeps_its_operators_for_its_own_repair() -> None:
+    kept, complaint = policy_or_complaint(UNSIGNED)
+    assert "signed = true" in complaint
+    assert kept.is_operator("ann@example.com") is Verdict.PASS
+    assert kept.is_operator("eve@example.com") is Verdict.FAIL
+    assert policy_or_complaint(b"= no TOML")[0] == Policy()
+    assert policy_or_complaint(b"")[1] == ""
+
+
+def test_a_silent_policy_takes_older_evidence_and_one_that_speaks_takes_todays() -> None:
+    assert parse_policy(None).evidence.oldest_format == policy("[soak]\nhours = 12").evidence.oldest_format == "v1"
+    assert policy('[evidence]\nremeasure = "require"').evidence.oldest_format == WRITTEN
+    assert policy('[evidence]\noldest_format = "v1"').evidence.oldest_format == "v1"
+    assert parse_policy(None).evidence.remeasure == "report"
+    for wrong in ('remeasure = "sometimes"', 'oldest_format = "1"', 'remeasures = "off"'):
+        with pytest.raises(Usage):
+            policy(f"[evidence]\n{wrong}")
+    assert parse_policy(None).ack.lands_within_hours == 24

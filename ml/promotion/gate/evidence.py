@@ -13,6 +13,7 @@ from ml.promotion.evidence import verify
 from ml.promotion.gate.authority import SKEW, affects_trading, waived_gates
 from ml.promotion.gate.binding import bound
 from ml.promotion.gate.case import Case, Move, passed, refused
+from ml.promotion.gate.remeasure import acceptable_format, claims, measured
 from ml.promotion.gate.scope import evidence_folder
 from ml.promotion.gate.sources import CONFIG_FILE, foreign_source
 from ml.promotion.gates import GOLDEN_GATE, ID_GATE, NEW_GATE, REPORT_GATE, ROLE_GATE, VERIFY_GATE
@@ -22,6 +23,7 @@ from ml.promotion.unit_tests import TESTS_GATE
 from ml.promotion.values import ACK_GATE, REVIEW_GATE
 from ml.registry.history import chronological
 from ml.slo.soak_gates import ALERTS_GATE, SOAK_GATE
+from ml.slo.source import Metrics
 from ml.slo.svg import wordless
 from ml.stage import Action, Stage
 from ml.text import visible
@@ -40,8 +42,11 @@ def required_gates(policy: Policy, action: Action, to_stage: Stage) -> frozenset
     return frozenset({SOAK_GATE, *objectives, ALERTS_GATE, REVIEW_GATE, VERIFY_GATE, ROLE_GATE})
 
 
-def evidence(repository: Reader, case: Case, move: Move) -> Iterator[Gate]:
-    """Judge the evidence that the event names: there and about this change, judged again, and complete."""
+def evidence(repository: Reader, case: Case, move: Move, source: Metrics | None = None) -> Iterator[Gate]:
+    """Judge the evidence that the event names: there and about this change, judged again, complete, measured twice.
+
+    ``source`` is the gate's own metrics source, ``None`` where it has none.
+    """
     if move.action in (Action.ROLLBACK, Action.WITHDRAW) and not move.written.get("evidence"):
         yield passed("evidence", f"a {move.action} needs none")
         return
@@ -54,6 +59,10 @@ def evidence(repository: Reader, case: Case, move: Move) -> Iterator[Gate]:
         yield refused("verdicts", f"the evidence does not hold when it is judged again: {failed[0].why}")
         return
     values = json.loads(document)
+    outdated = acceptable_format(case, move, values)
+    if outdated:
+        yield outdated
+        return
     drawing = repository.read(case.commit.sha, f"{evidence_folder(case, move)}/review.svg")
     blob = bound(repository, case, move, values.get("target"))
     try:
@@ -70,6 +79,9 @@ def evidence(repository: Reader, case: Case, move: Move) -> Iterator[Gate]:
     yield passed("verdicts", "judged again from the raw responses, everything is as it says")
     if move.action in (Action.STAGE, Action.PROMOTE):
         yield checklist
+        if checklist.verdict.opens:
+            yield from measured(case, move, values, source)
+            yield from claims(move)
 
 
 def _document(repository: Reader, case: Case, move: Move) -> tuple[bytes | None, str]:

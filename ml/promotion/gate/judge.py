@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from ml.errors import Refused, Usage
-from ml.policy import Policy, parse_policy
+from ml.policy import policy_or_complaint
 from ml.promotion.gate import authority, signing
 from ml.promotion.gate.artifact import Verifies, artifact
 from ml.promotion.gate.binding import blob_id, bound, same_slice
@@ -25,10 +25,12 @@ from ml.promotion.gate.origins import attested
 from ml.promotion.gate.replay import made_again
 from ml.promotion.gate.rules import rules_content, rules_role, rules_scope
 from ml.promotion.gate.scope import scope
+from ml.promotion.gate.timely import timely
 from ml.promotion.gate.transition import changed_model, transition
 from ml.promotion.places import CONFIG_PATH, Places, artifact_base_of, registry_path
 from ml.promotion.repository import Reader
 from ml.registry.codec import Document, RegistryInvalid, parse
+from ml.slo.source import Metrics
 from ml.stage import Action
 from ml.text import visible
 from ml.verdict import Code, Gate, Verdict, finding
@@ -41,7 +43,8 @@ class Bench:
     ``places`` and ``artifact_base`` hold where neither the base's console.toml nor its policy says otherwise.
     ``approvals`` is false where a branch is only offered, not landed: nobody can have approved it yet. ``merging``:
     head need not contain the base, because a merge or a rebase will land it. ``now`` is the judge's clock, ``None``
-    where its clock is no witness, as in a review of old history.
+    where its clock is no witness, as in a review of old history. ``source`` is where recorded
+    questions are asked again, ``None`` where the gate has no Prometheus of its own.
     """
 
     verifier: Verifies
@@ -50,6 +53,7 @@ class Bench:
     approvals: bool = True
     merging: bool = False
     now: datetime | None = None
+    source: Metrics | None = None
 
 
 def judge(repository: Reader, base: str, head: str, bench: Bench) -> tuple[Gate, ...]:
@@ -72,7 +76,7 @@ class _Base:
         config = repository.read(commit, CONFIG_PATH)
         self.places = Places(_or_nothing(registry_path, config) or bench.places.registry)
         rules = repository.read(commit, self.places.policy)
-        self.policy, self.complaint = _policy(rules)
+        self.policy, self.complaint = policy_or_complaint(rules)
         configured = _or_nothing(artifact_base_of, config) or bench.artifact_base
         self.artifact_base = self.policy.artifact_base(configured)
         document = self.registry(commit)
@@ -125,14 +129,6 @@ def _registry(raw: bytes | None) -> tuple[Document | None, str]:
         return None, error.cause
 
 
-def _policy(raw: bytes | None) -> tuple[Policy, str]:
-    """The base's policy, or the defaults and a complaint: a broken one must hold up neither rollback nor repair."""
-    try:
-        return parse_policy(raw), ""
-    except Usage as error:
-        return Policy(), error.cause
-
-
 def _judged(base: _Base, found: Landing) -> Iterator[Gate]:
     repository, places, commit, parent = base.repository, base.places, found.change, found.parent
     before, worn = base.read(parent.sha)
@@ -163,15 +159,16 @@ def _judged(base: _Base, found: Landing) -> Iterator[Gate]:
 def _rules(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
     repository, bench = base.repository, base.bench
     by = case.commit.author.email
-    signature = signing.signature_of(repository, case.commit.sha, case.signers)
+    signature = signing.signature_of(repository, case.commit.sha, case.signers, bench.now, by)
     yield rules_scope(case)
     yield rules_content(repository, case)
     yield carried(found, base.commit, case.places.registry, _not_remade)
     yield rules_role(case)
     yield authority.clock(case, bench.now)
+    yield timely(case, bench.now)
     yield signing.signed(case.policy, signature, by)
     if bench.approvals:
-        yield signing.approved(repository, case, signature, by)
+        yield signing.approved(repository, case, signature, by, now=bench.now)
 
 
 def _not_remade(anchor: str) -> str:
@@ -208,7 +205,7 @@ def _change(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
         why = "not looked at, because the change is refused already"
         yield finding(Verdict.NO_DATA, Code.NOT_REACHED, why).gate("evidence")
         return
-    yield from evidence(repository, case, move)
+    yield from evidence(repository, case, move, bench.source)
     yield artifact(repository, case, move, bench.verifier)
 
 
@@ -228,13 +225,14 @@ def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Itera
     yield scope(case, move)
     yield authority.author(case, move)
     yield authority.clock(case, bench.now)
+    yield timely(case, bench.now, move.action)
     yield authority.role(case, move)
     yield authority.freeze(case, move)
     yield authority.waivers(case, move)
     yield authority.acknowledged(case, move, bound(repository, case, move, move.written.get("ack")))
     exempt = signing.exemption(move.action)
-    signature = signing.signature_of(repository, case.commit.sha, case.signers)
+    signature = signing.signature_of(repository, case.commit.sha, case.signers, bench.now, move.by)
     yield signing.signed(case.policy, signature, move.by, exempt=exempt)
     if bench.approvals:
         alone = exempt or ("" if authority.affects_trading(move) else "only a change of active needs one")
-        yield signing.approved(repository, case, signature, move.by, exempt=alone)
+        yield signing.approved(repository, case, signature, move.by, exempt=alone, now=bench.now)

@@ -4,20 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
+from ml.clock import format_utc
 from ml.policy import Policy
 from ml.promotion.gate.case import Case, passed, refused
 from ml.promotion.repository import APPROVALS, CommitInfo, Reader, Signature
+from ml.promotion.signers import believed
 from ml.stage import Action
 from ml.text import visible
-from ml.verdict import Gate, Verdict
+from ml.verdict import Code, Gate, Verdict
 
 
-def signature_of(repository: Reader, commit: str, signers: bytes | None) -> Signature:
-    """A commit's signature, judged by a list of allowed signers; ``None``: there is no list, so nobody is allowed."""
+def signature_of(
+    repository: Reader, commit: str, signers: bytes | None, now: datetime | None = None, by: str = ""
+) -> Signature:
+    """A commit's signature, judged by a list of allowed signers; ``None``: there is no list, so nobody is allowed.
+
+    git judges each key at the commit's date, and here it must be valid at ``now`` too, the judge's clock (``None``:
+    that clock is no witness). Where one key has several people, ``by`` is the one who is looked for first.
+    """
     if signers is None:
         return Signature(good=False, why="the base has no list of allowed signers")
-    return repository.signature(commit, signers)
+    if by:
+        found = repository.signature(commit, believed(signers, now, only=by))
+        if found.good:
+            return found
+    found = repository.signature(commit, believed(signers, now))
+    if found.good or now is None:
+        return found
+    dated = repository.signature(commit, believed(signers))
+    if not dated.good:
+        return dated
+    who = visible(dated.principal)
+    return Signature(good=False, why=f"the key of {who} that signed it is not valid at {format_utc(now)}, now")
 
 
 def signed(policy: Policy, signature: Signature, by: str, *, exempt: str = "") -> Gate:
@@ -25,13 +45,16 @@ def signed(policy: Policy, signature: Signature, by: str, *, exempt: str = "") -
 
     ``exempt`` says why this change needs none, as a rollback does not; empty where it does.
     """
-    if not policy.ack.signed or exempt:
-        return passed("signature", exempt or "the policy asks for no signature")
+    if exempt:
+        return passed("signature", exempt)
+    if not policy.ack.signed:
+        why = f"self-declared: nothing proves that {visible(by)} made it, because the policy asks for no signature"
+        return passed("signature", why, code=Code.SELF_DECLARED, who=visible(by))
     if not signature.good:
         return refused("signature", f"the commit is not proven to be its author's: {signature.why}")
     if signature.principal != by:
         return refused("signature", f"it was signed by {visible(signature.principal)}, and made by {visible(by)}")
-    return passed("signature", signature.why)
+    return passed("signature", signature.why, code=Code.SIGNED, who=visible(by))
 
 
 def exemption(action: Action) -> str:
@@ -39,12 +62,17 @@ def exemption(action: Action) -> str:
     return "" if action in (Action.STAGE, Action.PROMOTE) else f"a {action} needs none"
 
 
-def approved(repository: Reader, case: Case, signature: Signature, by: str, *, exempt: str = "") -> Gate:
-    """Enough operators stand behind the change: its author, and others by a signed approval of this very commit."""
+def approved(
+    repository: Reader, case: Case, signature: Signature, by: str, *, exempt: str = "", now: datetime | None = None
+) -> Gate:
+    """Enough operators stand behind the change: its author, and others by a signed approval of this very commit.
+
+    ``now`` is the judge's clock, see `signature_of`.
+    """
     needed = case.policy.approvals - 1
     if needed <= 0 or exempt:
         return passed("approvals", exempt or "the policy asks for no second pair of eyes")
-    found = list(_approvals(repository, case))
+    found = list(_approvals(repository, case, now))
     why_not = ""
     others: set[str] = set()
     for approval in found:
@@ -64,11 +92,12 @@ class _Approval:
     signature: Signature
 
 
-def _approvals(repository: Reader, case: Case) -> Iterator[_Approval]:
+def _approvals(repository: Reader, case: Case, now: datetime | None) -> Iterator[_Approval]:
     for _, sha in repository.refs(f"{APPROVALS}{case.commit.sha}/"):
         if repository.resolve(sha) != sha:
             continue  # anybody may have left something there that is no commit
-        yield _Approval(repository.commit(sha), signature_of(repository, sha, case.signers))
+        commit = repository.commit(sha)
+        yield _Approval(commit, signature_of(repository, sha, case.signers, now, commit.author.email))
 
 
 def _misfit(case: Case, approval: _Approval, author: Signature, by: str) -> str:

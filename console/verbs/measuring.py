@@ -1,0 +1,96 @@
+"""The gate's own Prometheus on the command line, and its lines with what each rests on."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from console import documents
+from console.session import Session
+from console.verbs import lines
+from console.verbs.output import Answer
+from ml.errors import Usage
+from ml.text import visible
+from ml.verdict import Gate
+
+_OPTIONS = (
+    click.option("--prometheus", metavar="URL", help="Ask the evidence's recorded questions again at this Prometheus."),
+    click.option("--prometheus-token-file", metavar="FILE", help="A bearer token for it, read with every question."),
+    click.option("--prometheus-ca-file", metavar="FILE", help="The authority that its certificate is signed by."),
+)
+
+
+def measuring(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Add the options that name the gate's own Prometheus, and let the gate ask there before the verb begins."""
+
+    @functools.wraps(function)
+    def run(
+        session: Session,
+        /,
+        *,
+        prometheus: str | None,
+        prometheus_token_file: str | None,
+        prometheus_ca_file: str | None,
+        **others: Any,
+    ) -> Answer:
+        _measure(session, prometheus, prometheus_token_file, prometheus_ca_file)
+        return function(session, **others)
+
+    made: Callable[..., Answer] = run
+    for option in reversed(_OPTIONS):
+        made = option(made)
+    return made
+
+
+def _measure(
+    session: Session, prometheus: str | None, prometheus_token_file: str | None, prometheus_ca_file: str | None
+) -> None:
+    """Let the gate ask at the Prometheus that this command line names, and nowhere else.
+
+    Neither the address nor the credentials ever come from console.toml: that file may be the author's.
+
+    Raises:
+        Usage: it is no address, or credentials are given without one.
+    """
+    if not prometheus:
+        if prometheus_token_file or prometheus_ca_file:
+            raise Usage("Credentials are given, and no Prometheus to give them to.", "Add --prometheus URL.")
+        session.operations.measure_with(None)
+        return
+    parts = urlsplit(prometheus)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        shown = visible(prometheus.rpartition("@")[2], limit=120)
+        raise Usage(f"{shown} is no address of a Prometheus.", "Write http://HOST:PORT, with credentials in a file.")
+    # Imported here: a gate without a Prometheus does not pay for an HTTP client.
+    from ml.adapters.http_access import Access  # noqa: PLC0415
+    from ml.adapters.prometheus import Prometheus  # noqa: PLC0415
+
+    token, authority = (Path(name) if name else None for name in (prometheus_token_file, prometheus_ca_file))
+    access = Access(bearer_token_file=token, ca_file=authority)
+    session.operations.measure_with(Prometheus(prometheus, timeout_s=_QUESTION_S, access=access))
+
+
+_QUESTION_S = 20.0
+
+
+def judged_line(item: Gate) -> str:
+    """A line of the gate, and what it rests on."""
+    from ml.promotion.gate.basis import shown_basis  # noqa: PLC0415  it is needed by this verb alone
+
+    return f"{lines.gate(item)}  ({shown_basis(item)})"
+
+
+def judged_document(gates: Sequence[Gate]) -> list[dict[str, Any]]:
+    """The lines of the gate for scripts; ``basis`` is what each rests on, ``claimed_by`` by whom it is claimed."""
+    from ml.promotion.gate.basis import basis_of  # noqa: PLC0415  it is needed by this verb alone
+
+    found = []
+    for gate in gates:
+        basis, who = basis_of(gate)
+        found.append(documents.plain(gate) | {"basis": str(basis), "claimed_by": who or None})
+    return found

@@ -1,0 +1,223 @@
+"""Measured twice: the recorded questions of evidence, asked again at another place than its author's, and compared.
+
+Only questions that our own judge asks are asked again: the judge of the evidence's format runs on the recorded answers
+with the *base's* policy, and what it asks on the way is the list. No query text of the evidence itself is ever sent, so
+evidence can neither cost the server a query of its author's making nor lead it to an address.
+
+A Prometheus gives the same answer for a past time twice, with three exceptions. Samples of the last moments may have
+arrived after the first question: there a small difference is allowed, and the judge must come to the same verdicts with
+the newer numbers. What retention dropped cannot be asked again: that is unknown, never agreed. What a server answers
+about its own present (its rules, its pending alerts, its clock) has no past to ask: it stays the author's claim.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ml.clock import format_utc, parse_utc
+from ml.errors import ConsoleError
+from ml.promotion.evidence_formats import Format
+from ml.promotion.evidence_replay import format_of
+from ml.promotion.remeasured_compare import SETTLE_S, Difference, compare
+from ml.slo import transcript
+from ml.slo.alerts import history_query
+from ml.slo.recording import Exchange, Replay
+from ml.slo.soak_gates import ALERTS_GATE
+from ml.slo.source import Answer, Ask, Kind, Metrics, MetricsError
+from ml.text import visible
+from ml.verdict import Code, Finding, Verdict, finding
+
+if TYPE_CHECKING:
+    from ml.policy import Policy
+
+DEADLINE_S = 120.0
+"""How long all questions together may take; what is not answered by then is unknown."""
+MOST_QUESTIONS = 400
+
+_SHOWN = 120
+_KNOWS = "count(up) or count(grinder_ml_inference_latency_ms_count)"
+
+
+_TimeLeft = Callable[[], float]
+"""Seconds until the deadline."""
+
+
+class _Noted(Replay):
+    """The record, and a list of what was asked of it."""
+
+    def __init__(self, exchanges: Sequence[Exchange]) -> None:
+        super().__init__(exchanges)
+        self.asked: dict[Ask, Answer] = {}
+
+    def _find(self, ask: Ask) -> Answer:
+        found = super()._find(ask)
+        self.asked[ask] = found
+        return found
+
+
+def measured_again(
+    values: Mapping[str, Any],
+    policy: Policy,
+    source: Metrics,
+    *,
+    deadline_s: float = DEADLINE_S,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Finding:
+    """Ask a source the recorded questions of evidence again. One finding; never raises for what source or evidence say.
+
+    Args:
+        values: an opened document that verified, whose policy is the base's.
+        policy: the base's.
+        source: a metrics source that the evidence's author does not control.
+
+    Returns: PASS; FAIL where numbers do not agree; NO_DATA or ERROR where nobody can tell.
+    """
+    ends = monotonic() + deadline_s
+    try:
+        return _measured_again(values, policy, source, lambda: ends - monotonic())
+    except MetricsError as error:
+        return finding(Verdict.ERROR, Code.SOURCE_FAILED, error.cause, error=type(error).__name__)
+    except (ConsoleError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        why = f"the evidence lacks what the questions are made of ({type(error).__name__})"
+        return finding(Verdict.ERROR, Code.INCOMPLETE, why)
+
+
+def _measured_again(values: Mapping[str, Any], policy: Policy, source: Metrics, time_left: _TimeLeft) -> Finding:
+    form = format_of(values)
+    recorded = [transcript.read(each) for each in values["soak_exchanges"]]
+    asked = _questions(form, values, policy, recorded)
+    again = _asked_again(source, asked, time_left)
+    if isinstance(again, Finding):
+        return again
+    compared = [compare(ask, told.answer.series, again[ask].series, told.settled) for ask, told in asked.items()]
+    differences = [difference for each in compared for difference in each.differences]
+    if differences:
+        return _told(differences, source, values, len(asked))
+    moved = any(each.late for each in compared) and _other_verdict(form, values, policy, recorded, again)
+    if moved:
+        why = f"with the samples that arrived since, the gate {visible(moved)} has another verdict; plan it anew"
+        return finding(Verdict.FAIL, Code.MEASURED_OTHERWISE, why, asked=len(asked), gate=moved)
+    as_of = parse_utc(values["soak"]["report"]["as_of"])
+    return _alerts(values, policy, source, as_of) or _agreed(len(asked))
+
+
+def _asked_again(source: Metrics, asked: Mapping[Ask, _Told], time_left: _TimeLeft) -> dict[Ask, Answer] | Finding:
+    """The answers of today; or why nobody can tell."""
+    total = len(asked)
+    if not 0 < total <= MOST_QUESTIONS:
+        why = f"there are {total} questions to ask again, and 1 to {MOST_QUESTIONS} are asked"
+        return finding(Verdict.NO_DATA, Code.NOT_MEASURED_AGAIN, why, asked=total)
+    again: dict[Ask, Answer] = {}
+    for ask in asked:
+        if time_left() <= 0:
+            why = f"after {len(again)} of {total} questions the time for asking again was over"
+            return finding(Verdict.ERROR, Code.NOT_MEASURED_AGAIN, why, asked=total, answered=len(again))
+        again[ask] = _put(source, ask)
+        if again[ask].warnings:
+            why = f"the answer is not whole: {again[ask].warnings[0]}"
+            return finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why)
+    return again
+
+
+def _agreed(asked: int) -> Finding:
+    why = f"{asked} questions asked again at the gate's own Prometheus, and every number agrees"
+    return finding(Verdict.PASS, Code.MEASURED_ALIKE, why, asked=asked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the evidence has to a question, and up to when every number of it must be the same."""
+
+    answer: Answer
+    settled: float
+
+
+def _questions(
+    form: Format, values: Mapping[str, Any], policy: Policy, recorded: Sequence[Exchange]
+) -> dict[Ask, _Told]:
+    """What our own judge asks about a past time on its way through the evidence, with the recorded answers."""
+    soak, review = values["soak"], values["review"]
+    notes = _Noted(recorded)
+    form.soak(notes, policy, soak)
+    found = dict(_past(notes, parse_utc(soak["report"]["as_of"])))
+    if review is not None:
+        notes = _Noted([transcript.read(each) for each in values["review_exchanges"]])
+        form.review(notes, policy, review)
+        found |= dict(_past(notes, parse_utc(review["as_of"])))
+    return found
+
+
+def _past(notes: _Noted, as_of: datetime) -> Iterator[tuple[Ask, _Told]]:
+    settled = as_of.timestamp() - SETTLE_S
+    yield from ((ask, _Told(answer, settled)) for ask, answer in notes.asked.items() if _has_a_past(ask))
+
+
+def _has_a_past(ask: Ask) -> bool:
+    return (ask.kind is Kind.QUERY and ask.at is not None) or ask.kind is Kind.RANGE
+
+
+def _put(source: Metrics, ask: Ask) -> Answer:
+    if ask.kind is Kind.RANGE:
+        assert ask.start is not None
+        assert ask.end is not None
+        return source.query_range(ask.promql, ask.start, ask.end, ask.step_s)
+    return source.query(ask.promql, ask.at)
+
+
+def _told(differences: Sequence[Difference], source: Metrics, values: Mapping[str, Any], asked: int) -> Finding:
+    """What the differences say, unless the source has simply forgotten that time."""
+    started = values["soak"]["report"]["started_at"]
+    begun = parse_utc(started) if started else parse_utc(values["soak"]["report"]["as_of"])
+    if not _put(source, Ask(Kind.QUERY, _KNOWS, at=begun)).series:
+        why = (
+            f"the gate's Prometheus holds nothing of {format_utc(begun)}, so the numbers cannot be asked again; "
+            "keep its data for longer than a soak"
+        )
+        return finding(Verdict.NO_DATA, Code.FORGOTTEN, why, begun=begun)
+    first = differences[0]
+    what = first.ask.promql if len(first.ask.promql) <= _SHOWN else f"{first.ask.promql[:_SHOWN]}…"
+    at = format_utc(datetime.fromtimestamp(first.at, begun.tzinfo))
+    why = (
+        f"{len(differences)} numbers do not agree with the gate's own Prometheus; the first: at {at} the evidence says "
+        f"{_number(first.recorded)} and Prometheus says {_number(first.found)} to {visible(what)}"
+    )
+    return finding(Verdict.FAIL, Code.MEASURED_OTHERWISE, why, asked=asked, differing=len(differences), at=at)
+
+
+def _number(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:.10g}"
+
+
+def _other_verdict(
+    form: Format,
+    values: Mapping[str, Any],
+    policy: Policy,
+    recorded: Sequence[Exchange],
+    again: Mapping[Ask, Answer],
+) -> str:
+    """The first gate that the judge decides otherwise with the newer numbers; empty where there is none."""
+    newer = Replay([again.get(each.ask, each) for each in recorded])
+    judged = {gate["name"]: gate["verdict"] for gate in form.soak(newer, policy, values["soak"])["gates"]}
+    told = {gate["name"]: gate["verdict"] for gate in values["soak"]["report"]["gates"]}
+    return next(_moved(told, judged), "")
+
+
+def _moved(told: Mapping[str, str], judged: Mapping[str, str]) -> Iterator[str]:
+    yield from (name for name in sorted(told.keys() | judged.keys()) if told.get(name) != judged.get(name))
+
+
+def _alerts(values: Mapping[str, Any], policy: Policy, source: Metrics, as_of: datetime) -> Finding | None:
+    """What the alerts' own series say of the moment of the judgement, where the evidence says that all were quiet."""
+    shown = [str(gate["verdict"]) for gate in values["gates"] if gate["name"] == ALERTS_GATE]
+    if not policy.alerts.quiet or shown != [Verdict.PASS]:
+        return None
+    fired = _put(source, Ask(Kind.QUERY, history_query(policy.alerts.quiet), at=as_of)).series
+    if not fired:
+        return None
+    name = visible(fired[0].label("alertname"), limit=80)
+    why = f"the evidence says that all alerts were quiet, and {name} was firing at {format_utc(as_of)}"
+    return finding(Verdict.FAIL, Code.ALERT_CONTRADICTED, why, alert=name, at=as_of)
