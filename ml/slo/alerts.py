@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from ml.slo.alert_findings import Named, fired, firing, loaded_rules, silences_of, state_of
-from ml.slo.recording import Failure, Recorder
+from ml.slo.alert_findings import Named, Ours, Rule, elsewhere, fired, firing, loaded_rules, silences_of, state_of
+from ml.slo.alert_rules import Selector, never_true, reads_buckets, selectors_of
+from ml.slo.measured import bound
+from ml.slo.promql import Scope, joined, split
+from ml.slo.questions import duration
+from ml.slo.recording import Exchange, Failure, Recorder
+from ml.slo.source import Series
 from ml.slo.tape import Grid
+from ml.text import visible
 from ml.verdict import Code, Finding, Reading, Verdict, finding, worst
+
+if TYPE_CHECKING:
+    from ml.policy import Policy
+
+_LATELY = "1d"
+_MOST_POINTS = 10_000
+"""Points of one range query: Prometheus refuses more than 11,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertsView:
-    """What was found about each named rule, and Alertmanager's silences of them in words."""
+    """What was found about each named rule, Alertmanager's silences of them and others' firing alerts in words."""
 
     findings: tuple[Named, ...]
     silences: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -30,7 +46,7 @@ class AlertsView:
         """The most severe finding, silences named with it."""
         none = finding(Verdict.VACUOUS, Code.NO_ALERT_RULE, "The policy names no alert rule, so none can fire.")
         gravest = next((found for _, found in self.findings if found.verdict is self.verdict), none)
-        sentences = [gravest.why, *self.silences] if self.findings else self.silences or [gravest.why]
+        sentences = [gravest.why, *self.others, *self.silences] if self.findings else self.silences or [gravest.why]
         return replace(gravest, why=" ".join(sentences))
 
     @property
@@ -53,26 +69,96 @@ class AlertsView:
         )
 
 
-def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime) -> AlertsView:
-    """Are the rules loaded, evaluated, and quiet now? One request."""
-    rules = recorder.rules()
+def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime, ours: Ours | None = None) -> AlertsView:
+    """Are the rules loaded, evaluated, and quiet now? One request. ``ours``: whose alerts count."""
+    return alerts_in(recorder.rules(), names, now, ours)
+
+
+def alerts_in(rules: Exchange, names: Sequence[str], now: datetime, ours: Ours | None = None) -> AlertsView:
+    """The same from an answer that is there already."""
     if isinstance(rules, Failure):
         return AlertsView((("rules", rules.finding),))
     loaded = loaded_rules(rules)
-    return AlertsView(tuple(state_of(name, loaded.get(name, ()), now) for name in names))
+    others = tuple(elsewhere(names, loaded, ours)) if ours is not None else ()
+    return AlertsView(tuple(state_of(name, loaded.get(name, ()), now, ours) for name in names), others=others)
 
 
-def alerts_of_soak(recorder: Recorder, names: Sequence[str], now: datetime, grid: Grid) -> AlertsView:
-    """As `alerts_now`, and: does the alerts endpoint agree, did they fire during the soak, and who silenced them?"""
-    found = list(alerts_now(recorder, names, now).findings)
-    found += firing(recorder.alerts(), names)
-    if grid.cells:
-        first, last = grid.end_of(0), grid.end_of(grid.cells - 1)
-        found += fired(recorder.query_range(history_query(names), first, last, grid.step_s))
-    return AlertsView(tuple(found), tuple(silences_of(recorder.silences(), names)))
+def alerts_of_soak(
+    recorder: Recorder, policy: Policy, now: datetime, grid: Grid, scope: Scope, ours: Ours
+) -> AlertsView:
+    """As `alerts_now`, and: can the rules fire at all, does the alerts endpoint agree, did they fire during the soak,
+    and who silenced them?"""
+    names = policy.alerts.quiet
+    rules = recorder.rules()
+    view = alerts_in(rules, names, now, ours)
+    found = list(view.findings)
+    found += firing(recorder.alerts(), names, ours)
+    if not isinstance(rules, Failure):
+        found += _able(recorder, policy, loaded_rules(rules), scope, now)
+    found += fired(tuple(_histories(recorder, names, grid)), ours)
+    return AlertsView(tuple(found), tuple(silences_of(recorder.silences(), names)), view.others)
 
 
-def history_query(names: Sequence[str]) -> str:
-    """When did the named alerts fire? One series per alert, present where it fired within the step's five minutes."""
+def _histories(recorder: Recorder, names: Sequence[str], grid: Grid) -> Iterator[Exchange]:
+    if not names:
+        return
+    for first in range(0, grid.cells, _MOST_POINTS):
+        last = min(first + _MOST_POINTS, grid.cells) - 1
+        promql = history_query(names, duration(grid.step_s))
+        yield recorder.query_range(promql, grid.end_of(first), grid.end_of(last), grid.step_s)
+
+
+def history_query(names: Sequence[str], window: str = "5m") -> str:
+    """When did the named alerts fire? One series per alert and labels, present where it fired within the step."""
     pattern = "|".join(re.escape(name) for name in names).replace("\\", "\\\\")
-    return f'max by (alertname) (max_over_time(ALERTS{{alertname=~"{pattern}",alertstate="firing"}}[5m]))'
+    return f'max_over_time(ALERTS{{alertname=~"{pattern}",alertstate="firing"}}[{window}])'
+
+
+def _able(
+    recorder: Recorder, policy: Policy, loaded: Mapping[str, Sequence[Rule]], scope: Scope, now: datetime
+) -> Iterator[Named]:
+    """Rules that cannot fire: nothing that they read is there, or nothing could make them true. One request."""
+    named = [
+        (name, rule.expression) for name in policy.alerts.quiet for rule in loaded.get(name, ()) if rule.expression
+    ]
+    asked: dict[str, str] = {}
+    for number, (_, expression) in enumerate(named):
+        for index, selector in enumerate(selectors_of(expression)):
+            asked[f"{number}.{index}"] = _present(policy, scope, selector)
+    parts: dict[str, tuple[Series, ...]] = {}
+    if asked:
+        answer = recorder.query(joined(asked), at=now)
+        if isinstance(answer, Failure):
+            yield "rules", answer.finding
+            return
+        parts = split(answer.series)
+    for number, (name, expression) in enumerate(named):
+        series = [each for key, there in parts.items() if key.partition(".")[0] == str(number) for each in there]
+        why = _unable(expression, series, scope)
+        if why:
+            shown = visible(name, limit=80)
+            sentence = f"The rule {shown} cannot fire: {why}."
+            yield name, finding(Verdict.VACUOUS, Code.RULE_CANNOT_FIRE, sentence, alert=shown)
+
+
+def _present(policy: Policy, scope: Scope, selector: Selector) -> str:
+    """Whether a selector of a rule finds series lately: of this model and stage, where it reads the model's metrics."""
+    metrics = {each.metric for each in policy.objectives} | {scope.latency}
+    timed = {f"{metric}{suffix}" for metric in metrics if metric for suffix in ("_bucket", "_count", "_sum")}
+    counted = {name for each in policy.objectives for name in (each.errors, each.successes) if name}
+    if selector.metric in timed:
+        text = scope.timed("")[1:-1]
+    elif selector.metric in counted:
+        text = scope.counted("")[1:-1]
+    else:
+        text = ""
+    promql = f"last_over_time({selector.narrowed(text)}[{_LATELY}])"
+    return f"count by (le) ({promql})" if reads_buckets(selector) else f"count({promql})"
+
+
+def _unable(expression: str, series: Sequence[Series], scope: Scope) -> str:
+    bounds = [at for each in series if math.isfinite(at := bound(each.label("le") or "nan"))]
+    never = never_true(expression, max(bounds, default=None))
+    if never:
+        return never
+    return "" if series else f"nothing that it reads is there for this model in {scope.stage}"
