@@ -166,7 +166,7 @@ def _state(shown: str, rule: Rule, now: datetime, ours: Ours | None) -> Finding:
         return finding(Verdict.STALE, Code.RULE_STALE, why, alert=shown, age_s=age)
     elif pending is not None:
         why = f"{shown} is pending{_for(pending)}: its condition holds, but not for long enough yet."
-        verdict, code = Verdict.WAIT, Code.ALERT_PENDING
+        return finding(Verdict.WAIT, Code.ALERT_PENDING, why, alert=shown, whose=pending)
     return finding(verdict, code, why, alert=shown)
 
 

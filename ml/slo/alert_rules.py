@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _TOKEN = re.compile(
@@ -51,25 +52,38 @@ class Selector:
 
 def selectors_of(expression: str) -> tuple[Selector, ...]:
     """The selectors of an expression, each once, in order."""
-    tokens = [(str(found.lastgroup), found[0]) for found in _TOKEN.finditer(expression) if found.lastgroup != "space"][
-        :_MOST
-    ]
-    found: list[Selector] = []
+    return tuple(dict.fromkeys(selector for selector, _, _ in _found(expression)))
+
+
+def rewritten(expression: str, other: Callable[[Selector], str]) -> str:
+    """An expression with each of its selectors written in another way."""
+    text, at = "", 0
+    for selector, begin, end in _found(expression):
+        text += expression[at:begin] + other(selector)
+        at = end
+    return text + expression[at:]
+
+
+def _found(expression: str) -> list[tuple[Selector, int, int]]:
+    """The selectors with where each begins and ends."""
+    matches = [found for found in _TOKEN.finditer(expression) if found.lastgroup != "space"][:_MOST]
+    tokens = [(str(found.lastgroup), found[0]) for found in matches]
+    found: list[tuple[Selector, int, int]] = []
     at = 0
     while at < len(tokens):
         kind, text = tokens[at]
         following = tokens[at + 1][1] if at + 1 < len(tokens) else ""
         if kind == "name" and text.lower() in _GROUPING and following == "(":
             at = _closing(tokens, at + 1, "(", ")") + 1
-        elif kind == "name" and not _is_word(text, following):
-            inside, at = _braces(tokens, at + 1)
-            found.append(Selector(text, inside))
-        elif text == "{":
-            inside, at = _braces(tokens, at)
-            found.append(Selector("", inside))
-        else:
+            continue
+        metric = kind == "name" and not _is_word(text, following)
+        if not metric and text != "{":
             at += 1
-    return tuple(dict.fromkeys(found))
+            continue
+        inside, after = _braces(tokens, at + 1 if metric else at)
+        found.append((Selector(text if metric else "", inside), matches[at].start(), matches[after - 1].end()))
+        at = after
+    return found
 
 
 def _is_word(text: str, following: str) -> bool:

@@ -9,8 +9,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ml.slo.alert_findings import Named, Ours, Rule, elsewhere, fired, firing, loaded_rules, silences_of, state_of
-from ml.slo.alert_rules import Selector, never_true, reads_buckets, selectors_of
+from ml.slo.alert_findings import (
+    QUIET,
+    Named,
+    Ours,
+    Rule,
+    elsewhere,
+    fired,
+    firing,
+    loaded_rules,
+    silences_of,
+    state_of,
+)
+from ml.slo.alert_rules import Selector, never_true, reads_buckets, rewritten, selectors_of
 from ml.slo.measured import bound
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import duration
@@ -91,12 +102,102 @@ def alerts_of_soak(
     names = policy.alerts.quiet
     rules = recorder.rules()
     view = alerts_in(rules, names, now, ours)
-    found = list(view.findings)
-    found += firing(recorder.alerts(), names, ours)
-    if not isinstance(rules, Failure):
-        found += _able(recorder, policy, loaded_rules(rules), scope, now)
-    found += fired(tuple(_histories(recorder, names, grid)), ours)
-    return AlertsView(tuple(found), tuple(silences_of(recorder.silences(), names)), view.others)
+    found = [each for each in view.findings if not _alerting(each)]
+    loaded = {} if isinstance(rules, Failure) else loaded_rules(rules)
+    found += _able(recorder, policy, loaded, scope, now)
+    alerting = [each for each in view.findings if _alerting(each)]
+    alerting += firing(recorder.alerts(), names, ours)
+    alerting += fired(tuple(_histories(recorder, names, grid)), ours)
+    known = [each for each in alerting if _whose(each) is None]
+    vague = [each for each in alerting if _whose(each) is not None]
+    counting, others = _ours_of(recorder, policy, loaded, vague, _Where(scope, grid, now, ours))
+    silences = tuple(silences_of(recorder.silences(), names))
+    return AlertsView((*found, *known, *counting), silences, (*view.others, *others))
+
+
+def _alerting(named: Named) -> bool:
+    return named[1].code in (Code.ALERT_FIRING, Code.ALERT_PENDING, Code.ALERT_FIRED)
+
+
+def _whose(named: Named) -> str | None:
+    """Whose an alert is by its labels, where none of them tells the stage or the engine; ``None`` where one does."""
+    told = dict(named[1].facts).get("whose")
+    if not _alerting(named) or not isinstance(told, str) or not told:
+        return None
+    return None if "mode=" in told or "instance=" in told else told
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """The engines and the time that an alert may be about."""
+
+    scope: Scope
+    grid: Grid
+    now: datetime
+    ours: Ours
+
+
+def _ours_of(
+    recorder: Recorder, policy: Policy, loaded: Mapping[str, Sequence[Rule]], vague: Sequence[Named], where: _Where
+) -> tuple[list[Named], list[str]]:
+    """Of alerts whose labels name the model alone: those that our engines raise too, and sentences about the others.
+
+    Their rule's expression is asked again, narrowed to our engines: where it was never true for them, the alert is
+    another stage's. Where that cannot be asked, the alert counts.
+    """
+    counting: list[Named] = []
+    others: list[str] = []
+    quiet: dict[str, bool] = {}
+    for name, found in vague:
+        if name not in quiet:
+            quiet[name] = _never_ours(recorder, policy, loaded.get(name, ()), where)
+        if quiet[name]:
+            counting.append((name, finding(Verdict.PASS, Code.ALERTS_QUIET, QUIET, alert=visible(name, limit=80))))
+            others.append(f"{visible(name, limit=80)} is about other engines of this model: it never held for these.")
+        else:
+            counting.append((name, found))
+    return counting, list(dict.fromkeys(others))
+
+
+def _never_ours(recorder: Recorder, policy: Policy, rules: Sequence[Rule], where: _Where) -> bool:
+    """Whether the expressions of these rules, narrowed to our engines, held neither now nor in the soak."""
+    asked = {}
+    for number, rule in enumerate(rules):
+        narrowed = _narrowed(policy, where, rule.expression)
+        if not narrowed:
+            return False
+        asked[str(number)] = f"count_over_time(({narrowed})[{duration(where.grid.step_s)}:1m])"
+    if not asked:
+        return False
+    exchanges: list[Exchange] = [recorder.query(joined(asked), at=where.now)]
+    for first in range(0, where.grid.cells, _MOST_POINTS):
+        begin, end = where.grid.end_of(first), where.grid.end_of(min(first + _MOST_POINTS, where.grid.cells) - 1)
+        exchanges.append(recorder.query_range(joined(asked), begin, end, where.grid.step_s))
+    return all(not isinstance(each, Failure) and not each.series and not each.warnings for each in exchanges)
+
+
+def _narrowed(policy: Policy, where: _Where, expression: str) -> str:
+    """An expression about our engines alone; empty where it reads anything that does not tell engines apart."""
+    if not expression or not where.ours.instances:
+        return ""
+    timed, counted = _metrics(policy, where.scope)
+    if any(each.metric not in timed | counted for each in selectors_of(expression)):
+        return ""
+    engines = "|".join(re.escape(each) for each in sorted(where.ours.instances)).replace("\\", "\\\\")
+    instance = f'instance=~"{engines}"'
+
+    def other(selector: Selector) -> str:
+        stage = where.scope.timed("") if selector.metric in timed else where.scope.counted("")
+        return selector.narrowed(f"{stage[1:-1]},{instance}")
+
+    return rewritten(expression, other)
+
+
+def _metrics(policy: Policy, scope: Scope) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of the model's metrics: those that carry a mode, and counters that may not."""
+    histograms = {each.metric for each in policy.objectives if each.metric} | {scope.latency}
+    timed = frozenset(f"{metric}{suffix}" for metric in histograms for suffix in ("_bucket", "_count", "_sum"))
+    return timed, frozenset(name for each in policy.objectives for name in (each.errors, each.successes) if name)
 
 
 def _histories(recorder: Recorder, names: Sequence[str], grid: Grid) -> Iterator[Exchange]:
@@ -143,9 +244,7 @@ def _able(
 
 def _present(policy: Policy, scope: Scope, selector: Selector) -> str:
     """Whether a selector of a rule finds series lately: of this model and stage, where it reads the model's metrics."""
-    metrics = {each.metric for each in policy.objectives} | {scope.latency}
-    timed = {f"{metric}{suffix}" for metric in metrics if metric for suffix in ("_bucket", "_count", "_sum")}
-    counted = {name for each in policy.objectives for name in (each.errors, each.successes) if name}
+    timed, counted = _metrics(policy, scope)
     if selector.metric in timed:
         text = scope.timed("")[1:-1]
     elif selector.metric in counted:

@@ -204,6 +204,20 @@ TABLE = (
         policy=quiet("FiredForActive"),
     ),
     Situation(
+        name="an_alert_without_a_mode_that_the_active_raises",
+        verdicts={},
+        says="is about other engines of this model: it never held for these",
+        like="the_active_fails_and_counters_have_no_mode",
+        policy=quiet("FailsNow"),
+    ),
+    Situation(
+        name="an_alert_without_a_mode_that_the_shadow_raises",
+        verdicts={"soak": FAIL, "error_rate": FAIL, "alerts": FAIL},
+        says="FailsNow is firing for model=the_shadow_fails_and_counters_have_no_mode",
+        like="the_shadow_fails_and_counters_have_no_mode",
+        policy=quiet("FailsNow"),
+    ),
+    Situation(
         name="an_alert_that_is_constant",
         verdicts={"alerts": VACUOUS},
         says="The rule Constant cannot fire: its expression reads no series",

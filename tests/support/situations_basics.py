@@ -30,6 +30,7 @@ groups:
   - {alert: FiredForUs, expr: 'sum by (model, mode) (rate(grinder_ml_inference_total[5m])) > 1e9'}
   - {alert: FiredForActive, expr: 'sum by (model, mode) (rate(grinder_ml_inference_total[5m])) > 1e9'}
   - {alert: SlowNow, expr: '{P99} > 100'}
+  - {alert: FailsNow, expr: 'sum by (model) (rate(grinder_ml_inference_errors_total[5m])) > 0.1'}
   - {alert: Constant, expr: 'vector(0) > 0'}
   - {alert: Nobodys, expr: 'nobody_exports_this_metric > 0'}
   - {alert: AboveTheTopBucket, expr: '{P99} > 600'}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.slo.alert_findings import Ours
-from ml.slo.alert_rules import Selector, never_true, selectors_of
+from ml.slo.alert_rules import Selector, never_true, rewritten, selectors_of
 from ml.stage import Stage
 
 DEFAULT = "histogram_quantile(0.99, sum by (le, model, mode) (rate(grinder_ml_inference_latency_ms_bucket[5m])))"
@@ -86,6 +86,13 @@ def test_an_unknown_top_bucket_forbids_nothing() -> None:
 def test_a_selector_is_narrowed(selector: Selector, narrowed: str) -> None:
     assert selector.narrowed('mode="shadow"') == narrowed
     assert selector.narrowed("") == selector.text.replace(",}", "}")
+
+
+def test_an_expression_is_rewritten_selector_by_selector() -> None:
+    expression = 'sum by (up) (rate(a_total{x="1"} [5m])) / b > 0.05 # up'
+    changed = rewritten(expression, lambda selector: selector.narrowed('mode="shadow"'))
+    assert changed == 'sum by (up) (rate(a_total{x="1",mode="shadow"} [5m])) / b{mode="shadow"} > 0.05 # up'
+    assert rewritten("vector(1)", lambda selector: "x") == "vector(1)"
 
 
 OURS = Ours("regime", Stage.SHADOW, 'model="regime",env=~"prod|stage",zone!="z"', "regime_v1", frozenset({"a:1"}))
