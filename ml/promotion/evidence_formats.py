@@ -75,8 +75,9 @@ def _review_of_v1(replay: Replay, policy: Policy, told: Written) -> Written:
 def _soak_of_v2(replay: Replay, policy: Policy, soak: Written) -> Written:
     from ml.slo.soak import Killed, SoakSubject, judge_soak  # noqa: PLC0415  as late as SciPy, see below
 
+    said = soak["subject"]
     model, artifact_id, model_sha256, landed_at = _subject(soak)
-    subject = SoakSubject(model, artifact_id, model_sha256, landed_at, tuple(soak["subject"]["others"]))
+    subject = SoakSubject(model, artifact_id, model_sha256, landed_at, said["unknown"], tuple(said["others"]))
     kills = [Killed(*times) for times in _kills(soak)]
     as_of = parse_utc(soak["report"]["as_of"])
     return _plain_report(judge_soak(replay, policy, subject, as_of, kills, stale_s=soak["stale_s"]).report)
