@@ -112,6 +112,14 @@ def count_query(objective: Objective, scope: Scope, window: str, latency: str = 
     )
 
 
+def attempts_query(objective: Objective, scope: Scope, window: str, latency: str = LATENCY) -> str:
+    """As `count_query` over one cell, and what a counter was born with counts too, as it does in the cell's value."""
+    if objective.kind != "ratio":
+        return scope.attributed(scope.counts(scope.timed(f"{objective.metric or latency}_count"), window), window)
+    good, bad = scope.counted(str(objective.successes)), scope.counted(str(objective.errors))
+    return scope.attributed(_both(scope, scope.counts(bad, window), scope.counts(good, window)), window, counter=True)
+
+
 def questions(objective: Objective, scope: Scope, windows: Windows, latency: str = LATENCY) -> Mapping[str, str]:
     """Every question behind one reading, by what its answer means.
 

@@ -16,8 +16,8 @@ from ml.slo.measured import Buckets, Measured, by_engine, measured
 from ml.slo.promql import Scope, joined, parcels, split
 from ml.slo.questions import (
     SHOWN,
+    attempts_query,
     changed_query,
-    count_query,
     duration,
     judged_query,
     questions,
@@ -132,7 +132,7 @@ class Inquiry:
         step, latency = duration(self.grid.step_s), self.terms.latency
         asked = {
             "value": judged_query(objective, self.scope, step),
-            "count": count_query(objective, self.scope, step, latency),
+            "count": attempts_query(objective, self.scope, step, latency),
         }
         if objective.kind == "quantile":
             asked["changed"] = changed_query(objective, self.scope, step)
@@ -158,11 +158,13 @@ class Inquiry:
             unclear=unclear,
         )
         sums = {engine: sum(count or 0.0 for count in found) for engine, found in heard.counts.items()}
+        # What an engine was born with was not inferred in the soak for certain: the reading's count leaves it out.
+        counted, samples = sum(sums[engine] for engine in distinct(sums)), heard.reading.samples
         return Track(
             objective=heard.objective,
             reading=heard.reading,
             tape=tape(heard.objective, self.grid, course, happened.events, self.terms.least),
-            inferences=sum(sums[engine] for engine in distinct(sums)),
+            inferences=counted if samples is None else min(counted, samples),
             doubt=heard.doubt,
         )
 
