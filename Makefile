@@ -30,7 +30,7 @@ prometheus:
 	@scripts/ensure-tools prometheus promtool
 
 tools:
-	@scripts/ensure-tools prometheus promtool alertmanager jq tmux chromium
+	@scripts/ensure-tools prometheus promtool alertmanager victoria-metrics vmalert jq tmux chromium
 
 demo: compiled
 	@scripts/ensure-tools prometheus promtool || true

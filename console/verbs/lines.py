@@ -72,7 +72,7 @@ def soak(report: SoakReport) -> list[str]:
         "",
         *(gate(item) for item in report.gates),
         f"soak {hours(report.elapsed_s)} of {hours(report.required_s)}, since {started}, "
-        f"coverage {report.coverage:.1%}, breaches {report.breaches}",
+        f"coverage {report.coverage:.1%}, breaches {report.breaches}, restarts {report.restarts}",
         f"{report.model} {report.artifact_id}: {tag(report.verdict).strip()} {report.why}",
     ]
 

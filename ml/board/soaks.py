@@ -27,6 +27,7 @@ class Tape:
     """A soak seen through one objective. ``cells`` holds one `Cell` letter per window, oldest first.
 
     ``values`` are in ``unit`` and as long as ``cells``; ``worst`` is the index of the worst cell.
+    ``seen`` is the share of each cell in which its engines were scraped, a little above 1 where a scrape more fell in.
     """
 
     objective: str
@@ -38,6 +39,7 @@ class Tape:
     unit: str
     worst: int | None = None
     longest_clean: int = 0
+    seen: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,10 @@ class SoakReport:
 
     ``coverage`` is the share of the required windows that hold data, 0 to 1. ``eligible_at`` is the
     earliest moment at which the soak can pass if nothing breaches. ``queries`` are all PromQL texts run.
-    ``silences`` tell of Alertmanager's silences of the alerts, a sentence each.
+    ``silences`` tell of Alertmanager's silences of the alerts, a sentence each. ``attribution`` tells what ties the
+    numbers to the artifact: ``artifact`` (each engine says what it serves), ``mode`` (mode and time do), ``mixed``.
+    ``restarts`` counts restarts and replacements of engines, ``engines`` names them, each once; ``scrape_s`` are the
+    seconds between two scrapes, ``None`` when unknown.
     """
 
     model: str
@@ -66,3 +71,7 @@ class SoakReport:
     readings: tuple[Reading, ...] = ()
     queries: tuple[str, ...] = ()
     silences: tuple[str, ...] = ()
+    attribution: str = ""
+    restarts: int = 0
+    engines: tuple[str, ...] = ()
+    scrape_s: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +24,21 @@ from ml.promotion.land import land
 from ml.promotion.plan import Proposal, plan_promotion, plan_stage, plan_withdraw
 from ml.promotion.submit import push_branch, submit
 from ml.promotion.values import ACK_GATE, Ack, Checklist, Landing, Plan, Submission, Target
-from ml.registry.schema import Pointer
+from ml.registry.schema import Model, Pointer
+from ml.slo.selectors import proposed_selectors
 from ml.stage import Action, Stage
 from ml.text import visible
 
 _BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
+
+
+_SEVERAL = 2
+
+
+def _artifacts(model: Model) -> tuple[str, ...]:
+    """The artifacts that a model points to."""
+    pointers = (model.pointer(stage) for stage in Stage)
+    return tuple(pointer.artifact_id for pointer in pointers if pointer is not None)
 
 
 class Changes:
@@ -151,7 +162,24 @@ class Changes:
         """Propose the first policy on a branch."""
         self._context.require_write()
         desk, now = self._registries.desk(), self._context.clock.now()
-        return propose(desk, self._registries.ref().commit, now, push=push, dry_run=dry_run)
+        commit = self._registries.ref().commit
+        return propose(desk, commit, now, push=push, dry_run=dry_run, selectors=self._selectors())
+
+    def _selectors(self) -> dict[str, str | None]:
+        """What tells the series of several models apart, as far as registry and Prometheus can be asked."""
+        try:
+            models = self._registries.now().document.registry.models
+        except ConsoleError:
+            return {}
+        if len(models) < _SEVERAL:
+            return {}
+        found: dict[str, str] = {}
+        if self._context.metrics is not None:
+            with suppress(ConsoleError):
+                found = proposed_selectors(
+                    self._context.metrics, {name: _artifacts(each) for name, each in models.items()}
+                )
+        return {name: found.get(name) for name in models}
 
     def _recorded(self, kind: str, by: str, branch: str, **told: object) -> str:
         """Note what has taken effect already; why that failed, or nothing, because a failure must not deny it."""

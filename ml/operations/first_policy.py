@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from ml.clock import format_utc
 from ml.errors import Refused
@@ -36,6 +38,24 @@ _SELF_DECLARED = """# [ack]
 """
 
 
+_SELECTORS = """
+# Several models share one Prometheus: each needs the label matchers that pick its own series.
+"""
+
+NO_MODELS: Mapping[str, str | None] = MappingProxyType({})
+
+
+def _models(selectors: Mapping[str, str | None]) -> str:
+    """The tables of the models, as the metrics show what tells them apart."""
+    lines = [
+        f"[model.{name}]\nselector = '{selector}'\n"
+        if selector
+        else f"[model.{name}]\n# selector = 'model=\"{name}\"'   # no metric tells this model apart yet\n"
+        for name, selector in selectors.items()
+    ]
+    return _SELECTORS + "\n".join(lines) if lines else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstPolicy:
     """What was proposed. ``commit`` is empty for a dry run; ``pushed`` only when the remote was read back.
@@ -52,8 +72,13 @@ class FirstPolicy:
     signed: bool = False
 
 
-def propose(desk: Desk, base: str, now: datetime, *, push: bool, dry_run: bool) -> FirstPolicy:
+def propose(
+    desk: Desk, base: str, now: datetime, *, push: bool, dry_run: bool, selectors: Mapping[str, str | None] = NO_MODELS
+) -> FirstPolicy:
     """Commit a first policy to a branch of its own and push it.
+
+    Args:
+        selectors: for each model of several, what tells its series apart; ``None`` where nothing is known.
 
     Raises:
         Refused: there is a policy already, or git is not told who we are.
@@ -64,7 +89,8 @@ def propose(desk: Desk, base: str, now: datetime, *, push: bool, dry_run: bool) 
         raise Refused(f"There is a policy already at {visible(places.policy)}.", "Change it by a commit of its own.")
     author = repository.identity()
     line = _signers_line(author.email, repository.signing_key())
-    text = _POLICY.format(operator=json.dumps(author.email), signing=_SIGNED if line else _SELF_DECLARED)
+    signing = _SIGNED if line else _SELF_DECLARED
+    text = _POLICY.format(operator=json.dumps(author.email), signing=signing) + _models(selectors)
     files = [(places.policy, text.encode())]
     if line:
         files.append((places.signers, line))

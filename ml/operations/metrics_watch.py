@@ -12,7 +12,8 @@ from ml.errors import ConsoleError
 from ml.operations.backoff import Backoff
 from ml.operations.registries import Base
 from ml.registry.schema import Model
-from ml.slo.alerts import alerts_now
+from ml.slo.alert_findings import Ours
+from ml.slo.alerts import alerts_in
 from ml.slo.memory import BoardMemory
 from ml.slo.readings import StageRead, board_readings
 from ml.slo.recording import Recorder
@@ -65,17 +66,22 @@ class MetricsWatch:
         if self._backoff.rests(now) and not at_once:
             self._last = self._missed(base, names, self._why, now)
             return self._last
-        judged = {name: StageRead(name, _read_stage(models[name]), since.get(name)) for name in names}
-        live = {name: _live(judged[name]) for name in names if models[name].active is not None}
+        judged = {name: _read(models, name, _read_stage(models[name]), now, since.get(name)) for name in names}
+        live = {name: _live(judged[name], models, now) for name in names if models[name].active is not None}
         wanted = tuple(dict.fromkeys((*judged.values(), *live.values())))
         try:
             believed_s = min(stale_s, base.policy.soak.stale_seconds)  # never greener than the gate
             read = board_readings(self._metrics, base.policy, wanted, now, stale_s=believed_s, memory=self._memory)
-            alerts = alerts_now(Recorder(self._metrics), base.policy.alerts.quiet, now).reading(now)
+            rules = Recorder(self._metrics).rules()
+
+            def alerts(which: StageRead) -> Reading:
+                ours = Ours(which.model, which.stage, base.policy.selector(which.model), which.artifact_id)
+                return alerts_in(rules, base.policy.alerts.quiet, now, ours).reading(now)
+
             self._last = MetricsRound(
                 Source("prometheus", SourceState.OK, now),
-                {name: (*read[which], alerts) for name, which in judged.items()},
-                {name: (*read[which], alerts) for name, which in live.items()},
+                {name: (*read[which], alerts(which)) for name, which in judged.items()},
+                {name: (*read[which], alerts(which)) for name, which in live.items()},
                 serving(self._metrics, base.policy, names),
             )
             self._misses = 0
@@ -104,9 +110,23 @@ def _dimmed(readings: Mapping[str, tuple[Reading, ...]], silent: str) -> dict[st
     return {name: tuple(reading.stale(silent) for reading in read) for name, read in readings.items()}
 
 
-def _live(judged: StageRead) -> StageRead:
+def _read(
+    models: Mapping[str, Model], name: str, stage: Stage, now: datetime, soaking: datetime | None = None
+) -> StageRead:
+    """What is read of a stage: its artifact, since its soak began or, as long as that is not known, it was promoted."""
+    pointer = models[name].pointer(stage)
+    promoted = pointer.promoted_at_utc if pointer is not None else None
+    since = soaking or (promoted if promoted is not None and promoted <= now else None)
+    others = tuple(each for each, model in models.items() if each != name and (model.shadow or model.active))
+    return StageRead(name, stage, since, pointer.artifact_id if pointer is not None else "", others[:_MOST_OTHERS])
+
+
+_MOST_OTHERS = 3
+
+
+def _live(judged: StageRead, models: Mapping[str, Model], now: datetime) -> StageRead:
     """What is read of the live stage: the same as is judged, where nothing soaks."""
-    return judged if judged.stage is Stage.ACTIVE else StageRead(judged.model, Stage.ACTIVE)
+    return judged if judged.stage is Stage.ACTIVE else _read(models, judged.model, Stage.ACTIVE, now)
 
 
 def _read_stage(model: Model) -> Stage:

@@ -26,6 +26,8 @@ from ml.text import visible
 from ml.verdict import Verdict
 
 _MOST_COMMITS = 500
+_MOST_OTHERS = 3
+"""Other models that a soak's sentence may name."""
 _FRESH = timedelta(minutes=1)
 _AT_A_TIME = 4
 """Soaks that are judged side by side where somebody waits for all of them."""
@@ -66,7 +68,10 @@ class Soaks:
         if pointer is None:
             raise Refused(f"{visible(name)} has nothing in shadow.", "Promote an artifact to shadow first.")
         landed = self._landed_at(base, name, pointer)
-        subject = SoakSubject(name, pointer.artifact_id, pointer.model_sha256 or "", landed.at, landed.unknown)
+        models = base.document.registry.models
+        others = tuple(each for each, model in models.items() if each != name and (model.shadow or model.active))
+        sha256 = pointer.model_sha256 or ""
+        subject = SoakSubject(name, pointer.artifact_id, sha256, landed.at, landed.unknown, others[:_MOST_OTHERS])
         judgement = judge_soak(
             metrics,
             base.policy,

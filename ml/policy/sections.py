@@ -50,6 +50,7 @@ class Artifacts(Section):
 class Soak(Section):
     """How long and how cleanly an artifact soaks in shadow. ``min_coverage`` is a share, 0 to 1.
 
+    ``max_restarts`` is how often its engines may restart during one soak, all of them together.
     ``stale_seconds`` is the age from which a soak's newest sample is not believed. A console may be stricter by its own
     ``prometheus.stale_seconds``, and never laxer.
     """
@@ -59,6 +60,7 @@ class Soak(Section):
     min_coverage: Share = 0.99
     max_breaches: Annotated[int, Field(ge=0)] = 0
     min_samples: Count = 1000
+    max_restarts: Annotated[int, Field(ge=0)] = 6
     stale_seconds: Positive = 60.0
 
     @property

@@ -101,7 +101,7 @@ def _line(gate: Gate, account: Account) -> str:
     soak = account.soak
     if gate.name == "soak" and soak and soak.started_at:
         tenure = f"{soak.started_at:%Y-%m-%d %H:%M} to {soak.as_of:%Y-%m-%d %H:%M}"
-        return f"- Shadow soak: {length(soak.elapsed_s)} ({tenure}){worse}"
+        return f"- Shadow soak: {length(soak.elapsed_s)} ({tenure}){_besides(soak)}{worse}"
     if gate.name == ALERTS_GATE and gate.verdict is Verdict.PASS:
         return f"- {label}: None firing {mark}"
     if gate.name == REVIEW_GATE:
@@ -111,6 +111,13 @@ def _line(gate: Gate, account: Account) -> str:
     if gate.name != "soak" and gate.value is not None and gate.limit is not None:
         return f"- {label}: {_quantity(gate.value, gate.unit)} (SLO: <{_quantity(gate.limit, gate.unit)}) {mark}"
     return f"- {label}: {code(gate.why)} {mark}"
+
+
+def _besides(soak: SoakReport) -> str:
+    """What else a reviewer must know: restarts, and numbers that nothing ties to the artifact but mode and time."""
+    told = f", {soak.restarts:,} restarts" if soak.restarts else ""
+    ties = {"mode": ", by mode only", "mixed": ", in part by mode only"}
+    return told + ties.get(soak.attribution, "")
 
 
 def _quantity(value: float, unit: str) -> str:

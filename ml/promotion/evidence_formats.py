@@ -75,7 +75,10 @@ def _review_of_v1(replay: Replay, policy: Policy, told: Written) -> Written:
 def _soak_of_v2(replay: Replay, policy: Policy, soak: Written) -> Written:
     from ml.slo.soak import Killed, SoakSubject, judge_soak  # noqa: PLC0415  as late as SciPy, see below
 
-    subject, kills = SoakSubject(*_subject(soak)), [Killed(*times) for times in _kills(soak)]
+    said = soak["subject"]
+    model, artifact_id, model_sha256, landed_at = _subject(soak)
+    subject = SoakSubject(model, artifact_id, model_sha256, landed_at, said["unknown"], tuple(said["others"]))
+    kills = [Killed(*times) for times in _kills(soak)]
     as_of = parse_utc(soak["report"]["as_of"])
     return _plain_report(judge_soak(replay, policy, subject, as_of, kills, stale_s=soak["stale_s"]).report)
 
@@ -121,7 +124,8 @@ _REPORT = (
     *("started_at", "elapsed_s", "coverage", "breaches", "eligible_at"),
 )
 _FOUND = shape("verdict", "code", "facts")
-_V2_GATE, _V2_READING = {**_V1_GATE, **_FOUND}, {**_V1_READING, **_FOUND}
+_V2_GATE, _V2_READING = {**_V1_GATE, **_FOUND}, {**_V1_READING, **_FOUND, **shape("attribution")}
+_V2_REPORT = (*_REPORT, "attribution", "restarts", "engines", "scrape_s")
 
 _V1 = Format(
     soak=_soak_of_v1,
@@ -134,7 +138,7 @@ _V1 = Format(
 _V2 = Format(
     soak=_soak_of_v2,
     review=_review_of_v2,
-    report=shape(*_REPORT, gates=_V2_GATE, tapes=_TAPE, readings=_V2_READING),
+    report=shape(*_V2_REPORT, gates=_V2_GATE, tapes={**_TAPE, **shape("seen")}, readings=_V2_READING),
     gate=_V2_GATE,
     reviewed=shape("drawing_sha256", oddities=_FOUND, trouble=_FOUND),
     waived=_FOUND,

@@ -8,7 +8,7 @@ Alertmanager's ``/api/v2/silences``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from ml.clock import format_utc, span
 from ml.slo import envelope
 from ml.slo.recording import Exchange, Failure
 from ml.slo.source import Answer, Kind
+from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Code, Finding, Verdict, finding, worst
 
@@ -28,18 +29,74 @@ _MOST_SILENCES = 3
 _PLAIN = re.compile(r"[A-Za-z0-9_:]*(?:\.[*+][A-Za-z0-9_:]*){0,3}")
 """Expressions of silences that are tried: any other could keep Python, and so every key, busy for hours."""
 
+Labels = Mapping[str, str]
 Named = tuple[str, Finding]
 """A rule's name, and what was found about it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A loaded alert rule. ``state`` is ``inactive``, ``pending`` or ``firing``; ``error`` is empty in good health."""
+    """A loaded alert rule. ``state`` is ``inactive``, ``pending`` or ``firing``; ``error`` is empty in good health.
+
+    ``alerts`` are its pending and firing alerts as (state, labels); ``expression`` is its PromQL, empty when not told.
+    """
 
     state: str
     error: str
     evaluated_at: datetime
     interval_s: float
+    expression: str = ""
+    alerts: tuple[tuple[str, Labels], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """Whose alerts count: those of one artifact in one stage of a model, as far as an alert's labels tell.
+
+    ``selector`` are the policy's matchers of the model; ``instances`` the engines that serve it, none when unknown.
+    """
+
+    model: str
+    stage: Stage
+    selector: str = ""
+    artifact_id: str = ""
+    instances: frozenset[str] = frozenset()
+
+    def concerns(self, labels: Labels) -> bool:
+        """Whether an alert with these labels may be about it: no label says otherwise."""
+        matchers = [(found["name"], found["op"], found["value"]) for found in _MATCHER.finditer(self.selector)]
+        if any(name in labels and not _matches(labels[name], op, value) for name, op, value in matchers):
+            return False
+        modes = {str(stage) for stage in Stage}
+        if labels.get("mode", "") in modes - {str(self.stage)}:
+            return False
+        told = {"artifact_id": self.artifact_id} | (
+            {} if "model" in {name for name, *_ in matchers} else {"model": self.model}
+        )
+        if any(labels.get(name, value) != value for name, value in told.items() if value):
+            return False
+        instance = labels.get("instance", "")
+        return not (instance and self.instances and instance not in self.instances)
+
+
+_MATCHER = re.compile(r'(?P<name>[a-zA-Z_]\w*)\s*(?P<op>=~|!~|!=|=)\s*"(?P<value>(?:[^"\\]|\\.)*)"')
+
+
+def _matches(value: str, op: str, wanted: str) -> bool:
+    if op in ("=", "!="):
+        return (value == wanted) is (op == "=")
+    choices = _unwrapped(wanted).split("|")
+    if not all(_PLAIN.fullmatch(choice) for choice in choices):
+        return True  # better counted than overlooked
+    return any(re.fullmatch(choice, value) for choice in choices) is (op == "=~")
+
+
+def whose(labels: Labels) -> str:
+    """Whose alert it is, by its labels; safe to print."""
+    told = ",".join(
+        f"{name}={labels[name]}" for name in ("model", "mode", "instance", "artifact_id") if labels.get(name)
+    )
+    return visible(told, limit=120)
 
 
 def loaded_rules(answer: Answer) -> dict[str, tuple[Rule, ...]]:
@@ -59,27 +116,47 @@ def _rule(rule: dict[str, Any], group: dict[str, Any]) -> Rule:
         state=str(rule.get("state", "unknown")),
         error="" if healthy else visible(str(rule.get("lastError") or rule.get("health")), limit=200),
         evaluated_at=_moment(rule.get("lastEvaluation") or group.get("lastEvaluation")),
-        interval_s=float(group.get("interval") or 60.0),
+        interval_s=_seconds(group.get("interval")),
+        expression=str(rule.get("query") or ""),
+        alerts=tuple((str(alert.get("state")), _labels(alert)) for alert in _dicts(rule.get("alerts"))),
     )
 
 
-def state_of(name: str, rules: Sequence[Rule], now: datetime) -> Named:
-    """What is known of one named rule now: the worst of those that bear the name."""
+def _seconds(found: object) -> float:
+    """An interval, which Prometheus tells in seconds and vmalert as a number too, or as a duration."""
+    try:
+        return float(str(found).removesuffix("s")) or 60.0
+    except ValueError:
+        return 60.0
+
+
+def _labels(alert: dict[str, Any]) -> dict[str, str]:
+    labels = alert.get("labels")
+    return {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
+
+
+def state_of(name: str, rules: Sequence[Rule], now: datetime, ours: Ours | None = None) -> Named:
+    """What is known of one named rule now: the worst of those that bear the name.
+
+    ``ours``: whose alerts count; without it, everybody's do.
+    """
     shown = visible(name, limit=80)
     if not rules:
         why = f"The rule {shown} is not loaded in Prometheus, so it cannot fire."
         return name, finding(Verdict.VACUOUS, Code.RULE_NOT_LOADED, why, alert=shown)
-    found = [_state(shown, rule, now) for rule in rules]
+    found = [_state(shown, rule, now, ours) for rule in rules]
     gravest = worst(each.verdict for each in found)
     return name, next(each for each in found if each.verdict is gravest)
 
 
-def _state(shown: str, rule: Rule, now: datetime) -> Finding:
+def _state(shown: str, rule: Rule, now: datetime, ours: Ours | None) -> Finding:
     age = (now - rule.evaluated_at).total_seconds()
-    verdict, code, why = Verdict.PASS, Code.ALERTS_QUIET, "All named alert rules are loaded and quiet."
-    if rule.state == "firing":
-        verdict, code, why = Verdict.FAIL, Code.ALERT_FIRING, f"{shown} is firing."
-    elif rule.evaluated_at.year < _FIRST_YEAR:
+    firing, pending = (_alerting(rule, state, ours) for state in ("firing", "pending"))
+    verdict, code, why = Verdict.PASS, Code.ALERTS_QUIET, QUIET
+    if firing is not None:
+        verdict, code, why = Verdict.FAIL, Code.ALERT_FIRING, f"{shown} is firing{_for(firing)}."
+        return finding(verdict, code, why, alert=shown, whose=firing)
+    if rule.evaluated_at.year < _FIRST_YEAR:
         verdict, code, why = Verdict.NO_DATA, Code.RULE_NEVER_EVALUATED, f"The rule {shown} was never evaluated."
     elif rule.error:
         why = f"The rule {shown} cannot be evaluated: {rule.error}."
@@ -87,40 +164,73 @@ def _state(shown: str, rule: Rule, now: datetime) -> Finding:
     elif age > max(_SETTLE_S, _LATE_EVALUATIONS * rule.interval_s):
         why = f"The rule {shown} was evaluated {span(age)} ago, and not since."
         return finding(Verdict.STALE, Code.RULE_STALE, why, alert=shown, age_s=age)
-    elif rule.state == "pending":
-        why = f"{shown} is pending: its condition holds, but not for long enough yet."
-        verdict, code = Verdict.WAIT, Code.ALERT_PENDING
+    elif pending is not None:
+        why = f"{shown} is pending{_for(pending)}: its condition holds, but not for long enough yet."
+        return finding(Verdict.WAIT, Code.ALERT_PENDING, why, alert=shown, whose=pending)
     return finding(verdict, code, why, alert=shown)
 
 
-def firing(alerts: Exchange, names: Sequence[str]) -> Iterable[Named]:
+QUIET = "All named alert rules are loaded and quiet."
+
+
+def _alerting(rule: Rule, state: str, ours: Ours | None) -> str | None:
+    """Whose alert of a rule is in a state and counts, empty when its labels do not tell; ``None`` where none does."""
+    there = [labels for each, labels in rule.alerts if each == state]
+    if not there:
+        # A rule that tells no alerts tells nobody's: it counts as ours.
+        return "" if rule.state == state and not rule.alerts else None
+    counting = [labels for labels in there if ours is None or ours.concerns(labels)]
+    return whose(counting[0]) if counting else None
+
+
+def _for(whose_: str) -> str:
+    return f" for {whose_}" if whose_ else ""
+
+
+def elsewhere(names: Sequence[str], loaded: Mapping[str, Sequence[Rule]], ours: Ours) -> Iterable[str]:
+    """Which of the named alerts fire for somebody else, a sentence each."""
+    for name in names:
+        firing = [labels for rule in loaded.get(name, ()) for state, labels in rule.alerts if state == "firing"]
+        others = [labels for labels in firing if not ours.concerns(labels)]
+        others.sort(key=lambda labels: labels.get("model") != ours.model)
+        if others:
+            by = whose(others[0]) or "another engine"
+            yield f"{visible(name, limit=80)} is firing for {by}, which is not this one."
+
+
+def firing(alerts: Exchange, names: Sequence[str], ours: Ours | None = None) -> Iterable[Named]:
     """Which of the named alerts the alerts endpoint says are firing."""
     if isinstance(alerts, Failure):
         yield "alerts", alerts.finding
         return
     for alert in _dicts(envelope.read(alerts.raw, Kind.ALERTS).data.get("alerts")):
-        labels = alert.get("labels")
-        name = str(labels.get("alertname")) if isinstance(labels, dict) else ""
-        if name in names and alert.get("state") == "firing":
+        labels = _labels(alert)
+        name = labels.get("alertname", "")
+        if name in names and alert.get("state") == "firing" and (ours is None or ours.concerns(labels)):
+            shown, by = visible(name, limit=80), whose(labels)
+            why = f"{shown} is firing{_for(by)}."
+            yield name, finding(Verdict.FAIL, Code.ALERT_FIRING, why, alert=shown, whose=by)
+
+
+def fired(histories: Sequence[Exchange], ours: Ours | None = None) -> Iterable[Named]:
+    """Which alerts fired in the past, from the answers to `ml.slo.alerts.history_query`."""
+    for history in histories:
+        if isinstance(history, Failure):
+            yield "history", history.finding
+            continue
+        if history.warnings:
+            warning = history.warnings[0]
+            why = f"Prometheus warns about the alerts' history: {warning}."
+            yield "history", finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why, warning=warning)
+        for series in history.series:
+            labels = dict(series.labels)
+            if not series.points or (ours is not None and not ours.concerns(labels)):
+                continue
+            name, by = series.label("alertname"), whose(labels)
+            first = datetime.fromtimestamp(series.points[0][0], UTC)
             shown = visible(name, limit=80)
-            yield name, finding(Verdict.FAIL, Code.ALERT_FIRING, f"{shown} is firing.", alert=shown)
-
-
-def fired(history: Exchange) -> Iterable[Named]:
-    """Which alerts fired in the past, from the answer to `ml.slo.alerts.history_query`."""
-    if isinstance(history, Failure):
-        yield "history", history.finding
-        return
-    if history.warnings:
-        warning = history.warnings[0]
-        why = f"Prometheus warns about the alerts' history: {warning}."
-        yield "history", finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why, warning=warning)
-    for series in history.series:
-        name = series.label("alertname")
-        first = datetime.fromtimestamp(series.points[0][0], UTC)
-        shown = visible(name, limit=80)
-        why = f"{shown} fired during the soak, first by {format_utc(first)}."
-        yield name, finding(Verdict.FAIL, Code.ALERT_FIRED, why, alert=shown, first_at=first)
+            why = f"{shown} fired during the soak{_for(by)}, first by {format_utc(first)}."
+            yield name, finding(Verdict.FAIL, Code.ALERT_FIRED, why, alert=shown, first_at=first, whose=by)
 
 
 def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str]:

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from ml.slo.alert_findings import Named, fired, firing, loaded_rules, silences_of, state_of
-from ml.slo.recording import Failure, Recorder
+from ml.slo.alert_findings import (
+    QUIET,
+    Named,
+    Ours,
+    Rule,
+    elsewhere,
+    fired,
+    firing,
+    loaded_rules,
+    silences_of,
+    state_of,
+)
+from ml.slo.alert_rules import Selector, never_true, reads_buckets, rewritten, selectors_of
+from ml.slo.measured import bound
+from ml.slo.promql import Scope, joined, split
+from ml.slo.questions import duration
+from ml.slo.recording import Exchange, Failure, Recorder
+from ml.slo.source import Series
 from ml.slo.tape import Grid
+from ml.text import visible
 from ml.verdict import Code, Finding, Reading, Verdict, finding, worst
+
+if TYPE_CHECKING:
+    from ml.policy import Policy
+
+_LATELY = "1d"
+_MOST_POINTS = 10_000
+"""Points of one range query: Prometheus refuses more than 11,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertsView:
-    """What was found about each named rule, and Alertmanager's silences of them in words."""
+    """What was found about each named rule, Alertmanager's silences of them and others' firing alerts in words."""
 
     findings: tuple[Named, ...]
     silences: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -30,7 +57,7 @@ class AlertsView:
         """The most severe finding, silences named with it."""
         none = finding(Verdict.VACUOUS, Code.NO_ALERT_RULE, "The policy names no alert rule, so none can fire.")
         gravest = next((found for _, found in self.findings if found.verdict is self.verdict), none)
-        sentences = [gravest.why, *self.silences] if self.findings else self.silences or [gravest.why]
+        sentences = [gravest.why, *self.others, *self.silences] if self.findings else self.silences or [gravest.why]
         return replace(gravest, why=" ".join(sentences))
 
     @property
@@ -53,26 +80,184 @@ class AlertsView:
         )
 
 
-def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime) -> AlertsView:
-    """Are the rules loaded, evaluated, and quiet now? One request."""
-    rules = recorder.rules()
+def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime, ours: Ours | None = None) -> AlertsView:
+    """Are the rules loaded, evaluated, and quiet now? One request. ``ours``: whose alerts count."""
+    return alerts_in(recorder.rules(), names, now, ours)
+
+
+def alerts_in(rules: Exchange, names: Sequence[str], now: datetime, ours: Ours | None = None) -> AlertsView:
+    """The same from an answer that is there already."""
     if isinstance(rules, Failure):
         return AlertsView((("rules", rules.finding),))
     loaded = loaded_rules(rules)
-    return AlertsView(tuple(state_of(name, loaded.get(name, ()), now) for name in names))
+    others = tuple(elsewhere(names, loaded, ours)) if ours is not None else ()
+    return AlertsView(tuple(state_of(name, loaded.get(name, ()), now, ours) for name in names), others=others)
 
 
-def alerts_of_soak(recorder: Recorder, names: Sequence[str], now: datetime, grid: Grid) -> AlertsView:
-    """As `alerts_now`, and: does the alerts endpoint agree, did they fire during the soak, and who silenced them?"""
-    found = list(alerts_now(recorder, names, now).findings)
-    found += firing(recorder.alerts(), names)
-    if grid.cells:
-        first, last = grid.end_of(0), grid.end_of(grid.cells - 1)
-        found += fired(recorder.query_range(history_query(names), first, last, grid.step_s))
-    return AlertsView(tuple(found), tuple(silences_of(recorder.silences(), names)))
+def alerts_of_soak(
+    recorder: Recorder, policy: Policy, now: datetime, grid: Grid, scope: Scope, ours: Ours
+) -> AlertsView:
+    """As `alerts_now`, and: can the rules fire at all, does the alerts endpoint agree, did they fire during the soak,
+    and who silenced them?"""
+    names = policy.alerts.quiet
+    rules = recorder.rules()
+    view = alerts_in(rules, names, now, ours)
+    found = [each for each in view.findings if not _alerting(each)]
+    loaded = {} if isinstance(rules, Failure) else loaded_rules(rules)
+    found += _able(recorder, policy, loaded, scope, now)
+    alerting = [each for each in view.findings if _alerting(each)]
+    alerting += firing(recorder.alerts(), names, ours)
+    alerting += fired(tuple(_histories(recorder, names, grid)), ours)
+    known = [each for each in alerting if _whose(each) is None]
+    vague = [each for each in alerting if _whose(each) is not None]
+    counting, others = _ours_of(recorder, policy, loaded, vague, _Where(scope, grid, now, ours))
+    silences = tuple(silences_of(recorder.silences(), names))
+    return AlertsView((*found, *known, *counting), silences, (*view.others, *others))
 
 
-def history_query(names: Sequence[str]) -> str:
-    """When did the named alerts fire? One series per alert, present where it fired within the step's five minutes."""
+def _alerting(named: Named) -> bool:
+    return named[1].code in (Code.ALERT_FIRING, Code.ALERT_PENDING, Code.ALERT_FIRED)
+
+
+def _whose(named: Named) -> str | None:
+    """Whose an alert is by its labels, where none of them tells the stage or the engine; ``None`` where one does."""
+    told = dict(named[1].facts).get("whose")
+    if not _alerting(named) or not isinstance(told, str) or not told:
+        return None
+    return None if "mode=" in told or "instance=" in told else told
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """The engines and the time that an alert may be about."""
+
+    scope: Scope
+    grid: Grid
+    now: datetime
+    ours: Ours
+
+
+def _ours_of(
+    recorder: Recorder, policy: Policy, loaded: Mapping[str, Sequence[Rule]], vague: Sequence[Named], where: _Where
+) -> tuple[list[Named], list[str]]:
+    """Of alerts whose labels name the model alone: those that our engines raise too, and sentences about the others.
+
+    Their rule's expression is asked again, narrowed to our engines: where it was never true for them, the alert is
+    another stage's. Where that cannot be asked, the alert counts.
+    """
+    counting: list[Named] = []
+    others: list[str] = []
+    quiet: dict[str, bool] = {}
+    for name, found in vague:
+        if name not in quiet:
+            quiet[name] = _never_ours(recorder, policy, loaded.get(name, ()), where)
+        if quiet[name]:
+            counting.append((name, finding(Verdict.PASS, Code.ALERTS_QUIET, QUIET, alert=visible(name, limit=80))))
+            others.append(f"{visible(name, limit=80)} is about other engines of this model: it never held for these.")
+        else:
+            counting.append((name, found))
+    return counting, list(dict.fromkeys(others))
+
+
+def _never_ours(recorder: Recorder, policy: Policy, rules: Sequence[Rule], where: _Where) -> bool:
+    """Whether the expressions of these rules, narrowed to our engines, held neither now nor in the soak."""
+    asked = {}
+    for number, rule in enumerate(rules):
+        narrowed = _narrowed(policy, where, rule.expression)
+        if not narrowed:
+            return False
+        asked[str(number)] = f"count_over_time(({narrowed})[{duration(where.grid.step_s)}:1m])"
+    if not asked:
+        return False
+    exchanges: list[Exchange] = [recorder.query(joined(asked), at=where.now)]
+    for first in range(0, where.grid.cells, _MOST_POINTS):
+        begin, end = where.grid.end_of(first), where.grid.end_of(min(first + _MOST_POINTS, where.grid.cells) - 1)
+        exchanges.append(recorder.query_range(joined(asked), begin, end, where.grid.step_s))
+    return all(not isinstance(each, Failure) and not each.series and not each.warnings for each in exchanges)
+
+
+def _narrowed(policy: Policy, where: _Where, expression: str) -> str:
+    """An expression about our engines alone; empty where it reads anything that does not tell engines apart."""
+    if not expression or not where.ours.instances:
+        return ""
+    timed, counted = _metrics(policy, where.scope)
+    if any(each.metric not in timed | counted for each in selectors_of(expression)):
+        return ""
+    engines = "|".join(re.escape(each) for each in sorted(where.ours.instances)).replace("\\", "\\\\")
+    instance = f'instance=~"{engines}"'
+
+    def other(selector: Selector) -> str:
+        stage = where.scope.timed("") if selector.metric in timed else where.scope.counted("")
+        return selector.narrowed(f"{stage[1:-1]},{instance}")
+
+    return rewritten(expression, other)
+
+
+def _metrics(policy: Policy, scope: Scope) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of the model's metrics: those that carry a mode, and counters that may not."""
+    histograms = {each.metric for each in policy.objectives if each.metric} | {scope.latency}
+    timed = frozenset(f"{metric}{suffix}" for metric in histograms for suffix in ("_bucket", "_count", "_sum"))
+    return timed, frozenset(name for each in policy.objectives for name in (each.errors, each.successes) if name)
+
+
+def _histories(recorder: Recorder, names: Sequence[str], grid: Grid) -> Iterator[Exchange]:
+    if not names:
+        return
+    for first in range(0, grid.cells, _MOST_POINTS):
+        last = min(first + _MOST_POINTS, grid.cells) - 1
+        promql = history_query(names, duration(grid.step_s))
+        yield recorder.query_range(promql, grid.end_of(first), grid.end_of(last), grid.step_s)
+
+
+def history_query(names: Sequence[str], window: str = "5m") -> str:
+    """When did the named alerts fire? One series per alert and labels, present where it fired within the step."""
     pattern = "|".join(re.escape(name) for name in names).replace("\\", "\\\\")
-    return f'max by (alertname) (max_over_time(ALERTS{{alertname=~"{pattern}",alertstate="firing"}}[5m]))'
+    return f'max_over_time(ALERTS{{alertname=~"{pattern}",alertstate="firing"}}[{window}])'
+
+
+def _able(
+    recorder: Recorder, policy: Policy, loaded: Mapping[str, Sequence[Rule]], scope: Scope, now: datetime
+) -> Iterator[Named]:
+    """Rules that cannot fire: nothing that they read is there, or nothing could make them true. One request."""
+    named = [
+        (name, rule.expression) for name in policy.alerts.quiet for rule in loaded.get(name, ()) if rule.expression
+    ]
+    asked: dict[str, str] = {}
+    for number, (_, expression) in enumerate(named):
+        for index, selector in enumerate(selectors_of(expression)):
+            asked[f"{number}.{index}"] = _present(policy, scope, selector)
+    parts: dict[str, tuple[Series, ...]] = {}
+    if asked:
+        answer = recorder.query(joined(asked), at=now)
+        if isinstance(answer, Failure):
+            yield "rules", answer.finding
+            return
+        parts = split(answer.series)
+    for number, (name, expression) in enumerate(named):
+        series = [each for key, there in parts.items() if key.partition(".")[0] == str(number) for each in there]
+        why = _unable(expression, series, scope)
+        if why:
+            shown = visible(name, limit=80)
+            sentence = f"The rule {shown} cannot fire: {why}."
+            yield name, finding(Verdict.VACUOUS, Code.RULE_CANNOT_FIRE, sentence, alert=shown)
+
+
+def _present(policy: Policy, scope: Scope, selector: Selector) -> str:
+    """Whether a selector of a rule finds series lately: of this model and stage, where it reads the model's metrics."""
+    timed, counted = _metrics(policy, scope)
+    if selector.metric in timed:
+        text = scope.timed("")[1:-1]
+    elif selector.metric in counted:
+        text = scope.counted("")[1:-1]
+    else:
+        text = ""
+    promql = f"last_over_time({selector.narrowed(text)}[{_LATELY}])"
+    return f"count by (le) ({promql})" if reads_buckets(selector) else f"count({promql})"
+
+
+def _unable(expression: str, series: Sequence[Series], scope: Scope) -> str:
+    bounds = [at for each in series if math.isfinite(at := bound(each.label("le") or "nan"))]
+    never = never_true(expression, max(bounds, default=None))
+    if never:
+        return never
+    return "" if series else f"nothing that it reads is there for this model in {scope.stage}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ml.slo.engines import Engine
 from ml.slo.measured import Measured, Worst
+from ml.verdict import Finding
 
 if TYPE_CHECKING:
     from ml.policy import Objective
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
 class Circumstances:
     """What a judgement takes for granted. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
 
-    ``least`` is how many inferences the short window must hold to say anything. ``long_s`` is the window that was
-    asked for; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than that.
+    ``least`` is how many inferences of an engine the short window must hold to say anything. ``long_s`` is the window
+    that was asked for; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than that.
+    ``scrape_s``: the seconds between two scrapes, ``None`` when unknown. ``whose``: why the numbers may be those of
+    several models, if they may.
     """
 
     now: datetime
@@ -31,6 +36,18 @@ class Circumstances:
     skew_s: float | None = None
     warnings: tuple[str, ...] = ()
     since: datetime | None = None
+    scrape_s: float | None = None
+    whose: Finding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """A quantile of an engine that lies somewhere between two buckets, with the limit between them too."""
+
+    engine: Engine
+    low: float
+    high: float
+    window_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +65,84 @@ class Case:
 
     @property
     def short(self) -> Worst | None:
-        """The value over the short window; ``None`` where that holds too few inferences to say anything."""
-        enough = (self.measured.lately or 0.0) >= self.given.least
-        return self.measured.short if enough else None
+        """The worst value over the short window, of engines that inferred enough in it; ``None`` where none did."""
+        lately = self.measured.lately
+        if not self._by_engine:
+            return self.measured.short if max(lately.values(), default=0.0) >= self.given.least else None
+        values = {engine: value for engine, value in self.measured.shorts.items() if self._enough(engine)}
+        return self._worst(values) if values else None
 
     @property
     def deciding(self) -> tuple[Worst | None, int]:
         """The value that decides, and its window in seconds: the short window's when only that one breaches."""
-        long, short = self.measured.long, self.short
-        if self.breaches(short) and not self.breaches(long):
+        long = self.breach(self.measured.longs, self.measured.long)
+        if long is not None:
+            return long, self.given.long_s
+        enough = {engine: value for engine, value in self.measured.shorts.items() if self._enough(engine)}
+        short = self.breach(enough, self.short)
+        if short is not None:
             return short, self.given.short_s
-        return long, self.given.long_s
+        return self.measured.long, self.given.long_s
 
-    def breaches(self, worst: Worst | None) -> bool:
-        """Whether a value is there and not below the limit."""
-        return worst is not None and worst.is_number and not worst.value < self.limit
+    def breach(self, values: Mapping[Engine, float], worst: Worst | None) -> Worst | None:
+        """The worst value that is not below the limit, whatever lies between its buckets; ``None`` where none is."""
+        if not self._by_engine:
+            return worst if worst is not None and worst.is_number and not worst.value < self.limit else None
+        failing = {
+            engine: value
+            for engine, value in values.items()
+            if not value < self.limit and self._around(engine, value) is None
+        }
+        return self._worst(failing, among=len(values)) if failing else None
+
+    @property
+    def unclear(self) -> Unclear | None:
+        """The first quantile that may lie on either side of the limit."""
+        for values, window_s in ((self.measured.longs, self.given.long_s), (self.measured.shorts, self.given.short_s)):
+            for engine, value in sorted(values.items()):
+                around = self._around(engine, value)
+                if around is not None:
+                    return Unclear(engine, *around, window_s)
+        return None
 
     def words(self, value: float) -> str:
         """A number in the objective's unit."""
         return words(self.objective, value)
 
-    def measured_words(self, value: float) -> str:
+    def measured_words(self, worst: Worst) -> str:
         """A measured value as people read it: ``≥500 ms (clamped)`` where it is the top bucket."""
-        return f"≥{self.words(value)} (clamped)" if self.clamped(value) else self.words(value)
+        return f"≥{self.words(worst.value)} (clamped)" if self.clamped(worst) else self.words(worst.value)
 
-    def clamped(self, value: float) -> bool:
+    def clamped(self, worst: Worst) -> bool:
         """Whether a quantile is only known to be at least this much."""
-        return self.measured.top is not None and value >= self.measured.top
+        buckets = self.measured.buckets.get(worst.engine)
+        return buckets is not None and buckets.top is not None and worst.value >= buckets.top
+
+    def unclear_of(self, worst: Worst) -> bool:
+        """Whether this value may lie on either side of the limit."""
+        return self._around(worst.engine, worst.value) is not None
+
+    def share(self, engine: Engine) -> float:
+        """The share of the long window in which an engine was scraped, 0 to 1; the whole of it when unknown."""
+        seen, scrape_s = self.measured.seen.get(engine), self.given.scrape_s
+        if seen is None or scrape_s is None:
+            return 1.0
+        return min(1.0, seen * scrape_s / self.given.long_s)
+
+    @property
+    def _by_engine(self) -> bool:
+        return self.objective.kind != "promql"
+
+    def _enough(self, engine: Engine) -> bool:
+        return self.measured.lately.get(engine, 0.0) >= self.given.least
+
+    def _around(self, engine: Engine, value: float) -> tuple[float, float] | None:
+        buckets = self.measured.buckets.get(engine)
+        return None if buckets is None else buckets.around(value, self.limit)
+
+    def _worst(self, values: Mapping[Engine, float], among: int = 0) -> Worst:
+        engine = max(values, key=lambda each: values[each])
+        return Worst(values[engine], self.measured.name(engine), among or len(values), engine=engine)
 
 
 def words(objective: Objective, value: float) -> str:

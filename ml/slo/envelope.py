@@ -17,7 +17,8 @@ _REMEDY = "Check that prometheus.url names a Prometheus and not a page in front 
 _LAST_MOMENT = 253_402_300_800
 """The year 10000, where `datetime` ends."""
 
-_RESULT_TYPES = {Kind.QUERY: ("vector", "scalar"), Kind.RANGE: ("matrix",)}
+# A query for raw samples, such as ``up[5m]``, is answered by a matrix.
+_RESULT_TYPES = {Kind.QUERY: ("vector", "scalar", "matrix"), Kind.RANGE: ("matrix",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,14 @@ def _series(data: dict[str, Any], kind: Kind) -> tuple[Series, ...]:
     try:
         if found == "scalar":
             return (Series((), (_point(result),)),)
-        return tuple(_one(entry, kind) for entry in result)
+        return tuple(_one(entry, found) for entry in result)
     except (TypeError, ValueError, KeyError, AttributeError):
         raise BadAnswer("A series in the answer is malformed.", _REMEDY) from None
 
 
-def _one(entry: dict[str, Any], kind: Kind) -> Series:
+def _one(entry: dict[str, Any], found: str) -> Series:
     labels = tuple(sorted((str(name), str(value)) for name, value in entry["metric"].items()))
-    points = [entry["value"]] if kind is Kind.QUERY else entry["values"]
+    points = [entry["value"]] if found == "vector" else entry["values"]
     return Series(labels, tuple(_point(point) for point in points))
 
 

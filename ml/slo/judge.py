@@ -51,6 +51,39 @@ def _misspelled(case: Case) -> Finding | None:
     return finding(Verdict.VACUOUS, Code.BUCKET_MISSPELLED, why, asked=asked, exported=exported)
 
 
+def _whose(case: Case) -> Finding | None:
+    return case.given.whose
+
+
+def _bucketless(case: Case) -> Finding | None:
+    """Inferences are counted, but no bucket with a bound is scraped, so there is no quantile to read."""
+    measured, metric = case.measured, case.objective.metric
+    total = measured.total or 0.0
+    if case.objective.kind != "quantile" or round(total) == 0:
+        return None
+    without = [engine for engine, found in measured.buckets.items() if found.top is None]
+    if measured.buckets and not without:
+        return None
+    engine = measured.name(without[0]) if without else ""
+    scraped = "only the bucket +Inf" if without else "no bucket"
+    why = (
+        f"{total:,.0f} inferences were counted, but {scraped} of {metric} is scraped{_of(case, engine)}, so no "
+        "quantile can be read. Export classic buckets beside a native histogram."
+    )
+    return finding(Verdict.NO_DATA, Code.NO_FINITE_BUCKET, why, samples=total, instance=engine)
+
+
+def _blended(case: Case) -> Finding | None:
+    if not case.measured.blended:
+        return None
+    metric, engine = case.objective.successes, case.measured.blended[0]
+    why = (
+        f"{metric} of {engine} has no label mode, and {engine} infers in two modes: "
+        "the errors of one cannot be told from those of the other."
+    )
+    return finding(Verdict.VACUOUS, Code.MODES_BLENDED, why, metric=metric, instance=engine)
+
+
 def _blind(case: Case) -> Finding | None:
     if not case.measured.blind:
         return None
@@ -70,7 +103,10 @@ def _uncounted(case: Case) -> Finding | None:
 def _absent(case: Case) -> Finding | None:
     if case.measured.long is not None:
         return None
-    return finding(Verdict.NO_DATA, Code.NO_SERIES, "The query finds no series at all.")
+    total = case.measured.total or 0.0
+    counted = f", although {total:,.0f} inferences were counted" if round(total) else ""
+    why = f"The query finds no series at all{counted}."
+    return finding(Verdict.NO_DATA, Code.NO_SERIES, why, samples=total)
 
 
 def _no_number(case: Case) -> Finding | None:
@@ -79,20 +115,46 @@ def _no_number(case: Case) -> Finding | None:
     if long.infinite or (short is not None and short.infinite):
         return finding(Verdict.NO_DATA, Code.INFINITE_VALUE, "The value is infinite, which is no measurement.")
     if math.isnan(long.value):
-        why = f"The value is NaN: nothing was inferred in the last {length(case.given.long_s)}."
-        return finding(Verdict.NO_DATA, Code.NOT_A_NUMBER, why, window_s=case.given.long_s)
+        total, window = case.measured.total or 0.0, length(case.given.long_s)
+        what = f"{total:,.0f} inferences were counted" if round(total) else "nothing was inferred"
+        why = f"The value is NaN: {what} in the last {window}."
+        return finding(Verdict.NO_DATA, Code.NOT_A_NUMBER, why, window_s=case.given.long_s, samples=total)
     return None
 
 
+def _seldom(case: Case) -> Finding | None:
+    """A window that holds fewer than two scrapes shows no growth of any counter."""
+    scrape_s, short_s = case.given.scrape_s, case.given.short_s
+    if scrape_s is None or 2 * scrape_s <= short_s:
+        return None
+    return seldom(scrape_s, short_s)
+
+
+def seldom(scrape_s: float, short_s: int) -> Finding:
+    """The finding where scrapes are too far apart for the short window."""
+    minutes = math.ceil(3 * scrape_s / 60)
+    why = (
+        f"The engine is scraped every {length(scrape_s)}, and a window of {length(short_s)} needs two scrapes. "
+        f"Scrape at least every {length(short_s / 2)}, or set soak.cell_minutes = {minutes}."
+    )
+    return finding(Verdict.NO_DATA, Code.SCRAPED_TOO_SELDOM, why, scrape_s=scrape_s, window_s=short_s)
+
+
 def _stale(case: Case) -> Finding | None:
-    newest = case.measured.newest
-    if newest is None:
+    """Every engine that is there is measured now; the one that was silent longest is told."""
+    measured, given = case.measured, case.given
+    if not measured.newest:
         return finding(Verdict.NO_DATA, Code.NO_SAMPLE, "No sample says that the engine is measured now.")
-    age = (case.given.now - newest).total_seconds()
-    if age > case.given.stale_s:
-        why = f"The newest sample is {span(age)} old; after {span(case.given.stale_s)} it is not believed."
-        return finding(Verdict.STALE, Code.SAMPLE_STALE, why, age_s=age, limit_s=case.given.stale_s)
-    if age < -SKEW_S:
+    ages = {engine: (given.now - at).total_seconds() for engine, at in measured.newest.items()}
+    oldest, youngest = max(ages, key=lambda each: ages[each]), min(ages, key=lambda each: ages[each])
+    if ages[oldest] > given.stale_s:
+        age, engine = ages[oldest], measured.name(oldest)
+        why = (
+            f"The newest sample{_of(case, engine)} is {span(age)} old; after {span(given.stale_s)} it is not believed."
+        )
+        return finding(Verdict.STALE, Code.SAMPLE_STALE, why, age_s=age, limit_s=given.stale_s, instance=engine)
+    if ages[youngest] < -SKEW_S:
+        age = ages[youngest]
         why = f"The newest sample is {span(-age)} in the future: a clock is wrong or stepped back."
         return finding(Verdict.NO_DATA, Code.SAMPLE_IN_FUTURE, why, age_s=age)
     return None
@@ -100,37 +162,78 @@ def _stale(case: Case) -> Finding | None:
 
 def _breached(case: Case) -> Finding | None:
     worst, window_s = case.deciding
-    if worst is None or not case.breaches(worst):
+    if worst is None or not worst.is_number or worst.value < case.limit or case.unclear_of(worst):
         return None
     relation = "exactly at the limit of" if worst.value == case.limit else "not below"
-    value = case.measured_words(worst.value)
+    value = case.measured_words(worst)
     why = f"{value} over {length(window_s)} is {relation} {case.words(case.limit)}{_of_several(worst)}."
     return finding(Verdict.FAIL, Code.BREACHED, why, **_compared(case, worst), window_s=window_s)
 
 
 def _bounded(case: Case) -> Finding | None:
-    top = case.measured.top
-    if top is None or top >= case.limit:
+    """No engine's histogram may end below the limit."""
+    tops = {engine: found.top for engine, found in case.measured.buckets.items() if found.top is not None}
+    low = {engine: top for engine, top in tops.items() if top < case.limit}
+    if not low:
         return None
-    bound, limit = case.words(top), case.words(case.limit)
-    why = f"The top finite bucket is {bound}: no value could ever reach the limit of {limit}."
-    return finding(Verdict.VACUOUS, Code.LIMIT_UNREACHABLE, why, top=top, limit=case.limit)
+    engine = min(low, key=lambda each: (low[each], each))
+    name, bound, limit = case.measured.name(engine), case.words(low[engine]), case.words(case.limit)
+    why = f"The top finite bucket{_of(case, name)} is {bound}: no value could ever reach the limit of {limit}."
+    return finding(Verdict.VACUOUS, Code.LIMIT_UNREACHABLE, why, top=low[engine], limit=case.limit, instance=name)
+
+
+def _between(case: Case) -> Finding | None:
+    """A histogram without a bucket at the limit tells a range, and the limit lies inside of it."""
+    unclear = case.unclear
+    if unclear is None:
+        return None
+    name = case.measured.name(unclear.engine)
+    low, high = unclear.low, unclear.high
+    why = (
+        f"Over {length(unclear.window_s)} the value{_of(case, name)} lies between {low:.4g} and {case.words(high)}: "
+        f"the histogram has no bucket at the limit of {case.words(case.limit)}, so nobody knows on which side."
+    )
+    range_ = {"low": low, "high": high, "limit": case.limit, "window_s": unclear.window_s}
+    return finding(Verdict.VACUOUS, Code.LIMIT_BETWEEN_BUCKETS, why, **range_, instance=name)
+
+
+def _down(case: Case) -> Finding | None:
+    if not case.measured.down:
+        return None
+    name = case.measured.down[0]
+    why = f"{name} does not answer scrapes: nobody knows what it does."
+    return finding(Verdict.NO_DATA, Code.ENGINE_DOWN, why, instance=name)
 
 
 def _frozen(case: Case) -> Finding | None:
-    if case.measured.lively is None or case.measured.lively > 0:
+    """Every engine that is scraped moved within the last hour."""
+    measured = case.measured
+    still = sorted(engine for engine in measured.newest if measured.lively.get(engine, 1.0) <= 0)
+    if not still:
         return None
-    why = "The counters are scraped but have stood still for 1h: the value cannot change."
-    return finding(Verdict.VACUOUS, Code.COUNTERS_STAND_STILL, why)
+    name = measured.name(still[0])
+    why = f"The counters{_of(case, name)} are scraped but have stood still for 1h: the value cannot change."
+    return finding(Verdict.VACUOUS, Code.COUNTERS_STAND_STILL, why, instance=name)
 
 
 def _few(case: Case) -> Finding | None:
-    samples = case.measured.samples or 0.0
-    if samples >= case.given.min_samples:
-        return None
-    needed, window_s = case.given.min_samples, case.given.long_s
-    why = f"Only {samples:.0f} inferences in {length(window_s)}; {needed} are needed."
-    return finding(Verdict.NO_DATA, Code.TOO_FEW_SAMPLES, why, samples=samples, needed=needed, window_s=window_s)
+    """Enough inferences of all engines together, each once, and of each engine for the time that it was there."""
+    measured, given = case.measured, case.given
+    samples, needed, name = measured.total or 0.0, float(given.min_samples), ""
+    if samples >= needed:
+        short = {
+            engine: (measured.samples.get(engine, 0.0), given.min_samples * case.share(engine))
+            for engine in measured.newest
+            if measured.samples.get(engine, 0.0) < given.min_samples * case.share(engine)
+        }
+        if not short:
+            return None
+        engine = min(short, key=lambda each: (short[each][0] / short[each][1], each))
+        (samples, needed), name = short[engine], measured.name(engine)
+    window_s, wanted = given.long_s, math.ceil(needed)
+    why = f"Only {samples:.0f} inferences{_of(case, name)} in {length(window_s)}; {wanted} are needed."
+    facts = {"samples": samples, "needed": wanted, "window_s": window_s}
+    return finding(Verdict.NO_DATA, Code.TOO_FEW_SAMPLES, why, **facts, instance=name)
 
 
 def _young(case: Case) -> Finding | None:
@@ -139,7 +242,7 @@ def _young(case: Case) -> Finding | None:
         return None
     assert long is not None
     full = given.since + timedelta(seconds=given.required_s)
-    value = f"{case.measured_words(long.value)} in the first {length(given.long_s)}"
+    value = f"{case.measured_words(long)} in the first {length(given.long_s)}"
     why = f"{value}; {length(given.required_s)} are over at {format_utc(full)}."
     return finding(Verdict.WAIT, Code.WINDOW_YOUNG, why, value=long.value, window_s=given.long_s, full_at=full)
 
@@ -153,15 +256,23 @@ def _partial(case: Case) -> Finding | None:
 
 
 def _paused(case: Case) -> Finding | None:
-    if case.short is not None and case.short.is_number:
+    """Every engine that is there inferred enough in the short window."""
+    measured, given = case.measured, case.given
+    idle = sorted(engine for engine in measured.newest if measured.lately.get(engine, 0.0) < given.least)
+    if not idle and case.short is not None and case.short.is_number:
         return None
-    lately, window = case.measured.lately or 0.0, length(case.given.short_s)
+    engine = min(idle, key=lambda each: measured.lately.get(each, 0.0), default=())
+    name, lately, window = (
+        measured.name(engine) if idle else "",
+        measured.lately.get(engine, 0.0),
+        length(given.short_s),
+    )
     if round(lately) == 0:
-        why = f"Nothing was inferred in the last {window}."
-        return finding(Verdict.NO_DATA, Code.NOTHING_INFERRED, why, window_s=case.given.short_s)
-    why = f"Only {lately:.0f} inferences in the last {window}; {case.given.least} are needed."
-    needed, window_s = case.given.least, case.given.short_s
-    return finding(Verdict.NO_DATA, Code.TOO_FEW_SAMPLES, why, samples=lately, needed=needed, window_s=window_s)
+        why = f"Nothing was inferred{_by(case, name)} in the last {window}."
+        return finding(Verdict.NO_DATA, Code.NOTHING_INFERRED, why, window_s=given.short_s, instance=name)
+    why = f"Only {lately:.0f} inferences{_of(case, name)} in the last {window}; {given.least} are needed."
+    facts = {"samples": lately, "needed": given.least, "window_s": given.short_s}
+    return finding(Verdict.NO_DATA, Code.TOO_FEW_SAMPLES, why, **facts, instance=name)
 
 
 def _pass(case: Case) -> Finding:
@@ -170,20 +281,29 @@ def _pass(case: Case) -> Finding:
     assert short is not None
     if not (long.value < case.limit and short.value < case.limit):
         return finding(Verdict.NO_DATA, Code.INCOMPARABLE, "The value cannot be compared with its limit.")
-    values = f"{case.measured_words(long.value)} over {length(case.given.long_s)}"
-    values += f" and {case.measured_words(short.value)} over {length(case.given.short_s)}"
+    values = f"{case.measured_words(long)} over {length(case.given.long_s)}"
+    values += f" and {case.measured_words(short)} over {length(case.given.short_s)}"
     why = f"{values}, below {case.words(case.limit)}{_of_several(long)}{_runbook(case)}."
     return finding(Verdict.PASS, Code.WITHIN_LIMIT, why, **_compared(case, long), short=short.value)
 
 
 def _compared(case: Case, worst: Worst) -> dict[str, float | str]:
-    """The numbers of a comparison with the limit, and the series that they are of."""
+    """The numbers of a comparison with the limit, and the engine that they are of."""
     numbers = {"value": worst.value, "limit": case.limit, "series": worst.series}
     return numbers | ({"worst_series": worst.name} if worst.name else {})
 
 
+def _of(case: Case, engine: str) -> str:
+    """Whose it is, where there is more than one to choose from."""
+    return f" of {engine}" if engine and case.measured.several() else ""
+
+
+def _by(case: Case, engine: str) -> str:
+    return f" by {engine}" if engine and case.measured.several() else ""
+
+
 def _of_several(worst: Worst) -> str:
-    return f" (worst of {worst.series} series: {worst.name})" if worst.series > 1 else ""
+    return f" (worst of {worst.series} engines: {worst.name})" if worst.series > 1 else ""
 
 
 def _runbook(case: Case) -> str:
@@ -196,14 +316,20 @@ def _runbook(case: Case) -> str:
 _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _warned,
     _skewed,
+    _whose,
     _misspelled,
+    _bucketless,
+    _blended,
     _blind,
     _uncounted,
     _absent,
     _no_number,
+    _seldom,
     _stale,
     _breached,
     _bounded,
+    _between,
+    _down,
     _frozen,
     _young,
     _few,

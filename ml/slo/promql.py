@@ -1,23 +1,57 @@
-"""PromQL as text: selectors merged from a stage and the policy, and many questions joined into one."""
+"""PromQL as text: selectors of one stage, engines told apart, and many questions joined into one.
+
+An *engine* is one process that infers: the labels in `Scope.by` tell engines apart. What an engine counted belongs to
+an artifact only while ``grinder_ml_model_info`` says that the engine serves it (`Scope.serves`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ml.slo.source import Series
 from ml.stage import Stage
 
 TAG = "mlconsole"
 """The label by which the answers to questions that were asked as one are told apart."""
+INFO = "grinder_ml_model_info"
+ENGINE = ("instance", "job")
+"""The labels that tell engines apart where nothing better is known."""
+REMEMBERED = "1d"
+"""A series that was not seen for this long before a window is born in the window."""
+
+
+class Attribution(StrEnum):
+    """How numbers are tied to an artifact: by what each engine says that it serves, by mode and time, or by both."""
+
+    ARTIFACT = "artifact"
+    MODE = "mode"
+    MIXED = "mixed"
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose series are meant: one stage of one model, by the policy's ``selector`` (such as ``model="a"``)."""
+    """The series of one stage of one model: the policy's ``selector`` (such as ``model="a"``), and the artifact.
+
+    ``by`` are the labels that tell engines apart. ``latency`` is the histogram that shows in which mode an engine
+    infers. ``swapped``: some engine served another artifact within the long window, so only some of its time counts.
+    ``modeless``: some counters have no label ``mode`` and take the mode of their engine's histogram.
+    """
 
     stage: Stage
     selector: str = ""
+    artifact_id: str = ""
+    by: tuple[str, ...] = ENGINE
+    attribution: Attribution = Attribution.MODE
+    swapped: bool = False
+    modeless: bool = True
+    latency: str = "grinder_ml_inference_latency_ms"
+
+    @property
+    def engines(self) -> str:
+        """The labels that tell engines apart, as ``by (…)`` and ``on (…)`` take them."""
+        return ", ".join(self.by)
 
     def timed(self, metric: str) -> str:
         """A metric that the engine labels by mode, as it does its latencies."""
@@ -29,7 +63,7 @@ class Scope:
 
     def counted(self, metric: str) -> str:
         """A metric that some engines label by mode and some do not: ours, or nobody's."""
-        return self._of(metric, f'mode=~"{self.stage}|"')
+        return self._of(metric, f'mode=~"{self.stage}|"' if self.modeless else f'mode="{self.stage}"')
 
     def plain(self, metric: str) -> str:
         """A metric whatever its mode."""
@@ -42,6 +76,67 @@ class Scope:
     def _of(self, metric: str, mode: str) -> str:
         inside = ",".join(part for part in (mode, self.selector) if part)
         return f"{metric}{{{inside}}}" if inside else metric
+
+    # --- whose numbers they are -----------------------------------------------------------------------------------
+
+    @property
+    def ours(self) -> str:
+        """What engines say that they serve, where that is the artifact."""
+        return self.timed_with(INFO, f"artifact_id={quoted(self.artifact_id)}")
+
+    @property
+    def others(self) -> str:
+        """What engines say that they serve, where that is another artifact."""
+        return self.timed_with(INFO, f"artifact_id!={quoted(self.artifact_id)}")
+
+    def serves(self, window: str) -> str:
+        """The engines that served the artifact, and no other, during a window; empty where nobody says."""
+        if self.attribution is Attribution.MODE:
+            return ""
+        by = self.engines
+        says = (
+            f"max by ({by}) (max_over_time({self.ours}[{window}])) > 0"
+            f" unless on ({by}) max by ({by}) (max_over_time({self.others}[{window}])) > 0"
+        )
+        if self.attribution is Attribution.ARTIFACT:
+            return f"({says})"
+        known = f"count by ({by}) (last_over_time({self.timed(INFO)}[{REMEMBERED}]))"
+        return f"({says} or on ({by}) ({self.infers(window)} unless on ({by}) {known}))"
+
+    def infers(self, window: str) -> str:
+        """The engines whose histogram shows this mode during a window."""
+        return f"count by ({self.engines}) (count_over_time({self.timed(f'{self.latency}_count')}[{window}]))"
+
+    def attributed(self, promql: str, window: str, *, counter: bool = False) -> str:
+        """A vector by engine, narrowed to what belongs to the artifact.
+
+        ``counter``: of a metric that may have no mode, which then takes that of its engine's histogram.
+        """
+        conditions = [self.serves(window)]
+        if counter and self.modeless:
+            conditions.append(self.infers(window))
+        narrowed = "".join(f" and on ({self.engines}) {each}" for each in conditions if each)
+        return f"({promql}{narrowed})" if narrowed else promql
+
+    # --- what was counted -----------------------------------------------------------------------------------------
+
+    def grown(self, series: str, window: str) -> str:
+        """By how much counters grew in a window, by engine: what PromQL's own ``increase`` says."""
+        return f"sum by ({self.engines}) (increase({series}[{window}]))"
+
+    def counts(self, series: str, window: str, *, le: bool = False, restarts: bool = False) -> str:
+        """What counters counted in a window, by engine (and ``le``): one born in the window from its first value on.
+
+        A bucket is born with its histogram only: another spelling of ``le`` is no birth. ``restarts``: of a counter
+        that is born and restarts in the same window, what it counted before a restart must not be lost.
+        """
+        highest, increase = f"max_over_time({series}[{window}])", f"increase({series}[{window}])"
+        whole = series.replace("}", ',le="+Inf"}', 1) if le and "}" in series else series
+        whole = f'{series}{{le="+Inf"}}' if le and "}" not in series else whole
+        before = f"unless {'ignoring (le) ' if le else ''}last_over_time({whole}[{REMEMBERED}] offset {window})"
+        if restarts:
+            highest = f"(({increase} > {highest}) or {highest})"
+        return f"sum by ({self.engines}{', le' if le else ''}) (({highest} {before}) or {increase})"
 
 
 def joined(questions: Mapping[str, str]) -> str:
@@ -60,10 +155,30 @@ def _tree(terms: Sequence[str]) -> str:
     return f"{left} or {right}" if middle == 1 else f"({left}) or ({right})"
 
 
+def parcels(questions: Mapping[str, str], most: int = 15_000) -> Sequence[Mapping[str, str]]:
+    """Questions in as few groups as fit into one query each: VictoriaMetrics refuses more than 16 KiB."""
+    groups: list[dict[str, str]] = []
+    room = 0
+    for key, promql in questions.items():
+        size = len(promql) + len(key) + 50
+        if size > room or not groups:
+            groups.append({})
+            room = most
+        groups[-1][key] = promql
+        room -= size
+    return groups
+
+
 def split(series: Sequence[Series]) -> dict[str, tuple[Series, ...]]:
     """The answers of a `joined` query by key, without the label that told them apart."""
-    found: dict[str, tuple[Series, ...]] = {}
+    found: dict[str, list[Series]] = {}
     for each in series:
         labels = tuple(pair for pair in each.labels if pair[0] != TAG)
-        found[each.label(TAG)] = (*found.get(each.label(TAG), ()), Series(labels, each.points))
-    return found
+        found.setdefault(each.label(TAG), []).append(Series(labels, each.points))
+    return {key: tuple(parts) for key, parts in found.items()}
+
+
+def quoted(text: str) -> str:
+    """A PromQL string literal."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,33 +1,40 @@
 """What must be asked to judge one objective: the runbook's query, and everything that says whether to believe it.
 
-All arithmetic is PromQL's; the texts here only say what to add up. Windows: the long one of the soak (24 h) and the
-short rolling one (5 m), because a day hides a ten-minute burst and five minutes say little.
+All arithmetic is PromQL's; the texts here only say what to add up. Answers come by engine, so that one that stands
+still cannot hide behind another. Windows: the long one of the soak (24 h) and the short rolling one (5 m), because a
+day hides a ten-minute burst and five minutes say little.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from string import Template
 from typing import TYPE_CHECKING
 
-from ml.slo.promql import Scope
+from ml.slo.engines import ACTIVE, COUNTED, FAILED, INFO_PART, TIMED
+from ml.slo.promql import INFO, Scope
 
 if TYPE_CHECKING:
     from ml.policy import Objective
 
 LONG, SHORT = "long", "short"
-"""The value over each window, every series by itself, so that the worst is judged and not an average of it."""
+"""The value over each window, every engine by itself, so that the worst is judged and not an average of it."""
 SHOWN = "shown"
 """The value as the runbook's own query has it."""
 SAMPLES, LATELY, LIVELY, NEWEST, COVERED = "samples", "lately", "lively", "newest", "covered"
-BOUNDS, BLIND, UNCOUNTED, SPELLED = "bounds", "blind", "uncounted", "spelled"
+SEEN = "seen"
+"""Scrapes of each engine within the long window."""
+DOWN = "down"
+"""Engines that are still to be scraped and do not answer."""
+BOUNDS, BLIND, UNCOUNTED, SPELLED, BLENDED = "bounds", "blind", "uncounted", "spelled", "blended"
 
-LATENCY = "grinder_ml_inference_latency_ms"
+LATENCY, ACTIVE_ON = "grinder_ml_inference_latency_ms", "grinder_ml_active_on"
 STILL_WINDOW = "1h"
+RAW_WINDOW = "30m"
 _LE = re.compile(r'(\w+)\{[^{}]*\ble="(?P<le>[^"]*)"')
-_BY = "sum by (job, instance)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,24 @@ def duration(seconds: int) -> str:
     return f"{seconds // size}{unit}"
 
 
+def who_query_parts(scope: Scope, ratio: Objective | None, latency: str, window: str) -> Mapping[str, str]:
+    """Who is there: every series whose labels tell engines apart, and what each engine served within a window."""
+    parts = {
+        TIMED: f"last_over_time({scope.timed(f'{latency}_count')}[{window}])",
+        INFO_PART: f"max_over_time({scope.timed(INFO)}[{window}])",
+        ACTIVE: f"{scope.plain(ACTIVE_ON)}",
+    }
+    if ratio is not None:
+        parts[COUNTED] = scope.counted(str(ratio.successes))
+        parts[FAILED] = f"count by (mode) (last_over_time({scope.counted(str(ratio.errors))}[{window}]))"
+    return parts
+
+
+def raw_query(scope: Scope, latency: str) -> str:
+    """The samples of the last minutes as they were scraped, for the time between two scrapes."""
+    return f"{scope.timed(f'{latency}_count')}[{RAW_WINDOW}]"
+
+
 def shown_query(objective: Objective, scope: Scope, window: str) -> str:
     """The query that people see and can paste: for the defaults, the runbook's text to the letter."""
     match objective.kind:
@@ -61,24 +86,38 @@ def shown_query(objective: Objective, scope: Scope, window: str) -> str:
             return _free(objective, scope, window)
 
 
-def judged_query(objective: Objective, scope: Scope, window: str) -> str:
-    """The query whose worst series is judged."""
+def judged_query(objective: Objective, scope: Scope, window: str, cell: str = "") -> str:
+    """The query whose worst engine is judged. ``cell``: the step by which a long window may be added up."""
     match objective.kind:
         case "quantile":
-            return _quantile(objective, f"rate({_buckets(objective, scope)}[{window}])")
+            buckets = partial(scope.counts, _buckets(objective, scope), le=True)
+            return _quantile(objective, _added(scope, buckets, window, cell))
         case "ratio":
-            return _ratio(objective, scope, window)
+            return _ratio(objective, scope, window, cell)
         case _:
             return _free(objective, scope, window)
 
 
-def count_query(objective: Objective, scope: Scope, window: str, latency: str = LATENCY) -> str:
-    """How many inferences an objective's value over a window rests on: attempts for a ratio, else latencies."""
+def count_query(objective: Objective, scope: Scope, window: str, latency: str = LATENCY, cell: str = "") -> str:
+    """How many inferences of each engine a value rests on: attempts for a ratio, else latencies."""
     if objective.kind != "ratio":
-        return f"sum(increase({scope.timed(f'{objective.metric or latency}_count')}[{window}]))"
-    good = f"sum(increase({scope.counted(str(objective.successes))}[{window}]))"
-    bad = f"sum(increase({scope.counted(str(objective.errors))}[{window}]))"
-    return f"({good} + {bad}) or {good} or {bad}"
+        return _added(scope, partial(scope.grown, scope.timed(f"{objective.metric or latency}_count")), window, cell)
+    good, bad = scope.counted(str(objective.successes)), scope.counted(str(objective.errors))
+    return _added(
+        scope,
+        lambda length: _both(scope, scope.grown(bad, length), scope.grown(good, length)),
+        window,
+        cell,
+        counter=True,
+    )
+
+
+def attempts_query(objective: Objective, scope: Scope, window: str, latency: str = LATENCY) -> str:
+    """As `count_query` over one cell, and what a counter was born with counts too, as it does in the cell's value."""
+    if objective.kind != "ratio":
+        return scope.attributed(scope.counts(scope.timed(f"{objective.metric or latency}_count"), window), window)
+    good, bad = scope.counted(str(objective.successes)), scope.counted(str(objective.errors))
+    return scope.attributed(_both(scope, scope.counts(bad, window), scope.counts(good, window)), window, counter=True)
 
 
 def questions(objective: Objective, scope: Scope, windows: Windows, latency: str = LATENCY) -> Mapping[str, str]:
@@ -86,23 +125,37 @@ def questions(objective: Objective, scope: Scope, windows: Windows, latency: str
 
     ``latency`` is the histogram whose count tells that inferences happen, for objectives that do not name one.
     """
+    count = scope.timed(f"{objective.metric or latency}_count")
     asked = {
-        LONG: judged_query(objective, scope, windows.long),
+        LONG: judged_query(objective, scope, windows.long, windows.short),
         SHORT: judged_query(objective, scope, windows.short),
-        SAMPLES: count_query(objective, scope, windows.long, latency),
+        SAMPLES: count_query(objective, scope, windows.long, latency, windows.short),
         LATELY: count_query(objective, scope, windows.short, latency),
-        LIVELY: count_query(objective, scope, STILL_WINDOW, latency),
+        LIVELY: count_query(objective, scope, STILL_WINDOW, latency, windows.short),
+        SEEN: scope.attributed(f"max by ({scope.engines}) (count_over_time({count}[{windows.long}]))", windows.short),
+        DOWN: f"up == 0 and on (job, instance) last_over_time({count}[{windows.long}])",
     }
     if objective.kind == "ratio":
         return asked | _counter_facts(objective, scope, windows, latency)
-    count = scope.timed(f"{objective.metric or latency}_count")
     asked |= {
-        NEWEST: f"min(timestamp({count}))",
-        COVERED: f"count_over_time(sum({count})[{windows.long}:{windows.short}])",
+        NEWEST: scope.attributed(f"max by ({scope.engines}) (timestamp({count}))", windows.short),
+        COVERED: _covered(scope, count, windows),
     }
     if objective.kind == "quantile":
-        return asked | {BOUNDS: f"count by (le) ({_buckets(objective, scope)})"}
+        return asked | {BOUNDS: _bounds(objective, scope, windows.long)}
     return asked | _spellings(objective, scope)
+
+
+def changed_query(objective: Objective, scope: Scope, window: str) -> str:
+    """Engines whose buckets were laid out or spelled anew in a window: some were there more often than others."""
+    by, scrapes = scope.engines, f"count_over_time({_buckets(objective, scope)}[{window}])"
+    return f"(max by ({by}) ({scrapes}) > on ({by}) min by ({by}) ({scrapes}))"
+
+
+def seen_query(scope: Scope, latency: str, window: str) -> str:
+    """How often each engine was scraped in a window in which it served the artifact."""
+    series = scope.timed(f"{latency}_count")
+    return scope.attributed(f"max by ({scope.engines}) (count_over_time({series}[{window}]))", window)
 
 
 def selected_bounds(objective: Objective) -> tuple[str, ...]:
@@ -118,11 +171,53 @@ def _quantile(objective: Objective, buckets: str) -> str:
     return f"histogram_quantile({objective.quantile:.15g}, {buckets})"
 
 
-def _ratio(objective: Objective, scope: Scope, window: str) -> str:
-    """Errors over all attempts, by instance. Where no success was ever counted, attempts are the errors alone."""
-    errors = f"{_BY} (increase({scope.counted(str(objective.errors))}[{window}]))"
-    successes = f"{_BY} (increase({scope.counted(str(objective.successes))}[{window}]))"
-    return f"{errors} / ({errors} + ({successes} or {errors} * 0))"
+def _added(scope: Scope, over: Callable[[str], str], window: str, cell: str = "", *, counter: bool = False) -> str:
+    """A sum over a window, for the artifact.
+
+    An engine that served nothing else in the window is added up over all of it. Of one that did, the cells count in
+    which it served the artifact alone.
+    """
+    whole = scope.attributed(over(window), window, counter=counter)
+    if not _in_cells(scope, window, cell):
+        return whole
+    return f"({whole} or {_by_cells(scope, over, window, cell, counter=counter)})"
+
+
+def _in_cells(scope: Scope, window: str, cell: str) -> bool:
+    return scope.swapped and bool(cell) and cell != window
+
+
+def _by_cells(scope: Scope, over: Callable[[str], str], window: str, cell: str, *, counter: bool) -> str:
+    return f"sum_over_time({scope.attributed(over(cell), cell, counter=counter)}[{window}:{cell}])"
+
+
+def _ratio(objective: Objective, scope: Scope, window: str, cell: str) -> str:
+    """Errors over all attempts, by engine: what is missing to one of successes over attempts.
+
+    So errors, which may have a series for each of many labels, are read once. An engine without any success has none.
+    ``cell`` is given for a long window, in which a counter may be born and restart.
+    """
+    bad, good = scope.counted(str(objective.errors)), scope.counted(str(objective.successes))
+
+    def successes(length: str) -> str:
+        return f"({scope.counts(good, length)} or {scope.infers(length)} * 0)"
+
+    def attempts(length: str) -> str:
+        return _both(scope, scope.counts(bad, length, restarts=bool(cell)), scope.counts(good, length))
+
+    whole = scope.attributed(f"1 - {successes(window)} / {attempts(window)}", window, counter=True)
+    if not _in_cells(scope, window, cell):
+        return whole
+    parts = (_by_cells(scope, each, window, cell, counter=True) for each in (successes, attempts))
+    return f"({whole} or 1 - {' / '.join(parts)})"
+
+
+def _both(scope: Scope, errors: str, successes: str) -> str:
+    """Errors and successes together, by engine; what is not there counts nothing."""
+    return f'sum by ({scope.engines}) (label_replace({errors}, "{_KIND}", "errors", "", "") or {successes})'
+
+
+_KIND = "mlconsole_kind"
 
 
 def _free(objective: Objective, scope: Scope, window: str) -> str:
@@ -131,17 +226,41 @@ def _free(objective: Objective, scope: Scope, window: str) -> str:
     )
 
 
+def _covered(scope: Scope, series: str, windows: Windows, *, counter: bool = False) -> str:
+    there = scope.attributed(f"count by ({scope.engines}) ({series})", windows.short, counter=counter)
+    return f"count_over_time(sum({there})[{windows.long}:{windows.short}])"
+
+
+def _bounds(objective: Objective, scope: Scope, window: str) -> str:
+    """For how much of the window each engine had each bucket: 1 is always."""
+    by, buckets = scope.engines, _buckets(objective, scope)
+    whole = scope.timed_with(f"{objective.metric}_bucket", 'le="+Inf"')
+    there = f"sum by ({by}, le) (count_over_time({buckets}[{window}]))"
+    return f"({there} / on ({by}) group_left () sum by ({by}) (count_over_time({whole}[{window}])))"
+
+
 def _counter_facts(objective: Objective, scope: Scope, windows: Windows, latency: str) -> dict[str, str]:
+    by, long = scope.engines, windows.long
     errors, successes = scope.counted(str(objective.errors)), scope.counted(str(objective.successes))
-    count = scope.timed(latency + "_count")
-    return {
-        SHOWN: shown_query(objective, scope, windows.long),
-        NEWEST: f"min(timestamp({successes})) or min(timestamp({errors}))",
-        COVERED: f"count_over_time((sum({successes}) or sum({errors}))[{windows.long}:{windows.short}])",
-        BLIND: f"({_BY} (increase({count}[{windows.long}])) > 0) unless on (job, instance) "
-        f"({_BY} (increase({successes}[{windows.long}])) > 0)",
-        UNCOUNTED: f"count by (job, instance) ({count} or {successes}) unless on (job, instance) {errors}",
+    count = scope.timed(f"{latency}_count")
+    inferring = f"({scope.attributed(scope.grown(count, long), windows.short)} > 0)"
+    there = scope.attributed(f"count by ({by}) ({count} or {successes})", windows.short)
+    facts = {
+        SHOWN: shown_query(objective, scope, long),
+        NEWEST: scope.attributed(
+            f"max by ({by}) (timestamp({successes}) or timestamp({errors}))", windows.short, counter=True
+        ),
+        COVERED: _covered(scope, f"{successes} or {errors}", windows, counter=True),
+        BLIND: f"({inferring} unless on ({by}) ({scope.grown(successes, long)} > 0))",
+        UNCOUNTED: f"({there} unless on ({by}) count by ({by}) (count_over_time({errors}[{long}])))",
     }
+    if scope.modeless:
+        elsewhere = scope.plain_with(f"{latency}_count", f'mode!="{scope.stage}",mode!=""')
+        bare = scope.plain_with(str(objective.successes), 'mode=""')
+        facts[BLENDED] = (
+            f"({inferring} and on ({by}) ({scope.grown(elsewhere, long)} > 0) and on ({by}) count by ({by}) ({bare}))"
+        )
+    return facts
 
 
 def _spellings(objective: Objective, scope: Scope) -> dict[str, str]:

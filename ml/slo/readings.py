@@ -1,6 +1,7 @@
-"""One board round: a reading of every objective of every model and stage, for at most one request per objective.
+"""One board round: a reading of every objective of every model and stage, for one request per objective and one more.
 
-Their questions are joined into one query, so the cost in requests does not grow with the registry.
+That one asks which engines are there and what they serve. Questions of all models are joined into one query, so the
+cost in requests does not grow with the registry.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from typing import TYPE_CHECKING
 
 from ml.slo.case import Case
 from ml.slo.clocks import skew_of
-from ml.slo.judged import failed_reading, reading_of
+from ml.slo.engines import Roster, roster_of
+from ml.slo.judged import failed_reading, reading_of, unasked_reading
 from ml.slo.measured import measured
 from ml.slo.memory import POINTS, STEP_S, WINDOW, BoardMemory, trend_span
 from ml.slo.promql import Scope, joined, split
-from ml.slo.questions import judged_query, questions
+from ml.slo.questions import judged_query, questions, who_query_parts
 from ml.slo.recording import Exchange, Failure, Recorder
+from ml.slo.roster import several_models
 from ml.slo.source import Answer, Metrics, Series
 from ml.slo.tape import Grid, row
 from ml.slo.terms import STALE_S, Terms
 from ml.stage import Stage
-from ml.verdict import Reading
+from ml.verdict import Finding, Reading
 
 if TYPE_CHECKING:
     from ml.policy import Objective, Policy
@@ -31,14 +34,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StageRead:
-    """Whose readings are wanted: a model's stage, and when its soak began, so that a young window waits.
+    """Whose readings are wanted: a model's stage, the artifact in it, and since when that counts.
 
-    A window that is not full yet waits for a soak; of a stage that does not soak it lacks data.
+    ``since`` is when the soak began or the artifact was deployed: what was measured before is not the artifact's, and a
+    window that is not full yet waits. ``others`` are the registry's other models that have something deployed.
     """
 
     model: str
     stage: Stage = Stage.SHADOW
     since: datetime | None = None
+    artifact_id: str = ""
+    others: tuple[str, ...] = ()
 
 
 def board_readings(
@@ -59,12 +65,14 @@ def board_readings(
     Raises:
         MetricsError: no objective at all got an answer, so there is nothing to show.
     """
-    recorder = Recorder(metrics)
+    recorder, terms = Recorder(metrics), Terms(policy, now, stale_s)
+    plain = {each: _plain(each, policy, terms) for each in wanted}
+    rosters = _rosters(recorder, terms, tuple(dict.fromkeys(plain.values())))
     round_ = _Round(
         recorder=recorder,
-        terms=Terms(policy, now, stale_s),
+        terms=terms,
         memory=BoardMemory() if memory is None else memory,
-        watched={each: _Watched(Scope(each.stage, policy.selector(each.model)), each.since) for each in wanted},
+        watched={each: _watched(each, policy, plain[each], rosters) for each in wanted},
     )
     rounds = [round_.read(objective) for objective in policy.objectives if wanted]
     if recorder.exchanges and all(isinstance(each, Failure) for each in recorder.exchanges):
@@ -74,10 +82,49 @@ def board_readings(
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """Whose series, and since when they are the soak's. Models that share both are asked about once."""
+    """Whose series, since when they count, and why they may be several models', if they may.
+
+    Models that share all of it are asked about once.
+    """
 
     scope: Scope
     since: datetime | None
+    whose: Finding | None = None
+    failure: Finding | None = None
+
+
+_Asked = tuple[Scope, datetime | None]
+
+
+def _plain(each: StageRead, policy: Policy, terms: Terms) -> _Asked:
+    scope = Scope(each.stage, policy.selector(each.model), each.artifact_id, latency=terms.latency)
+    return scope, each.since
+
+
+def _rosters(recorder: Recorder, terms: Terms, asked: Sequence[_Asked]) -> dict[_Asked, Roster]:
+    """Which engines are there, for one request."""
+    questions_of = {
+        f"{part}.{number}": text
+        for number, (scope, since) in enumerate(asked)
+        for part, text in who_query_parts(scope, terms.ratio, terms.latency, terms.windows(since).long).items()
+    }
+    if not questions_of:
+        return {}
+    answer = recorder.query(joined(questions_of))
+    if isinstance(answer, Failure):
+        return dict.fromkeys(asked, Roster(failure=answer.finding))
+    parts: dict[str, dict[str, tuple[Series, ...]]] = defaultdict(dict)
+    for key, series in split(answer.series).items():
+        part, _, number = key.partition(".")
+        parts[number][part] = series
+    return {each: roster_of(parts[str(number)]) for number, each in enumerate(asked)}
+
+
+def _watched(each: StageRead, policy: Policy, plain: _Asked, rosters: Mapping[_Asked, Roster]) -> _Watched:
+    scope, since = plain
+    roster = rosters[plain]
+    whose = several_models(roster, each.model, each.others, policy.selector(each.model))
+    return _Watched(roster.narrowed(scope), since, whose, roster.failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +136,9 @@ class _Round:
 
     def read(self, objective: Objective) -> dict[StageRead, Reading]:
         """One objective of every model, for one request."""
+        blind = next((each.failure for each in self.watched.values() if each.failure is not None), None)
+        if blind is not None:
+            return {whose: self._unasked(objective, whose, blind) for whose in self.watched}
         numbers = {each: str(number) for number, each in enumerate(dict.fromkeys(self.watched.values()))}
         answer = self._ask(objective, numbers)
         if isinstance(answer, Failure):
@@ -137,11 +187,15 @@ class _Round:
         self, objective: Objective, whose: StageRead, answer: Answer, parts: Mapping[str, tuple[Series, ...]]
     ) -> Reading:
         each = self.watched[whose]
-        given = self.terms.circumstances(answer.warnings, skew_of(answer), each.since)
+        given = self.terms.circumstances(answer.warnings, skew_of(answer), each.since, whose=each.whose)
         case = Case(objective, measured(objective, each.scope.stage, parts), given)
         reading = reading_of(case, each.scope, self.terms)
         trend = self.memory.trend(objective.name, each)
         return self.memory.good((whose.model, whose.stage), replace(reading, trend=trend), self.terms.now)
+
+    def _unasked(self, objective: Objective, whose: StageRead, found: Finding) -> Reading:
+        failed = unasked_reading(objective, self.watched[whose].scope, self.terms, found)
+        return self.memory.missed((whose.model, whose.stage), failed, self.terms.now)
 
     def _missed(self, objective: Objective, whose: StageRead, failure: Failure) -> Reading:
         failed = failed_reading(objective, self.watched[whose].scope, self.terms, failure)

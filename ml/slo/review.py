@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from ml.clock import format_utc
@@ -58,7 +59,8 @@ def review(metrics: Metrics, policy: Policy, model: str, now: datetime) -> Revie
     recorder = Recorder(metrics)
     inquiry = _Inquiry(recorder, Terms(policy, now), policy.selector(model), _grid(now))
     charts = (inquiry.latency(), inquiry.error_rate(), inquiry.blocks())
-    trouble, odd = _trouble(recorder, charts[0]), noted(charts)
+    odd = (*noted(charts), *inquiry.restarts())
+    trouble = _trouble(recorder, charts[0])
     return Review(
         model=model,
         as_of=now,
@@ -131,6 +133,18 @@ class _Inquiry:
             for series in answers.get("blocks", ())
         ]
         return self._chart("Blocked snapshots", "blocks", tuple(sorted(lines, key=lambda line: line.name)))
+
+    def restarts(self) -> tuple[Finding, ...]:
+        """How often the shadow engines restarted in the day, where they did."""
+        count = Scope(Stage.SHADOW, self.selector).timed(f"{self.terms.latency}_count")
+        window = duration(self.grid.cells * self.grid.step_s)
+        answer = self.recorder.query(f"sum(resets({count}[{window}]))", at=self.terms.now)
+        found = [] if isinstance(answer, Failure) else [each.points[-1][1] for each in answer.series if each.points]
+        times = round(found[0]) if found and isfinite(found[0]) else 0
+        if times < 1:
+            return ()
+        why = f"The shadow engines restarted {times:,} times in the last 24 h."
+        return (finding(Verdict.WAIT, Code.RESTARTED, why, restarts=times),)
 
     def _chart(self, title: str, unit: str, lines: tuple[Line, ...], limit: float | None = None) -> Chart:
         """A chart of the question that was asked last."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ml.board import Serving
-from ml.slo.promql import joined, split
+from ml.slo.promql import INFO, joined, split
+from ml.slo.questions import ACTIVE_ON
 from ml.slo.source import Metrics, Series
 from ml.stage import Stage
 from ml.text import visible
@@ -14,7 +15,6 @@ from ml.text import visible
 if TYPE_CHECKING:
     from ml.policy import Policy
 
-INFO, ACTIVE_ON = "grinder_ml_model_info", "grinder_ml_active_on"
 _MEMORY = "1h"
 """How long an instance that fell silent is still shown, as down."""
 

@@ -13,14 +13,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml.board import SoakReport
+from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_of_soak
 from ml.slo.clocks import clock_doubt, skew_of
 from ml.slo.errands import errands
 from ml.slo.promql import Scope
 from ml.slo.recording import Exchange, Failure, Recorder
+from ml.slo.roster import ask_roster, several_models
 from ml.slo.soak_gates import Soaked, first_reason, gates_of
 from ml.slo.soak_inquiry import Heard, Inquiry
-from ml.slo.soak_start import SoakSubject, find_start
+from ml.slo.soak_start import SoakSubject, Start, find_start
 from ml.slo.source import Kind, Metrics
 from ml.slo.tape import Grid, Killed, breach_cells, coverage, eligible_at
 from ml.slo.terms import STALE_S, Terms
@@ -68,24 +70,39 @@ def judge_soak(
 
 def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple[Killed, ...]) -> Soaked:
     soak, now = terms.policy.soak, terms.now
-    scope = Scope(Stage.SHADOW, terms.policy.selector(subject.model))
     clock = recorder.query("time()")
-    start = find_start(recorder, scope, subject, terms.latency, now)
+    selector = terms.policy.selector(subject.model)
+    plain = Scope(Stage.SHADOW, selector, subject.artifact_id, latency=terms.latency)
+    waited_s = max(0, int((now - subject.landed_at).total_seconds()))
+    roster = ask_roster(recorder, plain, terms.ratio, min(max(waited_s, soak.step_s), soak.required_s), now)
+    scope = roster.narrowed(plain)
+    start = find_start(
+        recorder, scope, subject, now, required_s=soak.required_s, serving=roster.others(subject.artifact_id)
+    )
+    if roster.failure is not None:
+        start = Start(None, roster.failure)
     grid = Grid.of(start.at or now, now, soak.step_s, soak.required_s)
     skew_s = None if isinstance(clock, Failure) else skew_of(clock)
-    inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s)
+    whose = several_models(roster, subject.model, subject.others, selector)
+    inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s, roster, whose)
+    ours = Ours(subject.model, Stage.SHADOW, selector, subject.artifact_id, roster.instances)
     with errands(recorder) as sent:
-        happened = sent.send(lambda page: inquiry.asks(page).events(subject.artifact_id, kills))
+        happened = sent.send(lambda page: inquiry.asks(page).events(kills))
         heard = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]
-        alerts = sent.send(lambda page: alerts_of_soak(page, terms.policy.alerts.quiet, now, grid))
-    events, doubt = happened.result()
+        alerts = sent.send(lambda page: alerts_of_soak(page, terms.policy, now, grid, scope, ours))
+    found, doubt = happened.result()
     return Soaked(
         terms=terms,
         start=start,
         grid=grid,
-        tracks=tuple(inquiry.track(each.result(), events) for each in heard),
+        tracks=tuple(inquiry.track(each.result(), found) for each in heard),
         alerts=alerts.result(),
         doubt=clock_doubt(clock, recorder.exchanges, now) or doubt,
+        whose=whose,
+        restarts=found.restarts,
+        attribution=roster.attribution,
+        scrape_s=roster.scrape_s,
+        engines=roster.names,
     )
 
 
@@ -117,4 +134,8 @@ def _report(soaked: Soaked, subject: SoakSubject, queries: tuple[str, ...]) -> S
         readings=(*(track.reading for track in soaked.tracks), soaked.alerts.reading(soaked.terms.now)),
         queries=queries,
         silences=soaked.alerts.silences,
+        attribution=str(soaked.attribution),
+        restarts=soaked.restarts.total,
+        engines=soaked.engines,
+        scrape_s=soaked.scrape_s,
     )

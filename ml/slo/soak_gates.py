@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from ml.clock import format_utc
 from ml.slo.alerts import AlertsView
 from ml.slo.case import words
 from ml.slo.clocks import length
+from ml.slo.judge import seldom
+from ml.slo.promql import Attribution
 from ml.slo.soak_start import Start
 from ml.slo.tape import Grid, breach_cells, coverage, eligible_at
 from ml.slo.terms import Terms
@@ -21,6 +23,28 @@ if TYPE_CHECKING:
     from ml.policy import Objective
 
 SOAK_GATE, ALERTS_GATE = "soak", "alerts"
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """How often engines restarted during the soak, by name, and how many were replaced by another one."""
+
+    by_engine: Mapping[str, int] = field(default_factory=dict)
+    replaced: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them together."""
+        return sum(self.by_engine.values()) + self.replaced
+
+    @property
+    def words(self) -> str:
+        """How often, and which engine most."""
+        times = "once" if self.total == 1 else f"{self.total:,} times"
+        named = {name: count for name, count in self.by_engine.items() if count}
+        worst = max(named, key=lambda name: (named[name], name), default="")
+        most = f" ({worst} most: {named[worst]:,})" if worst and named[worst] < self.total else ""
+        return f"restarted {times}{most}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +60,10 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soaked:
-    """Everything that the gates are judged by. ``doubt``: why no time of this soak can be trusted."""
+    """Everything that the gates are judged by.
+
+    ``doubt``: why no time of this soak can be trusted. ``whose``: why its numbers may be those of several models.
+    """
 
     terms: Terms
     start: Start
@@ -44,6 +71,11 @@ class Soaked:
     tracks: tuple[Track, ...]
     alerts: AlertsView
     doubt: Finding | None = None
+    whose: Finding | None = None
+    restarts: Restarts = Restarts()
+    attribution: Attribution = Attribution.ARTIFACT
+    scrape_s: float | None = None
+    engines: tuple[str, ...] = ()
 
     @property
     def gating(self) -> tuple[Track, ...]:
@@ -91,7 +123,28 @@ def _soak_finding(soaked: Soaked) -> Finding:
     if doubts:
         gravest = worst(doubt.verdict for doubt in doubts)
         return next(doubt for doubt in doubts if doubt.verdict is gravest)
-    return _breached(soaked) or _short(soaked) or _thin(soaked) or _clean(soaked)
+    return (
+        soaked.whose
+        or _breached(soaked)
+        or _restarted(soaked)
+        or _short(soaked)
+        or _seldom(soaked)
+        or _thin(soaked)
+        or _clean(soaked)
+    )
+
+
+def _restarted(soaked: Soaked) -> Finding | None:
+    allowed, restarts = soaked.terms.policy.soak.max_restarts, soaked.restarts
+    if restarts.total <= allowed:
+        return None
+    why = f"The engines {restarts.words} during the soak; at most {allowed} restarts are allowed."
+    return finding(Verdict.FAIL, Code.RESTARTED_TOO_OFTEN, why, restarts=restarts.total, allowed=allowed)
+
+
+def _seldom(soaked: Soaked) -> Finding | None:
+    scrape_s, step_s = soaked.scrape_s, soaked.terms.policy.soak.step_s
+    return seldom(scrape_s, step_s) if scrape_s is not None and 2 * scrape_s > step_s else None
 
 
 def _breached(soaked: Soaked) -> Finding | None:
@@ -110,7 +163,7 @@ def _short(soaked: Soaked) -> Finding | None:
     required = soaked.terms.policy.soak.required_s
     if soaked.elapsed_s >= required:
         return None
-    why = f"{length(soaked.elapsed_s)} of {length(required)} soaked{_eligible(soaked)}"
+    why = f"{length(soaked.elapsed_s)} of {length(required)} soaked{_eligible(soaked)}{_besides(soaked)}"
     times = {"elapsed_s": soaked.elapsed_s, "required_s": required}
     return finding(Verdict.WAIT, Code.SOAK_SHORT, why, **times, **_eligible_fact(soaked))
 
@@ -138,8 +191,23 @@ def _clean(soaked: Soaked) -> Finding:
     covered = round(coverage(soaked.tapes, windows) * windows)
     breaches = len(breach_cells(soaked.tapes))
     why = f"{length(soaked.elapsed_s)} soaked; {covered} of the last {windows} windows hold data, {breaches} breached."
+    why += _besides(soaked)
     numbers = {"elapsed_s": soaked.elapsed_s, "covered": covered, "windows": windows, "breaches": breaches}
-    return finding(Verdict.PASS, Code.SOAKED, why, **numbers)
+    numbers["restarts"] = soaked.restarts.total
+    return finding(Verdict.PASS, Code.SOAKED, why, **numbers, attribution=str(soaked.attribution))
+
+
+def _besides(soaked: Soaked) -> str:
+    """What else a reader must know about the soak: restarts, and numbers that are only known by mode."""
+    told = f" The engines {soaked.restarts.words}." if soaked.restarts.total else ""
+    match soaked.attribution:
+        case Attribution.MODE:
+            told += " By mode only: no engine says which artifact it serves."
+        case Attribution.MIXED:
+            told += " In part by mode only: not every engine says which artifact it serves."
+        case Attribution.ARTIFACT:
+            pass
+    return told
 
 
 def _objective_gate(soaked: Soaked, track: Track) -> Gate:

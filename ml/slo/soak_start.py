@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ml.clock import format_utc, span
 from ml.slo.clocks import SKEW_S, moment_of
-from ml.slo.promql import Scope
+from ml.slo.promql import INFO, REMEMBERED, Attribution, Scope
 from ml.slo.recording import Failure, Recorder
-from ml.slo.serving import INFO
+from ml.text import visible
 from ml.verdict import Code, Finding, Verdict, finding
 
 _FINE_S, _MOST_STEPS = 15, 5_000
 _FAR = timedelta(days=8)
-"""How far back a start is looked for; an older soak counts from there."""
+"""How far back a start is looked for, or a day more than a soak is long; an older soak counts from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class SoakSubject:
     """Whose soak it is: the artifact in shadow, by its digest, and when its pointer landed on the base branch.
 
     ``unknown`` says why this clone cannot tell when that was; then ``landed_at`` is only the latest that it can be.
+    ``others`` are the registry's other models that have something deployed.
     """
 
     model: str
@@ -30,6 +32,7 @@ class SoakSubject:
     model_sha256: str
     landed_at: datetime
     unknown: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +43,30 @@ class Start:
     instead: Finding | None = None
 
 
-def find_start(recorder: Recorder, scope: Scope, subject: SoakSubject, latency: str, now: datetime) -> Start:
-    """Look for the first sign of life after the landing."""
+def find_start(
+    recorder: Recorder,
+    scope: Scope,
+    subject: SoakSubject,
+    now: datetime,
+    *,
+    required_s: int,
+    serving: Sequence[str] = (),
+) -> Start:
+    """Look for the first sign of life after the landing. ``serving``: other artifacts that engines say they serve."""
     landed = subject.landed_at
     if undated := _undated(subject, now):
         return Start(None, undated)
-    since = max(landed, now - _FAR)
+    since = max(landed, now - max(_FAR, timedelta(seconds=required_s, days=1)))
     waited_s = math.ceil((now - since).total_seconds())
     if waited_s <= 0:
         return Start(None, finding(Verdict.WAIT, Code.LANDED_JUST_NOW, "The pointer has only just landed."))
-    answer = recorder.query(first_seen_query(scope, subject.artifact_id, latency, since, waited_s), at=now)
+    answer = recorder.query(first_seen_query(scope, since, waited_s), at=now)
     if isinstance(answer, Failure):
         return Start(None, answer.finding)
     seen = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
     if seen is None:
-        why = f"No shadow inference was seen since it landed at {format_utc(landed)}."
+        instead = f"; the engines serve {visible(serving[0], limit=120)}" if serving else ""
+        why = f"No shadow inference was seen since it landed at {format_utc(landed)}{instead}."
         return Start(None, finding(Verdict.NO_DATA, Code.NEVER_INFERRED, why, landed_at=landed))
     if seen > now:
         why = "Prometheus says that the soak begins in the future."
@@ -73,29 +85,31 @@ def _undated(subject: SoakSubject, now: datetime) -> Finding | None:
     return finding(Verdict.NO_DATA, Code.LANDED_IN_FUTURE, why, early_s=early_s)
 
 
-def first_seen_query(scope: Scope, artifact_id: str, latency: str, since: datetime, waited_s: int) -> str:
-    """The first time at which the count of latencies is another than it was at ``since`` while the artifact serves.
+def first_seen_query(scope: Scope, since: datetime, waited_s: int) -> str:
+    """The first time at which an engine's count of latencies is another than at ``since`` while it serves the artifact.
 
     Another, not greater: an engine that restarted counts from zero. Where nobody says what serves, the landing alone
     binds the soak to the artifact.
     """
-    count, step_s = scope.timed(f"{latency}_count"), max(_FINE_S, math.ceil(waited_s / _MOST_STEPS))
-    moved = f"(sum({count}) > 0) != on () (sum({count} @ {since.timestamp():.3f}) or vector(-1))"
-    ours = f"count({scope.timed_with(INFO, f'artifact_id={quoted(artifact_id)}')})"
-    serves = f"({ours} or absent({scope.timed(INFO)}))"
-    return f"min_over_time((vector(time()) and on () ({moved}) and on () {serves})[{waited_s}s:{step_s}s])"
+    by, step_s = scope.engines, max(_FINE_S, math.ceil(waited_s / _MOST_STEPS))
+    series = scope.timed(f"{scope.latency}_count")
+    count, before = f"sum by ({by}) ({series})", f"sum by ({by}) ({series} @ {since.timestamp():.3f})"
+    moved = f"({count} > 0 unless on ({by}) ({count} == on ({by}) ({before}))){_while_serving(scope, count)}"
+    return f"min_over_time((vector(time()) and on () ({moved}))[{waited_s}s:{step_s}s])"
 
 
-def foreign_query(scope: Scope, artifact_id: str) -> str:
-    """Present where another artifact than ours serves, and ours does not."""
-    ours = scope.timed_with(INFO, f"artifact_id={quoted(artifact_id)}")
-    return f"count({scope.timed(INFO)}) unless on () count({ours})"
-
-
-def quoted(text: str) -> str:
-    """A PromQL string literal."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+def _while_serving(scope: Scope, count: str) -> str:
+    """The condition that an engine serves the artifact, as far as engines say what they serve."""
+    by = scope.engines
+    ours = f"max by ({by}) ({scope.ours}) > 0"
+    match scope.attribution:
+        case Attribution.MODE:
+            return ""
+        case Attribution.ARTIFACT:
+            return f" and on ({by}) ({ours})"
+        case Attribution.MIXED:
+            silent = f"{count} unless on ({by}) count by ({by}) (last_over_time({scope.timed(INFO)}[{REMEMBERED}]))"
+            return f" and on ({by}) ({ours} or on ({by}) ({silent}))"
 
 
 def _ceiling(moment: datetime) -> datetime:

@@ -1,21 +1,24 @@
 """The tape of a soak: one cell per short window and objective, each judged by itself. Pure.
 
-A breach is a breach, whatever else happened in its cell. A cell in which the kill switch was engaged is void. A cell
-without a number, with too few inferences, or in which another artifact served, holds no data. A restart of the engine
-marks its cell and cuts the streak, but a restarted engine that kept its objectives is no fault: such a cell counts as
-covered. (Counters begin anew at a restart; PromQL's rate and increase know that.)
+Each cell is judged by its worst engine. A breach is a breach, whatever else happened in its cell. A cell in which the
+kill switch was engaged is void. A cell without a number, or in which some engine was there and did too little, holds no
+data. A restart of an engine marks its cell and cuts the streak, but a restarted engine that kept its objectives is no
+fault: such a cell counts as covered. (Counters begin anew at a restart; PromQL's rate and increase know that.)
+
+A cell covers the share of its time in which its engines were scraped: unseen for two of five minutes is 60 %.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ml.board import Cell, Tape
+from ml.slo.engines import Engine, engine_of
 from ml.slo.source import Series
 
 if TYPE_CHECKING:
@@ -62,14 +65,17 @@ class Grid:
 @dataclass(frozen=True, slots=True)
 class Events:
     """What happened in each cell of a grid, whichever objective is looked at: an engine restarted, the kill switch
-    was engaged, only another artifact than the soak's served."""
+    was engaged."""
 
     restarted: tuple[bool, ...]
     killed: tuple[bool, ...]
-    foreign: tuple[bool, ...]
 
 
-def row(grid: Grid, series: Sequence[Series]) -> tuple[float | None, ...]:
+Row = tuple[float | None, ...]
+"""One value per cell, ``None`` where there is none."""
+
+
+def row(grid: Grid, series: Sequence[Series]) -> Row:
     """One value per cell: the worst of the series that have a finite number there, ``None`` where none has."""
     cells: list[float | None] = [None] * grid.cells
     for each in series:
@@ -79,6 +85,116 @@ def row(grid: Grid, series: Sequence[Series]) -> tuple[float | None, ...]:
                 known = cells[index]
                 cells[index] = value if known is None else max(known, value)
     return tuple(cells)
+
+
+def rows(grid: Grid, series: Sequence[Series]) -> dict[Engine, Row]:
+    """As `row`, for each engine by itself."""
+    by_engine: dict[Engine, list[Series]] = {}
+    for each in series:
+        by_engine.setdefault(engine_of(each), []).append(each)
+    return {engine: row(grid, found) for engine, found in sorted(by_engine.items())}
+
+
+_Lives = Mapping[Engine, tuple[int, int]]
+
+
+def _anywhere(_: Engine, value: float) -> bool:
+    del value
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """One objective over the cells of a grid, by engine.
+
+    ``values`` are in the objective's unit; where it is no engine's, as that of a free query, its labels stand for one.
+    ``counts`` are inferences, ``scrapes`` how often an engine was scraped, of ``expected`` times a cell (``None`` when
+    unknown). ``changed`` has a value where an engine's buckets were laid out or spelled anew within a cell: PromQL
+    cannot add them up there. ``unclear`` tells of an engine's value whether it may lie on either side of the limit.
+    """
+
+    values: Mapping[Engine, Row]
+    counts: Mapping[Engine, Row]
+    scrapes: Mapping[Engine, Row] = field(default_factory=dict)
+    changed: Mapping[Engine, Row] = field(default_factory=dict)
+    expected: float | None = None
+    unclear: Callable[[Engine, float], bool] = _anywhere
+
+    def clear(self, engine: Engine, value: float, index: int) -> bool:
+        """Whether a value can be compared with the limit."""
+        changed = self.changed.get(engine)
+        return not self.unclear(engine, value) and (changed is None or changed[index] is None)
+
+    @property
+    def lives(self) -> _Lives:
+        """The first and the last cell in which each engine was seen."""
+        seen = {engine: self.scrapes.get(engine, found) for engine, found in self.counts.items()}
+        cells = {
+            engine: [index for index, value in enumerate(found) if value is not None] for engine, found in seen.items()
+        }
+        return {engine: (found[0], found[-1]) for engine, found in cells.items() if found}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One cell: its worst value, whether that breaches, whether it proves anything, and the share that was scraped."""
+
+    value: float | None
+    breach: bool
+    proven: bool
+    share: float
+
+
+def _seen(course: Course, lives: _Lives, index: int, cells: int, limit: float, least: float) -> _Seen:
+    there = [engine for engine in course.counts if _there(lives, engine, index)]
+    # An engine that only comes or goes in this cell does not answer for all of it, as long as another one stays.
+    staying = [engine for engine in there if _stays(lives, engine, index, cells)]
+    counts = {engine: course.counts[engine][index] or 0.0 for engine in there}
+    if staying:
+        enough = all(counts[engine] >= least for engine in staying)
+        share = min(_share(course, engine, index) for engine in staying)
+    else:
+        enough = sum(counts.values()) >= least
+        share = min(1.0, sum(_share(course, engine, index) for engine in there))
+    values = {engine: found[index] for engine, found in course.values.items()}
+    # A free query's labels need not be those of an engine: its value rests on all that was counted.
+    judged = {
+        engine: value
+        for engine, value in values.items()
+        if value is not None and (counts[engine] >= least if engine in counts else sum(counts.values()) >= least)
+    }
+    clear = {engine: value for engine, value in judged.items() if course.clear(engine, value, index)}
+    return _Seen(
+        value=max((value for value in values.values() if value is not None), default=None),
+        breach=any(not value < limit for value in clear.values()),
+        proven=enough and bool(judged) and len(clear) == len(judged) and share >= _HALF,
+        share=share,
+    )
+
+
+_HALF = 0.5
+"""The share of a cell that must have been scraped for the cell to say anything."""
+
+
+def _there(lives: _Lives, engine: Engine, index: int) -> bool:
+    """Whether an engine was there in a cell: between its first sight and its last, even where nobody saw it."""
+    first, last = lives.get(engine, (1, 0))
+    return first <= index <= last
+
+
+def _stays(lives: _Lives, engine: Engine, index: int, cells: int) -> bool:
+    before = index == 0 or _there(lives, engine, index - 1)
+    after = index == cells - 1 or _there(lives, engine, index + 1)
+    return before and after
+
+
+def _share(course: Course, engine: Engine, index: int) -> float:
+    """The share of a cell in which an engine was scraped. A scrape more than expected makes up for one that is missing
+    in the cell beside it, where the cells' edges lie between two scrapes."""
+    scrapes = course.scrapes.get(engine)
+    if scrapes is None or course.expected is None:
+        return 1.0
+    return min(scrapes[index] or 0.0, course.expected + 1) / course.expected
 
 
 def killed_cells(grid: Grid, kills: Sequence[Killed], counted: Sequence[float | None]) -> tuple[bool, ...]:
@@ -94,53 +210,67 @@ def _touches(kill: Killed, grid: Grid, index: int) -> bool:
     return kill.start < end and (kill.end is None or kill.end > begin)
 
 
-def tape(
-    objective: Objective,
-    grid: Grid,
-    values: Sequence[float | None],
-    counts: Sequence[float | None],
-    events: Events,
-    least: float,
-) -> Tape:
-    """Judge every cell.
-
-    Args:
-        values: the objective's value over each cell, in its unit.
-        counts: inferences in each cell.
-        least: inferences that a cell must hold to say anything.
-    """
-    cells = "".join(
-        _cell(values[index], (counts[index] or 0.0) >= least, objective.limit, events, index)
-        for index in range(grid.cells)
-    )
+def tape(objective: Objective, grid: Grid, course: Course, events: Events, least: float) -> Tape:
+    """Judge every cell. ``least``: inferences that each engine must have made in a cell to say anything."""
+    lives = course.lives
+    seen = [_seen(course, lives, index, grid.cells, objective.limit, least) for index in range(grid.cells)]
+    cells = "".join(_cell(each, events, index) for index, each in enumerate(seen))
+    values = tuple(each.value for each in seen)
     numbers = [(value, index) for index, value in enumerate(values) if value is not None and cells[index] in COVERING]
     return Tape(
         objective=objective.name,
         started_at=grid.start,
         step_s=grid.step_s,
         cells=cells,
-        values=tuple(values),
+        values=values,
         limit=objective.limit,
         unit=objective.unit,
         worst=max(numbers, key=lambda pair: (pair[0], -pair[1]))[1] if numbers else None,
         longest_clean=max((len(list(run)) for kind, run in groupby(cells) if kind == Cell.OK), default=0),
+        seen=tuple(round(each.share, 4) for each in seen),
     )
 
 
-def _cell(value: float | None, enough: bool, limit: float, events: Events, index: int) -> Cell:
-    known = value is not None and enough and not events.foreign[index]
-    if known and value is not None and not value < limit:
+def _cell(seen: _Seen, events: Events, index: int) -> Cell:
+    if seen.breach:
         return Cell.BREACH
     if events.killed[index]:
         return Cell.KILLED
-    if not known:
+    if not seen.proven:
         return Cell.NO_DATA
     return Cell.RESTART if events.restarted[index] else Cell.OK
 
 
+def replaced(scrapes: Mapping[Engine, Row]) -> int:
+    """How many engines took the place of another one: they came when that one went, give or take two cells."""
+    came, went = [], []
+    for found in scrapes.values():
+        there = [index for index, value in enumerate(found) if value]
+        if there and there[0] > 0:
+            came.append(there[0])
+        if there and there[-1] < len(found) - 1:
+            went.append(there[-1])
+    taken = 0
+    for at in sorted(came):
+        fitting = next((gone for gone in sorted(went) if abs(at - gone) <= _NEAR), None)
+        if fitting is not None:
+            went.remove(fitting)
+            taken += 1
+    return taken
+
+
+_NEAR = 2
+
+
 def coverage(tapes: Sequence[Tape], required: int) -> float:
-    """The share of the required cells that hold data, of the tape that holds least; 0 of no tape."""
-    return min((sum(cell in COVERING for cell in each.cells) for each in tapes), default=0) / required
+    """The share of the required time that was scraped and holds data, of the tape that holds least; 0 of no tape."""
+    return min(1.0, min((_covered(each) for each in tapes), default=0.0) / required)
+
+
+def _covered(one: Tape) -> float:
+    """How many cells hold data, a cell that was scraped for a part of its time as that part."""
+    shares = one.seen or (1.0,) * len(one.cells)
+    return sum(share for cell, share in zip(one.cells, shares, strict=True) if cell in COVERING)
 
 
 def breach_cells(tapes: Sequence[Tape]) -> tuple[int, ...]:

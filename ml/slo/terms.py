@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from ml.slo.case import Circumstances
 from ml.slo.questions import LATENCY, Windows
+from ml.verdict import Finding
 
 if TYPE_CHECKING:
-    from ml.policy import Policy
+    from ml.policy import Objective, Policy
 
 STALE_S = 60.0
 
@@ -43,12 +44,23 @@ class Terms:
         return max(1, math.ceil(soak.min_samples * soak.step_s / soak.required_s))
 
     @property
+    def ratio(self) -> Objective | None:
+        """The first objective of errors over attempts, where the policy has one."""
+        return next((each for each in self.policy.objectives if each.kind == "ratio"), None)
+
+    @property
     def latency(self) -> str:
         """The histogram that tells whether inferences happen: that of the first quantile objective."""
         return next((each.metric for each in self.policy.objectives if each.metric), LATENCY)
 
     def circumstances(
-        self, warnings: tuple[str, ...], skew_s: float | None, since: datetime | None = None
+        self,
+        warnings: tuple[str, ...],
+        skew_s: float | None,
+        since: datetime | None = None,
+        *,
+        scrape_s: float | None = None,
+        whose: Finding | None = None,
     ) -> Circumstances:
         """What the judge takes for granted about one answer."""
         soak = self.policy.soak
@@ -64,4 +76,6 @@ class Terms:
             skew_s=skew_s,
             warnings=warnings,
             since=since,
+            scrape_s=scrape_s,
+            whose=whose,
         )

@@ -50,6 +50,12 @@ class Code(StrEnum):
     WINDOW_YOUNG = "window-young"
     COVERAGE_LOW = "coverage-low"
     NOTHING_INFERRED = "nothing-inferred"
+    SEVERAL_MODELS = "several-models"
+    MODES_BLENDED = "modes-blended"
+    NO_FINITE_BUCKET = "no-finite-bucket"
+    LIMIT_BETWEEN_BUCKETS = "limit-between-buckets"
+    ENGINE_DOWN = "engine-down"
+    SCRAPED_TOO_SELDOM = "scraped-too-seldom"
 
     # --- a soak -----------------------------------------------------------------------------------
     SOAKED = "soaked"
@@ -61,6 +67,7 @@ class Code(StrEnum):
     LANDED_JUST_NOW = "landed-just-now"
     NEVER_INFERRED = "never-inferred"
     BEGINS_IN_FUTURE = "begins-in-future"
+    RESTARTED_TOO_OFTEN = "restarted-too-often"
 
     # --- alerts -----------------------------------------------------------------------------------
     ALERTS_QUIET = "alerts-quiet"
@@ -69,6 +76,7 @@ class Code(StrEnum):
     RULE_NEVER_EVALUATED = "rule-never-evaluated"
     RULE_BROKEN = "rule-broken"
     RULE_STALE = "rule-stale"
+    RULE_CANNOT_FIRE = "rule-cannot-fire"
     ALERT_FIRING = "alert-firing"
     ALERT_PENDING = "alert-pending"
     ALERT_FIRED = "alert-fired"
@@ -82,6 +90,7 @@ class Code(StrEnum):
     SPIKED = "spiked"
     UNMEASURED = "unmeasured"
     SNAPSHOTS_BLOCKED = "snapshots-blocked"
+    RESTARTED = "restarted"
 
     # --- an artifact ------------------------------------------------------------------------------
     SOUND = "sound"

@@ -96,7 +96,9 @@ class Reading:
     ``value`` and ``limit`` are in ``unit``. ``sampled_at`` is the time of the newest sample behind the
     value, not of the request. ``samples`` counts observations in the window. ``trend`` is oldest first,
     with ``None`` where nothing was measured. ``clamped``: the value is the histogram's top finite bound,
-    so the truth is that or more. ``gate`` tells whether it can block a promotion or is only shown.
+    so the truth is that or more. ``gate`` tells whether it can block a promotion or is only shown. ``series`` are the
+    engines that were measured. ``attribution`` tells what ties the value to the artifact: ``artifact`` (each engine
+    says what it serves), ``mode`` (only mode and time do), ``mixed``; empty where nothing was measured.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Reading:
     clamped: bool = False
     gate: bool = True
     trend: tuple[float | None, ...] = ()
+    attribution: str = ""
 
     @property
     def found(self) -> Finding:

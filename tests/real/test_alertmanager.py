@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from fakes import FakeOperations
 from support.alertmanager import RealAlertmanager, alertmanager
 from support.clones import make_clones
 from support.gatehouse import POLICY
-from support.prometheus import RealPrometheus, running
+from support.prometheus import Line, RealPrometheus, running
 from support.soaked import target_of
 from support.views import console
 from support.walk import reads, reads_soon, until
@@ -32,14 +33,15 @@ RULES = f"""
 groups:
 - name: ours
   rules:
-  - {{alert: {QUIET}, expr: vector(0) > 0}}
+  - {{alert: {QUIET}, expr: up > 100}}
   - {{alert: {FIRING}, expr: vector(1) > 0}}
 """
 
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealPrometheus]:
-    with running(tmp_path_factory.mktemp("prometheus"), rules=RULES) as started:
+    past = [Line("up", {"job": "engine"}, [(time.time() - 60 * minute, 1.0) for minute in range(20, 0, -1)])]
+    with running(tmp_path_factory.mktemp("prometheus"), history=past, rules=RULES) as started:
         started.rules_evaluated()
         yield started
 

@@ -66,7 +66,7 @@ class TestManyModels:
         wanted = [StageRead(f"m{number}") for number in range(MODELS)]
         policy = parse_policy(POLICY.source + b"[soak]\nhours = 1\nmin_samples = 10\nmin_coverage = 0.9\n")
         readings = board_readings(_Asking(recorder), policy, wanted, datetime.now(UTC))
-        assert [exchange.ask.kind for exchange in recorder.exchanges] == [Kind.QUERY] * 4
+        assert [exchange.ask.kind for exchange in recorder.exchanges] == [Kind.QUERY] * 5
         for number, each in enumerate(wanted):
             p99, _, _, errors = readings[each]
             lower = (0.0, *BUCKETS)[number % 5]
@@ -81,7 +81,7 @@ class TestManyModels:
         policy = parse_policy(POLICY.source + b"[soak]\nhours = 1\nmin_samples = 10\nmin_coverage = 0.9\n")
         live = StageRead("m0", Stage.ACTIVE)
         readings = board_readings(_Asking(recorder), policy, [M0, live], datetime.now(UTC))
-        assert [exchange.ask.kind for exchange in recorder.exchanges] == [Kind.QUERY] * 4
+        assert [exchange.ask.kind for exchange in recorder.exchanges] == [Kind.QUERY] * 5
         assert readings[M0][0].verdict is Verdict.PASS
         assert readings[live][0].verdict is Verdict.FAIL
         assert readings[live][0].value == pytest.approx(100 + 0.99 * 150, rel=1e-6)

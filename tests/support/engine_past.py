@@ -43,7 +43,9 @@ class EnginePast:
 
     ``latencies``, ``errors``, ``successes`` and ``blocks`` tell what happened in the interval that ends at a time; by
     default each latency is a success. ``resets`` are restarts of the process, ``gaps`` missing scrapes, ``omit``
-    metrics that the exporter does not have. ``counter_mode`` is the mode label of the two counters.
+    metrics that the exporter does not have. ``counter_mode`` is the mode label of the two counters. ``artifacts`` tells
+    which artifact was served at a time, ``artifact`` that it was always the same. ``total`` is where latencies and
+    successes were counted from.
     """
 
     model: str
@@ -60,6 +62,9 @@ class EnginePast:
     bounds: tuple[float, ...] = BOUNDS
     le: Callable[[float], str] = str
     artifact: str = ""
+    artifacts: Callable[[float], str] | None = None
+    job: str = "engine"
+    total: float = 0.0
     resets: tuple[float, ...] = ()
     gaps: tuple[tuple[float, float], ...] = ()
     omit: frozenset[str] = frozenset()
@@ -70,32 +75,43 @@ class EnginePast:
         moments = [self.begin + i * self.step_s for i in range(round((self.end - self.begin) / self.step_s))]
         latencies = [self.latencies(at) for at in moments]
         count = [sum(each.values()) for each in latencies]
-        base = {"job": "engine", "instance": self.instance, "model": self.model, **self.labels}
+        base = {"job": self.job, "instance": self.instance, "model": self.model, **self.labels}
         timed, counted = {**base, "mode": self.mode}, {**base, "mode": self.counter_mode}
         for bound in (*self.bounds, float("inf")):
             below = [sum(number for upper, number in each.items() if upper <= bound) for each in latencies]
             text = "+Inf" if bound == float("inf") else self.le(bound)
             yield from self._counter(f"{LATENCY}_bucket", {**timed, "le": text}, moments, below)
         yield from self._counter(f"{LATENCY}_count", timed, moments, count)
+        errors = [self.errors(at) for at in moments]
         successes = [self.successes(at) for at in moments] if self.successes else count
         yield from self._counter(f"{INFERENCE}_total", counted, moments, successes)
-        yield from self._counter(f"{INFERENCE}_errors_total", counted, moments, [self.errors(at) for at in moments])
+        yield from self._counter(f"{INFERENCE}_errors_total", counted, moments, errors, 0.0)
         blocked = {**base, "reason": "KILL_SWITCH_ENV"}
-        yield from self._counter("grinder_ml_block_total", blocked, moments, [self.blocks(at) for at in moments])
-        if self.artifact:
-            labels = {**timed, "artifact_id": self.artifact, "registry_commit": "c0ffee"}
-            yield Line("grinder_ml_model_info", labels, self._scraped(moments, [1.0] * len(moments)))
+        yield from self._counter("grinder_ml_block_total", blocked, moments, [self.blocks(at) for at in moments], 0.0)
+        serves = self.artifacts or (lambda _: self.artifact)
+        for artifact in sorted({serves(at) for at in moments} - {""}):
+            labels = {**timed, "artifact_id": artifact, "registry_commit": "c0ffee"}
+            there = [at for at in moments if serves(at) == artifact]
+            yield Line("grinder_ml_model_info", labels, self._scraped(there, [1.0] * len(there)))
 
     def _counter(
-        self, name: str, labels: Mapping[str, str], moments: list[float], increments: list[float]
+        self,
+        name: str,
+        labels: Mapping[str, str],
+        moments: list[float],
+        increments: list[float],
+        start: float | None = None,
     ) -> Iterator[Line]:
         if name in self.omit:
             return
         named = {key: value for key, value in labels.items() if value}
-        yield Line(name, named, self._scraped(moments, list(self._totals(moments, increments))))
+        yield Line(
+            name,
+            named,
+            self._scraped(moments, list(self._totals(moments, increments, self.total if start is None else start))),
+        )
 
-    def _totals(self, moments: list[float], increments: list[float]) -> Iterator[float]:
-        total = 0.0
+    def _totals(self, moments: list[float], increments: list[float], total: float) -> Iterator[float]:
         for at, increment in zip(moments, increments, strict=True):
             restarted = any(at - self.step_s < reset <= at for reset in self.resets)
             total = increment if restarted else total + increment

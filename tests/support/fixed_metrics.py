@@ -46,7 +46,8 @@ class FixedMetrics:
     """Answers by the part of a question: ``instant`` and ``ranged`` map part names to series.
 
     Values of ``ranged`` are functions of a Unix time, ``None`` where there is no point. ``failures`` maps the number
-    of a question, counted from 0, to the error that it meets. ``server_ahead_s`` is the skew of the server's clock.
+    of a question, counted from 0, to the error that it meets. ``server_ahead_s`` is the skew of the server's clock,
+    ``scrape_s`` the time between two scrapes (0: nothing was scraped lately).
     """
 
     at_once = 1
@@ -55,6 +56,7 @@ class FixedMetrics:
         self.now = now
         self.started = started
         self.server_ahead_s = 0.0
+        self.scrape_s = 15.0
         self.instant: dict[str, Instant] = {}
         self.ranged: dict[str, Ranged] = {}
         self.rules_raw = rules()
@@ -71,7 +73,11 @@ class FixedMetrics:
             for key in _KEYS.findall(promql) or [_single(promql)]
             for labels, value in self._instant(key.partition(".")[0])
         ]
-        data = {"resultType": "vector", "result": found}
+        data: dict[str, object] = {"resultType": "vector", "result": found}
+        if _single(promql) == "raw":
+            times = [moment - self.scrape_s * index for index in range(20, 0, -1)] if self.scrape_s else []
+            raw = [{"metric": {}, "values": [[at_, "1"] for at_ in times]}]
+            data = {"resultType": "matrix", "result": raw}
         return self._answer(Ask(Kind.QUERY, promql, at=at), self._success(data))
 
     def query_range(self, promql: str, start: datetime, end: datetime, step_s: int) -> Answer:
@@ -104,7 +110,10 @@ class FixedMetrics:
             "lively": [({}, 3_600.0)],
             "newest": [({}, self.now.timestamp() - 5)],
             "covered": [({}, 288.0)],
-            "bounds": [({"le": "100.0"}, 1.0), ({"le": "500.0"}, 1.0), ({"le": "+Inf"}, 1.0)],
+            "bounds": [({"le": le}, 1.0) for le in ("0.001", "0.025", "50.0", "100.0", "250.0", "500.0", "+Inf")],
+            "timed": [({}, 86_400.0)],
+            "info": [({"artifact_id": SUBJECT.artifact_id}, 1.0)],
+            "seen": [({}, 5_760.0)],
             "start": [({}, self.started.timestamp())],
             "clock": [({}, self.now.timestamp())],
         }
@@ -114,7 +123,7 @@ class FixedMetrics:
         usual: dict[str, Ranged] = {
             "value": [({}, lambda _: 0.02)],
             "count": [({}, lambda _: 300.0)],
-            "before": [({}, lambda _: 1.0)],
+            "scrapes": [({}, lambda _: 20.0)],
         }
         return self.ranged.get(key, usual.get(key, ()))
 
@@ -145,4 +154,6 @@ def _single(promql: str) -> str:
         return "clock"
     if promql.startswith("min_over_time((vector(time())"):
         return "start"
+    if "[" in promql and promql.endswith("m]"):
+        return "raw"
     return "history" if "ALERTS" in promql else "shown"

@@ -19,7 +19,7 @@ from support.prometheus import running
 from ml.adapters.git import Repository
 from ml.adapters.prometheus import Prometheus
 from ml.artifacts.verification import Verification
-from ml.policy import Policy, parse_policy
+from ml.policy import Policy, policy_or_complaint
 from ml.promotion.ack import acknowledge
 from ml.promotion.evidence import build
 from ml.promotion.evidence_seal import opened, sealed
@@ -189,7 +189,9 @@ class Gatehouse:
         about: str = "",
     ) -> Proposal:
         """Judge a hop as the console does, and keep the evidence; ``about`` makes it another artifact's."""
-        policy, now = parse_policy(self.repository.read(base, POLICY_PATH)), at or self.now
+        # Leniently: an attacker plans on rules that our own planner refuses.
+        policy, _ = policy_or_complaint(self.repository.read(base, POLICY_PATH))
+        now = at or self.now
         document = parse(self.raw(base))
         below = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}.get(to_stage)
         came = {Action.PROMOTE: below, Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}.get(action)

@@ -58,12 +58,20 @@ def answers(value: Callable[[str, float], Iterable[tuple[dict[str, str], str]]],
     return act
 
 
+_ABSENT = frozenset(
+    {"blind", "uncounted", "killed", "down", "blended", "changed", "info", "failed", "resets", "restarts"}
+)
+"""Parts of a question that a healthy day has no answer to."""
+
+
 def healthy(age_s: float = 0, cells: float = 288) -> Callable[[str, float], Iterable[tuple[dict[str, str], str]]]:
     """A day that would pass, but for the age of its newest sample or the windows that hold data."""
 
     def value(key: str, now: float) -> Iterable[tuple[dict[str, str], str]]:
-        if key in ("blind", "uncounted", "foreign", "killed"):
+        if key in _ABSENT:
             return []
+        if key == "bounds":
+            return [({"le": le}, "1") for le in ("25.0", "50.0", "100.0", "250.0", "500.0", "+Inf")]
         numbers = {"newest": now - age_s, "covered": cells, "long": 0.01, "short": 0.01}
         return [({"le": "500.0"}, str(numbers.get(key, 90_000.0)))]
 

@@ -19,6 +19,26 @@ SOAKED = DAY + 2 * MINUTE
 Past = Callable[["Moment"], Iterable[EnginePast | Line]]
 
 
+def everywhere(verdict: Verdict, *, alerts: Verdict = Verdict.PASS) -> dict[str, Verdict]:
+    """The same verdict for the soak and each objective."""
+    return {"soak": verdict, **objectives(verdict), "alerts": alerts}
+
+
+def objectives(verdict: Verdict) -> dict[str, Verdict]:
+    """The same verdict for each objective."""
+    return {"p99": verdict, "p999": verdict, "error_rate": verdict}
+
+
+def objective(text: str) -> str:
+    """A policy with one more objective, named ``own``."""
+    return f'[[objective]]\nname = "own"\n{text}\n'
+
+
+def quiet(*names: str) -> str:
+    """A policy with these alert rules."""
+    return f"[alerts]\nquiet = [{', '.join(f'{name!r}' for name in names)}]\n"
+
+
 @dataclass(frozen=True)
 class Moment:
     """The moment that a table of situations is built around. Scrapes go on for a while after it."""
@@ -47,6 +67,8 @@ class Situation:
     """One row of the table. Gates that ``verdicts`` does not name must be PASS; ``says`` is in a sentence of theirs.
 
     ``past`` are the series of a model of the row's own name; ``like`` takes those of another row instead.
+    ``on_victoria`` and ``victoria_says`` hold instead where VictoriaMetrics rightly comes to another verdict;
+    docs/slo.md explains each such row. ``soon``: its samples age, so it is judged before the others.
     """
 
     name: str
@@ -60,6 +82,16 @@ class Situation:
     kills: Callable[[datetime], tuple[Killed, ...]] = field(default=lambda _: ())
     skew_s: float = 0.0
     down: bool = False
+    stale_s: float = 60.0
+    on_victoria: Mapping[str, Verdict] | None = None
+    victoria_says: str = ""
+    soon: bool = False
+
+    def right(self, *, victoria: bool) -> tuple[Mapping[str, Verdict], str]:
+        """The right verdicts, and what is in a sentence, on one of the sources."""
+        if victoria and self.on_victoria is not None:
+            return self.on_victoria, self.victoria_says
+        return self.verdicts, self.says
 
     def lines(self, now: float) -> Iterable[Line]:
         """The series of this situation's model."""

@@ -11,15 +11,19 @@ from hypothesis import strategies as st
 from support.fixed_metrics import NOW, POLICY, FixedMetrics, rules
 
 from ml.slo import envelope, transcript
+from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_now, alerts_of_soak, history_query
 from ml.slo.clocks import length, moment_of, skew_of
 from ml.slo.measured import bound
+from ml.slo.promql import Scope
 from ml.slo.recording import Failure, Recorder
 from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, Series, SourceUnreachable
 from ml.slo.tape import Grid
+from ml.stage import Stage
 from ml.verdict import Verdict
 
 QUIET = POLICY.alerts.quiet
+OURS = Ours("regime_classifier", Stage.SHADOW)
 WORDS = st.sampled_from(["status", "data", "result", "resultType", "warnings", "error"]) | st.text()
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(),
@@ -120,7 +124,7 @@ class TestTranscript:
 
 class TestAlerts:
     def view(self, metrics: FixedMetrics) -> tuple[Verdict, str]:
-        found = alerts_of_soak(Recorder(metrics), QUIET, NOW, GRID)
+        found = alerts_of_soak(Recorder(metrics), POLICY, NOW, GRID, Scope(Stage.SHADOW), OURS)
         return found.verdict, found.why
 
     def test_quiet(self) -> None:

@@ -15,6 +15,8 @@ from ml.stage import Stage
 from ml.verdict import Reading, Verdict
 
 OBJECTIVES = len(POLICY.objectives)
+ROUND = OBJECTIVES + 1
+"""Requests of a round: who is there, and each objective."""
 SECOND = timedelta(seconds=1)
 
 
@@ -44,7 +46,7 @@ def test_a_round_costs_one_request_per_objective_whatever_the_number_of_models(m
     metrics = FixedMetrics()
     wanted = [StageRead(f"m{number}", stage) for number in range(models) for stage in (Stage.SHADOW, Stage.ACTIVE)]
     readings = board_readings(metrics, parse_policy(selectors(models)), wanted, NOW)
-    assert len(metrics.asked) == OBJECTIVES
+    assert len(metrics.asked) == ROUND
     assert list(readings) == wanted
     assert {reading.verdict for each in readings.values() for reading in each} == {Verdict.PASS}
     assert all(f'model="m{models - 1}"' in ask.promql for ask in metrics.asked)
@@ -55,7 +57,7 @@ def test_models_that_share_their_series_are_asked_about_once() -> None:
     b = StageRead("b")
     readings = board_readings(metrics, POLICY, [A, b], NOW)
     assert readings[A] == readings[b]
-    assert ".1" not in metrics.asked[0].promql.replace("0.1", "")
+    assert all(".1" not in ask.promql.replace("0.1", "") for ask in metrics.asked)
 
 
 def test_no_model_asks_nothing() -> None:
@@ -68,8 +70,8 @@ def test_a_model_is_read_on_its_own_stage_and_since_its_own_soak() -> None:
     metrics = FixedMetrics()
     a, b = StageRead("a", Stage.ACTIVE), StageRead("b", since=NOW - (NOW - START) / 4)
     readings = board_readings(metrics, POLICY, [a, b], NOW)
-    assert 'mode="active"}[24h]' in metrics.asked[0].promql
-    assert 'mode="shadow"}[6h]' in metrics.asked[0].promql
+    assert 'mode="active"}[24h]' in metrics.asked[1].promql
+    assert 'mode="shadow"}[6h]' in metrics.asked[1].promql
     assert named(readings[a], "p99").verdict is Verdict.PASS
     assert named(readings[b], "p99").verdict is Verdict.WAIT
     assert "[24h]" in named(readings[b], "p99").query
@@ -78,9 +80,10 @@ def test_a_model_is_read_on_its_own_stage_and_since_its_own_soak() -> None:
 def test_when_only_the_short_window_breaches_it_is_the_one_shown() -> None:
     metrics = FixedMetrics()
     metrics.instant["short"] = [({"instance": "a"}, 20.0), ({"instance": "b"}, 120.0)]
+    metrics.instant["lately"] = [({"instance": "a"}, 300.0), ({"instance": "b"}, 300.0)]
     reading = named(board_readings(metrics, POLICY, [A], NOW)[A], "p99")
     assert (reading.verdict, reading.value, reading.window_s, reading.series) == (Verdict.FAIL, 120.0, 300, 2)
-    assert reading.why == "120 ms over 5m is not below 100 ms (worst of 2 series: instance=b)."
+    assert reading.why == "120 ms over 5m is not below 100 ms (worst of 2 engines: b)."
 
 
 def test_a_short_window_with_too_few_inferences_says_nothing() -> None:
@@ -102,7 +105,7 @@ def test_a_clamped_value_says_so() -> None:
 
 def test_an_objective_that_failed_is_an_error_and_the_others_are_read() -> None:
     metrics = FixedMetrics()
-    metrics.failures[0] = SourceTimedOut("No answer within 5 s.", "Wait.")
+    metrics.failures[1] = SourceTimedOut("No answer within 5 s.", "Wait.")
     readings = board_readings(metrics, POLICY, [A], NOW)[A]
     assert [each.verdict for each in readings] == [Verdict.ERROR, *[Verdict.PASS] * (OBJECTIVES - 1)]
     assert readings[0].why == "No answer within 5 s."
@@ -137,14 +140,14 @@ class TestMemory:
     def test_trends_come_one_objective_a_round_and_never_cost_a_request(self) -> None:
         board = Board()
         assert [each.trend for each in board.round()] == [()] * OBJECTIVES
-        assert board.kinds() == [Kind.QUERY] * OBJECTIVES
+        assert board.kinds() == [Kind.QUERY] * ROUND
         for number in range(OBJECTIVES):
             readings = board.round()
-            assert len(board.metrics.asked) == OBJECTIVES
-            assert board.kinds().index(Kind.RANGE) == number
+            assert len(board.metrics.asked) == ROUND
+            assert board.kinds().index(Kind.RANGE) == number + 1
             assert [len(each.trend) for each in readings] == [24] * (number + 1) + [0] * (OBJECTIVES - number - 1)
         board.round()
-        assert board.kinds() == [Kind.QUERY] * OBJECTIVES
+        assert board.kinds() == [Kind.QUERY] * ROUND
 
     def test_they_are_fetched_again_after_five_minutes(self) -> None:
         board = Board()
@@ -162,7 +165,7 @@ class TestMemory:
         board = Board()
         good = board.round()[3]
         for expected in (good.verdict, good.verdict, Verdict.STALE, Verdict.STALE):
-            board.metrics.failures = {OBJECTIVES - 1: SourceTimedOut("No answer within 5 s.", "Wait.")}
+            board.metrics.failures = {OBJECTIVES: SourceTimedOut("No answer within 5 s.", "Wait.")}
             reading = board.round(seconds=5)[3]
             assert reading.verdict is expected
             assert reading.value == good.value

@@ -113,10 +113,10 @@ class TestReview:
         metrics.ranged["blocks"] = [({"reason": "MODEL_NOT_LOADED"}, lambda _: 0.0)]
         return metrics
 
-    def test_three_requests_give_three_charts(self) -> None:
+    def test_three_requests_give_three_charts_and_a_fourth_counts_restarts(self) -> None:
         metrics = self.day()
         seen = self.seen(metrics)
-        assert len(metrics.asked) == 3
+        assert len(metrics.asked) == 4
         assert [each.title for each in seen.charts] == ["Latency", "Error rate", "Blocked snapshots"]
         assert [line.title for line in seen.charts[0].lines] == [
             *("p50 shadow", "p95 shadow", "p99 shadow", "p99.9 shadow"),

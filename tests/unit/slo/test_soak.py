@@ -30,7 +30,9 @@ def why(report: SoakReport, gate: str) -> str:
     return next(each.why for each in report.gates if each.name == gate)
 
 
-def between(begin: datetime, end: datetime, then: float | None, otherwise: float) -> Callable[[float], float | None]:
+def between(
+    begin: datetime, end: datetime, then: float | None, otherwise: float | None
+) -> Callable[[float], float | None]:
     """One value at the ends of the cells within a time, another at all others."""
     return lambda at: then if begin.timestamp() < at <= end.timestamp() else otherwise
 
@@ -170,19 +172,17 @@ class TestCoverage:
 
     def test_a_new_instance_is_a_restart_but_a_first_one_is_not(self) -> None:
         metrics = FixedMetrics()
-        metrics.ranged["fresh"] = [({}, between(START, START + timedelta(minutes=5), 1.0, 0.0))]
-        metrics.ranged["before"] = [({}, between(START, START + timedelta(minutes=5), None, 1.0))]
-        assert judged(metrics).tapes[0].cells[0] == "o"
-        metrics.ranged["before"] = [({}, lambda _: 1.0)]
-        assert judged(metrics).tapes[0].cells[0] == "r"
-
-    def test_cells_in_which_another_artifact_served_hold_no_data(self) -> None:
-        metrics = FixedMetrics()
-        foreign = between(START, START + timedelta(hours=1), 1.0, 0.0)
-        metrics.ranged["foreign"] = [({}, lambda at: foreign(at) or None)]
+        middle = START + timedelta(hours=12)
+        first = ({"instance": "a"}, between(START, middle, 20.0, None))
+        second = ({"instance": "b"}, between(START, middle, None, 20.0))
+        metrics.ranged["scrapes"] = [first, second]
+        metrics.ranged["count"] = [
+            (labels, lambda at, of=of: 300.0 if of(at) else None) for labels, of in (first, second)
+        ]
         report = judged(metrics)
-        assert report.tapes[0].cells[:13] == "." * 12 + "o"
-        assert verdicts(report)["soak"] is Verdict.NO_DATA
+        assert report.tapes[0].cells == "o" * 144 + "r" + "o" * 143
+        assert report.restarts == 1
+        assert verdicts(report)["soak"] is Verdict.PASS
 
 
 class TestKills:

@@ -1,0 +1,179 @@
+"""The engines behind a stage's numbers: what tells them apart, what they serve, and which of them are one. Pure.
+
+The same engine may be scraped by two jobs, or be seen through both halves of a pair of Prometheus servers. It then
+stands there twice with the same counters, and counts once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+
+from ml.slo.promql import ENGINE, Attribution, Scope
+from ml.slo.source import Series
+from ml.text import visible
+from ml.verdict import Finding
+
+TIMED, COUNTED, FAILED, ACTIVE, INFO_PART = "timed", "counted", "failed", "active", "info"
+"""The parts of the question who is there: latencies, successes, errors by mode, the gauge of deciding engines, what is
+served."""
+
+Engine = tuple[tuple[str, str], ...]
+"""An engine by the labels that tell it apart, sorted by name."""
+
+_INNER = frozenset({"__name__", "mode", "le", "artifact_id", "registry_commit", "reason", "quantile"})
+_OBSERVER = re.compile(
+    r"(?:.*_)?(?:job|replica|replica_label|prometheus|monitor|scrape|scraper|pod_template_hash|ha)_*"
+)
+"""Labels that tell who looked, not what was looked at."""
+_ALIKE = 0.02
+_FEWEST_GAPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Who is there in one stage of one model.
+
+    ``by``: the labels that tell engines apart. ``totals``: each engine with its count of inferences as it stands.
+    ``serving``: the artifacts that each engine said it serves within the window. ``models``: the values of the label
+    ``model`` that were found. ``scrape_s``: the seconds between two scrapes of an engine, ``None`` when unknown.
+    ``failure``: why nothing of all this is known.
+    """
+
+    by: tuple[str, ...] = ENGINE
+    totals: Mapping[Engine, float] | None = None
+    serving: Mapping[Engine, frozenset[str]] | None = None
+    models: tuple[str, ...] = ()
+    modeless: bool = True
+    scrape_s: float | None = None
+    failure: Finding | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The engines by name, each once."""
+        totals = self.totals or {}
+        return tuple(name_of(engine, totals) for engine in distinct(totals))
+
+    @property
+    def instances(self) -> frozenset[str]:
+        """The values of the label ``instance`` that were found."""
+        return frozenset(dict(engine).get("instance", "") for engine in self.totals or ()) - {""}
+
+    def narrowed(self, scope: Scope) -> Scope:
+        """A scope that tells these engines apart and counts what belongs to its artifact."""
+        return replace(
+            scope,
+            by=self.by,
+            attribution=self.attribution if scope.artifact_id else Attribution.MODE,
+            swapped=self.swapped(scope.artifact_id),
+            modeless=self.modeless,
+        )
+
+    @property
+    def attribution(self) -> Attribution:
+        """Whether all, some or none of the engines say which artifact they serve."""
+        known = set(self.serving or ())
+        if not known:
+            return Attribution.MODE
+        return Attribution.MIXED if set(self.totals or ()) - known else Attribution.ARTIFACT
+
+    def swapped(self, artifact_id: str) -> bool:
+        """Whether some engine served another artifact within the window."""
+        return any(artifacts - {artifact_id} for artifacts in (self.serving or {}).values())
+
+    def others(self, artifact_id: str) -> tuple[str, ...]:
+        """Which other artifacts were served, sorted."""
+        return tuple(sorted({each for found in (self.serving or {}).values() for each in found} - {artifact_id}))
+
+
+NOBODY = Roster()
+"""The roster of a question that nobody has answered yet."""
+
+
+def roster_of(parts: Mapping[str, Sequence[Series]], scrape_s: float | None = None) -> Roster:
+    """Read the answers to the question who is there."""
+    timed = parts.get(TIMED, ())
+    by = _telling(parts)
+    serving: dict[Engine, set[str]] = {}
+    for each in parts.get(INFO_PART, ()):
+        if each.points and each.points[-1][1] > 0:
+            serving.setdefault(engine_of(each, by), set()).add(each.label("artifact_id"))
+    totals: dict[Engine, float] = {}
+    for each in timed:
+        engine = engine_of(each, by)
+        totals[engine] = totals.get(engine, 0.0) + (each.points[-1][1] if each.points else 0.0)
+    counted = (*parts.get(COUNTED, ()), *parts.get(FAILED, ()))
+    return Roster(
+        by=by,
+        totals=totals,
+        serving={engine: frozenset(artifacts) for engine, artifacts in serving.items()},
+        models=tuple(sorted({each.label("model") for each in timed} - {""})),
+        modeless=not counted or any(not each.label("mode") for each in counted),
+        scrape_s=scrape_s,
+    )
+
+
+def _telling(parts: Mapping[str, Sequence[Series]]) -> tuple[str, ...]:
+    """The labels that every kind of metric has: those of the target, not those inside of one metric."""
+    kinds = [names for part in (TIMED, COUNTED, ACTIVE, INFO_PART) if (names := _names(parts.get(part, ())))]
+    return tuple(sorted(frozenset.intersection(*kinds))) if kinds else ENGINE
+
+
+def _names(series: Sequence[Series]) -> frozenset[str]:
+    return frozenset(name for each in series for name, _ in each.labels) - _INNER
+
+
+def engine_of(series: Series, by: Sequence[str] | None = None) -> Engine:
+    """The engine that a series is about; without ``by``, all of its labels tell it apart."""
+    return tuple(pair for pair in series.labels if pair[0] not in _INNER and (by is None or pair[0] in by))
+
+
+def name_of(engine: Engine, among: Iterable[Engine] = ()) -> str:
+    """An engine as people call it: its instance, with what else tells it apart from the others; safe to print."""
+    labels = dict(engine)
+    instance = labels.get("instance") or labels.get("pod") or ""
+    same = [dict(other) for other in among if other != engine and dict(other).get("instance", "") == instance]
+    differing = [name for name in labels if name != "instance" and any(o.get(name) != labels[name] for o in same)]
+    if not instance:
+        differing = list(labels)
+    told = ",".join(f"{name}={labels[name]}" for name in differing)
+    return visible(", ".join(part for part in (instance, told) if part), limit=120)
+
+
+def distinct(counts: Mapping[Engine, float]) -> tuple[Engine, ...]:
+    """The engines, each once: of those that are seen twice, the one with the smallest count stands for both.
+
+    Two are one when they have the same instance, differ only in labels that tell who looked (a job, a replica of
+    Prometheus), and counted the same, up to what a scrape more or less makes.
+    """
+    kept: list[Engine] = []
+    for engine in sorted(counts, key=lambda each: (counts[each], each)):
+        if not any(_same(engine, other) and _alike(counts[engine], counts[other]) for other in kept):
+            kept.append(engine)
+    return tuple(sorted(kept))
+
+
+def _same(one: Engine, other: Engine) -> bool:
+    first, second = dict(one), dict(other)
+    if not first.get("instance") or first["instance"] != second.get("instance"):
+        return False
+    names = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
+    return all(_OBSERVER.fullmatch(name) for name in names)
+
+
+def _alike(one: float, other: float) -> bool:
+    return abs(one - other) <= max(_ALIKE * max(one, other), 1.0)
+
+
+def scrape_interval(series: Sequence[Series]) -> float | None:
+    """The seconds between two scrapes, from raw samples: the longest of the engines' usual gaps."""
+    usual = []
+    for each in series:
+        moments = [at for at, _ in each.points]
+        gaps = [after - before for before, after in pairwise(moments) if after > before]
+        if len(gaps) >= _FEWEST_GAPS:
+            usual.append(median(gaps))
+    return max(usual, default=None)
