@@ -18,14 +18,14 @@ from benchmarks.measure import Result, seconds
 from console.config import load
 from console.demo.layout import Layout
 from console.demo.repository import make_repositories
-from console.facade import operations
+from console.session import operations
 from ml.adapters.git import Repository
 from ml.adapters.processes import run as start
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
-from ml.operations import Operations
 from ml.promotion.gate import Bench, judge
-from ml.promotion.places import Places
+from ml.promotion.paths import Places
+from ml.session import Operations
 
 _MODEL = "regime_classifier"
 _EACH = 10

@@ -29,13 +29,13 @@ from console.demo.repository import make_repositories
 from console.demo.scene import ARTIFACTS
 from ml.adapters.processes import run as start
 from ml.records.audit import AuditLog
-from ml.registry.paths import ARTIFACTS_PATH, REGISTRY_PATH
+from ml.registry.schema import ARTIFACTS_PATH, REGISTRY_PATH
 
 _PRESSES = 200
 _ALLOWED_MS = 20.0
 _F9 = "\x1b[20~"
 _APART_S = 0.75
-"""Presses that follow each other faster are one key, held (`console.killing.HELD_S`)."""
+"""Presses that follow each other faster are one key, held (`console.f9.HELD_S`)."""
 _PATIENCE_S = 10.0
 _THAWED_S = 0.15
 """A continued console takes its terminal anew, and a key that is typed into that is lost; then it is silent so long."""

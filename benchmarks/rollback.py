@@ -13,10 +13,10 @@ from benchmarks.measure import Result, in_turns
 from console.config import load
 from console.demo.layout import Layout
 from console.demo.repository import make_repositories
-from console.facade import operations
+from console.session import operations
 from ml.adapters.processes import run as start
-from ml.operations import Operations
 from ml.promotion.values import RollbackPlan
+from ml.session import Operations
 
 _MODEL = "regime_classifier"
 _ROUNDS = 15

@@ -120,7 +120,7 @@ def _empty() -> None:
 
 def _console(scene: Any, poll_seconds: float = 5.0) -> None:
     from console.app import ConsoleApp  # noqa: PLC0415
-    from console.garbage import collect_later  # noqa: PLC0415
+    from console.interface import collect_later  # noqa: PLC0415
 
     collect_later()
     ConsoleApp(scene, SystemClock(), environment="bench", poll_seconds=poll_seconds).run()
@@ -141,7 +141,7 @@ class _Counted:
     def board(self, *, at_once: bool = False) -> Board:
         """One poll."""
         seen: Board = self._asked.board(at_once=at_once)
-        # The console collects no garbage in its first seconds (`console.garbage`). It polls twice in them; where an
+        # The console collects no garbage in its first seconds (`console.interface`). It polls twice in them; where an
         # hour takes seconds, that would be an hour or two.
         self._boards += gc.isenabled()
         if gc.isenabled() and self._boards % self._polls == 0:
@@ -154,7 +154,7 @@ class _Counted:
 def _polls(clone: str, polls: int, told: Path) -> NoReturn:
     """What the pollers ask, in the proportion of their rests: the remote at every sixth board."""
     from console.config import load  # noqa: PLC0415
-    from console.facade import operations  # noqa: PLC0415
+    from console.session import operations  # noqa: PLC0415
 
     counted = _Counted(operations(load(repo=clone)), polls, told)
     print("polling", flush=True)

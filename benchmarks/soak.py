@@ -12,8 +12,8 @@ from ml.adapters.processes import run as start
 from ml.adapters.prometheus import Prometheus
 from ml.policy import parse_policy
 from ml.slo.soak import SoakJudgement, judge_soak
-from ml.slo.soak_start import SoakSubject
 from ml.slo.source import Answer, Ask, Kind
+from ml.slo.tape import SoakSubject
 
 _ROUNDS = 15
 

@@ -9,7 +9,7 @@ from console.screens.view import ViewScreen
 from console.watching import WatchingApp
 from ml.stage import Stage
 from ml.text import visible
-from widgets.need import by_need
+from widgets.model_list import by_need
 
 
 class ActingApp(WatchingApp):
@@ -42,7 +42,7 @@ class ActingApp(WatchingApp):
     # --- pushed screens ------------------------------------------------------------------------------------------
     def action_promote(self) -> None:
         """Open the wizard, for the stage in focus, else for the hop that is next."""
-        from console.screens.promote import PromoteScreen  # noqa: PLC0415
+        from console.screens.promote.screen import PromoteScreen  # noqa: PLC0415
 
         stage = self.screen.stage if isinstance(self.screen, ViewScreen) else None
         to_stage = {Stage.STAGING: Stage.SHADOW, Stage.SHADOW: Stage.ACTIVE}.get(stage) if stage else None
@@ -114,7 +114,7 @@ class ActingApp(WatchingApp):
 
     def action_release(self) -> None:
         """Open the release of the kill switch."""
-        from console.screens.release import ReleaseScreen  # noqa: PLC0415
+        from console.screens.kill import ReleaseScreen  # noqa: PLC0415
 
         self.push_screen(ReleaseScreen())
 

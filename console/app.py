@@ -13,13 +13,13 @@ from textual.binding import BindingType
 from textual.types import CSSPathType
 
 from console.acting import ActingApp
-from console.breaches import Breaches
+from console.f9 import KillKey
 from console.keys import APP_BINDINGS, keymap_of, kill_keys
-from console.killing import KillKey
-from console.safety import AsciiFilter, VisibleFilter
+from console.polling import Workshop
 from console.screens.view import ViewScreen
+from console.status import Breaches
+from console.terminal.filters import AsciiFilter, VisibleFilter
 from console.themes import THEMES, VARIABLES, theme_name
-from console.work import Workshop
 from ml.errors import Usage
 from ml.text import visible
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from ml.board import Board, Glance
     from ml.clock import Clock
-    from ml.operations import Operations
     from ml.records.drafts import Drafts
+    from ml.session import Operations
 
 
 def _stages() -> Screen[None]:
@@ -55,13 +55,13 @@ def _history() -> Screen[None]:
 
 
 def _log() -> Screen[None]:
-    from console.screens.log import LogScreen  # noqa: PLC0415
+    from console.screens.history import LogScreen  # noqa: PLC0415
 
     return LogScreen()
 
 
 def _commands() -> Any:
-    from console.palette import ConsoleCommands  # noqa: PLC0415
+    from console.keys import ConsoleCommands  # noqa: PLC0415
 
     return ConsoleCommands
 
@@ -254,6 +254,6 @@ def _driver_class() -> type[Driver] | None:
     """Our driver on a terminal; Textual's choice in a browser."""
     if "TEXTUAL_DRIVER" in os.environ or sys.__stdin__ is None or not sys.__stdin__.isatty():
         return None
-    from console.terminal import ConsoleDriver  # noqa: PLC0415 it needs a terminal to be of use
+    from console.terminal.driver import ConsoleDriver  # noqa: PLC0415 it needs a terminal to be of use
 
     return ConsoleDriver

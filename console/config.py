@@ -29,7 +29,7 @@ from ml.errors import Usage
 from ml.text import visible
 
 if TYPE_CHECKING:
-    from ml.emergency.credentials import Credential
+    from ml.emergency.actuators import Credential
 
 CONFIG_NAME = "console.toml"
 _PREFIX = "MLCONSOLE_"
@@ -428,7 +428,7 @@ def tells_a_secret(name: str) -> bool:
 def _header(name: str, told: object, origin: str) -> "str | Credential":
     """A header's text, or where it comes from; the name alone tells that a text would be a secret."""
     # Imported here: most kill switches are a file alone.
-    from ml.emergency.credentials import Credential  # noqa: PLC0415
+    from ml.emergency.actuators import Credential  # noqa: PLC0415
 
     shown = f"{origin}: the header {visible(name)} of a kill_switch.actuator"
     if isinstance(told, str):

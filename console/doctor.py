@@ -18,7 +18,7 @@ from console.trust import lies_in
 from console.untrusted import untrusted
 from ml.emergency.killfile import KillFile
 from ml.errors import ConsoleError
-from ml.operations import Operations
+from ml.session import Operations
 from ml.text import visible
 from ml.verdict import Check, Verdict
 

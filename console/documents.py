@@ -8,8 +8,8 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from ml.board import Board, KillView, ModelView, SoakReport, StageView
-from ml.board.judgement import board_verdict, gates_of, gauges_of, judged, soak_verdict
 from ml.clock import format_utc
+from ml.judgement import board_verdict, gates_of, gauges_of, judged, soak_verdict
 from ml.promotion.values import Landing, Plan, RollbackPlan, Submission
 from ml.stage import Stage
 from ml.verdict import Check, Verdict, worst

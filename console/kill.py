@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from console.config import Settings, load
 from console.flags import SWITCHES, VALUED, understood
-from console.person import Person
 from console.stdout import write_out
-from console.switch import kill_switch
+from console.switch import Person, kill_switch
 from ml.clock import SystemClock, format_utc
 from ml.emergency.killfile import VARIABLE
 from ml.emergency.switch import KillRequest, KillSwitch

@@ -13,7 +13,7 @@ from console.switch import audit_log
 from console.wiring import prometheus
 from ml.board import KillView, Rung
 from ml.clock import SystemClock, format_utc
-from ml.emergency.desk import KillDesk
+from ml.emergency.kill import KillDesk
 from ml.emergency.switch import KillSwitch
 from ml.text import json_text, whole
 

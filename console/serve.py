@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import ipaddress
 import os
 import secrets
@@ -11,23 +12,116 @@ import shlex
 import signal
 import socket
 import sys
+import threading
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from textual.drivers.web_driver import WebDriver
 from textual_serve.server import Server
 
 from console.config import Settings
-from console.guard import Guard
 from console.verbs.output import say
 from ml.errors import Unavailable, Usage
 from ml.text import visible
+
+# The driver of a console that `console.serve` shows in a browser: it ends when its window or its server does.
+
+_LAST_RESORT_S = 3.0
+
+
+class BrowserDriver(WebDriver):
+    """Textual's driver for textual-serve; that one would poll on for nobody when its server has died."""
+
+    def run_input_thread(self) -> None:
+        """Read keys until the server has no more; a closed pipe is the end."""
+        super().run_input_thread()
+        self._end()
+
+    def on_meta(self, packet_type: str, payload: dict[str, object]) -> None:
+        """Take a message of the server; ``quit`` comes when the window is closed."""
+        if packet_type == "quit":
+            self._end()
+        else:
+            super().on_meta(packet_type, payload)
+
+    def _end(self) -> None:
+        """Leave in order, or soon; the session is read-only, so nothing can be half done."""
+        if not self.exit_event.is_set():
+            threading.Thread(target=self._last_resort, name="last resort", daemon=True).start()
+            self._app.call_from_thread(self._app.exit)
+
+    def _last_resort(self) -> None:
+        threading.Event().wait(_LAST_RESORT_S)
+        os._exit(0)
+
+
+# Who may look at the console in a browser: a page of ours, under a name of ours, and from elsewhere with a token.
+#
+# A read-only console still tells what trades and where, and any page that is open in the same browser may try to reach
+# it: by opening a WebSocket to it, which no same-origin rule forbids, or by pointing a name of its own at this address.
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request is not answered: an HTTP status and one sentence."""
+
+    status: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The rules of one server.
+
+    Args:
+        public_url: where browsers find the console; of the same host and port as ``names`` or of a proxy before it.
+        names: further ``host:port`` under which it answers.
+        token: what every request must show; empty where only this machine can reach the server.
+    """
+
+    public_url: str
+    names: tuple[str, ...]
+    token: str
+
+    def refusal(self, host: str, origin: str | None, token: str) -> Refusal | None:
+        """Judge a request by its ``Host`` and ``Origin`` headers and by the token that it shows; None lets it in."""
+        # A proxy that speaks https passes a name without a port.
+        asked = {_place(f"{scheme}://{host}") for scheme in _PORTS}
+        if not self.token and not asked & self._places():
+            return Refusal(403, f"This console answers only to {self.public_url}.")
+        if origin is not None and _place(origin) not in (asked | {_place(self.public_url)}) - {None}:
+            return Refusal(403, "Another site's page asked for this console.")
+        if self.token and not self.knows(token):
+            return Refusal(401, "Open the address with the token that `mlconsole serve` printed.")
+        return None
+
+    def knows(self, token: str) -> bool:
+        """Whether this is the token, told in the same time whether it nearly is or not."""
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
+
+    def _places(self) -> set[tuple[str, int] | None]:
+        return {_place(self.public_url), *(_place(f"http://{name}") for name in self.names)} - {None}
+
+
+def _place(url: str) -> tuple[str, int] | None:
+    """Host and port of a URL; None for what is none, such as the origin ``null`` of a sandboxed page."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname and port else None
+
 
 MOST_VIEWERS = 8
 """Each window costs a process and polls Prometheus."""
 
 _LEAVE_S = 5.0
-_DRIVER = "console.browser:BrowserDriver"
+_DRIVER = "console.serve:BrowserDriver"
 _HEADERS = {
     # The page of textual-serve asks for a font from outside; nothing of this console may be told to anybody.
     "Content-Security-Policy": "; ".join(

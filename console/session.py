@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.config import Settings, load
 from console.paths import outside
+from console.snapshot import keep
+from ml.adapters import processes
+from ml.session import Operations
+from ml.session.glance import glance
 
 if TYPE_CHECKING:
-    from ml.operations import Operations
-    from ml.operations.loose import LooseArtifacts
+    from ml.session.artifacts import LooseArtifacts
+    from ml.session.context import Context
 
 
 @dataclass
@@ -52,7 +56,6 @@ class Session:
     def operations(self) -> Operations:
         """The façade on the repository. Raises `ml.errors.Usage`."""
         # Imported here: verbs that only print settings do not pay for git, pydantic and requests.
-        from console.facade import operations  # noqa: PLC0415
 
         return operations(self.settings)
 
@@ -68,3 +71,23 @@ class Session:
         from console.wiring import loose_artifacts  # noqa: PLC0415
 
         return loose_artifacts(Path.cwd(), read_only=self.read_only)
+
+
+# The façade of a session; light, because it is there before the first frame and its parts are not.
+
+
+def operations(settings: Settings) -> Operations:
+    """The façade on the configured repository."""
+    registry = settings.registry
+    return Operations(
+        partial(_context, settings),
+        partial(glance, processes.run, settings.root, registry.ref, registry.path),
+        partial(keep, settings),
+    )
+
+
+def _context(settings: Settings) -> Context:
+    # Imported with the first question: it brings git, Prometheus, records and the kill desk.
+    from console.wiring import context  # noqa: PLC0415
+
+    return context(settings)

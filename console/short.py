@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml.verdict.words import Verdict
+from ml.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ml.board import Board, KillView
-    from ml.board.judgement import Judgement
+    from ml.judgement import Judgement
 
 _CODES = {
     Verdict.NO_DATA: 3,
@@ -45,7 +45,7 @@ def model_word(found: Judgement) -> str:
 def words_of(board: Board) -> tuple[tuple[str, str], ...]:
     """Each model of a board with its word."""
     # Imported here: a snapshot holds the words already.
-    from ml.board.judgement import judged  # noqa: PLC0415
+    from ml.judgement import judged  # noqa: PLC0415
 
     return tuple((model.name, model_word(judged(model))) for model in board.models)
 

@@ -12,7 +12,7 @@ import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from console.version import __version__
-from ml.verdict.words import Verdict
+from ml.verdict import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def keep(settings: Settings, board: Board) -> None:
     """Replace the snapshot. A board on which a soak waits to be judged is not kept; what the disk refuses neither."""
     # Imported here: who reads a snapshot judges nothing.
     from console.short import kill_word, words_of  # noqa: PLC0415
-    from ml.board.judgement import board_verdict  # noqa: PLC0415
+    from ml.judgement import board_verdict  # noqa: PLC0415
     from ml.records.durable import replace_file  # noqa: PLC0415
 
     if not whole(board):

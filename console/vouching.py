@@ -58,7 +58,7 @@ def vouched(settings: Settings) -> bool:
 def _operator_of(repository: Reader, commit: str, path: str, found: bytes, record: Record, settings: Settings) -> str:
     """Who signed the last change of the file, if the rules that were trusted before name them an operator."""
     from ml.policy import parse_policy  # noqa: PLC0415 it brings pydantic
-    from ml.promotion.places import Places  # noqa: PLC0415
+    from ml.promotion.paths import Places  # noqa: PLC0415
 
     if not (record.base and record.seen) or path.startswith("..") or repository.read(commit, path) != found:
         return ""

@@ -11,13 +11,12 @@ from textual.message import Message
 from textual.reactive import var
 
 from console.first_look import look_ahead
-from console.lookout import Lookout
 from console.messages import PollFailed
-from console.state import glanced, problems_of, status_before, status_of
-from console.work import unexpected
-from ml.board.judgement import LAST, board_verdict, models_at
+from console.polling import Lookout, unexpected
+from console.status import glanced, problems_of, status_before, status_of
+from ml.judgement import LAST, board_verdict, models_at
 from ml.text import visible
-from widgets.need import by_need
+from widgets.model_list import by_need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from ml.board import Board, Glance, HistoryRow, KillView, ModelView, Problem, SoakReport, Source
     from ml.clock import Clock
     from ml.errors import ConsoleError
-    from ml.operations import Operations
+    from ml.session import Operations
     from widgets.status_line import Status
 
 

@@ -9,26 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.config import Settings
-from console.person import Person
-from console.switch import audit_log, kill_switch
+from console.switch import Person, audit_log, kill_switch
 from console.untrusted import untrusted
 from console.version import __version__
 from ml.adapters import processes
 from ml.adapters.forge import CommandForge
 from ml.adapters.git import Repository
-from ml.adapters.http_access import Access
+from ml.adapters.http_deadline import Access
 from ml.adapters.prometheus import Prometheus
 from ml.board import Problem
 from ml.clock import SystemClock
-from ml.emergency.desk import KillDesk
+from ml.emergency.kill import KillDesk
 from ml.emergency.notify import Notifier
-from ml.operations.context import Context, Place
-from ml.promotion.places import Places
+from ml.promotion.paths import Places
 from ml.records.journal import Journal
+from ml.session.context import Context, Place
 
 if TYPE_CHECKING:
     from ml.artifacts.verify import Verifier
-    from ml.operations.loose import LooseArtifacts
+    from ml.session.artifacts import LooseArtifacts
     from ml.slo.source import Metrics
 
 
@@ -112,7 +111,7 @@ def _place(settings: Settings) -> Place:
 def loose_artifacts(folder: Path, *, read_only: bool) -> LooseArtifacts:
     """What verifies, builds and compares artifacts where there is no repository."""
     from ml.artifacts.verify import Verifier  # noqa: PLC0415 - as below
-    from ml.operations.loose import LooseArtifacts  # noqa: PLC0415
+    from ml.session.artifacts import LooseArtifacts  # noqa: PLC0415
 
     read_only = read_only or os.environ.get("MLCONSOLE_READ_ONLY", "") not in ("", "0")
     return LooseArtifacts(folder, Verifier(processes.run), SystemClock(), read_only)

@@ -19,7 +19,7 @@ import widgets
 from console import config as configuration
 from console.keys import APP_BINDINGS
 from ml.policy import Policy
-from ml.policy.objectives import DEFAULT_OBJECTIVES
+from ml.policy.sections import DEFAULT_OBJECTIVES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -3,7 +3,7 @@
 import sys
 
 from ml.adapters import processes
-from ml.artifacts.command import main
+from ml.artifacts.build import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], processes.run))

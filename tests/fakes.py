@@ -30,7 +30,6 @@ from ml.board import (
     WatchView,
 )
 from ml.errors import Refused
-from ml.operations import Operations
 from ml.ports import Progress, Report
 from ml.promotion.values import (
     Ack,
@@ -43,6 +42,7 @@ from ml.promotion.values import (
     Submission,
     Target,
 )
+from ml.session import Operations
 from ml.slo.charts import Chart, Line
 from ml.slo.review import Review
 from ml.stage import Action, Stage

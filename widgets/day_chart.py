@@ -2,19 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from textual.content import Content
-from textual.reactive import var
+from textual.reactive import reactive, var
+from textual.widget import Widget
 
+from ml.board import SoakReport, Tape
 from ml.slo.charts import Line, Measure
 from ml.text import visible
-from widgets.amounts import figure
-from widgets.bar_rows import Bars, highest
-from widgets.glyphs import Glyphs, glyphs_of
-from widgets.soak_tape import Grid
-from widgets.still import Still
+from widgets.drawing import Glyphs, amount, figure, glyphs_of
+from widgets.quiet_widget import Still
+from widgets.soak_tape import NAME_WIDTH, Grid
+
+# Values as a bar chart of several rows: one column each, from zero up, with a limit drawn where no bar covers it.
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """What a chart draws: the value of each column, ``None`` where there is none, up to ``top``.
+
+    ``mark`` is the column that is looked at, -1 for none: a line stands in it above its bar. ``gap`` stands where
+    nothing was measured.
+    """
+
+    values: Sequence[float | None]
+    top: float
+    height: int
+    limit: float | None = None
+    mark: int = -1
+    gap: str = " "
+
+    @property
+    def step(self) -> float:
+        """The value of one whole row."""
+        return self.top / max(1, self.height)
+
+    @property
+    def limit_row(self) -> int:
+        """The row that the limit lies in, counted from the bottom; -1 where it is not on the scale."""
+        if self.limit is None or self.limit > self.top:
+            return -1
+        return min(int(self.limit / self.step), self.height - 1)
+
+    def row(self, y: int, glyphs: Glyphs) -> Content:
+        """One row, ``y`` counted from the bottom."""
+        return Content.assemble(*(self._cell(column, y, glyphs) for column in range(len(self.values)))).simplify()
+
+    def _cell(self, column: int, y: int, glyphs: Glyphs) -> tuple[str, str]:
+        glyph, color = self._look(self.values[column], y, glyphs)
+        if column == self.mark and glyph in (" ", glyphs.limit):
+            return glyphs.rule, "bold"
+        return glyph, f"{color} bold" if column == self.mark else color
+
+    def _look(self, value: float | None, y: int, glyphs: Glyphs) -> tuple[str, str]:
+        filled = 0.0 if value is None else value / self.step - y
+        if filled <= 0:
+            if value is None and y == 0 and self.gap != " ":
+                return self.gap, "$verdict-unknown"
+            return (glyphs.limit, "$verdict-bad") if y == self.limit_row else (" ", "")
+        level = math.ceil(filled * (len(glyphs.levels) + 1)) - 1
+        glyph = glyphs.levels[level] if level < len(glyphs.levels) else glyphs.block
+        return glyph, self._color(value, top=filled <= 1)
+
+    def _color(self, value: float | None, *, top: bool) -> str:
+        """Loud from the limit on; else only the top of a bar stands out."""
+        if value is not None and self.limit is not None and value >= self.limit:
+            return "$verdict-bad"
+        return "$verdict-good" if top else "$frame"
+
+
+def highest(values: Sequence[float | None]) -> float | None:
+    """The highest of some values; ``None`` where none is a number."""
+    return max((value for value in values if value is not None and math.isfinite(value)), default=None)
+
 
 _LABEL = 18
 _HEADROOM = 1.15
@@ -178,3 +242,41 @@ def _highest(line: Line, span: slice, measure: Measure) -> str:
         return "not measured"
     over = " (over)" if line.limit is not None and found >= line.limit else ""
     return f"{figure(found, measure.chart.unit)}{over}"
+
+
+# The values behind one tape, drawn below it in the same columns, with the limit as a line.
+
+_LATENCY_CHART_HEADROOM = 1.15
+
+
+class LatencyChart(Widget):
+    """Draws ``tape`` of ``report``, the worst value of each stretch of windows."""
+
+    DEFAULT_CSS = """
+    LatencyChart { height: 1fr; min-height: 3; text-wrap: nowrap; }
+    """
+
+    report: reactive[SoakReport | None] = reactive(None)
+    tape: reactive[Tape | None] = reactive(None)
+
+    def render(self) -> Content:
+        """The chart in the room that there is."""
+        if self.report is None or self.tape is None:
+            return Content("")
+        grid = Grid.of(self.report, self.size.width)
+        return Content("\n").join(latency_chart(self.tape, grid, self.size.height, glyphs_of(self.app)))
+
+
+def latency_chart(tape: Tape, grid: Grid, height: int, glyphs: Glyphs) -> list[Content]:
+    """Rows of a bar chart, top first. The scale starts at zero and holds the limit."""
+    peaks = [highest(tape.values[grid.span(column)]) for column in range(grid.columns)]
+    top = max([tape.limit * _LATENCY_CHART_HEADROOM, *(peak for peak in peaks if peak is not None)]) or 1.0
+    bars = Bars(peaks, top, height, tape.limit)
+    return [_latency_chart_label(tape, bars, y, glyphs) + bars.row(y, glyphs) for y in reversed(range(height))]
+
+
+def _latency_chart_label(tape: Tape, bars: Bars, y: int, glyphs: Glyphs) -> Content:
+    label = "0" if y == 0 else ""
+    if y == bars.limit_row:
+        label = amount(tape.limit, tape.unit, limit=tape.limit)
+    return Content.assemble((f"{label:>{NAME_WIDTH - 2}} ", "$quiet"), (glyphs.rule, "$faint"))

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from textual.content import Content
 from textual.fuzzy import FuzzySearch
 from textual.message import Message
 from textual.reactive import var
 
 from ml.board import ModelView
-from ml.board.judgement import PROBLEM
 from ml.clock import hours
+from ml.judgement import PROBLEM, judged
 from ml.stage import Stage
 from ml.text import visible
-from widgets.columns import fit
-from widgets.glyphs import glyphs_of
-from widgets.need import Judged, by_need
+from ml.verdict import Verdict
+from widgets.drawing import MARKS, fit, glyphs_of
 from widgets.row_list import RowList
-from widgets.verdicts import MARKS
+
+if TYPE_CHECKING:
+    from ml.judgement import Judgement
+
+
+# Which model needs a person most; the order of every list of models.
+
+_GRAVITY = {verdict: rank for rank, verdict in enumerate(reversed(Verdict))}
+
+
+class Judged(NamedTuple):
+    """A model with its verdict and what decides it, which are asked for often."""
+
+    model: ModelView
+    found: Judgement
+
+    @property
+    def verdict(self) -> Verdict:
+        """The model in one word."""
+        return self.found.verdict
+
+
+def by_need(models: tuple[ModelView, ...]) -> tuple[Judged, ...]:
+    """The models with the worst verdict first, then by name."""
+    found = (Judged(model, judged(model)) for model in models)
+    return tuple(sorted(found, key=lambda each: (_GRAVITY[each.verdict], each.model.name)))
+
 
 _LETTERS = {Stage.STAGING: "st", Stage.SHADOW: "sh", Stage.ACTIVE: "ac"}
 _NAME_AT_LEAST, _NAME_AT_MOST = 14, 32

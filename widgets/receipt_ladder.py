@@ -13,7 +13,7 @@ from textual.widget import Widget
 from ml.board import InstanceReceipt, KillView, Rung
 from ml.clock import span
 from ml.text import visible
-from widgets.glyphs import Glyphs, glyphs_of
+from widgets.drawing import Glyphs, glyphs_of
 
 if TYPE_CHECKING:
     from datetime import datetime

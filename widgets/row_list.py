@@ -15,8 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
-from widgets.cut import cut
-from widgets.glyphs import glyphs_of
+from widgets.drawing import cut, glyphs_of
 
 
 class RowList(ScrollView, can_focus=True):

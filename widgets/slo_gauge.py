@@ -10,16 +10,11 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
-from ml.board.judgement import gauge_of, overruling
+from ml.judgement import gauge_of, overruling
 from ml.text import visible
 from ml.verdict import Gate, Reading, Verdict
-from widgets.ages import age
-from widgets.amounts import amount, count
-from widgets.bars import bar, sparkline
-from widgets.columns import fit
-from widgets.glyphs import Glyphs, glyphs_of
+from widgets.drawing import MARKS, WORD_WIDTH, Glyphs, age, amount, bar, count, fit, glyphs_of, sparkline
 from widgets.row_list import RowList
-from widgets.verdicts import MARKS, WORD_WIDTH
 
 _MARK, _NAME, _VALUE, _LIMIT, _COUNT, _AGE = WORD_WIDTH + 2, 11, 9, 8, 7, 6
 

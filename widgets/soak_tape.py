@@ -14,9 +14,7 @@ from textual.reactive import var
 from ml.board import Cell, SoakReport, Tape
 from ml.clock import clock_time
 from ml.text import visible
-from widgets.amounts import amount
-from widgets.columns import fit
-from widgets.glyphs import Glyphs, glyphs_of
+from widgets.drawing import Glyphs, amount, fit, glyphs_of
 from widgets.row_list import RowList
 
 NAME_WIDTH = 13

@@ -12,11 +12,8 @@ from ml.clock import hours
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Verdict
-from widgets.ages import age
-from widgets.bars import bar
-from widgets.cut import cut
-from widgets.glyphs import Glyphs, glyphs_of
-from widgets.still import Still
+from widgets.drawing import Glyphs, age, bar, cut, glyphs_of
+from widgets.quiet_widget import Still
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -152,8 +149,7 @@ def _unwell_first(model: ModelView) -> list[Reading]:
 
 def _reading(reading: Reading, glyphs: Glyphs) -> Content:
     """Word and value: ``✗ FAIL p99 182 ms``; loud only where it fails."""
-    from widgets.amounts import amount  # noqa: PLC0415 nothing of the first frame is judged
-    from widgets.verdicts import MARKS  # noqa: PLC0415
+    from widgets.drawing import MARKS, amount  # noqa: PLC0415 nothing of the first frame is judged
 
     mark = MARKS[reading.verdict]
     word = mark.text(ascii_only=glyphs.ascii_only).rstrip()
@@ -169,7 +165,7 @@ def _state(stage: Stage, model: ModelView, *, killed: bool) -> str:
     if killed:
         return "KILLED"
     if stage is Stage.SHADOW:
-        from ml.board.judgement import soak_verdict  # noqa: PLC0415 nothing of the first frame is judged
+        from ml.judgement import soak_verdict  # noqa: PLC0415 nothing of the first frame is judged
 
         verdict = soak_verdict(model)
         return _WORDS.get(verdict, "UNJUDGED") if verdict is not None else ""

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual.content import Content
-from textual.reactive import var
+from textual.reactive import reactive, var
+from textual.widget import Widget
 
 from ml.board import SourceState
 from ml.text import visible
-from widgets.ages import age
-from widgets.cut import cut
-from widgets.glyphs import Glyphs, glyphs_of
-from widgets.still import Still
+from widgets.drawing import Glyphs, age, cut, glyphs_of
+from widgets.quiet_widget import Still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from ml.board import KillView, Source
+
 
 _SHORT = 7
 _SHORTEST_MODEL = 8
@@ -137,3 +137,45 @@ def _kill(status: Status) -> Content:
     unknown = kill.unwritten or kill.engaged is None
     word = "KILL ?" if unknown else "RELEASING" if kill.releasing else "KILL ON"
     return Content.assemble((word, "$verdict-bad bold reverse"))
+
+
+# The footer: at most eight keys, and which view is open.
+
+MOST_KEYS = 8
+
+_ALWAYS = 3
+"""So many keys at the end stay on a narrow terminal, whatever goes: the way out, the kill key, the help."""
+
+
+class KeyHint(NamedTuple):
+    """One key with its label. ``here``: it leads to where we are; ``loud``: it must be found in an emergency."""
+
+    key: str
+    label: str
+    here: bool = False
+    loud: bool = False
+
+
+class KeyLine(Widget):
+    """Shows ``keys`` in their order."""
+
+    DEFAULT_CSS = """
+    KeyLine { height: 1; dock: bottom; text-wrap: nowrap; }
+    """
+
+    keys: reactive[tuple[KeyHint, ...]] = reactive(())
+
+    def render(self) -> Content:
+        """Key and label, key and label."""
+        parts = [_hint(hint) for hint in self.keys[:MOST_KEYS]]
+        line = Content("  ").join(parts)
+        while line.cell_length > self.size.width and len(parts) > _ALWAYS:
+            del parts[-_ALWAYS - 1]
+            line = Content("  ").join(parts)
+        return cut(line, self.size.width, glyphs_of(self.app))
+
+
+def _hint(hint: KeyHint) -> Content:
+    if hint.here:
+        return Content.assemble((f"{hint.key} {hint.label}", "bold reverse"))
+    return Content.assemble((hint.key, "$verdict-bad bold" if hint.loud else "$primary bold"), " ", hint.label)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -11,14 +13,51 @@ from random import Random
 
 import click
 
-from console.demo import prometheus, scores
-from console.demo.faults import Fault, choose
-from console.demo.referee import ENGINE, Observed, Referee, Step
+from console.demo import prometheus
+from console.demo.referee import ENGINE, Fault, Observed, Referee, Step, choose
 from console.demo.run import lived_in, run_console
 from console.demo.scene import DRILL_MOVES, THIRD
 from console.demo.script import Operator
 from console.demo.stack import Stack
+from console.paths import state_directory
 from ml.errors import ConsoleError, Unavailable
+
+# The local high score of drills: the shortest time from the injection until everything was right again.
+
+_NAME = "drill.json"
+
+
+def best(player: str) -> float | None:
+    """The best time of a player in seconds; ``None`` before the first complete drill."""
+    found = _read().get(player)
+    return found if isinstance(found, float) else None
+
+
+def keep(player: str, seconds: float) -> bool:
+    """Note a complete drill; whether it is the best one so far."""
+    before = best(player)
+    if before is not None and before <= seconds:
+        return False
+    path = _path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(_read() | {player: float(seconds)}, indent=1), "utf-8")
+    os.replace(part, path)
+    return True
+
+
+def _read() -> dict[str, object]:
+    """All scores; a file that is missing or broken holds none."""
+    try:
+        told = json.loads(_path().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _path() -> Path:
+    return state_directory() / _NAME
+
 
 _DEADLINE_S = 180.0
 _PAST_HOURS = 1
@@ -103,14 +142,14 @@ def _tell(referee: Referee) -> Callable[[str], None]:
 
 def _score(seed: int, fault: Fault, observed: Observed, player: str, trouble: str) -> Score:
     total = None if observed.missing else max(observed.seconds.values())
-    new_best = total is not None and scores.keep(player, total)
+    new_best = total is not None and keep(player, total)
     return Score(
         seed=seed,
         fault=fault,
         seconds=observed.seconds,
         missing=observed.missing,
         total_s=total,
-        best_s=scores.best(player),
+        best_s=best(player),
         new_best=new_best,
         trouble=trouble,
     )

@@ -5,15 +5,17 @@ It believes nothing that the operator says: only the audit log on disk, the remo
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from random import Random
 
 from console.demo.engines import ENGINES, EngineSpec
-from console.demo.faults import Fault, inject
 from console.demo.stack import Stack
 from console.switch import AUDIT_NAME
 from ml.adapters.prometheus import Prometheus
@@ -21,6 +23,36 @@ from ml.board import Rung
 from ml.errors import ConsoleError
 from ml.records.audit import AuditLine, AuditLog
 from ml.stage import Stage
+
+# What a drill breaks: a fault is chosen by a seed and written where the engine looks for it at every snapshot.
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What an engine suffers from: so many milliseconds more per inference, and the share of them that fails."""
+
+    latency_ms: float = 0.0
+    error_rate: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """Such as ``380 ms more latency``."""
+        return f"{self.latency_ms:.0f} ms more latency" if self.latency_ms else f"{self.error_rate:.0%} errors"
+
+
+def choose(random: Random) -> Fault:
+    """Latency or errors, strong enough to breach a 5-minute window within half a minute."""
+    if random.random() < 0.5:
+        return Fault(latency_ms=random.uniform(300, 450))
+    return Fault(error_rate=random.uniform(0.6, 0.95))
+
+
+def inject(file: Path, fault: Fault) -> None:
+    """Break the engine that reads this file; a `Fault` of nothing heals it."""
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(asdict(fault)), "utf-8")
+    os.replace(part, file)
+
 
 _LOOK_S = 0.25
 ENGINE: EngineSpec = next(each for each in ENGINES if each.stage is Stage.ACTIVE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ml
 from console.config import CONFIG_NAME
-from console.demo.deployer import BRANCH, deploy
+from console.demo.engines import BRANCH, deploy
 from console.demo.layout import Layout, shipped, source_path
 from console.demo.scene import ARTIFACTS, MOVES, OPERATOR, Move, Step, policy, settings, steps
 from console.paths import state_of
@@ -17,11 +17,9 @@ from console.trust import Record, standing, write_record
 from ml.adapters.git_hooks import install_gate
 from ml.adapters.git_runner import GitRunner
 from ml.adapters.processes import run
-from ml.artifacts.features import feature_order_hash
-from ml.artifacts.manifest import MANIFEST_FILE, parse_manifest
+from ml.artifacts.manifest import MANIFEST_FILE, feature_order_hash, parse_manifest
 from ml.clock import SystemClock, format_utc, parse_utc
-from ml.registry.paths import ARTIFACTS_PATH, POLICY_PATH, REGISTRY_PATH
-from ml.registry.schema import Pointer
+from ml.registry.schema import ARTIFACTS_PATH, POLICY_PATH, REGISTRY_PATH, Pointer
 
 _SEED = Path(__file__).parent / "seed"
 _DASHBOARDS = Path(ml.__file__).parent / "monitoring" / "grafana" / "dashboards"

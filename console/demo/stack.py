@@ -21,7 +21,7 @@ from console.demo.repository import make_repositories
 from console.demo.scene import ARTIFACTS, MOVES, Move, Step, tenures
 from ml.adapters.processes import run
 from ml.errors import Unavailable
-from ml.registry.paths import ARTIFACTS_PATH
+from ml.registry.schema import ARTIFACTS_PATH
 from ml.text import visible
 
 HISTORY_HOURS = 26
@@ -141,7 +141,7 @@ def _write_past(
 
 
 def _start_deployer(layout: Layout, children: Children, env: Mapping[str, str]) -> None:
-    argv = [sys.executable, "-m", "console.demo.deployer", str(layout.root)]
+    argv = [sys.executable, "-m", "console.demo.engines", str(layout.root)]
     children.start("deployer", argv, cwd=layout.root, env=env)
 
 

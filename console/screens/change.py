@@ -13,18 +13,15 @@ from textual.containers import VerticalScroll
 from textual.types import CSSPathType
 from textual.widgets import Button, ContentSwitcher, Input, Label
 
-from console.screens.plan_keys import PlanScreen
-from console.screens.promote_pages import PlanPage
-from console.screens.submission import SubmissionPage
-from console.screens.writing import WritingScreen
+from console.screens.promote.pages import PlanPage, PlanScreen
+from console.screens.writing import SubmissionPage, WritingScreen
 from ml.errors import ConsoleError
 from ml.ports import Progress
 from ml.promotion.values import Plan
 from ml.stage import Stage
+from widgets.drawing import glyphs_of, progress_words
 from widgets.facts import Fact, Facts
-from widgets.glyphs import glyphs_of
-from widgets.line_input import LineInput
-from widgets.progress import progress_words
+from widgets.quiet_widget import LineInput
 
 ARTIFACTS = "artifacts/onnx/"
 """Where artifacts lie when no stage of a model tells."""

@@ -15,11 +15,9 @@ from textual.widgets import Static
 from console.screens.pushed import PushedScreen
 from ml.text import visible
 from ml.verdict import Verdict
-from widgets.comparison import ComparisonRows, RowView
-from widgets.glyphs import glyphs_of
-from widgets.progress import progress_words
+from widgets.drawing import MARKS, glyphs_of, progress_words
+from widgets.facts import ComparisonRows, RowView
 from widgets.row_list import RowList
-from widgets.verdicts import MARKS
 
 if TYPE_CHECKING:
     from ml.artifacts.compare import Comparison

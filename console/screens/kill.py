@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.types import CSSPathType
+from textual.widgets import Button, Input, Label, Static
 
+from console.messages import KillArrived
 from console.screens.pushed import PushedScreen
 from ml.board import KillView, Rung
-from widgets.receipt_ladder import ReceiptLadder
+from ml.clock import format_utc
+from ml.text import visible
+from widgets.ack_input import AckInput
+from widgets.quiet_widget import LineInput
+from widgets.receipt_ladder import ReceiptLadder, summary
 
 
 class KillScreen(PushedScreen):
@@ -77,3 +85,116 @@ def _advice(view: KillView | None) -> str:
     if view.by_engines and not view.releasing:
         return _ELSEWHERE
     return _PROVEN[view.releases] if view.rung is Rung.CONFIRMED else _BY_RUNG.get(view.rung, _WAITING)
+
+
+# Releasing the kill switch: a typed word, a reason, and what speaks against it (SPEC §7).
+
+WORD = "RELEASE"
+
+
+class ReleaseScreen(PushedScreen):
+    """Releases the switch once word and reason are typed, and goes on to its receipt."""
+
+    CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "release.tcss"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._busy = False
+
+    def body(self) -> ComposeResult:
+        """What is, what speaks against it, reason, word."""
+        with VerticalScroll(can_focus=False):
+            yield Static(id="state", markup=False)
+            yield Static(id="warnings", markup=False)
+            yield Label("Why is it released? It goes into the audit log.")
+            yield LineInput(id="reason", max_length=500)
+            yield Label("Type this word; inference starts again with it:")
+            yield AckInput(WORD)
+
+    def buttons(self) -> ComposeResult:
+        """The one that releases."""
+        yield Button("Release", id="release", compact=True, disabled=True)
+
+    def begin(self) -> None:
+        """Follow the switch, and ask what speaks against releasing it."""
+        self.title_is("Release the kill switch")
+        self.watch(self.console, "kill", self._show_state)
+        self.query_one("#warnings", Static).update("Looking for what speaks against it …")
+        self.work("look before a release", self.console.operations.release_warnings, self._warn, self.complain)
+
+    def _show_state(self, view: KillView | None) -> None:
+        self.query_one("#state", Static).update(Content("\n").join(_state(view)))
+
+    def _warn(self, warnings: tuple[str, ...]) -> None:
+        shown = self.query_one("#warnings", Static)
+        lines = [f"! {visible(warning)}" for warning in warnings] or ["Nothing is known that speaks against it."]
+        shown.update(Content("\n".join(lines)))
+        shown.set_class(bool(warnings), "-fail")
+
+    @property
+    def _ready(self) -> bool:
+        reason = self.query_one("#reason", Input).value.strip()
+        return bool(reason) and self.query_one(AckInput).matches and not self._busy
+
+    def _arm(self) -> None:
+        self.query_one("#release", Button).disabled = not self._ready
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Reason and word together open the way."""
+        event.stop()
+        self._arm()
+
+    def on_ack_input_changed(self, message: AckInput.Changed) -> None:
+        """Reason and word together open the way."""
+        self._arm()
+
+    def on_ack_input_confirmed(self, message: AckInput.Confirmed) -> None:
+        """Enter in the field does what the button does."""
+        self._release()
+
+    def pressed(self, button: str) -> None:
+        """The one button besides Cancel."""
+        self._release()
+
+    def _release(self) -> None:
+        if not self._ready:
+            self.say("Type a reason as well." if not self._busy else "The switch is being released.")
+            return
+        self._busy = True
+        self._arm()
+        self.say("Releasing.")
+        typed, reason = self.query_one(AckInput).typed, self.query_one("#reason", Input).value.strip()
+        action = partial(self.console.operations.release, typed, reason)
+        self.work("release the kill switch", action, self._released, self._refused, writes=True)
+
+    def _released(self, view: KillView) -> None:
+        self.console.post_message(KillArrived(view))
+        if any(isinstance(screen, KillScreen) for screen in self.console.screen_stack):
+            self.dismiss()
+        else:
+            self.console.switch_screen(KillScreen())
+
+    def _refused(self, error: Exception) -> None:
+        self._busy = False
+        self.query_one(AckInput).clear()
+        self._arm()
+        self.say(str(error), loud=True)
+
+
+def _state(view: KillView | None) -> list[Content]:
+    if view is None:
+        return [Content("The switch was not read yet.")]
+    if view.engaged is False and view.releasing:
+        return [Content("It was released, and that is not proven yet; releasing again delivers it again.")]
+    if view.engaged is False:
+        return [Content("The switch is off already; releasing it again changes nothing.")]
+    if view.engaged is None:
+        return [Content(f"Nobody can tell whether the switch is on: {visible(view.problem)}")]
+    if view.by_engines:
+        rows = [Content.assemble("Engines are blocked: ", (summary(view), "bold"), f". {visible(view.beside)}")]
+        reach = "This releases engines that read this clone's kill file, or that its actuators reach."
+        return [*rows, Content(reach), *(Content.styled(visible(step), "$quiet") for step in view.manual[1:2])]
+    since = f" since {format_utc(view.requested_at)}" if view.requested_at else ""
+    by = f" by {visible(view.by)}" if view.by else ""
+    rows = [Content.assemble("Engaged", since, by, ": ", (summary(view), "bold"))]
+    return [*rows, Content.styled(f"reason: {visible(view.reason)}", "$quiet")] if view.reason else rows

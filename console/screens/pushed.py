@@ -20,10 +20,9 @@ from console.keys import KILL_KEY
 from ml.board import KillView
 from ml.errors import ConsoleError
 from ml.text import visible
-from widgets.glyphs import glyphs_of
-from widgets.key_line import KeyHint, KeyLine
-from widgets.kill_banner import KillBanner
-from widgets.status_line import StatusLine
+from widgets.banners import KillBanner
+from widgets.drawing import glyphs_of
+from widgets.status_line import KeyHint, KeyLine, StatusLine
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp

@@ -18,10 +18,9 @@ from console.screens.pushed import PushedScreen
 from ml.errors import ConsoleError
 from ml.slo.charts import measures
 from ml.text import visible
-from widgets.ages import age
 from widgets.day_chart import DayChart, look_words
-from widgets.glyphs import glyphs_of
-from widgets.measure_rows import MeasureRows, heading
+from widgets.drawing import age, glyphs_of
+from widgets.facts import MeasureRows, heading
 from widgets.row_list import RowList
 
 if TYPE_CHECKING:

@@ -9,20 +9,17 @@ from textual.content import Content
 from textual.types import CSSPathType
 from textual.widgets import Static
 
-from console.lookout import VIEW_S
+from console.polling import VIEW_S
 from console.screens.view import ViewScreen
 from ml.board import Cell, SourceState
-from ml.board.judgement import soak_of
 from ml.clock import clock_time, hours
+from ml.judgement import soak_of
 from ml.text import visible
 from ml.verdict import Verdict
-from widgets.ages import age
-from widgets.bars import bar
-from widgets.gate_list import GateList
-from widgets.glyphs import Glyphs, glyphs_of
-from widgets.latency_chart import LatencyChart
+from widgets.checklist import GateList
+from widgets.day_chart import LatencyChart
+from widgets.drawing import MARKS, Glyphs, age, bar, glyphs_of
 from widgets.soak_tape import SoakTapes, look_words
-from widgets.verdicts import MARKS
 
 if TYPE_CHECKING:
     from datetime import datetime

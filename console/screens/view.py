@@ -16,11 +16,8 @@ from textual.widgets import Input, Static
 
 from console.keys import FOOTER, FOOTER_KILLED, FOOTER_READ_ONLY
 from ml.stage import Stage
-from widgets.key_line import KeyHint, KeyLine
-from widgets.kill_banner import KillBanner
-from widgets.problem_line import ProblemLine
-from widgets.status_line import StatusLine
-from widgets.watch_banner import WatchBanner
+from widgets.banners import KillBanner, ProblemLine, WatchBanner
+from widgets.status_line import KeyHint, KeyLine, StatusLine
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp

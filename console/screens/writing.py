@@ -2,18 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import ClassVar
 
-from textual.widgets import Button, ContentSwitcher
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, ContentSwitcher, Static
 
-from console.next_step import next_command
 from console.screens.pushed import PushedScreen
-from console.screens.submission import SubmissionPage
+from console.status import next_command, next_words
 from ml.errors import Conflict, ConsoleError
 from ml.ports import Progress
 from ml.promotion.values import Submission
+from ml.text import visible
+from ml.verdict import Verdict
+from widgets.diff_view import DiffView
+from widgets.drawing import MARKS, Glyphs, bar, glyphs_of
+from widgets.facts import Fact, Facts
+
+# The page on which a change is written: its progress step by step, then a receipt, a conflict or a failure.
+
+_BAR, _LABEL = 20, 8
+
+
+class SubmissionPage(Vertical):
+    """Shows one write from its first step to its end. Nothing here can be pressed, so a held key does nothing."""
+
+    DEFAULT_CSS = """
+    SubmissionPage { height: 1fr; }
+    SubmissionPage #steps-done { height: auto; max-height: 8; }
+    SubmissionPage #outcome { height: auto; max-height: 1fr; margin: 1 0 0 0; }
+    SubmissionPage DiffView { height: 1fr; margin: 1 0 0 0; display: none; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """Progress above, outcome below, the difference of a conflict under both."""
+        yield Static(id="steps-done", markup=False)
+        with VerticalScroll(id="outcome"):
+            yield Facts(label_width=_LABEL)
+        yield DiffView()
+
+    def show(self, progress: tuple[Progress, ...], submission: Submission | None, failure: ConsoleError | None) -> None:
+        """Show the write as far as it is, and how it ended."""
+        glyphs = glyphs_of(self.app)
+        under_way = _under_way(progress, glyphs, failed=failure is not None)
+        self.query_one("#steps-done", Static).update(_done(progress, glyphs) if submission else under_way)
+        outcome = receipt(submission) if submission else complaint(failure) if failure else ()
+        self.query_one(Facts).facts = tuple(outcome)
+        difference = failure.difference if isinstance(failure, Conflict) else ""
+        view = self.query_one(DiffView)
+        view.diff = difference
+        view.display = bool(difference)
+
+
+def _under_way(progress: tuple[Progress, ...], glyphs: Glyphs, *, failed: bool) -> Content:
+    """One line per step; the last one is what is done now, or what failed."""
+    last = Verdict.FAIL if failed else Verdict.WAIT
+    return Content("\n").join([_row(step, last if step is progress[-1] else Verdict.PASS, glyphs) for step in progress])
+
+
+def _done(progress: tuple[Progress, ...], glyphs: Glyphs) -> Content:
+    """All steps in one line: the receipt below says the rest."""
+    mark = MARKS[Verdict.PASS]
+    names = ", ".join(visible(step.step) for step in progress)
+    return Content.assemble((mark.ascii_glyph if glyphs.ascii_only else mark.glyph, mark.color), f" {names}")
+
+
+def _row(progress: Progress, verdict: Verdict, glyphs: Glyphs) -> Content:
+    mark = MARKS[verdict]
+    note = visible(progress.note)
+    if verdict is Verdict.WAIT and progress.total:
+        note = f"{bar(progress.done / progress.total, _BAR, glyphs)} {progress.done} of {progress.total}  {note}"
+    glyph = mark.ascii_glyph if glyphs.ascii_only else mark.glyph
+    return Content.assemble((glyph, mark.color), f" {visible(progress.step):<12} ", (note, "$quiet"))
+
+
+def complaint(error: ConsoleError) -> Iterator[Fact]:
+    """Why a write did not happen, and what to do; a remote hook's own words may fill several lines."""
+    word = "CONFLICT: nothing was published, and nothing is replayed" if isinstance(error, Conflict) else "NOT DONE"
+    yield Fact("", Content.styled(word, MARKS[Verdict.FAIL].color))
+    yield from (Fact.of("", line) for line in visible(error.cause, lines=True).splitlines())
+    yield Fact.of("", error.remedy)
+
+
+def receipt(submission: Submission) -> Iterator[Fact]:
+    """What exists now, where it was read back, and the next steps."""
+    word, color = "PUSHED, and read back from the remote", "$verdict-good bold"
+    if not submission.pushed:
+        word, color = "NOT PUSHED: the branch is local only", "$verdict-unknown bold"
+    yield Fact("", Content.styled(word, color))
+    facts = (
+        ("branch", submission.branch),
+        ("commit", submission.commit),
+        ("remote", submission.why),
+        ("review", submission.pr_url),
+        ("body", submission.body_path),
+    )
+    yield from (Fact.of(label, value) for label, value in facts if value)
+    yield Fact("", Content(""))
+    yield from Fact.lines("next", (f"{next_words(submission)} (Y copies):", next_command(submission)))
 
 
 class WritingScreen(PushedScreen):

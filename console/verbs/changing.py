@@ -9,8 +9,8 @@ from typing import NamedTuple
 import click
 
 from console import documents
-from console.next_step import next_command, next_words
 from console.session import Session
+from console.status import next_command, next_words
 from console.untrusted import untrusted
 from console.verbs import lines
 from console.verbs.measuring import judged_document, judged_line, measuring

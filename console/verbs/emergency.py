@@ -13,11 +13,10 @@ from console import documents
 from console.kill import RELEASE_WORD, run_kill
 from console.session import Session
 from console.verbs.output import Answer, say, verb
-from ml.board.judgement import Judgement, live_of
 from ml.clock import SystemClock, format_utc, parse_utc, span
-from ml.emergency.watch import Watch
-from ml.emergency.watch_report import summary_line, summary_markdown
+from ml.emergency.watch import Watch, summary_line, summary_markdown
 from ml.errors import Refused, Usage
+from ml.judgement import Judgement, live_of
 from ml.verdict import Verdict
 
 if TYPE_CHECKING:

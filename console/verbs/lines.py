@@ -7,9 +7,9 @@ from datetime import datetime
 
 from console.short import kill_word
 from ml.board import Board, ModelView, OpenBranch, SoakReport, SourceState, StageView
-from ml.board.judgement import gates_of, gauges_of, judged, stopped
 from ml.clock import format_utc, hours, span
-from ml.operations.deployment import SERVING
+from ml.judgement import gates_of, gauges_of, judged, stopped
+from ml.session.metrics import SERVING
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Check, Gate, Reading, Verdict

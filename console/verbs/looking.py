@@ -12,7 +12,7 @@ from console.short import short as short_of
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, emit, say, verb
 from ml.board import SourceState
-from ml.board.judgement import board_verdict
+from ml.judgement import board_verdict
 from ml.ports import Progress
 from ml.text import visible
 from ml.verdict import Verdict

@@ -67,7 +67,7 @@ def _measure(
         shown = visible(prometheus.rpartition("@")[2], limit=120)
         raise Usage(f"{shown} is no address of a Prometheus.", "Write http://HOST:PORT, with credentials in a file.")
     # Imported here: a gate without a Prometheus does not pay for an HTTP client.
-    from ml.adapters.http_access import Access  # noqa: PLC0415
+    from ml.adapters.http_deadline import Access  # noqa: PLC0415
     from ml.adapters.prometheus import Prometheus  # noqa: PLC0415
 
     token, authority = (Path(name) if name else None for name in (prometheus_token_file, prometheus_ca_file))
@@ -80,14 +80,14 @@ _QUESTION_S = 20.0
 
 def judged_line(item: Gate) -> str:
     """A line of the gate, and what it rests on."""
-    from ml.promotion.gate.basis import shown_basis  # noqa: PLC0415  it is needed by this verb alone
+    from ml.promotion.gate.case import shown_basis  # noqa: PLC0415  it is needed by this verb alone
 
     return f"{lines.gate(item)}  ({shown_basis(item)})"
 
 
 def judged_document(gates: Sequence[Gate]) -> list[dict[str, Any]]:
     """The lines of the gate for scripts; ``basis`` is what each rests on, ``claimed_by`` by whom it is claimed."""
-    from ml.promotion.gate.basis import basis_of  # noqa: PLC0415  it is needed by this verb alone
+    from ml.promotion.gate.case import basis_of  # noqa: PLC0415  it is needed by this verb alone
 
     found = []
     for gate in gates:

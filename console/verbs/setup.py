@@ -12,7 +12,7 @@ from click.shell_completion import get_completion_class
 
 from console import config as configuration
 from console import documents
-from console.bare import COMPLETE
+from console.__main__ import COMPLETE
 from console.paths import user_file
 from console.session import Session
 from console.verbs import lines

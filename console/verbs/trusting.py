@@ -12,9 +12,8 @@ import click
 
 from console import documents
 from console.config import Settings, not_counting
-from console.person import Person
 from console.session import Session
-from console.switch import audit_log
+from console.switch import Person, audit_log
 from console.trust import Record, Standing, digest, lies_in, remove_record, write_record
 from console.verbs.output import Answer, emit, verb
 from console.vouching import base_commit

@@ -56,7 +56,7 @@ def _kind(host: str) -> str:
 
 
 class CommandForge:
-    """Opens pull requests (`ml.promotion.forge.Forge`) by a command-line tool, else by compare address.
+    """Opens pull requests (`ml.promotion.publish.Forge`) by a command-line tool, else by compare address.
 
     ``tool`` is ``auto``, ``gh``, ``glab`` or ``none``, as `pull_request.tool` of the configuration.
     """

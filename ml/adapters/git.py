@@ -10,12 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ml.adapters import processes
-from ml.adapters.git_attributes import AttributeReading
 from ml.adapters.git_clone import CloneDescribing
-from ml.adapters.git_remote import RemoteTalk
+from ml.adapters.git_objects import AttributeReading, SignatureJudging
 from ml.adapters.git_runner import GitRunner, plain
-from ml.adapters.git_signing import SignatureJudging
-from ml.adapters.git_writing import CommitWriting
+from ml.adapters.git_writing import CommitWriting, RemoteTalk
 from ml.errors import Unavailable
 from ml.ports import Runner
 from ml.promotion.repository import CHANGE_PREFIXES, BaseRef, BranchInfo

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml.adapters.git_errors import failure
-from ml.adapters.git_runner import GitRunner, plain
+from ml.adapters.git_runner import GitRunner, failure, plain
 from ml.errors import Invalid, Unavailable
 from ml.text import visible
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ml.adapters.git_errors import failure
-from ml.adapters.git_runner import OnRepository, plain
+from ml.adapters.git_runner import OnRepository, failure, plain
 from ml.errors import Invalid
-from ml.promotion.repository import CommitInfo, PathChange, Person, TreeEntry
+from ml.promotion.repository import CommitInfo, PathChange, Person, Signature, TreeEntry
 from ml.text import visible
 
 _FORMAT = "%x00".join(("%H", "%P", "%T", "%an", "%ae", "%cn", "%ce", "%ct", "%B"))
@@ -247,3 +247,104 @@ def _entry(line: str) -> TreeEntry:
     about, _, path = line.partition("\t")
     mode, _, blob, size = about.split()
     return TreeEntry(path, mode, blob, 0 if size == "-" else int(size))
+
+
+# Judging SSH signatures of commits against a list of allowed signers (gitformat-signature, ssh-keygen(1) ``-Y``).
+
+_SSH_HEADER = b"\ngpgsig -----BEGIN SSH SIGNATURE-----"
+_SSH_HEADER_SHA256 = b"\ngpgsig-sha256 -----BEGIN SSH SIGNATURE-----"
+_GIT_SIGNING_FORMAT = "--format=%G?%x00%GS%x00%GF"
+_KEY = re.compile(r"((?:sk-)?(?:ssh|ecdsa)-[A-Za-z0-9@.-]+)[ \t]+([A-Za-z0-9+/=]+)(?:\s|$)")
+_LONGEST_KEY = 1 << 14
+_WORDS = {
+    "N": "it carries no signature",
+    "B": "its signature does not fit its content",
+    "U": "the key that signed it belongs to nobody on the list of allowed signers",
+    "E": "its signature could not be checked",
+    "X": "its signature has expired",
+    "Y": "the key that signed it had expired",
+    "R": "the key that signed it is revoked",
+}
+
+
+class SignatureJudging(OnRepository):
+    """Verification with a list that the caller chose, never with what the repository's configuration names."""
+
+    def signature(self, commit: str, allowed_signers: bytes) -> Signature:
+        """Judge a commit's SSH signature. Signatures of other kinds count as none."""
+        header = self._git("cat-file", "commit", plain(commit, "a commit")).partition(b"\n\n")[0]
+        if _SSH_HEADER not in header and _SSH_HEADER_SHA256 not in header:
+            return Signature(good=False, why="it carries no SSH signature")
+        with tempfile.NamedTemporaryFile(prefix="mlconsole-signers-") as signers:
+            signers.write(allowed_signers)
+            signers.flush()
+            trust = (
+                "gpg.format=ssh",
+                f"gpg.ssh.allowedSignersFile={Path(signers.name)}",
+                "gpg.ssh.program=ssh-keygen",  # a repository's own setting would let it choose its judge
+                "gpg.ssh.revocationFile=",
+                "gpg.minTrustLevel=undefined",
+            )
+            said = self._git("log", "-1", _GIT_SIGNING_FORMAT, commit, "--", config=trust)
+        state, principal, key = said.decode("utf-8", "replace").rstrip("\n").split("\0")
+        if state != "G" or not principal:
+            return Signature(good=False, why=_WORDS.get(state, f"git judges its signature as {visible(state)}"))
+        return Signature(good=True, why=f"signed by {visible(principal)}", principal=principal, key=key)
+
+    def signing_key(self) -> str:
+        """The SSH key that git signs with here, as its type and Base64 text; empty where git does not sign by SSH.
+
+        ``user.signingKey`` may be the key itself, its file, or the file of the private key beside it.
+        """
+        if self._setting("gpg.format").lower() != "ssh":
+            return ""
+        named = self._setting("user.signingKey")
+        text = named.removeprefix("key::")
+        if named and not _KEY.match(text):
+            text = _public(Path(named).expanduser())
+        found = _KEY.match(text)
+        return f"{found[1]} {found[2]}" if found else ""
+
+    def _setting(self, key: str) -> str:
+        return self._git.finished("config", "--get", key).out.decode("utf-8", "replace").strip()
+
+
+def _public(path: Path) -> str:
+    for each in (path if path.suffix == ".pub" else Path(f"{path}.pub"), path):
+        try:
+            with each.open("rb") as file:
+                return file.read(_LONGEST_KEY).decode("ascii", "replace").strip()
+        except OSError:
+            continue
+    return ""
+
+
+# The git attributes that a commit gives to its files: what a checkout would do to their bytes.
+
+_CONVERSIONS = ("filter", "ident", "working-tree-encoding", "text", "eol", "crlf")
+
+
+class AttributeReading(ObjectReading):
+    """Asks git itself, with an index of our own that holds the commit's attribute files alone."""
+
+    def attributes(self, commit: str, paths: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The attributes by which git converts each path at checkout: ``set``, ``unset`` or a value, by name.
+
+        Those of this clone (``info/attributes``, ``core.attributesFile``) count too, as they do at a checkout here.
+        Three processes, whatever the number of paths; paths without such attributes are left out.
+        """
+        if not paths:
+            return {}
+        files = [entry for entry in self.tree(commit) if entry.path.rpartition("/")[2] == ".gitattributes"]
+        listed = "".join(f"{entry.mode} {entry.blob}\t{entry.path}\0" for entry in files)
+        with tempfile.TemporaryDirectory(prefix="mlconsole-attributes-") as folder:
+            index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            self._git("update-index", "-z", "--index-info", stdin=listed.encode("utf-8", "surrogateescape"), env=index)
+            asked = "".join(f"{plain(path, 'a path')}\0" for path in paths).encode("utf-8", "surrogateescape")
+            out = self._git("check-attr", "--cached", "-z", "--stdin", *_CONVERSIONS, stdin=asked, env=index)
+        said = out.decode("utf-8", "surrogateescape").split("\0")
+        found: dict[str, dict[str, str]] = {}
+        for path, name, value in zip(said[:-1:3], said[1::3], said[2::3], strict=True):
+            if value != "unspecified":
+                found.setdefault(path, {})[name] = value
+        return found

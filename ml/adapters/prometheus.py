@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ml.adapters.http_access import Access
+from ml.adapters.http_deadline import Access
 from ml.errors import ConsoleError
-from ml.slo import envelope
+from ml.slo import source
 from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, SourceTimedOut, SourceUnreachable
 
 if TYPE_CHECKING:
@@ -106,8 +106,11 @@ class Prometheus:
 
     def _exchange(self, ask: Ask, url: str, deadline_s: float) -> Answer:
         # requests costs 140 ms, which the first frame does not wait for
-        from ml.adapters.http_deadline import HELPER  # noqa: PLC0415
-        from ml.adapters.http_failures import failure_of, judge_status  # noqa: PLC0415
+        from ml.adapters.http_deadline import (  # noqa: PLC0415
+            HELPER,
+            failure_of,
+            judge_status,
+        )
 
         asked_at, started = self._now(), time.monotonic()
         try:
@@ -115,7 +118,7 @@ class Prometheus:
         except Exception as error:
             raise failure_of(error, url, deadline_s) from error
         judge_status(response, url, ask.kind)
-        read = envelope.read(response.content, ask.kind)
+        read = source.read(response.content, ask.kind)
         return Answer(
             ask=ask,
             raw=response.content,

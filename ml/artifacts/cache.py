@@ -21,7 +21,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from ml.artifacts.digests import FileDigest
-from ml.artifacts.limits import Limits
+from ml.artifacts.probe import Limits
 from ml.artifacts.survey import Survey
 from ml.artifacts.verification import Verification
 from ml.text import visible

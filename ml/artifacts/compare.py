@@ -8,12 +8,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ml.artifacts.features import REGIMES, feature_order_hash
 from ml.artifacts.inspection import Inspection
-from ml.artifacts.latency import LatencyProbe
+from ml.artifacts.manifest import REGIMES, feature_order_hash
 from ml.artifacts.protocol import Decided, Request, Task
 from ml.artifacts.verification import Verification
-from ml.artifacts.verify import Verifier
+from ml.artifacts.verify import LatencyProbe, Verifier
 from ml.errors import Invalid
 from ml.ports import Progress, Report
 from ml.text import visible

@@ -2,7 +2,7 @@
 
 Standard library only, and called while the process has one thread. Two walls, each told for what it is:
 
-* *network*: the empty network namespace that `ml.artifacts.limits` enters, and a seccomp filter that refuses sockets of
+* *network*: the empty network namespace that `ml.artifacts.probe` enters, and a seccomp filter that refuses sockets of
   every kind (also those to an ssh agent, a bus or a container's daemon, which a namespace does not close);
 * *files*: Landlock, which lets the process read the artifact's copy, Python's own libraries and the system's, and a few
   harmless devices. Home, state folder, keys, other processes' memory and environment are closed to it.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ml.artifacts.digests import FileDigest, digest_files
-from ml.artifacts.features import FEATURES
 from ml.artifacts.manifest import (
+    FEATURES,
     GOLDEN_FILE,
     MANIFEST_FILE,
     MAX_DOCUMENT_BYTES,

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ml.artifacts.compare import Comparison
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
 from ml.ports import Report
+from ml.text import visible
 from ml.verdict import Check, Code, Verdict, finding
 
 GOLDEN_ARTIFACT = Path(__file__).with_name("golden") / "golden_regime_v1"
@@ -59,3 +61,64 @@ def golden_gate(runtime: Check, verification: Verification) -> Check:
         why = f"{runtime.why} The artifact ships no vectors of its own."
         return Check("golden", Verdict.PASS, why, Code.NO_VECTORS)
     return own
+
+
+# The runbook's troubleshooting, as far as artifacts can answer it. Pure: the findings come from elsewhere.
+#
+# A check that passes says "this is not it"; one that fails names a likely cause.
+
+_MUCH_MORE = 2.0
+
+
+def not_loading(artifact_dir: str, exists: bool, verification: Verification | None) -> tuple[Check, ...]:
+    """ "Model not loading after promotion", points 2 and 3: is the directory there, and does it verify?
+
+    Args:
+        artifact_dir: the directory as the registry's pointer names it.
+        exists: whether the configured base has such a directory.
+        verification: what verification said, ``None`` when there was nothing to verify.
+    """
+    shown = visible(artifact_dir)
+    if not exists or verification is None:
+        why = f"{shown} does not exist below the configured artifact base."
+        return (Check("artifact_dir", Verdict.FAIL, why, Code.ABSENT),)
+    here = Check("artifact_dir", Verdict.PASS, f"{shown} exists.", Code.SOUND)
+    broken = tuple(check for check in verification.checks if check.verdict in (Verdict.FAIL, Verdict.ERROR))
+    if broken:
+        return (here, *broken)
+    why = f"{verification.artifact_id} verifies; it is not the artifact."
+    return (here, Check("verify", verification.verdict, why, Code.SOUND))
+
+
+def latency_spike(comparison: Comparison) -> tuple[Check, ...]:
+    """ "Latency spike after promotion": is the left artifact larger, has it more parameters, is it slower?
+
+    Only ``NO_DATA`` where one of the two is not valid.
+    """
+    if comparison.why:
+        return (Check("latency spike", Verdict.NO_DATA, comparison.why, Code.NOTHING_TO_COMPARE),)
+    sizes = [sum(file.size for file in one.files) for one in (comparison.left, comparison.right)]
+    checks = [_growth("size", sizes[0], sizes[1], "bytes")]
+    if comparison.left.graph and comparison.right.graph:
+        left, right = comparison.left.graph, comparison.right.graph
+        checks.append(_growth("parameters", left.parameters, right.parameters, "parameters"))
+        checks.append(_growth("nodes", left.nodes, right.nodes, "nodes"))
+    if comparison.latency is not None:
+        checks.append(comparison.latency.check)
+    return tuple(checks)
+
+
+def results_differ(comparison: Comparison) -> Check:
+    """ "Shadow and active showing different results": on how many of the same inputs they decide differently."""
+    if comparison.disagreement is None:
+        return Check("decisions", Verdict.NO_DATA, comparison.why, Code.NOTHING_TO_COMPARE)
+    share = f"{comparison.disagreement:.2%}"
+    why = f"Two models: on the same inputs they decide differently in {share} of cases."
+    return finding(Verdict.PASS, Code.DECISIONS_COMPARED, why, share=comparison.disagreement).check("decisions")
+
+
+def _growth(name: str, left: int, right: int, unit: str) -> Check:
+    much = right > 0 and left >= _MUCH_MORE * right
+    times = f", {left / right:.1f}×" if right else ""
+    verdict, code = (Verdict.FAIL, Code.GREW) if much else (Verdict.PASS, Code.DID_NOT_GROW)
+    return finding(verdict, code, f"{left:,} {unit} against {right:,}{times}.", left=left, right=right).check(name)

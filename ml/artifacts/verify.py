@@ -9,23 +9,145 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ml.artifacts.cache import VerificationCache
-from ml.artifacts.cage import Cage
-from ml.artifacts.examination import Examination, examine
+from ml.artifacts.digests import default_scratch, snapshot
 from ml.artifacts.inspection import Inspection, inspect
-from ml.artifacts.latency import LatencyProbe, probe_latency
-from ml.artifacts.limits import DEFAULT_LIMITS, Limits
-from ml.artifacts.protocol import Subject
-from ml.artifacts.snapshot import default_scratch, snapshot
+from ml.artifacts.manifest import GoldenVectors
+from ml.artifacts.probe import DEFAULT_LIMITS, Limits
+from ml.artifacts.protocol import Examined, Raced, Request, Subject, Task
+from ml.artifacts.sandbox import Cage, Killed
 from ml.artifacts.survey import Survey, opened, survey
 from ml.artifacts.verification import Verification, complete
 from ml.errors import Invalid
 from ml.ports import Progress, Report, Runner
 from ml.text import visible
-from ml.verdict import Check, Code, Verdict
+from ml.verdict import Check, Code, Verdict, finding
+
+# Two caged processes about one model: what it does, and whether it does the same again.
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """The checks made inside the cage, and what the probe told about the model, if it lived to tell."""
+
+    checks: tuple[Check, ...]
+    examined: Examined | None = None
+
+
+def examine(cage: Cage, subject: Subject, golden: GoldenVectors | None, report: Report | None = None) -> Examination:
+    """Examine a model in one process and, when its output is sound, once more in another.
+
+    One after the other, so that a hostile model costs its limits once and not twice at a time.
+
+    Raises:
+        Unavailable: onnxruntime or Python is not there.
+    """
+    request = Request(
+        Task.EXAMINE,
+        (subject,),
+        golden_inputs=tuple(map(tuple, golden.inputs)) if golden else (),
+        golden_outputs=tuple(map(tuple, golden.outputs)) if golden else (),
+    )
+    model = visible(subject.model_file)
+    try:
+        first = cage.ask(request, Examined, report)
+    except Killed as killed:
+        died = Check(killed.stage, Verdict.FAIL, f"{model}: {killed.cause}", Code.PROBE_DIED)
+        return Examination((*killed.checks, died))
+    except Invalid as error:
+        return Examination((Check("load", Verdict.FAIL, error.cause, Code.MODEL_UNFIT),))
+    if not _sound(first):
+        return Examination(first.checks, first)
+    if report is not None:
+        report(Progress("determinism", 0, 1, "in another cage"))
+    again = _determinism(cage, request, first, model)
+    if report is not None:
+        report(Progress(again.name, 1, 1, again.verdict))
+    return Examination((*first.checks, again), first)
+
+
+def _sound(examined: Examined) -> bool:
+    return any(check.name == "finite" and check.verdict is Verdict.PASS for check in examined.checks)
+
+
+def _determinism(cage: Cage, request: Request, first: Examined, model: str) -> Check:
+    if not first.steady:
+        why = f"{model} gives other bits when the same {first.rows} market states come in another order."
+        return Check("determinism", Verdict.FAIL, why, Code.ORDER_MATTERS)
+    try:
+        second = cage.ask(replace(request, rows=first.rows), Examined)
+    except Invalid as error:
+        why = f"{model}, asked a second time: {error.cause}"
+        return Check("determinism", Verdict.FAIL, why, Code.PROBE_DIED)
+    if (second.bits, second.steady) != (first.bits, True):
+        why = f"{model} gives other bits in a second process."
+        return Check("determinism", Verdict.FAIL, why, Code.BITS_DIFFER)
+    why = f"Two processes gave the same bits for {first.rows} market states."
+    return finding(Verdict.PASS, Code.SOUND, why, rows=first.rows).check("determinism")
+
+
+# Is a candidate slower than the artifact that it would replace? (SPEC §3, policy ``checks.max_latency_ratio``)
+
+NAME = "latency"
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyProbe:
+    """The judgement, and the measurement behind it: first the candidate, second the active artifact."""
+
+    check: Check
+    raced: Raced | None = None
+
+
+def probe_latency(
+    verifier: Verifier, candidate: Path, active: Path | None, max_ratio: float, report: Report | None = None
+) -> LatencyProbe:
+    """Time both in turns in one cage; ``NO_DATA`` where nothing is active or one of them cannot run."""
+    if active is None:
+        why = "Nothing is active, so there is nothing to compare with."
+        return LatencyProbe(Check(NAME, Verdict.NO_DATA, why, Code.NOTHING_TO_COMPARE))
+    try:
+        with ExitStack() as stack:
+            subjects = tuple(
+                stack.enter_context(verifier.lend(directory, report=report)).subject
+                for directory in (candidate, active)
+            )
+            if report is not None:
+                report(Progress(NAME, note="in the cage"))
+            raced = verifier.cage.ask(Request(Task.RACE, subjects), Raced)
+    except Invalid as error:
+        names = f"{visible(candidate.name)} against {visible(active.name)}"
+        why = f"{names} could not be timed: {error.cause}"
+        return LatencyProbe(Check(NAME, Verdict.NO_DATA, why, Code.PROBE_DIED))
+    return LatencyProbe(judge(raced, max_ratio), raced)
+
+
+def judge(raced: Raced, max_ratio: float) -> Check:
+    """Judge a measurement: the median must be below the limit, the tail not clearly above it.
+
+    The tail of a few hundred microseconds is mostly the machine's own noise, so that only a ratio whose
+    lower spread still reaches the limit counts against the candidate.
+    """
+    slow_median = not raced.p50_ratio < max_ratio
+    slow_tail = raced.p99_ratio >= max_ratio and raced.p99_spread[0] >= max_ratio
+    slower = slow_median or slow_tail
+    why = (
+        f"p50 {_against(raced.first.p50_ms, raced.second.p50_ms, raced.p50_ratio, raced.p50_spread)}; "
+        f"p99 {_against(raced.first.p99_ms, raced.second.p99_ms, raced.p99_ratio, raced.p99_spread)}; "
+        f"limit {max_ratio:g}×, {raced.turns:,} turns."
+    )
+    ratios = {"p50_ratio": raced.p50_ratio, "p99_ratio": raced.p99_ratio, "limit": max_ratio, "turns": raced.turns}
+    if slower:
+        return finding(Verdict.FAIL, Code.SLOWER, why, **ratios).check(NAME)
+    return finding(Verdict.PASS, Code.NOT_SLOWER, why, **ratios).check(NAME)
+
+
+def _against(first: float, second: float, ratio: float, spread: tuple[float, float]) -> str:
+    return f"{first:.3g} ms against {second:.3g} ms, {ratio:.2f}× ({spread[0]:.2f}–{spread[1]:.2f})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +248,7 @@ class Verifier:
         max_ratio: float,
         report: Report | None = None,
     ) -> LatencyProbe:
-        """Time a candidate against the artifact now active, in turns (see `ml.artifacts.latency`).
+        """Time a candidate against the artifact now active, in turns (see `ml.artifacts.verify`).
 
         Raises:
             Unavailable: the cage cannot be built.

@@ -6,11 +6,19 @@ A watch begins when the promoted artifact is seen serving. An objective that fai
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
+from ml.clock import format_utc, span
+from ml.text import visible
 from ml.verdict import Reading, Verdict
+
+if TYPE_CHECKING:
+    from ml.slo.source import Answer
+
 
 _LONGEST_LOOK = timedelta(seconds=60)
 """A look speaks for at most this long; whatever lies further between two looks was not watched."""
@@ -100,7 +108,7 @@ def look(watch: Watch, readings: Iterable[Reading], now: datetime, durations: Ma
     """The watch after one more look.
 
     Args:
-        durations: seconds that each objective must fail until it is a breach, by its name (`ml.emergency.durations`).
+        durations: seconds that each objective must fail until it is a breach, by its name (`ml.emergency.watch`).
     """
     since_last = now - (watch.looked_at or now)
     troubles = watch.troubles
@@ -132,3 +140,87 @@ def _judged(troubles: tuple[Trouble, ...], reading: Reading, now: datetime, for_
     lasted = (now - standing.since).total_seconds() >= for_s
     breached_at = standing.breached_at or (now if lasted else None)
     return (*others, replace(standing, why=reading.why, worst=worst, breached_at=breached_at))
+
+
+# How long each objective must fail before it is a breach: the ``for`` of its alert rule, as Prometheus loaded it.
+
+RULE_OF = {
+    "p99": "MlInferenceLatencyHigh",
+    "p999": "MlInferenceLatencyCritical",
+    "error_rate": "MlInferenceErrorRateHigh",
+}
+"""Objective → the rule that alerts on the same condition (``ml/monitoring/ml_alerts.yml``)."""
+USUAL = {"p99": 300.0, "p999": 180.0, "error_rate": 300.0, "alerts": 0.0}
+"""What our own rules say; a firing alert has already waited."""
+
+
+def durations(rules: Answer | None) -> Mapping[str, float]:
+    """Seconds by objective, from the loaded rules where they are known and from `USUAL` where not."""
+    if rules is None:
+        return USUAL
+    try:
+        loaded = _loaded(rules)
+    except (ValueError, KeyError, TypeError):
+        return USUAL
+    return USUAL | {objective: loaded[rule] for objective, rule in RULE_OF.items() if rule in loaded}
+
+
+def _loaded(rules: Answer) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for group in json.loads(rules.raw)["data"]["groups"]:
+        for rule in group["rules"]:
+            if rule.get("type") == "alerting":
+                # Where one name is used twice, the rule that alerts first is the one to be as fast as.
+                held = found.get(rule["name"], float("inf"))
+                found[rule["name"]] = min(held, float(rule["duration"]))
+    return found
+
+
+# What to say about a watch: one line for the audit log, and Markdown for a comment on the pull request. Pure.
+
+
+def summary_line(watch: Watch) -> str:
+    """How a watch went, in one sentence."""
+    planned = (watch.ends_at - watch.began_at).total_seconds()
+    seen = f"looked for {span(watch.watched_s)} of {span(planned)}"
+    breaches = f"{len(watch.breaches)} breach{'es' if len(watch.breaches) != 1 else ''}"
+    return f"The watch over {watch.artifact_id} ended, {watch.ending or 'not yet'}: {breaches}, {seen}."
+
+
+def summary_markdown(watch: Watch) -> str:
+    """The same at length, ready to be pasted; what came from outside is shown, never interpreted."""
+    lines = [
+        f"## Watch over `{_code(watch.artifact_id)}` ({_code(watch.model)})",
+        "",
+        f"- From {format_utc(watch.began_at)} to {format_utc(watch.ended_at or watch.looked_at or watch.began_at)}"
+        f" ({watch.ending or 'still running'})",
+        f"- Looked at for {span(watch.watched_s)} of {span((watch.ends_at - watch.began_at).total_seconds())}",
+        f"- Kept by {', '.join(_code(name) for name in watch.keepers)}",
+        f"- Breaches: {len(watch.breaches) or 'none'}",
+    ]
+    if watch.troubles:
+        lines += ["", "| objective | from | to | worst | limit | breach |", "|---|---|---|---|---|---|"]
+        lines += [_row(trouble) for trouble in sorted(watch.troubles, key=lambda each: each.since)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(trouble: Trouble) -> str:
+    until = format_utc(trouble.until) if trouble.until else "still"
+    breached = format_utc(trouble.breached_at) if trouble.breached_at else "no"
+    cells = (
+        _code(trouble.objective),
+        format_utc(trouble.since),
+        until,
+        _number(trouble.worst, trouble.unit),
+        _number(trouble.limit, trouble.unit),
+        breached,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float | None, unit: str) -> str:
+    return "unknown" if value is None else f"{value:g} {_code(unit)}".strip()
+
+
+def _code(text: str) -> str:
+    return visible(text).replace("`", "'").replace("|", "\\|").replace("<", "&lt;")

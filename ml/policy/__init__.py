@@ -7,9 +7,6 @@ gives, so that nobody loses a gate by adding another. Unknown keys are refused, 
 
 from __future__ import annotations
 
-from ml.policy.freezes import FreezeWindow
-from ml.policy.objectives import Objective
-from ml.policy.reading import MAX_BYTES, PolicyInvalid, parse_policy, policy_of_evidence, policy_or_complaint
 from ml.policy.sections import (
     NEVER_WAIVABLE,
     Ack,
@@ -17,13 +14,23 @@ from ml.policy.sections import (
     Artifacts,
     Checks,
     Evidence,
+    FreezeWindow,
     ModelPolicy,
+    Objective,
     Roles,
     Soak,
     Waivers,
     Watch,
 )
-from ml.policy.whole import Policy, policy_document
+from ml.policy.whole import (
+    MAX_BYTES,
+    Policy,
+    PolicyInvalid,
+    parse_policy,
+    policy_document,
+    policy_of_evidence,
+    policy_or_complaint,
+)
 
 __all__ = [
     "MAX_BYTES",

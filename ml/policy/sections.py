@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from ml.policy.fields import Count, Positive, Section, Share, Text, Texts
+# What every table of the policy is made of: strict, frozen, with named kinds of values.
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+Metric = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Texts = Annotated[tuple[Text, ...], Field(strict=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of the policy: frozen, strict about types, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
 
 ANYBODY = "*"
 NEVER_WAIVABLE = frozenset({"verify", "role", "ack"})
@@ -154,3 +174,148 @@ class ModelPolicy(Section):
         if selector and not re.fullmatch(rf"{_MATCHER}(?:,{_MATCHER})*,?\s*", selector):
             raise ValueError('a selector holds only label matchers, like model="regime",env="prod"')
         return selector.strip().rstrip(",")
+
+
+# Freeze windows: times in which nothing is promoted. Rollback and kill are exempt.
+
+
+class FreezeWindow(Section):
+    """A time in which nothing is promoted, from ``start`` to before ``end``, both in UTC.
+
+    In the file they are ``from`` and ``to``, local in ``timezone`` unless they carry an offset themselves (or a ``Z``).
+    Where clocks are changed, a local time may name two moments, or none. The window then takes the wider reading: it
+    starts at the earlier one and ends at the later one.
+    """
+
+    start: datetime = Field(alias="from")
+    end: datetime = Field(alias="to")
+    timezone: str = "UTC"
+    reason: Text
+
+    @field_validator("timezone")
+    @classmethod
+    def _existing(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"there is no time zone {timezone}") from error
+        return timezone
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _moment(cls, value: object) -> object:
+        try:
+            return datetime.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError("this is no date and time like 2026-12-24T18:00:00") from error
+
+    @model_validator(mode="after")
+    def _in_utc(self) -> Self:
+        zone = ZoneInfo(self.timezone)
+        start, end = min(_readings(self.start, zone)), max(_readings(self.end, zone))
+        if start >= end:
+            raise ValueError("the window ends before it begins")
+        # The only change of a value that nobody has seen yet.
+        object.__setattr__(self, "start", start)
+        object.__setattr__(self, "end", end)
+        return self
+
+
+def _readings(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Both moments in UTC that a local time may name: before and after a change of the clocks; else twice the same."""
+    if moment.tzinfo:
+        return (moment.astimezone(UTC),) * 2
+    before, after = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return before, after
+
+
+# Service levels: what is measured, and which value must not be reached.
+
+_FIELDS_OF_KIND: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"quantile": ("metric", "quantile"), "ratio": ("errors", "successes"), "promql": ("query",)}
+)
+
+
+class Objective(Section):
+    """One service level: its value must stay below ``limit`` (in ``unit``) for the verdict to be PASS.
+
+    ``quantile`` reads the histogram ``metric`` (named without ``_bucket``); ``ratio`` is errors / (errors +
+    successes) of two counters, 0 to 1; ``promql`` is any ``query`` with one number as the answer. ``gate`` tells
+    whether it can block a promotion or is only shown.
+    """
+
+    name: Name
+    kind: Literal["quantile", "ratio", "promql"]
+    metric: Metric | None = None
+    quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
+    errors: Metric | None = None
+    successes: Metric | None = None
+    query: Text | None = None
+    limit: Positive
+    unit: str = ""
+    gate: bool = True
+
+    @field_validator("metric")
+    @classmethod
+    def _histogram(cls, metric: str | None) -> str | None:
+        if metric and metric.endswith("_bucket"):
+            raise ValueError(f"the histogram is named without _bucket: {metric.removesuffix('_bucket')}")
+        return metric
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        needed = _FIELDS_OF_KIND[self.kind]
+        for field in (name for names in _FIELDS_OF_KIND.values() for name in names):
+            if field in needed and getattr(self, field) is None:
+                raise ValueError(f"an objective of kind {self.kind} needs {field}")
+            if field not in needed and getattr(self, field) is not None:
+                raise ValueError(f"an objective of kind {self.kind} has no {field}")
+        if self.kind == "ratio" and self.limit > 1:
+            raise ValueError(f"the limit {self.limit:g} of a ratio is above 1; 5 % is written 0.05")
+        return self
+
+
+def _latency(name: str, quantile: float, limit: float, *, gate: bool) -> dict[str, Any]:
+    metric = "grinder_ml_inference_latency_ms"
+    return {
+        "name": name,
+        "kind": "quantile",
+        "metric": metric,
+        "quantile": quantile,
+        "limit": limit,
+        "unit": "ms",
+        "gate": gate,
+    }
+
+
+_DEFAULTS: tuple[Mapping[str, Any], ...] = (
+    _latency("p99", 0.99, 100.0, gate=True),
+    _latency("p999", 0.999, 250.0, gate=True),
+    _latency("p95", 0.95, 50.0, gate=False),
+    {
+        "name": "error_rate",
+        "kind": "ratio",
+        "errors": "grinder_ml_inference_errors_total",
+        "successes": "grinder_ml_inference_total",
+        "limit": 0.05,
+        "gate": True,
+    },
+)
+
+DEFAULT_OBJECTIVES = tuple(Objective(**objective) for objective in _DEFAULTS)
+"""The runbook's thresholds."""
+
+
+def over_the_defaults(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The objectives of a file laid over the default ones of the same name; new ones come after them.
+
+    Raises:
+        ValueError: a name is there twice.
+    """
+    names = [each.get("name") for each in given]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise ValueError(f"the objective {repeated} is there twice")
+    changed = {each.get("name"): each for each in given}
+    defaults = [{**default, **changed.pop(default["name"], {})} for default in _DEFAULTS]
+    return [*defaults, *changed.values()]

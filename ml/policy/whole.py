@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import tomllib
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
-from ml.policy.fields import ModelName, Section
-from ml.policy.freezes import FreezeWindow
-from ml.policy.objectives import DEFAULT_OBJECTIVES, Objective, over_the_defaults
+from ml.errors import Usage
 from ml.policy.sections import (
     ANYBODY,
+    DEFAULT_OBJECTIVES,
     NEVER_WAIVABLE,
     Ack,
     Alerts,
     Artifacts,
     Checks,
     Evidence,
+    FreezeWindow,
+    ModelName,
     ModelPolicy,
+    Objective,
     Roles,
+    Section,
     Soak,
     Waivers,
     Watch,
+    over_the_defaults,
 )
+from ml.text import visible
 from ml.verdict import Verdict
 
 
@@ -95,3 +104,127 @@ class Policy(Section):
 def policy_document(policy: Policy) -> str:
     """The policy in force as canonical JSON (sorted keys, no spaces), for evidence."""
     return json.dumps(policy.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
+
+
+# Reading the policy from TOML, with refusals that name the key.
+
+MAX_BYTES = 1 << 20
+
+_FILE = "ml/registry/policy.toml"
+
+_SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {
+        "roles": Roles,
+        "artifacts": Artifacts,
+        "soak": Soak,
+        "objective": Objective,
+        "alerts": Alerts,
+        "checks": Checks,
+        "ack": Ack,
+        "evidence": Evidence,
+        "waivers": Waivers,
+        "watch": Watch,
+        "freeze": FreezeWindow,
+        "model": ModelPolicy,
+    }
+)
+
+
+class PolicyInvalid(Usage):
+    """The policy has a mistake. It closes every gate, and holds up neither a rollback nor its own repair."""
+
+
+def parse_policy(raw: bytes | None) -> Policy:
+    """Read a policy; ``None`` (there is no file) gives the defaults.
+
+    Raises:
+        PolicyInvalid: with the key that is wrong, and the nearest known name where the key is unknown.
+    """
+    policy = policy_of_evidence(raw)
+    if policy.ack.approvals > 1 and not policy.ack.signed:
+        raise PolicyInvalid(
+            f"{_FILE}, ack.approvals: more than one approval needs signed = true, because the author of an unsigned "
+            "change may be anybody.",
+            "Set signed = true and list the operators' keys in ml/registry/allowed_signers, or set approvals = 1.",
+        )
+    return policy
+
+
+def policy_or_complaint(raw: bytes | None) -> tuple[Policy, str]:
+    """A policy, and why it may not be used to promote; empty where it may.
+
+    A policy with a mistake must hold up neither a rollback nor its own repair. One that was valid in an earlier
+    version keeps its roles for that, and any other gives the defaults.
+    """
+    try:
+        return parse_policy(raw), ""
+    except PolicyInvalid as error:
+        complaint = error.cause
+    try:
+        return policy_of_evidence(raw), complaint
+    except PolicyInvalid:
+        return Policy(), complaint
+
+
+def policy_of_evidence(raw: bytes | None) -> Policy:
+    """Read the policy that evidence was judged by, by the rules of every released version, the laxest included.
+
+    Only for evidence that was committed already: `parse_policy` is stricter with what rules today.
+
+    Raises:
+        PolicyInvalid: as `parse_policy`.
+    """
+    if raw is None:
+        return Policy()
+    if len(raw) > MAX_BYTES:
+        raise PolicyInvalid(f"{_FILE} has {len(raw)} bytes.", f"A policy has at most {MAX_BYTES}.")
+    try:
+        values = tomllib.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise PolicyInvalid(
+            f"{_FILE} is no TOML: {visible(str(error), limit=200)}.", "Correct it in the base commit."
+        ) from error
+    if "source" in values:
+        raise _unknown(("source",))
+    try:
+        return Policy.model_validate({**values, "source": raw})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "extra_forbidden":
+            raise _unknown(first["loc"]) from error
+        cause = f"{_FILE}, {_shown(first['loc'])}: {_said(first)}."
+        raise PolicyInvalid(cause, "Correct it in the base commit.") from error
+
+
+def _unknown(loc: tuple[int | str, ...]) -> PolicyInvalid:
+    *parents, key = loc
+    section = _SECTIONS.get(str(parents[0])) if parents else Policy
+    known = sorted(
+        (field.alias or name) for name, field in (section or Policy).model_fields.items() if name != "source"
+    )
+    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    remedy = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
+    return PolicyInvalid(f"{_FILE}: the key {_shown(loc)} is unknown.", remedy)
+
+
+_COMPLAINTS: Mapping[str, str] = MappingProxyType(
+    {
+        "tuple_type": "this is no list",
+        "too_short": "this list is empty",
+        "model_type": "this is no table",
+        "datetime_type": "this is no date with a time",
+        "string_pattern_mismatch": "this is no name that is allowed here",
+    }
+)
+
+
+def _said(error: ErrorDetails) -> str:
+    said = visible(error["msg"].removeprefix("Value error, "), limit=200)
+    return _COMPLAINTS.get(error["type"]) or said[:1].lower() + said[1:]
+
+
+def _shown(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return visible(text, limit=200) or "the policy"

@@ -10,10 +10,10 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from ml.promotion.gate.binding import same_slice
 from ml.promotion.gate.case import Move
-from ml.promotion.gate.replay import made_again
-from ml.promotion.places import Places
+from ml.promotion.gate.evidence import same_slice
+from ml.promotion.gate.transition import made_again
+from ml.promotion.paths import Places
 from ml.promotion.values import Plan
 from ml.registry.codec import Document, parse
 from ml.registry.history import newest_first

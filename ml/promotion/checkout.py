@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ml.promotion.gate.guard import artifact_folders, named_folders
-from ml.promotion.places import Places
+from ml.promotion.paths import Places
 from ml.promotion.repository import Reader
 from ml.registry.codec import Document
-from ml.registry.finding import Finding
-from ml.registry.paths import located
+from ml.registry.schema import located
+from ml.registry.symptoms import Finding
 from ml.text import visible
 
 _BINARY = (".onnx", ".bin", ".data", ".pb")

@@ -11,7 +11,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from ml.slo.transcript import moment
+from ml.slo.exchanges import moment
 from ml.text import visible
 from ml.verdict import Check, Code, Verdict, finding
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml.artifacts.ids import parse_id
-from ml.clock import format_utc
+from ml.clock import format_utc, span
+from ml.errors import ConsoleError, Refused
+from ml.ports import Finished, Runner
+from ml.promotion.repository import Reader
+from ml.promotion.values import ACK_GATE, Ack, Target
 from ml.registry.history import condemned
 from ml.registry.schema import Model
 from ml.stage import Action, Stage
@@ -16,7 +24,8 @@ from ml.verdict import Code, Finding, Gate, Verdict, finding
 
 if TYPE_CHECKING:
     from ml.artifacts.verification import Verification
-    from ml.policy import Policy
+    from ml.policy import Checks, Policy
+
 
 ID_GATE = "artifact_id"
 NEW_GATE = "not_staged"
@@ -143,3 +152,138 @@ def freeze_exemption(policy: Policy, now: datetime) -> str:
     """What a rollback's record says of the freeze window that it overrides; empty where there is none."""
     window = policy.frozen_at(now)
     return f"frozen until {format_utc(window.end)}: {visible(window.reason)}" if window else ""
+
+
+# The acknowledgement: a phrase typed exactly, good once, for one artifact, evidence and registry (SPEC §5).
+
+
+def acknowledge(
+    typed: str, *, phrase: str, expires_minutes: float, target: Target, evidence_sha256: str, by: str, now: datetime
+) -> Ack:
+    """Take a typed phrase as an acknowledgement of one target and its evidence.
+
+    Raises:
+        Refused: it is not the phrase, to the letter and with no blank before or behind it.
+    """
+    if typed != phrase:
+        raise Refused("The acknowledgement is not the phrase.", f"Type {phrase} exactly, with nothing around it.")
+    return Ack(
+        phrase=phrase,
+        by=by,
+        at=now,
+        expires_at=now + timedelta(minutes=expires_minutes),
+        model_sha256=target.model_sha256,
+        evidence_sha256=evidence_sha256,
+        registry_blob=target.registry_blob,
+    )
+
+
+def misfit(ack: Ack, *, phrase: str, target: Target, evidence_sha256: str, now: datetime) -> str:
+    """Why an acknowledgement does not cover a change: one clause, empty when it does.
+
+    Raises nothing: the planner refuses with it, and the gate judges with it.
+    """
+    good = f"{format_utc(ack.at)} to {format_utc(ack.expires_at)}"
+    reasons = (
+        (ack.phrase != phrase, "its phrase is not the one that the policy asks for"),
+        (ack.by != target.actor, f"it was given by {ack.by}, and the change is made by {target.actor}"),
+        (ack.model_sha256 != target.model_sha256, "it was given for another artifact"),
+        (ack.evidence_sha256 != evidence_sha256, "it was given for other evidence"),
+        (ack.registry_blob != target.registry_blob, "it was given for another state of the registry"),
+        (not ack.at <= now <= ack.expires_at, f"it was good from {good} only"),
+    )
+    return next((why for wrong, why in reasons if wrong), "")
+
+
+def ack_gate(ack: Ack | None, *, phrase: str, target: Target, evidence_sha256: str, now: datetime) -> Gate:
+    """The checklist's line: WAIT until the phrase is typed, then PASS, or FAIL with why it does not cover this."""
+    if ack is None:
+        return finding(Verdict.WAIT, Code.ACK_AWAITED, f"type {phrase}").gate(ACK_GATE, waivable=False)
+    why = misfit(ack, phrase=phrase, target=target, evidence_sha256=evidence_sha256, now=now)
+    if why:
+        return finding(Verdict.FAIL, Code.ACK_MISFITS, why).gate(ACK_GATE, waivable=False)
+    given = f"given by {ack.by} at {format_utc(ack.at)}"
+    return finding(Verdict.PASS, Code.ACK_GIVEN, given, by=ack.by, at=ack.at).gate(ACK_GATE, waivable=False)
+
+
+# The gate ``unit_tests``: the policy's test command on a clean export of the base commit (runbook, procedure 2).
+
+TESTS_GATE = "unit_tests"
+
+_LONGEST = 1 << 16
+_CARRIED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestBench:
+    """Where and how the unit tests run: on a clean export of ``commit``, with the policy's command and deadline."""
+
+    __test__ = False
+
+    repository: Reader
+    commit: str
+    checks: Checks
+    run: Runner
+    environ: Mapping[str, str]
+
+
+def unit_tests_gate(bench: TestBench, on_output: Callable[[str], None] | None = None) -> Gate:
+    """Run the policy's test command on a clean export; ``on_output`` takes its lines, already made visible.
+
+    The tests see neither secrets nor settings of the operator's session: only a few variables are carried over. The
+    gate's evidence is the SHA-256 of the whole log.
+    """
+    command, deadline = bench.checks.unit_tests, bench.checks.deadline_seconds
+    lines = _Lines(on_output)
+    env = {key: bench.environ[key] for key in _CARRIED if key in bench.environ}
+    try:
+        with tempfile.TemporaryDirectory(prefix="mlconsole-tests-") as folder:
+            bench.repository.export(bench.commit, Path(folder))
+            ended = bench.run(command, deadline_s=deadline, cwd=Path(folder), env=env, on_output=lines.take)
+    except (ConsoleError, OSError) as error:
+        why = f"the tests could not run: {visible(str(error))}"
+        return finding(Verdict.ERROR, Code.TESTS_UNRUN, why).gate(TESTS_GATE)
+    lines.end()
+    log = hashlib.sha256(ended.out + ended.err).hexdigest()
+    return _outcome(ended, deadline, lines.last).gate(TESTS_GATE, evidence=log)
+
+
+def _outcome(ended: Finished, deadline_s: float, last: str) -> Finding:
+    if ended.timed_out:
+        why = f"the tests did not end within {span(deadline_s)}"
+        return finding(Verdict.ERROR, Code.TESTS_UNRUN, why, deadline_s=deadline_s)
+    if ended.truncated:
+        return finding(Verdict.ERROR, Code.TESTS_UNRUN, "the tests printed more than a log may hold")
+    if ended.code != 0:
+        why = f"the tests ended with {ended.code}: {last or 'no output'}"
+        return finding(Verdict.FAIL, Code.TESTS_FAILED, why, exit=ended.code)
+    return finding(Verdict.PASS, Code.TESTS_PASSED, last or "the tests ended with 0", exit=0)
+
+
+class _Lines:
+    """Cuts output into lines as it comes, and remembers the last one that says something."""
+
+    def __init__(self, take: Callable[[str], None] | None) -> None:
+        self._take = take
+        self._rest = b""
+        self.last = ""
+
+    def take(self, chunk: bytes) -> None:
+        """Take some more output."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._line(line)
+        if len(self._rest) > _LONGEST:
+            self.end()
+
+    def end(self) -> None:
+        """The output is over."""
+        if self._rest:
+            self._line(self._rest)
+            self._rest = b""
+
+    def _line(self, raw: bytes) -> None:
+        line = visible(raw.decode("utf-8", "replace").rstrip(), limit=500)
+        self.last = line or self.last
+        if self._take:
+            self._take(line)

@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from ml.artifacts.features import feature_order_hash
-from ml.artifacts.manifest import MANIFEST_FILE, TRAIN_REPORT_FILE, parse_manifest, parse_train_report
+from ml.artifacts.manifest import (
+    MANIFEST_FILE,
+    TRAIN_REPORT_FILE,
+    feature_order_hash,
+    parse_manifest,
+    parse_train_report,
+)
 from ml.clock import format_utc
 from ml.errors import Invalid
 from ml.promotion.repository import CommitInfo, Reader
 from ml.registry.codec import RegistryInvalid, parse
+from ml.registry.events import without_faults
 from ml.registry.history import activates, chronological, known_pointer
-from ml.registry.paths import located
-from ml.registry.pointers import without_faults
-from ml.registry.rules import is_git_sha
-from ml.registry.schema import Event, Model, Pointer
+from ml.registry.schema import Event, Model, Pointer, is_git_sha, located
 
 _MOST_COMMITS = 500
 _WANTED = ("git_sha", "dataset_id", "model_sha256", "created_at_utc", "notes", "feature_order_hash")

@@ -9,24 +9,102 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from difflib import unified_diff
 from typing import TypedDict
 
 from ml.board import SoakReport
 from ml.clock import format_utc, parse_utc
 from ml.errors import Invalid, Refused
-from ml.promotion.ack import misfit
 from ml.promotion.body import Account, body
-from ml.promotion.difference import difference
-from ml.promotion.naming import branch_of, stamp, title_of, trailers_of
+from ml.promotion.gates import misfit
 from ml.promotion.origins import Origin
-from ml.promotion.places import Places
+from ml.promotion.paths import Places
 from ml.promotion.values import Ack, Evidence, Plan, Target
 from ml.registry import changes
 from ml.registry.changes import Change
 from ml.registry.codec import Document
 from ml.registry.schema import Pointer
+from ml.stage import Action
 from ml.text import visible
 from ml.verdict import Gate, Verdict
+
+# What differs between two versions of a text, for people.
+
+_CONTEXT = 3
+
+
+def difference(old: bytes, new: bytes, path: str) -> str:
+    """A unified diff of one file. Lines end in ``\\n`` whatever the file has; undecodable bytes are shown escaped.
+
+    Both ends that are alike are set aside first: difflib needs minutes for a registry of a thousand models.
+    """
+    before, after = (raw.decode("utf-8", "backslashreplace").splitlines() for raw in (old, new))
+    head = _alike(before, after)
+    tail = _alike(before[head:][::-1], after[head:][::-1])
+    start = max(0, head - _CONTEXT)
+    before_end, after_end = (min(len(lines), len(lines) - tail + _CONTEXT) for lines in (before, after))
+    lines = unified_diff(before[start:before_end], after[start:after_end], f"a/{path}", f"b/{path}", lineterm="")
+    return "\n".join(_moved(line, start) for line in lines)
+
+
+def _alike(one: list[str], other: list[str]) -> int:
+    for number, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return number
+    return min(len(one), len(other))
+
+
+def _moved(line: str, by: int) -> str:
+    """A hunk's header with its line numbers counted from the start of the file again."""
+    if not line.startswith("@@ ") or not by:
+        return line
+    _, old, new, rest = line.split(" ", 3)
+    return f"@@ {_shifted(old, by)} {_shifted(new, by)} {rest}"
+
+
+def _shifted(span: str, by: int) -> str:
+    first, comma, length = span[1:].partition(",")
+    return f"{span[0]}{int(first) + by}{comma}{length}"
+
+
+# What a change is called: its branch, its title, the time in names, and the trailers of its commit. Pure.
+
+
+def stamp(moment: datetime) -> str:
+    """A time as it stands in the names of branches and folders: ``20260216T100000Z``."""
+    return format_utc(moment).replace("-", "").replace(":", "")
+
+
+def title_of(target: Target) -> str:
+    """The commit's first line, and the pull request's title."""
+    artifact, model = target.artifact_id, target.model
+    return {
+        Action.STAGE: f"Stage {artifact} ({model})",
+        Action.PROMOTE: f"Promote {artifact} to {target.to_stage} ({model})",
+        Action.ROLLBACK: f"Roll back to {artifact} ({model})",
+        Action.WITHDRAW: f"Withdraw {artifact} from {target.to_stage} ({model})",
+    }[target.action]
+
+
+def branch_of(target: Target, at: datetime) -> str:
+    """The branch of a change, unlike that of any other (SPEC §5)."""
+    way = "from" if target.action is Action.WITHDRAW else "to"
+    return f"{target.action}/{target.model}/{target.artifact_id}-{way}-{target.to_stage}-{stamp(at)}"
+
+
+def trailers_of(target: Target, evidence_sha256: str, ack: Ack | None) -> str:
+    """The last paragraph of the commit message, by which scripts know a change."""
+    known = {
+        "Model": target.model,
+        "Artifact": target.artifact_id,
+        "From-Stage": str(target.from_stage or ""),
+        "To-Stage": str(target.to_stage),
+        "Evidence-SHA256": evidence_sha256,
+        "Ack": ack.phrase if ack else "",
+        "Ack-By": ack.by if ack else "",
+    }
+    return "".join(f"{key}: {value}\n" for key, value in known.items() if value)
+
 
 FRESH = timedelta(hours=1)
 """How old evidence may be when the change is made; a service level of yesterday says nothing about now."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ml.errors import ConsoleError
-from ml.promotion.desk import Desk
+from ml.promotion.publish import Desk
 from ml.records.journal import Left
 from ml.text import visible
 

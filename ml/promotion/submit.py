@@ -13,12 +13,11 @@ from ml.errors import Conflict, ConsoleError, Refused
 from ml.policy import parse_policy
 from ml.ports import Progress, Report
 from ml.promotion.carry import carried
-from ml.promotion.changed import of_change
-from ml.promotion.desk import Desk, Sent, current_base, later, send
-from ml.promotion.difference import difference
-from ml.promotion.gate.signing import exemption, signature_of, signed
+from ml.promotion.gate.authority import exemption, signature_of, signed
+from ml.promotion.plan import difference
+from ml.promotion.publish import Desk, Sent, current_base, later, send
 from ml.promotion.repository import CHANGE_PREFIXES, Writer
-from ml.promotion.values import Plan, Submission
+from ml.promotion.values import Plan, Submission, of_change
 from ml.records.durable import replace_file
 from ml.records.journal import Entry
 from ml.text import visible

@@ -13,6 +13,7 @@ from ml.verdict import Check, Gate, Reading, Verdict
 if TYPE_CHECKING:
     from ml.promotion.origins import FoundPointer, Origin
 
+
 REVIEW_GATE = "review"
 """The gate of a hop to active that is WAIT until the reviewer types a dashboard finding."""
 
@@ -180,3 +181,17 @@ class RollbackPlan:
     tenure_s: int | None = None
     built_at: datetime | None = None
     found: FoundPointer | None = None
+
+
+# What a change is, in the words that the journal and the audit log keep of it.
+
+
+def of_change(target: Target) -> dict[str, str]:
+    """Action, person, model, artifact and stage of a change."""
+    return {
+        "action": str(target.action),
+        "by": target.actor,
+        "model": target.model,
+        "artifact_id": target.artifact_id,
+        "to_stage": str(target.to_stage),
+    }

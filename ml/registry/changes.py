@@ -12,20 +12,22 @@ import re
 from typing import Unpack
 
 from ml.errors import Refused
-from ml.registry.archive import with_archive
 from ml.registry.codec import Document
 from ml.registry.edits import pointer_text, with_members
-from ml.registry.history import LEFT_KEY, activates, activation_pointer, condemned, known_pointer
-from ml.registry.layout import layout_of
-from ml.registry.pointers import (
+from ml.registry.events import (
+    Change,
+    Context,
+    Recorder,
     completed,
     refuse_faults,
     refuse_known_otherwise,
     refuse_unconventional,
     spelled,
+    with_archive,
     without_faults,
 )
-from ml.registry.recording import Change, Context, Recorder
+from ml.registry.history import LEFT_KEY, activates, activation_pointer, condemned, known_pointer
+from ml.registry.scanner import layout_of
 from ml.registry.schema import MODEL_NAME_PATTERN, Model, Pointer
 from ml.stage import Action, Stage
 from ml.text import visible

@@ -8,16 +8,201 @@ The document keeps the text and the place of every model in it, so that an edit 
 from __future__ import annotations
 
 import gc
+import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from types import MappingProxyType
+from typing import NoReturn
 
-from ml.registry.locate import show
-from ml.registry.paths import REGISTRY_PATH
-from ml.registry.reader import Reader, Span
-from ml.registry.refusal import RegistryInvalid, refuse
-from ml.registry.schema import Registry
+from pydantic import ValidationError
+
+from ml.registry.locate import MAX_DEPTH, MAX_DIGITS, Path, first_offence, offset_of, path_at, show
+from ml.registry.refusal import RegistryInvalid, complaint, refuse
+from ml.registry.scanner import members, skip_space
+from ml.registry.schema import MODEL_NAME_PATTERN, REGISTRY_PATH, Model, Registry
+from ml.text import visible
+
+# The strict reading of a registry's text: one pass in C, and an exact second look where that finds something wrong.
+
+SCHEMA_VERSION = "v1"
+
+_MODEL_NAME = re.compile(MODEL_NAME_PATTERN)
+# Escapes of control characters and of surrogates without their partner. An escaped backslash may deceive this
+# pattern, which costs only the slow, exact look.
+_SUSPECT_ESCAPE = re.compile(
+    r"\\[bf]|\\u(?:00[018][0-9a-fA-F]|009|007[fF])"
+    r"|\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+_CONTROL = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
+
+
+class _Offended(ValueError):
+    """The fast reader met something that the exact one shall find and name."""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Offended
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _Offended
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS + digits.startswith("-"):
+        raise _Offended
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value - value != 0.0:
+        raise _Offended
+    return value
+
+
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer, parse_float=_finite
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a value stands in the text, from ``start`` to before ``end``, in characters."""
+
+    start: int
+    end: int
+
+
+class Reader:
+    """One pass over one text; every failure leaves it as `RegistryInvalid`.
+
+    After `registry`, ``models_at`` is where the object with the models begins, and ``spans`` where each stands.
+    """
+
+    def __init__(self, text: str, file: str) -> None:
+        self.models_at = -1
+        self.spans: dict[str, Span] = {}
+        self._text = text
+        self._file = file
+        self._models: dict[str, Model] = {}
+
+    def registry(self) -> Registry:
+        """Read the whole text."""
+        text = self._text
+        start = skip_space(text, 0)
+        if text[start] != "{":
+            refuse(self._file, text, start, "a registry is one JSON object", ())
+        self._look_for_characters()
+        try:
+            parts, end = members(text, start, self._part)
+        except json.JSONDecodeError as error:
+            refuse(self._file, text, error.pos, _syntax(error))
+        rest = skip_space(text, end)
+        if rest != len(text):
+            refuse(self._file, text, rest, "there is something after the end of the registry", ())
+        self._look_for_repeats(start, [part.key for part in parts], ())
+        values = {part.key: part.value for part in parts}
+        for key in ("schema_version", "models"):
+            if key not in values:
+                refuse(self._file, text, start, f"the key {key} is missing", ())
+        return Registry.model_validate({**values, "models": self._models})
+
+    def _part(self, key: str, text: str, start: int) -> tuple[object, int]:
+        if key == "models":
+            return self._read_models(start)
+        value, end = self._value(start, (key,))
+        if key == "schema_version" and value != SCHEMA_VERSION:
+            what = f"schema_version is {visible(json.dumps(value), limit=80)}, and only {SCHEMA_VERSION} is known"
+            refuse(self._file, text, start, what, (key,))
+        return value, end
+
+    def _read_models(self, start: int) -> tuple[object, int]:
+        if self._text[start : start + 1] != "{":
+            refuse(self._file, self._text, start, "models is no JSON object", ("models",))
+        self.models_at = start
+        found, end = members(self._text, start, self.model)
+        self._look_for_repeats(start, [member.key for member in found], ("models",))
+        self._models = {member.key: member.value for member in found}
+        self.spans = {member.key: Span(member.start, member.end) for member in found}
+        return None, end
+
+    def model(self, name: str, text: str, start: int) -> tuple[Model, int]:
+        """Read and validate the model whose value begins at ``start``."""
+        path: Path = ("models", name)
+        if not _MODEL_NAME.fullmatch(name):
+            refuse(self._file, text, start, "a model's name holds only a to z, 0 to 9 and _", path)
+        value, end = self._value(start, path)
+        try:
+            return Model.model_validate(value), end
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where: Path = first["loc"]
+            refuse(self._file, text, offset_of(text, start, where), complaint(first), path + where)
+
+    def revision(self, name: str, span: Span) -> Model:
+        """Read and validate one model of a text whose other parts are known to be sound."""
+        if _suspicious(self._text[span.start : span.end]):
+            offence = first_offence(self._text, span.start)
+            if offence:
+                refuse(self._file, self._text, offence.offset, offence.what, ("models", name, *offence.path))
+        return self.model(name, self._text, span.start)[0]
+
+    def _value(self, start: int, path: Path) -> tuple[object, int]:
+        """Read one whole value, refusing what `first_offence` names."""
+        try:
+            value, end = _STRICT.raw_decode(self._text, start)
+        except json.JSONDecodeError as error:
+            inside = path_at(self._text, start, error.pos)
+            refuse(self._file, self._text, error.pos, _syntax(error), path + inside)
+        except (_Offended, RecursionError):
+            self._refuse_offence(start, path)
+        if _deeper(value, MAX_DEPTH - len(path)):
+            self._refuse_offence(start, path)
+        return value, end
+
+    def _look_for_characters(self) -> None:
+        text = self._text
+        if _suspicious(text):
+            offence = first_offence(text, skip_space(text, 0))
+            if offence:
+                refuse(self._file, text, offence.offset, offence.what, offence.path)
+
+    def _look_for_repeats(self, start: int, keys: list[str], path: Path) -> None:
+        if len(set(keys)) != len(keys):
+            self._refuse_offence(start, path)
+
+    def _refuse_offence(self, start: int, path: Path) -> NoReturn:
+        offence = first_offence(self._text, start, len(path))
+        assert offence, "the fast reader refused what the exact one accepts"
+        refuse(self._file, self._text, offence.offset, offence.what, path + offence.path)
+
+
+def _suspicious(text: str) -> bool:
+    """Whether there may be a control character or a lone surrogate; quick, and sometimes wrong."""
+    escaped = "\\" in text and _SUSPECT_ESCAPE.search(text)
+    return bool(escaped or (("\x7f" in text or not text.isascii()) and _CONTROL.search(text)))
+
+
+def _deeper(value: object, limit: int) -> bool:
+    """Whether arrays and objects nest deeper than ``limit`` levels, level by level."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(limit):
+        inside = chain.from_iterable(node.values() if isinstance(node, dict) else node for node in level)
+        level = [child for child in inside if type(child) is dict or type(child) is list]
+    return bool(level)
+
+
+def _syntax(error: json.JSONDecodeError) -> str:
+    return f"this is no JSON ({error.msg[:1].lower()}{visible(error.msg[1:], limit=120)})"
+
 
 __all__ = ["MAX_BYTES", "Document", "RegistryInvalid", "Span", "empty_document", "parse"]
 

@@ -11,12 +11,11 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from ml.registry.archive import with_archive
 from ml.registry.codec import Document
-from ml.registry.finding import Finding
+from ml.registry.events import with_archive
 from ml.registry.repair import repair_diff
 from ml.registry.schema import Model
-from ml.registry.symptoms import event_symptoms, model_symptoms, origins, pointer_symptoms, unknown_keys
+from ml.registry.symptoms import Finding, event_symptoms, model_symptoms, origins, pointer_symptoms, unknown_keys
 from ml.stage import Stage
 
 __all__ = ["Finding", "examine", "repair_diff"]

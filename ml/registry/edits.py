@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ml.registry.codec import Document, Span
-from ml.registry.layout import Layout, Raw, layout_of, line_indent
-from ml.registry.scanner import Element, Member, any_value, elements, members
+from ml.registry.scanner import Element, Layout, Member, Raw, any_value, elements, layout_of, line_indent, members
 from ml.stage import Stage
 
 _ORDER = (*Stage, "history")

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from ml.board import HistoryRow
-from ml.registry.paths import ARTIFACTS_PATH
-from ml.registry.schema import Event, Model, Pointer
+from ml.registry.schema import ARTIFACTS_PATH, Event, Model, Pointer
 from ml.stage import Action, Stage
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

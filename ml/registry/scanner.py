@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -91,3 +91,90 @@ def _expect(text: str, index: int, sign: str) -> int:
     if text[index : index + 1] != sign:
         raise json.JSONDecodeError(f"Expecting '{sign}' delimiter", text, index)
     return skip_space(text, index + 1)
+
+
+# How a registry file is laid out, and how new values are written so that they look like their neighbours.
+
+_STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+|([:,])')
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A value that is text already, to be kept as it is; ``indent`` is the indentation of the line it stood on."""
+
+    text: str
+    indent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Line end (empty: everything on one line), one step of indentation, and the text around ``:`` and ``,``."""
+
+    newline: str
+    indent: str
+    colon: str
+    comma: str
+    escape: bool
+    """Whether non-ASCII characters are written as ``\\uXXXX``."""
+
+    def render(self, value: object, indent: str, *, inline: bool = False) -> str:
+        """A value as text that stands on a line indented by ``indent``; on that one line when ``inline``."""
+        if isinstance(value, Raw):
+            return self._moved(value, indent, inline=inline or not self.newline)
+        if isinstance(value, Mapping):
+            keys = (json.dumps(key, ensure_ascii=self.escape) + self.colon for key in value)
+            inner = indent + self.indent
+            parts = [
+                key + self.render(child, inner, inline=inline) for key, child in zip(keys, value.values(), strict=True)
+            ]
+            return self._enclosed("{", parts, "}", indent, inline=inline)
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            parts = [self.render(child, indent + self.indent, inline=inline) for child in value]
+            return self._enclosed("[", parts, "]", indent, inline=inline)
+        return json.dumps(value, ensure_ascii=self.escape, allow_nan=False)
+
+    def _enclosed(self, opening: str, parts: Sequence[str], closing: str, indent: str, *, inline: bool) -> str:
+        if not parts:
+            return opening + closing
+        if inline or not self.newline:
+            return opening + self.comma.join(parts) + closing
+        gap = self.newline + indent + self.indent
+        return opening + gap + ("," + gap).join(parts) + self.newline + indent + closing
+
+    def _moved(self, raw: Raw, indent: str, *, inline: bool) -> str:
+        if inline:
+            return compact(raw.text, self.colon, self.comma)
+        # No JSON string holds a raw line end, so every one in the text is layout.
+        return raw.text.replace(self.newline + raw.indent, self.newline + indent)
+
+
+def layout_of(text: str) -> Layout:
+    """The layout of a registry file, told by how its first member is written."""
+    start = skip_space(text, 0)
+    key_start = skip_space(text, start + 1)
+    _, key_end = any_value("", text, key_start)
+    lead = text[start + 1 : key_start]
+    newline = "\r\n" if "\r\n" in lead else "\n" if "\n" in lead else ""
+    colon = text[key_end : skip_space(text, text.index(":", key_end) + 1)]
+    comma = ", " if colon.endswith(" ") else ","
+    escape = text.isascii() and "\\" in text and "\\u" in text
+    return Layout(newline, lead.rpartition("\n")[2] if newline else "", colon, comma, escape)
+
+
+def compact(text: str, colon: str = ":", comma: str = ",") -> str:
+    """The same JSON on one line; strings and numbers keep their spelling."""
+
+    def shrink(match: re.Match[str]) -> str:
+        string, sign = match.groups()
+        return string or {":": colon, ",": comma}.get(sign or "", "")
+
+    return _STRING_OR_SPACE.sub(shrink, text)
+
+
+def line_indent(text: str, index: int) -> str:
+    """The indentation of the line that holds ``index``."""
+    start = text.rfind("\n", 0, index) + 1
+    end = start
+    while text[end : end + 1] in (" ", "\t") and end < index:
+        end += 1
+    return text[start:end]

@@ -1,20 +1,113 @@
 """What `models.json` holds, as frozen pydantic models: pointers, events, models (SPEC §2).
 
 Reading is lenient, because files in use are: only what nothing could be done without is required, and keys that
-we do not know are kept. Writing is strict; its rules are in `ml.registry.rules`.
+we do not know are kept. Writing is strict; its rules are in `ml.registry.schema`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, core_schema
 
-from ml.registry.vocabulary import ALIASES
 from ml.stage import Stage
+
+# Where the registry lives in a repository; every path is relative to the repository root, with ``/``.
+
+REGISTRY_PATH = "ml/registry/models.json"
+POLICY_PATH = "ml/registry/policy.toml"
+ARTIFACTS_PATH = "artifacts/onnx"
+
+MAX_HISTORY = 50
+"""Most events that the engine accepts in a model's history; older ones move to `archive_path`."""
+
+
+def archive_path(model: str) -> str:
+    """The JSON Lines file that keeps a model's events beyond the newest `MAX_HISTORY`, oldest first."""
+    return f"ml/registry/archive/{model}.jsonl"
+
+
+def located(artifact_dir: str, artifact_base: str) -> str:
+    """A pointer's directory from the repository root; ``artifact_base`` is ``.`` or a folder below the root."""
+    return str(PurePosixPath(artifact_base, artifact_dir))
+
+
+def plain_directory(artifact_dir: str) -> str:
+    """A pointer's directory in its one form, without ``./`` before it or ``/`` behind it."""
+    return str(PurePosixPath(artifact_dir))
+
+
+# What the trading engine's loader demands of a file (SPEC §2); everything that we write keeps it.
+
+_GIT_SHA = re.compile(r"[0-9a-f]{40}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+TIME_KEYS = ("created_at_utc", "promoted_at_utc")
+ACTIVE_KEYS = ("git_sha", "dataset_id", "promoted_at_utc")
+
+
+def is_git_sha(value: object) -> bool:
+    """Whether this is a commit as the engine takes it: 40 lowercase hex digits."""
+    return isinstance(value, str) and bool(_GIT_SHA.fullmatch(value))
+
+
+def is_digest(value: object) -> bool:
+    """Whether this is a SHA-256 in 64 lowercase hex digits."""
+    return isinstance(value, str) and bool(_DIGEST.fullmatch(value))
+
+
+def pointer_faults(pointer: Mapping[str, object], *, active: bool) -> tuple[tuple[str, str], ...]:
+    """Each key of a pointer that the engine refuses, with the reason in words. Path and id are the schema's matter."""
+    found = []
+    sha = pointer.get("git_sha")
+    if sha is not None and not is_git_sha(sha):
+        found.append(("git_sha", "git_sha is neither null nor 40 lowercase hex digits"))
+    for key in TIME_KEYS:
+        value = pointer.get(key)
+        if value is not None and not str(value).endswith("Z"):
+            found.append((key, f"{key} does not end in Z"))
+    if active:
+        found += [(key, f"an active pointer needs {key}") for key in ACTIVE_KEYS if not pointer.get(key)]
+    return tuple(found)
+
+
+# Two vocabularies for one event: the runbook's words and the engine's, in the one table that joins them (SPEC §2).
+#
+# Reading takes the first word that is there; writing writes them all. Words without an alias are the same in both.
+
+ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "at": ("timestamp_utc", "ts_utc"),
+        "action": ("action",),
+        "from_stage": ("from_stage",),
+        "to_stage": ("to_stage",),
+        "artifact_id": ("artifact_id", "pointer.artifact_id"),
+        "by": ("by", "actor"),
+        "source": ("source",),
+        "reason": ("reason", "notes"),
+        "pointer": ("pointer",),
+        "registry_git_sha": ("registry_git_sha",),
+    }
+)
+"""Our word for each part of an event → the keys that carry it, the runbook's before the engine's.
+
+A dot leads into the pointer, where the engine keeps the artifact's id.
+"""
+
+RUNBOOK_KEYS = ("timestamp_utc", "action", "from_stage", "to_stage", "artifact_id", "by", "reason")
+ENGINE_KEYS = ("ts_utc", "from_stage", "to_stage", "actor", "source", "reason", "notes", "pointer", "registry_git_sha")
+
+
+def spelled_out(words: Mapping[str, object]) -> dict[str, object]:
+    """An event in both vocabularies, from our words, in the order of the table; keys inside the pointer are its own."""
+    return {key: words[word] for word, keys in ALIASES.items() if word in words for key in keys if "." not in key}
+
 
 _SEGMENT = r"\.?[^./\\\x00-\x1f][^/\\\x00-\x1f]*"
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$"

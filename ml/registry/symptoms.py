@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations, pairwise
 from typing import Any
 
 from ml.artifacts.ids import is_artifact_id
 from ml.clock import format_utc
-from ml.registry.finding import Finding
+from ml.registry.events import conflict
 from ml.registry.history import action_of, activates, chronological, chronological_indexes, condemned, standing
-from ml.registry.paths import ARTIFACTS_PATH, MAX_HISTORY
-from ml.registry.pointers import conflict
-from ml.registry.rules import TIME_KEYS, is_digest, pointer_faults
-from ml.registry.schema import Event, Model, Pointer
-from ml.registry.vocabulary import ALIASES
+from ml.registry.schema import (
+    ALIASES,
+    ARTIFACTS_PATH,
+    MAX_HISTORY,
+    TIME_KEYS,
+    Event,
+    Model,
+    Pointer,
+    is_digest,
+    pointer_faults,
+)
 from ml.stage import Action, Stage
 from ml.text import visible
+
+# What the history doctor says about one place.
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong or odd.
+
+    ``code`` is stable, ``path`` the field, ``model`` the model's name (empty: the file as a whole). ``severe``:
+    the engine refuses the file for it, or a rollback would go to the wrong place.
+    """
+
+    code: str
+    model: str
+    path: str
+    severe: bool
+    what: str
+    remedy: str
+
 
 ENGINE_NEEDS = ("ts_utc", "to_stage", "pointer")
 RUNBOOK_READS = ("timestamp_utc", "action", "artifact_id", "by")

@@ -22,10 +22,10 @@ from ml.slo.alert_findings import (
     state_of,
 )
 from ml.slo.alert_rules import Selector, never_true, reads_buckets, rewritten, selectors_of
+from ml.slo.exchanges import Exchange, Failure, Recorder
 from ml.slo.measured import bound
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import duration
-from ml.slo.recording import Exchange, Failure, Recorder
 from ml.slo.source import Series
 from ml.slo.tape import Grid
 from ml.text import visible

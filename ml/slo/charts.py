@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from html import escape
 from statistics import median
+
+from ml.clock import format_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +113,96 @@ def _measures(chart: Chart) -> Iterator[Measure]:
         yield Measure(chart, name, tuple(line for line in chart.lines if line.name == name))
     if not names:
         yield Measure(chart, chart.title, ())
+
+
+# One drawing of a dashboard review: plain SVG, the same bytes for the same data, readable without colour.
+
+_WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL, _RIGHT = 960, 260, 70, 40, 180, 190
+_BLUE, _ORANGE, _GREY = "#1f5fa8", "#c25e00", "#666666"
+_COLOURS = {"shadow": _ORANGE, "active": _BLUE}
+_DASHES = ("", "6 3", "2 3", "10 3 2 3", "1 4", "14 4", "8 2 2 2 2 2", "3 7")
+
+
+_WORDS = re.compile(rb'(<(?:text|tspan) class="words"[^<>]*>)[^<>]*(?=<)')
+
+
+def wordless(drawing: bytes) -> bytes:
+    """A drawing without its words: lines, numbers, times and names of series. Rewording it changes nothing here."""
+    return _WORDS.sub(rb"\1", drawing)
+
+
+def draw(charts: Sequence[Chart], title: str) -> bytes:
+    """Draw all charts below each other. ``title`` is plain text."""
+    height = _TOP + _HEIGHT * len(charts)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif"'
+        ' font-size="12">',
+        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
+        f'<text class="words" x="{_LEFT}" y="22" font-size="15">{escape(title)}</text>',
+    ]
+    for number, chart in enumerate(charts):
+        parts.append(f'<g transform="translate(0,{_TOP + number * _HEIGHT})">')
+        parts += _panel(chart)
+        parts.append("</g>")
+    parts.append("</svg>")
+    return ("\n".join(parts) + "\n").encode()
+
+
+def _panel(chart: Chart) -> Iterable[str]:
+    top = _top_of(chart)
+    right = _WIDTH - _RIGHT
+    title = f"{escape(chart.title)} ({escape(chart.unit)})"
+    yield f'<text class="words" x="{_LEFT}" y="14" font-weight="bold">{title}</text>'
+    yield f'<path d="M{_LEFT} 22V{_PANEL + 22}H{right}" fill="none" stroke="{_GREY}"/>'
+    for share in (0.0, 0.5, 1.0):
+        y = _y(share * top, top)
+        yield f'<text x="{_LEFT - 6}" y="{y + 4:.2f}" text-anchor="end" fill="{_GREY}">{share * top:.4g}</text>'
+    last = max((len(line.values) for line in chart.lines), default=1)
+    for index, anchor in ((0, "start"), (last - 1, "end")):
+        x = _x(index, last)
+        moment = format_utc(chart.moment(index))
+        yield f'<text x="{x:.2f}" y="{_PANEL + 38}" text-anchor="{anchor}" fill="{_GREY}">{moment}</text>'
+    if chart.limit is not None and chart.limit <= top:
+        y = _y(chart.limit, top)
+        yield f'<path d="M{_LEFT} {y:.2f}H{right}" stroke="black" stroke-width="0.7"/>'
+        limit = f'<tspan class="words">limit</tspan> {chart.limit:g}'
+        yield f'<text x="{right + 8}" y="{y + 4:.2f}">{limit}</text>'
+    for number, line in enumerate(chart.lines):
+        yield from _line(line, number, top)
+
+
+def _line(line: Line, number: int, top: float) -> Iterable[str]:
+    colour, dash = _COLOURS.get(line.stage, _GREY), _DASHES[number % len(_DASHES)]
+    style = f'fill="none" stroke="{colour}" stroke-dasharray="{dash}"'
+    for run in _runs(line.values):
+        points = " ".join(f"{_x(index, len(line.values)):.2f},{_y(value, top):.2f}" for index, value in run)
+        yield f'<polyline points="{points}" {style}/>'
+    x, y = _WIDTH - _RIGHT + 8, 40 + 15 * number
+    yield f'<path d="M{x} {y - 4}h24" {style}/>'
+    yield f'<text x="{x + 30}" y="{y}">{escape(line.title)}</text>'
+
+
+def _runs(values: Sequence[float | None]) -> Iterable[list[tuple[int, float]]]:
+    """Stretches without a gap: a gap is drawn as one."""
+    run: list[tuple[int, float]] = []
+    for index, value in enumerate(values):
+        if value is not None:
+            run.append((index, value))
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def _top_of(chart: Chart) -> float:
+    highest = max((value for line in chart.lines for value in line.numbers), default=0.0)
+    return highest * 1.05 or 1.0
+
+
+def _x(index: int, count: int) -> float:
+    return _LEFT + (_WIDTH - _RIGHT - _LEFT) * index / max(1, count - 1)
+
+
+def _y(value: float, top: float) -> float:
+    return 22 + _PANEL * (1 - min(value, top) / top)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ml.clock import span
-from ml.slo.recording import Exchange, Failure
+from ml.slo.exchanges import Exchange, Failure
 from ml.slo.source import Answer
 from ml.verdict import Code, Finding, Verdict, finding
 

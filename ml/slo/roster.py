@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml.slo.engines import Roster, roster_of, scrape_interval
+from ml.slo.exchanges import Failure, Recorder
 from ml.slo.promql import Attribution, Scope, joined, split
 from ml.slo.questions import duration, raw_query, who_query_parts
-from ml.slo.recording import Failure, Recorder
 from ml.text import visible
 from ml.verdict import Code, Finding, Verdict, finding
 

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 from ml.board import Cell, Tape
 from ml.clock import format_utc
 from ml.slo.alerts import AlertsView
-from ml.slo.case import words
 from ml.slo.clocks import length
+from ml.slo.inputs import Terms, words
 from ml.slo.judge import seldom
 from ml.slo.promql import Attribution
-from ml.slo.soak_start import Start
-from ml.slo.tape import Grid, breach_cells, coverage, eligible_at
-from ml.slo.terms import Terms
+from ml.slo.tape import Grid, Start, breach_cells, coverage, eligible_at
 from ml.verdict import Code, Finding, Gate, Reading, Verdict, finding, worst
 
 if TYPE_CHECKING:

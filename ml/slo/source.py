@@ -6,12 +6,14 @@ offline. A sick source raises one of the `MetricsError` types and never yields a
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from ml.errors import ConsoleError, TimedOut, Unavailable
+from ml.text import visible
 
 
 class MetricsError(ConsoleError):
@@ -124,3 +126,106 @@ class Metrics(Protocol):
     def silences(self) -> Answer | None:
         """Alertmanager's silences; ``None`` where no Alertmanager is configured."""
         ...
+
+
+# Prometheus's JSON envelope, judged strictly: series and warnings, or a typed failure.
+#
+# The same reader serves the live adapter and the offline check of evidence, so both see one truth.
+# Source: https://prometheus.io/docs/prometheus/latest/querying/api/
+
+_REMEDY = "Check that prometheus.url names a Prometheus and not a page in front of it."
+_LAST_MOMENT = 253_402_300_800
+"""The year 10000, where `datetime` ends."""
+
+# A query for raw samples, such as ``up[5m]``, is answered by a matrix.
+_RESULT_TYPES = {Kind.QUERY: ("vector", "scalar", "matrix"), Kind.RANGE: ("matrix",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a well-formed answer holds: series (empty for rules, alerts, silences), warnings, and its data."""
+
+    series: tuple[Series, ...]
+    warnings: tuple[str, ...]
+    data: Any
+
+
+def read(raw: bytes, kind: Kind) -> Envelope:
+    """Read a response body.
+
+    Raises:
+        BadAnswer: it is no JSON, no envelope, or holds another result type than ``kind`` has.
+        QuestionRefused, SourceTimedOut, SourceUnreachable: the envelope says ``status: error``.
+    """
+    document = _json(raw)
+    if kind is Kind.SILENCES:
+        if not isinstance(document, list):
+            raise BadAnswer("Alertmanager's answer is not a list of silences.", "Check alertmanager.url.")
+        return Envelope((), (), document)
+    if not isinstance(document, dict):
+        raise BadAnswer("The answer is JSON but not a Prometheus answer.", _REMEDY)
+    if document.get("status") == "error":
+        raise _refusal(document)
+    if document.get("status") != "success":
+        raise BadAnswer("The answer is JSON but not a Prometheus answer.", _REMEDY)
+    data = document.get("data")
+    if not isinstance(data, dict):
+        raise BadAnswer("The answer says success but holds no data.", _REMEDY)
+    # "infos" (Prometheus 3) are advice about the query's text and do not make its answer partial.
+    warnings = tuple(visible(str(text), limit=300) for text in _list(document, "warnings"))
+    return Envelope(_series(data, kind) if kind in _RESULT_TYPES else (), warnings, data)
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        start = visible(raw[:40].decode("utf-8", "replace"))
+        raise BadAnswer(f"The answer is not JSON; it begins with “{start}”.", _REMEDY) from None
+
+
+def _refusal(document: dict[str, Any]) -> Exception:
+    what = visible(str(document.get("error", "no reason given")), limit=300)
+    match document.get("errorType"):
+        case "timeout" | "canceled":
+            return SourceTimedOut(
+                f"Prometheus gave up on the query: {what}.", "Ask for less, or raise its query timeout."
+            )
+        case "unavailable" | "internal":
+            return SourceUnreachable(f"Prometheus cannot answer: {what}.", "Look at the Prometheus server's log.")
+        case _:
+            return QuestionRefused(f"Prometheus refused the query: {what}.", "Correct the query in the policy.")
+
+
+def _list(document: dict[str, Any], key: str) -> list[Any]:
+    found = document.get(key) or []
+    return found if isinstance(found, list) else [found]
+
+
+def _series(data: dict[str, Any], kind: Kind) -> tuple[Series, ...]:
+    found, result = data.get("resultType"), data.get("result", [])
+    if found not in _RESULT_TYPES[kind]:
+        named = visible(str(found), limit=40)
+        raise BadAnswer(
+            f"The query's result is a {named}, where a {_RESULT_TYPES[kind][0]} is needed.",
+            "Correct the query in the policy so that it yields numbers.",
+        )
+    try:
+        if found == "scalar":
+            return (Series((), (_point(result),)),)
+        return tuple(_one(entry, found) for entry in result)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise BadAnswer("A series in the answer is malformed.", _REMEDY) from None
+
+
+def _one(entry: dict[str, Any], found: str) -> Series:
+    labels = tuple(sorted((str(name), str(value)) for name, value in entry["metric"].items()))
+    points = [entry["value"]] if found == "vector" else entry["values"]
+    return Series(labels, tuple(_point(point) for point in points))
+
+
+def _point(point: Any) -> tuple[float, float]:
+    moment, value = point
+    if not isinstance(value, str) or isinstance(moment, bool) or not 0 <= moment < _LAST_MOMENT:
+        raise ValueError("a point is [time, text]")
+    return float(moment), float(value)

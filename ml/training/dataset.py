@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.artifacts.features import FEATURES, REGIMES, market_features
+from ml.artifacts.manifest import FEATURES, REGIMES, market_features
 from ml.errors import Invalid, Unavailable, Usage
 from ml.text import visible
 

@@ -10,8 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml.artifacts.features import FEATURES, REGIMES, market_features
-from ml.artifacts.manifest import GOLDEN_FILE, MODEL_FILE, TRAIN_REPORT_FILE, encode
+from ml.artifacts.manifest import FEATURES, GOLDEN_FILE, MODEL_FILE, REGIMES, TRAIN_REPORT_FILE, encode, market_features
 from ml.artifacts.writing import (
     golden_document,
     manifest_document,

@@ -41,13 +41,13 @@ from ml.adapters.git_hooks import install_gate
 from ml.adapters.processes import run
 from ml.policy import parse_policy
 from ml.promotion import plan as planning
-from ml.promotion.ack import acknowledge
 from ml.promotion.evidence_seal import opened, sealed
+from ml.promotion.gates import acknowledge
 from ml.promotion.plan import Proposal, plan_promotion, plan_rollback, plan_stage, plan_withdraw
 from ml.promotion.values import ACK_GATE, Evidence, Plan
 from ml.registry import changes
 from ml.registry.codec import parse
-from ml.registry.recording import Recorder
+from ml.registry.events import Recorder
 from ml.registry.schema import Pointer
 from ml.stage import Action, Stage
 
@@ -314,7 +314,7 @@ class Crowd:
         self, proposal: Proposal, stages: dict[Stage, Pointer], words: dict[str, Any], files: Any = ()
     ) -> Plan:
         """What our planner would write if it refused nothing."""
-        from ml.registry.pointers import spelled  # noqa: PLC0415
+        from ml.registry.events import spelled  # noqa: PLC0415
 
         ((stage, pointer),) = stages.items()
         written = spelled(pointer)

@@ -32,7 +32,7 @@ from support.artifacts import (
     verifier,
 )
 
-from ml.artifacts.limits import DEFAULT_LIMITS
+from ml.artifacts.probe import DEFAULT_LIMITS
 from ml.artifacts.verification import Verification
 from ml.clock import SystemClock
 from ml.emergency.switch import KillSwitch

@@ -17,7 +17,7 @@ import pytest
 from support.artifacts import GOOD, OTHER, artifact_of, copy_artifact, external, repin, sha256
 from support.zygote import Zygote
 
-from ml.artifacts.limits import DEFAULT_LIMITS
+from ml.artifacts.probe import DEFAULT_LIMITS
 from ml.artifacts.runtime import GOLDEN_ARTIFACT
 from ml.artifacts.verify import Verifier
 from ml.verdict import Check, Verdict

@@ -23,7 +23,7 @@ from ml.errors import Conflict, Invalid, Refused, Unavailable
 from ml.promotion.land import land
 from ml.promotion.reconcile import Outcome, reconcile
 from ml.promotion.submit import push_branch, submit
-from ml.registry.paths import REGISTRY_PATH
+from ml.registry.schema import REGISTRY_PATH
 from ml.verdict import Gate
 
 pytestmark = pytest.mark.fault("git")

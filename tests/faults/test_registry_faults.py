@@ -19,15 +19,14 @@ from support.clones import Clones, make_clones
 from support.registries import LATER, event, model, name, pointer, registry
 
 from console.config import Settings
-from console.facade import operations
+from console.session import operations
 from ml.errors import ConsoleError
-from ml.operations import Operations
 from ml.registry.changes import promote, stage
 from ml.registry.codec import RegistryInvalid, parse
 from ml.registry.doctor import examine
 from ml.registry.glance import glance_models
-from ml.registry.paths import REGISTRY_PATH
-from ml.registry.schema import Pointer
+from ml.registry.schema import REGISTRY_PATH, Pointer
+from ml.session import Operations
 from ml.stage import Stage
 
 DEADLINE_S = 2.0

@@ -20,14 +20,14 @@ from test_registry_faults import DAMAGES, SOUND, own_home, session, traces
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
-from console.screens.promote import PromoteScreen
+from console.screens.promote.screen import PromoteScreen
 from console.screens.rollback import RollbackScreen
 from ml.adapters.git import Repository
 from ml.clock import SystemClock
 from ml.errors import ConsoleError
 from ml.registry.codec import parse
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
-from widgets.problem_line import ProblemLine
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
+from widgets.banners import ProblemLine
 
 __all__ = ["own_home"]
 

@@ -13,7 +13,7 @@ import pytest
 from support.clones import Clones, make_clones
 from support.gatehouse import LIVE, OLD, POLICY, SOAKED, artifact_files, life
 
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
 
 @pytest.fixture

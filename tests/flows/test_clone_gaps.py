@@ -18,10 +18,10 @@ from console.session import Session
 from console.verbs import run
 from console.wiring import context
 from ml.adapters.git import Repository
-from ml.operations.registries import Registries
-from ml.operations.soaks import Soaks
 from ml.promotion.repository import Lack
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
+from ml.session.registries import Registries
+from ml.session.soaks import Soaks
 
 Ask = Callable[..., tuple[int, dict[str, Any]]]
 MONTH_AGO = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)

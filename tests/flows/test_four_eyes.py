@@ -15,16 +15,15 @@ from ml.adapters.forge import CommandForge
 from ml.adapters.git import Repository
 from ml.adapters.processes import run
 from ml.errors import Invalid, Refused
-from ml.promotion.approve import approve
-from ml.promotion.desk import Desk
 from ml.promotion.gate import judge
-from ml.promotion.land import land
-from ml.promotion.places import Places
+from ml.promotion.land import approve, land
+from ml.promotion.paths import Places
+from ml.promotion.publish import Desk
 from ml.promotion.repository import APPROVALS, Person
 from ml.promotion.submit import submit
 from ml.promotion.values import Plan
 from ml.records.journal import Journal
-from ml.registry.paths import POLICY_PATH
+from ml.registry.schema import POLICY_PATH
 
 RULES = POLICY + "[ack]\nsigned = true\napprovals = 2\n"
 

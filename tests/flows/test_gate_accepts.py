@@ -32,8 +32,8 @@ from ml.promotion.evidence_seal import plain
 from ml.promotion.plan import plan_rollback
 from ml.registry import changes
 from ml.registry.codec import empty_document, parse
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
-from ml.slo import transcript
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH, archive_path
+from ml.slo import exchanges
 from ml.slo.source import Answer
 from ml.slo.v1 import soak as v1_soak
 from ml.slo.v1.review import review as v1_review
@@ -134,7 +134,7 @@ def promote_to_active_with_a_console_of_the_first_edition(house: Gatehouse, rule
                 gate.pop(key, None)
         values["schema_version"], values["gates"] = "v1", gates
         values["soak"] = {"subject": plain(subject), "kills": [], "stale_s": 60.0, "report": report}
-        values["soak_exchanges"] = [transcript.write(each) for each in soak.responses]
+        values["soak_exchanges"] = [exchanges.write(each) for each in soak.responses]
         values["review"] = {
             "model": MODEL,
             "as_of": plain(now),
@@ -143,7 +143,7 @@ def promote_to_active_with_a_console_of_the_first_edition(house: Gatehouse, rule
             "problem": seen.problem,
             "svg_sha256": hashlib.sha256(seen.svg).hexdigest(),
         }
-        values["review_exchanges"] = [transcript.write(each) for each in seen.responses]
+        values["review_exchanges"] = [exchanges.write(each) for each in seen.responses]
 
     return plan.target.base_commit, house.reworked(plan, as_v1, {path: seen.svg})
 

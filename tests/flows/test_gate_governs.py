@@ -13,10 +13,10 @@ from support.landings import with_entry
 from test_gate_landing import refusal, taken
 
 from ml.promotion.checkout import altered_files
-from ml.promotion.places import Places
+from ml.promotion.paths import Places
 from ml.promotion.repository import REGULAR_FILE
 from ml.registry.codec import parse
-from ml.registry.paths import REGISTRY_PATH
+from ml.registry.schema import REGISTRY_PATH
 
 WORKFLOW = ".github/workflows/registry-gate.yml"
 CONFIG = b'[environment]\nname = "prod"\n'

@@ -31,7 +31,7 @@ from support.landings import commit_object, merged, rebased, squashed
 
 from ml.registry import changes
 from ml.registry.codec import parse
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH, archive_path
 
 MAIN = "refs/heads/main"
 BY: dict[str, Any] = {"by": OPERATOR, "reason": "as planned"}
@@ -447,9 +447,9 @@ def test_a_change_and_its_undoing_are_two_changes(house: Gatehouse, server: Fold
 
 def test_a_withdrawal_with_false_pins_holds_up_no_rollback(house: Gatehouse, server: Folder) -> None:
     """Its evidence is not compared with any bytes, so that it must not say what the bytes should be."""
+    from ml.promotion.evidence import pinned  # noqa: PLC0415
     from ml.promotion.evidence_seal import opened, sealed  # noqa: PLC0415
-    from ml.promotion.pins import pinned  # noqa: PLC0415
-    from ml.promotion.places import Places  # noqa: PLC0415
+    from ml.promotion.paths import Places  # noqa: PLC0415
 
     plan = house.withdraw()
     path = next((path for path, _ in plan.files if path.endswith("evidence.json")), "")

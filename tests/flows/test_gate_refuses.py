@@ -35,11 +35,11 @@ from support.gatehouse import (
 )
 
 from ml.policy import parse_policy
-from ml.promotion.places import Places
+from ml.promotion.paths import Places
 from ml.promotion.plan import plan_promotion
 from ml.promotion.values import Plan
 from ml.registry import changes
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH, archive_path
 from ml.slo.review import review
 from ml.stage import Action, Stage
 

@@ -24,11 +24,11 @@ from ml.adapters.git_hooks import install_gate
 from ml.adapters.processes import run as processes_run
 from ml.adapters.prometheus import Prometheus
 from ml.policy import parse_policy
-from ml.promotion.gate.basis import basis_of
+from ml.promotion.gate.case import basis_of
 from ml.promotion.gate.remeasure import CLAIMS, MEASURED
-from ml.registry.paths import POLICY_PATH
-from ml.slo import transcript
-from ml.slo.recording import Exchange, Replay
+from ml.registry.schema import POLICY_PATH
+from ml.slo import exchanges as transcript
+from ml.slo.exchanges import Exchange, Replay
 from ml.slo.review import review
 from ml.slo.soak import judge_soak
 from ml.slo.source import Answer, Kind

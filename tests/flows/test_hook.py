@@ -15,7 +15,7 @@ from ml.adapters.git_hooks import install_gate
 from ml.adapters.git_runner import environment
 from ml.adapters.processes import run
 from ml.errors import Unavailable
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
 BRANCH = "refs/heads/promote/regime_classifier/x-to-active-20260216T100000Z"
 

@@ -15,7 +15,7 @@ from support.gatehouse import LIVE, MODEL, OLD, POLICY, SOAKED, artifact_files, 
 
 from console.config import _CHOICES, SECRETS, SECTIONS, Actuator
 from console.verbs import _MODULE_OF, run
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
 FORGED = "FORGED [PASS] all is well"
 HOSTILE = f"x\x1b]0;owned\x07\x9b31m\u202e\u200b\u2028\x7f\r\n{FORGED}"

@@ -12,14 +12,14 @@ from support.gatehouse import POLICY, SIGNERS, STRANGER, Gatehouse
 from test_four_eyes import Crew, crew, key_pair  # noqa: F401  the fixture
 
 from ml.adapters.git import Repository
-from ml.operations.first_policy import propose
 from ml.policy import parse_policy
 from ml.promotion.gate import judge
-from ml.promotion.gate.basis import basis_of
-from ml.promotion.gate.timely import AGE
+from ml.promotion.gate.authority import AGE
+from ml.promotion.gate.case import basis_of
 from ml.promotion.repository import Person
 from ml.promotion.signers import people_of
-from ml.registry.paths import POLICY_PATH
+from ml.registry.schema import POLICY_PATH
+from ml.session.first_policy import propose
 from ml.verdict import Code, Gate, Verdict
 
 SIGNED = POLICY + "[ack]\nsigned = true\n"

@@ -13,7 +13,7 @@ from support.gatehouse import POLICY
 
 from console.verbs import run
 from ml.registry.codec import empty_document
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
 NAME = "regime_v2026_03_01_001"
 PLACE = f"artifacts/onnx/{NAME}"

@@ -16,18 +16,17 @@ from support.clones import Clones, make_clones
 from support.gatehouse import LIVE, MODEL, OLD, artifact_files, life
 
 from console.config import load
-from console.facade import operations
+from console.session import operations
 from ml.board import Board, OpenBranch
 from ml.errors import Refused
-from ml.operations import Operations
-from ml.operations.artifacts import CommitArtifacts
-from ml.operations.context import Context
-from ml.operations.registries import Registries
-from ml.operations.rollback_plans import RollbackPlans
-from ml.operations.rollbacks import Rollbacks
 from ml.registry import changes
 from ml.registry.codec import Document
-from ml.registry.paths import REGISTRY_PATH
+from ml.registry.schema import REGISTRY_PATH
+from ml.session import Operations
+from ml.session.artifacts import CommitArtifacts
+from ml.session.context import Context
+from ml.session.registries import Registries
+from ml.session.rollbacks import RollbackPlans, Rollbacks
 from ml.stage import Stage
 from ml.verdict import Reading
 

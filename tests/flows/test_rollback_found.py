@@ -17,7 +17,7 @@ from support.gatehouse import MODEL, POLICY
 from console.verbs import run
 from ml.adapters.git import Repository
 from ml.promotion.origins import Search
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH, archive_path
 
 OLD, NOW = GOOD.name, OTHER.name
 HOME = "artifacts/onnx"

@@ -30,7 +30,7 @@ from ml.promotion.repository import trailers
 from ml.promotion.submit import push_branch, submit
 from ml.registry import changes
 from ml.registry.codec import parse
-from ml.registry.paths import REGISTRY_PATH
+from ml.registry.schema import REGISTRY_PATH
 from ml.stage import Stage
 from ml.verdict import Gate, Verdict
 

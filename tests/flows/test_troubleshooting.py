@@ -13,7 +13,7 @@ from support.gatehouse import LIVE, MODEL, OLD, POLICY, SOAKED, artifact_files, 
 from console.verbs import run
 from ml.artifacts import runtime as runtime_module
 from ml.registry.codec import Document, parse
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
 
 def told(

@@ -32,7 +32,7 @@ from console.switch import AUDIT_NAME
 from console.verbs import run
 from ml.registry.changes import rollback, stage, withdraw
 from ml.registry.codec import empty_document
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH, archive_path
 from ml.stage import Stage
 
 CHECKS = '[checks]\nunit_tests = ["python3", "-c", "print(\'2 passed\')"]\n'

@@ -14,7 +14,7 @@ from support.gatehouse import POLICY, STRANGER, Gatehouse
 from support.landings import merged
 from test_gate_refuses import CASES
 
-from ml.registry.paths import POLICY_PATH
+from ml.registry.schema import POLICY_PATH
 
 WORKFLOW = (ROOT / ".github/workflows/registry-gate.yml").read_text()
 

@@ -22,7 +22,7 @@ from ml.adapters.prometheus import Prometheus
 from ml.policy import parse_policy
 from ml.promotion.evidence import build, verify
 from ml.registry.codec import empty_document
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 from ml.slo.soak import SoakJudgement, SoakSubject, judge_soak
 from ml.verdict import Gate, Verdict
 

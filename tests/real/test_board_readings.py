@@ -17,9 +17,8 @@ from ml.adapters.prometheus import Prometheus
 from ml.board import Serving
 from ml.policy import parse_policy
 from ml.slo.charts import measures
-from ml.slo.memory import BoardMemory
-from ml.slo.readings import StageRead, board_readings
-from ml.slo.recording import Recorder
+from ml.slo.exchanges import Recorder
+from ml.slo.readings import BoardMemory, StageRead, board_readings
 from ml.slo.review import review
 from ml.slo.serving import serving
 from ml.slo.source import Kind

@@ -28,9 +28,9 @@ from support.walk import shown_on
 
 from console.app import ConsoleApp
 from console.config import load
-from console.facade import operations
+from console.session import operations
 from ml.clock import SystemClock
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 from widgets.model_list import ModelList
 
 pytestmark = pytest.mark.xdist_group("situations")

@@ -23,7 +23,7 @@ from ml.promotion.land import land
 from ml.promotion.reconcile import Outcome, Reconciled, reconcile
 from ml.promotion.submit import submit
 from ml.registry.codec import parse
-from ml.registry.paths import REGISTRY_PATH
+from ml.registry.schema import REGISTRY_PATH
 from ml.stage import Stage
 
 WRITERS, CHANGES = 10, 10

@@ -27,7 +27,7 @@ from ml.adapters.prometheus import Prometheus
 from ml.board import KillView, Rung
 from ml.clock import SystemClock
 from ml.emergency.actuators import Actuator, CommandActuator
-from ml.emergency.desk import KillDesk
+from ml.emergency.kill import KillDesk
 from ml.emergency.switch import KillSwitch
 from ml.records.audit import AuditLog
 

@@ -21,7 +21,7 @@ from console.demo.repository import make_repositories
 from ml.adapters.git_runner import GitRunner
 from ml.adapters.processes import run
 from ml.records.audit import AuditLine, AuditLog
-from ml.registry.paths import REGISTRY_PATH
+from ml.registry.schema import REGISTRY_PATH
 
 START_S = 40.0
 KILL_S = 2.0

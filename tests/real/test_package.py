@@ -19,7 +19,7 @@ from support.terminal import Terminal
 
 import console
 from console.version import __version__
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
 _SOURCE = Path(console.__file__).resolve().parents[1]
 _PACKAGES = ("console", "ml", "widgets")

@@ -15,7 +15,7 @@ import pytest
 from support.prometheus import Line, RealPrometheus, running
 from support.sick_server import drips, floods, hangs, response, says, sick
 
-from ml.adapters.http_access import Access
+from ml.adapters.http_deadline import Access
 from ml.adapters.prometheus import Prometheus
 from ml.errors import Usage
 from ml.slo.source import BadAnswer, QuestionRefused, SourceTimedOut, SourceUnreachable

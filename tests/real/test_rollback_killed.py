@@ -19,13 +19,13 @@ from support.gatehouse import LIVE, MODEL, OLD, artifact_files, life
 from support.killed import running_git, unsound, until
 
 from console.config import Settings, load
-from console.facade import operations
+from console.session import operations
 from console.switch import audit_log
 from console.verbs import run
-from ml.operations import Operations
 from ml.promotion.values import RollbackPlan
 from ml.records.journal import Entry, Journal
-from ml.registry.paths import REGISTRY_PATH
+from ml.registry.schema import REGISTRY_PATH
+from ml.session import Operations
 
 EFFECTS = ("subprocess.Popen", "os.rename", "os.remove", "open")
 MOST_STEPS = 80

@@ -16,7 +16,7 @@ from support.engines import FIRST, SOURCE, Deployment, engine
 from support.prometheus import running
 
 from ml.adapters.prometheus import Prometheus
-from ml.emergency.durations import USUAL, durations
+from ml.emergency.watch import USUAL, durations
 
 MONITORING = SOURCE / "ml" / "monitoring"
 RULES = (

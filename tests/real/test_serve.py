@@ -24,7 +24,7 @@ from support.gatehouse import FRESH, LIVE, OLD, POLICY, SOAKED, artifact_files, 
 from console.config import Settings
 from console.serve import serve
 from ml.errors import Usage
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
 _NOW = datetime.now(UTC).replace(microsecond=0)
 # An odd name: textual-serve starts the console by a shell.

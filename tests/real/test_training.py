@@ -17,7 +17,7 @@ import pyarrow.parquet
 import pytest
 from support.artifacts import ROOT, sha256, verifier
 
-from ml.artifacts.features import FEATURES, REGIMES, market_features
+from ml.artifacts.manifest import FEATURES, REGIMES, market_features
 from ml.errors import Usage
 from ml.ports import Finished
 from ml.training.dataset import load

@@ -21,7 +21,7 @@ from support.walk import reads, reads_soon, type_by_hand, until, walking
 from textual import events
 from textual.widgets import Button, Input
 
-from console.screens.promote import PromoteScreen
+from console.screens.promote.screen import PromoteScreen
 from ml.errors import Conflict, Refused, Unavailable
 from ml.records.drafts import Draft, Drafts
 from ml.stage import Stage

@@ -21,9 +21,8 @@ from textual.widgets import Button, Input
 
 from console.screens.compare import CompareScreen
 from console.screens.help import HelpScreen
-from console.screens.kill import KillScreen
-from console.screens.promote import PromoteScreen
-from console.screens.release import ReleaseScreen
+from console.screens.kill import KillScreen, ReleaseScreen
+from console.screens.promote.screen import PromoteScreen
 from console.screens.rollback import RollbackScreen
 from ml.board import Rung
 from ml.errors import Conflict, Refused, Unavailable

@@ -32,9 +32,8 @@ from console.app import ConsoleApp
 from console.messages import KillArrived
 from console.screens.change import StageScreen, WithdrawScreen
 from console.screens.compare import CompareScreen
-from console.screens.kill import KillScreen
-from console.screens.promote import PromoteScreen
-from console.screens.release import ReleaseScreen
+from console.screens.kill import KillScreen, ReleaseScreen
+from console.screens.promote.screen import PromoteScreen
 from console.screens.review import ReviewScreen
 from console.screens.rollback import RollbackScreen
 from ml.board import Delivery, InstanceReceipt, KillView, Rung

@@ -10,7 +10,7 @@ from support.views import console
 from support.walk import reads, reads_soon, until, walking
 from textual.pilot import Pilot
 
-from console.screens.promote import PromoteScreen
+from console.screens.promote.screen import PromoteScreen
 from console.screens.review import ReviewScreen
 from ml.adapters.prometheus import Prometheus
 from ml.errors import Unavailable

@@ -29,9 +29,8 @@ from console.messages import BoardArrived
 from console.screens.change import StageScreen, WithdrawScreen
 from console.screens.compare import CompareScreen
 from console.screens.help import HelpScreen
-from console.screens.kill import KillScreen
-from console.screens.promote import PromoteScreen
-from console.screens.release import ReleaseScreen
+from console.screens.kill import KillScreen, ReleaseScreen
+from console.screens.promote.screen import PromoteScreen
 from console.screens.rollback import RollbackScreen
 from console.screens.stages import StagesScreen
 from ml.board import Board, Problem, Rung

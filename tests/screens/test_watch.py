@@ -15,7 +15,7 @@ from console.app import ConsoleApp
 from console.screens.help import HelpScreen
 from console.screens.rollback import RollbackScreen
 from ml.board import WatchView
-from widgets.watch_banner import WatchBanner
+from widgets.banners import WatchBanner
 
 BREACH = "p99: 640 ms over 5m is not below 100 ms."
 MODELS = tuple(replace(healthy_model(name), active_readings=(p99(),)) for name in ("regime_classifier", "regime_night"))

@@ -13,11 +13,10 @@ from console.short import short
 from console.verbs.looking import status
 from ml.board import Board, ModelView
 from ml.verdict import Verdict, worst
-from widgets.gate_list import gate_summary
-from widgets.glyphs import UNICODE
+from widgets.checklist import gate_summary
+from widgets.drawing import MARKS, UNICODE
 from widgets.model_list import ModelList
 from widgets.stage_pane import StagePane
-from widgets.verdicts import MARKS
 
 _TITLES = {"SOAKED": Verdict.PASS, "SOAKING": Verdict.WAIT, "BREACHED": Verdict.FAIL, "UNJUDGED": Verdict.VACUOUS}
 _CODES = {0: Verdict.PASS, 1: Verdict.FAIL, 3: Verdict.ERROR}

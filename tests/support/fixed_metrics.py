@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from ml.policy import Policy, parse_policy
-from ml.slo import envelope
+from ml.slo import source
 from ml.slo.promql import TAG
 from ml.slo.soak import SoakSubject
 from ml.slo.source import Answer, Ask, Kind, MetricsError
@@ -136,7 +136,7 @@ class FixedMetrics:
         failure = self.failures.get(len(self.asked) - 1)
         if failure is not None:
             raise failure
-        heard = envelope.read(raw, ask.kind)
+        heard = source.read(raw, ask.kind)
         return Answer(
             ask=ask,
             raw=raw,

@@ -20,11 +20,11 @@ from ml.adapters.git import Repository
 from ml.adapters.prometheus import Prometheus
 from ml.artifacts.verification import Verification
 from ml.policy import Policy, policy_or_complaint
-from ml.promotion.ack import acknowledge
 from ml.promotion.evidence import build
 from ml.promotion.evidence_seal import opened, sealed
 from ml.promotion.gate import Bench, judge
 from ml.promotion.gates import (
+    acknowledge,
     artifact_id_gate,
     condemned_gate,
     freeze_gate,
@@ -34,14 +34,13 @@ from ml.promotion.gates import (
     train_report_gate,
     verify_gate,
 )
-from ml.promotion.places import Places
+from ml.promotion.paths import Places
 from ml.promotion.plan import Proposal, plan_promotion, plan_rollback, plan_stage, plan_withdraw
 from ml.promotion.repository import Person
 from ml.promotion.values import ACK_GATE, REVIEW_GATE, Plan, Target
 from ml.registry import changes
 from ml.registry.codec import Document, empty_document, parse
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
-from ml.registry.schema import Model, Pointer
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH, Model, Pointer, archive_path
 from ml.slo.review import Review, review
 from ml.slo.soak import SoakJudgement, SoakSubject, judge_soak
 from ml.stage import Action, Stage

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.clones import Clones
 
-from ml.registry.paths import REGISTRY_PATH
+from ml.registry.schema import REGISTRY_PATH
 
 
 def preloaded(module: str) -> ForkServerContext:

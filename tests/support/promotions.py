@@ -13,15 +13,14 @@ from support.clones import OPERATOR, Clones, Folder, make_clones
 from ml.adapters.forge import CommandForge
 from ml.adapters.git import Repository
 from ml.adapters.processes import run
-from ml.promotion.desk import Desk
-from ml.promotion.places import Places
+from ml.promotion.paths import Places
 from ml.promotion.plan import Proposal, plan_promotion, plan_rollback, plan_stage, plan_withdraw
+from ml.promotion.publish import Desk
 from ml.promotion.values import Ack, Evidence, Plan, Target
 from ml.records.journal import Journal
 from ml.registry import changes
 from ml.registry.codec import Document, empty_document, parse
-from ml.registry.paths import REGISTRY_PATH, archive_path
-from ml.registry.schema import Pointer
+from ml.registry.schema import REGISTRY_PATH, Pointer, archive_path
 from ml.stage import Action, Stage
 from ml.verdict import Gate, Verdict
 

@@ -11,11 +11,11 @@ from support.walk import reads_soon, type_by_hand, until
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
-from console.screens.promote import PromoteScreen
+from console.screens.promote.screen import PromoteScreen
 from ml.artifacts.compare import Comparison, Row
-from ml.artifacts.latency import LatencyProbe
 from ml.artifacts.protocol import Decided
 from ml.artifacts.verification import Verification
+from ml.artifacts.verify import LatencyProbe
 from ml.board import InstanceReceipt, Rung
 from ml.ports import Progress, Report
 from ml.promotion.values import Candidate, Checklist, Evidence, Plan, RollbackPlan, Submission, Target

@@ -11,7 +11,7 @@ from support.walk import until
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
-from widgets.problem_line import ProblemLine
+from widgets.banners import ProblemLine
 
 _NEEDED = {"soak": "soak", "history": "history", "log": "log_lines"}
 VIEW_KEYS = {"stages": "1", "soak": "2", "history": "3", "log": "4"}

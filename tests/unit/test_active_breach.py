@@ -14,9 +14,9 @@ from console import documents
 from console.short import short
 from console.verbs import lines
 from ml.board import ModelView, SourceState
-from ml.operations.metrics_watch import MetricsWatch
-from ml.operations.panes import breach_problem
-from ml.operations.registries import Base
+from ml.session.boards import breach_problem
+from ml.session.metrics import MetricsWatch
+from ml.session.registries import Base
 from ml.slo.source import Kind, SourceTimedOut
 from ml.verdict import Verdict
 

@@ -9,9 +9,8 @@ from typing import cast
 from support.fixed_metrics import NOW, POLICY, FixedMetrics
 
 from ml.board import SourceState
-from ml.operations.backoff import Backoff
-from ml.operations.metrics_watch import MetricsWatch
-from ml.operations.registries import Base
+from ml.session.metrics import Backoff, MetricsWatch
+from ml.session.registries import Base
 from ml.slo.source import SourceTimedOut
 from ml.verdict import Verdict
 

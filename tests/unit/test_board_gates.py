@@ -11,16 +11,16 @@ from typing import cast
 import pytest
 from fakes import CANDIDATE, NOW, model_view, soak_report
 
-from ml.board.judgement import soak_at
 from ml.errors import Unavailable
-from ml.operations.context import Context
-from ml.operations.panes import gates
-from ml.operations.registries import Base, Registries
-from ml.operations.soaks import Soaks
+from ml.judgement import soak_at
 from ml.registry.schema import Model, Pointer
+from ml.session.boards import gates
+from ml.session.context import Context
+from ml.session.registries import Base, Registries
+from ml.session.soaks import Soaks
 from ml.verdict import Gate, Verdict
-from widgets.gate_list import gate_summary
-from widgets.glyphs import UNICODE
+from widgets.checklist import gate_summary
+from widgets.drawing import UNICODE
 
 SOAKING = Model(shadow=Pointer(artifact_id=CANDIDATE, artifact_dir=f"artifacts/onnx/{CANDIDATE}"))
 PASSED = Gate(name="p99", verdict=Verdict.PASS, why="42 ms, below 100 ms.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fakes import watch_view
 
-from console.breaches import Breaches
+from console.status import Breaches
 
 CALM = watch_view()
 BREACHES = watch_view("p99: 640 ms is not below 100 ms.")

@@ -6,7 +6,7 @@ import pyte
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from console.canvas import Canvas
+from console.terminal.output import Canvas
 
 WIDTH, HEIGHT = 12, 4
 STYLES = ("0", "1;31", "38;2;1;2;3;48;2;4;5;6", "7")

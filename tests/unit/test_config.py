@@ -10,7 +10,7 @@ from support.trusting import configure
 from console.config import Actuator, Settings, load
 from console.paths import find_root
 from console.switch import actuator_headers, kill_switch
-from ml.emergency.credentials import Credential
+from ml.emergency.actuators import Credential
 from ml.errors import Usage
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from console.screens.drafting import DraftKeeper
+from console.screens.promote.controller import DraftKeeper
 from ml.errors import ConsoleError
 from ml.records.drafts import Draft, Drafts
 from ml.stage import Stage

@@ -9,10 +9,9 @@ from random import Random
 import pytest
 
 from console.demo import drill as drill_module
-from console.demo import scores
+from console.demo import drill as scores
 from console.demo.drill import Score, drill
-from console.demo.faults import Fault, choose, inject
-from console.demo.referee import Step
+from console.demo.referee import Fault, Step, choose, inject
 from console.verbs import run
 from ml.errors import Unavailable
 from ml.serving.inputs import FaultInput

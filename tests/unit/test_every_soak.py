@@ -15,10 +15,10 @@ from fakes import NOW, board, healthy_model, sha, soak_report
 from console.verbs.looking import status
 from ml.board import Board, SoakReport
 from ml.errors import Unavailable
-from ml.operations.context import Context
-from ml.operations.registries import Base, Registries
-from ml.operations.soaks import Soaks
 from ml.registry.schema import Model, Pointer
+from ml.session.context import Context
+from ml.session.registries import Base, Registries
+from ml.session.soaks import Soaks
 from ml.verdict import Verdict
 
 NAMES = [f"m{number:02}" for number in range(20)]

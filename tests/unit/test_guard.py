@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.guard import Guard
+from console.serve import Guard
 
 LOCAL = Guard("http://127.0.0.1:8000", ("127.0.0.1:8000", "localhost:8000"), "")
 BEHIND_PROXY = Guard("https://console.example.com", ("127.0.0.1:8000",), "")

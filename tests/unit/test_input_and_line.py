@@ -14,9 +14,9 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual.color import Color
 
-from console.line import Line
-from console.paste import LONGEST, PATIENCE_S, PasteGuard
-from console.safety import VisibleFilter, harmless
+from console.terminal.driver import LONGEST, PATIENCE_S, PasteGuard
+from console.terminal.filters import VisibleFilter, harmless
+from console.terminal.output import Line
 from ml.text import visible
 
 START, END = "\x1b[200~", "\x1b[201~"

@@ -9,33 +9,27 @@ from dataclasses import replace
 import pytest
 from fakes import NOW, board, glance, kill_view
 
-from console.state import glanced, problems_of, status_before, status_of
+from console.status import glanced, problems_of, status_before, status_of
 from console.themes import ANSI, DARK, LIGHT, SHORT_NAMES, THEMES, VARIABLES, theme_name
 from ml.board import Glance, Problem, Rung, Source, SourceState
 from ml.errors import Unavailable
 
 HEAVY = ("pydantic", "git", "requests", "numpy", "scipy", "onnxruntime", "prometheus_api_client", "click", "_hashlib")
 LATER = (
-    "console.palette",
-    "console.screens.promote",
+    "console.screens.promote.screen",
     "console.screens.soak",
-    "console.screens.stage_details",
     "console.verbs",
     "console.wiring",
-    "ml.board.kill",
-    "ml.board.polls",
-    "ml.board.soaks",
-    "ml.operations.context",
-    "ml.operations.parts",
+    "ml.session.context",
+    "ml.session.parts",
     "ml.promotion",
     "ml.records",
     "ml.slo",
-    "ml.verdict.findings",
 )
 
 
 def test_nothing_is_imported_that_the_first_frame_can_do_without() -> None:
-    first = "console.bare, console.interface, console.facade, console.app, console.terminal, console.screens.stages"
+    first = "console.__main__, console.interface, console.session, console.app, console.terminal.driver"
     code = f"import sys, {first}; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "textual.app" in modules

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from console.kill import run_kill
-from console.person import Person, login
+from console.switch import Person, login
 
 
 @pytest.fixture

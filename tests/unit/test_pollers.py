@@ -9,7 +9,7 @@ from collections.abc import Callable
 from textual.message import Message
 
 from console.messages import PollFailed
-from console.pollers import Poller
+from console.polling import Poller
 from ml.errors import Unavailable
 
 DEADLINE_S = 5.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fakes import ACK_PHRASE, NOW, gate, model_view, plan, sha, stage_view, target
 
-from console.screens.wizard import Step, Wizard, empty_draft, hops, steps
+from console.screens.promote.steps import Step, Wizard, empty_draft, hops, steps
 from ml.errors import Conflict, Refused
 from ml.ports import Progress
 from ml.promotion.values import Checklist, Evidence, Submission, Target

@@ -10,10 +10,10 @@ import pytest
 from fakes import FakeOperations, FrozenClock
 from textual.message import Message
 
-from console.killing import HELD_S, KillKey
+from console.f9 import HELD_S, KillKey
 from console.messages import KillArrived, KillFailed, KillNotHere, KillPressed
-from console.terminal import SWITCH_S
-from console.work import Workshop
+from console.polling import Workshop
+from console.terminal.driver import SWITCH_S
 from ml.errors import ConsoleError, Refused
 
 DEADLINE_S = 5.0

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from ml.slo.charts import Chart, Line, Measure, measures
 from widgets.day_chart import chart, look_words
-from widgets.glyphs import ASCII, UNICODE
-from widgets.measure_rows import measure_line
+from widgets.drawing import ASCII, UNICODE
+from widgets.facts import measure_line
 from widgets.soak_tape import Grid
 
 START = datetime(2026, 2, 16, 14, 2, tzinfo=UTC)

@@ -16,7 +16,7 @@ from support.walk import reads_soon, shown_on
 from support.widget_host import staged
 
 from ml.board import Board, ModelView, Problem, Source, SourceState
-from ml.board.judgement import board_verdict, judged, models_at, outweighs, soak_at
+from ml.judgement import board_verdict, judged, models_at, outweighs, soak_at
 from ml.stage import Stage
 from ml.verdict import Gate, Reading, Verdict
 from widgets.model_list import ModelList

@@ -5,10 +5,8 @@ from __future__ import annotations
 from support.widget_host import shown, staged
 from textual.content import Content
 
-from widgets.comparison import ComparisonRows, RowView
-from widgets.facts import Fact, Facts
-from widgets.line_input import LineInput
-from widgets.text_view import TextView
+from widgets.facts import ComparisonRows, Fact, Facts, RowView
+from widgets.quiet_widget import LineInput, TextView
 
 DIGEST = "0123456789abcdef" * 4
 

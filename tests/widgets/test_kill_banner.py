@@ -6,7 +6,7 @@ from fakes import kill_view
 from support.widget_host import shown, staged
 
 from ml.board import KillView, Rung
-from widgets.kill_banner import KillBanner
+from widgets.banners import KillBanner
 
 
 async def test_it_is_hidden_while_the_switch_is_off_or_not_read_yet() -> None:

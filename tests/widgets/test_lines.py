@@ -8,11 +8,11 @@ from fakes import BLOCKED_GATES, NOW, OPEN_GATES, board, error_rate, model_view,
 from support.widget_host import shown, staged
 
 from ml.board import Problem
-from widgets.branch_lines import BranchLines
-from widgets.gate_list import GateList, gate_summary
-from widgets.glyphs import ASCII, UNICODE
-from widgets.key_line import MOST_KEYS, KeyHint, KeyLine
-from widgets.problem_line import ProblemLine
+from widgets.banners import ProblemLine
+from widgets.checklist import GateList, gate_summary
+from widgets.drawing import ASCII, UNICODE
+from widgets.event_list import BranchLines
+from widgets.status_line import MOST_KEYS, KeyHint, KeyLine
 
 
 def test_the_gate_line_sums_up_and_never_opens_on_nothing() -> None:

@@ -9,8 +9,7 @@ from support.widget_host import shown, staged
 
 from ml.board import Problem
 from ml.verdict import Verdict
-from widgets.model_list import ModelList, matching
-from widgets.need import by_need
+from widgets.model_list import ModelList, by_need, matching
 
 
 def names(models: object) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ml.ports import Progress
-from widgets.progress import progress_words
+from widgets.drawing import progress_words
 
 GIB = 1 << 30
 

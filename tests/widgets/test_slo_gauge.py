@@ -9,7 +9,7 @@ from fakes import NOW, ago, alerts, error_rate, p95, p99, p999
 from support.widget_host import shown, staged
 
 from ml.verdict import Reading, Verdict
-from widgets.glyphs import ASCII, UNICODE
+from widgets.drawing import ASCII, UNICODE
 from widgets.slo_gauge import Columns, SloGauges, gauge_line
 
 READINGS = (p99(), p999(), p95(), error_rate(), alerts())

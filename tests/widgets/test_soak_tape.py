@@ -9,8 +9,8 @@ from fakes import NOW, soak_report, tape
 from support.widget_host import shown, staged
 
 from ml.board import Cell
-from widgets.glyphs import ASCII, UNICODE
-from widgets.latency_chart import chart
+from widgets.day_chart import latency_chart
+from widgets.drawing import ASCII, UNICODE
 from widgets.soak_tape import NAME_WIDTH, Grid, SoakTapes, look_words, tape_line
 
 FULL = soak_report(tapes=(tape("p99", 288),))
@@ -77,15 +77,15 @@ async def test_keys_look_along_the_tape_and_jump_to_the_worst() -> None:
 def test_the_chart_has_the_limit_and_bars_in_the_columns_of_the_tape() -> None:
     grid = Grid.of(FULL, 80)
     breached = tape("p99", 288, {100: Cell.BREACH, 200: Cell.NO_DATA})
-    rows = [row.plain for row in chart(breached, grid, 8, UNICODE)]
+    rows = [row.plain for row in latency_chart(breached, grid, 8, UNICODE)]
     assert len(rows) == 8
     assert sum("100 ms" in row for row in rows) == 1
     top = rows[0][NAME_WIDTH:]
     assert top.strip("╌ ") != ""
     assert [index for index, char in enumerate(top) if char not in "╌ "] == [16]
-    assert all(row.isascii() for row in (line.plain for line in chart(breached, grid, 8, ASCII)))
+    assert all(row.isascii() for row in (line.plain for line in latency_chart(breached, grid, 8, ASCII)))
 
 
 def test_a_chart_of_nothing_measured_is_empty_but_stands() -> None:
     empty = replace(tape("p99", 12), values=(None,) * 12)
-    assert len(chart(empty, Grid.of(FULL, 80), 5, UNICODE)) == 5
+    assert len(latency_chart(empty, Grid.of(FULL, 80), 5, UNICODE)) == 5

@@ -9,7 +9,7 @@ import pytest
 from fakes import BASE, NOW, ago, kill_view
 
 from ml.board import KillView, Rung, Source, SourceState
-from widgets.glyphs import ASCII, UNICODE
+from widgets.drawing import ASCII, UNICODE
 from widgets.status_line import Status, status_content
 
 STATUS = Status(

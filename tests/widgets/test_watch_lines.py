@@ -5,8 +5,7 @@ from __future__ import annotations
 from fakes import LIVE, NOW, ago, watch_view
 from support.widget_host import shown, staged
 
-from widgets.watch_banner import WatchBanner
-from widgets.watch_line import WatchLine
+from widgets.banners import WatchBanner, WatchLine
 
 BREACH = "p99: 640 ms over 5m is not below 100 ms."
 

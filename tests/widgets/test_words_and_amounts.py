@@ -12,12 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from ml.verdict import Verdict
-from widgets.ages import age
-from widgets.amounts import amount, count
-from widgets.bars import bar, sparkline
-from widgets.columns import fit
-from widgets.glyphs import ASCII, UNICODE
-from widgets.verdicts import MARKS, summary
+from widgets.drawing import ASCII, MARKS, UNICODE, age, amount, bar, count, fit, sparkline, summary
 
 
 def test_every_verdict_has_its_own_word_and_glyph_in_aligned_cells() -> None:

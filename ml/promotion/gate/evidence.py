@@ -4,30 +4,165 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ml.clock import format_utc, parse_utc
+from ml.errors import ConsoleError
 from ml.policy import Policy
-from ml.promotion.evidence import verify
+from ml.promotion.evidence import pinned, verify
 from ml.promotion.gate.authority import SKEW, affects_trading, waived_gates
-from ml.promotion.gate.binding import bound
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gate.remeasure import acceptable_format, claims, measured
 from ml.promotion.gate.scope import evidence_folder
-from ml.promotion.gate.sources import CONFIG_FILE, foreign_source
-from ml.promotion.gates import GOLDEN_GATE, ID_GATE, NEW_GATE, REPORT_GATE, ROLE_GATE, VERIFY_GATE
+from ml.promotion.gates import (
+    GOLDEN_GATE,
+    ID_GATE,
+    NEW_GATE,
+    REPORT_GATE,
+    ROLE_GATE,
+    TESTS_GATE,
+    VERIFY_GATE,
+    return_gate,
+    verify_gate,
+)
 from ml.promotion.plan import FRESH
 from ml.promotion.repository import Reader
-from ml.promotion.unit_tests import TESTS_GATE
 from ml.promotion.values import ACK_GATE, REVIEW_GATE
+from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.registry.history import chronological
+from ml.registry.schema import located
+from ml.slo.charts import wordless
 from ml.slo.soak_gates import ALERTS_GATE, SOAK_GATE
 from ml.slo.source import Metrics
-from ml.slo.svg import wordless
 from ml.stage import Action, Stage
 from ml.text import visible
 from ml.verdict import Gate, Verdict
+
+if TYPE_CHECKING:
+    from ml.artifacts.verification import Verification
+
+
+# Whether the artifact stands, whole and verified, in the commit's own tree (SPEC §8).
+
+
+class Verifies(Protocol):
+    """What verifies an artifact directory (`ml.artifacts.verify.Verifier`)."""
+
+    def verify(self, directory: Path, *, expect_sha256: str | None = None) -> Verification:
+        """All checks of one directory; the model's digest must be the expected one."""
+        ...
+
+
+def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> Gate:
+    """Export the artifact from the commit and verify it in the cage, by its pointer and by what evidence pinned."""
+    if move.action is Action.WITHDRAW:
+        return passed("artifact", "a withdrawal needs no artifact")
+    pointer = move.after.pointer(move.to_stage)
+    assert pointer is not None
+    path = located(pointer.artifact_dir, case.artifact_base)
+    if PurePosixPath(path).name != move.artifact_id:
+        return refused("artifact", f"{visible(path)} is not named after {visible(move.artifact_id)}")
+    if not repository.tree(case.commit.sha, path):
+        return refused("artifact", f"{visible(path)} is not in the commit")
+    try:
+        with tempfile.TemporaryDirectory(prefix="mlconsole-gate-") as folder:
+            repository.export(case.commit.sha, Path(folder), [path])
+            found = verifier.verify(Path(folder) / path, expect_sha256=pointer.model_sha256)
+        events = (*chronological(move.past), move.event)
+        found = found.pinned(pinned(repository, case.commit.sha, case.places, events, move.artifact_id))
+    except ConsoleError as error:
+        return refused("artifact", f"{visible(path)} could not be verified: {error.cause}")
+    gate = return_gate(found) if move.action is Action.ROLLBACK else verify_gate(found)
+    return passed("artifact", gate.why) if gate.verdict.opens else refused("artifact", gate.why)
+
+
+# Whether the answers in evidence came from the metrics source that the base names, where it names one (SPEC §8).
+
+CONFIG_FILE = "console.toml"
+_NAMES = (("prometheus", "url"), ("prometheus", "fallback_url"), ("alertmanager", "url"))
+
+
+def foreign_source(configured: bytes | None, values: Mapping[str, Any]) -> str:
+    """Why the evidence is of another source: one clause; empty where it is not, or where the base names none.
+
+    ``configured`` is the console.toml that the base tracks, ``None`` where it tracks none. Without an address in it,
+    the address in the evidence is nothing but what its author reports.
+
+    Raises:
+        KeyError, TypeError: the evidence has no exchanges.
+    """
+    named = _named(configured)
+    if not any(section == "prometheus" for section, _ in named):
+        return ""
+    allowed = {address for _, address in named}
+    for part in ("soak_exchanges", "review_exchanges"):
+        for exchange in values[part]:
+            asked = exchange.get("url")
+            if asked is not None and str(asked).rstrip("/") not in allowed:
+                said = visible(str(asked), limit=120)
+                return f"the evidence is of the source {said}, and the base's {CONFIG_FILE} names another"
+    return ""
+
+
+def _named(configured: bytes | None) -> tuple[tuple[str, str], ...]:
+    try:
+        found = tomllib.loads((configured or b"").decode())
+    except (ValueError, RecursionError):
+        return ()  # a file that nobody can read configures no console either
+    return tuple(_addresses(found))
+
+
+def _addresses(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for section, key in _NAMES:
+        table = found.get(section)
+        address = table.get(key) if isinstance(table, dict) else None
+        if isinstance(address, str) and address:
+            yield section, address.rstrip("/")
+
+
+# The binding of acknowledgement and evidence: to a model's slice of the registry, not to the whole file (SPEC §14).
+#
+# Both name the registry by its object id. Where the base moved on and the file is another now, they hold as long as the
+# model's own text in the file that they name is the text in the file that the change was made on.
+
+
+def bound(repository: Reader, case: Case, move: Move, written: object) -> str:
+    """The registry that an acknowledgement, or evidence, must name: the one before the change, or one with its slice.
+
+    Args:
+        written: what names a ``registry_blob``.
+    """
+    own = repository.blob_id(case.parent.sha, case.places.registry)
+    said = written.get("registry_blob") if isinstance(written, dict) else None
+    if not isinstance(said, str) or said == own:
+        return own
+    raw = repository.blob(said)
+    try:
+        named = parse(raw) if raw is not None else None
+    except RegistryInvalid:
+        return own
+    return said if named is not None and same_slice(named, case.before, move.name) else own
+
+
+def same_slice(one: Document | None, other: Document | None, name: str) -> bool:
+    """Whether two registries hold the same text of a model, or neither has it."""
+    return _slice(one, name) == _slice(other, name)
+
+
+def _slice(document: Document | None, name: str) -> str | None:
+    return document.model_text(name) if document is not None and name in document.spans else None
+
+
+def blob_id(content: bytes, digits: int) -> str:
+    """The object id that git gives to a file's bytes, in a repository whose ids have 40 or 64 digits."""
+    known = hashlib.sha256() if digits == 64 else hashlib.sha1(usedforsecurity=False)
+    known.update(b"blob %d\0" % len(content) + content)
+    return known.hexdigest()
+
 
 _MAX_DOCUMENT = 64 << 20
 

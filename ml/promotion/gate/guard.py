@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from ml.promotion.places import Places
+from ml.promotion.paths import Places
 from ml.promotion.repository import PathChange
-from ml.registry.archive import with_archive
 from ml.registry.codec import Document
-from ml.registry.paths import ARTIFACTS_PATH, located
-from ml.registry.pointers import all_pointers
-from ml.registry.schema import Model
+from ml.registry.events import all_pointers, with_archive
+from ml.registry.schema import ARTIFACTS_PATH, Model, located
 
 ATTRIBUTES = ".gitattributes"
 LFS_SETTINGS = ".lfsconfig"

@@ -14,20 +14,15 @@ from pathlib import PurePosixPath
 
 from ml.errors import Refused, Usage
 from ml.policy import policy_or_complaint
-from ml.promotion.gate import authority, signing
-from ml.promotion.gate.artifact import Verifies, artifact
-from ml.promotion.gate.binding import blob_id, bound, same_slice
+from ml.promotion.gate import authority
+from ml.promotion.gate.authority import timely
 from ml.promotion.gate.case import Case, Move, refused
-from ml.promotion.gate.evidence import evidence
+from ml.promotion.gate.evidence import Verifies, artifact, blob_id, bound, evidence, same_slice
 from ml.promotion.gate.guard import Guard, artifact_folders
 from ml.promotion.gate.landing import Ground, Landing, carried, landing
-from ml.promotion.gate.origins import attested
-from ml.promotion.gate.replay import made_again
-from ml.promotion.gate.rules import rules_content, rules_role, rules_scope
-from ml.promotion.gate.scope import scope
-from ml.promotion.gate.timely import timely
-from ml.promotion.gate.transition import changed_model, transition
-from ml.promotion.places import CONFIG_PATH, Places, artifact_base_of, registry_path
+from ml.promotion.gate.scope import rules_content, rules_role, rules_scope, scope
+from ml.promotion.gate.transition import attested, changed_model, made_again, transition
+from ml.promotion.paths import CONFIG_PATH, Places, artifact_base_of, registry_path
 from ml.promotion.repository import Reader
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.slo.source import Metrics
@@ -159,16 +154,16 @@ def _judged(base: _Base, found: Landing) -> Iterator[Gate]:
 def _rules(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
     repository, bench = base.repository, base.bench
     by = case.commit.author.email
-    signature = signing.signature_of(repository, case.commit.sha, case.signers, bench.now, by)
+    signature = authority.signature_of(repository, case.commit.sha, case.signers, bench.now, by)
     yield rules_scope(case)
     yield rules_content(repository, case)
     yield carried(found, base.commit, case.places.registry, _not_remade)
     yield rules_role(case)
     yield authority.clock(case, bench.now)
     yield timely(case, bench.now)
-    yield signing.signed(case.policy, signature, by)
+    yield authority.signed(case.policy, signature, by)
     if bench.approvals:
-        yield signing.approved(repository, case, signature, by, now=bench.now)
+        yield authority.approved(repository, case, signature, by, now=bench.now)
 
 
 def _not_remade(anchor: str) -> str:
@@ -230,9 +225,9 @@ def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Itera
     yield authority.freeze(case, move)
     yield authority.waivers(case, move)
     yield authority.acknowledged(case, move, bound(repository, case, move, move.written.get("ack")))
-    exempt = signing.exemption(move.action)
-    signature = signing.signature_of(repository, case.commit.sha, case.signers, bench.now, move.by)
-    yield signing.signed(case.policy, signature, move.by, exempt=exempt)
+    exempt = authority.exemption(move.action)
+    signature = authority.signature_of(repository, case.commit.sha, case.signers, bench.now, move.by)
+    yield authority.signed(case.policy, signature, move.by, exempt=exempt)
     if bench.approvals:
         alone = exempt or ("" if authority.affects_trading(move) else "only a change of active needs one")
-        yield signing.approved(repository, case, signature, move.by, exempt=alone, now=bench.now)
+        yield authority.approved(repository, case, signature, move.by, exempt=alone, now=bench.now)

@@ -2,5 +2,5 @@
 
 A capsule holds the answers to the questions of its day, so only the judge of its day can ask them again. These modules
 are copies for that reason, and nothing but `ml.promotion.evidence_formats` uses them: the judge that the console works
-with is `ml.slo`. Readers of bytes (`ml.slo.transcript`, `ml.slo.envelope`, `ml.slo.recording`) are shared by all.
+with is `ml.slo`. Readers of bytes (`ml.slo.exchanges`, `ml.slo.source`, `ml.slo.exchanges`) are shared by all.
 """

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ml.clock import format_utc, span
-from ml.slo import envelope
-from ml.slo.recording import Exchange, Failure
+from ml.slo import source
+from ml.slo.exchanges import Exchange, Failure
 from ml.slo.source import Answer, Kind
 from ml.text import visible
 from ml.verdict import Verdict, worst
@@ -45,7 +45,7 @@ class Rule:
 def loaded_rules(answer: Answer) -> dict[str, tuple[Rule, ...]]:
     """The alert rules by name; one name may be used more than once."""
     found: dict[str, tuple[Rule, ...]] = {}
-    for group in _dicts(envelope.read(answer.raw, Kind.RULES).data.get("groups")):
+    for group in _dicts(source.read(answer.raw, Kind.RULES).data.get("groups")):
         for rule in _dicts(group.get("rules")):
             if rule.get("type", "alerting") == "alerting":
                 name = str(rule.get("name"))
@@ -94,7 +94,7 @@ def firing(alerts: Exchange, names: Sequence[str]) -> Iterable[Finding]:
     if isinstance(alerts, Failure):
         yield "alerts", Verdict.ERROR, alerts.cause
         return
-    for alert in _dicts(envelope.read(alerts.raw, Kind.ALERTS).data.get("alerts")):
+    for alert in _dicts(source.read(alerts.raw, Kind.ALERTS).data.get("alerts")):
         labels = alert.get("labels")
         name = str(labels.get("alertname")) if isinstance(labels, dict) else ""
         if name in names and alert.get("state") == "firing":
@@ -125,7 +125,7 @@ def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str
         yield f"Silences are unknown: {silences.cause}"
         return
     told = 0
-    for silence in _dicts(envelope.read(silences.raw, Kind.SILENCES).data):
+    for silence in _dicts(source.read(silences.raw, Kind.SILENCES).data):
         status = silence.get("status")
         if isinstance(status, dict) and status.get("state") == "active":
             matchers = _dicts(silence.get("matchers"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ml.slo.recording import Failure, Recorder
+from ml.slo.exchanges import Failure, Recorder
 from ml.slo.v1.alert_findings import Finding, fired, firing, loaded_rules, silences_of, state_of
 from ml.slo.v1.tape import Grid
 from ml.verdict import Reading, Verdict, worst

@@ -9,13 +9,92 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ml.clock import format_utc, span
-from ml.slo.v1.case import Case
-from ml.slo.v1.clocks import SKEW_S, Finding, length, skewed
-from ml.slo.v1.measured import Worst
-from ml.verdict import Verdict
+from ml.slo.v1.measured import SKEW_S, Finding, Measured, Worst, length, skewed
+from ml.slo.v1.questions import LATENCY, Scope, Windows, shown_query
+from ml.verdict import Reading, Verdict
+
+if TYPE_CHECKING:
+    from ml.policy import Objective, Policy
+
+
+# One objective before the judge: what was measured, what the judge takes for granted, and how values are said.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What a judgement takes for granted. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
+
+    ``least`` is how many inferences the short window must hold to say anything. ``long_s`` is the window that was
+    asked for; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than that.
+    """
+
+    now: datetime
+    stale_s: float
+    min_samples: int
+    least: int
+    min_coverage: float
+    long_s: int
+    short_s: int
+    required_s: int
+    skew_s: float | None = None
+    warnings: tuple[str, ...] = ()
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One objective before the judge."""
+
+    objective: Objective
+    measured: Measured
+    given: Circumstances
+
+    @property
+    def limit(self) -> float:
+        """The objective's limit, in its unit."""
+        return float(self.objective.limit)
+
+    @property
+    def short(self) -> Worst | None:
+        """The value over the short window; ``None`` where that holds too few inferences to say anything."""
+        enough = (self.measured.lately or 0.0) >= self.given.least
+        return self.measured.short if enough else None
+
+    @property
+    def deciding(self) -> tuple[Worst | None, int]:
+        """The value that decides, and its window in seconds: the short window's when only that one breaches."""
+        long, short = self.measured.long, self.short
+        if self.breaches(short) and not self.breaches(long):
+            return short, self.given.short_s
+        return long, self.given.long_s
+
+    def breaches(self, worst: Worst | None) -> bool:
+        """Whether a value is there and not below the limit."""
+        return worst is not None and worst.is_number and not worst.value < self.limit
+
+    def words(self, value: float) -> str:
+        """A number in the objective's unit."""
+        return words(self.objective, value)
+
+    def measured_words(self, value: float) -> str:
+        """A measured value as people read it: ``≥500 ms (clamped)`` where it is the top bucket."""
+        return f"≥{self.words(value)} (clamped)" if self.clamped(value) else self.words(value)
+
+    def clamped(self, value: float) -> bool:
+        """Whether a quantile is only known to be at least this much."""
+        return self.measured.top is not None and value >= self.measured.top
+
+
+def words(objective: Objective, value: float) -> str:
+    """A number in an objective's unit, such as ``42.1 ms`` or ``6.3 %``."""
+    if objective.kind == "ratio":
+        return f"{value * 100:.4g} %"
+    return f"{value:.4g} {objective.unit}".rstrip()
 
 
 def judge(case: Case) -> Finding:
@@ -198,3 +277,99 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _partial,
     _paused,
 )
+
+
+# What all judgements of one round share: policy, moment, and how old a sample may be.
+
+STALE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of one round. ``stale_s`` is the age in seconds from which the newest sample is not believed."""
+
+    policy: Policy
+    now: datetime
+    stale_s: float = STALE_S
+
+    def long_s(self, since: datetime | None = None) -> int:
+        """The long window in seconds: the soak's length, or what has passed of it in whole short windows."""
+        required, step = self.policy.soak.required_s, self.policy.soak.step_s
+        if since is None:
+            return required
+        passed = int((self.now - since).total_seconds()) // step * step
+        return max(step, min(required, passed))
+
+    def windows(self, since: datetime | None = None) -> Windows:
+        """The long and the short window."""
+        return Windows.of(self.long_s(since), self.policy.soak.step_s)
+
+    @property
+    def least(self) -> int:
+        """Inferences that one short window must hold: its share of those that the whole soak must."""
+        soak = self.policy.soak
+        return max(1, math.ceil(soak.min_samples * soak.step_s / soak.required_s))
+
+    @property
+    def latency(self) -> str:
+        """The histogram that tells whether inferences happen: that of the first quantile objective."""
+        return next((each.metric for each in self.policy.objectives if each.metric), LATENCY)
+
+    def circumstances(
+        self, warnings: tuple[str, ...], skew_s: float | None, since: datetime | None = None
+    ) -> Circumstances:
+        """What the judge takes for granted about one answer."""
+        soak = self.policy.soak
+        return Circumstances(
+            now=self.now,
+            stale_s=self.stale_s,
+            min_samples=soak.min_samples,
+            least=self.least,
+            min_coverage=soak.min_coverage,
+            long_s=self.long_s(since),
+            short_s=soak.step_s,
+            required_s=soak.required_s,
+            skew_s=skew_s,
+            warnings=warnings,
+            since=since,
+        )
+
+
+# A judged case as the reading that is shown, and the reading of a question that got no answer.
+
+
+def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
+    """A case, judged, as a reading."""
+    verdict, why = judge(case)
+    worst, window_s = case.deciding
+    objective, samples = case.objective, case.measured.samples
+    value = worst.value if worst is not None and worst.is_number else None
+    return Reading(
+        name=objective.name,
+        verdict=verdict,
+        why=why,
+        query=shown_query(objective, scope, terms.windows().long),
+        value=value,
+        limit=objective.limit,
+        unit=objective.unit,
+        window_s=window_s,
+        sampled_at=case.measured.newest,
+        samples=None if samples is None else round(samples),
+        series=0 if worst is None else worst.series,
+        clamped=value is not None and case.clamped(value),
+        gate=objective.gate,
+    )
+
+
+def failed_reading(objective: Objective, scope: Scope, terms: Terms, cause: str) -> Reading:
+    """The reading of an objective whose question got no answer."""
+    return Reading(
+        name=objective.name,
+        verdict=Verdict.ERROR,
+        why=cause,
+        query=shown_query(objective, scope, terms.windows().long),
+        limit=objective.limit,
+        unit=objective.unit,
+        series=0,
+        gate=objective.gate,
+    )

@@ -5,16 +5,77 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ml.slo.source import Series
+from ml.clock import span
+from ml.slo.exchanges import Exchange, Failure
+from ml.slo.source import Answer, Series
 from ml.slo.v1 import questions as ask
-from ml.slo.v1.clocks import moment_of
 from ml.text import visible
+from ml.verdict import Verdict
 
 if TYPE_CHECKING:
     from ml.policy import Objective
+
+
+# Whether times can be compared at all: our wall clock, Prometheus's, and what became of ours while we asked. Pure.
+
+Finding = tuple[Verdict, str]
+"""A verdict, and one sentence of why."""
+
+SKEW_S = 5.0
+"""How far Prometheus's clock may be from ours before ages mean nothing."""
+_JUMP_S = 120.0
+"""How much later than the judgement's ``now`` its last question may be asked: longer is a suspended machine."""
+
+
+def moment_of(seconds: float) -> datetime | None:
+    """A Unix time that a query computed, as a moment in UTC; ``None`` where it is none."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def skew_of(answer: Answer) -> float | None:
+    """Prometheus's clock minus ours in seconds, from an answer that was evaluated at the server's own now."""
+    moments = [point[0] for series in answer.series for point in series.points]
+    if not moments:
+        return None
+    # The server evaluated somewhere between question and answer; only what lies outside of that is skew.
+    ahead = max(moments) - answer.asked_at.timestamp()
+    return ahead if ahead < 0 else max(0.0, ahead - answer.seconds)
+
+
+def skewed(skew_s: float | None) -> Finding | None:
+    """Why two clocks that are this far apart cannot be compared, if they are."""
+    if skew_s is None or abs(skew_s) <= SKEW_S:
+        return None
+    side = "ahead of" if skew_s > 0 else "behind"
+    return Verdict.NO_DATA, f"Prometheus's clock is {span(abs(skew_s))} {side} ours, so no age can be trusted."
+
+
+def clock_doubt(clock: Exchange, exchanges: Sequence[Exchange], now: datetime) -> Finding | None:
+    """Why no time of a judgement can be trusted: Prometheus's clock unknown or skewed, or ours jumped meanwhile."""
+    if isinstance(clock, Failure):
+        return Verdict.ERROR, clock.cause
+    for exchange in exchanges:
+        if isinstance(exchange, Answer):
+            later = (exchange.asked_at - now).total_seconds()
+            if not -SKEW_S <= later <= _JUMP_S:
+                way = "forward" if later > 0 else "back"
+                return Verdict.NO_DATA, f"The wall clock went {way} by {span(abs(later))} while Prometheus was asked."
+    return skewed(skew_of(clock))
+
+
+def length(seconds: float) -> str:
+    """A window's length in words, hours not turned into days: ``24h``, ``18h20m``, ``5m``."""
+    minutes = int(seconds) // 60
+    hours, rest = divmod(minutes, 60)
+    if not minutes:
+        return span(seconds)
+    return (f"{hours}h" if hours else "") + (f"{rest:02}m" if hours and rest else f"{rest}m" if rest else "")
 
 
 @dataclass(frozen=True, slots=True)

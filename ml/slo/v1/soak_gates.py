@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from ml.board import Cell, Tape
 from ml.clock import format_utc
 from ml.slo.v1.alerts import AlertsView
-from ml.slo.v1.case import words
-from ml.slo.v1.clocks import Finding, length
+from ml.slo.v1.judge import Terms, words
+from ml.slo.v1.measured import Finding, length
 from ml.slo.v1.soak_start import Start
 from ml.slo.v1.tape import Grid, breach_cells, coverage, eligible_at
-from ml.slo.v1.terms import Terms
 from ml.verdict import Gate, Reading, Verdict, worst
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ml.clock import format_utc, span
-from ml.slo.recording import Failure, Recorder
-from ml.slo.v1.clocks import SKEW_S, moment_of
-from ml.slo.v1.promql import Scope
+from ml.slo.exchanges import Failure, Recorder
+from ml.slo.v1.measured import SKEW_S, moment_of
+from ml.slo.v1.questions import Scope
 from ml.verdict import Verdict
 
 INFO = "grinder_ml_model_info"

@@ -15,7 +15,7 @@ from support.zygote import Zygote
 from ml.artifacts import cache as cache_module
 from ml.artifacts import survey as survey_module
 from ml.artifacts.cache import VerificationCache
-from ml.artifacts.limits import DEFAULT_LIMITS, Limits
+from ml.artifacts.probe import DEFAULT_LIMITS, Limits
 from ml.artifacts.survey import opened, survey
 from ml.artifacts.verify import Verifier
 from ml.ports import Finished, Runner

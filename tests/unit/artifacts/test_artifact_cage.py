@@ -16,16 +16,16 @@ import pytest
 from support.artifacts import GOOD, ROOT, artifact_of, endless_loop
 
 from ml.adapters import processes
-from ml.artifacts.cage import Cage, Killed
-from ml.artifacts.limits import DEFAULT_LIMITS, Limits
+from ml.artifacts.probe import DEFAULT_LIMITS, Limits
 from ml.artifacts.protocol import Examined, Raced, Request, Subject, Task
+from ml.artifacts.sandbox import Cage, Killed
 from ml.errors import Invalid, Unavailable
 from ml.ports import Finished
 from ml.verdict import Check, Verdict
 
 _ENTER = """
 import json, os, resource, socket, sys
-from ml.artifacts.limits import Limits, enter
+from ml.artifacts.probe import Limits, enter
 enter(Limits(cpu_s=3, address_space=1 << 30, wall_s=7, open_files=32), os.getppid())
 try:
     os.write(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY), b"x")
@@ -99,7 +99,7 @@ def test_a_probe_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_a_probe_whose_parent_is_gone_ends_at_once() -> None:
-    code = "import os; from ml.artifacts.limits import *; enter(DEFAULT_LIMITS, 1 if os.getppid() != 1 else 2)"
+    code = "import os; from ml.artifacts.probe import *; enter(DEFAULT_LIMITS, 1 if os.getppid() != 1 else 2)"
     assert processes.run([sys.executable, "-c", code], deadline_s=20, cwd=ROOT).code == 1
 
 

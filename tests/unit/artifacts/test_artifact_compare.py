@@ -8,7 +8,7 @@ from support.artifacts import GOOD, OTHER, artifact_of, copy_artifact, linear, s
 from support.zygote import Zygote
 
 from ml.artifacts.compare import Comparison, compare
-from ml.artifacts.troubleshoot import latency_spike, not_loading, results_differ
+from ml.artifacts.runtime import latency_spike, not_loading, results_differ
 from ml.verdict import Verdict
 
 

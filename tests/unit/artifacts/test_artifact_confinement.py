@@ -15,17 +15,17 @@ import pytest
 from support.artifacts import GOOD, ROOT
 
 from ml.adapters import processes
-from ml.artifacts.cage import Cage
 from ml.artifacts.confinement import Confinement
 from ml.artifacts.probe import cage_check
 from ml.artifacts.protocol import Examined, Request, Subject, Task
+from ml.artifacts.sandbox import Cage
 from ml.verdict import Verdict
 
 _MALICE = """
 import ctypes, json, os, socket, sys
 from pathlib import Path
 from ml.artifacts.confinement import confine
-from ml.artifacts.limits import DEFAULT_LIMITS, enter
+from ml.artifacts.probe import DEFAULT_LIMITS, enter
 question = json.loads(sys.argv[1])
 network = enter(DEFAULT_LIMITS, os.getppid())
 held = confine(Path(question["own"]), [Path(question["artifact"])], network=network)

@@ -8,8 +8,8 @@ from onnx import helper
 from support.artifacts import GOOD, OTHER, artifact_of, copy_artifact, linear, model_of, sound_weights, verifier
 from support.zygote import Zygote
 
-from ml.artifacts.latency import judge
 from ml.artifacts.protocol import Raced, Timing
+from ml.artifacts.verify import judge
 from ml.verdict import Verdict
 
 

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from ml.artifacts.features import FEATURES
-from ml.artifacts.manifest import parse_golden, parse_manifest, parse_train_report
+from ml.artifacts.manifest import FEATURES, parse_golden, parse_manifest, parse_train_report
 from ml.errors import Invalid
 
 GOOD = {

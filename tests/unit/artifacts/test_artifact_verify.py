@@ -24,7 +24,7 @@ from support.artifacts import (
 )
 from support.zygote import Zygote
 
-from ml.artifacts.features import FEATURES
+from ml.artifacts.manifest import FEATURES
 from ml.artifacts.verification import CHECKS, Verification
 from ml.ports import Progress
 from ml.verdict import Verdict

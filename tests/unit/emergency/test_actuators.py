@@ -13,8 +13,7 @@ from support.trusting import configure
 from console.kill import run_kill
 from console.verbs import run as verb
 from ml.adapters.processes import run
-from ml.emergency.actuators import CommandActuator, HttpActuator
-from ml.emergency.credentials import Credential
+from ml.emergency.actuators import CommandActuator, Credential, HttpActuator
 from ml.errors import TimedOut, Unavailable, Usage
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.switches import Bench
 
-from ml.emergency.aftermath import explain
+from ml.emergency.recovery import explain
 
 _CALLS = ("makedirs", "open", "write", "pwrite", "fsync", "rename", "close")
 

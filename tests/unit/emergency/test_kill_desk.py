@@ -10,10 +10,10 @@ from support.fleets import FleetMetrics
 from support.switches import PRESSED, Bench, RememberingActuator
 
 from ml.board import KillView, Rung
-from ml.emergency.desk import KillDesk
+from ml.emergency.kill import KillDesk
 from ml.emergency.questions import Code
 from ml.errors import Unavailable
-from ml.operations.panes import kill_gates, kill_problems
+from ml.session.boards import kill_gates, kill_problems
 from ml.verdict import Verdict
 
 BLOCKED, INFERS, SILENT = Code.BLOCKED, Code.INFERS, Code.SILENT

@@ -13,10 +13,10 @@ from fakes import LIVE, NOW, OLD, model_view
 
 from ml.board import ModelView, WatchView
 from ml.emergency.watch import Watch
-from ml.operations.deployment import SERVING
-from ml.operations.watches import Watches
 from ml.policy import parse_policy
 from ml.records.audit import AuditLog
+from ml.session.metrics import SERVING
+from ml.session.watches import Watches
 
 MODEL = "regime_classifier"
 

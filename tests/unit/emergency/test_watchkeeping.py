@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ml.emergency.durations import USUAL, durations
-from ml.emergency.keeping import Turn, WatchEvent, Watchkeeper
-from ml.emergency.watch import Subject, Watch, begin, look
-from ml.emergency.watch_report import summary_line, summary_markdown
+from ml.emergency.watch import USUAL, Subject, Watch, begin, durations, look, summary_line, summary_markdown
+from ml.emergency.watchkeeper import Turn, WatchEvent, Watchkeeper
 from ml.errors import Invalid, Refused
 from ml.records.audit import AuditLog
 from ml.slo.source import Answer, Ask, Kind

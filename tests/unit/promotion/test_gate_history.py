@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.promotion.gate.history import appended
+from ml.promotion.gate.transition import appended
 
 E = [{"n": number} for number in range(60)]
 NEW = {"n": "new"}

@@ -13,6 +13,7 @@ from ml.artifacts.verification import CHECKS, Verification, complete
 from ml.errors import Unavailable
 from ml.policy import Checks, Policy, parse_policy
 from ml.promotion.gates import (
+    TestBench,
     artifact_id_gate,
     condemned_gate,
     freeze_exemption,
@@ -22,9 +23,9 @@ from ml.promotion.gates import (
     not_staged_gate,
     role_gate,
     train_report_gate,
+    unit_tests_gate,
     verify_gate,
 )
-from ml.promotion.unit_tests import TestBench, unit_tests_gate
 from ml.registry.schema import Event, Model, Pointer
 from ml.stage import Action, Stage
 from ml.verdict import Check, Gate, Verdict

@@ -12,18 +12,16 @@ import pytest
 
 from ml.board import SoakReport
 from ml.errors import Invalid, Refused
-from ml.promotion.ack import ack_gate, acknowledge
 from ml.promotion.body import Account, body, code, fence
-from ml.promotion.difference import difference
 from ml.promotion.gate.guard import Guard
-from ml.promotion.places import Places
-from ml.promotion.plan import Proposal, one_line, plan_promotion, plan_rollback, plan_stage, plan_withdraw
+from ml.promotion.gates import ack_gate, acknowledge
+from ml.promotion.paths import Places
+from ml.promotion.plan import Proposal, difference, one_line, plan_promotion, plan_rollback, plan_stage, plan_withdraw
 from ml.promotion.repository import trailers
 from ml.promotion.values import Ack, Evidence, Target
 from ml.registry import changes
 from ml.registry.codec import Document, empty_document, parse
-from ml.registry.paths import POLICY_PATH, REGISTRY_PATH, archive_path
-from ml.registry.schema import Pointer
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH, Pointer, archive_path
 from ml.stage import Action, Stage
 from ml.verdict import Gate, Verdict
 

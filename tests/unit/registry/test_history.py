@@ -11,9 +11,9 @@ import pytest
 from support.registries import LATER, START, event, model, name, pointer, registry
 
 from ml.errors import Refused
-from ml.registry.archive import with_archive
 from ml.registry.changes import rollback
 from ml.registry.codec import parse
+from ml.registry.events import with_archive
 from ml.registry.history import (
     chronological,
     condemned,

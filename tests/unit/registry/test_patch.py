@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.registry.edits import Splice, spliced
-from ml.registry.patch import patch
+from ml.registry.repair import patch
 
 
 @st.composite

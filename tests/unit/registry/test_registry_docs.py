@@ -8,7 +8,7 @@ from pathlib import Path
 from ml.policy import parse_policy
 from ml.promotion import checkout
 from ml.registry import symptoms
-from ml.registry.vocabulary import ALIASES
+from ml.registry.schema import ALIASES
 
 PAGE = (Path(__file__).parents[3] / "docs/registry.md").read_text(encoding="utf-8")
 

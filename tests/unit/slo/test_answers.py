@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fixed_metrics import NOW, POLICY, FixedMetrics, rules
 
-from ml.slo import envelope, transcript
+from ml.slo import exchanges, source
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_now, alerts_of_soak, history_query
 from ml.slo.clocks import length, moment_of, skew_of
+from ml.slo.exchanges import Failure, Recorder
 from ml.slo.measured import bound
 from ml.slo.promql import Scope
-from ml.slo.recording import Failure, Recorder
 from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, Series, SourceUnreachable
 from ml.slo.tape import Grid
 from ml.stage import Stage
@@ -35,11 +35,11 @@ GRID = Grid(NOW - timedelta(hours=1), 300, 12)
 class TestEnvelope:
     def test_warnings_are_kept_and_made_visible(self) -> None:
         raw = b'{"status":"success","warnings":["a\\u001b[31mb"],"data":{"resultType":"vector","result":[]}}'
-        assert envelope.read(raw, Kind.QUERY).warnings == ("a␛[31mb",)
+        assert source.read(raw, Kind.QUERY).warnings == ("a␛[31mb",)
 
     def test_values_are_floats_whatever_they_are(self) -> None:
         raw = b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.5,"-Inf"]}]}}'
-        assert envelope.read(raw, Kind.QUERY).series == (Series((), ((1.5, float("-inf")),)),)
+        assert source.read(raw, Kind.QUERY).series == (Series((), ((1.5, float("-inf")),)),)
 
     @pytest.mark.parametrize(
         "result",
@@ -59,12 +59,12 @@ class TestEnvelope:
     def test_a_malformed_series_is_no_series(self, result: object) -> None:
         raw = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
         with pytest.raises(BadAnswer, match="malformed"):
-            envelope.read(raw, Kind.QUERY)
+            source.read(raw, Kind.QUERY)
 
     @given(st.binary(max_size=200), st.sampled_from(Kind))
     def test_no_bytes_make_it_raise_anything_else(self, raw: bytes, kind: Kind) -> None:
         with pytest.raises(MetricsError):
-            envelope.read(raw, kind)
+            source.read(raw, kind)
 
     @given(JSON)
     def test_no_json_does_either(self, value: object) -> None:
@@ -76,7 +76,7 @@ class TestEnvelope:
 def complaint(raw: bytes, kind: Kind) -> str:
     """What the reader objects to; empty when it reads on."""
     try:
-        envelope.read(raw, kind)
+        source.read(raw, kind)
     except MetricsError as error:
         return str(error)
     return ""
@@ -113,13 +113,13 @@ class TestTranscript:
     def test_an_exchange_comes_back_as_it_was(self) -> None:
         metrics = FixedMetrics()
         answer = metrics.query("time()", NOW + timedelta(microseconds=7))
-        written = json.loads(json.dumps(transcript.write(answer)))
-        assert transcript.read(written) == answer
+        written = json.loads(json.dumps(exchanges.write(answer)))
+        assert exchanges.read(written) == answer
 
     def test_bytes_that_are_no_text_are_kept_too(self) -> None:
         raw = b'{"status":"success","data":{"resultType":"vector","result":[]},"x":"\xff"}'
         answer = Answer(ask=Ask(Kind.QUERY, "up"), raw=raw, url="", asked_at=NOW, seconds=0.1)
-        assert "body_base64" in transcript.write(answer)
+        assert "body_base64" in exchanges.write(answer)
 
 
 class TestAlerts:

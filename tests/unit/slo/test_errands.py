@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ml.slo.errands import errands
-from ml.slo.recording import Exchange, Failure, Recorder
+from ml.slo.exchanges import Exchange, Failure, Recorder, errands
 from ml.slo.source import Answer, Ask, Kind, SourceTimedOut
 
 DEADLINE_S = 10.0

@@ -7,7 +7,7 @@ import math
 import pytest
 from support.fixed_metrics import NOW
 
-from ml.operations.troubleshooting import live_p99
+from ml.session.doctor import live_p99
 from ml.slo.source import Answer, Ask, Kind, Series
 from ml.verdict import Verdict
 

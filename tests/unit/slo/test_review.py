@@ -10,11 +10,9 @@ from xml.etree import ElementTree
 import pytest
 from support.fixed_metrics import NOW, POLICY, FixedMetrics
 
-from ml.slo.anomalies import oddities
-from ml.slo.charts import Chart, Line
-from ml.slo.review import Review, review
+from ml.slo.charts import Chart, Line, draw
+from ml.slo.review import Review, oddities, review
 from ml.slo.source import SourceTimedOut
-from ml.slo.svg import draw
 
 DAY = NOW - timedelta(days=1)
 SVG = "{http://www.w3.org/2000/svg}"

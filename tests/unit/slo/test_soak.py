@@ -11,7 +11,7 @@ from support.fixed_metrics import NOW, POLICY, START, SUBJECT, FixedMetrics
 
 from ml.board import SoakReport
 from ml.policy import parse_policy
-from ml.slo.recording import Replay
+from ml.slo.exchanges import Replay
 from ml.slo.soak import Killed, judge_soak
 from ml.slo.source import SourceUnreachable
 from ml.verdict import Verdict

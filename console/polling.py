@@ -1,0 +1,281 @@
+"""What the console looks at in the background, and how often: board, remote, receipts, and what the open view needs."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from textual.message import Message
+
+from console.messages import (
+    BoardArrived,
+    HistoryArrived,
+    KillArrived,
+    LogArrived,
+    PollFailed,
+    RemoteFetched,
+    RollbacksArmed,
+    SoakArrived,
+)
+from ml.board import Rung
+from ml.errors import ConsoleError
+from ml.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from textual.message_pump import MessagePump
+
+    from ml.board import KillView
+    from ml.session import Operations
+
+
+# The one wrapper for actions that block: a thread of its own, and always one message back (DESIGN, journeys).
+#
+# Textual's shared executor is not used, because one hung thread there delays every other. The message carries
+# the result or a typed failure; nothing is lost, whatever the action raises.
+
+T = TypeVar("T")
+
+
+class Workshop:
+    """Starts blocking actions, and knows which of them write."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._writing: list[str] = []
+
+    @property
+    def writing(self) -> tuple[str, ...]:
+        """The names of the writes under way; quitting warns about them."""
+        with self._changed:
+            return tuple(self._writing)
+
+    def drained(self, timeout_s: float) -> bool:
+        """Wait until no write is under way; whether that came true in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._writing, timeout_s)
+
+    def start(
+        self,
+        owner: MessagePump,
+        work: Callable[[], T],
+        *,
+        done: Callable[[T], Message],
+        failed: Callable[[ConsoleError], Message],
+        name: str,
+        writes: bool = False,
+    ) -> None:
+        """Run ``work`` off the event loop and post ``done(result)`` or ``failed(error)`` to ``owner``.
+
+        Args:
+            owner: the widget, screen or application that handles both messages.
+            name: what is done, for the warning when somebody quits meanwhile, such as ``promote regime``.
+            writes: the action changes something outside; it is waited for at exit.
+        """
+
+        def run() -> None:
+            with self._noted(name if writes else ""):
+                message = _outcome(work, done, failed)
+            owner.post_message(message)
+
+        threading.Thread(target=run, name=name, daemon=True).start()
+
+    @contextmanager
+    def _noted(self, name: str) -> Iterator[None]:
+        if not name:
+            yield
+            return
+        with self._changed:
+            self._writing.append(name)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._writing.remove(name)
+                self._changed.notify_all()
+
+
+def _outcome(work: Callable[[], T], done: Callable[[T], Message], failed: Callable[[ConsoleError], Message]) -> Message:
+    try:
+        return done(work())
+    except ConsoleError as error:
+        return failed(error)
+    except Exception as error:  # noqa: BLE001 a bug in an action must reach the operator, not end the console
+        return failed(unexpected(error))
+
+
+def unexpected(error: Exception) -> ConsoleError:
+    """A bug of ours, in words."""
+    cause = f"The console met a bug of its own ({type(error).__name__}: {visible(str(error), limit=200)})."
+    return ConsoleError(cause, "Nothing was confirmed; look at the Log view and `mlconsole status`.")
+
+
+# Background looks at the world: each in a thread of its own, never overlapping, slower while it fails (SPEC §4).
+#
+# A poll that hangs delays only itself. Its thread holds no lock and is a daemon, so it cannot keep the console alive.
+
+Look = Callable[[], Message]
+
+_SLOWEST = 8.0
+
+
+class Poller:
+    """Takes one look after the other and posts what it saw.
+
+    Args:
+        name: what is looked at, for `PollFailed`.
+        post: takes messages from any thread; false when nobody listens any more, which ends the poller.
+        interval_s: rest between the end of one look and the begin of the next; after failures up to eight times that.
+        jitter: spreads the rests of several consoles after a common failure; 0 to 1.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        post: Callable[[Message], bool],
+        interval_s: float,
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._name = name
+        self._post = post
+        self._interval_s = interval_s
+        self._jitter = jitter
+        self._changed = threading.Condition()
+        self._look: Look | None = None
+        self._hurry = False
+        self._ended = False
+        self._failures = 0
+        self._thread: threading.Thread | None = None
+
+    def watch(self, look: Look | None) -> None:
+        """Look at this from now on, and at once; ``None`` rests until there is something again."""
+        with self._changed:
+            self._look, self._hurry = look, look is not None
+            if self._thread is None and look is not None:
+                self._thread = threading.Thread(target=self._run, name=f"poll {self._name}", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def hurry(self) -> None:
+        """Look again as soon as the look under way, if any, is over."""
+        with self._changed:
+            self._hurry = self._look is not None
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Take no further look."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while (look := self._next()) is not None:
+            if not self._post(self._seen(look)):
+                return
+
+    def _next(self) -> Look | None:
+        with self._changed:
+            while not self._ended:
+                if self._look is not None and self._hurry:
+                    self._hurry = False
+                    return self._look
+                rested = not self._changed.wait(self._rest_s() if self._look is not None else None)
+                self._hurry = self._hurry or rested
+        return None
+
+    def _rest_s(self) -> float:
+        if not self._failures:
+            return self._interval_s
+        return self._interval_s * min(_SLOWEST, 2.0**self._failures) * (0.5 + 0.5 * self._jitter())
+
+    def _seen(self, look: Look) -> Message:
+        try:
+            message = look()
+        except ConsoleError as error:
+            self._failures += 1
+            return PollFailed(self._name, error)
+        except Exception as error:  # noqa: BLE001 a poll that meets a bug of ours must say so and go on
+            self._failures += 1
+            return PollFailed(self._name, unexpected(error))
+        self._failures = 0
+        return message
+
+
+VIEW_S = 30.0
+"""Seconds between two looks at what the open view needs."""
+
+_RECEIPT_S = 1.0
+_CLIMBING = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED)
+
+
+class Lookout:
+    """The pollers of one session. Looks are frozen when they are set: a thread never asks what is current."""
+
+    def __init__(
+        self, operations: Operations, post: Callable[[Message], bool], *, poll_s: float, fetch_s: float
+    ) -> None:
+        self._operations = operations
+        self._board = Poller("board", post, poll_s)
+        self._fetch = Poller("remote", post, fetch_s)
+        self._view = Poller("view", post, VIEW_S)
+        self._rollbacks = Poller("rollback", post, poll_s)
+        self._receipts = Poller("kill switch", post, _RECEIPT_S)
+        self._looking_at: tuple[str, str] | None = None
+        self._climbing = False
+        self._at_once = threading.Event()
+
+    def start(self) -> None:
+        """Look at the board and the remote from now on."""
+        self._board.watch(self._look_at_board)
+        self._fetch.watch(lambda: RemoteFetched(self._operations.fetch()))
+        self._rollbacks.watch(self._keep_rollbacks_armed)
+
+    def hurry(self) -> None:
+        """Look at everything again now, also at what rests because it did not answer."""
+        self._at_once.set()
+        for poller in (self._board, self._fetch, self._view):
+            poller.hurry()
+
+    def look_at(self, view: str, model: str) -> None:
+        """What the open view needs for the chosen model; the same again changes nothing."""
+        if (view, model) != self._looking_at:
+            self._looking_at = (view, model)
+            self._view.watch(self._look(view, model))
+
+    def follow(self, kill: KillView) -> None:
+        """Read the receipts back every second while they climb."""
+        climbing = kill.rung in _CLIMBING
+        if climbing != self._climbing:
+            self._climbing = climbing
+            self._receipts.watch((lambda: KillArrived(self._operations.kill_view())) if climbing else None)
+
+    def end(self) -> None:
+        """Take no further looks."""
+        for poller in (self._board, self._fetch, self._view, self._rollbacks, self._receipts):
+            poller.end()
+
+    def _look_at_board(self) -> Message:
+        at_once = self._at_once.is_set()
+        self._at_once.clear()
+        return BoardArrived(self._operations.board(at_once=at_once))
+
+    def _keep_rollbacks_armed(self) -> Message:
+        self._operations.keep_rollbacks_armed()
+        return RollbacksArmed()
+
+    def _look(self, view: str, model: str) -> Look | None:
+        operations = self._operations
+        if view == "log":
+            return lambda: LogArrived(operations.log())
+        if not model:
+            return None
+        looks: dict[str, Look] = {
+            "soak": lambda: SoakArrived(operations.soak(model)),
+            "history": lambda: HistoryArrived(model, operations.history(model)),
+        }
+        return looks.get(view)

@@ -1,0 +1,1 @@
+"""The promotion screen: its steps, controller, and pages."""

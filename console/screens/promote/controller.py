@@ -1,0 +1,241 @@
+"""One promotion from its frozen target to its receipt: the part of the wizard that asks the façade (SPEC §5)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Protocol, TypeVar
+
+from console.screens.promote.steps import Step, Wizard, empty_draft
+from ml.errors import ConsoleError
+from ml.promotion.values import Checklist, Submission, Target
+from ml.records.drafts import Draft, Drafts
+from ml.session import Operations
+from ml.stage import Stage
+
+# Keeps what is typed: off the event loop, never two writes at a time, and always the newest last.
+
+Start = Callable[[str, Callable[[], None], Callable[[None], None], Callable[[ConsoleError], None]], None]
+"""Runs an action elsewhere and goes on here, like `console.screens.pushed.PushedScreen.work`."""
+
+
+class DraftKeeper:
+    """Writes drafts as fast as the disk takes them; of those that come meanwhile only the newest.
+
+    Args:
+        drafts: where they are kept; ``None`` keeps nothing.
+        start: runs one write off the event loop.
+        complain: told when a draft cannot be kept.
+    """
+
+    def __init__(self, drafts: Drafts | None, start: Start, complain: Callable[[ConsoleError], None]) -> None:
+        self._drafts = drafts
+        self._start = start
+        self._complain = complain
+        self._lock = threading.Lock()
+        self._next: Callable[[], None] | None = None
+        self._busy = False
+
+    def keep(self, draft: Draft) -> None:
+        """Keep a draft; one in which nothing is typed is forgotten instead."""
+        if self._drafts and (draft.reason or draft.finding or draft.waivers):
+            self._soon(partial(self._drafts.keep, draft))
+        else:
+            self.drop(draft.model, draft.to_stage)
+
+    def drop(self, model: str, to_stage: Stage) -> None:
+        """Forget a draft."""
+        if self._drafts:
+            self._soon(partial(self._drafts.drop, model, to_stage))
+
+    def find(self, model: str, to_stage: Stage, model_sha256: str) -> Draft | None:
+        """The draft of this artifact and hop, if there is one. Reads a file, so it belongs on a thread."""
+        return self._drafts.find(model, to_stage, model_sha256) if self._drafts else None
+
+    def _soon(self, write: Callable[[], None]) -> None:
+        with self._lock:
+            self._next, busy = write, self._busy
+            self._busy = True
+        if not busy:
+            self._start("keep a draft", self._write_all, lambda _: None, self._complain)
+
+    def _write_all(self) -> None:
+        """Runs on a thread until nothing is left, so that a screen which closes meanwhile loses nothing."""
+        while True:
+            with self._lock:
+                write, self._next = self._next, None
+                if write is None:
+                    self._busy = False
+                    return
+            try:
+                write()
+            except ConsoleError:
+                with self._lock:
+                    self._busy = False
+                raise
+
+
+T = TypeVar("T")
+
+
+class Desk(Protocol):
+    """Where a promotion is worked on: a screen, or a test."""
+
+    def work(
+        self,
+        name: str,
+        action: Callable[[], T],
+        then: Callable[[T], None],
+        failed: Callable[[ConsoleError], None],
+        *,
+        writes: bool = False,
+    ) -> None:
+        """Run a blocking action elsewhere, and go on here."""
+        ...
+
+    def soon(self, callback: Callable[..., object], *args: object) -> None:
+        """Have something called here; may be called from any thread."""
+        ...
+
+    def show(self, wizard: Wizard) -> None:
+        """The state changed."""
+        ...
+
+    def printed(self, line: str) -> None:
+        """The unit tests printed a line."""
+        ...
+
+    def complain(self, error: ConsoleError) -> None:
+        """There is not even a target."""
+        ...
+
+
+class Promotion:
+    """Carries one wizard's state through the façade's calls; at most one of them runs at a time."""
+
+    def __init__(self, operations: Operations, desk: Desk, model: str, drafts: DraftKeeper) -> None:
+        self._operations = operations
+        self._desk = desk
+        self._model = model
+        self._drafts = drafts
+        self.wizard: Wizard | None = None
+
+    def open(self, to_stage: Stage) -> None:
+        """Freeze the target, take up the draft of it, and judge."""
+
+        def freeze() -> tuple[Target, Draft | None]:
+            target = self._operations.target(self._model, to_stage)
+            return target, self._drafts.find(target.model, target.to_stage, target.model_sha256)
+
+        def frozen(found: tuple[Target, Draft | None]) -> None:
+            target, draft = found
+            self.wizard = Wizard(target=target, draft=draft or empty_draft(target), resumed=draft is not None)
+            self.judge()
+
+        self._desk.work(f"look at {self._model}", freeze, frozen, self._desk.complain)
+
+    def start_again(self) -> None:
+        """Freeze a new target after a conflict. Only the reason is kept; nothing is replayed."""
+        before = self._now
+
+        def frozen(target: Target) -> None:
+            self.wizard = Wizard(target=target, draft=replace(empty_draft(target), reason=before.draft.reason))
+            self._drafts.keep(self.wizard.draft)
+            self.judge()
+
+        action = partial(self._operations.target, self._model, before.target.to_stage)
+        self._desk.work(f"look at {self._model}", action, frozen, self._desk.complain)
+
+    def judge(self) -> None:
+        """Judge every gate anew, by the answers that are typed now."""
+        wizard = self._become(self._now.judging())
+        action = partial(
+            self._operations.checklist,
+            wizard.target,
+            finding=wizard.draft.finding,
+            waivers=dict(wizard.draft.waivers),
+            report=partial(self._desk.soon, lambda progress: self._become(self._now.with_progress(progress))),
+            on_gate=partial(self._desk.soon, lambda gate: self._become(self._now.with_gate(gate))),
+            on_output=partial(self._desk.soon, self._desk.printed),
+        )
+        self._work("judge", action, partial(self._judged, wizard.draft))
+
+    def _judged(self, draft: Draft, checklist: Checklist) -> None:
+        wizard = self._become(self._now.with_checklist(checklist, draft))
+        if wizard.step is Step.PLAN:
+            self._plan()
+
+    def waive(self, gate: str, reason: str) -> None:
+        """Waive a gate, or take the waiver back with an empty reason."""
+        self._drafts.keep(self._become(self._now.waived(gate, reason)).draft)
+
+    def typed(self, reason: str, finding: str) -> None:
+        """Keep what is typed, letter by letter."""
+        self._drafts.keep(self._become(self._now.typed(reason, finding)).draft)
+
+    def onwards(self) -> None:
+        """Leave the checklist or the reason forwards, when nothing is in the way.
+
+        Behind the reason every gate must be judged by what was typed, so that the ACK is about that evidence.
+        """
+        if self._now.obstacle or self._now.step not in (Step.CHECKLIST, Step.REASON):
+            return
+        wizard = self._become(self._now.onwards())
+        if wizard.step is Step.REASON:
+            return
+        if wizard.checklist is None:
+            self.judge()
+        elif wizard.step is Step.PLAN:
+            self._plan()
+
+    def acknowledge(self, phrase: str) -> None:
+        """Take the typed phrase; every gate is judged once more after it."""
+        if self._now.step is Step.ACK and not self._now.obstacle:
+            self._become(self._now.onwards())
+            self._plan(phrase)
+
+    def backwards(self) -> None:
+        """Go one page back; the plan is given up, and with it the ACK."""
+        if not self._now.busy:
+            self._become(self._now.backwards())
+
+    def _plan(self, ack: str = "") -> None:
+        wizard = self._become(self._now.planning())
+        assert wizard.checklist, "no page leads to the plan without it"
+        action = partial(self._operations.plan, wizard.checklist, wizard.draft.reason, ack=ack)
+        self._work("plan", action, lambda plan: self._become(self._now.planned(plan)))
+
+    def submit(self) -> None:
+        """Hand the plan over. It is gone with this call, so a second one finds nothing to submit."""
+        plan = self._now.plan
+        if plan is None or self._now.busy:
+            return
+        self._become(self._now.submitting())
+        report = partial(self._desk.soon, lambda progress: self._become(self._now.progressed(progress)))
+        action = partial(self._operations.submit, plan, report=report)
+        self._work("promote", action, self._submitted, writes=True)
+
+    def _submitted(self, submission: Submission) -> None:
+        wizard = self._become(self._now.submitted(submission))
+        self._drafts.drop(wizard.target.model, wizard.target.to_stage)
+
+    @property
+    def _now(self) -> Wizard:
+        assert self.wizard, "there is no target yet"
+        return self.wizard
+
+    def _become(self, wizard: Wizard) -> Wizard:
+        self.wizard = wizard
+        self._desk.show(wizard)
+        return wizard
+
+    def _work(self, verb: str, action: Callable[[], T], then: Callable[[T], object], *, writes: bool = False) -> None:
+        def done(result: T) -> None:
+            then(result)
+
+        self._desk.work(f"{verb} {self._model}", action, done, self._failed, writes=writes)
+
+    def _failed(self, error: ConsoleError) -> None:
+        self._become(self._now.failed(error))

@@ -1,0 +1,213 @@
+"""The pages of the promotion wizard; each shows values and takes text, none decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Button, Input, Label, Log, Static, TabbedContent, TabPane
+
+from console.screens.pushed import PushedScreen
+from ml.clock import format_utc
+from ml.promotion.values import Checklist, Plan, Target
+from ml.records.drafts import Draft
+from ml.stage import Stage
+from ml.text import visible
+from ml.verdict import Gate
+from widgets.ack_input import AckInput
+from widgets.checklist import ChecklistView
+from widgets.diff_view import DiffView
+from widgets.drawing import glyphs_of
+from widgets.facts import Fact, Facts
+from widgets.quiet_widget import LineInput, TextView
+
+_OUTPUT_LINES = 2000
+
+
+class HopPage(Vertical):
+    """Offers the hops that are possible, where there is more than one."""
+
+    class Chosen(Message):
+        """One hop was chosen."""
+
+        def __init__(self, to_stage: Stage) -> None:
+            super().__init__()
+            self.to_stage = to_stage
+
+    def compose(self) -> ComposeResult:
+        """The question; the answers come with `offer`."""
+        yield Label("Which hop?")
+
+    def offer(self, hops: tuple[tuple[Stage, str], ...]) -> None:
+        """Show one button per hop, from the stage below to the stage and artifact named."""
+        arrow = glyphs_of(self.app).arrow
+        below = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
+        for to_stage, artifact_id in hops:
+            label = Content(f"{below[to_stage]} {arrow} {to_stage}   {visible(artifact_id)}")
+            self.mount(Button(label, id=f"to-{to_stage}", compact=True))
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Tell which hop."""
+        event.stop()
+        self.post_message(self.Chosen(Stage((event.button.id or "").removeprefix("to-"))))
+
+
+class ChecklistPage(Vertical):
+    """The live checklist, and below it what the unit tests print."""
+
+    def compose(self) -> ComposeResult:
+        """Gates above, output below."""
+        yield ChecklistView()
+        yield Log(id="output", max_lines=_OUTPUT_LINES)
+
+    def on_mount(self) -> None:
+        """The output takes room only once there is some."""
+        self.query_one(Log).display = False
+
+    def show(self, gates: tuple[Gate, ...]) -> None:
+        """Show the gates as judged so far. No gate is known at the start of a run, which forgets the old output."""
+        self.query_one(ChecklistView).gates = gates
+        if not gates:
+            self.query_one(Log).clear().display = False
+
+    def printed(self, line: str) -> None:
+        """One more line of the unit tests."""
+        log = self.query_one(Log)
+        log.display = True
+        log.write_line(visible(line))
+
+
+class ReasonPage(VerticalScroll, can_focus=False):
+    """Takes the reason and, for a hop to active, the reviewer's finding."""
+
+    def compose(self) -> ComposeResult:
+        """Reason first; the review below it."""
+        yield Label("Why is it promoted? Registry, commit and pull request will say so.")
+        yield LineInput(id="reason", max_length=500)
+        with Vertical(id="review"):
+            yield Label("Dashboard review, shadow against active: F4 draws the 24 h. Odd in it:")
+            yield Static(id="oddities", markup=False)
+            yield Label("What did you see? A sentence; the evidence will say so.")
+            yield LineInput(id="finding", max_length=1000)
+
+    def open(self, draft: Draft, to_stage: Stage) -> None:
+        """Fill in what is known, and hide the review where the hop asks for none."""
+        self.query_one("#reason", Input).value = draft.reason
+        self.query_one("#finding", Input).value = draft.finding
+        self.query_one("#review").display = to_stage is Stage.ACTIVE
+
+    def odd(self, oddities: tuple[str, ...]) -> None:
+        """What the robust test found odd, for the reviewer to answer."""
+        lines = [f"  ! {visible(each)}" for each in oddities] or ["  Nothing odd was found by the robust test."]
+        oddities_shown = self.query_one("#oddities", Static)
+        oddities_shown.update(Content("\n".join(lines)))
+        oddities_shown.set_class(bool(oddities), "-error")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes to the next field, and from the last one nowhere."""
+        event.stop()
+        finding = self.query_one("#finding", Input)
+        if event.input is not finding and self.query_one("#review").display:
+            finding.focus()
+
+    def typed(self) -> tuple[str, str]:
+        """Reason and finding as they stand."""
+        return self.query_one("#reason", Input).value, self.query_one("#finding", Input).value
+
+
+class AckPage(VerticalScroll, can_focus=False):
+    """Says what is about to be acknowledged, and takes the phrase."""
+
+    def compose(self) -> ComposeResult:
+        """The meaning above the field."""
+        yield Facts(id="meaning", label_width=9)
+        yield AckInput("")
+
+    def ask(self, target: Target, checklist: Checklist, environment: str) -> None:
+        """Ask anew for one artifact and one evidence."""
+        self.query_one(Facts).facts = tuple(_meaning(target, checklist, environment))
+        self.query_one(AckInput).ask(checklist.ack_phrase)
+
+
+def _meaning(target: Target, checklist: Checklist, environment: str) -> Iterator[Fact]:
+    where = f" in {environment}" if environment else ""
+    yield Fact.of("", f"Reviewed and landed, {target.artifact_id} decides orders{where}.", "bold")
+    yield Fact("", Content(""))
+    yield Fact.of("artifact", target.model_sha256)
+    yield Fact.of("evidence", checklist.evidence.sha256)
+    yield Fact.of("registry", target.registry_blob)
+    yield Fact.of("", "The ACK holds for exactly these three, once, and not for long.", "$quiet")
+    yield Fact("", Content(""))
+    yield Fact.of("", "Type this phrase; every gate is judged once more after it:")
+
+
+class PlanPage(Vertical):
+    """What submitting will do: the difference, the pull request, the branch and its commit."""
+
+    def compose(self) -> ComposeResult:
+        """Three tabs, each scrollable."""
+        with TabbedContent(id="tabs"):
+            with TabPane("Difference", id="difference"):
+                yield DiffView()
+            with TabPane("Pull request", id="request"):
+                yield TextView(id="body-text")
+            with TabPane("Branch and commit", id="branch"), VerticalScroll():
+                yield Facts(id="branch-facts")
+
+    def show(self, plan: Plan) -> None:
+        """Show a plan from its first tab."""
+        self.query_one(DiffView).diff = plan.diff
+        self.query_one("#body-text", TextView).text = f"{plan.title}\n\n{plan.body}"
+        self.query_one("#branch-facts", Facts).facts = tuple(_branch(plan))
+        self.query_one(TabbedContent).active = "difference"
+
+    def turn(self, by: int) -> None:
+        """Go some tabs to the right, around the end."""
+        tabs = self.query_one(TabbedContent)
+        ids = ("difference", "request", "branch")
+        tabs.active = ids[(ids.index(tabs.active) + by) % len(ids)]
+
+    def scroll_pages(self, by: int) -> None:
+        """Scroll the tab that is shown by some pages."""
+        shown = self.query_one(TabbedContent).active_pane
+        for view in shown.query(VerticalScroll) if shown else ():
+            view.scroll_relative(y=by * max(1, view.size.height - 1), animate=False)
+
+
+def _branch(plan: Plan) -> Iterator[Fact]:
+    yield from Fact.lines("warning", plan.warnings, "$verdict-unknown")
+    yield Fact.of("branch", plan.branch)
+    yield Fact.of("on", plan.target.base_commit)
+    yield Fact.of("evidence", plan.evidence_sha256)
+    if plan.ack:
+        yield Fact.of("ACK", f"{plan.ack.by}, expires {format_utc(plan.ack.expires_at)}")
+    yield from Fact.lines("files", (f"{path}  {len(content):,} bytes" for path, content in plan.files))
+    yield from Fact.lines("gates", (f"{gate.verdict:<7} {gate.name}" for gate in plan.gates))
+    yield from Fact.lines("message", visible(plan.message, lines=True).splitlines())
+
+
+# The keys of a screen that shows a plan: its tabs, and scrolling in them while Cancel keeps the focus.
+
+
+class PlanScreen(PushedScreen):
+    """A pushed screen with one `PlanPage`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "tab(-1)", "Tab left", show=False, id="plan.left", tooltip="The plan's tab to the left"),
+        Binding("right", "tab(1)", "Next tab", id="plan.right", tooltip="The plan's tab to the right"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="plan.up", tooltip="Scroll the plan up"),
+        Binding("pagedown", "page(1)", "Scroll", id="plan.down", tooltip="Scroll the plan down"),
+    ]
+
+    def action_tab(self, by: int) -> None:
+        """Turn to another tab of the plan."""
+        self.query_one(PlanPage).turn(by)
+
+    def action_page(self, by: int) -> None:
+        """Scroll the plan's tab."""
+        self.query_one(PlanPage).scroll_pages(by)

@@ -1,0 +1,321 @@
+"""The promotion wizard: one model, one hop, one frozen target, five pages (SPEC §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.types import CSSPathType
+from textual.widgets import Button, ContentSwitcher, Input, Static
+
+from console.screens.promote.controller import DraftKeeper, Promotion
+from console.screens.promote.pages import AckPage, ChecklistPage, HopPage, PlanPage, PlanScreen, ReasonPage
+from console.screens.promote.steps import Step, Wizard, hops
+from console.screens.review import ReviewScreen
+from console.screens.writing import SubmissionPage
+from console.status import next_command
+from ml.promotion.values import Target
+from ml.stage import Stage
+from ml.text import visible
+from ml.verdict import Gate
+from widgets.ack_input import AckInput
+from widgets.checklist import GateRows
+from widgets.drawing import glyphs_of
+from widgets.quiet_widget import LineInput
+
+# Asks for the reason of one waiver.
+
+
+class WaiveScreen(ModalScreen[str | None]):
+    """Closes with the typed reason, or with ``None`` when the gate is not to be waived."""
+
+    AUTO_FOCUS = "#cancel"
+    CSS_PATH = "waive.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Cancel", id="waive.leave", tooltip="Leave the gate as it is"),
+    ]
+
+    def __init__(self, gate: Gate, reason: str = "") -> None:
+        """Ask about a gate; ``reason`` is what was typed before, which an empty field takes back."""
+        super().__init__()
+        self._gate = gate
+        self._reason = reason
+
+    def compose(self) -> ComposeResult:
+        """What is waived, and the field for why."""
+        with Vertical(id="dialog", classes="box") as box:
+            box.border_title = f"Waive {visible(self._gate.name)}"
+            yield Static(f"{self._gate.verdict}: {visible(self._gate.why)}", markup=False)
+            yield Static(
+                "The waiver, your name and this reason go into the registry, the evidence and the pull request.",
+                classes="quiet",
+            )
+            yield LineInput(self._reason, id="why", placeholder="Why may this gate stay closed?", max_length=500)
+            with Horizontal(id="choices"):
+                yield Button("Cancel", id="cancel", compact=True)
+                yield Button("Waive", id="waive", compact=True, disabled=not self._reason)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """A waiver without a reason is none."""
+        event.stop()
+        waive = self.query_one("#waive", Button)
+        waive.disabled = not event.value.strip() and not self._reason
+        waive.label = "Take back" if self._reason and not event.value.strip() else "Waive"
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Close with the reason, or without."""
+        event.stop()
+        self.dismiss(self.query_one(Input).value.strip() if event.button.id == "waive" else None)
+
+    def action_leave(self) -> None:
+        """Close without a waiver."""
+        self.dismiss(None)
+
+
+_PAGES = {
+    Step.CHECKLIST: ("checklist-page", "GateRows"),
+    Step.REASON: ("reason-page", "#reason"),
+    Step.ACK: ("ack-page", "#cancel"),
+    Step.PLAN: ("plan-page", "#cancel"),
+    Step.SUBMIT: ("submission-page", "#outcome"),
+}
+"""Each step's page, and what has the focus there: never something that a held Enter would confirm."""
+
+
+class PromoteScreen(PlanScreen):
+    """Walks one model one hop. What it is about is frozen when it opens, whatever later polls bring.
+
+    Args:
+        model: the model's name in the registry.
+        to_stage: where to; ``None`` offers what the board shows to be possible.
+    """
+
+    CSS_PATH: ClassVar[CSSPathType | None] = ["../pushed.tcss", "promote.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "next", "Next", id="promote.next", tooltip="Go on to the next page; it never submits"),
+        Binding("f4", "charts", "Charts", id="promote.charts", tooltip="Draw the 24 h that the finding is about"),
+        Binding("f5", "rejudge", "Judge again", id="promote.rejudge", tooltip="Judge every gate again"),
+    ]
+
+    def __init__(self, model: str, to_stage: Stage | None) -> None:
+        super().__init__()
+        self._model = model
+        self._wanted = to_stage
+        self._shown: Wizard | None = None
+        self._promotion: Promotion | None = None
+
+    # --- frame -------------------------------------------------------------------------------------------------------
+    @property
+    def model_name(self) -> str:
+        """The model whose promotion this is."""
+        return self._model
+
+    def body(self) -> ComposeResult:
+        """One page at a time, under the line of steps."""
+        yield Static(id="steps", markup=False)
+        with ContentSwitcher(initial="checklist-page", id="pages"):
+            yield HopPage(id="hop-page")
+            yield ChecklistPage(id="checklist-page")
+            yield ReasonPage(id="reason-page")
+            yield AckPage(id="ack-page")
+            yield PlanPage(id="plan-page")
+            yield SubmissionPage(id="submission-page")
+
+    def buttons(self) -> ComposeResult:
+        """On, and behind it back: the first Tab must not lead to where Enter gives up a typed ACK."""
+        yield Button("Next", id="next", compact=True, disabled=True)
+        yield Button("Back", id="back", compact=True, disabled=True)
+
+    def begin(self) -> None:
+        """Freeze the target, or ask which hop where several are possible."""
+        drafts = DraftKeeper(self.console.drafts, self.work, self.complain)
+        self._promotion = Promotion(self.console.operations, self, self._model, drafts)
+        self.title_is(f"Promote {self._model}")
+        board = self.console.board
+        possible = hops(board.model(self._model) if board else None)
+        if self._wanted is None and len(possible) > 1:
+            self.query_one(HopPage).offer(possible)
+            self._turn("hop-page", "#cancel")
+        else:
+            to_stage = self._wanted or (possible[0][0] if possible else Stage.SHADOW)
+            self._freeze(partial(self.promotion.open, to_stage))
+
+    def _freeze(self, freeze: Callable[[], None]) -> None:
+        self._shown = None
+        self._turn(*_PAGES[Step.CHECKLIST])
+        self.say("Freezing the target: artifact, digest and base commit.")
+        freeze()
+
+    def _turn(self, page: str, focus: str) -> None:
+        self.query_one("#pages", ContentSwitcher).current = page
+        self.query_one(focus).focus()
+
+    @property
+    def promotion(self) -> Promotion:
+        """What is being promoted."""
+        assert self._promotion, "the screen is not mounted"
+        return self._promotion
+
+    # --- what the promotion tells ------------------------------------------------------------------------------------
+    def soon(self, callback: Callable[..., object], *args: object) -> None:
+        """Have something called on the event loop; may be called from any thread."""
+        self.call_later(callback, *args)
+
+    def printed(self, line: str) -> None:
+        """The unit tests printed a line."""
+        self.query_one(ChecklistPage).printed(line)
+
+    def show(self, wizard: Wizard) -> None:
+        """Show a state; a page is filled and focused when it is entered."""
+        before, self._shown = self._shown, wizard
+        if before is None:
+            self._introduce(wizard.target)
+            self.query_one(ReasonPage).open(wizard.draft, wizard.target.to_stage)
+        if before is None or before.step is not wizard.step:
+            self._turn(*_PAGES[wizard.step])
+        if wizard.step is Step.ACK and wizard.checklist and not _asks_already(before):
+            board = self.console.board
+            self.query_one(AckPage).ask(wizard.target, wizard.checklist, board.environment if board else "")
+        self.query_one(ChecklistPage).show(wizard.shown_gates)
+        if wizard.judged:
+            self.query_one(ReasonPage).odd(wizard.judged.checklist.oddities)
+        if wizard.plan and (before is None or before.plan is not wizard.plan):
+            self.query_one(PlanPage).show(wizard.plan)
+        if wizard.step is Step.SUBMIT:
+            self.query_one(SubmissionPage).show(wizard.progress, wizard.submission, wizard.failure)
+        self._show_frame(wizard)
+
+    def _introduce(self, target: Target) -> None:
+        arrow = glyphs_of(self.app).arrow
+        facts = (
+            target.artifact_id,
+            f"sha256 {target.model_sha256[:10]}",
+            f"base {target.base_commit[:7]}",
+            f"frozen {target.opened_at:%H:%M:%SZ}",
+        )
+        self.title_is(f"Promote {target.model}  {target.from_stage or ''} {arrow} {target.to_stage}", *facts)
+
+    def _show_frame(self, wizard: Wizard) -> None:
+        steps = self.query_one("#steps", Static)
+        steps.update(_step_line(wizard, glyphs_of(self.app).pointer))
+        steps.display = True
+        self.say(wizard.trouble or wizard.obstacle or wizard.hint, loud=bool(wizard.trouble) or bool(wizard.blocking))
+        over = wizard.step is Step.SUBMIT
+        onwards, back = self.query_one("#next", Button), self.query_one("#back", Button)
+        onwards.label = wizard.way_on or "Next"
+        onwards.display = bool(wizard.way_on)
+        onwards.disabled = bool(wizard.obstacle) or (wizard.step is Step.ACK and not self.query_one(AckInput).matches)
+        back.display = not over
+        back.disabled = bool(wizard.busy) or wizard.step is Step.CHECKLIST
+        self.query_one("#cancel", Button).label = "Close" if over else "Cancel"
+        self.refresh_bindings()
+
+    # --- what the person does ----------------------------------------------------------------------------------------
+    def on_hop_page_chosen(self, message: HopPage.Chosen) -> None:
+        """The hop is chosen; from here on it is fixed."""
+        self._freeze(partial(self.promotion.open, message.to_stage))
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Keep what is typed, letter by letter."""
+        event.stop()
+        if self._shown and self._shown.step is Step.REASON:
+            self.promotion.typed(*self.query_one(ReasonPage).typed())
+
+    def on_ack_input_changed(self, message: AckInput.Changed) -> None:
+        """The way on opens and closes with the phrase."""
+        if self._shown:
+            self._show_frame(self._shown)
+
+    def on_ack_input_confirmed(self, message: AckInput.Confirmed) -> None:
+        """The phrase stands."""
+        self.promotion.acknowledge(message.phrase)
+
+    def on_gate_rows_waiver_asked(self, message: GateRows.WaiverAsked) -> None:
+        """Ask for the waiver's reason, or say why there is nothing to waive."""
+        gate = message.gate
+        if self._shown is None or self._shown.busy:
+            return
+        pending = dict(self._shown.draft.waivers).get(gate.name, "")
+        if not gate.waivable:
+            self.say(f"{gate.name} can never be waived.", loud=True)
+        elif gate.verdict.opens and not pending:
+            self.say(f"{gate.name} is open; there is nothing to waive.")
+        else:
+            self.console.push_screen(WaiveScreen(gate, pending), partial(self._waive, gate.name))
+
+    def _waive(self, gate: str, reason: str | None) -> None:
+        if reason is not None:
+            self.promotion.waive(gate, reason)
+
+    def pressed(self, button: str) -> None:
+        """Back, or on: the only button that submits says so."""
+        if button == "back":
+            self.promotion.backwards()
+        elif self._shown and self._shown.conflicted:
+            self._freeze(self.promotion.start_again)
+        elif self._shown and self._shown.step is Step.ACK:
+            self.promotion.acknowledge(self.query_one(AckInput).typed)
+        elif self._shown and self._shown.step is Step.PLAN:
+            self.promotion.submit()
+        else:
+            self.action_next()
+
+    def action_next(self) -> None:
+        """Leave the checklist or the reason forwards."""
+        if self._shown:
+            self.promotion.onwards()
+
+    def action_rejudge(self) -> None:
+        """Judge all gates again."""
+        if self._shown and not self._shown.busy:
+            self.promotion.judge()
+
+    def action_charts(self) -> None:
+        """Draw what the reviewer has to look at."""
+        self.console.push_screen(ReviewScreen(self._model))
+
+    def action_leave(self) -> None:
+        """Leave; while the change is written, its end is waited for."""
+        if self._shown and self._shown.step is Step.SUBMIT and self._shown.busy:
+            self.say("The change is being written. It ends by itself; then Escape closes.")
+        else:
+            self.dismiss()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that mean nothing on this page are not offered; the way on is dimmed while something is in it."""
+        shown = self._shown
+        step = shown.step if shown else None
+        if action == "next":
+            offered = step in (Step.CHECKLIST, Step.REASON)
+            return None if offered and shown and shown.obstacle else offered
+        if action == "rejudge":
+            return step is Step.CHECKLIST
+        if action == "charts":
+            return step in (Step.CHECKLIST, Step.REASON) and bool(shown and shown.target.to_stage is Stage.ACTIVE)
+        if action in ("tab", "page"):
+            return step is Step.PLAN
+        return super().check_action(action, parameters)
+
+    @property
+    def copyable(self) -> str:
+        """The command that goes on from the receipt."""
+        return next_command(self._shown.submission) if self._shown and self._shown.submission else ""
+
+
+def _asks_already(wizard: Wizard | None) -> bool:
+    """Whether the ACK page asks for the phrase in this state; asking again would forget what is typed."""
+    return wizard is not None and wizard.step is Step.ACK and wizard.checklist is not None
+
+
+def _step_line(wizard: Wizard, pointer: str) -> Content:
+    """All steps in order, the one of this page in brackets, so that it is told without colour."""
+    names = [
+        (f"[{step.value}]", "bold") if step is wizard.step else (f" {step.value} ", "$quiet") for step in wizard.steps
+    ]
+    return Content(f" {pointer} ").join([Content.styled(*name) for name in names])

@@ -1,0 +1,115 @@
+"""The desk that changes are carried out at: its parts, and how a ref gets to the remote and is known to be there.
+
+Whatever a push said or did not say, the remote is asked what is true (SPEC §5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ml.errors import Conflict, ConsoleError, Refused, TimedOut, Unavailable
+from ml.promotion.paths import Places
+from ml.promotion.repository import CHANGE_PREFIXES, Writer
+from ml.records.journal import Entry, Journal
+from ml.text import visible
+from ml.verdict import Gate
+
+# Where a pushed branch becomes a pull request (implemented by `ml.adapters.forge`).
+
+
+class Forge(Protocol):
+    """Opens pull requests, or says where a person can."""
+
+    def open_request(self, remote_url: str, branch: str, base: str, title: str, body: str) -> str:
+        """Open a pull request and return its address; else the address where a person opens it, or nothing.
+
+        Never raises: the branch is pushed already, and a sick forge must not make that look like a failure.
+        """
+        ...
+
+
+Judge = Callable[[str, str], tuple[Gate, ...]]
+"""The gate of SPEC §8 over two commits, base and head."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Where changes are carried out. ``remote`` is empty where there is none; ``bodies`` keeps pull requests' texts.
+
+    ``push_s`` is how long a push may take, in seconds.
+    """
+
+    repository: Writer
+    journal: Journal
+    forge: Forge
+    remote: str
+    base: str
+    bodies: Path
+    places: Places
+    judge: Judge
+    push_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Whether the remote holds a branch, known by having asked it, and in words."""
+
+    there: bool
+    why: str
+    settled: bool = True
+
+
+def current_base(desk: Desk, planned: str) -> tuple[str, str]:
+    """The commit that the base branch is at now, and why that is only what was last fetched (empty: it is not).
+
+    Raises: Refused when the remote has no such branch.
+    """
+    repository, remote = desk.repository, desk.remote
+    if not remote:
+        return repository.resolve(f"refs/heads/{desk.base}") or planned, ""
+    try:
+        tip = repository.remote_tip(remote, f"refs/heads/{desk.base}")
+        if tip is None:
+            raise Refused(f"{remote} has no branch {visible(desk.base)}.", "Correct registry.ref.")
+        if tip != planned and repository.resolve(tip) is None:
+            repository.fetch(remote, desk.base)
+    except (Unavailable, TimedOut) as sick:
+        return repository.resolve(f"refs/remotes/{remote}/{desk.base}") or planned, sick.cause
+    return tip, ""
+
+
+def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
+    """Push one ref and learn from the remote itself whether it is there.
+
+    Raises: Refused with the server's words; Unavailable when the journal cannot be written. Nothing was sent then.
+    """
+    branch = ref.removeprefix("refs/heads/")
+    entry.step("push", commit=commit)
+    lost = ""
+    try:
+        result = desk.repository.push(desk.remote, ref, commit, desk.push_s)
+        if not result.accepted:
+            kind = Conflict if result.moved else Refused
+            raise kind(
+                f"{desk.remote} refuses {visible(branch)}: {result.words}", "Mend what it names, then plan anew."
+            )
+    except (Unavailable, TimedOut) as sick:
+        lost = sick.cause
+    try:
+        tip = desk.repository.remote_tip(desk.remote, ref)
+    except ConsoleError as sick:
+        unknown = f"Whether {desk.remote} has it is unknown: {lost or sick.cause}"
+        return Sent(False, f"{unknown} {later(branch)}", settled=False)
+    if tip == commit:
+        return Sent(True, f"{desk.remote} has it" + (", although its answer was lost." if lost else ", read back."))
+    return Sent(False, f"{lost or f'{desk.remote} took the push and does not show it.'} {later(branch)}")
+
+
+def later(branch: str) -> str:
+    """What to do about a ref that the remote does not have."""
+    if not branch.startswith(CHANGE_PREFIXES):
+        return "Nothing is known to have changed."
+    return f"The branch stays local; push it with: mlconsole push {branch}"

@@ -1,0 +1,213 @@
+"""Artifacts as they are in a commit: exported into a private folder, verified there, remembered by their blobs."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ml.artifacts.build import Origin, build_artifact
+from ml.artifacts.compare import Comparison, compare
+from ml.artifacts.verification import Verification
+from ml.artifacts.verify import Verifier
+from ml.clock import Clock
+from ml.errors import Refused
+from ml.policy import parse_policy
+from ml.ports import Progress, Report
+from ml.promotion.repository import Reader, TreeEntry
+from ml.registry.doctor import Finding, examine, repair_diff
+from ml.registry.history import chronological
+from ml.registry.schema import Pointer
+from ml.session.boards import altered_at_checkout
+from ml.session.context import Context
+from ml.session.registries import Base
+from ml.stage import Stage
+from ml.verdict import Check, Verdict, worst
+
+if TYPE_CHECKING:
+    from ml.registry.schema import Model
+
+
+_MOST_REMEMBERED = 64
+
+
+class Named(Protocol):
+    """What names an artifact of a commit: a pointer of the registry, or a target."""
+
+    @property
+    def artifact_id(self) -> str: ...  # noqa: D102
+
+    @property
+    def artifact_dir(self) -> str: ...  # noqa: D102
+
+    @property
+    def model_sha256(self) -> str | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What an artifact's directory holds in a commit; equal content has equal verifications by one runtime."""
+
+    entries: tuple[TreeEntry, ...]
+    expected: str
+    runtime: str
+
+
+class CommitArtifacts:
+    """Verifies artifacts from git's objects, so that an operator's working tree never counts."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._known: dict[_Content, Verification] = {}
+
+    def verify(self, commit: str, path: str, expect_sha256: str | None, report: Report | None = None) -> Verification:
+        """Verify an artifact of a commit, by its path from the root. An absent one fails its layout check.
+
+        Raises:
+            Unavailable: the commit is not here, or the cage cannot be built.
+        """
+        from ml.artifacts.cache import runtime_version  # noqa: PLC0415 - the first frame verifies nothing
+
+        content = _Content(self._context.repository.tree(commit, path), expect_sha256 or "", runtime_version())
+        with self._lock:
+            known = self._known.get(content)
+        if known is not None:
+            return known
+        with self.exported(commit, (path,)) as (directory,):
+            found = self._context.verifier().verify(directory, report=report, expect_sha256=expect_sha256)
+        if found.valid:
+            # A failure may be the machine's: it is looked at again.
+            self._remember(content, found)
+        return found
+
+    def standing(self, base: Base, past: Model, named: Named, report: Report | None = None) -> Verification:
+        """Verify what a pointer names in the base: against its digest, and file by file against what evidence pinned.
+
+        Args:
+            past: the pointer's model with its archived events.
+            named: the pointer, or a target made of it.
+
+        Raises:
+            Unavailable: the commit is not here, or the cage cannot be built.
+        """
+        from ml.promotion.evidence import pinned  # noqa: PLC0415 - the first frame verifies nothing
+
+        found = self.verify(base.commit, base.located(named.artifact_dir), named.model_sha256 or None, report)
+        places, events = self._context.place.places, chronological(past)
+        return found.pinned(pinned(self._context.repository, base.commit, places, events, named.artifact_id))
+
+    @contextmanager
+    def exported(self, commit: str, paths: Sequence[str]) -> Iterator[tuple[Path, ...]]:
+        """Private copies of some artifacts of a commit, by their paths from the root, gone when the block ends."""
+        with tempfile.TemporaryDirectory(prefix="mlconsole-verify-") as folder:
+            self._context.repository.export(commit, Path(folder), paths)
+            yield tuple(Path(folder) / path for path in paths)
+
+    def latency(
+        self, commit: str, candidate_path: str, active_path: str, max_ratio: float, report: Report | None = None
+    ) -> Check:
+        """Time an artifact against the active one, in turns in one cage. Raises Unavailable without a cage."""
+        with self.exported(commit, (candidate_path, active_path)) as (candidate, active):
+            return self._context.verifier().latency(candidate, active, max_ratio=max_ratio, report=report).check
+
+    def _remember(self, content: _Content, found: Verification) -> None:
+        with self._lock:
+            while len(self._known) >= _MOST_REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            self._known[content] = found
+
+
+# ``check``: the whole registry and every artifact that a stage names.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryCheck:
+    """What the doctor found, how each artifact verifies, and a repair as a diff that is never applied by itself."""
+
+    as_of: datetime
+    verdict: Verdict
+    why: str
+    findings: tuple[Finding, ...]
+    artifacts: tuple[Verification, ...]
+    repair: str
+
+
+def check_registry(
+    base: Base, artifacts: CommitArtifacts, repository: Reader, now: datetime, report: Report | None
+) -> RegistryCheck:
+    """Examine one base. Raises what the repository and the cage raise."""
+    findings = (*examine(base.document, archives=base.archives), *altered_at_checkout(base, repository))
+    pointers = _pointers(base)
+    verified = []
+    for number, (name, pointer) in enumerate(pointers):
+        if report:
+            report(Progress(f"verify {pointer.artifact_id}", number, len(pointers)))
+        verified.append(artifacts.standing(base, base.whole(name), pointer))
+    severe = sum(finding.severe for finding in findings)
+    bad = sum(not item.verdict.opens for item in verified)
+    verdict = worst([Verdict.FAIL if severe else Verdict.PASS, *(item.verdict for item in verified)])
+    return RegistryCheck(
+        as_of=now,
+        verdict=verdict,
+        why=f"{len(base.document.registry.models)} models, {severe} problems, {len(findings) - severe} oddities, "
+        f"{len(verified)} artifacts of which {bad} do not verify.",
+        findings=findings,
+        artifacts=tuple(verified),
+        repair=repair_diff(base.document),
+    )
+
+
+def _pointers(base: Base) -> tuple[tuple[str, Pointer], ...]:
+    """Each artifact that any stage names, once, with its model."""
+    found: dict[tuple[str, str | None], tuple[str, Pointer]] = {}
+    for name, model in base.document.registry.models.items():
+        for stage in Stage:
+            pointer = model.pointer(stage)
+            if pointer is not None:
+                found.setdefault((pointer.artifact_dir, pointer.model_sha256), (name, pointer))
+    return tuple(found.values())
+
+
+# Artifacts that lie outside a repository: a trainer's machine or a build image looks at directories and files only.
+
+
+@dataclass(frozen=True, slots=True)
+class LooseArtifacts:
+    """`verify`, `compare` and `build` as `ml.session.Operations` has them, for paths relative to ``folder``.
+
+    There is no policy to ask, so the runbook's latency ratio judges a comparison, and no commit to name in a manifest.
+    """
+
+    folder: Path
+    verifier: Verifier
+    clock: Clock
+    read_only: bool = False
+
+    def verify(self, artifact_dir: str, report: Report | None = None) -> Verification:
+        """Verify one artifact directory in a cage."""
+        return self.verifier.verify(self.folder / artifact_dir, report=report)
+
+    def compare(self, a: str, b: str, report: Report | None = None) -> Comparison:
+        """Two artifact directories side by side."""
+        ratio = parse_policy(None).checks.max_latency_ratio
+        return compare(self.verifier, self.folder / a, self.folder / b, max_ratio=ratio, report=report)
+
+    def build(
+        self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str, report: Report | None = None
+    ) -> Verification:
+        """Make an artifact directory from a model that someone else trained, and verify it.
+
+        Raises Refused in a read-only session.
+        """
+        if self.read_only:
+            raise Refused("This session is read-only.", "Start mlconsole without --read-only to change anything.")
+        origin, now = Origin(dataset_id=dataset_id, notes=notes), self.clock.now()
+        return build_artifact(
+            self.verifier, self.folder / model_file, self.folder / out_dir, origin, now=now, report=report
+        )

@@ -1,0 +1,249 @@
+"""Targets, plans and submissions: what a person decided, turned into a branch (SPEC §5)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from ml.artifacts.ids import is_artifact_id
+from ml.errors import ConsoleError, Invalid, Refused
+from ml.ports import Report
+from ml.promotion.gates import ack_gate, acknowledge, kill_warnings
+from ml.promotion.land import Approval, approve, land
+from ml.promotion.plan import Proposal, plan_promotion, plan_stage, plan_withdraw
+from ml.promotion.publish import Sent
+from ml.promotion.submit import push_branch, submit
+from ml.promotion.values import ACK_GATE, Ack, Checklist, Landing, Plan, Submission, Target, of_change
+from ml.registry.schema import Model, Pointer
+from ml.session.checklists import Checklists, read_artifact
+from ml.session.context import Context
+from ml.session.first_policy import FirstPolicy, propose
+from ml.session.registries import Base, Registries
+from ml.session.watches import record_change
+from ml.slo.selectors import proposed_selectors
+from ml.stage import Action, Stage
+from ml.text import visible
+
+_BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
+
+
+_SEVERAL = 2
+
+
+def _artifacts(model: Model) -> tuple[str, ...]:
+    """The artifacts that a model points to."""
+    pointers = (model.pointer(stage) for stage in Stage)
+    return tuple(pointer.artifact_id for pointer in pointers if pointer is not None)
+
+
+class Changes:
+    """Everything that ends in a branch, except rollback."""
+
+    def __init__(self, context: Context, registries: Registries, checklists: Checklists) -> None:
+        self._context = context
+        self._registries = registries
+        self._checklists = checklists
+
+    def target(self, model: str, to_stage: Stage) -> Target:
+        """Freeze a promotion. Raises Refused when there is nothing to promote."""
+        below = _BELOW.get(to_stage)
+        if below is None:
+            raise Refused("Nothing is promoted to staging.", "Put an artifact into staging with `mlconsole stage DIR`.")
+        base = self._registries.now()
+        pointer = base.model(model).pointer(below)
+        if pointer is None:
+            raise Refused(
+                f"{below.capitalize()} of {visible(model)} is empty, so there is nothing to promote to {to_stage}.",
+                f"Bring an artifact into {below} first.",
+            )
+        return self._target(base, model, Action.PROMOTE, below, to_stage, pointer)
+
+    def plan(self, checklist: Checklist, reason: str, *, ack: str = "", preview: bool = False) -> Plan:
+        """Compute a promotion from its judged checklist.
+
+        Except for a ``preview``, a typed ACK makes every gate be judged once more, because time has passed since.
+        """
+        self._context.require_write()
+        target = checklist.target
+        base = self._registries.at(target.base_commit)
+        given = self._acknowledged(checklist, base, ack) if ack else None
+        if given is not None and not preview:
+            self._require_still_open(checklist)
+        now = self._context.clock.now()
+        gates = tuple(
+            ack_gate(
+                given, phrase=checklist.ack_phrase, target=target, evidence_sha256=checklist.evidence.sha256, now=now
+            )
+            if gate.name == ACK_GATE
+            else gate
+            for gate in checklist.gates
+        )
+        proposal = self._proposal(base, target, reason, checklist)
+        if preview and given is None:
+            gates = tuple(gate for gate in gates if gate.name != ACK_GATE)
+            return replace(plan_promotion(replace(proposal, gates=gates)), gates=checklist.gates)
+        return plan_promotion(replace(proposal, gates=gates, ack=given), phrase=checklist.ack_phrase)
+
+    def plan_stage(self, artifact_dir: str, model: str, reason: str, report: Report | None = None) -> Plan:
+        """Verify an artifact directory and plan to put it, files included, into a model's staging."""
+        self._context.require_write()
+        directory = self._directory(artifact_dir)
+        base = self._registries.now()
+        place = self._context.place
+        verification = self._context.verifier().verify(directory, report=report, afresh=True)
+        artifact = read_artifact(directory, place.root, base.artifact_base, verification)
+        target = self._target(base, model, Action.STAGE, None, Stage.STAGING, artifact.pointer)
+        checklist = self._checklists.staging(target, base, verification)
+        return plan_stage(self._proposal(base, target, reason, checklist), artifact.pointer, artifact.files)
+
+    def plan_withdraw(self, model: str, stage: Stage, reason: str) -> Plan:
+        """Plan to clear staging or shadow."""
+        self._context.require_write()
+        base = self._registries.now()
+        pointer = base.model(model).pointer(stage)
+        if stage is Stage.ACTIVE or pointer is None:
+            raise Refused(
+                f"{stage.capitalize()} of {visible(model)} cannot be withdrawn.",
+                "Only a filled staging or shadow can be; an active model is rolled back.",
+            )
+        target = self._target(base, model, Action.WITHDRAW, stage, stage, pointer)
+        return plan_withdraw(self._proposal(base, target, reason, self._checklists.withdrawal(target, base)))
+
+    def submit(self, plan: Plan, *, push: bool = True, report: Report | None = None) -> Submission:
+        """Carry a plan out, and note it in the audit log."""
+        self._context.require_write()
+        now = self._context.clock.now()
+        target = plan.target
+
+        def record(commit: str, sent: Sent) -> str:
+            try:
+                record_change(self._context.audit, of_change(target), plan.branch, commit, pushed=sent.there)
+            except ConsoleError as error:
+                return str(error)
+            return ""
+
+        done = submit(plan, self._registries.desk(), now=now, push=push, report=report, record=record)
+        self._context.notifier.tell(
+            str(target.action),
+            f"{target.actor}: {target.artifact_id} to {target.to_stage} of {target.model}. {done.why}",
+            model=target.model,
+            branch=done.branch,
+        )
+        return done
+
+    def push(self, branch: str, report: Report | None = None) -> Submission:
+        """Push a branch that stayed local, and note it in the audit log; ``why`` says where that failed."""
+        self._context.require_write()
+        by = self._context.repository.identity().email  # asked for first: who has none is refused before, not after
+        done = push_branch(branch, self._registries.desk(), report)
+        problem = self._recorded("push", by, branch, commit=done.commit, pushed=done.pushed)
+        return replace(done, why=f"{done.why} {problem}".rstrip())
+
+    def land(self, branch: str, report: Report | None = None) -> Landing:
+        """Fast-forward the base after the gate, and note it in the audit log; ``problem`` says where that failed."""
+        self._context.require_write()
+        by = self._context.repository.identity().email
+        landed = land(branch, self._registries.desk(), report)
+        return replace(landed, problem=self._recorded("land", by, branch, commit=landed.commit, base=landed.base))
+
+    def approve(self, branch: str) -> Approval:
+        """Approve another operator's branch, and note it in the audit log."""
+        self._context.require_write()
+        given = approve(branch, self._registries.desk(), now=self._context.clock.now())
+        self._context.audit.append("approve", by=given.by, branch=branch, commit=given.commit)
+        return given
+
+    def first_policy(self, *, push: bool, dry_run: bool) -> FirstPolicy:
+        """Propose the first policy on a branch."""
+        self._context.require_write()
+        desk, now = self._registries.desk(), self._context.clock.now()
+        commit = self._registries.ref().commit
+        return propose(desk, commit, now, push=push, dry_run=dry_run, selectors=self._selectors())
+
+    def _selectors(self) -> dict[str, str | None]:
+        """What tells the series of several models apart, as far as registry and Prometheus can be asked."""
+        try:
+            models = self._registries.now().document.registry.models
+        except ConsoleError:
+            return {}
+        if len(models) < _SEVERAL:
+            return {}
+        found: dict[str, str] = {}
+        if self._context.metrics is not None:
+            with suppress(ConsoleError):
+                found = proposed_selectors(
+                    self._context.metrics, {name: _artifacts(each) for name, each in models.items()}
+                )
+        return {name: found.get(name) for name in models}
+
+    def _recorded(self, kind: str, by: str, branch: str, **told: object) -> str:
+        """Note what has taken effect already; why that failed, or nothing, because a failure must not deny it."""
+        try:
+            self._context.audit.append(kind, by=by, branch=branch, **told)
+        except ConsoleError as error:
+            return str(error)
+        return ""
+
+    def _acknowledged(self, checklist: Checklist, base: Base, typed: str) -> Ack:
+        return acknowledge(
+            typed,
+            phrase=checklist.ack_phrase,
+            expires_minutes=base.policy.ack.expires_minutes,
+            target=checklist.target,
+            evidence_sha256=checklist.evidence.sha256,
+            by=checklist.target.actor,
+            now=self._context.clock.now(),
+        )
+
+    def _require_still_open(self, checklist: Checklist) -> None:
+        again = self._checklists.again(checklist)
+        if not again.ready:
+            closed = ", ".join(f"{gate.name} ({gate.verdict})" for gate in again.blockers if gate.name != ACK_GATE)
+            raise Invalid(f"Gates have closed since the checklist was judged: {closed}.", "Look at it again.")
+
+    def _proposal(self, base: Base, target: Target, reason: str, checklist: Checklist) -> Proposal:
+        places = self._context.place.places
+        return Proposal(
+            target=target,
+            document=base.document,
+            reason=reason,
+            at=self._context.clock.now(),
+            evidence=checklist.evidence,
+            archive=base.archives.get(target.model, b""),
+            gates=checklist.gates,
+            soak=checklist.soak,
+            places=places,
+            warnings=kill_warnings(self._context.kill_desk.engaged(), target.to_stage),
+        )
+
+    def _target(
+        self, base: Base, model: str, action: Action, from_stage: Stage | None, to_stage: Stage, pointer: Pointer
+    ) -> Target:
+        return Target(
+            action=action,
+            model=model,
+            from_stage=from_stage,
+            to_stage=to_stage,
+            artifact_id=pointer.artifact_id,
+            artifact_dir=pointer.artifact_dir,
+            model_sha256=pointer.model_sha256 or "",
+            base_commit=base.commit,
+            registry_blob=base.blob,
+            opened_at=self._context.clock.now(),
+            actor=self._context.repository.identity().email,
+        )
+
+    def _directory(self, artifact_dir: str) -> Path:
+        directory = (self._context.place.root / artifact_dir).absolute()
+        if not directory.is_relative_to(self._context.place.root):
+            raise Refused(
+                f"{visible(artifact_dir)} is outside the repository.",
+                "Copy the artifact below artifacts/onnx/ of the repository first.",
+            )
+        if not is_artifact_id(directory.name):
+            raise Refused(
+                f"{visible(directory.name)} is no artifact id.",
+                "Name it like regime_v2026_02_16_001.",
+            )
+        return directory

@@ -1,0 +1,87 @@
+"""What every operation needs: the session's settings as the domain knows them, and the parts it works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ml.board import Problem
+from ml.clock import Clock
+from ml.errors import Refused
+from ml.ports import Runner
+
+if TYPE_CHECKING:
+    from ml.artifacts.verify import Verifier
+    from ml.emergency.kill import KillDesk
+    from ml.emergency.notify import Notifier
+    from ml.promotion.paths import Places
+    from ml.promotion.publish import Forge
+    from ml.promotion.repository import Writer
+    from ml.records.audit import AuditLog
+    from ml.records.journal import Journal
+    from ml.slo.source import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where this session works. ``artifact_base`` is what pointers are relative to where the policy says nothing.
+
+    ``ref_configured``: somebody wrote ``ref`` down, and it is no default.
+    """
+
+    root: Path
+    environment: str
+    production: bool
+    places: Places
+    ref: str
+    artifact_base: str
+    state: Path
+    stale_s: float
+    kill_file: Path
+    read_only: bool
+    tool_version: str
+    ref_configured: bool = False
+
+
+class Person(Protocol):
+    """Who is at the keyboard, in the words that every record uses: git identity, login beside it."""
+
+    def at_once(self) -> str:
+        """As far as it is known without waiting."""
+        ...
+
+    def full(self) -> str:
+        """In full; may take a second."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The place and the concrete parts, put together once by ``console.wiring``.
+
+    ``metrics`` is ``None`` when no Prometheus is configured: every gate that needs it then stays closed. ``verifier``
+    is made with the first verification. ``person`` is who is at the keyboard, for records of kills and watches.
+    ``problems`` are those of the session's own settings; every board shows them.
+    """
+
+    place: Place
+    clock: Clock
+    run: Runner
+    repository: Writer
+    metrics: Metrics | None
+    verifier: Callable[[], Verifier]
+    journal: Journal
+    audit: AuditLog
+    forge: Forge
+    kill_desk: KillDesk
+    notifier: Notifier
+    person: Person
+    environ: Mapping[str, str]
+    problems: tuple[Problem, ...] = ()
+
+    def require_write(self) -> None:
+        """Raise Refused in a read-only session: here, not in the views, is where read-only is enforced."""
+        if self.place.read_only:
+            raise Refused("This session is read-only.", "Start mlconsole without --read-only to change anything.")

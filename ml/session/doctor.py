@@ -1,0 +1,264 @@
+"""Looking at what the console stands on, and the runbook's troubleshooting of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ml.artifacts.compare import Comparison, compare
+from ml.artifacts.runtime import check_cage, check_runtime, latency_spike, not_loading, results_differ
+from ml.board import Board
+from ml.errors import ConsoleError, Invalid, Refused, Unavailable
+from ml.promotion.reconcile import Outcome
+from ml.promotion.signers import people_of, unbelieved
+from ml.registry.history import previous_active
+from ml.registry.schema import Pointer
+from ml.session.artifacts import CommitArtifacts
+from ml.session.boards import Boards
+from ml.session.context import Context
+from ml.session.metrics import SERVING
+from ml.session.registries import Base, Registries, clone_gaps
+from ml.session.watches import settle_changes
+from ml.slo.alert_findings import silences_of
+from ml.slo.alerts import alerts_now
+from ml.slo.exchanges import Failure, Recorder
+from ml.slo.source import Answer
+from ml.stage import Stage
+from ml.text import visible
+from ml.verdict import Check, Verdict
+
+# The runbook's troubleshooting of one model: three questions, what was looked at for each, and what was found.
+
+Advice = tuple[Check, str]
+"""What was found, and what to do about it when it is not well."""
+
+_RESTORE = "Restore the artifact of that digest, or roll back."
+_ROLL_BACK = "Consider a rollback if an SLO is breached."
+_LIVE = "histogram_quantile(0.99, sum(rate(grinder_ml_inference_latency_ms_bucket{%s}[5m])) by (le, mode))"
+
+
+class Troubleshooting:
+    """Answers from the base's registry and artifacts, from what engines report, and from Prometheus."""
+
+    def __init__(self, context: Context, artifacts: CommitArtifacts) -> None:
+        self._context = context
+        self._artifacts = artifacts
+
+    def of(self, base: Base, board: Board, name: str) -> tuple[Advice, ...]:
+        """All three answers about a model.
+
+        Raises:
+            Refused: there is no such model. Unavailable: the repository or the cage cannot be used.
+        """
+        base.model(name)
+        return (*self._loading(base, board, name), *self._spike(base, name), *self._difference(base, name))
+
+    def _loading(self, base: Base, board: Board, name: str) -> Iterator[Advice]:
+        """ "Model not loading after promotion": is it deployed, is it there, does it verify?"""
+        view, model = board.model(name), base.model(name)
+        deployed = [stage for stage in (Stage.ACTIVE, Stage.SHADOW) if model.pointer(stage) is not None]
+        if not deployed:
+            nothing = Check(
+                "not loading", Verdict.NO_DATA, "Nothing is active or in shadow, so no engine has to load it."
+            )
+            yield nothing, "Promote an artifact first."
+        for stage in deployed:
+            pointer = model.pointer(stage)
+            if pointer is None or view is None:
+                continue
+            told = view.stage(stage).deployment
+            verdict = Verdict.PASS if told == SERVING else Verdict.FAIL if told else Verdict.NO_DATA
+            yield (
+                Check(f"{stage} deployment", verdict, told or "no engine reports what it serves"),
+                f"Check ml_registry_path and ml_stage: {stage} of its engine, and its log for ML_REGISTRY and ONNX_.",
+            )
+            verification = self._artifacts.standing(base, base.whole(name), pointer)
+            for check in not_loading(pointer.artifact_dir, bool(verification.files), verification):
+                yield check, _RESTORE
+
+    def _spike(self, base: Base, name: str) -> Iterator[Advice]:
+        """ "Latency spike after promotion": how fast is it now, and is it larger or slower than the one before it?"""
+        live = self._live(base, name)
+        yield live, _ROLL_BACK if live.verdict is Verdict.FAIL else "See that Prometheus scrapes the engines."
+        active, before = base.model(name).active, previous_active(base.whole(name))
+        if active is None or before is None:
+            why = "There is no earlier active artifact to compare the active one with."
+            yield Check("latency spike", Verdict.NO_DATA, why), "Look at the engine's machine, then at the model."
+            return
+        against = f"{visible(active.artifact_id)} after {visible(before.artifact_id)}"
+        compared = self._comparison(base, active, before)
+        if isinstance(compared, str):
+            yield Check("latency spike", Verdict.NO_DATA, f"{against}: {compared}"), _RESTORE
+            return
+        for check in latency_spike(compared):
+            yield Check(check.name, check.verdict, f"{against}: {check.why}"), _ROLL_BACK
+
+    def _difference(self, base: Base, name: str) -> Iterator[Advice]:
+        """ "Shadow and active showing different results": two models do; how often?"""
+        shadow, active = base.model(name).shadow, base.model(name).active
+        if shadow is None or active is None:
+            why = f"{'Shadow' if shadow is None else 'Active'} is empty, so there are no two models that could differ."
+            yield Check("decisions", Verdict.PASS, why), ""
+            return
+        compared = self._comparison(base, shadow, active)
+        if isinstance(compared, str):
+            yield Check("decisions", Verdict.NO_DATA, compared), _RESTORE
+            return
+        yield results_differ(compared), "Two models may differ; see `mlconsole compare`."
+
+    def _live(self, base: Base, name: str) -> Check:
+        """The runbook's own query: p99 over five minutes by mode."""
+        metrics = self._context.metrics
+        if metrics is None:
+            return Check("live p99", Verdict.NO_DATA, "No Prometheus is configured.")
+        try:
+            answer = metrics.query(_LIVE % base.policy.selector(name))
+        except ConsoleError as error:
+            return Check("live p99", Verdict.NO_DATA, error.cause)
+        objectives = (each for each in base.policy.objectives if each.kind == "quantile" and each.quantile == 0.99)
+        return live_p99(answer, next((each.limit for each in objectives), None))
+
+    def _comparison(self, base: Base, left: Pointer, right: Pointer) -> Comparison | str:
+        """Both side by side; or why there is no comparison."""
+        paths = [base.located(pointer.artifact_dir) for pointer in (left, right)]
+        gone = [path for path in paths if not self._context.repository.tree(base.commit, path)]
+        if gone:
+            return f"{visible(gone[0])} is not in the base, so it cannot be compared."
+        with self._artifacts.exported(base.commit, paths) as (left_path, right_path):
+            ratio = base.policy.checks.max_latency_ratio
+            return compare(self._context.verifier(), left_path, right_path, max_ratio=ratio)
+
+
+def live_p99(answer: Answer, limit: float | None) -> Check:
+    """The answer to the runbook's query, by mode in milliseconds, against the policy's limit where it has one."""
+    known = [(series.label("mode"), series.points[-1][1]) for series in answer.series if series.points]
+    measured = [(visible(mode or "no mode", limit=40), value) for mode, value in known if value >= 0]
+    shown = f"Over five minutes: {', '.join(f'{mode} {value:.3g} ms' for mode, value in measured)}"
+    if answer.warnings:
+        return Check("live p99", Verdict.NO_DATA, f"Prometheus warns: {answer.warnings[0]}.")
+    if not measured:
+        return Check("live p99", Verdict.NO_DATA, "Prometheus has no inference of the last five minutes.")
+    if limit is None:
+        return Check("live p99", Verdict.VACUOUS, f"{shown}; the policy has no limit for it.")
+    well = all(value < limit for _, value in measured)
+    return Check("live p99", Verdict.PASS if well else Verdict.FAIL, f"{shown}, limit {limit:g} ms.")
+
+
+_LATENCY = 'count({__name__=~"grinder_ml_inference_latency_ms_(bucket|count)"})'
+
+
+class Doctor:
+    """Asks each source one question and answers in one sentence, or raises with the fix as remedy."""
+
+    def __init__(self, context: Context, registries: Registries, artifacts: CommitArtifacts, boards: Boards) -> None:
+        self._context = context
+        self._registries = registries
+        self._artifacts = artifacts
+        self._boards = boards
+
+    def registry(self) -> str:
+        """Where it is read, and how much it holds."""
+        base = self._registries.now()
+        return f"{base.ref.ref}@{base.commit[:7]} holds {len(base.document.registry.models)} models"
+
+    def policy(self) -> str:
+        """Who the operators are."""
+        policy = self._registries.policy()
+        if not policy.roles.operators:
+            raise Refused(
+                "The policy names no operators, so nothing can become active.",
+                "Name them under [roles] operators in ml/registry/policy.toml, or run `mlconsole init`.",
+            )
+        return f"operators: {visible(', '.join(policy.roles.operators))}"
+
+    def signatures(self) -> str:
+        """How a person is known: by a signature, or by what they say of themselves."""
+        policy = self._registries.policy()
+        if not policy.ack.signed:
+            return "self-declared: the policy asks for no signature, so who made a change is a claim"
+        repository, places = self._context.repository, self._context.place.places
+        raw = repository.read(self._registries.ref().commit, places.signers) or b""
+        wrong, known = unbelieved(raw), people_of(raw)
+        if wrong:
+            line = f"line {wrong[0].line}: " if wrong[0].line else ""
+            raise Refused(
+                f"{visible(places.signers)} holds what the gate does not believe: {line}{visible(wrong[0].why)}.",
+                "Name one person and one plain SSH key per line.",
+            )
+        missing = [each for each in policy.roles.operators if each not in known]
+        if missing:
+            raise Refused(
+                f"{visible(places.signers)} has no key of {visible(', '.join(missing))}, who can prove nothing so.",
+                "Add a line with the address and the public key, by a change of the rules.",
+            )
+        return f"proven by signatures; {len(known)} people have a key"
+
+    def clone(self) -> str:
+        """What kind of clone this is. Raises Unavailable naming all that it lacks."""
+        described = visible(str(self._context.repository.describe()))
+        gaps = clone_gaps(self._context)
+        if gaps:
+            raise Unavailable(" ".join(gap.what for gap in gaps), " ".join(gap.remedy for gap in gaps))
+        return described
+
+    def remote(self) -> str:
+        """That the remote answers."""
+        ref = self._registries.ref()
+        if not ref.remote:
+            return "there is no remote; branches stay local and `mlconsole land` moves the base"
+        self._context.repository.remote_tip(ref.remote, f"refs/heads/{ref.branch}")
+        return f"{visible(ref.remote)} answers"
+
+    def prometheus(self) -> str:
+        """That it answers and has the engine's histogram."""
+        metrics = self._context.metrics
+        if metrics is None:
+            raise Unavailable("No Prometheus is configured.", "Set prometheus.url; gates stay closed without it.")
+        answer = metrics.query(_LATENCY)
+        if not answer.series:
+            raise Unavailable(
+                "Prometheus answers, but has no grinder_ml_inference_latency_ms.",
+                "Let it scrape the engines; ml/monitoring/prometheus.yml is an example.",
+            )
+        return f"{visible(answer.url)} answers in {answer.seconds * 1000:.0f} ms"
+
+    def rules(self) -> str:
+        """That the policy's alert rules are loaded, and that a configured Alertmanager tells its silences."""
+        metrics, policy = self._context.metrics, self._registries.policy()
+        if metrics is None:
+            raise Unavailable("No Prometheus is configured.", "Set prometheus.url.")
+        recorder = Recorder(metrics)
+        view = alerts_now(recorder, policy.alerts.quiet, self._context.clock.now())
+        missing = [name for name, found in view.findings if found.verdict is Verdict.VACUOUS]
+        if missing or not view.findings:
+            raise Unavailable(
+                f"Alert rules are not loaded: {visible(', '.join(missing)) or 'none is named'}.",
+                "Load ml/monitoring/ml_alerts.yml with Prometheus's rule_files.",
+            )
+        silences = recorder.silences()
+        if isinstance(silences, Failure):
+            raise silences.error()
+        told = " ".join(silences_of(silences, policy.alerts.quiet))
+        return f"{len(view.findings)} rules are loaded{f'. {told}' if told else ''}"
+
+    def runtime(self) -> str:
+        """That onnxruntime computes here what the golden artifact expects."""
+        check = check_runtime(self._context.verifier())
+        if not check.verdict.opens:
+            raise Invalid(check.why, "Go back to the onnxruntime that agreed; until then nothing goes to shadow.")
+        return check.why
+
+    def cage(self) -> str:
+        """What the cage shuts off from a model here, and what this system cannot shut."""
+        return check_cage(self._context.verifier()).why
+
+    def journal(self) -> str:
+        """What became of changes whose process died."""
+        settled = settle_changes(self._context.audit, self._registries.desk())
+        unknown = [item.why for item in settled if item.outcome is Outcome.UNKNOWN]
+        if unknown:
+            raise Unavailable(unknown[0], "Run doctor again when the remote answers.")
+        return "; ".join(item.why for item in settled) or "nothing was left over"
+
+    def model(self, name: str) -> tuple[Advice, ...]:
+        """The runbook's last part: not loading, latency spike, shadow and active differ."""
+        return Troubleshooting(self._context, self._artifacts).of(self._registries.now(), self._boards.board(), name)

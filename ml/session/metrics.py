@@ -1,0 +1,217 @@
+"""Asking Prometheus once per poll, and what to show when it does not answer: dimmed values, never erased ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from ml.board import Serving, Source, SourceState, StageView
+from ml.clock import span
+from ml.errors import ConsoleError
+from ml.registry.schema import Model
+from ml.session.registries import Base
+from ml.slo.alert_findings import Ours
+from ml.slo.alerts import alerts_in
+from ml.slo.exchanges import Recorder
+from ml.slo.readings import BoardMemory, StageRead, board_readings
+from ml.slo.serving import serving
+from ml.slo.source import Metrics
+from ml.stage import Stage
+from ml.verdict import Code, Reading, Verdict
+
+# When a source that did not answer is asked again: later each time, and not by every console at once.
+
+_SHORTEST_S, _LONGEST = 5.0, 8.0
+
+
+class Backoff:
+    """Counts misses in a row. The rest after them doubles up to eight times the shortest, less up to half at random.
+
+    Args:
+        jitter: spreads the rests of several consoles after a common failure; 0 to 1.
+    """
+
+    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
+        self._jitter = jitter
+        self._misses = 0
+        self._missed_at: datetime | None = None
+        self._rest = timedelta()
+
+    def rests(self, now: datetime) -> bool:
+        """Whether it is too early to ask again. A clock that went back does not make it later."""
+        return self._missed_at is not None and self._missed_at <= now < self._missed_at + self._rest
+
+    def missed(self, now: datetime) -> None:
+        """It was asked, and did not answer."""
+        self._misses += 1
+        times = min(_LONGEST, 2.0 ** (self._misses - 1))
+        self._missed_at = now
+        self._rest = timedelta(seconds=_SHORTEST_S * times * (1 - self._jitter() / 2))
+
+    def answered(self) -> None:
+        """It is well."""
+        self._misses, self._missed_at = 0, None
+
+
+_STALE_AFTER = 3
+"""Polls without a good answer after which a value is STALE (SPEC §4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsRound:
+    """What one poll of Prometheus gave: its state, and by model readings, those of active, and engine instances."""
+
+    source: Source = field(default_factory=lambda: Source("prometheus"))
+    readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
+    active: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
+    serving: Mapping[str, tuple[Serving, ...]] = field(default_factory=dict)
+
+
+class MetricsWatch:
+    """Remembers the last good round."""
+
+    def __init__(self, metrics: Metrics | None, backoff: Backoff | None = None) -> None:
+        self._metrics = metrics
+        self._backoff = backoff or Backoff()
+        self._why = ""
+        self._misses = 0
+        self._memory = BoardMemory()
+        self._last = MetricsRound()
+
+    def ask(
+        self, base: Base, now: datetime, since: Mapping[str, datetime], stale_s: float, *, at_once: bool = False
+    ) -> MetricsRound:
+        """Ask for all models in one round. Never raises for a sick source, and lets it rest for some polls.
+
+        Args:
+            since: when each soak began that is known.
+            stale_s: the age in seconds from which the newest sample is not believed.
+            at_once: ask even if the source rests.
+        """
+        models = base.document.registry.models
+        names = tuple(name for name, model in models.items() if model.shadow or model.active)
+        if self._metrics is None:
+            none = Source("prometheus", SourceState.NONE, why="No prometheus.url is configured.")
+            self._last = MetricsRound(none, _unknown(base, names, none.why))
+            return self._last
+        if self._backoff.rests(now) and not at_once:
+            self._last = self._missed(base, names, self._why, now)
+            return self._last
+        judged = {name: _read(models, name, _read_stage(models[name]), now, since.get(name)) for name in names}
+        live = {name: _live(judged[name], models, now) for name in names if models[name].active is not None}
+        wanted = tuple(dict.fromkeys((*judged.values(), *live.values())))
+        try:
+            believed_s = min(stale_s, base.policy.soak.stale_seconds)  # never greener than the gate
+            read = board_readings(self._metrics, base.policy, wanted, now, stale_s=believed_s, memory=self._memory)
+            rules = Recorder(self._metrics).rules()
+
+            def alerts(which: StageRead) -> Reading:
+                ours = Ours(which.model, which.stage, base.policy.selector(which.model), which.artifact_id)
+                return alerts_in(rules, base.policy.alerts.quiet, now, ours).reading(now)
+
+            self._last = MetricsRound(
+                Source("prometheus", SourceState.OK, now),
+                {name: (*read[which], alerts(which)) for name, which in judged.items()},
+                {name: (*read[which], alerts(which)) for name, which in live.items()},
+                serving(self._metrics, base.policy, names),
+            )
+            self._misses = 0
+            self._backoff.answered()
+        except ConsoleError as error:
+            self._why = str(error)
+            self._backoff.missed(now)
+            self._last = self._missed(base, names, self._why, now)
+        return self._last
+
+    def _missed(self, base: Base, names: tuple[str, ...], why: str, now: datetime) -> MetricsRound:
+        self._misses += 1
+        last = self._last.source.as_of
+        if last is None:
+            return MetricsRound(Source("prometheus", SourceState.ERROR, None, why), _unknown(base, names, why))
+        silent = f"No good answer for {span((now - last).total_seconds())}: {why}"
+        if self._misses < _STALE_AFTER:
+            source = Source("prometheus", SourceState.ERROR, last, silent)
+            return replace(self._last, source=source)
+        stale = Source("prometheus", SourceState.STALE, last, silent)
+        readings, active = _dimmed(self._last.readings, silent), _dimmed(self._last.active, silent)
+        return MetricsRound(stale, readings, active, self._last.serving)
+
+
+def _dimmed(readings: Mapping[str, tuple[Reading, ...]], silent: str) -> dict[str, tuple[Reading, ...]]:
+    return {name: tuple(reading.stale(silent) for reading in read) for name, read in readings.items()}
+
+
+def _read(
+    models: Mapping[str, Model], name: str, stage: Stage, now: datetime, soaking: datetime | None = None
+) -> StageRead:
+    """What is read of a stage: its artifact, since its soak began or, as long as that is not known, it was promoted."""
+    pointer = models[name].pointer(stage)
+    promoted = pointer.promoted_at_utc if pointer is not None else None
+    since = soaking or (promoted if promoted is not None and promoted <= now else None)
+    others = tuple(each for each, model in models.items() if each != name and (model.shadow or model.active))
+    return StageRead(name, stage, since, pointer.artifact_id if pointer is not None else "", others[:_MOST_OTHERS])
+
+
+_MOST_OTHERS = 3
+
+
+def _live(judged: StageRead, models: Mapping[str, Model], now: datetime) -> StageRead:
+    """What is read of the live stage: the same as is judged, where nothing soaks."""
+    return judged if judged.stage is Stage.ACTIVE else _read(models, judged.model, Stage.ACTIVE, now)
+
+
+def _read_stage(model: Model) -> Stage:
+    """Where a model is read: in shadow while something soaks there, else where it is live."""
+    return Stage.SHADOW if model.shadow is not None or model.active is None else Stage.ACTIVE
+
+
+def _unknown(base: Base, names: tuple[str, ...], why: str) -> dict[str, tuple[Reading, ...]]:
+    """One ERROR per objective: nothing was ever read, so nothing can be green."""
+    readings = tuple(
+        Reading(
+            name=objective.name,
+            verdict=Verdict.ERROR,
+            why=why,
+            code=Code.SOURCE_FAILED,
+            limit=objective.limit,
+            unit=objective.unit,
+            gate=objective.gate,
+        )
+        for objective in base.policy.objectives
+    )
+    return dict.fromkeys(names, readings)
+
+
+# How what the registry says relates to what engines say that they serve, in words (SPEC §2, Truth).
+
+SERVING = "serving"
+MERGED = "merged but not deployed"
+DEPLOYED = "deployed but not serving"
+OTHER = "serving something else"
+_MILDEST_FIRST = (SERVING, MERGED, DEPLOYED, OTHER)
+
+PointerAt = Callable[[str, Stage], str | None]
+"""The artifact that the registry of a commit points to in a stage; ``None`` for none, or an unknown commit."""
+
+
+def describe(pane: StageView, instances: Sequence[Serving], pointer_at: PointerAt, *, killed: bool) -> str:
+    """The worst relation of any instance to the pane's pointer; empty when no engine reports.
+
+    ``killed``: an engaged kill switch is why an active engine does not act, so that is not a fault of deployment.
+    """
+    words = (_one(pane, instance, pointer_at, killed=killed) for instance in instances)
+    return max(filter(None, words), key=_MILDEST_FIRST.index, default="")
+
+
+def _one(pane: StageView, instance: Serving, pointer_at: PointerAt, *, killed: bool) -> str:
+    deployed = pointer_at(instance.registry_commit, pane.stage) if instance.registry_commit else pane.artifact_id
+    if deployed != pane.artifact_id:
+        return MERGED
+    if instance.artifact_id != (pane.artifact_id or ""):
+        return OTHER if instance.artifact_id else DEPLOYED
+    idle = pane.stage is Stage.ACTIVE and instance.active_on == 0 and not killed
+    if pane.artifact_id and (instance.up is False or idle):
+        return DEPLOYED
+    return SERVING if pane.artifact_id else ""

@@ -1,0 +1,225 @@
+"""The registry and the policy at the base branch, read from git objects, parsed once per blob."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from ml.board import Problem
+from ml.errors import ConsoleError, Refused, Unavailable, Usage
+from ml.policy import Policy, PolicyInvalid, parse_policy
+from ml.promotion.gate import Bench, judge
+from ml.promotion.paths import Places
+from ml.promotion.publish import Desk
+from ml.promotion.received import Received, parse_updates, receive
+from ml.promotion.repository import BaseRef, CloneGap, Lack
+from ml.registry.codec import Document, parse
+from ml.registry.events import with_archive
+from ml.registry.schema import Model, located
+from ml.session.context import Context
+from ml.slo.source import Metrics
+from ml.text import visible
+from ml.verdict import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The base branch as this session sees it: which commit, the policy that rules there, archives by model.
+
+    ``artifact_base`` is what pointers' directories are relative to, by that policy or else by this session's settings.
+    ``complaint`` is what is wrong with the policy; the defaults stand in for it then, and only for a rollback.
+    """
+
+    ref: BaseRef
+    blob: str
+    policy: Policy
+    document: Document
+    archives: Mapping[str, bytes]
+    artifact_base: str
+    complaint: PolicyInvalid | None = None
+    places: Places = field(default_factory=Places)
+
+    @property
+    def commit(self) -> str:
+        """The commit that everything was read from."""
+        return self.ref.commit
+
+    def model(self, name: str) -> Model:
+        """One model of the registry. Raises Refused when there is none of that name."""
+        found = self.document.registry.models.get(name)
+        if found is None:
+            known = ", ".join(list(self.document.registry.models)[:8]) or "none"
+            raise Refused(f"The registry has no model {visible(name)!r}.", f"Known models: {visible(known)}.")
+        return found
+
+    def located(self, artifact_dir: str) -> str:
+        """A pointer's directory from the repository root."""
+        return located(artifact_dir, self.artifact_base)
+
+    def whole(self, name: str) -> Model:
+        """One model with its archived events: for questions about its past, never for writing."""
+        archive = self.archives.get(name)
+        return with_archive(self.model(name), archive) if archive else self.model(name)
+
+
+class Registries:
+    """Reads the base; safe to use from several threads."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._last: Base | None = None
+        self.source: Metrics | None = context.metrics
+        """Where the gate asks recorded questions again: this session's own source, unless somebody names another."""
+
+    def ref(self) -> BaseRef:
+        """Where the base branch is now, without reading it."""
+        return self._context.repository.base(self._context.place.ref)
+
+    def now(self, *, despite_policy: bool = False) -> Base:
+        """The base at this moment. ``despite_policy``: a mistake in its policy is no obstacle, as for a rollback.
+
+        Raises:
+            Unavailable: there is no such branch. Usage: it holds no registry, or a policy with a mistake.
+            RegistryInvalid: the registry cannot be read safely.
+        """
+        ref = self.ref()
+        with self._lock:
+            if self._last is None or self._last.ref != ref:
+                self._last = self._read(ref)
+            return _ruled(self._last, despite_policy=despite_policy)
+
+    def at(self, commit: str, *, despite_policy: bool = False) -> Base:
+        """The registry and policy of any commit; raises as `now`."""
+        ref = self.ref()
+        return _ruled(self._read(BaseRef(ref.ref, commit, ref.remote, ref.branch)), despite_policy=despite_policy)
+
+    def policy(self) -> Policy:
+        """The base's policy; the runbook's defaults where there is none. Raises Usage for a mistake in it."""
+        return parse_policy(self._context.repository.read(self.ref().commit, self._context.place.places.policy))
+
+    def desk(self) -> Desk:
+        """Where changes to this base are carried out."""
+        ref, context = self.ref(), self._context
+        return Desk(
+            repository=context.repository,
+            journal=context.journal,
+            forge=context.forge,
+            remote=ref.remote,
+            base=ref.branch,
+            bodies=context.place.state / "bodies",
+            places=context.place.places,
+            judge=self.judge,
+        )
+
+    def judge(self, base: str, head: str, *, offered: bool = False, merging: bool = False) -> tuple[Gate, ...]:
+        """The gate of SPEC §8 over two commits, by this session's clock.
+
+        An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
+        """
+        if self._context.repository.shallow():
+            raise Unavailable(
+                "This clone is shallow: it holds only the newest commits, so that no change can be judged in it.",
+                "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0.",
+            )
+        place = self._context.place
+        bench = Bench(
+            verifier=self._context.verifier(),
+            places=place.places,
+            artifact_base=place.artifact_base,
+            approvals=not offered,
+            merging=merging,
+            now=self._context.clock.now(),
+            source=self.source,
+        )
+        return judge(self._context.repository, base, head, bench)
+
+    def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
+        """Judge what git tells a server's ``pre-receive`` hook. Raises Usage when it tells something else."""
+        return receive(parse_updates(told), self._context.repository, branch, self.judge)
+
+    def _read(self, ref: BaseRef) -> Base:
+        repository, path = self._context.repository, self._context.place.places.registry
+        blob = repository.blob_id(ref.commit, path)
+        raw = repository.read(ref.commit, path)
+        if raw is None:
+            raise Usage(
+                f"{visible(ref.ref)} has no registry at {visible(path)}.",
+                "Correct registry.path, or let `mlconsole init` propose a first registry on a branch.",
+            )
+        policy, complaint = self._policy(ref.commit)
+        known = self._last is not None and self._last.blob == blob
+        document = self._last.document if self._last and known else parse(raw, path)
+        artifact_base = policy.artifact_base(self._context.place.artifact_base)
+        return Base(
+            ref,
+            blob,
+            policy,
+            document,
+            self._archives(ref.commit, document),
+            artifact_base,
+            complaint,
+            self._context.place.places,
+        )
+
+    def _policy(self, commit: str) -> tuple[Policy, PolicyInvalid | None]:
+        try:
+            return parse_policy(self._context.repository.read(commit, self._context.place.places.policy)), None
+        except PolicyInvalid as error:
+            return Policy(), error
+
+    def _archives(self, commit: str, document: Document) -> dict[str, bytes]:
+        repository, places = self._context.repository, self._context.place.places
+        folder = str(PurePosixPath(places.archive("x")).parent)
+        named = ((PurePosixPath(entry.path).stem, entry.path) for entry in repository.tree(commit, folder))
+        return {name: repository.read(commit, path) or b"" for name, path in named if name in document.registry.models}
+
+
+def _ruled(base: Base, *, despite_policy: bool) -> Base:
+    """The base, where its rules can be read or do not matter."""
+    if base.complaint is not None and not despite_policy:
+        raise PolicyInvalid(base.complaint.cause, base.complaint.remedy)
+    return base
+
+
+# What this clone lacks, told as problems: no verdict may rest on it (SPEC §14).
+
+_REST_S = 30.0
+"""A clone changes its kind seldom; looking costs some processes of git."""
+
+
+class CloneGaps:
+    """Looks at the clone now and then, and remembers."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._known: tuple[CloneGap, ...] = ()
+        self._looked: float | None = None
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Each gap as a severe problem, looked for at most twice a minute."""
+        now = self._context.clock.monotonic()
+        if self._looked is None or not 0 <= now - self._looked < _REST_S:
+            self._known, self._looked = clone_gaps(self._context), now
+        return tuple(Problem("clone", gap.what, gap.remedy) for gap in self._known)
+
+
+def clone_gaps(context: Context) -> tuple[CloneGap, ...]:
+    """What the clone of this session lacks."""
+    place = context.place
+    found = context.repository.gaps(place.ref, configured=place.ref_configured)
+    if not place.kill_file.is_relative_to(place.root) or not _linked(context):
+        return found
+    shown = visible(str(place.kill_file))
+    what = f"This is a linked worktree, and F9 writes {shown} in it, where engines of the main checkout do not look."
+    remedy = "Set kill_switch.file to the absolute path that the engines read, or start in the main checkout."
+    return (*found, CloneGap(Lack.WORKTREE, what, remedy))
+
+
+def _linked(context: Context) -> bool:
+    try:
+        return context.repository.linked()
+    except ConsoleError:
+        return False  # what keeps git from answering is told by whoever reads the registry

@@ -1,0 +1,150 @@
+"""The hour after a model became active: who keeps watch, and what breaches for as long as its alert rule says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from ml.board import ModelView, Problem, WatchView
+from ml.emergency.recovery import explain
+from ml.emergency.watch import Subject, Watch, durations
+from ml.emergency.watchkeeper import Turn, WatchEvent, Watchkeeper
+from ml.errors import ConsoleError
+from ml.policy import Policy
+from ml.promotion.publish import Desk
+from ml.promotion.reconcile import Reconciled, reconcile
+from ml.records.audit import AuditLog
+from ml.session.context import Context
+from ml.session.metrics import SERVING
+from ml.text import visible
+
+_NEW = timedelta(days=1)
+"""A model that became active longer ago is not watched any more."""
+
+
+class Watches:
+    """Moves all watches on with every poll; one that cannot be kept is told in words and hides nothing else."""
+
+    def __init__(self, context: Context) -> None:
+        self.problems: tuple[Problem, ...] = ()
+        """Why the last poll could not keep its watches."""
+        self._context = context
+        self._keeper = Watchkeeper(context.place.state / "watches", context.audit)
+
+    def poll(self, policy: Policy, models: Sequence[ModelView], now: datetime) -> tuple[WatchView, ...]:
+        """Begin, move on and end watches; the running ones as the board shows them. Never raises: see `problems`."""
+        self.problems = ()
+        try:
+            running = {watch.model: watch for watch in self._running()}
+            if not self._context.place.read_only:
+                subjects = tuple(self._subjects(models, running, now))
+                if subjects or running:
+                    self._move_on(subjects, policy, now)
+            return tuple(_view(watch) for watch in self._running())
+        except ConsoleError as error:
+            self.problems = (Problem("watch", error.cause, error.remedy),)
+            return ()
+
+    def known(self) -> tuple[Watch, ...]:
+        """Every watch on disk."""
+        return self._keeper.watches()
+
+    def began(self) -> dict[tuple[str, str], datetime]:
+        """When each watched artifact was first seen serving, by model and artifact; empty where that is unreadable."""
+        try:
+            watches = sorted(self._keeper.watches(), key=lambda watch: watch.began_at, reverse=True)
+        except ConsoleError:
+            return {}  # `poll` tells why
+        return {(watch.model, watch.artifact_id): watch.began_at for watch in watches}
+
+    def claim(self, model: str) -> str:
+        """Take over a running watch. Raises Refused where none is running."""
+        return self._keeper.claim(model, self._context.person.full()).sentence
+
+    def _running(self) -> tuple[Watch, ...]:
+        return tuple(watch for watch in self._keeper.watches() if watch.ended_at is None)
+
+    def _move_on(self, subjects: Sequence[Subject], policy: Policy, now: datetime) -> None:
+        minutes, person = policy.watch.minutes, self._context.person.full()
+        for event in self._keeper.poll(subjects, person, now, minutes=minutes, durations=self._durations()):
+            self._announce(event)
+
+    def _subjects(self, models: Sequence[ModelView], running: Mapping[str, Watch], now: datetime) -> Iterator[Subject]:
+        """What is new enough to be watched, and whatever is: also if it is too old by now, or not active any more."""
+        for model in models:
+            watch, active = running.get(model.name), model.active
+            since = active.since or (watch.promoted_at if watch is not None else None)
+            if watch is None and (active.artifact_id is None or since is None or now - since > _NEW):
+                continue
+            serving = active.deployment == SERVING
+            yield Subject(model.name, active.artifact_id or "", since or now, serving, model.active_readings)
+
+    def _durations(self) -> dict[str, float]:
+        try:
+            rules = self._context.metrics.rules() if self._context.metrics else None
+        except ConsoleError:
+            rules = None
+        return dict(durations(rules))
+
+    def _announce(self, event: WatchEvent) -> None:
+        if event.turn in (Turn.BREACH, Turn.RECOVERED, Turn.ENDED):
+            self._context.notifier.tell(event.turn.value, event.sentence, model=event.watch.model)
+
+
+def _view(watch: Watch) -> WatchView:
+    return WatchView(
+        model=watch.model,
+        artifact_id=watch.artifact_id,
+        keeper=visible(watch.keeper),
+        began_at=watch.began_at,
+        ends_at=watch.ends_at,
+        breaching=tuple(f"{trouble.objective}: {visible(trouble.why)}" for trouble in watch.breaching),
+    )
+
+
+# What consoles left that died at work: told in sentences, and recorded where they could not record it themselves.
+
+
+def left_behind(context: Context, desk: Callable[[], Desk]) -> Iterator[str]:
+    """A kill half recorded, and changes half done; each is settled by being told, unless it is unknown for now."""
+    try:
+        yield from explain(context.place.kill_file, context.audit)
+        for change in settle_changes(context.audit, desk()):
+            yield change.why
+    except ConsoleError as error:
+        yield str(error)
+
+
+def settle_changes(audit: AuditLog, desk: Desk) -> tuple[Reconciled, ...]:
+    """What became of interrupted changes; one that took effect is in the audit log afterwards.
+
+    Raises: Unavailable when it cannot be recorded; it is then settled the next time.
+    """
+
+    def record(told: Mapping[str, str]) -> None:
+        branch, commit = told.get("branch", ""), told.get("commit", "")
+        # Landings and pushes are recorded by what they changed: the base, and the change's own line.
+        if "action" in told and not _recorded(audit, branch, commit):
+            record_change(audit, told, branch, commit, pushed=True)
+
+    return reconcile(desk, record)
+
+
+def record_change(audit: AuditLog, told: Mapping[str, str], branch: str, commit: str, *, pushed: bool) -> None:
+    """One line of the audit log for one change that was committed. Raises Unavailable when it cannot be written."""
+    audit.append(
+        told["action"],
+        by=told["by"],
+        model=told["model"],
+        artifact_id=told["artifact_id"],
+        to_stage=told["to_stage"],
+        branch=branch,
+        commit=commit,
+        pushed=pushed,
+    )
+
+
+def _recorded(audit: AuditLog, branch: str, commit: str) -> bool:
+    change = (branch, commit, True)
+    told = (line.fields for line in audit.read())
+    return any((each.get("branch"), each.get("commit"), each.get("pushed")) == change for each in told)

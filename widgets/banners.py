@@ -1,0 +1,222 @@
+"""One loud line on every view while a model that has just become active breaches: what to press, which, and why."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.reactive import reactive, var
+from textual.widget import Widget
+
+from ml.board import WatchView
+from ml.text import visible
+from widgets.drawing import cut, glyphs_of
+from widgets.quiet_widget import Still
+
+if TYPE_CHECKING:
+    from ml.board import KillView, Problem
+
+
+class WatchBanner(Still):
+    """Hidden while nothing breaches. The model that is looked at comes first, because `r` rolls that one back."""
+
+    DEFAULT_CSS = """
+    WatchBanner { height: 1; padding: 0 1; text-wrap: nowrap; display: none; }
+    WatchBanner.-on { display: block; }
+    """
+
+    watches: var[tuple[WatchView, ...]] = var(())
+    chosen: var[str] = var("")
+    """The model that is looked at."""
+    may_roll_back: var[bool] = var(True)
+
+    def on_mount(self) -> None:
+        """Take the one alarm style that every screen shares."""
+        self.add_class("alarm")
+
+    def watch_watches(self) -> None:
+        """Appear and disappear with the breaches."""
+        self.set_class(bool(self._breaching), "-on")
+        self.renew()
+
+    def watch_chosen(self) -> None:
+        """Another model, another key."""
+        self.renew()
+
+    def watch_may_roll_back(self) -> None:
+        """A session may turn out to be read-only."""
+        self.renew()
+
+    def content(self) -> Content:
+        """The key before the reason, because a narrow terminal cuts from the right."""
+        if not self._breaching:
+            return Content("")
+        first, *others = self._breaching
+        glyphs = glyphs_of(self.app)
+        words = [f"BREACH {visible(first.model, limit=40)}", self._way(first), *map(visible, first.breaching)]
+        words += [f"+{len(others)} more"] if others else []
+        return cut(Content(f" {glyphs.dot} ".join(filter(None, words))), self.size.width, glyphs)
+
+    def _way(self, watch: WatchView) -> str:
+        if not self.may_roll_back:
+            return ""
+        return "r rolls back" if watch.model == self.chosen else "choose it with [ or ], then r rolls back"
+
+    @property
+    def _breaching(self) -> list[WatchView]:
+        breaching = [each for each in self.watches if each.breaching]
+        return sorted(breaching, key=lambda each: (each.model != self.chosen, each.began_at))
+
+
+# One loud line on every screen while the kill switch is not off: engaged, unclear, or released without proof.
+
+
+class KillBanner(Widget):
+    """Hidden while the switch is known to be off."""
+
+    DEFAULT_CSS = """
+    KillBanner {
+        height: 1;
+        padding: 0 1;
+        display: none;
+        &.-on { display: block; }
+    }
+    """
+
+    view: reactive[KillView | None] = reactive(None)
+    """The switch as last read; ``None`` before the first reading, which is no reason for alarm."""
+
+    def on_mount(self) -> None:
+        """Take the one alarm style that every screen shares."""
+        self.add_class("alarm")
+
+    def watch_view(self, view: KillView | None) -> None:
+        """Appear and disappear with the state."""
+        self.set_class(view is not None and not view.off, "-on")
+
+    def render(self) -> Content:
+        """State, proof, key, time and person: what matters first, because a narrow terminal cuts from the right."""
+        glyphs = glyphs_of(self.app)
+        return cut(Content(f" {glyphs.dot} ".join(self._words())), self.size.width, glyphs)
+
+    def _words(self) -> tuple[str, ...]:
+        view = self.view
+        if view is None:
+            return ()
+        if view.unwritten:
+            return ("KILL NOT WRITTEN", "the engines may not know", "do it by hand: F9 shows how")
+        if view.engaged is None:
+            if view.unclear:
+                return ("KILL UNCLEAR", "engines read the kill file differently", "F9 on, U off")
+            return (f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}",)
+        return tuple(filter(None, _state(view)))
+
+
+def _state(view: KillView) -> tuple[str, ...]:
+    # Imported here: the first frame knows nothing of receipts.
+    from widgets.receipt_ladder import summary  # noqa: PLC0415
+
+    since = f"since {view.requested_at:%H:%M:%SZ}" if view.requested_at else ""
+    by = f"by {visible(view.by)}" if view.by else ""
+    who = f"{since} {by}".strip()
+    if view.releasing:
+        return "RELEASE NOT PROVEN", summary(view), who
+    if view.by_engines:
+        file = "this clone's file is unclear" if view.unclear else "this clone's file says off"
+        return f"KILL ON by {view.proven} of {view.engines} engines", file, "U releases"
+    return "KILL SWITCH ENGAGED", summary(view), who
+
+
+# One line for what needs a person: the first problem, and how many there are; a broken registry's in full.
+
+REGISTRY = "registry"
+"""Where the problem is that makes a session read-only."""
+
+
+class ProblemLine(Widget):
+    """Empty while nothing needs anybody."""
+
+    DEFAULT_CSS = """
+    ProblemLine { height: 1; text-wrap: nowrap; }
+    ProblemLine.-whole { height: auto; max-height: 8; text-wrap: wrap; }
+    """
+
+    problems: reactive[tuple[Problem, ...]] = reactive(())
+
+    def watch_problems(self) -> None:
+        """Give the registry's own problem as many lines as it needs: its field path is the last thing to cut."""
+        before, whole = self.has_class("-whole"), bool(self.problems) and self._ordered()[0].where == REGISTRY
+        self.set_class(whole, "-whole")
+        if before or whole:
+            self.refresh(layout=True)
+
+    def _ordered(self) -> list[Problem]:
+        return sorted(self.problems, key=lambda problem: (problem.where != REGISTRY, not problem.severe))
+
+    def render(self) -> Content:
+        """Where, what, and what to do."""
+        if not self.problems:
+            return Content("")
+        ordered = self._ordered()
+        first, glyphs = ordered[0], glyphs_of(self.app)
+        color = "$verdict-bad" if first.severe else "$verdict-unknown"
+        more = f"  (+{len(ordered) - 1} more)" if len(ordered) > 1 else ""
+        where = f"{visible(first.where, limit=40)}: " if first.where else ""
+        what = (visible(first.what), color)
+        line = Content.assemble(("! " + where, f"{color} bold"), what, " ", visible(first.remedy))
+        if self.has_class("-whole"):
+            return line + Content.assemble((more, "$quiet"))
+        return cut(line, self.size.width - len(more), glyphs) + Content.assemble((more, "$quiet"))
+
+
+# One quiet line for the hour after a promotion to active: what is watched, for how long yet, and that all is well.
+
+
+class WatchLine(Still):
+    """The watch that ends first of those in which nothing breaches; hidden while there is none."""
+
+    DEFAULT_CSS = """
+    WatchLine { height: 1; text-wrap: nowrap; display: none; }
+    WatchLine.-on { display: block; }
+    """
+
+    watches: var[tuple[WatchView, ...]] = var(())
+    unproven: var[frozenset[str]] = var(frozenset(), init=False)
+    """Models of which it is not proven that what is live keeps its limits now."""
+    now: var[datetime | None] = var(None)
+
+    def watch_watches(self) -> None:
+        """Appear and disappear with the watches."""
+        self.set_class(bool(self._calm), "-on")
+        self.renew()
+
+    def watch_unproven(self) -> None:
+        """A model is measured again, or is not any more."""
+        self.renew()
+
+    def watch_now(self) -> None:
+        """Time passes."""
+        self.renew()
+
+    def content(self) -> Content:
+        """Artifact, minutes left, keeper; in minutes, so that a quiet hour paints sixty times and not 3,600."""
+        if self.now is None or not self._calm:
+            return Content("")
+        first, *others = self._calm
+        # The screen's clock may be a second older than a watch that has just begun.
+        rest = first.ends_at - max(self.now, first.began_at)
+        left = max(0, math.ceil(rest.total_seconds() / 60))
+        state = "not measured now" if first.model in self.unproven else "nothing breaches"
+        line = Content.assemble(
+            ("WATCH", "bold"),
+            f" {visible(first.artifact_id, limit=80)}  {left}m left, {state}",
+            (f"  kept by {visible(first.keeper, limit=60)}", "$quiet"),
+            (f"  +{len(others)} more" if others else "", "$quiet"),
+        )
+        return cut(line, self.size.width, glyphs_of(self.app))
+
+    @property
+    def _calm(self) -> list[WatchView]:
+        return sorted((each for each in self.watches if not each.breaching), key=lambda each: each.ends_at)

@@ -1,0 +1,227 @@
+"""Characters that widgets draw with, and their ``--ascii`` twins.
+
+The application carries the choice as its style class ``-ascii``, so style sheets and widgets read one source.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+from textual.app import App
+from textual.content import Content
+
+from ml.clock import hours, span
+from ml.ports import Progress
+from ml.text import visible
+from ml.verdict import Verdict
+
+
+class Glyphs(NamedTuple):
+    """One set of drawing characters. ``levels`` run from lowest to highest, for sparklines and charts."""
+
+    ascii_only: bool
+    levels: str
+    block: str
+    full: str
+    empty: str
+    over: str
+    dot: str
+    arrow: str
+    rule: str
+    limit: str
+    pointer: str
+    gap: str
+    ellipsis: str
+    less: str
+    more: str
+    up: str
+    corner: str
+
+
+UNICODE = Glyphs(False, "▁▂▃▄▅▆▇", "█", "━", "─", "▶", "·", "→", "│", "╌", "▸", " ", "…", "<", "≥", "▲", "└")
+ASCII = Glyphs(True, "_.-:=+*", "#", "#", "-", "!", "-", "->", "|", "~", ">", " ", "..", "<", ">=", "^", "+")
+
+
+def glyphs_of(app: App[object]) -> Glyphs:
+    """The drawing characters of the running application."""
+    return ASCII if app.has_class("-ascii") else UNICODE
+
+
+# Ages as they are shown: coarse, so that a calm board stays still, and never younger than they are.
+
+_STEPS = ((60, 5), (600, 10), (3_600, 60))
+"""Below so many seconds, ages are shown in steps of so many."""
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """How long ago a moment was, rounded up: ``5s``, ``3m40s``, ``12m``, ``18h22m``; a dash for never.
+
+    A moment after ``now`` (a clock that is off) is shown as ``future``, because an age would hide it.
+    """
+    if moment is None:
+        return "-"
+    seconds = (now - moment).total_seconds()
+    if seconds < -1:
+        return "future"
+    for below, step in _STEPS:
+        if seconds < below:
+            seconds = max(1, math.ceil(seconds / step)) * step
+            break
+    return span(seconds).removesuffix("00s") if seconds >= 600 else span(seconds)
+
+
+# Measured values in the few characters that a column has.
+
+_RATIOS = ("", "ratio")
+
+
+def amount(value: float | None, unit: str, *, limit: float | None = None) -> str:
+    """A value for a narrow column: ``42.1 ms``, ``6.3 %``, ``24h``; a dash for none.
+
+    A ratio has no unit, and a ``limit`` of at most 1; it is shown in percent, as the runbook writes it.
+    """
+    if value is None:
+        return "-"
+    if unit == "s":
+        return hours(value)
+    if unit in _RATIOS and abs(value if limit is None else limit) <= 1:
+        return f"{value * 100:.3g} %"
+    return f"{value:.4g} {unit}".rstrip()
+
+
+def figure(value: float | None, unit: str = "") -> str:
+    """A measured value in three figures and never with an exponent: ``42.1 ms``, ``12,480 blocks``; a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f} {unit}".rstrip() if abs(value) >= 1000 else f"{value:.3g} {unit}".rstrip()
+
+
+def count(number: int | None) -> str:
+    """A number of samples: ``950``, ``182k``, ``1.2M``; a dash for none."""
+    if number is None:
+        return "-"
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            scaled = number / size
+            return f"{scaled:.1f}{letter}" if scaled < 10 else f"{scaled:.0f}{letter}"
+    return str(number)
+
+
+# Bars and sparklines out of plain characters.
+
+
+def bar(share: float | None, width: int, glyphs: Glyphs) -> str:
+    """A share, 0 to 1, as a bar; above 1 the last cell says that it goes on. Blank when unknown."""
+    if share is None or math.isnan(share):
+        return " " * width
+    if share > 1:
+        return glyphs.full * (width - 1) + glyphs.over
+    filled = max(0, round(share * width))
+    return glyphs.full * filled + glyphs.empty * (width - filled)
+
+
+def sparkline(values: Sequence[float | None], width: int, glyphs: Glyphs) -> str:
+    """The newest ``width`` values, right-aligned, scaled between their own extremes; a gap where there is none."""
+    shown = list(values[-width:])
+    known = [value for value in shown if value is not None]
+    if not known:
+        return " " * width
+    low, high = min(known), max(known)
+    reach = (high - low) or 1.0
+    top = len(glyphs.levels) - 1
+    line = (glyphs.gap if value is None else glyphs.levels[round((value - low) / reach * top)] for value in shown)
+    return "".join(line).rjust(width)
+
+
+# Text in columns: exactly as many cells as asked for, whatever the characters are.
+
+
+def fit(text: str, width: int, glyphs: Glyphs) -> str:
+    """The text padded to ``width`` cells, or cut to them with an ellipsis."""
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    if width <= len(glyphs.ellipsis):
+        return set_cell_size(text, max(0, width))
+    return set_cell_size(text, width - len(glyphs.ellipsis)) + glyphs.ellipsis
+
+
+# Shortening one line of content, with the ellipsis that the terminal can draw.
+
+
+def cut(line: Content, width: int, glyphs: Glyphs) -> Content:
+    """The line in at most ``width`` cells; a cut is marked at its end."""
+    if line.cell_length <= width:
+        return line
+    return line.truncate(max(0, width - len(glyphs.ellipsis))) + glyphs.ellipsis
+
+
+# How far a long action is, in one line: a real bar and a rate where there is one, never a spinner.
+
+_BAR = 10
+
+
+def progress_words(progress: Progress) -> str:
+    """``digests ######---- 61 % 812 MiB/s``; a step without parts is its name and its note.
+
+    The bar is of plain characters, because the line is also read out and copied.
+    """
+    step, note = visible(progress.step, limit=40), visible(progress.note, limit=120)
+    if progress.total <= 1:
+        return f"{step} {note}".rstrip()
+    share = min(1.0, progress.done / progress.total)
+    return f"{step} {bar(share, _BAR, ASCII)} {share * 100:.0f} % {note}".rstrip()
+
+
+# One visual language for verdicts: a word, a glyph, a style class and a colour per verdict (SPEC §10).
+#
+# The word tells the state; glyph and colour only repeat it, so a monochrome terminal loses nothing.
+
+WORD_WIDTH = 7
+"""Cells of the longest word; columns of verdicts are aligned to it."""
+
+
+class Mark(NamedTuple):
+    """How one verdict looks.
+
+    ``style`` is the CSS class of a widget in that state, ``color`` the theme variable (with text style)
+    for a span of content.
+    """
+
+    word: str
+    glyph: str
+    ascii_glyph: str
+    style: str
+    color: str
+
+    def text(self, *, ascii_only: bool = False) -> str:
+        """Glyph and word, such as ``✓ PASS``, padded so that marks below each other align."""
+        return f"{self.ascii_glyph if ascii_only else self.glyph} {self.word:<{WORD_WIDTH}}"
+
+
+MARKS: Mapping[Verdict, Mark] = MappingProxyType(
+    {
+        Verdict.PASS: Mark("PASS", "✓", "+", "-pass", "$verdict-good"),
+        Verdict.WAIVED: Mark("WAIVED", "≈", "w", "-waived", "$verdict-good italic"),
+        Verdict.WAIT: Mark("WAIT", "…", ".", "-wait", "$verdict-quiet"),
+        Verdict.STALE: Mark("STALE", "~", "~", "-stale", "$verdict-quiet italic"),
+        Verdict.NO_DATA: Mark("NO DATA", "?", "?", "-no-data", "$verdict-unknown"),
+        Verdict.VACUOUS: Mark("VACUOUS", "○", "o", "-vacuous", "$verdict-unknown"),
+        Verdict.ERROR: Mark("ERROR", "!", "!", "-error", "$verdict-bad"),
+        Verdict.FAIL: Mark("FAIL", "✗", "x", "-fail", "$verdict-bad bold"),
+    }
+)
+
+STYLES = frozenset(mark.style for mark in MARKS.values())
+"""Every style class of a verdict, for widgets that swap one for another."""
+
+
+def summary(verdicts: tuple[Verdict, ...]) -> str:
+    """How many of each verdict that keeps a gate closed, worst first: ``1 FAIL · 2 NO DATA``; empty when none."""
+    order = reversed(tuple(Verdict))
+    counts = ((MARKS[verdict].word, verdicts.count(verdict)) for verdict in order if not verdict.opens)
+    return " · ".join(f"{count} {word}" for word, count in counts if count)
