@@ -1,1 +1,1 @@
-"""SPEC §13, measured: every number is a ratio to a floor taken in the same run (`make bench`)."""
+"""contract §13, measured: every number is a ratio to a floor taken in the same run (`make bench`)."""

@@ -3,7 +3,7 @@
 What came with the repository counts in full only once it is trusted (`console.trust`). Each layer overrides the one
 before; unknown names are refused with the nearest known one, and the source of every value is kept for
 ``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this module is made of
-named tuples and the standard library's TOML reader only (SPEC §12).
+named tuples and the standard library's TOML reader only (contract §12).
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The JSON documents of the verbs (SPEC §11): frozen values in, plain dictionaries out."""
+"""The JSON documents of the verbs (contract §11): frozen values in, plain dictionaries out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way from the kill key to the switch: no event loop, no queue, no other action in between (SPEC §7)."""
+"""The way from the kill key to the switch: no event loop, no queue, no other action in between (contract §7)."""
 
 from __future__ import annotations
 

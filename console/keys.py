@@ -1,4 +1,4 @@
-"""Every key that works everywhere, in one table: its id for the user's keymap, and what it does in words (SPEC §10)."""
+"""Every key that works everywhere, in one table: its id for the user's keymap, and what it does in words."""
 
 from __future__ import annotations
 

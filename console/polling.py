@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ml.session import Operations
 
 
-# The one wrapper for actions that block: a thread of its own, and always one message back (DESIGN, journeys).
+# The one wrapper for actions that block: a thread of its own, and always one message back.
 #
 # Textual's shared executor is not used, because one hung thread there delays every other. The message carries
 # the result or a typed failure; nothing is lost, whatever the action raises.
@@ -114,7 +114,7 @@ def unexpected(error: Exception) -> ConsoleError:
     return ConsoleError(cause, "Nothing was confirmed; look at the Log view and `mlconsole status`.")
 
 
-# Background looks at the world: each in a thread of its own, never overlapping, slower while it fails (SPEC §4).
+# Background looks at the world: each in a thread of its own, never overlapping, slower while it fails (contract §4).
 #
 # A poll that hangs delays only itself. Its thread holds no lock and is a daemon, so it cannot keep the console alive.
 

@@ -1,4 +1,4 @@
-"""Four themes: dark, light, high contrast, and one in the terminal's own colours (SPEC §10).
+"""Four themes: dark, light, high contrast, and one in the terminal's own colours (contract §10).
 
 Blue says well and orange says badly, because green and red are one colour to many people. Style sheets use
 only the variables named here and Textual's own, so a state looks the same on every screen.

@@ -2,7 +2,7 @@
 
 Whoever pushes to the repository writes its console.toml. What it says about secrets, programs, addresses, the kill
 switch and keys therefore counts only while the file is, byte for byte, what was trusted; until then the content that
-was trusted last holds, which is kept whole in the state folder (SPEC §14). The kill key reads this module first, so
+was trusted last holds, which is kept whole in the state folder (contract §14). The kill key reads this module first, so
 it is made of the standard library's light parts only.
 """
 

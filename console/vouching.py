@@ -1,4 +1,4 @@
-"""A change of the repository's configuration that an operator signed needs no question (SPEC §14, Trust).
+"""A change of the repository's configuration that an operator signed needs no question (contract §14, Trust).
 
 That holds for a file that is, byte for byte, the one at the base; the last commit on the base's first-parent line that
 changed it must be signed by an operator, by the policy and the allowed signers of the commit at which a person was

@@ -46,7 +46,7 @@ __all__ = [
 
 
 class Rung(StrEnum):
-    """How far a kill or a release has been proven (SPEC §7).
+    """How far a kill or a release has been proven (contract §7).
 
     UNCONFIRMED: the deadline passed without proof. UNPROVEN: an engine was seen in the last day and is silent now, so
     that nothing can be read from it, neither that it obeys nor that it does not.

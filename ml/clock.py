@@ -1,4 +1,4 @@
-"""UTC time as a parameter, and the one textual form that we write: RFC 3339 with ``Z`` (SPEC §11)."""
+"""UTC time as a parameter, and the one textual form that we write: RFC 3339 with ``Z`` (contract §11)."""
 
 from __future__ import annotations
 

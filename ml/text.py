@@ -1,4 +1,4 @@
-"""The one sanitiser: text from outside becomes something that a terminal only shows (SPEC §10, FAULTS).
+"""The one sanitiser: text from outside becomes something that a terminal only shows (contract §10, FAULTS).
 
 Terminals act on control characters, and readers are deceived by bidirectional and zero-width ones.
 All of these are shown as visible escapes; nothing is dropped, so an operator sees that they were there.

@@ -1,4 +1,4 @@
-"""Verdicts, and the frozen values that carry them: findings, checks, readings and gates (SPEC §1)."""
+"""Verdicts, and the frozen values that carry them: findings, checks, readings and gates (contract §1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from ml.codes import Code
 
-# Verdicts (SPEC §1), and the worst of several.
+# Verdicts (contract §1), and the worst of several.
 #
 # Only ``PASS`` and ``WAIVED`` let a gate through. Every other word keeps it closed, and every verdict
 # comes with one sentence of why.
@@ -48,7 +48,7 @@ __all__ = ["Check", "Code", "Fact", "Facts", "Finding", "Gate", "Reading", "Verd
 _FINDINGS = ("Check", "Fact", "Facts", "Finding", "Gate", "Reading", "facts_of", "finding")
 
 
-# The frozen values that carry a verdict: findings, checks, readings and gates (SPEC §1).
+# The frozen values that carry a verdict: findings, checks, readings and gates (contract §1).
 #
 # Each has a verdict and a code with facts, which machines compare, and ``why``, the sentence that people read and that
 # nothing ever compares. A rule makes all of it in one line: ``finding(Verdict.FAIL, Code.BREACHED, why, value=0.412)``.

@@ -177,7 +177,7 @@ def progress_words(progress: Progress) -> str:
     return f"{step} {bar(share, _BAR, ASCII)} {share * 100:.0f} % {note}".rstrip()
 
 
-# One visual language for verdicts: a word, a glyph, a style class and a colour per verdict (SPEC §10).
+# One visual language for verdicts: a word, a glyph, a style class and a colour per verdict (contract §10).
 #
 # The word tells the state; glyph and colour only repeat it, so a monochrome terminal loses nothing.
 

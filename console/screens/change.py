@@ -1,4 +1,4 @@
-"""Two small changes: an artifact enters staging, or staging or shadow is cleared (SPEC §2, §5)."""
+"""Two small changes: an artifact enters staging, or staging or shadow is cleared (contract §2, §5)."""
 
 from __future__ import annotations
 

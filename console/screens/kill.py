@@ -1,4 +1,4 @@
-"""The kill switch and its receipt, from the moment that the key was pressed (SPEC §7)."""
+"""The kill switch and its receipt, from the moment that the key was pressed (contract §7)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _advice(view: KillView | None) -> str:
     return _PROVEN[view.releases] if view.rung is Rung.CONFIRMED else _BY_RUNG.get(view.rung, _WAITING)
 
 
-# Releasing the kill switch: a typed word, a reason, and what speaks against it (SPEC §7).
+# Releasing the kill switch: a typed word, a reason, and what speaks against it (contract §7).
 
 WORD = "RELEASE"
 

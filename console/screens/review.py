@@ -1,4 +1,4 @@
-"""The dashboard review in the terminal: 24 h of latency, errors and blocks, shadow against active (SPEC §4)."""
+"""The dashboard review in the terminal: 24 h of latency, errors and blocks, shadow against active (contract §4)."""
 
 from __future__ import annotations
 

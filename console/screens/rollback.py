@@ -1,4 +1,4 @@
-"""Rollback: one screen, one key, no ACK (SPEC §6)."""
+"""Rollback: one screen, one key, no ACK (contract §6)."""
 
 from __future__ import annotations
 

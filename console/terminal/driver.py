@@ -1,7 +1,7 @@
-"""The terminal as it really is: it hangs up, stalls, stops, sends odd bytes, and has any size (FAULTS, terminal).
+"""The terminal as it really is: it hangs up, stalls, stops, sends odd bytes, and has any size (contract §14, terminal).
 
 A driver for Textual that survives all of that, and that throws the kill switch from the thread that reads the keys, so
-that neither a busy event loop nor a slow line stands between the key and the switch (SPEC §7).
+that neither a busy event loop nor a slow line stands between the key and the switch (contract §7).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from console.app import ConsoleApp
 
 
-# Keeps a paste that never ends from swallowing the keyboard (FAULTS, terminal).
+# Keeps a paste that never ends from swallowing the keyboard (contract §14, terminal).
 
 _START, _END = "\x1b[200~", "\x1b[201~"
 LONGEST = 65_536

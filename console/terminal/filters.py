@@ -1,4 +1,4 @@
-"""The last door before the terminal: every line of every widget, whoever wrote it (FAULTS, Textual).
+"""The last door before the terminal: every line of every widget, whoever wrote it (contract §14, Textual).
 
 Text from outside is made visible where it enters (`ml.text.visible`). Should a widget of ours or of a library
 forget that, this filter still lets no control, bidirectional or invisible character through.

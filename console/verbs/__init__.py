@@ -81,7 +81,7 @@ def cli(ctx: click.Context, /, **flags: str | bool | None) -> int | None:
 
 
 def run(argv: list[str]) -> int:
-    """Run the command line; returns its exit code (SPEC §11)."""
+    """Run the command line; returns its exit code (contract §11)."""
     try:
         code = cli.main(args=argv, prog_name="mlconsole", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever ends it becomes an exit code

@@ -1,7 +1,7 @@
 """Writing commits and refs by plumbing: the operator's working tree, index and HEAD are never touched.
 
 Blobs and tree are made with a temporary index of our own, the ref moves by compare-and-swap, and everything is
-fsynced (``core.fsync=all``). GitPython's ``repo.index.commit`` is not used: under a race it loses commits (FAULTS).
+fsynced (``core.fsync=all``). GitPython's ``repo.index.commit`` is not used: under a race it loses commits.
 """
 
 from __future__ import annotations

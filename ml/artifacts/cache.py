@@ -1,4 +1,4 @@
-"""Verifications that still hold, kept by what every file is and never by what it is called (SPEC §3).
+"""Verifications that still hold, kept by what every file is and never by what it is called (contract §3).
 
 A verification is good for one runtime and for files with the same content, by their SHA-256 taken anew, that are the
 same device, inode, size, modification and change time, to the nanosecond: what it saves is the cage, not the hashing.

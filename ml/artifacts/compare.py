@@ -1,4 +1,4 @@
-"""Two artifacts side by side: what they are made of, how fast they are, and how often they disagree (SPEC §3)."""
+"""Two artifacts side by side: what they are made of, how fast they are, and how often they disagree (contract §3)."""
 
 from __future__ import annotations
 

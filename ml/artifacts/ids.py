@@ -1,4 +1,4 @@
-"""Artifact ids: ``{model}_v{YYYY}_{MM}_{DD}_{seq}``, the date checked as a real one (runbook, SPEC §3)."""
+"""Artifact ids: ``{model}_v{YYYY}_{MM}_{DD}_{seq}``, the date checked as a real one (runbook, contract §3)."""
 
 from __future__ import annotations
 

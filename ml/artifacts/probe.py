@@ -26,7 +26,7 @@ from ml.verdict import Check, Code, Verdict
 # The cage, seen from inside: a probe process limits itself before it touches anything of an artifact.
 #
 # Standard library only, and nothing here may need a thread: namespaces are entered while there is one.
-# Values are those that FAULTS measured: they stop infinite Loops, chains of 200,000 nodes and memory bombs,
+# The values were measured: they stop infinite Loops, chains of 200,000 nodes and memory bombs,
 # and a good model needs a tenth of them.
 
 _PR_SET_PDEATHSIG = 1

@@ -102,7 +102,7 @@ class Verification:
         return replace(self, checks=tuple(other if check.name == "digests" else check for check in self.checks))
 
     def document(self) -> dict[str, object]:
-        """For ``--json`` (SPEC §11)."""
+        """For ``--json`` (contract §11)."""
         return {
             "artifact_id": self.artifact_id,
             "verdict": str(self.verdict),

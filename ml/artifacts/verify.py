@@ -1,4 +1,4 @@
-"""Verification of artifact directories: every check of SPEC §3, each with its verdict.
+"""Verification of artifact directories: every check of contract §3, each with its verdict.
 
 The parent looks at names, documents and digests. Only a caged child ever loads a model, and only from a
 private copy of exactly the bytes that were hashed.
@@ -90,7 +90,7 @@ def _determinism(cage: Cage, request: Request, first: Examined, model: str) -> C
     return finding(Verdict.PASS, Code.SOUND, why, rows=first.rows).check("determinism")
 
 
-# Is a candidate slower than the artifact that it would replace? (SPEC §3, policy ``checks.max_latency_ratio``)
+# Is a candidate slower than the artifact that it would replace? (contract §3, policy ``checks.max_latency_ratio``)
 
 NAME = "latency"
 

@@ -1,4 +1,4 @@
-"""What happened, for the review after an incident: one timeline of audit lines and registry events (SPEC §7). Pure."""
+"""What happened, for the review after an incident: one timeline of audit lines and registry events. Pure."""
 
 from __future__ import annotations
 

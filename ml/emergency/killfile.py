@@ -1,4 +1,4 @@
-"""The env file that carries the kill switch: what every engine reads, and what survives every console (SPEC §7).
+"""The env file that carries the kill switch: what every engine reads, and what survives every console (contract §7).
 
 Its last line is ``ML_KILL_SWITCH=1`` or ``ML_KILL_SWITCH=0``, so that systemd's ``EnvironmentFile``, ``docker compose``
 and ``kubectl create configmap --from-env-file`` take it as it is. The comments above say who asked, when and why.

@@ -1,4 +1,4 @@
-"""From what the metric source says of each engine to rungs and words. Pure (SPEC §7).
+"""From what the metric source says of each engine to rungs and words. Pure (contract §7).
 
 ``grinder_ml_active_on == 0`` proves nothing by itself: an idle engine shows it too, and one in shadow always does.
 Proof of a kill is a whole pair of samples after the request in which the engine counted snapshots that the switch

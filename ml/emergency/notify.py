@@ -1,4 +1,4 @@
-"""Tells people elsewhere, by webhook, that something was done; never in the way of doing it (SPEC §12 ``[notify]``).
+"""Tells people elsewhere, by webhook, that something was done; never in the way of doing it (§12 ``[notify]``).
 
 A notification is a small file in a spool folder until the other side has taken it. One daemon thread posts them in
 order; what a process leaves behind, the next one posts.

@@ -2,7 +2,7 @@
 
 Pure but for `receipt`, which asks a metric source first. CONFIRMED means every engine that was seen in the last day,
 and only for as long as each look finds it so; UNCONFIRMED is said after the deadline, and a later look may still
-confirm it, or find that an engine came back alive or fell silent (SPEC §7).
+confirm it, or find that an engine came back alive or fell silent (contract §7).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The kill switch: write it, record it, deliver it, in that order, whatever else is broken (SPEC §7).
+"""The kill switch: write it, record it, deliver it, in that order, whatever else is broken (contract §7).
 
 Engaging fails safe: the env file comes first, and neither a full disk for the audit log nor a hanging actuator takes
 it back. It is written anew at every press, because nobody knows who changed it since. Further actuators then run side

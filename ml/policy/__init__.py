@@ -1,4 +1,4 @@
-"""The policy `ml/registry/policy.toml`: thresholds, roles, freeze windows (SPEC §5, §12).
+"""The policy `ml/registry/policy.toml`: thresholds, roles, freeze windows (contract §5, §12).
 
 It is always read from the base commit, so that a change cannot relax its own rules. Every key is optional, and
 the defaults are the runbook's. A ``[[objective]]`` with the name of a default one changes only the keys that it

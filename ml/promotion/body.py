@@ -1,4 +1,4 @@
-"""The pull request's body: the runbook's evidence section with measured values, ACK, waivers, diff (SPEC §5)."""
+"""The pull request's body: the runbook's evidence section with measured values, ACK, waivers, diff (contract §5)."""
 
 from __future__ import annotations
 

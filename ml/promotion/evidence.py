@@ -277,7 +277,7 @@ def _review(review: Review | None, typed: str) -> dict[str, Any] | None:
     }
 
 
-# What every file of an artifact was when it was let in, by the evidence of its first change (SPEC §3).
+# What every file of an artifact was when it was let in, by the evidence of its first change (contract §3).
 #
 # A pointer names the digest of the model file alone. External weights, manifest, train report and golden vectors are
 # pinned by the manifest and here, so that nobody can change them and the manifest together, unnoticed, later on.

@@ -1,4 +1,4 @@
-"""The gates of each hop that are no service levels: names, verification, role, freeze (SPEC §5). Pure."""
+"""The gates of each hop that are no service levels: names, verification, role, freeze (contract §5). Pure."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def freeze_exemption(policy: Policy, now: datetime) -> str:
     return f"frozen until {format_utc(window.end)}: {visible(window.reason)}" if window else ""
 
 
-# The acknowledgement: a phrase typed exactly, good once, for one artifact, evidence and registry (SPEC §5).
+# The acknowledgement: a phrase typed exactly, good once, for one artifact, evidence and registry (contract §5).
 
 
 def acknowledge(

@@ -1,4 +1,4 @@
-"""Landing: the base branch becomes a change branch's commit, by fast-forward, after the gate passed (SPEC §5)."""
+"""Landing: the base branch becomes a change branch's commit, by fast-forward, after the gate passed (contract §5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pointer of an artifact that was active before, found wherever the repository still has it (SPEC §14).
+"""The pointer of an artifact that was active before, found wherever the repository still has it (contract §14).
 
 A rollback never stops for paperwork. Histories in the runbook's words keep no pointers in their events, and the engine
 wants digest, commit and data set. They are looked for, in this order, in the event of the activation, the archive,

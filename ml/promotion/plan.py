@@ -1,4 +1,4 @@
-"""Planning a change: new registry bytes, branch, commit message, evidence files and PR body. Pure (SPEC §5).
+"""Planning a change: new registry bytes, branch, commit message, evidence files and PR body. Pure (contract §5).
 
 Nothing is written here; `ml.promotion.submit` carries a plan out, and `ml.promotion.gate` judges what became of it.
 """
@@ -87,7 +87,7 @@ def title_of(target: Target) -> str:
 
 
 def branch_of(target: Target, at: datetime) -> str:
-    """The branch of a change, unlike that of any other (SPEC §5)."""
+    """The branch of a change, unlike that of any other (contract §5)."""
     way = "from" if target.action is Action.WITHDRAW else "to"
     return f"{target.action}/{target.model}/{target.artifact_id}-{way}-{target.to_stage}-{stamp(at)}"
 

@@ -1,6 +1,6 @@
 """The desk that changes are carried out at: its parts, and how a ref gets to the remote and is known to be there.
 
-Whatever a push said or did not say, the remote is asked what is true (SPEC §5).
+Whatever a push said or did not say, the remote is asked what is true (contract §5).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Forge(Protocol):
 
 
 Judge = Callable[[str, str], tuple[Gate, ...]]
-"""The gate of SPEC §8 over two commits, base and head."""
+"""The gate of contract §8 over two commits, base and head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a server is about to receive: every ref that one push would move, judged before any of them does (SPEC §8)."""
+"""What a server is about to receive: every ref that one push would move, judged before any of them does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Carrying a plan out: commit, branch, push, read back; one at a time, journalled, never half (SPEC §5).
+"""Carrying a plan out: commit, branch, push, read back; one at a time, journalled, never half (contract §5).
 
 A change exists for others from the moment that its branch is on the remote. Before that everything is local and a
 failure leaves what was there; after that the remote is asked what is true, whatever we were told.

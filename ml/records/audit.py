@@ -1,4 +1,4 @@
-"""The audit log: append-only JSON lines, fsynced, each chained to the one before by SHA-256 (SPEC §7).
+"""The audit log: append-only JSON lines, fsynced, each chained to the one before by SHA-256 (contract §7).
 
 A line is ``{"seq": n, "at": "…Z", "kind": "kill", …, "prev": HASH, "hash": HASH}``: ``hash`` is the SHA-256 of all that
 stands before it on the line, ``prev`` the ``hash`` of the line before. A small file beside the log remembers its

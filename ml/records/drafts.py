@@ -1,4 +1,4 @@
-"""What a person typed for a promotion and has not submitted, kept over a lost connection (SPEC §10).
+"""What a person typed for a promotion and has not submitted, kept over a lost connection (contract §10).
 
 A draft belongs to one artifact on one hop: where another artifact stands there now, it is not found. The ACK is no
 part of it, because an ACK is typed anew each time.

@@ -1,4 +1,4 @@
-"""The journal of writes: what was about to happen, fsynced before it happens, for whoever starts next (SPEC §5).
+"""The journal of writes: what was about to happen, fsynced before it happens, for whoever starts next (contract §5).
 
 One file per change, one JSON line per step. The file is locked while its process lives and removed when the change
 is settled; what is left unlocked belongs to a process that died, and `ml.promotion.reconcile` asks what became of it.

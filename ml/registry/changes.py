@@ -1,4 +1,4 @@
-"""The legal changes of a registry, as pure functions from document to document (SPEC §2).
+"""The legal changes of a registry, as pure functions from document to document (contract §2).
 
 Add → staging, staging → shadow, shadow → active, rollback active → an earlier active, withdraw. Everything else
 is refused here, and again by the gate. Each change writes one event in both vocabularies and, in the same commit,

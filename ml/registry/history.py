@@ -1,4 +1,4 @@
-"""What a model's events say: the previous active artifact, the condemned ones, tenures (SPEC §2, §6). Pure.
+"""What a model's events say: the previous active artifact, the condemned ones, tenures (contract §2, §6). Pure.
 
 Files append or prepend; here the order is told by the timestamps, and no index is ever trusted.
 """

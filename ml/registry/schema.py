@@ -1,4 +1,4 @@
-"""What `models.json` holds, as frozen pydantic models: pointers, events, models (SPEC §2).
+"""What `models.json` holds, as frozen pydantic models: pointers, events, models (contract §2).
 
 Reading is lenient, because files in use are: only what nothing could be done without is required, and keys that
 we do not know are kept. Writing is strict; its rules are in `ml.registry.schema`.
@@ -43,7 +43,7 @@ def plain_directory(artifact_dir: str) -> str:
     return str(PurePosixPath(artifact_dir))
 
 
-# What the trading engine's loader demands of a file (SPEC §2); everything that we write keeps it.
+# What the trading engine's loader demands of a file (contract §2); everything that we write keeps it.
 
 _GIT_SHA = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -77,7 +77,7 @@ def pointer_faults(pointer: Mapping[str, object], *, active: bool) -> tuple[tupl
     return tuple(found)
 
 
-# Two vocabularies for one event: the runbook's words and the engine's, in the one table that joins them (SPEC §2).
+# Two vocabularies for one event: the runbook's words and the engine's, in the one table that joins them (contract §2).
 #
 # Reading takes the first word that is there; writing writes them all. Words without an alias are the same in both.
 

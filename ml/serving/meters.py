@@ -1,4 +1,4 @@
-"""The engine's metrics, under exactly the names that dashboards, alerts and the console query (SPEC §4).
+"""The engine's metrics, under exactly the names that dashboards, alerts and the console query (contract §4).
 
 Both modes are counted in the same way: an inference in shadow moves ``grinder_ml_inference_total`` too.
 A success counts once and leaves a latency; an error counts once and leaves none.

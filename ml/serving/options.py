@@ -1,4 +1,4 @@
-"""The engine's command line, as one frozen value (SPEC §9)."""
+"""The engine's command line, as one frozen value (contract §9)."""
 
 from __future__ import annotations
 

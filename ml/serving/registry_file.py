@@ -1,4 +1,4 @@
-"""How the engine reads the registry: its own strict rules, independent of the console's code (SPEC §2).
+"""How the engine reads the registry: its own strict rules, independent of the console's code (contract §2).
 
 The deployed engine refuses files that the console must never write. Keeping those rules here, in code that
 shares nothing with `ml.registry`, makes every demo and every test a check of what we write.

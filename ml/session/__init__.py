@@ -147,7 +147,7 @@ class Operations:
         return self._parts.holds_own_code(base)
 
     def judge(self, base: str, head: str, *, offered: bool = False, landed: bool = False) -> tuple[Gate, ...]:
-        """The gate of SPEC §8 over two revisions; ``offered``: not to be landed yet, so nobody can have approved it."""
+        """The gate of §8 over two revisions; ``offered``: not to be landed yet, so nobody can have approved it."""
         return self._parts.judge(base, head, offered=offered, landed=landed)
 
     def measure_with(self, source: Metrics | None) -> None:

@@ -172,7 +172,7 @@ def altered_at_checkout(base: Base, repository: Reader) -> tuple[Finding, ...]:
 
 
 def _missing_artifacts(base: Base, repository: Reader) -> Iterator[Problem]:
-    """Pointers whose directory is not where `Base.located` resolves them (SPEC §2)."""
+    """Pointers whose directory is not where `Base.located` resolves them (contract §2)."""
     setting = "artifacts.base of the policy" if base.policy.artifacts.base else "registry.artifact_base"
     present = {entry.path.rpartition("/")[0] for entry in repository.tree(base.commit)}
     for name, model in base.document.registry.models.items():

@@ -1,4 +1,4 @@
-"""Targets, plans and submissions: what a person decided, turned into a branch (SPEC §5)."""
+"""Targets, plans and submissions: what a person decided, turned into a branch (contract §5)."""
 
 from __future__ import annotations
 

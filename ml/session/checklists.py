@@ -1,4 +1,4 @@
-"""Judging a hop's checklist, gate by gate, and keeping the evidence that it was judged by (SPEC §5)."""
+"""Judging a hop's checklist, gate by gate, and keeping the evidence that it was judged by (contract §5)."""
 
 from __future__ import annotations
 

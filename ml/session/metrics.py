@@ -56,7 +56,7 @@ class Backoff:
 
 
 _STALE_AFTER = 3
-"""Polls without a good answer after which a value is STALE (SPEC §4)."""
+"""Polls without a good answer after which a value is STALE (contract §4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def _unknown(base: Base, names: tuple[str, ...], why: str) -> dict[str, tuple[Re
     return dict.fromkeys(names, readings)
 
 
-# How what the registry says relates to what engines say that they serve, in words (SPEC §2, Truth).
+# How what the registry says relates to what engines say that they serve, in words (contract §2, Truth).
 
 SERVING = "serving"
 MERGED = "merged but not deployed"

@@ -115,7 +115,7 @@ class Registries:
         )
 
     def judge(self, base: str, head: str, *, offered: bool = False, merging: bool = False) -> tuple[Gate, ...]:
-        """The gate of SPEC §8 over two commits, by this session's clock.
+        """The gate of contract §8 over two commits, by this session's clock.
 
         An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
         """
@@ -184,7 +184,7 @@ def _ruled(base: Base, *, despite_policy: bool) -> Base:
     return base
 
 
-# What this clone lacks, told as problems: no verdict may rest on it (SPEC §14).
+# What this clone lacks, told as problems: no verdict may rest on it (contract §14).
 
 _REST_S = 30.0
 """A clone changes its kind seldom; looking costs some processes of git."""

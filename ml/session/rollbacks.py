@@ -1,4 +1,4 @@
-"""What a rollback would do: its target chosen from the history, verified, and planned (SPEC §6)."""
+"""What a rollback would do: its target chosen from the history, verified, and planned (contract §6)."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def _seconds(period: tuple[datetime, datetime | None] | None, now: datetime) -> 
     return int(((until or now) - since).total_seconds())
 
 
-# Rollbacks pre-armed: built and verified before anybody asks, and built anew when what they rest on changes (SPEC §6).
+# Rollbacks pre-armed: built and verified before anybody asks, and built anew when what they rest on changes.
 #
 # A plan rests on the base's commit (which holds the artifacts' files too, so that their identity is the commit's), on
 # what breaches, and on the open branches. All of it is in the last board, so that looking costs nothing while nothing

@@ -43,7 +43,7 @@ POINTS, STEP_S, WINDOW = 24, 3600, "1h"
 _REFRESH = timedelta(minutes=5)
 _ALIGN_S = 300
 _PATIENCE = 3
-"""Polls without a good answer after which a value is STALE (SPEC §4)."""
+"""Polls without a good answer after which a value is STALE (contract §4)."""
 
 Trend = tuple[float | None, ...]
 

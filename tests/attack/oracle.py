@@ -1,6 +1,6 @@
 """The oracle: after a push that was accepted, is main in a state that the rules of its old state allow?
 
-Written from the contract (SPEC.md §2, §5, §6, §8, §14) and the runbook alone. It shares no code with the gate: it
+Written from the contract (contract §2, §5, §6, §8, §14) and the runbook alone. It shares no code with the gate: it
 imports nothing of ``ml``, ``console`` or ``widgets`` (`tests/attack/test_attack.py` proves that), and reads the
 repository with git and ssh-keygen. Where the contract leaves a choice, the oracle takes the milder reading: it may
 miss a sin, and it never invents one.

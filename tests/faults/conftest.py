@@ -1,4 +1,4 @@
-"""Counts the faults that were survived, by area, and prints it when the run ends (FAULTS: the matrix).
+"""Counts the faults that were survived, by area, and prints it when the run ends (contract §14: the matrix).
 
 What a test measured beside that it hands over as the property ``measured``; these lines are printed as well.
 

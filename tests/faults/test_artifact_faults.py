@@ -1,4 +1,4 @@
-"""The 15 artifact faults (FAULTS): each is refused, names its file, and costs at most its limits.
+"""The 15 artifact faults (contract §14): each is refused, names its file, and costs at most its limits.
 
 For every one: the verdict is FAIL with the file in its sentence, the artifact's bytes are as before, no gate
 opens, the kill switch is written within a second meanwhile, and neither a process nor a private copy is left.

@@ -1,4 +1,4 @@
-"""The four clock faults of FAULTS.md: a soak that would pass is NO_DATA as soon as no time can be trusted."""
+"""The four clock faults of contract §14: a soak that would pass is NO_DATA as soon as no time can be trusted."""
 
 from __future__ import annotations
 

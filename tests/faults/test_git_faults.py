@@ -1,4 +1,4 @@
-"""The fifteen git faults of FAULTS.md: nothing half-published, a cause and a next step, the kill key alive."""
+"""The fifteen git faults of contract §14: nothing half-published, a cause and a next step, the kill key alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The eight file faults of FAULTS.md at the kill file: old bytes or new bytes, a cause, a next step, nothing left."""
+"""The eight file faults of §14 at the kill file: old bytes or new bytes, a cause, a next step, nothing left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The twelve Prometheus faults of FAULTS.md: typed and in time, nothing written, no gate open, the kill key alive."""
+"""The twelve Prometheus faults of §14: typed and in time, nothing written, no gate open, the kill key alive."""
 
 from __future__ import annotations
 

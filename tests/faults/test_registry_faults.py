@@ -1,4 +1,4 @@
-"""The 15 registry faults (FAULTS): what cannot be read safely is shown read-only and never written.
+"""The 15 registry faults (contract §14): what cannot be read safely is shown read-only and never written.
 
 For every one: a typed refusal with line, column, field and a next step; the operator's clone and the remote hold
 exactly the old bytes; no gate is open; the kill switch is written within a second, and no lock is left behind.

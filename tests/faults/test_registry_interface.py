@@ -1,4 +1,4 @@
-"""The interface on a broken registry (FAULTS: read-only view with line and field, no write), for all fifteen faults.
+"""The interface on a broken registry (§14: read-only view with line and field, no write), for all fifteen faults.
 
 The real façade on a real clone, the real application; once more as the whole program on a pseudo-terminal.
 """

@@ -1,4 +1,4 @@
-"""What decides what trades is governed, wherever it lies and however it is spelled (SPEC §14).
+"""What decides what trades is governed, wherever it lies and however it is spelled (contract §14).
 
 A stranger with push access tries each through the real hook. Operators may change the rules, as the old rules ask.
 """

@@ -1,4 +1,4 @@
-"""How a change arrives: every honest way is taken, and no way brings anything but the one judged change (SPEC §14).
+"""How a change arrives: every honest way is taken, and no way brings anything but the one judged change (contract §14).
 
 Each is pushed to a bare repository with the real hook. What is refused is refused in the words that the pusher reads.
 """

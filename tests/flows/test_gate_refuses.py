@@ -1,4 +1,4 @@
-"""The corpus of illegal changes: each is refused, by its own gate and for its own reason (SPEC §8).
+"""The corpus of illegal changes: each is refused, by its own gate and for its own reason (contract §8).
 
 Each starts from a legal change of our own planner, real evidence included, which somebody then bends. The same legal
 changes are accepted in `test_gate_accepts`; a case here proves that the bend, and nothing else, is what is refused.

@@ -1,4 +1,4 @@
-"""The trading engine's loader, written again from SPEC §2 and from nothing of ours: an oracle for what we write.
+"""The trading engine's loader, written again from contract §2 and from nothing of ours: an oracle for what we write.
 
 It knows JSON and the rules, not `ml.registry`. `complaints` lists every rule that a file breaks.
 """

@@ -1,4 +1,4 @@
-"""The fault matrix of Prometheus (FAULTS): twelve rows, each in the variants that a real source can be sick in."""
+"""The fault matrix of Prometheus: twelve rows, each in the variants that a real source can be sick in."""
 
 from __future__ import annotations
 

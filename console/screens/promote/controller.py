@@ -1,4 +1,4 @@
-"""One promotion from its frozen target to its receipt: the part of the wizard that asks the façade (SPEC §5)."""
+"""One promotion from its frozen target to its receipt: the part of the wizard that asks the façade (contract §5)."""
 
 from __future__ import annotations
 

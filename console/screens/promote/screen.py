@@ -1,4 +1,4 @@
-"""The promotion wizard: one model, one hop, one frozen target, five pages (SPEC §5)."""
+"""The promotion wizard: one model, one hop, one frozen target, five pages (contract §5)."""
 
 from __future__ import annotations
 

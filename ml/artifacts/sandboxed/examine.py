@@ -1,4 +1,4 @@
-"""The checks that need the model to run, and the bits for determinism (SPEC §3).
+"""The checks that need the model to run, and the bits for determinism (contract §3).
 
 They are load, shape, finite, batch, variety and golden.
 """

@@ -1,4 +1,4 @@
-"""The gate: rules that hold without the console (SPEC §8). `judge` is its one entrance."""
+"""The gate: rules that hold without the console (contract §8). `judge` is its one entrance."""
 
 from ml.promotion.gate.judge import Bench, judge
 

@@ -1,4 +1,4 @@
-"""The case before the gate: one proposed commit, read from git objects alone and frozen (SPEC §8)."""
+"""The case before the gate: one proposed commit, read from git objects alone and frozen (contract §8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paths that decide what trades: they change by a judged change alone (SPEC §14). Pure.
+"""The paths that decide what trades: they change by a judged change alone (contract §14). Pure.
 
 Governed are the registry where the base names it, its archives and evidence, and the rules: policy, allowed signers,
 the tracked console.toml, git attributes and LFS settings that change checked-out bytes, and the workflow that runs the

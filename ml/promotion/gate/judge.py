@@ -1,4 +1,4 @@
-"""The gate of SPEC §8: judges a proposed change from the trees of base and head alone, wherever it runs.
+"""The gate of contract §8: judges a proposed change from the trees of base and head alone, wherever it runs.
 
 CI, the server's hook and `ml.promotion.land` call the same function. A range may hold ordinary commits and at most one
 commit that changes the registry or its rules; that one is judged by the rules of ``base``.

@@ -1,4 +1,4 @@
-"""The landed state: the trees of base and head differ by the one judged change, however it arrived (SPEC §14).
+"""The landed state: the trees of base and head differ by the one judged change, however it arrived (contract §14).
 
 A change may arrive by itself, squashed, rebased, or by merges in any number. Each commit between base and head is
 compared with its *anchor*, the newest commit of the base's own history that it contains: what the gate protects must

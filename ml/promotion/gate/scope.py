@@ -1,4 +1,4 @@
-"""Which files a registry change may touch: its own, and nothing else rides along (SPEC §8). Pure."""
+"""Which files a registry change may touch: its own, and nothing else rides along (contract §8). Pure."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from ml.stage import Action, Stage
 from ml.text import visible
 from ml.verdict import Gate
 
-# Whether a history was appended to, and by exactly one event; everything else has its own name (SPEC §8). Pure.
+# Whether a history was appended to, and by exactly one event; everything else has its own name (contract §8). Pure.
 
 _Events = Sequence[Any]
 
@@ -297,7 +297,7 @@ def _withdraw(move: Move, to_stage: Stage) -> Iterator[str]:
 _HOPS = {Action.STAGE: _stage, Action.PROMOTE: _promote, Action.ROLLBACK: _rollback, Action.WITHDRAW: _withdraw}
 
 
-# The origin of a rollback's pointer: what is proven of it besides what an activation's event holds (SPEC §14).
+# The origin of a rollback's pointer: what is proven of it besides what an activation's event holds (contract §14).
 #
 # Histories in the runbook's words keep no pointers. Then the facts come from where the console finds them too, by the
 # same search (`ml.promotion.origins`): registries in which the artifact was active, its manifest and train report, and

@@ -1,4 +1,4 @@
-"""Each rule of the trading engine's loader (SPEC §2), one by one: broken, it is noticed; by us, it is never broken."""
+"""Each rule of the trading engine's loader, one by one: broken, it is noticed; by us, it is never broken."""
 
 from __future__ import annotations
 

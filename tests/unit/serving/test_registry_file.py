@@ -1,4 +1,4 @@
-"""What the deployed engine refuses, rule by rule (SPEC §2); the console's own writer is held against the same rules."""
+"""What the deployed engine refuses, rule by rule; the console's own writer is held against the same rules."""
 
 from __future__ import annotations
 
