@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml.board import ModelView, Problem, Source, SourceState, StageView
-from ml.promotion.values import Submission
 from ml.stage import Stage
 from widgets.status_line import Status
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from ml.board import Board, Glance, KillView, WatchView
     from ml.errors import ConsoleError
+    from ml.promotion.values import Submission
 
 
 def glanced(glance: Glance) -> tuple[ModelView, ...]:

@@ -148,11 +148,12 @@ def gauges_of(model: ModelView) -> tuple[Reading, ...]:
 
 
 def soak_verdict(model: ModelView) -> Verdict | None:
-    """What is said of the soak in a word: never better than its gates. ``None`` while no report of it is there."""
+    """The soak in a word: never better than its gates, and WAIT without any. ``None`` while there is no report."""
     if model.soak is None:
         return None
     own = {gate.name for gate in model.soak.gates} or {gate.name for gate in model.gates}
-    return worst((model.soak.verdict, *(gate.verdict for gate in gates_of(model) if gate.name in own)))
+    gates = [gate.verdict for gate in gates_of(model) if gate.name in own]
+    return worst((model.soak.verdict, *(gates or [Verdict.WAIT])))
 
 
 def outweighs(one: Verdict, other: Verdict) -> bool:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Any
 
 from textual.binding import Binding
@@ -115,7 +115,7 @@ def _keys() -> Iterator[str]:
 def _with_keys() -> Iterator[tuple[str, Sequence[Binding]]]:
     """Every class of ours that has keys of its own."""
     for package in (console.screens, widgets):
-        for module in iter_modules(package.__path__, f"{package.__name__}."):
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
             for name, kind in inspect.getmembers(import_module(module.name), inspect.isclass):
                 bindings = vars(kind).get("BINDINGS")
                 if kind.__module__ == module.name and bindings:

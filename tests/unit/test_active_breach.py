@@ -14,6 +14,7 @@ from console import documents
 from console.short import short
 from console.verbs import lines
 from ml.board import ModelView, SourceState
+from ml.registry.schema import Model, Pointer
 from ml.session.boards import breach_problem
 from ml.session.metrics import MetricsWatch
 from ml.session.registries import Base
@@ -30,8 +31,8 @@ def sick() -> ModelView:
     return replace(view, problems=(problem,))
 
 
-def base(**stages: object) -> Base:
-    model = SimpleNamespace(**{"shadow": None, "active": None, **stages})
+def base(**stages: str) -> Base:
+    model = Model(**{stage: Pointer(artifact_id=name, artifact_dir=f"a/{name}") for stage, name in stages.items()})
     registry = SimpleNamespace(registry=SimpleNamespace(models={"regime": model}))
     return cast("Base", SimpleNamespace(document=registry, policy=POLICY))
 

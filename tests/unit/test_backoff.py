@@ -9,13 +9,14 @@ from typing import cast
 from support.fixed_metrics import NOW, POLICY, FixedMetrics
 
 from ml.board import SourceState
+from ml.registry.schema import Model, Pointer
 from ml.session.metrics import Backoff, MetricsWatch
 from ml.session.registries import Base
 from ml.slo.source import SourceTimedOut
 from ml.verdict import Verdict
 
 POLL_S = 5
-MODEL = SimpleNamespace(shadow=None, active="a")
+MODEL = Model(active=Pointer(artifact_id="a", artifact_dir="artifacts/a"))
 BASE = cast(
     "Base",
     SimpleNamespace(document=SimpleNamespace(registry=SimpleNamespace(models={"regime": MODEL})), policy=POLICY),
