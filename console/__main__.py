@@ -8,6 +8,10 @@ import sys
 from console.flags import SWITCHES, VALUED, understood
 
 
+COMPLETE = "_MLCONSOLE_COMPLETE"
+"""What a shell's completion sets when it calls us without arguments to ask for the next word."""
+
+
 def main() -> None:
     """Run one verb, or the interface without one, and exit with its code."""
     argv = sys.argv[1:]
@@ -28,18 +32,11 @@ def main() -> None:
     sys.exit(run(argv))
 
 
-if __name__ == "__main__":
-    main()
-
-
-# ``mlconsole`` without a verb, on its short path: the first frame does not wait for the command line parser.
-
-COMPLETE = "_MLCONSOLE_COMPLETE"
-"""What a shell's completion sets when it calls us without arguments to ask for the next word."""
-
-
 def run_bare(argv: list[str]) -> int | None:
-    """Run the interface; ``None`` when the arguments are for the whole command line to explain."""
+    """Run the interface without importing the command line parser, so that the first frame comes early.
+
+    Returns None when the arguments need the parser.
+    """
     if COMPLETE in os.environ:
         return None
     found = understood(argv, VALUED, SWITCHES)
@@ -54,3 +51,7 @@ def run_bare(argv: list[str]) -> int | None:
         from console.verbs import code_of_end  # noqa: PLC0415 it brings the parser
 
         return code_of_end(error, argv)
+
+
+if __name__ == "__main__":
+    main()
