@@ -7,7 +7,6 @@ import sys
 
 from console.flags import SWITCHES, VALUED, understood
 
-
 COMPLETE = "_MLCONSOLE_COMPLETE"
 """What a shell's completion sets when it calls us without arguments to ask for the next word."""
 
