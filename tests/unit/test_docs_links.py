@@ -41,11 +41,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def paths_in(text: str) -> set[str]:
-    """The paths of this repository that a document names, as files, folders or modules with dots."""
+    """Paths of this repository that a document names: files, folders, modules with dots. NAME stands for a new one."""
     folders = "|".join(FOLDERS)
     slashed = re.findall(rf"(?<![\w./-])((?:{folders})/[\w./*-]*)", text)
     dotted = re.findall(rf"(?<![\w./-])((?:{folders})(?:\.[a-z_]\w*)+)(?![\w/])", text)
-    return {path.rstrip(".") for path in slashed} | {path for path in dotted if not path.endswith(".toml")}
+    found = {path.rstrip(".") for path in slashed} | {path for path in dotted if not path.endswith(".toml")}
+    return {path for path in found if "NAME" not in path}
 
 
 def is_there(named: str) -> bool:
