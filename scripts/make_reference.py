@@ -71,8 +71,8 @@ secret in a configuration file is refused. Relative paths start at the repositor
 
 ## Trust
 
-A `console.toml` in a clone is whoever pushed last, so it counts as direnv's files do: **after `mlconsole trust` has
-shown it and you typed `yes`**. The same holds for a file that `--config` or `MLCONSOLE_CONFIG` names inside any git
+Whoever pushed last wrote the `console.toml` of a clone. It therefore counts only **after `mlconsole trust` has shown it
+and you typed `yes`**. The same holds for a file that `--config` or `MLCONSOLE_CONFIG` names inside any git
 working tree, and for a user's file that lies in the repository itself. Your own file, the environment and flags need
 no trust.
 

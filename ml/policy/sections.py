@@ -130,13 +130,13 @@ class Ack(Section):
 
 
 class Evidence(Section):
-    """What the gate asks of evidence beyond its own arithmetic.
+    """The gate's demands on evidence beyond its own arithmetic.
 
-    ``remeasure`` tells what happens when the gate has asked its own Prometheus (``gate --prometheus``) the recorded
-    questions again: ``require`` refuses a promotion to active whose numbers do not agree or cannot be asked again,
-    ``report`` adds a line that says so, ``off`` asks nothing. ``oldest_format`` is the oldest format of evidence that
-    a new change may bring. A policy without this table takes ``v1`` too, because a console that writes v1 cannot read
-    a policy with this table. Committed evidence of every format stays readable.
+    ``remeasure`` decides the effect of asking the gate's own Prometheus (``gate --prometheus``) the recorded questions
+    again: ``require`` refuses a promotion to active if the numbers do not agree or cannot be asked again, ``report``
+    adds a line with the result, ``off`` asks nothing. ``oldest_format`` is the oldest format of evidence that a new
+    change may bring. A policy without this table takes ``v1`` too, because a console that writes v1 cannot read a
+    policy with this table. Committed evidence of every format stays readable.
     """
 
     remeasure: Literal["require", "report", "off"] = "report"

@@ -75,7 +75,7 @@ MERGED, GOVERNED = "first-parent line", "without a change of its own"
 NO_OPERATOR = "is no operator of the old rules"
 MIXED = "of an artifact that the registry names|one push|changes together|what landed is not|no operator|rides along"
 KNOWN = (
-    Known("a merge whose first parent is an old main brings its tree back", (_merge(4, 0, "the first's"),), MERGED),
+    Known("a merge onto an old main brings its tree back", (_merge(4, 0, "the first's"),), MERGED),
     Known("a merge on main brings an old tree back", (_merge(0, 4, "the last's"),), GOVERNED),
     Known("an old tree comes back in an ordinary commit", (_move("revert", pick=0, who=STRANGER),), "changes together"),
     Known("an orphan root is merged", (_merge(2, 0, "main's"),), MERGED),
