@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 import console
-from scripts import site_pictures
+from scripts import prose, site_pictures
 
 ROOT = Path(console.__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -94,6 +94,11 @@ def test_the_architecture_leads_a_reader_to_the_lines_that_decide(file: str, nam
     assert "(ARCHITECTURE.md#where-to-find)" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"| `{file}` | `{name}` |" in architecture
     assert line in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_the_documents_are_in_plain_english() -> None:
+    documents = [ROOT / name for name in (*prose.DOCUMENTS, "CHANGELOG.md")]
+    assert [str(finding) for finding in prose.check(documents)] == []
 
 
 def test_every_page_is_in_the_site_once() -> None:
