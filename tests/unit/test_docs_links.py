@@ -67,6 +67,15 @@ def test_every_named_path_is_in_the_repository(page: Path) -> None:
     assert [path for path in sorted(named) if not OF_A_REPOSITORY.match(path) and not is_there(path)] == []
 
 
+def test_every_module_that_is_named_without_a_folder_is_in_the_repository() -> None:
+    there = {path.name for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    named = {
+        name for page in (*PAGES, *OTHERS) for name in re.findall(r"(?<![\w/.*-])\w+\.py\b", page.read_text("utf-8"))
+    }
+    assert len(named) > 20
+    assert {name for name in named if not name.startswith("NAME")} - there == set()
+
+
 def test_a_path_that_moved_is_noticed() -> None:
     kept = "`ml/slo/judge.py`, tests/real/test_*.py, `ml.text.visible`, `ml.slo.v1`, console.toml"
     gone = "`ml/gone.py`, `ml.text.gone`, `ml.gone`."
