@@ -63,7 +63,7 @@ class Session:
         os.close(self._master)
 
     def read_until_quiet(self, patience_s: float, quiet_s: float) -> tuple[int, float]:
-        """How many bytes came until none came for ``quiet_s``, and when the last did."""
+        """Read until nothing came for ``quiet_s``; return the number of bytes and the time of the last one."""
         count, last, patience = 0, time.perf_counter(), patience_s
         while select.select([self._master], [], [], patience)[0]:
             data = os.read(self._master, 65_536)

@@ -86,7 +86,7 @@ class _Night:
         return sum(line.kind == "kill" for path in logs for line in AuditLog(path).read())
 
     def close(self) -> None:
-        """End the console, once it has recorded what it can; one whose loop is frozen hears no SIGTERM."""
+        """End the console once it has written its records. A frozen event loop ignores SIGTERM."""
         self._stopped(False)
         _until(lambda: self.recorded() >= min(len(self.took), self._recordable), self.name)
         if self._frozen:
@@ -164,7 +164,7 @@ def _verify_until(morning: threading.Event, night: _Night) -> None:
 
 
 def _until(holds: Callable[[], bool], scene: str) -> float:
-    """When it first held."""
+    """Wait for a condition and return the time at which it first held."""
     ends = time.perf_counter() + _PATIENCE_S
     while not holds():
         assert time.perf_counter() < ends, f"{scene}: the kill key did not kill"

@@ -1,4 +1,4 @@
-"""What the console costs while nobody does anything: the line, the processor, memory, and what a week adds to it."""
+"""Measure an idle console: bytes on the line, CPU, memory, and the growth of a week."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the operator sees, as frozen values: one `Board` per poll, and the longer reports behind it.
+"""Values for the interface, all frozen: one `Board` per poll, and the longer reports behind it.
 
-Equal boards compare equal, so an interface that keeps the last one repaints nothing when nothing changed.
-Ages are never stored: a value carries its moment, and whoever shows it subtracts.
+Equal boards compare equal, so an interface that keeps the last one repaints nothing when nothing changed. Ages are
+never stored: a value carries its moment, and the interface computes the age.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 
 class Rung(StrEnum):
-    """How far a kill or a release has been proven (contract §7).
+    """The proof of a kill or a release so far (contract §7).
 
     UNCONFIRMED: the deadline passed without proof. UNPROVEN: an engine was seen in the last day and is silent now, so
     that nothing can be read from it, neither that it obeys nor that it does not.
@@ -66,7 +66,7 @@ class Rung(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InstanceReceipt:
-    """How far one engine instance has provably obeyed, since when, and by which observation."""
+    """One engine instance's proof of the kill or release: its rung, since when, and by which observation."""
 
     instance: str
     rung: Rung
@@ -116,7 +116,7 @@ class KillView:
 
     @property
     def file_says(self) -> bool | None:
-        """What this clone's kill file says; ``None`` where it cannot be read or is unclear."""
+        """The switch in this clone's kill file; ``None`` where the file cannot be read or is unclear."""
         return False if self.by_engines else self.engaged
 
     @property
@@ -131,7 +131,7 @@ class KillView:
 
     @property
     def releases(self) -> bool:
-        """What is shown is a release."""
+        """True for a release."""
         return self.engaged is False if self.asked is None else not self.asked
 
     @property
@@ -146,12 +146,12 @@ class KillView:
 
     @property
     def engines(self) -> int:
-        """How many engines are judged."""
+        """The number of engine instances that are judged."""
         return self.total or len(self.instances)
 
     @property
     def proven(self) -> int:
-        """How many engines proved what was asked for."""
+        """The number of engines that proved the request."""
         return self.confirmed if self.total else sum(each.rung is Rung.CONFIRMED for each in self.instances)
 
 
@@ -230,7 +230,7 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What one engine instance says that it serves (``grinder_ml_model_info``), and whether it is alive."""
+    """The artifact that one engine instance reports (``grinder_ml_model_info``), and its health."""
 
     instance: str
     stage: Stage
@@ -275,14 +275,14 @@ class Tape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoakReport:
-    """Whether a shadow artifact's soak meets its objectives, and everything that was asked to know it.
+    """A shadow artifact's soak: its verdict, and all data behind the verdict.
 
-    ``coverage`` is the share of the required windows that hold data, 0 to 1. ``eligible_at`` is the
-    earliest moment at which the soak can pass if nothing breaches. ``queries`` are all PromQL texts run.
-    ``silences`` tell of Alertmanager's silences of the alerts, a sentence each. ``attribution`` tells what ties the
-    numbers to the artifact: ``artifact`` (each engine says what it serves), ``mode`` (mode and time do), ``mixed``.
-    ``restarts`` counts restarts and replacements of engines, ``engines`` names them, each once; ``scrape_s`` are the
-    seconds between two scrapes, ``None`` when unknown.
+    ``coverage`` is the share of the required windows that hold data, 0 to 1. ``eligible_at`` is the earliest moment at
+    which the soak can pass if nothing breaches. ``queries`` are all PromQL texts run. ``silences`` are Alertmanager's
+    silences of the alerts, a sentence each. ``attribution`` is the tie between the numbers and the artifact:
+    ``artifact`` (each engine says what it serves), ``mode`` (mode and time), or ``mixed``. ``restarts`` counts restarts
+    and replacements of engines; ``engines`` names them, each once. ``scrape_s`` is the number of seconds between two
+    scrapes, ``None`` when unknown.
     """
 
     model: str
@@ -312,7 +312,7 @@ class SoakReport:
 
 
 class SourceState(StrEnum):
-    """How a source of truth answers."""
+    """The health of a source of truth."""
 
     UNKNOWN = "unknown"
     OK = "OK"

@@ -11,7 +11,7 @@ _HALF_A_YEAR_S = 182 * 86_400
 
 
 class Clock(Protocol):
-    """Where time comes from; passed in, so that pure code stays pure and tests freeze it."""
+    """The source of time. It is passed in, so that pure code stays pure and tests can freeze it."""
 
     def now(self) -> datetime:
         """The wall clock, aware, in UTC."""

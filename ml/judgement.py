@@ -157,7 +157,7 @@ def soak_verdict(model: ModelView) -> Verdict | None:
 
 
 def outweighs(one: Verdict, other: Verdict) -> bool:
-    """Whether the first verdict is graver than the second."""
+    """True if the first verdict is graver than the second."""
     return one is not other and worst((one, other)) is one
 
 
@@ -239,5 +239,5 @@ def board_verdict(board: Board) -> Verdict:
 
 
 def stopped(kill: KillView | None) -> bool:
-    """Whether it is proven that the kill switch stops every engine: then nothing is live, and nothing is well."""
+    """True if the kill switch provably stops every engine. Then nothing is live, and nothing is well."""
     return kill is not None and kill.rung is Rung.CONFIRMED and not kill.releases

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 
 class Progress(NamedTuple):
-    """How far a long action is: ``done`` of ``total`` in its own unit, and a line to show with it."""
+    """The progress of a long action: ``done`` of ``total`` in its own unit, and a line to show with it."""
 
     step: str
     done: int = 0

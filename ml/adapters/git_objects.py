@@ -35,7 +35,7 @@ _SUFFIX = re.compile(r"(?:[~^]\d*)*$")
 
 
 class ObjectReading(OnRepository):
-    """What can be read with object names alone. Every method starts one git process unless it says otherwise."""
+    """Reads objects by name. Every method starts one git process unless it says otherwise."""
 
     def resolve(self, rev: str) -> str | None:
         """The commit that a revision names, or ``None``.
@@ -54,7 +54,7 @@ class ObjectReading(OnRepository):
         return self._abbreviated(name, suffix) if _OBJECT_ID.fullmatch(name) else None
 
     def _abbreviated(self, name: str, suffix: str) -> str | None:
-        """The one commit whose id begins like this; a tag of that name would come first in git's own reading."""
+        """Return the only commit with this abbreviated id. Git would prefer a tag of the same name."""
         listed = self._git.finished("rev-parse", f"--disambiguate={name}").out.decode("ascii", "replace").split()
         found = {commit for each in listed if (commit := self._peeled(each + suffix))}
         return found.pop() if len(found) == 1 else None
@@ -86,7 +86,7 @@ class ObjectReading(OnRepository):
         return ended.out if ended.code == 0 else None
 
     def _looked_up(self, how: str, commit: str, path: str) -> tuple[list[bytes] | None, bytes]:
-        """What ``cat-file`` says of a file: id, type and size, or ``None``; and what follows on its output."""
+        """Return a file's id, type and size from ``cat-file`` (or ``None``), and the bytes after them in its output."""
         spec = f"{plain(commit, 'a commit')}:{plain(path, 'a path')}"
         ended = self._git.finished("cat-file", how, stdin=spec.encode() + b"\n")
         if ended.err or ended.code != 0:  # a damaged object is reported as missing, with the truth on stderr
@@ -125,7 +125,7 @@ class ObjectReading(OnRepository):
         return tuple(_commit(fields[at : at + _FIELDS]) for at in range(0, len(fields), _FIELDS))
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether ``older`` is ``newer`` or one of its ancestors."""
+        """True if ``older`` is ``newer`` or one of its ancestors."""
         ended = self._git.finished("merge-base", "--is-ancestor", plain(older, "a commit"), plain(newer, "a commit"))
         return ended.code == 0
 

@@ -218,7 +218,7 @@ class GitRunner:
 
 
 class OnRepository:
-    """What the parts of `ml.adapters.git.Repository` share: the runner of their repository."""
+    """The base class of the parts of `ml.adapters.git.Repository`. It holds the runner of their repository."""
 
     def __init__(self, git: GitRunner) -> None:
         self._git = git

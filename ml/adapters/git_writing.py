@@ -56,7 +56,7 @@ class CommitWriting(OnRepository):
             yield
 
     def identity(self) -> Person:
-        """Who commits are made by, from git's configuration.
+        """Return the author of new commits, from git's configuration.
 
         Raises:
             Refused: git is not told an e-mail address, or one that names nobody.
@@ -120,7 +120,7 @@ class CommitWriting(OnRepository):
         return self._git(*args, stdin=message.encode(), env=env, config=config).decode().strip()
 
     def signs(self) -> bool:
-        """Whether git is configured to sign commits; ``commit-tree`` does not look by itself."""
+        """True if git is configured to sign commits. ``commit-tree`` ignores that setting."""
         return self._git.finished("config", "--type=bool", "--get", "commit.gpgSign").out.strip() == b"true"
 
     def create_ref(self, ref: str, commit: str) -> None:
@@ -137,7 +137,7 @@ class CommitWriting(OnRepository):
         self._git("update-ref", "-d", plain(ref, "a ref"), plain(old, "a commit"))
 
     def checked_out(self, branch: str) -> bool:
-        """Whether a branch is what a working tree of this repository shows; then only a person moves it."""
+        """True if a working tree of this repository has the branch checked out. We never move such a branch."""
         ref = f"refs/heads/{plain(branch, 'a branch')}"
         return bool(self._git("for-each-ref", "--format=%(worktreepath)", "--", ref).strip())
 

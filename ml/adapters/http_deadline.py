@@ -46,11 +46,11 @@ class Late(requests.Timeout):
 
 
 class Helper:
-    """Runs work within a deadline, on as many threads as there are questions at a time.
+    """Runs work within a deadline, on at most as many threads as questions may run at a time.
 
-    What is late is left behind with its thread: it ends soon by itself, because its socket reads know the same
-    deadline. Only a resolver that hangs can hold it longer, which is why the thread is a daemon that nobody waits for.
-    A thread for each question would cost more than many a question does.
+    Work that is late keeps its thread and ends soon after, because its socket reads have the same deadline. Only a
+    hanging name resolver can hold it longer, so the thread is a daemon and nothing waits for it. Threads are reused,
+    because starting one can cost more than a question.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ HELPER = Helper()
 
 
 def answered() -> bool:
-    """Whether any exchange of this task got a response."""
+    """True if any exchange of this task got a response."""
     return hasattr(_here, "response")
 
 

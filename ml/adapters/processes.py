@@ -137,7 +137,7 @@ def _feed(child: subprocess.Popen[bytes], pending: memoryview, selector: selecto
 
 
 def _exited(child: subprocess.Popen[bytes]) -> bool:
-    """Whether the child has ended. It is not reaped yet, so that its process group's id cannot be taken by another."""
+    """True if the child has ended. It is not reaped yet, so that no other process can take its group's id."""
     return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 

@@ -30,7 +30,7 @@ _OURS = (MODEL_FILE, MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a model comes from, as its manifest and report will say."""
+    """The origin of a model, as its manifest and report state it."""
 
     dataset_id: str
     notes: str = ""

@@ -36,7 +36,7 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether the two are not the same here."""
+        """True if the two differ here."""
         return self.left != self.right
 
 
@@ -56,7 +56,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether both are valid; that they differ is no fault."""
+        """``PASS`` if both are valid. A difference is not a failure."""
         return worst((self.left.verdict, self.right.verdict))
 
     @property
@@ -105,7 +105,7 @@ class Comparison:
 def compare(
     verifier: Verifier, left: Path, right: Path, *, max_ratio: float, report: Report | None = None
 ) -> Comparison:
-    """Verify both, then run both in one cage on the same inputs.
+    """Verify both artifacts, then run both in one sandbox on the same inputs.
 
     Args:
         verifier: verifies, and lends the models.

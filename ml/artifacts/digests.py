@@ -189,7 +189,7 @@ def snapshot(
 
 
 def default_scratch() -> Path:
-    """Where large temporary files belong: ``TMPDIR``, else ``/var/tmp`` (on disk; ``/tmp`` is often memory)."""
+    """Return the folder for large temporary files: ``TMPDIR``, else ``/var/tmp``. ``/tmp`` is often in memory."""
     named = os.environ.get("TMPDIR")
     if not named and os.access(_ON_DISK, os.W_OK | os.X_OK):
         return Path(_ON_DISK)

@@ -1,8 +1,8 @@
-"""What an ONNX file is made of, read from its bytes without loading it (onnx.proto3, protobuf wire format).
+"""A summary of an ONNX file, read from its bytes without loading it (onnx.proto3, protobuf wire format).
 
-Needed for what onnxruntime does not tell: where external data lies, how many nodes and parameters there
-are. Memory stays flat, because tensors are skipped over and never copied. The walk keeps its own stack, so
-that nesting cannot exhaust Python's.
+It gives what onnxruntime does not: the places of external data, and the numbers of nodes and parameters. Memory stays
+flat, because tensors are skipped and never copied. The walk keeps its own stack, so that deep nesting cannot exhaust
+Python's.
 """
 
 from __future__ import annotations

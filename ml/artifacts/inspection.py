@@ -33,7 +33,7 @@ _DOCUMENTS = (MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What names, documents and digests say; the documents as far as they are there and well-formed."""
+    """The results of checking names, documents and digests. Absent or malformed documents are ``None``."""
 
     checks: tuple[Check, ...]
     files: tuple[FileDigest, ...] = ()
@@ -54,9 +54,9 @@ class Inspection:
 
     @property
     def sound(self) -> bool:
-        """Whether the model may be given to the cage: it is what the manifest pins, and nothing failed.
+        """True if the sandbox may run the model: it matches its manifest, and no check failed.
 
-        What a train report says of another model makes this one invalid, and keeps it from no cage.
+        A train report about another model makes the artifact invalid, but the sandbox may still run it.
         """
         failed = {check.name for check in self.checks if check.verdict is Verdict.FAIL}
         return self.manifest is not None and not failed - {"train_report"}

@@ -43,7 +43,7 @@ _LARGE = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one probe may cost: seconds of CPU, bytes of address space, seconds of wall time, open files."""
+    """The limits of one probe: seconds of CPU, bytes of address space, seconds of wall time, open files."""
 
     cpu_s: int = 5
     address_space: int = 3 << 30
@@ -185,7 +185,7 @@ def _answer(request: Request, line: Line, confinement: Confinement) -> Any:
 
 
 def cage_check(confinement: Confinement) -> Check:
-    """What the cage held shut while a model ran: ``NO_DATA`` where this system cannot, which closes nothing."""
+    """Report the barriers that held while a model ran: ``NO_DATA`` where this system lacks one, which blocks nothing."""
     if confinement.whole:
         return Check("cage", Verdict.PASS, confinement.why, Code.SOUND)
     return Check("cage", Verdict.NO_DATA, confinement.why, Code.CAGE_OPEN)

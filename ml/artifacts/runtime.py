@@ -30,7 +30,7 @@ def check_runtime(verifier: Verifier, report: Report | None = None) -> Check:
 
 
 def check_cage(verifier: Verifier) -> Check:
-    """What the cage shuts off from a model on this machine: ``PASS`` where it is network and files.
+    """Check the sandbox on this machine: ``PASS`` where it closes off network and files.
 
     Raises:
         Unavailable: there is no onnxruntime.

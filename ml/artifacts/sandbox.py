@@ -1,4 +1,4 @@
-"""The cage, seen from outside: start a probe, give it one question, and judge how it ended."""
+"""The parent's side of the sandbox: start a probe, send it one question, and judge its exit."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _judge(finished: Finished, kind: type[_Answer], limits: Limits) -> _Answer:
 
 
 def _how_it_died(finished: Finished, said: str, limits: Limits) -> str:
-    """Why there is no answer; empty when the probe ended by itself."""
+    """Say why there is no answer; empty when the probe ended normally."""
     code = finished.code
     if finished.timed_out:
         return f"It did not finish within {limits.wall_s} s and was ended."

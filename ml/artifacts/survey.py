@@ -1,4 +1,4 @@
-"""What lies in an artifact directory, looked at without following or opening anything that could bite.
+"""A safe listing of an artifact directory: it follows no link and opens no special file.
 
 Everything goes through one descriptor of the directory, so that a path swapped meanwhile changes nothing.
 """

@@ -32,7 +32,7 @@ from ml.verdict import Check, Code, Verdict, finding
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """The checks made inside the cage, and what the probe told about the model, if it lived to tell."""
+    """The checks made inside the sandbox, and the model's description if the probe finished."""
 
     checks: tuple[Check, ...]
     examined: Examined | None = None
@@ -159,7 +159,7 @@ class Lent:
 
 
 class Verifier:
-    """Verifies artifacts, and lends models to the cage for other questions.
+    """Verifies artifacts, and lends private copies of models for other questions to the sandbox.
 
     Args:
         run: starts the probes.
@@ -190,7 +190,7 @@ class Verifier:
         expect_sha256: str | None = None,
         afresh: bool = False,
     ) -> Verification:
-        """Verify one artifact directory. Whatever lies in it ends in a verdict, not in an exception.
+        """Verify one artifact directory. Any content of it ends in a verdict, not in an exception.
 
         Args:
             directory: the artifact.
@@ -257,7 +257,7 @@ class Verifier:
 
     @contextlib.contextmanager
     def lend(self, directory: Path, *, report: Report | None = None) -> Iterator[Lent]:
-        """A private copy of an artifact whose names and digests are sound, for a question to the cage.
+        """Lend a private copy of an artifact with sound names and digests, for a question to the sandbox.
 
         Raises:
             Invalid: they are not; the sentence names the artifact.

@@ -1,4 +1,4 @@
-"""What happened, for the review after an incident: one timeline of audit lines and registry events. Pure."""
+"""One timeline of audit lines and registry events, for the review after an incident. Pure."""
 
 from __future__ import annotations
 

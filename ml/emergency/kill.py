@@ -68,7 +68,7 @@ class KillDesk:
         return self._requested(self._switch.release(by, reason))
 
     def engaged(self) -> bool | None:
-        """What the kill file says, or else the engines at the last look; ``None``: nobody can tell. Asks nobody."""
+        """The switch by the kill file, else by the engines at the last look; ``None`` if unknown. Asks no source."""
         return self._by_engines or self._switch.state().engaged
 
     def view(self, *, ask_engines: bool = True) -> KillView:
@@ -139,7 +139,7 @@ class KillDesk:
         return KillView(engaged=state.engaged, problem=state.problem, unclear=state.unclear, beside=beside)
 
     def _blocked(self, since: datetime | None) -> tuple[int, str]:
-        """How many engines are blocked by a kill that was not thrown here, and what to know where that is unknown."""
+        """Count the engines that another kill blocks, and give a warning where that is unknown."""
         unknown = "Only this clone's kill file says so; {} whether engines are blocked by another operator's kill."
         if self._metrics is None:
             return 0, unknown.format("without Prometheus nobody can tell")
@@ -168,7 +168,7 @@ class KillDesk:
         )
 
     def _elsewhere(self, fleet: Fleet) -> tuple[str, ...]:
-        """How to release where the engines listen."""
+        """Say how to release where the engines listen."""
         blocked = [name for name, code in fleet.named if code in (Code.BLOCKED, Code.BLIND, Code.SOME_WORKERS)]
         return (
             "to release: ask who threw it, then press U here: it reaches engines that read this clone's kill file, or "
@@ -186,7 +186,7 @@ class KillDesk:
         return replace(view, engaged=state.engaged, unclear=state.unclear)
 
     def _in_force(self, state: SwitchState) -> KillRequest | None:
-        """What the file says, with what this session knows of its delivery; or our request that no file took."""
+        """Return the request in force: the file's, with this session's delivery, or a request that no file took."""
         held, last = state.request, self._last
         if last is None or (held is not None and held.at > last.at):
             return held
@@ -210,7 +210,7 @@ class KillDesk:
             )
 
     def _recorded(self, request: KillRequest) -> _Noted | None:
-        """What an earlier session noted last about the same request."""
+        """Return what an earlier session last recorded about the same request."""
         try:
             lines = self._audit.read()
         except ConsoleError:

@@ -1,11 +1,11 @@
-"""The env file that carries the kill switch: what every engine reads, and what survives every console (contract §7).
+"""The env file with the kill switch. Every engine reads it, and it outlives every console (contract §7).
 
 Its last line is ``ML_KILL_SWITCH=1`` or ``ML_KILL_SWITCH=0``, so that systemd's ``EnvironmentFile``, ``docker compose``
 and ``kubectl create configmap --from-env-file`` take it as it is. The comments above say who asked, when and why.
 
-Readers of env files differ: systemd and compose take quotes and blanks away, a shell script takes ``export``, the
-engine of the runbook compares the bytes. A file whose meaning depends on the reader is therefore *unclear*, a state of
-its own and never off.
+Readers of env files differ: systemd and compose remove quotes and blanks, a shell script accepts ``export``, the engine
+of the runbook compares the bytes. If the meaning of a file depends on the reader, the file is *unclear*, a state of its
+own and never off.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 
 
 class KillState(NamedTuple):
-    """What the file says. ``engaged`` is ``None`` when nobody can tell, and ``problem`` says why.
+    """The content of the kill file. ``engaged`` is ``None`` when it is unknown; ``problem`` then says why.
 
-    ``unclear``: it can be read, and says neither exactly 1 nor exactly 0. ``at``, ``by`` and ``reason`` are of the
-    request in force; ``at`` is ``None`` when there never was one.
+    ``unclear``: the file can be read, and says neither exactly 1 nor exactly 0. ``at``, ``by`` and ``reason`` are of
+    the request in force; ``at`` is ``None`` when there never was one.
     """
 
     engaged: bool | None
@@ -60,7 +60,7 @@ class KillFile:
         return visible(self._path)
 
     def read(self) -> KillState:
-        """What stands in the file now. A missing file is a switch that was never engaged."""
+        """Read the file. A missing file is a switch that was never engaged."""
         try:
             require_file(self._path)
             handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -172,7 +172,7 @@ def _comment(key: str, text: str) -> str:
 
 
 def oddity(raw: bytes) -> str:
-    """Why readers of env files may disagree about the switch; empty where every reader finds the same.
+    """Say why readers of env files may disagree about the switch; empty where all agree.
 
     A file without the variable leaves the switch off for every reader.
     """
@@ -217,7 +217,7 @@ def _odd_assignment(assigned: list[bytes]) -> str:
 
 
 def _concerns(line: bytes) -> bool:
-    """Whether a line that is no comment names the variable, in whatever case."""
+    """True if a line other than a comment names the variable, in upper or lower case."""
     bare = line.strip().upper()
     if bare.startswith(b"#"):
         return False

@@ -1,8 +1,8 @@
-"""The receipt of a kill or a release: what all engines together prove, and what to do by hand where they do not.
+"""The receipt of a kill or a release: the proof by all engines, and the steps by hand where proof is missing.
 
-Pure but for `receipt`, which asks a metric source first. CONFIRMED means every engine that was seen in the last day,
-and only for as long as each look finds it so; UNCONFIRMED is said after the deadline, and a later look may still
-confirm it, or find that an engine came back alive or fell silent (contract §7).
+Pure but for `receipt`, which asks a metric source first. CONFIRMED covers every engine that was seen in the last day,
+and only for as long as each look finds it so. UNCONFIRMED appears after the deadline; a later look may still confirm
+it, or find that an engine came back alive or fell silent (contract §7).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def receipt(request: KillRequest, metrics: Metrics | None, now: datetime, deadli
 
 
 def see(metrics: Metrics | None, asked_at: datetime | None, *, engage: bool) -> Fleet:
-    """What the engines prove (`look`); a fleet with a problem and nobody in it where that cannot be asked."""
+    """Look at the engines (`look`). If that fails, return an empty fleet with the problem."""
     if metrics is None:
         return Fleet(problem="No Prometheus is configured, so nothing can confirm it.")
     try:
@@ -41,7 +41,7 @@ def see(metrics: Metrics | None, asked_at: datetime | None, *, engage: bool) -> 
 
 
 def judge(request: KillRequest, fleet: Fleet, now: datetime, deadline_s: float) -> KillView:
-    """What a fleet proves about a request.
+    """Judge a request by a fleet's metrics.
 
     Args:
         deadline_s: seconds after the request from which what is not confirmed is UNCONFIRMED or UNPROVEN.
@@ -68,7 +68,9 @@ def judge(request: KillRequest, fleet: Fleet, now: datetime, deadline_s: float) 
 
 
 def failures(steps: Sequence[Step]) -> str:
-    """What was not done, and what was done but may not last; hosts that failed in the same way are told together."""
+    """List the actuators that failed, and those with a result that may not last. Hosts with equal failures share a
+    line.
+    """
     groups: dict[str, list[str]] = {}
     for step in steps:
         if step.why and not step.again:

@@ -32,7 +32,7 @@ class _Survey(NamedTuple):
 
 
 def look(metrics: Metrics, asked_at: datetime | None, *, engage: bool) -> Fleet:
-    """What every engine proves about a request of that moment; ``None``: by its last few scrapes, whoever asked.
+    """Look at every engine's proof of a request at that moment; ``None``: of the last few scrapes, whoever asked.
 
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.
@@ -46,7 +46,7 @@ def look(metrics: Metrics, asked_at: datetime | None, *, engage: bool) -> Fleet:
 
 
 def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
-    """How many engines the kill switch blocks now, by their last few scrapes after ``since``, whoever threw it.
+    """Count the engines that any kill switch blocks now, by their last few scrapes after ``since``.
 
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.
@@ -92,7 +92,7 @@ def _large(metrics: Metrics, seen: _Survey, asked: float, *, engage: bool) -> Fl
 
 
 def _close(metrics: Metrics, seen: _Survey, asked: float, engage: bool, only: Sequence[str] = ()) -> Fleet:
-    """Every engine by itself, or those that are named."""
+    """Take a close look at the named engines, or at every engine."""
     window = Window(seen.now, asked, seen.interval, only)
     named = _named(_ask(metrics, window.codes(engage=engage, thorough=False), seen.now))
     if engage and any(code is Code.IDLE for _, code in named):

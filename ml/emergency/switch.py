@@ -37,10 +37,10 @@ _BY_HAND = 10
 
 
 class Step(NamedTuple):
-    """What became of one actuator: whether it did its part, a caveat or the cause if not, and how long it took.
+    """The result of one actuator: success, a caveat or the cause of failure, and its duration.
 
-    ``again``: its part was done already, which is no caveat.
-    ``host`` is the one that a command ran for, where it ran for several.
+    ``again``: its part was already done, which is no caveat. ``host`` is the host of the command, where the actuator
+    has several.
     """
 
     name: str
@@ -68,7 +68,7 @@ class KillRequest(NamedTuple):
 
     @property
     def written(self) -> bool:
-        """Whether any actuator did its part; true of a request that was read back, because it was read from a file."""
+        """True if any actuator succeeded. Also true of a request that was read back from the file."""
         return not self.steps or any(step.done for step in self.steps)
 
 
@@ -143,7 +143,7 @@ class KillSwitch:
         return SwitchState(found.engaged, request, found.problem, found.unclear)
 
     def by_hand(self, *, engage: bool, steps: Sequence[Step] = ()) -> tuple[str, ...]:
-        """What a person does to the same effect, one command or sentence each, the file first.
+        """List the commands and steps with which a person does the same, the file first.
 
         Of many actuators, those that failed in ``steps`` come first, and the rest is counted.
         """

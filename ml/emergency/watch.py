@@ -180,7 +180,7 @@ def _loaded(rules: Answer) -> dict[str, float]:
 
 
 def summary_line(watch: Watch) -> str:
-    """How a watch went, in one sentence."""
+    """Summarize a watch in one sentence."""
     planned = (watch.ends_at - watch.began_at).total_seconds()
     seen = f"looked for {span(watch.watched_s)} of {span(planned)}"
     breaches = f"{len(watch.breaches)} breach{'es' if len(watch.breaches) != 1 else ''}"

@@ -24,7 +24,7 @@ _FRESH = timedelta(days=1)
 
 
 class Turn(StrEnum):
-    """What happened to a watch."""
+    """An event of a watch."""
 
     BEGUN = "watch_begun"
     BREACH = "breach"

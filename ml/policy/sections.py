@@ -37,7 +37,7 @@ _MATCHER = r'\s*[a-zA-Z_][a-zA-Z0-9_]*\s*(?:=|!=|=~|!~)\s*"(?:[^"\\\n]|\\.)*"\s*
 
 
 class Roles(Section):
-    """Who may do what, by e-mail address or signing principal, compared letter by letter; ``*`` is anybody."""
+    """The roles: addresses or signing principals of those who may act, compared letter by letter; ``*`` is anybody."""
 
     operators: Texts = ()
     developers: Texts = (ANYBODY,)
@@ -51,10 +51,10 @@ class Roles(Section):
 
 
 class Artifacts(Section):
-    """What every pointer's ``artifact_dir`` is relative to: a folder below the repository root, ``.`` the root itself.
+    """The base folder of every pointer's ``artifact_dir``: below the repository root, or ``.`` for the root.
 
-    Said here it binds console, CI and server alike, whatever their own ``registry.artifact_base`` is; that one counts
-    only as long as nothing is said here.
+    A value here binds console, CI and server alike. Their own ``registry.artifact_base`` counts only while the policy
+    has none.
     """
 
     base: str = ""
@@ -68,7 +68,7 @@ class Artifacts(Section):
 
 
 class Soak(Section):
-    """How long and how cleanly an artifact soaks in shadow. ``min_coverage`` is a share, 0 to 1.
+    """The length and the limits of a soak in shadow. ``min_coverage`` is a share, 0 to 1.
 
     ``max_restarts`` is how often its engines may restart during one soak, all of them together.
     ``stale_seconds`` is the age from which a soak's newest sample is not believed. A console may be stricter by its own
@@ -107,7 +107,7 @@ class Alerts(Section):
 
 
 class Checks(Section):
-    """What runs on a clean export of the base commit, and how much slower a candidate may be than the active one."""
+    """The checks on a clean export of the base commit, and the allowed slowdown of a candidate."""
 
     unit_tests: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] = ("python", "-m", "pytest", "-q")
     deadline_seconds: Positive = 900.0
@@ -130,13 +130,13 @@ class Ack(Section):
 
 
 class Evidence(Section):
-    """What the gate asks of evidence beyond its own arithmetic.
+    """The gate's demands on evidence beyond its own arithmetic.
 
-    ``remeasure`` tells what happens when the gate has asked its own Prometheus (``gate --prometheus``) the recorded
-    questions again: ``require`` refuses a promotion to active whose numbers do not agree or cannot be asked again,
-    ``report`` adds a line that says so, ``off`` asks nothing. ``oldest_format`` is the oldest format of evidence that
-    a new change may bring. A policy without this table takes ``v1`` too, because a console that writes v1 cannot read
-    a policy with this table. Committed evidence of every format stays readable.
+    ``remeasure`` decides the effect of asking the gate's own Prometheus (``gate --prometheus``) the recorded questions
+    again: ``require`` refuses a promotion to active if the numbers do not agree or cannot be asked again, ``report``
+    adds a line with the result, ``off`` asks nothing. ``oldest_format`` is the oldest format of evidence that a new
+    change may bring. A policy without this table takes ``v1`` too, because a console that writes v1 cannot read a
+    policy with this table. Committed evidence of every format stays readable.
     """
 
     remeasure: Literal["require", "report", "off"] = "report"
@@ -158,13 +158,13 @@ class Waivers(Section):
 
 
 class Watch(Section):
-    """How long a new active model is watched."""
+    """The length of the watch over a new active model."""
 
     minutes: Positive = 60.0
 
 
 class ModelPolicy(Section):
-    """What is particular to one model: PromQL label matchers merged into every query, such as ``model="regime"``."""
+    """Settings of one model: PromQL label matchers merged into every query, such as ``model="regime"``."""
 
     selector: str = ""
 

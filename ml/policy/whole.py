@@ -68,11 +68,11 @@ class Policy(Section):
 
     @property
     def approvals(self) -> int:
-        """How many operators stand behind a change to active, its author included."""
+        """The number of operators behind a change to active, its author included."""
         return self.ack.approvals
 
     def artifact_base(self, configured: str) -> str:
-        """What pointers are relative to; ``configured`` is this machine's answer where the policy gives none."""
+        """Return the base folder of pointers. ``configured`` is this machine's setting, used where the policy has none."""
         return self.artifacts.base or configured
 
     def selector(self, model: str) -> str:
@@ -81,18 +81,18 @@ class Policy(Section):
         return found.selector if found else ""
 
     def is_operator(self, identity: str) -> Verdict:
-        """Whether a person may make a model active; VACUOUS as long as nobody is named."""
+        """Check that a person may make a model active; VACUOUS as long as the policy names nobody."""
         if not self.roles.operators:
             return Verdict.VACUOUS
         return Verdict.PASS if identity in self.roles.operators else Verdict.FAIL
 
     def is_developer(self, identity: str) -> Verdict:
-        """Whether a person may stage and promote to shadow; operators may as well."""
+        """Check that a person may stage and promote to shadow. Operators may as well."""
         allowed = (*self.roles.developers, *self.roles.operators)
         return Verdict.PASS if identity and (identity in allowed or ANYBODY in allowed) else Verdict.FAIL
 
     def waivable(self, gate: str) -> bool:
-        """Whether an operator may waive this gate."""
+        """True if an operator may waive this gate."""
         return gate not in NEVER_WAIVABLE and (gate in self.waivers.gates or ANYBODY in self.waivers.gates)
 
     def frozen_at(self, moment: datetime) -> FreezeWindow | None:

@@ -36,7 +36,7 @@ _HEADINGS = {Action.ROLLBACK: "Rollback", Action.WITHDRAW: "Withdrawal", Action.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What a body tells: everything that a reviewer should know of one change."""
+    """The content of a pull request's body: everything that a reviewer should know of one change."""
 
     target: Target
     reason: str
@@ -114,7 +114,7 @@ def _line(gate: Gate, account: Account) -> str:
 
 
 def _besides(soak: SoakReport) -> str:
-    """What else a reviewer must know: restarts, and numbers that nothing ties to the artifact but mode and time."""
+    """List further facts for a reviewer: restarts, and numbers tied to the artifact only by mode and time."""
     told = f", {soak.restarts:,} restarts" if soak.restarts else ""
     ties = {"mode": ", by mode only", "mixed": ", in part by mode only"}
     return told + ties.get(soak.attribution, "")

@@ -21,7 +21,7 @@ _REMEDY = "Take the line out of .gitattributes (or of info/attributes in this cl
 
 
 def altered(path: str, attributes: Mapping[str, str]) -> str:
-    """What a checkout does to a file: one clause, empty where it gives the committed bytes back. Pure."""
+    """Say how a checkout alters a file: one clause, empty where it gives the committed bytes back. Pure."""
     told = attributes.get("filter", "unset")
     lines = attributes.get("eol", "")
     text = attributes.get("text", attributes.get("crlf", ""))

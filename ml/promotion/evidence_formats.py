@@ -1,9 +1,9 @@
-"""How each released format of evidence is judged again: one judge per format, and the fields of it that count.
+"""The released formats of evidence: one judge per format, and the fields of it that count.
 
 **The seam.** A capsule holds the answers to the questions of its own day, so a format is judged by the judge that it
 was released with, for ever. `_V1` uses the frozen copy in `ml.slo.v1`. `_V2`, the format that is written now, uses the
-living judge in `ml.slo`. Whoever changes what a living judge asks or finds, after v2 was released: copy the judge as
-it was to ``ml/slo/v2``, let `_V2` use the copy, add a format `_V3` with the living one, name that in `WRITTEN`, and
+current judge in `ml.slo`. Before you change the questions or findings of a current judge after v2 is released: copy the
+judge to ``ml/slo/v2``, let `_V2` use the copy, add a format `_V3` with the current judge, name that in `WRITTEN`, and
 commit capsules of v2 below ``tests/data/evidence/v2``. Sentences may change at any time; no format looks at them.
 """
 
@@ -154,7 +154,7 @@ def _review_of_v2(replay: Replay, policy: Policy, told: Written) -> Written:
 
 
 def reviewed(seen: Review) -> dict[str, Any]:
-    """What format v2 keeps of a review besides its model, its time and what was typed."""
+    """Return the parts of a review that format v2 keeps besides its model, its time and the typed text."""
     return {
         "oddities": plain(seen.noted),
         "trouble": plain(seen.trouble),

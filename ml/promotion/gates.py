@@ -63,9 +63,10 @@ def verify_gate(verification: Verification) -> Gate:
 
 
 def return_gate(verification: Verification) -> Gate:
-    """What of `verify_gate` holds for an artifact that was active before: its bytes are whole, and the model runs.
+    """Check an artifact that was active before: its bytes are whole, and the model runs.
 
-    Its paperwork, and how wise its answers are, was judged when it was let in; both are told and hold nothing up.
+    Its documents and the quality of its answers were judged when it first became active; problems there are reported
+    and block nothing.
     """
     kept = tuple(check for check in verification.checks if check.name not in _TOLD_ONLY)
     told = [check for check in verification.checks if check.name in _TOLD_ONLY and check.verdict in _WRONG]
@@ -141,7 +142,7 @@ def freeze_gate(policy: Policy, now: datetime) -> Gate:
 
 
 def kill_warnings(engaged: bool | None, to_stage: Stage) -> tuple[str, ...]:
-    """What a promotion to active is told while the kill switch is on, or ``None``: nobody can tell."""
+    """List the warnings for a promotion to active while the kill switch is on, or unknown (``None``)."""
     if to_stage is not Stage.ACTIVE or engaged is False:
         return ()
     state = "is on" if engaged else "cannot be read"
@@ -149,7 +150,7 @@ def kill_warnings(engaged: bool | None, to_stage: Stage) -> tuple[str, ...]:
 
 
 def freeze_exemption(policy: Policy, now: datetime) -> str:
-    """What a rollback's record says of the freeze window that it overrides; empty where there is none."""
+    """Name the freeze window that a rollback overrides, for its record; empty where there is none."""
     window = policy.frozen_at(now)
     return f"frozen until {format_utc(window.end)}: {visible(window.reason)}" if window else ""
 
@@ -179,7 +180,7 @@ def acknowledge(
 
 
 def misfit(ack: Ack, *, phrase: str, target: Target, evidence_sha256: str, now: datetime) -> str:
-    """Why an acknowledgement does not cover a change: one clause, empty when it does.
+    """Say why an acknowledgement does not cover a change: one clause, empty when it does.
 
     Raises nothing: the planner refuses with it, and the gate judges with it.
     """
@@ -216,7 +217,7 @@ _CARRIED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestBench:
-    """Where and how the unit tests run: on a clean export of ``commit``, with the policy's command and deadline."""
+    """The settings of the unit tests: a clean export of ``commit``, with the policy's command and deadline."""
 
     __test__ = False
 

@@ -50,7 +50,7 @@ def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
 
 
 def ends(branch: str, desk: Desk) -> tuple[str, str]:
-    """Where the base and a change branch are, on the remote as fetched just now, else here.
+    """Return the tips of the base and of a change branch: on the remote as fetched just now, else here.
 
     Raises: Refused when there is no such branch; Unavailable when the remote is out of reach.
     """

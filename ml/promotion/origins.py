@@ -36,7 +36,7 @@ NOWHERE: Mapping[str, object] = {"git_sha": "0" * 40, "dataset_id": "unknown"}
 
 
 class Source(StrEnum):
-    """Where a field of a pointer was found; also the order in which it is looked for."""
+    """The source of a pointer's field, in the order of the search."""
 
     EVENT = "event"
     ARCHIVE = "archive"
@@ -88,7 +88,7 @@ class FoundPointer:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Where to look: a commit of the repository, the path of its registry, and what pointers are relative to."""
+    """The place of a search: a commit, the path of its registry, and the base folder of its pointers."""
 
     repository: Reader
     commit: str
@@ -147,7 +147,7 @@ class Search:
     def facts(
         self, name: str, artifact_id: str, folder: str = ""
     ) -> Iterator[tuple[Mapping[str, object], Source, str]]:
-        """What is known of an artifact besides its events: facts, their source and its commit, the best source first.
+        """Return the facts about an artifact besides its events, with source and commit, the best source first.
 
         ``folder`` is the artifact's directory where an event names it; else the first registry that does, or the
         convention.
@@ -201,16 +201,16 @@ class _Gathered:
 
     @property
     def missing(self) -> frozenset[str]:
-        """What the engine needs and nobody has told yet."""
+        """List the fields that the engine needs and no source has."""
         return _NEEDED - self._values.keys()
 
     @property
     def whole(self) -> bool:
-        """Whether all that the engine needs is known."""
+        """True if all fields that the engine needs are known."""
         return not self.missing
 
     def result(self, convention: str) -> FoundPointer:
-        """What came of it; ``convention`` is the directory where no source names one."""
+        """Return the result. ``convention`` is the directory where no source names one."""
         values = {**self._more, **self._values, "artifact_dir": self.folder or convention}
         return FoundPointer(Pointer.model_validate(values), tuple(self._origins))
 

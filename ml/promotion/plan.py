@@ -204,7 +204,7 @@ def _require_ack(proposal: Proposal, phrase: str) -> None:
 
 
 class Authorship(TypedDict):
-    """What every change of `ml.registry.changes` is told besides what it changes."""
+    """The common fields of every change of `ml.registry.changes`."""
 
     by: str
     reason: str
@@ -228,7 +228,7 @@ def _by(proposal: Proposal) -> Authorship:
 
 
 def _extra(proposal: Proposal) -> Mapping[str, object]:
-    """What our events hold beyond both vocabularies: where the evidence is, waivers, ACK, exemption."""
+    """Return the keys that our events add to both vocabularies: the evidence folder, waivers, ACK, exemption."""
     keys: dict[str, object] = {}
     if proposal.evidence.document:
         keys["evidence"] = {"path": _evidence_folder(proposal), "sha256": proposal.evidence.sha256}

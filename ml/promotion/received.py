@@ -1,4 +1,4 @@
-"""What a server is about to receive: every ref that one push would move, judged before any of them does."""
+"""The gate of a server's ``pre-receive`` hook: every ref of a push is judged before any of them moves."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Judges(Protocol):
 
 
 def parse_updates(told: bytes) -> tuple[RefUpdate, ...]:
-    """What git tells a ``pre-receive`` hook: a line ``<old> <new> <ref>`` for each ref, zeros for none.
+    """Parse the input of a ``pre-receive`` hook: a line ``<old> <new> <ref>`` for each ref, zeros for none.
 
     Raises:
         Usage: it is something else.
@@ -115,7 +115,7 @@ def _reasons(update: RefUpdate, repository: Reader, branch: str, judge: Judges) 
 
 
 def _misnamed(ref: str, base: str) -> str:
-    """Why a ref of that name would stand in the way of changes, or for another ref where case is ignored."""
+    """Say why a ref of that name would block changes, or replace another ref where case is ignored."""
     namespaces = [*(f"{_HEADS}{prefix}" for prefix in CHANGE_PREFIXES), APPROVALS]
     folded = ref.casefold()
     if folded == base.casefold() and ref != base:

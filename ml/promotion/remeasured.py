@@ -62,7 +62,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What two answers differ in, and whether late samples explain a smaller difference."""
+    """The differences between two answers. ``late`` is true if late samples explain a smaller difference."""
 
     differences: tuple[Difference, ...] = ()
     late: bool = False
@@ -110,7 +110,7 @@ def _same(one: float | None, other: float | None) -> bool:
 
 
 def _late(one: float | None, other: float | None, settled: float) -> bool:
-    """Whether samples that arrived late explain a difference at the edge. Whole series never come or go there."""
+    """True if late samples explain a difference at the edge. Whole series never come or go there."""
     if one is None or other is None or not (math.isfinite(one) and math.isfinite(other)):
         return False
     if max(one, other) > settled / 2:  # a value that is itself a time: only one of the last moments may move
@@ -151,7 +151,7 @@ def measured_again(
     deadline_s: float = DEADLINE_S,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Finding:
-    """Ask a source the recorded questions of evidence again. One finding; never raises for what source or evidence say.
+    """Ask a source the recorded questions of evidence again. Returns one finding; never raises for a bad source.
 
     Args:
         values: an opened document that verified, whose policy is the base's.
@@ -214,7 +214,7 @@ def _agreed(asked: int) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the evidence has to a question, and up to when every number of it must be the same."""
+    """The recorded answer to a question, and the time up to which every number of it must be the same."""
 
     answer: Answer
     settled: float
@@ -223,7 +223,7 @@ class _Told:
 def _questions(
     form: Format, values: Mapping[str, Any], policy: Policy, recorded: Sequence[Exchange]
 ) -> dict[Ask, _Told]:
-    """What our own judge asks about a past time on its way through the evidence, with the recorded answers."""
+    """Return the judge's questions about a past time, with the recorded answers from the evidence."""
     soak, review = values["soak"], values["review"]
     notes = _Noted(recorded)
     form.soak(notes, policy, soak)
@@ -253,7 +253,7 @@ def _put(source: Metrics, ask: Ask) -> Answer:
 
 
 def _told(differences: Sequence[Difference], source: Metrics, values: Mapping[str, Any], asked: int) -> Finding:
-    """What the differences say, unless the source has simply forgotten that time."""
+    """Judge the differences, unless the source no longer has data of that time."""
     started = values["soak"]["report"]["started_at"]
     begun = parse_utc(started) if started else parse_utc(values["soak"]["report"]["as_of"])
     if not _put(source, Ask(Kind.QUERY, _KNOWS, at=begun)).series:
@@ -295,7 +295,7 @@ def _moved(told: Mapping[str, str], judged: Mapping[str, str]) -> Iterator[str]:
 
 
 def _alerts(values: Mapping[str, Any], policy: Policy, source: Metrics, as_of: datetime) -> Finding | None:
-    """What the alerts' own series say of the moment of the judgement, where the evidence says that all were quiet."""
+    """Ask for the alerts' own series at the moment of the judgement, if the evidence says that all were quiet."""
     shown = [str(gate["verdict"]) for gate in values["gates"] if gate["name"] == ALERTS_GATE]
     if not policy.alerts.quiet or shown != [Verdict.PASS]:
         return None

@@ -23,7 +23,7 @@ ACK_GATE = "ack"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What one change is about, frozen when its screen opens, so that a later poll cannot swap it.
+    """The subject of one change, frozen when its screen opens, so that a later poll cannot swap it.
 
     ``base_commit`` is the commit of the registry ref, ``registry_blob`` the object id of the registry
     file in it (empty: no registry yet).
@@ -72,12 +72,12 @@ class Checklist:
 
     @property
     def open(self) -> bool:
-        """Whether every gate lets the promotion through; an empty checklist never does."""
+        """True if every gate lets the promotion through. An empty checklist never does."""
         return bool(self.gates) and all(gate.verdict.opens for gate in self.gates)
 
     @property
     def ready(self) -> bool:
-        """Whether nothing but the typed ACK is missing."""
+        """True if only the typed ACK is missing."""
         return bool(self.gates) and all(gate.name == ACK_GATE or gate.verdict.opens for gate in self.gates)
 
     @property
@@ -101,11 +101,11 @@ class Ack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a change will do, computed without side effects.
+    """The result of planning a change, computed without side effects.
 
-    ``files`` are all paths (relative to the repository root) with their whole new bytes, registry included.
-    ``diff`` is a unified diff of the registry for people. ``body`` is the pull request's Markdown. ``origins`` tell of
-    a rollback where the repository still had those fields of the pointer that no event holds.
+    ``files`` are all paths (relative to the repository root) with their whole new bytes, registry included. ``diff`` is
+    a unified diff of the registry for people. ``body`` is the pull request's Markdown. ``origins`` are, for a rollback,
+    the sources of pointer fields that no event holds.
     """
 
     target: Target
@@ -124,7 +124,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What became of a plan. ``pushed`` is true only when the remote was read back holding ``commit``."""
+    """The result of a plan. ``pushed`` is true only when the remote was read back holding ``commit``."""
 
     branch: str
     commit: str

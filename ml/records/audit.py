@@ -58,7 +58,7 @@ class AuditLine(NamedTuple):
 
     @property
     def told(self) -> str:
-        """What the writer told besides who it was, for a person."""
+        """The line's text for a person, without the writer's identity."""
         told = {name: value for name, value in self.fields.items() if name != "by"}
         return ", ".join(f"{name} {_words(value)}" for name, value in told.items() if value not in ("", None, [], {}))
 
@@ -71,7 +71,7 @@ class AuditFinding(NamedTuple):
 
 
 class AuditReport(NamedTuple):
-    """How many lines stand, what is wrong with the chain, and what is odd but explained."""
+    """The result of checking the chain: intact lines, faults, and oddities with an explanation."""
 
     lines: int
     findings: tuple[AuditFinding, ...]
@@ -79,7 +79,7 @@ class AuditReport(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Whether nothing was cut or edited."""
+        """True if nothing was cut or edited."""
         return not self.findings
 
 
@@ -296,7 +296,7 @@ class AuditLog:
 
 
 def _remedy(error: OSError, path: str) -> str:
-    """What a person does about this very failure."""
+    """Say how a person fixes this failure."""
     shown = visible(path)
     if isinstance(error, BlockingIOError):
         return "Another console holds it for long: look for one that is stopped, and try again."

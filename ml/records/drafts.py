@@ -1,7 +1,7 @@
-"""What a person typed for a promotion and has not submitted, kept over a lost connection (contract §10).
+"""The text typed for a promotion that has not been submitted, kept over a lost connection (contract §10).
 
-A draft belongs to one artifact on one hop: where another artifact stands there now, it is not found. The ACK is no
-part of it, because an ACK is typed anew each time.
+A draft belongs to one artifact and one step: it is not used for another artifact there. The ACK is no part of it,
+because an ACK is typed anew each time.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ _NEWBORN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """An entry whose process is gone: what it was doing, and all that it had noted, later notes over earlier ones."""
+    """An entry of a dead process: its operation and all its notes, later ones over earlier ones."""
 
     path: Path
     kind: str
@@ -101,7 +101,7 @@ class Journal:
 
 
 def _aged(path: Path) -> bool:
-    """Whether an entry that was never begun is no newborn: its process died before it did anything."""
+    """True if an entry without a beginning is too old to be a new one: its process died before it did anything."""
     return time.time() - path.stat().st_mtime > _NEWBORN_S
 
 

@@ -24,7 +24,7 @@ class Splice:
 
 @dataclass(frozen=True, slots=True)
 class ModelEdit:
-    """What becomes of one model: stages to set (``None`` clears), and its new event.
+    """The edit of one model: stages to set (``None`` clears), and its new event.
 
     ``drop`` are the places of events that leave the history, ``prepend`` says on which side the new one goes.
     """
@@ -57,7 +57,7 @@ def event_texts(doc: Document, model: str) -> tuple[str, ...]:
 
 
 def event_spans(doc: Document, model: str) -> tuple[Element, ...]:
-    """Where the events of a model stand in the file."""
+    """Return the places of a model's events in the file."""
     history = [each for each in model_members(doc, model) if each.key == "history"]
     return elements(doc.text, history[0].start)[0] if history else ()
 
@@ -112,7 +112,7 @@ def model_members(doc: Document, model: str) -> tuple[Member[object], ...]:
 
 def _with_new_model(doc: Document, name: str, edit: ModelEdit, layout: Layout) -> Document:
     def known(key: str, text: str, start: int) -> tuple[object, int]:
-        """Step over the models whose end is known already; the new one comes after them all."""
+        """Skip the models that are already located; the new one comes after them all."""
         return (None, doc.spans[key].end) if key in doc.spans else any_value(key, text, start)
 
     value = _whole_model(edit)
@@ -188,7 +188,7 @@ def _member(key: str, value: object, layout: Layout, indent: str, *, inline: boo
 
 
 def _separator(text: str, opened: int, starts: Sequence[int], ends: Sequence[int], layout: Layout) -> str:
-    """What stands between two neighbours, comma and whitespace; of a single one, what stood before it."""
+    """Return the comma and whitespace between two neighbors; for a single one, the text before it."""
     if len(starts) > 1:
         return text[ends[0] : starts[1]]
     lead = text[opened + 1 : starts[0]]

@@ -1,4 +1,4 @@
-"""What every change of a registry has in common: who, when and why, the event, the archive."""
+"""The common parts of every change of a registry: who, when and why, the event, the archive."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def extended(archive: bytes, events: Sequence[str]) -> bytes:
 
 
 def with_archive(model: Model, archive: bytes) -> Model:
-    """A model whose history goes back beyond its fifty events, oldest first: for questions, never for writing.
+    """Return a model with its archived events, oldest first: for questions, never for writing.
 
-    Fifty stagings later the previous active artifact may stand only in the archive, and so may a rollback that
-    condemned one. A line that is no event is passed over, because a rollback must not fail for it.
+    After fifty stagings, the previous active artifact may stand only in the archive, and so may a rollback that
+    condemned one. A line that is no event is skipped, because a rollback must not fail for it.
     """
     return model.model_copy(update={"history": (*_events(archive), *chronological(model))})
 
@@ -79,7 +79,7 @@ class Change:
 
 
 class Context(TypedDict, total=False):
-    """Who changes the registry when and why, in every change.
+    """The author, time and reason of a change.
 
     ``by`` is the author's identity, ``at`` the present moment (aware), ``base_commit`` the commit that the change
     is made on, ``archive`` the model's archive file in it, ``extra`` further keys for the event (waivers, ACK).
@@ -110,7 +110,7 @@ class Recorder:
 
     @property
     def moment(self) -> datetime:
-        """When the change is recorded: now, to the second, but never before the event that it follows."""
+        """Return the time of the change: now, to the second, but never before the previous event."""
         now, last = self.at.replace(microsecond=0), last_moment(self._now)
         if last is None or last <= now:
             return now
@@ -121,7 +121,7 @@ class Recorder:
         return self.doc.registry.models.get(self.model, Model())
 
     def signature(self) -> dict[str, object]:
-        """What a pointer says about its promotion."""
+        """Return the fields of a pointer that describe its promotion."""
         return {"promoted_at_utc": format_utc(self.moment), "actor": self.by, "source": self.source}
 
     def change(
@@ -209,7 +209,7 @@ def all_pointers(model: Model) -> Iterator[Pointer]:
 
 
 def conflict(known: Pointer, new: Pointer) -> str:
-    """Why two pointers of one id cannot be the same artifact: one clause, empty where they may be, or ids differ."""
+    """Say why two pointers of one id cannot be the same artifact: one clause, empty where they may be, or ids differ."""
     if known.artifact_id != new.artifact_id:
         return ""
     if known.model_sha256 and new.model_sha256 and known.model_sha256 != new.model_sha256:
@@ -249,7 +249,7 @@ def completed(known: Pointer, more: Pointer | None) -> Pointer:
 
 
 def without_faults(pointer: Pointer) -> dict[str, object]:
-    """A pointer as it is written, without the keys whose values the engine refuses."""
+    """Return a pointer as it is written, without keys that hold a value which the engine refuses."""
     written = spelled(pointer)
     faulty = {key for key, _ in pointer_faults(written, active=False)}
     return {key: value for key, value in written.items() if key not in faulty}
@@ -270,7 +270,7 @@ def refuse_unconventional(pointer: Pointer) -> None:
 
 
 def refuse_faults(pointer: Mapping[str, object], *, active: bool) -> None:
-    """Refuse a pointer that the engine would refuse, or whose artifact is not pinned by its digest.
+    """Refuse a pointer that the engine would refuse, or that has no digest of its artifact.
 
     Raises:
         Refused: naming everything that is wrong.

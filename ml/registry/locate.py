@@ -1,7 +1,7 @@
-"""Where in a JSON text something is: the field path at a position, the position of a field path, the first offence.
+"""Positions in a JSON text: the field path at a position, the position of a field path, the first error.
 
-This is the slow, exact reading, one token at a time and without recursion. It runs only when the fast one
-(`ml.registry.codec`) has said that something is wrong.
+This is the slow, exact parser, one token at a time and without recursion. It runs only after the fast one
+(`ml.registry.codec`) found an error.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def path_at(text: str, start: int, offset: int) -> Path:
 
 
 def offset_of(text: str, start: int, path: Path) -> int:
-    """Where the value at ``path`` begins, or its nearest ancestor when the path leads nowhere."""
+    """Return the start of the value at ``path``, or of its nearest ancestor when the path does not exist."""
     index = skip_space(text, start)
     for part in path:
         sign = text[index]

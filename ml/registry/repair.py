@@ -111,7 +111,7 @@ def _hunk(text: str, lines: Sequence[str], starts: Sequence[int], piece: _Piece)
 
 
 def _grouped(hunks: Sequence[_Hunk]) -> list[list[_Hunk]]:
-    """Hunks whose context would touch belong together."""
+    """Group hunks if their contexts would touch."""
     groups: list[list[_Hunk]] = []
     for hunk in hunks:
         if groups and hunk.start - groups[-1][-1].end <= 2 * _CONTEXT:
@@ -169,7 +169,7 @@ def _mended(raw: Raw, event: Event, model: Model, layout: Layout) -> str:
 
 
 def _pointer(event: Event, model: Model) -> dict[str, object] | None:
-    """What the registry knows of the event's artifact, without what other events said about it."""
+    """Return the registry's fields about the event's artifact, without those that other events added."""
     find = activation_pointer if activates(event) else recorded_pointer
     known = find(model, event.artifact_id) if event.artifact_id else None
     if known is None:

@@ -46,7 +46,7 @@ def any_value(key: str, text: str, start: int) -> tuple[object, int]:
 
 
 def members(text: str, start: int, read: Callable[[str, str, int], tuple[T, int]]) -> tuple[tuple[Member[T], ...], int]:
-    """Walk the object whose ``{`` is at ``start``; returns its members and the index after its ``}``.
+    """Walk the object at ``start``, the index of its ``{``; return its members and the index after its ``}``.
 
     ``read(key, text, index)`` reads one value and returns it with the index after it. Keys may repeat.
 
@@ -72,7 +72,7 @@ def members(text: str, start: int, read: Callable[[str, str, int], tuple[T, int]
 
 
 def elements(text: str, start: int) -> tuple[tuple[Element, ...], int]:
-    """Walk the array whose ``[`` is at ``start``; returns its elements and the index after its ``]``."""
+    """Walk the array at ``start``, the index of its ``[``; return its elements and the index after its ``]``."""
     found: list[Element] = []
     index = skip_space(text, start + 1)
     if text[index : index + 1] == "]":

@@ -1,7 +1,7 @@
-"""What `models.json` holds, as frozen pydantic models: pointers, events, models (contract §2).
+"""The content of `models.json` as frozen pydantic models: pointers, events, models (contract §2).
 
-Reading is lenient, because files in use are: only what nothing could be done without is required, and keys that
-we do not know are kept. Writing is strict; its rules are in `ml.registry.schema`.
+Reading is lenient, because existing files vary: only indispensable fields are required, and unknown keys are kept.
+Writing is strict; its rules are further down in this module.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ ACTIVE_KEYS = ("git_sha", "dataset_id", "promoted_at_utc")
 
 
 def is_git_sha(value: object) -> bool:
-    """Whether this is a commit as the engine takes it: 40 lowercase hex digits."""
+    """True if this is a commit as the engine takes it: 40 lowercase hex digits."""
     return isinstance(value, str) and bool(_GIT_SHA.fullmatch(value))
 
 
 def is_digest(value: object) -> bool:
-    """Whether this is a SHA-256 in 64 lowercase hex digits."""
+    """True if this is a SHA-256 in 64 lowercase hex digits."""
     return isinstance(value, str) and bool(_DIGEST.fullmatch(value))
 
 

@@ -67,7 +67,7 @@ def unknown_keys(model: str, path: str, extra: Mapping[str, object]) -> Iterator
 
 
 def model_symptoms(name: str, model: Model, value: Mapping[str, Any]) -> Iterator[Finding]:
-    """What only shows in a model as a whole: missing keys, length and order of the history, stages against events."""
+    """List the faults of a model as a whole: missing keys, history length and order, stages against events."""
     path = f"models.{name}"
     for key in (*Stage, "history"):
         if key not in value:
@@ -84,7 +84,7 @@ def origins(name: str, whole: Model) -> Iterator[Finding]:
 
 
 def _revived(name: str, whole: Model) -> Iterator[Finding]:
-    """What is active although a rollback left it; a promotion with a waiver alone may bring it back."""
+    """List artifacts that are active although a rollback left them. Only a waiver may promote one again."""
     active = whole.active.artifact_id if whole.active else ""
     if active not in condemned(whole):
         return
@@ -176,7 +176,7 @@ def _stages(name: str, model: Model) -> Iterator[Finding]:
 def pointer_symptoms(
     name: str, path: str, pointer: Pointer, words: Mapping[str, Any], *, stage: Stage | None, now: datetime | None
 ) -> Iterator[Finding]:
-    """What is wrong with a pointer in a stage, or in an event (``stage`` is ``None``); ``words`` as in the file."""
+    """List the faults of a pointer in a stage or an event (``stage`` is ``None``); ``words`` as in the file."""
     artifact, directory = pointer.artifact_id, pointer.artifact_dir.rstrip("/").removeprefix("./")
     if not is_artifact_id(artifact):
         what = f"The id {artifact} is outside the convention name_vYYYY_MM_DD_NNN."
@@ -206,7 +206,7 @@ def pointer_symptoms(
 def event_symptoms(
     name: str, path: str, event: Event, words: Mapping[str, Any], now: datetime | None
 ) -> Iterator[Finding]:
-    """What is wrong with an event; ``words`` is the event as it stands in the file."""
+    """List the faults of an event; ``words`` is the event as it stands in the file."""
     missing = [key for key in ENGINE_NEEDS if words.get(key) is None]
     if missing:
         what = f"The engine refuses the file: the event lacks {', '.join(missing)}."

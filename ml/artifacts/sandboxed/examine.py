@@ -36,7 +36,7 @@ GOLDEN_TOLERANCE = 1e-5
 
 
 class Channel(Protocol):
-    """Where a probe tells how far it is, in case that it never comes to its answer."""
+    """The channel on which a probe reports its progress, which remains if the probe dies before it answers."""
 
     def stage(self, name: str) -> None:
         """A step begins."""
@@ -124,7 +124,7 @@ class Examination:
         return finding(Verdict.PASS, Code.SOUND, why, rows=len(rows)).check("finite")
 
     def _sizes(self) -> tuple[int, ...]:
-        """How many rows at a time to ask about, besides one."""
+        """Return the batch sizes to try besides one row."""
         if self._loaded().single:
             return ()
         return _BATCHES_WHEN_SLOW if self._slow else _BATCHES
@@ -199,7 +199,7 @@ class Examination:
 
     @staticmethod
     def _flat(answers: Rows) -> bool:
-        """Whether all answers are one, but for noise."""
+        """True if all answers are equal within noise."""
         return not bool((np.nan_to_num(np.ptp(answers, axis=0)) > NOISE).any())
 
     def _golden(self) -> Check:
@@ -236,7 +236,7 @@ _GOLDEN_ROWS = 16
 
 
 def describe(subject: Subject) -> GraphFacts:
-    """What a model file is made of, without loading it; raises `Unfit` when it is no model."""
+    """Describe a model file without loading it. Raises `Unfit` when it is no model."""
     return read_facts(subject)
 
 

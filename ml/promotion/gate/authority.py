@@ -1,4 +1,4 @@
-"""Whether somebody who may do this did it: author, trailers, clock, role, freeze, ACK, waivers (§5, §8). Pure."""
+"""The authority behind a change: author, trailers, clock, role, freeze, ACK, waivers (contract §5, §8). Pure."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def freeze(case: Case, move: Move) -> Gate:
 
 
 def affects_trading(move: Move) -> bool:
-    """Whether the change decides what trades, and may not be made lightly."""
+    """True if the change decides which artifact trades."""
     return move.action is Action.PROMOTE and move.to_stage is Stage.ACTIVE
 
 
@@ -87,9 +87,9 @@ def _earlier_evidence(move: Move) -> frozenset[str]:
 
 
 def acknowledged(case: Case, move: Move, registry_blob: str) -> Gate:
-    """A hop to active carries an acknowledgement for exactly this artifact, evidence and registry, in its time.
+    """Check the acknowledgement of a step to active: exactly this artifact, evidence and registry, in time.
 
-    One whose evidence an earlier event carries was used before.
+    An acknowledgement with evidence that an earlier event carries has been used before.
     """
     if not affects_trading(move):
         return passed(ACK_GATE, "this change needs no acknowledgement")
@@ -193,9 +193,9 @@ def signature_of(
 
 
 def signed(policy: Policy, signature: Signature, by: str, *, exempt: str = "") -> Gate:
-    """Where the base asks for signatures, the author's own key signed the commit.
+    """Check that the author's own key signed the commit, where the base asks for signatures.
 
-    ``exempt`` says why this change needs none, as a rollback does not; empty where it does.
+    ``exempt`` says why this change needs none (such as a rollback); empty where it does.
     """
     if exempt:
         return passed("signature", exempt)
@@ -210,7 +210,7 @@ def signed(policy: Policy, signature: Signature, by: str, *, exempt: str = "") -
 
 
 def exemption(action: Action) -> str:
-    """Why an action needs neither signature nor approval; empty where it does."""
+    """Say why an action needs neither signature nor approval; empty where it does."""
     return "" if action in (Action.STAGE, Action.PROMOTE) else f"a {action} needs none"
 
 
@@ -253,7 +253,7 @@ def _approvals(repository: Reader, case: Case, now: datetime | None) -> Iterator
 
 
 def _misfit(case: Case, approval: _Approval, author: Signature, by: str) -> str:
-    """Why an approval does not count: one clause, empty when it does."""
+    """Say why an approval does not count: one clause, empty when it does."""
     principal = approval.signature.principal
     shown = visible(principal or approval.commit.author.email)
     same_key = author.good and author.key == approval.signature.key

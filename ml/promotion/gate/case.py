@@ -78,22 +78,22 @@ class Move:
 
     @property
     def action(self) -> Action:
-        """What the event says that it does; `transition` has made sure that it is one of ours."""
+        """The event's action. `transition` has checked that it is one of ours."""
         return Action(self.event.action or "")
 
     @property
     def to_stage(self) -> Stage:
-        """Where the event says that it leads."""
+        """The event's destination."""
         return Stage(self.event.to_stage or "")
 
     @property
     def artifact_id(self) -> str:
-        """Whom it is about."""
+        """The id of the event's artifact."""
         return self.event.artifact_id or ""
 
     @property
     def by(self) -> str:
-        """Who made it, as the event says."""
+        """The author of the event, as the event states."""
         return self.event.by or ""
 
 
@@ -124,7 +124,7 @@ class Basis(StrEnum):
 
 
 def basis_of(gate: Gate) -> tuple[Basis, str]:
-    """What a line rests on, and by whom it is claimed; empty where it is not."""
+    """Return the basis of a line and the person who claims it; empty where nobody claims it."""
     found = gate.was or gate.found
     facts = dict(found.facts)
     if found.code in _MEASURED:

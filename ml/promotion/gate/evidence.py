@@ -1,4 +1,4 @@
-"""Whether the evidence is there, unaltered, about this change, and still says yes when judged again (contract §8)."""
+"""The evidence of a change: present, unaltered, about this change, and still passing when judged again (contract §8)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 class Verifies(Protocol):
-    """What verifies an artifact directory (`ml.artifacts.verify.Verifier`)."""
+    """The verifier of an artifact directory (`ml.artifacts.verify.Verifier`)."""
 
     def verify(self, directory: Path, *, expect_sha256: str | None = None) -> Verification:
         """All checks of one directory; the model's digest must be the expected one."""
@@ -58,7 +58,7 @@ class Verifies(Protocol):
 
 
 def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> Gate:
-    """Export the artifact from the commit and verify it in the cage, by its pointer and by what evidence pinned."""
+    """Export the artifact from the commit and verify it in the sandbox, by its pointer and by its pinned evidence."""
     if move.action is Action.WITHDRAW:
         return passed("artifact", "a withdrawal needs no artifact")
     pointer = move.after.pointer(move.to_stage)
@@ -87,10 +87,10 @@ _NAMES = (("prometheus", "url"), ("prometheus", "fallback_url"), ("alertmanager"
 
 
 def foreign_source(configured: bytes | None, values: Mapping[str, Any]) -> str:
-    """Why the evidence is of another source: one clause; empty where it is not, or where the base names none.
+    """Say why the evidence is of another source: one clause; empty where it is not, or where the base names none.
 
     ``configured`` is the console.toml that the base tracks, ``None`` where it tracks none. Without an address in it,
-    the address in the evidence is nothing but what its author reports.
+    the address in the evidence is only its author's report.
 
     Raises:
         KeyError, TypeError: the evidence has no exchanges.
@@ -149,7 +149,7 @@ def bound(repository: Reader, case: Case, move: Move, written: object) -> str:
 
 
 def same_slice(one: Document | None, other: Document | None, name: str) -> bool:
-    """Whether two registries hold the same text of a model, or neither has it."""
+    """True if two registries hold the same text of a model, or neither has it."""
     return _slice(one, name) == _slice(other, name)
 
 
@@ -158,7 +158,7 @@ def _slice(document: Document | None, name: str) -> str | None:
 
 
 def blob_id(content: bytes, digits: int) -> str:
-    """The object id that git gives to a file's bytes, in a repository whose ids have 40 or 64 digits."""
+    """Return git's object id of a file's bytes, in a repository with ids of 40 or 64 digits."""
     known = hashlib.sha256() if digits == 64 else hashlib.sha1(usedforsecurity=False)
     known.update(b"blob %d\0" % len(content) + content)
     return known.hexdigest()

@@ -74,7 +74,7 @@ class Guard:
         return frozenset({*self._above, *self._homes, "", usual, *_parents(usual)})
 
     def governs(self, path: str) -> bool:
-        """Whether the path is the registry, its archive or evidence, a rule, or something in the way of those."""
+        """True if the path is the registry, its archive or evidence, a rule, or something in the way of those."""
         folded = _folded(path)
         if folded in self._exact or folded in self._above or folded in self._homes:
             return True
@@ -90,23 +90,23 @@ class Guard:
         return folded in self._automation or any(parent in self._automation for parent in _parents(folded))
 
     def rule(self, path: str) -> bool:
-        """Whether the path is one of the rules."""
+        """True if the path is one of the rules."""
         folded = _folded(path)
         if path == self.places.registry or self.misplaced(path):
             return False
         return folded in self._exact or self._runs(folded) or self._attributes(folded)
 
     def artifact(self, path: str) -> bool:
-        """Whether the path lies in an artifact that a registry names."""
+        """True if the path lies in an artifact that a registry names."""
         folded = _folded(path)
         return folded in self._artifacts or any(parent in self._artifacts for parent in _parents(folded))
 
     def protects(self, path: str) -> bool:
-        """Whether only a judged change may touch the path."""
+        """True if only a judged change may touch the path."""
         return self.governs(path) or self.artifact(path)
 
     def misplaced(self, path: str) -> str:
-        """What a governed path takes the place of, on some disk; empty where it is what it says."""
+        """Name the governed path that this path would replace on some disk; empty where there is none."""
         folded = _folded(path)
         if folded in self._exact:
             return "" if path == self._exact[folded] else self._exact[folded]
@@ -168,12 +168,12 @@ def named_folders(model: Model) -> Iterator[str]:
 
 
 def automates(path: str) -> bool:
-    """Whether the path may be a program of the forge, so that its text must be looked at."""
+    """True if the path may be a program of the forge, so that its text must be checked."""
     return _folded(path).startswith(_AUTOMATION)
 
 
 def runs_the_gate(content: bytes | None) -> bool:
-    """Whether a workflow calls the gate."""
+    """True if a workflow calls the gate."""
     return content is not None and bool(_RUNS_THE_GATE.search(content))
 
 
@@ -184,5 +184,5 @@ def checks_of(content: bytes) -> frozenset[bytes]:
 
 
 def local_steps(content: bytes) -> frozenset[str]:
-    """What of the repository itself a workflow runs by ``uses: ./…``."""
+    """Return the repository's own actions that a workflow runs with ``uses: ./…``."""
     return frozenset(found.decode("utf-8", "replace").rstrip("/") for found in _LOCAL_STEP.findall(content))

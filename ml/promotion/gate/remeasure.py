@@ -21,10 +21,10 @@ MEASURED, CLAIMS = "measured", "claims"
 
 
 def acceptable_format(case: Case, move: Move, values: Mapping[str, Any]) -> Gate | None:
-    """Why a new change may not bring evidence of this format; ``None`` where it may.
+    """Say why a new change may not bring evidence of this format; ``None`` where it may.
 
-    An older format is judged by the older, laxer judge, and the author would choose it. Rollbacks and withdrawals are
-    not held up by it.
+    An older format is judged by the older, laxer judge, and the author would choose it. This does not block rollbacks
+    and withdrawals.
     """
     if move.action not in (Action.STAGE, Action.PROMOTE):
         return None

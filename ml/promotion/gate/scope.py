@@ -29,7 +29,7 @@ def scope(case: Case, move: Move) -> Gate:
 
 
 def _stray(case: Case, move: Move, change: PathChange, folder: str, fresh: str) -> str:
-    """Why a changed path is none of the change's own: one clause, empty where it is."""
+    """Say why a changed path is not part of the change: one clause, empty where it is."""
     in_capsule = _in_capsule(change.path, folder)
     in_fresh = bool(fresh) and change.path.startswith(f"{fresh}/")
     ours = change.path in (case.places.registry, case.places.archive(move.name)) or in_capsule or in_fresh
@@ -45,7 +45,7 @@ def _stray(case: Case, move: Move, change: PathChange, folder: str, fresh: str) 
 
 
 def evidence_folder(case: Case, move: Move) -> str:
-    """Where the event says that its evidence is, if that is a place for it; else empty."""
+    """Return the event's evidence folder if it lies where evidence belongs; else empty."""
     said = move.written.get("evidence")
     path = said.get("path") if isinstance(said, dict) else None
     if path is None:

@@ -1,4 +1,4 @@
-"""Whether a change is one of the five legal ones: event and pointers say the same, and our own planner agrees. Pure."""
+"""The five legal changes: event and pointers must agree, and our own planner must make the same change. Pure."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def appended(before: _Events, after: _Events, archived: _Events, *, newest_first
 
 
 def _left_out(kept: _Events, before: _Events) -> list[Any] | None:
-    """What of ``before`` is not in ``kept``, or ``None`` where ``kept`` is not what remains of it in its order."""
+    """Return the events of ``before`` that ``kept`` lacks, or ``None`` where ``kept`` has others or another order."""
     gone: list[Any] = []
     waiting = list(kept)
     for event in before:
@@ -101,7 +101,7 @@ _OURS = frozenset({*ENGINE_KEYS, *RUNBOOK_KEYS, LEFT_KEY})
 
 
 def replayed(before: Document | None, move: Move, now: bytes, archive: bytes, attested: Pointer | None) -> str:
-    """Why the planner would not have written this: one clause, empty where it would have, byte for byte.
+    """Say why the planner would not have written this: one clause, empty where it matches byte for byte.
 
     Args:
         before: the registry before the change.
