@@ -32,7 +32,7 @@ def visible(text: str, *, limit: int = 4096, lines: bool = False) -> str:
 
 
 def whole(text: str) -> str:
-    """Make one line safe to print without cutting it, for output whose end matters as much as its beginning."""
+    """Make one line safe to print without cutting it, for output that must keep its end."""
     return visible(text, limit=len(text) * _LONGEST_ESCAPE + 1)
 
 

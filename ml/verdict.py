@@ -31,7 +31,7 @@ class Verdict(StrEnum):
 
     @property
     def opens(self) -> bool:
-        """Whether a gate with this verdict lets a promotion through."""
+        """True if a gate with this verdict lets a promotion through."""
         return self in (Verdict.PASS, Verdict.WAIVED)
 
 
@@ -73,7 +73,7 @@ def _plain(value: Fact | datetime) -> Fact:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule found: a verdict, its code, one sentence of why, and the values behind it."""
+    """The result of one rule: a verdict, its code, one sentence of why, and the values behind it."""
 
     verdict: Verdict
     code: Code
@@ -110,7 +110,7 @@ class Finding:
 
 
 def finding(verdict: Verdict, code: Code, why: str, **values: Fact | datetime) -> Finding:
-    """What a rule found, with the values that its sentence says, by name."""
+    """Make a finding, with the values in its sentence by name."""
     return Finding(verdict, code, why, facts_of(**values))
 
 
@@ -126,7 +126,7 @@ class Check:
 
     @property
     def found(self) -> Finding:
-        """What was found, without the check's name."""
+        """The finding, without the check's name."""
         return Finding(self.verdict, self.code, self.why, self.facts)
 
 
@@ -162,7 +162,7 @@ class Reading:
 
     @property
     def found(self) -> Finding:
-        """What was found, without the measured value."""
+        """The finding, without the measured value."""
         return Finding(self.verdict, self.code, self.why, self.facts)
 
     def stale(self, why: str) -> Reading:
@@ -191,7 +191,7 @@ class Gate:
 
     @property
     def found(self) -> Finding:
-        """What was found, without the line's name and value."""
+        """The finding, without the line's name and value."""
         return Finding(self.verdict, self.code, self.why, self.facts)
 
     def waived(self, reason: str) -> Gate:

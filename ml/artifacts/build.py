@@ -52,9 +52,9 @@ def build_artifact(
     with new_directory(out_dir) as workshop:
         model = _take(model_file.parent, model_file.name, workshop, report)
         (workshop / model_file.name).rename(workshop / MODEL_FILE)
-        facts = verifier.cage.ask(Request(Task.DESCRIBE, (_subject(workshop, ()),)), GraphFacts)
+        facts = verifier.sandbox.ask(Request(Task.DESCRIBE, (_subject(workshop, ()),)), GraphFacts)
         external = [_take_external(model_file.parent, name, workshop, report) for name in facts.external]
-        golden = verifier.cage.ask(Request(Task.ANSWER, (_subject(workshop, facts.external),)), Answered)
+        golden = verifier.sandbox.ask(Request(Task.ANSWER, (_subject(workshop, facts.external),)), Answered)
         files = {
             GOLDEN_FILE: golden_document(list(map(list, golden.inputs)), list(map(list, golden.outputs))),
             TRAIN_REPORT_FILE: _report(model_file.name, model.sha256, origin, now),

@@ -115,16 +115,16 @@ def compare(
         report: takes the progress.
 
     Raises:
-        Unavailable: the cage cannot be built.
+        Unavailable: the sandbox cannot be built.
     """
     verified = tuple(verifier.verify(directory, report=report) for directory in (left, right))
     try:
         with ExitStack() as stack:
             lent = [stack.enter_context(verifier.lend(directory, report=report)) for directory in (left, right)]
             if report is not None:
-                report(Progress("decisions", note="in the cage"))
+                report(Progress("decisions", note="in the sandbox"))
             subjects = tuple(one.subject for one in lent)
-            decided = verifier.cage.ask(Request(Task.DECIDE, subjects), Decided)
+            decided = verifier.sandbox.ask(Request(Task.DECIDE, subjects), Decided)
     except Invalid as error:
         bare = tuple(_rows(verified, None))
         return Comparison(left=verified[0], right=verified[1], rows=bare, why=error.cause)

@@ -1,4 +1,4 @@
-"""The checks that need no cage: layout, manifest, digests and train report, from one pass over the bytes."""
+"""The checks that need no sandbox: layout, manifest, digests and train report, from one pass over the bytes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The disposable child: ``python -m ml.artifacts.probe LIMITS PARENT``, a request on stdin, lines on stdout.
 
-It cages itself first: limits, no network, and no files but the artifact's copy and Python's libraries. Only then
+It confines itself first: limits, no network, and no files but the artifact's copy and Python's libraries. Only then
 are numpy and onnxruntime imported and the copy touched. Exit
 codes: 0 answered, 10 the model is unfit (said on stderr), 11 onnxruntime is not there.
 """
@@ -23,7 +23,7 @@ from ml.artifacts.confinement import Confinement, confine
 from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request, Task
 from ml.verdict import Check, Code, Verdict
 
-# The cage, seen from inside: a probe process limits itself before it touches anything of an artifact.
+# The limits that a probe sets on its own process before it touches anything of an artifact.
 #
 # Standard library only, and nothing here may need a thread: namespaces are entered while there is one.
 # The values were measured: they stop infinite Loops, chains of 200,000 nodes and memory bombs,
@@ -173,7 +173,7 @@ def _answer(request: Request, line: Line, confinement: Confinement) -> Any:
 
     match request.task:
         case Task.EXAMINE:
-            return examine.Examination(request, line, cage_check(confinement)).run()
+            return examine.Examination(request, line, sandbox_check(confinement)).run()
         case Task.DESCRIBE:
             return examine.describe(request.subjects[0])
         case Task.ANSWER:
@@ -184,8 +184,8 @@ def _answer(request: Request, line: Line, confinement: Confinement) -> Any:
             return examine.decide(*request.subjects)
 
 
-def cage_check(confinement: Confinement) -> Check:
-    """Report the barriers that held while a model ran: ``NO_DATA`` where this system lacks one, which blocks nothing."""
+def sandbox_check(confinement: Confinement) -> Check:
+    """Report the barriers around a model: ``NO_DATA`` where this system lacks one, which blocks nothing."""
     if confinement.whole:
         return Check("cage", Verdict.PASS, confinement.why, Code.SOUND)
     return Check("cage", Verdict.NO_DATA, confinement.why, Code.CAGE_OPEN)

@@ -29,7 +29,7 @@ def check_runtime(verifier: Verifier, report: Report | None = None) -> Check:
     return judge_runtime(_verified(verifier, report))
 
 
-def check_cage(verifier: Verifier) -> Check:
+def check_sandbox(verifier: Verifier) -> Check:
     """Check the sandbox on this machine: ``PASS`` where it closes off network and files.
 
     Raises:

@@ -38,7 +38,7 @@ class Killed(Invalid):
 
 
 @dataclass(frozen=True, slots=True)
-class Cage:
+class Sandbox:
     """Runs probes, each in a new process with ``limits``, through the given runner and Python."""
 
     run: Runner
@@ -99,7 +99,7 @@ def _listener(report: Report | None) -> Callable[[bytes], None] | None:
     def heard(chunk: bytes) -> None:
         for line in chunk.splitlines():
             if line.startswith(STAGE_MARK):
-                report(Progress(_text(line[len(STAGE_MARK) :]), 0, 1, "in the cage"))
+                report(Progress(_text(line[len(STAGE_MARK) :]), 0, 1, "in the sandbox"))
             for check in _checks(line):
                 report(Progress(check.name, 1, 1, check.verdict))
 

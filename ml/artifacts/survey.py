@@ -18,7 +18,7 @@ from ml.text import visible
 
 MAX_FILES = 256
 MAX_BYTES = 3 << 30
-"""More can never be loaded within the cage's address space."""
+"""More can never be loaded within the sandbox's address space."""
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _LFS_MAX = 1024
 

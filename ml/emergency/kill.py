@@ -173,7 +173,7 @@ class KillDesk:
         return (
             "to release: ask who threw it, then press U here: it reaches engines that read this clone's kill file, or "
             "that its actuators reach",
-            "else run `mlconsole kill off` in the clone whose kill file the engines read, on their host",
+            "else run `mlconsole kill off` on the engines' host, in the clone with the kill file that they read",
             *self._switch.by_hand(engage=False)[-1:],
             f"blocked now: {', '.join(blocked[:5])}{f' and {len(blocked) - 5} more' if len(blocked) > 5 else ''}",
         )

@@ -111,7 +111,7 @@ class Window:
         self._common = tuple(_matching(metric, matcher) for metric in _COMMON)
         self._any = (*self._common, *(_matching(metric, matcher) for metric in _RARE))
 
-    # --- every engine by itself --------------------------------------------------------------------------------------
+    # --- one engine at a time ----------------------------------------------------------------------------------------
     def codes(self, *, engage: bool, thorough: bool) -> str:
         """The `Code` of every engine of the last day. ``thorough``: an engine that only falls silent is judged too."""
         known = self._kill_codes(thorough=thorough) if engage else self._release_codes()

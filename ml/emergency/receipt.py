@@ -86,7 +86,7 @@ def _some(names: Sequence[str]) -> str:
 def _manual(request: KillRequest, instances: tuple[InstanceReceipt, ...]) -> tuple[str, ...]:
     open_ones = [each.instance for each in instances if each.rung is not Rung.CONFIRMED]
     proof = "grinder_ml_block_total" if request.engage else "grinder_ml_inference_total"
-    whose = _some(open_ones) or "every engine"
+    engines = _some(open_ones) or "every engine"
     silent = [each.instance for each in instances if each.rung is Rung.UNPROVEN]
     stop = (f"make sure that {_some(silent)} is stopped or scraped again: nobody can see it",) if silent else ()
-    return (*request.by_hand, *stop, f"then look twice at the /metrics of {whose}: {proof} must rise")
+    return (*request.by_hand, *stop, f"then look twice at the /metrics of {engines}: {proof} must rise")

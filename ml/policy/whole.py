@@ -72,7 +72,7 @@ class Policy(Section):
         return self.ack.approvals
 
     def artifact_base(self, configured: str) -> str:
-        """Return the base folder of pointers. ``configured`` is this machine's setting, used where the policy has none."""
+        """Return the base folder of pointers. ``configured`` is this machine's own, used without a policy's."""
         return self.artifacts.base or configured
 
     def selector(self, model: str) -> str:

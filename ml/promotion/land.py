@@ -74,7 +74,9 @@ def _require_open(branch: str, gates: tuple[Gate, ...]) -> None:
     closed = [gate for gate in gates if not gate.verdict.opens]
     if closed or not gates:
         why = "; ".join(f"{gate.name} is {gate.verdict}: {gate.why}" for gate in closed) or "nothing was judged"
-        raise Invalid(f"The gate refuses {visible(branch)}: {why}.", "Mend what it names; nothing was landed.")
+        raise Invalid(
+            f"The gate refuses {visible(branch)}: {why}.", "Fix the problem that it reports. Nothing was landed."
+        )
 
 
 def _move_base(desk: Desk, base: str, head: str, entry: Entry) -> Sent:

@@ -95,7 +95,8 @@ def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
         if not result.accepted:
             kind = Conflict if result.moved else Refused
             raise kind(
-                f"{desk.remote} refuses {visible(branch)}: {result.words}", "Mend what it names, then plan anew."
+                f"{desk.remote} refuses {visible(branch)}: {result.words}",
+                "Fix the problem that it reports, then start the change again.",
             )
     except (Unavailable, TimedOut) as sick:
         lost = sick.cause

@@ -154,7 +154,7 @@ def measured_again(
     """Ask a source the recorded questions of evidence again. Returns one finding; never raises for a bad source.
 
     Args:
-        values: an opened document that verified, whose policy is the base's.
+        values: an opened document that verified, with the base's policy.
         policy: the base's.
         source: a metrics source that the evidence's author does not control.
 

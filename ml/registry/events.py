@@ -209,7 +209,7 @@ def all_pointers(model: Model) -> Iterator[Pointer]:
 
 
 def conflict(known: Pointer, new: Pointer) -> str:
-    """Say why two pointers of one id cannot be the same artifact: one clause, empty where they may be, or ids differ."""
+    """Say why two pointers of one id cannot be the same artifact: one clause, empty if they may or ids differ."""
     if known.artifact_id != new.artifact_id:
         return ""
     if known.model_sha256 and new.model_sha256 and known.model_sha256 != new.model_sha256:

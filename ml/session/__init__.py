@@ -127,11 +127,11 @@ class Operations:
         return tuple(line.sentence for line in reversed(self._context.audit.read()[-limit:]))
 
     def verify_log(self) -> Check:
-        """Whether the audit log's chain is whole."""
+        """Check that the audit log's chain is whole."""
         return self._parts.verify_log()
 
     def verify(self, artifact_dir: str, report: Report | None = None) -> Verification:
-        """Verify one artifact directory of the working tree (relative to the repository root) in a cage."""
+        """Verify one artifact directory of the working tree (relative to the repository root) in a sandbox."""
         return self._context.verifier().verify(self._context.place.root / artifact_dir, report=report)
 
     def check(self, report: Report | None = None) -> RegistryCheck:
@@ -143,7 +143,7 @@ class Operations:
         return self._parts.compare(a, b, report)
 
     def holds_own_code(self, base: str) -> bool:
-        """Whether the base holds mlconsole's own code, so that a change of that code could change its own judge."""
+        """True if the base holds mlconsole's own code, so that a change of that code could change its own judge."""
         return self._parts.holds_own_code(base)
 
     def judge(self, base: str, head: str, *, offered: bool = False, landed: bool = False) -> tuple[Gate, ...]:
@@ -279,7 +279,7 @@ class Operations:
         return view
 
     def release_warnings(self) -> tuple[str, ...]:
-        """What speaks against releasing now: a breached SLO, a condemned artifact."""
+        """List reasons against releasing now: a breached SLO, a condemned artifact."""
         return self._parts.release_warnings()
 
     def kill_view(self) -> KillView:
@@ -305,43 +305,43 @@ class Operations:
         return self._context.repository.identity().email
 
     def describe_registry(self) -> str:
-        """Where the registry is read and how many models it has. Raises what reading it raises."""
+        """Describe the registry's place and size. Raises what reading it raises."""
         return self._parts.doctor.registry()
 
     def describe_policy(self) -> str:
-        """Who the operators are. Raises Usage for a mistake in the policy, Refused when it names nobody."""
+        """Name the operators. Raises Usage for a mistake in the policy, Refused when it names nobody."""
         return self._parts.doctor.policy()
 
     def describe_signatures(self) -> str:
-        """How the gate knows people: by signatures, or by what they say. Raises Refused for a list that it doubts."""
+        """Say if the gate identifies people by signatures. Raises Refused for a list with faults."""
         return self._parts.doctor.signatures()
 
     def describe_clone(self) -> str:
-        """What kind of clone this is: branch, bare or shallow, what is under way, remotes. Raises Usage for none."""
+        """Describe the clone: branch, bare or shallow, operation under way, remotes. Raises Usage without one."""
         return self._parts.doctor.clone()
 
     def describe_remote(self) -> str:
-        """That the remote answers. Raises Unavailable when it does not."""
+        """Check that the remote answers. Raises Unavailable when it does not."""
         return self._parts.doctor.remote()
 
     def describe_prometheus(self) -> str:
-        """That Prometheus answers and knows the engine's metrics. Raises Unavailable when not."""
+        """Check that Prometheus answers and knows the engine's metrics. Raises Unavailable when not."""
         return self._parts.doctor.prometheus()
 
-    def describe_cage(self) -> str:
-        """What the cage shuts off from a model on this machine. Raises Unavailable without onnxruntime."""
-        return self._parts.doctor.cage()
+    def describe_sandbox(self) -> str:
+        """Describe the sandbox's barriers on this machine. Raises Unavailable without onnxruntime."""
+        return self._parts.doctor.sandbox()
 
     def describe_runtime(self) -> str:
-        """That onnxruntime computes what the golden artifact expects, as after an upgrade of it."""
+        """Check that onnxruntime gives the golden artifact's outputs, which an upgrade may change."""
         return self._parts.doctor.runtime()
 
     def describe_rules(self) -> str:
-        """That the alert rules which the policy names are loaded. Raises Unavailable when not."""
+        """Check that the policy's alert rules are loaded. Raises Unavailable when not."""
         return self._parts.doctor.rules()
 
     def describe_journal(self) -> str:
-        """What became of changes that a dead process left. Raises Unavailable while one is unknown."""
+        """Describe the changes that a dead process left. Raises Unavailable while the end of one is unknown."""
         return self._parts.doctor.journal()
 
     def troubleshoot(self, model: str) -> tuple[tuple[Check, str], ...]:

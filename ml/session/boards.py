@@ -42,7 +42,7 @@ from ml.verdict import Code, Gate, Verdict, finding
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a model stands in the registry, before anybody asks what serves: panes, next hop, condemned, problems."""
+    """A model's place in the registry, before any engine is asked: panes, next step, condemned, problems."""
 
     panes: Mapping[Stage, StageView]
     hop: str
@@ -103,7 +103,7 @@ def _hop(model: Model) -> str:
 
 
 def breach_problem(view: ModelView) -> Problem | None:
-    """What is live and does not meet its objectives, as a problem of its model; ``None`` when it does."""
+    """Return a live model's failed objectives as a problem; ``None`` when it meets them."""
     failing = view.breaching
     if not failing:
         return None
@@ -167,12 +167,12 @@ def registry_problems(base: Base, repository: Reader) -> tuple[Problem, ...]:
 
 
 def altered_at_checkout(base: Base, repository: Reader) -> tuple[Finding, ...]:
-    """What a checkout of the base would give other bytes than the commit holds."""
+    """Report files that a checkout of the base would alter."""
     return tuple(altered_files(repository, base.commit, base.document, base.places, base.artifact_base))
 
 
 def _missing_artifacts(base: Base, repository: Reader) -> Iterator[Problem]:
-    """Pointers whose directory is not where `Base.located` resolves them (contract §2)."""
+    """Report pointers to a directory that is not where `Base.located` resolves it (contract §2)."""
     setting = "artifacts.base of the policy" if base.policy.artifacts.base else "registry.artifact_base"
     present = {entry.path.rpartition("/")[0] for entry in repository.tree(base.commit)}
     for name, model in base.document.registry.models.items():
@@ -314,7 +314,7 @@ class Boards:
             return ""
 
     def _left_behind(self) -> tuple[Problem, ...]:
-        """What dead consoles left: changes half done and a kill half recorded; looked at once, at the first board."""
+        """Report unfinished changes and kills of dead consoles. It looks once, at the first board."""
         if self._aftermath is None:
             told = left_behind(self._context, self._registries.desk)
             self._aftermath = tuple(Problem("last session", why, severe=False) for why in told)

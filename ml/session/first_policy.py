@@ -58,7 +58,7 @@ def _models(selectors: Mapping[str, str | None]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstPolicy:
-    """What was proposed. ``commit`` is empty for a dry run; ``pushed`` only when the remote was read back.
+    """The proposed policy. ``commit`` is empty for a dry run; ``pushed`` only when the remote was read back.
 
     ``signed``: the policy asks for signatures, and the list of allowed signers names the operator's key.
     """

@@ -40,7 +40,7 @@ class Backoff:
         self._rest = timedelta()
 
     def rests(self, now: datetime) -> bool:
-        """Whether it is too early to ask again. A clock that went back does not make it later."""
+        """True if it is too early to ask again. A clock that went back does not make it later."""
         return self._missed_at is not None and self._missed_at <= now < self._missed_at + self._rest
 
     def missed(self, now: datetime) -> None:
@@ -61,7 +61,7 @@ _STALE_AFTER = 3
 
 @dataclass(frozen=True, slots=True)
 class MetricsRound:
-    """What one poll of Prometheus gave: its state, and by model readings, those of active, and engine instances."""
+    """The result of one poll of Prometheus: its state, and by model the active one's readings and engine instances."""
 
     source: Source = field(default_factory=lambda: Source("prometheus"))
     readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
@@ -146,7 +146,7 @@ def _dimmed(readings: Mapping[str, tuple[Reading, ...]], silent: str) -> dict[st
 def _read(
     models: Mapping[str, Model], name: str, stage: Stage, now: datetime, soaking: datetime | None = None
 ) -> StageRead:
-    """What is read of a stage: its artifact, since its soak began or, as long as that is not known, it was promoted."""
+    """Read a stage's artifact, from its soak's start or, while that is unknown, from its promotion."""
     pointer = models[name].pointer(stage)
     promoted = pointer.promoted_at_utc if pointer is not None else None
     since = soaking or (promoted if promoted is not None and promoted <= now else None)
@@ -158,12 +158,12 @@ _MOST_OTHERS = 3
 
 
 def _live(judged: StageRead, models: Mapping[str, Model], now: datetime) -> StageRead:
-    """What is read of the live stage: the same as is judged, where nothing soaks."""
+    """Read the live stage: the artifact that is judged where nothing soaks."""
     return judged if judged.stage is Stage.ACTIVE else _read(models, judged.model, Stage.ACTIVE, now)
 
 
 def _read_stage(model: Model) -> Stage:
-    """Where a model is read: in shadow while something soaks there, else where it is live."""
+    """Choose the stage to read: shadow while something soaks there, else the live one."""
     return Stage.SHADOW if model.shadow is not None or model.active is None else Stage.ACTIVE
 
 

@@ -75,7 +75,7 @@ class Registries:
         """Where the gate asks recorded questions again: this session's own source, unless somebody names another."""
 
     def ref(self) -> BaseRef:
-        """Where the base branch is now, without reading it."""
+        """The commit of the base branch now. Does not read its files."""
         return self._context.repository.base(self._context.place.ref)
 
     def now(self, *, despite_policy: bool = False) -> Base:
@@ -101,7 +101,7 @@ class Registries:
         return parse_policy(self._context.repository.read(self.ref().commit, self._context.place.places.policy))
 
     def desk(self) -> Desk:
-        """Where changes to this base are carried out."""
+        """Return the repository, remote and forge that changes to this base are published with."""
         ref, context = self.ref(), self._context
         return Desk(
             repository=context.repository,
@@ -207,7 +207,7 @@ class CloneGaps:
 
 
 def clone_gaps(context: Context) -> tuple[CloneGap, ...]:
-    """What the clone of this session lacks."""
+    """The gaps of this session's clone."""
     place = context.place
     found = context.repository.gaps(place.ref, configured=place.ref_configured)
     if not place.kill_file.is_relative_to(place.root) or not _linked(context):

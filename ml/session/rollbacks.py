@@ -1,4 +1,4 @@
-"""What a rollback would do: its target chosen from the history, verified, and planned (contract §6)."""
+"""The plan of a rollback: its target chosen from the history, verified, and planned (contract §6)."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class RollbackPlans:
         return self._plan(base, prepared.plan.target, reason, prepared.checks, prepared.found)
 
     def build(self, base: Base, name: str, to: str | None = None) -> RollbackPlan:
-        """The rollback of a model on a base; ``to`` chooses another artifact than the default.
+        """Build the rollback of a model on a base; ``to`` chooses another artifact than the default.
 
         Raises:
             Refused: there is no such model, or ``to`` was never active or does not verify.
-            Unavailable: the repository or the cage cannot be used.
+            Unavailable: the repository or the sandbox cannot be used.
         """
         model, now = base.whole(name), self._context.clock.now()
         breaching = breaches(self.last_board(), name)
@@ -252,11 +252,11 @@ class Rollbacks:
         self._armed: dict[str, _Armed] = {}
 
     def arm(self, model: str, to: str | None = None) -> RollbackPlan:
-        """The rollback of a model: the one that is armed, where nothing has changed since; else built now.
+        """Return the rollback of a model: the armed one where nothing has changed since; else a new one.
 
         Raises:
             Refused: there is no such model, or ``to`` was never active or does not verify.
-            Unavailable: the repository or the cage cannot be used.
+            Unavailable: the repository or the sandbox cannot be used.
         """
         base = self._registries.now(despite_policy=True)
         if to is not None:
@@ -293,9 +293,9 @@ class Rollbacks:
         return self._plans.reworded(prepared, reason)
 
     def _holds(self, armed: _Armed, base: Base, model: str) -> bool:
-        """Whether an armed plan may be offered, although what breaches may read a little different by now.
+        """True if an armed plan is still valid, although the numbers of a breach may have changed a little.
 
-        One that found nothing to offer is looked at again: the disk that was full may have been emptied.
+        A plan that found nothing to offer is built again: a full disk may have been emptied.
         """
         age = self._context.clock.monotonic() - armed.at
         same = (armed.commit, armed.situation) == (base.commit, _situation(self._plans.last_board(), model))
@@ -328,7 +328,7 @@ class Rollbacks:
 
 
 def _situation(board: Board | None, model: str) -> tuple[str, ...]:
-    """What a plan shows of the moment: what breaches, and which branches would undo it."""
+    """Return the current facts that a plan shows: the breaches, and the branches that would undo it."""
     view = board.model(model) if board else None
     names = (reading.name for reading in breaches(board, model))
     return (*names, *revivers(board, view.active.artifact_id if view else None))

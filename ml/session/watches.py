@@ -50,7 +50,7 @@ class Watches:
         return self._keeper.watches()
 
     def began(self) -> dict[tuple[str, str], datetime]:
-        """When each watched artifact was first seen serving, by model and artifact; empty where that is unreadable."""
+        """Return the first sight of each watched artifact in service, by model and artifact; empty if unreadable."""
         try:
             watches = sorted(self._keeper.watches(), key=lambda watch: watch.began_at, reverse=True)
         except ConsoleError:
@@ -70,7 +70,7 @@ class Watches:
             self._announce(event)
 
     def _subjects(self, models: Sequence[ModelView], running: Mapping[str, Watch], now: datetime) -> Iterator[Subject]:
-        """What is new enough to be watched, and whatever is: also if it is too old by now, or not active any more."""
+        """List the artifacts to watch: new ones and those under watch, also if too old by now or no longer active."""
         for model in models:
             watch, active = running.get(model.name), model.active
             since = active.since or (watch.promoted_at if watch is not None else None)
@@ -116,7 +116,7 @@ def left_behind(context: Context, desk: Callable[[], Desk]) -> Iterator[str]:
 
 
 def settle_changes(audit: AuditLog, desk: Desk) -> tuple[Reconciled, ...]:
-    """What became of interrupted changes; one that took effect is in the audit log afterwards.
+    """Settle interrupted changes, and write each one that took effect to the audit log.
 
     Raises: Unavailable when it cannot be recorded; it is then settled the next time.
     """

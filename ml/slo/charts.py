@@ -31,7 +31,7 @@ class Line:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """What was measured, in order, without the gaps."""
+        """The measured values in order, without the gaps."""
         return tuple(value for value in self.values if value is not None)
 
     @property
@@ -61,7 +61,7 @@ class Chart:
     problem: str = ""
 
     def moment(self, index: int) -> datetime:
-        """When the step of a value ends."""
+        """Return the end of a value's step."""
         return self.start + timedelta(seconds=(index + 1) * self.step_s)
 
     def line(self, name: str, stage: str = "") -> Line | None:
@@ -85,7 +85,7 @@ class Measure:
 
     @property
     def windows(self) -> int:
-        """How many steps its lines have."""
+        """The number of steps of its lines."""
         return max((len(line.values) for line in self.lines), default=0)
 
     @property

@@ -1,4 +1,4 @@
-"""Whether times can be compared at all: our wall clock, Prometheus's, and what became of ours while we asked. Pure."""
+"""Checks of clocks: our wall clock against Prometheus's, and jumps of ours between question and answer. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def skew_of(answer: Answer) -> float | None:
 
 
 def skewed(skew_s: float | None) -> Finding | None:
-    """Why two clocks that are this far apart cannot be compared, if they are."""
+    """Say why two clocks that are this far apart cannot be compared; ``None`` if they can."""
     if skew_s is None or abs(skew_s) <= SKEW_S:
         return None
     side = "ahead of" if skew_s > 0 else "behind"
@@ -44,7 +44,7 @@ def skewed(skew_s: float | None) -> Finding | None:
 
 
 def clock_doubt(clock: Exchange, exchanges: Sequence[Exchange], now: datetime) -> Finding | None:
-    """Why no time of a judgement can be trusted: Prometheus's clock unknown or skewed, or ours jumped meanwhile."""
+    """Say why no time of a judgement can be trusted: Prometheus's clock unknown or skewed, or a jump of ours."""
     if isinstance(clock, Failure):
         return clock.finding
     for exchange in exchanges:

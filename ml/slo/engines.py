@@ -35,12 +35,12 @@ _FEWEST_GAPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Who is there in one stage of one model.
+    """The engines in one stage of one model.
 
     ``by``: the labels that tell engines apart. ``totals``: each engine with its count of inferences as it stands.
-    ``serving``: the artifacts that each engine said it serves within the window. ``models``: the values of the label
+    ``serving``: the artifacts that each engine reported within the window. ``models``: the values of the label
     ``model`` that were found. ``scrape_s``: the seconds between two scrapes of an engine, ``None`` when unknown.
-    ``failure``: why nothing of all this is known.
+    ``failure``: the reason why nothing of all this is known.
     """
 
     by: tuple[str, ...] = ENGINE
@@ -74,14 +74,14 @@ class Roster:
 
     @property
     def attribution(self) -> Attribution:
-        """Whether all, some or none of the engines say which artifact they serve."""
+        """The tie of the numbers to the artifact: the report of all engines, of some, or of none."""
         known = set(self.serving or ())
         if not known:
             return Attribution.MODE
         return Attribution.MIXED if set(self.totals or ()) - known else Attribution.ARTIFACT
 
     def swapped(self, artifact_id: str) -> bool:
-        """Whether some engine served another artifact within the window."""
+        """True if some engine served another artifact within the window."""
         return any(artifacts - {artifact_id} for artifacts in (self.serving or {}).values())
 
     def others(self, artifact_id: str) -> tuple[str, ...]:

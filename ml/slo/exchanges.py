@@ -1,7 +1,7 @@
-"""Questions asked through a notebook, and the notebook played back.
+"""Recorded questions to a metrics source, and their replay.
 
-A judge asks through a `Recorder` and never sees an exception: a sick source is a `Failure` among the answers. What
-was written down is the evidence, and a `Replay` of it is a `Metrics` again, so that the same judge comes to the same
+A judge asks through a `Recorder` and never sees an exception: a failed question yields a `Failure`. The recorded
+exchanges are the evidence, and a `Replay` of them is a `Metrics` again, so that the same judge comes to the same
 verdict months later without a Prometheus.
 """
 
@@ -47,7 +47,7 @@ class Failure:
 
     @property
     def finding(self) -> Finding:
-        """What is known where this question was asked: nothing."""
+        """Return the finding for a question that failed: no data."""
         return finding(Verdict.ERROR, Code.SOURCE_FAILED, self.cause, error=self.type)
 
     def error(self) -> MetricsError:
@@ -60,7 +60,7 @@ Exchange = Answer | Failure
 
 @dataclass(slots=True)
 class _Patience:
-    """How often in a row the source was silent, and what came of it last."""
+    """The number of failures in a row, and the last one."""
 
     silent: int = 0
     last: Failure | None = None
@@ -85,15 +85,15 @@ class Recorder:
 
     @property
     def at_once(self) -> int:
-        """How many questions the source takes at a time."""
+        """The number of questions that the source takes at a time."""
         return self._metrics.at_once
 
     def page(self) -> Recorder:
-        """A notebook for the same source, with the same patience; `append` takes what was written into it."""
+        """Return a recorder for the same source, with the same patience; `append` adds its exchanges here."""
         return Recorder(self._metrics, self._patience)
 
     def append(self, page: Recorder) -> None:
-        """Write down what was asked with another notebook."""
+        """Add another recorder's exchanges."""
         self._exchanges += page.exchanges
 
     def query(self, promql: str, at: datetime | None = None) -> Exchange:
@@ -115,7 +115,7 @@ class Recorder:
 
     def silences(self) -> Exchange | None:
         """See `Metrics.silences`."""
-        # Alertmanager is another server, whose silence says nothing about Prometheus: no patience is spent on it.
+        # Alertmanager is another server. Its silence says nothing about Prometheus, so it does not count here.
         try:
             exchange: Exchange | None = self._metrics.silences()
         except MetricsError as error:
@@ -197,7 +197,7 @@ T = TypeVar("T")
 
 
 class Errands:
-    """Takes errands, each done with a notebook of its own."""
+    """Collects tasks, each with a recorder of its own."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -241,7 +241,7 @@ class Errands:
 
 @contextmanager
 def errands(recorder: Recorder) -> Iterator[Errands]:
-    """Collect errands in the block, and do them at its end."""
+    """Collect tasks in the block, and run them at its end."""
     collected = Errands(recorder)
     yield collected
     collected.run()

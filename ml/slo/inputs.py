@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a judgement takes for granted. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
+    """The conditions of a judgement. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
 
-    ``least`` is how many inferences of an engine the short window must hold to say anything. ``long_s`` is the window
-    that was asked for; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than that.
-    ``scrape_s``: the seconds between two scrapes, ``None`` when unknown. ``whose``: why the numbers may be those of
-    several models, if they may.
+    ``least`` is the number of inferences of an engine that the short window needs to say anything. ``long_s`` is the
+    window of the question; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than
+    that. ``scrape_s``: the seconds between two scrapes, ``None`` when unknown. ``mixed_models``: why the numbers may be those
+    of several models, if they may.
     """
 
     now: datetime
@@ -39,7 +39,7 @@ class Circumstances:
     warnings: tuple[str, ...] = ()
     since: datetime | None = None
     scrape_s: float | None = None
-    whose: Finding | None = None
+    mixed_models: Finding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,12 @@ class Case:
         return f"≥{self.words(worst.value)} (clamped)" if self.clamped(worst) else self.words(worst.value)
 
     def clamped(self, worst: Worst) -> bool:
-        """Whether a quantile is only known to be at least this much."""
+        """True if a quantile is only known to be at least this much."""
         buckets = self.measured.buckets.get(worst.engine)
         return buckets is not None and buckets.top is not None and worst.value >= buckets.top
 
     def unclear_of(self, worst: Worst) -> bool:
-        """Whether this value may lie on either side of the limit."""
+        """True if this value may lie on either side of the limit."""
         return self._around(worst.engine, worst.value) is not None
 
     def share(self, engine: Engine) -> float:
@@ -202,9 +202,9 @@ class Terms:
         since: datetime | None = None,
         *,
         scrape_s: float | None = None,
-        whose: Finding | None = None,
+        mixed_models: Finding | None = None,
     ) -> Circumstances:
-        """What the judge takes for granted about one answer."""
+        """Return the conditions of one answer."""
         soak = self.policy.soak
         return Circumstances(
             now=self.now,
@@ -219,5 +219,5 @@ class Terms:
             warnings=warnings,
             since=since,
             scrape_s=scrape_s,
-            whose=whose,
+            mixed_models=mixed_models,
         )

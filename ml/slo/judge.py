@@ -41,7 +41,7 @@ def _warned(case: Case) -> Finding | None:
 
 
 def warned(warning: str) -> Finding:
-    """What is known where Prometheus itself doubts its answer."""
+    """Return the finding for an answer with Prometheus's own warnings."""
     why = f"Prometheus warns that the answer may be partial: {warning}."
     return finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why, warning=warning)
 
@@ -58,8 +58,8 @@ def _misspelled(case: Case) -> Finding | None:
     return finding(Verdict.VACUOUS, Code.BUCKET_MISSPELLED, why, asked=asked, exported=exported)
 
 
-def _whose(case: Case) -> Finding | None:
-    return case.given.whose
+def _mixed_models(case: Case) -> Finding | None:
+    return case.given.mixed_models
 
 
 def _bucketless(case: Case) -> Finding | None:
@@ -301,7 +301,7 @@ def _compared(case: Case, worst: Worst) -> dict[str, float | str]:
 
 
 def _of(case: Case, engine: str) -> str:
-    """Whose it is, where there is more than one to choose from."""
+    """Name the engine, where there is more than one."""
     return f" of {engine}" if engine and case.measured.several() else ""
 
 
@@ -323,7 +323,7 @@ def _runbook(case: Case) -> str:
 _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _warned,
     _skewed,
-    _whose,
+    _mixed_models,
     _misspelled,
     _bucketless,
     _blended,
@@ -376,7 +376,7 @@ def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
 
 
 def failed_reading(objective: Objective, scope: Scope, terms: Terms, failure: Failure) -> Reading:
-    """The reading of an objective whose question got no answer."""
+    """Return the reading of an objective without an answer."""
     return unasked_reading(objective, scope, terms, failure.finding)
 
 

@@ -23,7 +23,7 @@ REMEMBERED = "1d"
 
 
 class Attribution(StrEnum):
-    """How numbers are tied to an artifact: by what each engine says that it serves, by mode and time, or by both."""
+    """The tie between numbers and an artifact: the engines' own report, mode and time, or both."""
 
     ARTIFACT = "artifact"
     MODE = "mode"
@@ -77,16 +77,16 @@ class Scope:
         inside = ",".join(part for part in (mode, self.selector) if part)
         return f"{metric}{{{inside}}}" if inside else metric
 
-    # --- whose numbers they are -----------------------------------------------------------------------------------
+    # --- engines and their artifacts ------------------------------------------------------------------------------
 
     @property
     def ours(self) -> str:
-        """What engines say that they serve, where that is the artifact."""
+        """Select engines that report this artifact."""
         return self.timed_with(INFO, f"artifact_id={quoted(self.artifact_id)}")
 
     @property
     def others(self) -> str:
-        """What engines say that they serve, where that is another artifact."""
+        """Select engines that report another artifact."""
         return self.timed_with(INFO, f"artifact_id!={quoted(self.artifact_id)}")
 
     def serves(self, window: str) -> str:
@@ -104,7 +104,7 @@ class Scope:
         return f"({says} or on ({by}) ({self.infers(window)} unless on ({by}) {known}))"
 
     def infers(self, window: str) -> str:
-        """The engines whose histogram shows this mode during a window."""
+        """Select the engines with a histogram of this mode in a window."""
         return f"count by ({self.engines}) (count_over_time({self.timed(f'{self.latency}_count')}[{window}]))"
 
     def attributed(self, promql: str, window: str, *, counter: bool = False) -> str:
@@ -125,7 +125,7 @@ class Scope:
         return f"sum by ({self.engines}) (increase({series}[{window}]))"
 
     def counts(self, series: str, window: str, *, le: bool = False, restarts: bool = False) -> str:
-        """What counters counted in a window, by engine (and ``le``): one born in the window from its first value on.
+        """Count a counter's increase in a window, by engine (and ``le``); a new counter counts from its first value.
 
         A bucket is born with its histogram only: another spelling of ``le`` is no birth. ``restarts``: of a counter
         that is born and restarts in the same window, what it counted before a restart must not be lost.

@@ -1,4 +1,4 @@
-"""What really serves: what each engine instance has loaded, whether it is scraped, whether it decides trades."""
+"""The service of each engine instance: its loaded artifact, its scrape, and its part in trading."""
 
 from __future__ import annotations
 

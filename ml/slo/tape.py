@@ -1,4 +1,4 @@
-"""The tape of a soak: one cell per short window and objective, each judged by itself. Pure.
+"""The tape of a soak: one cell per short window and objective, each judged alone. Pure.
 
 Each cell is judged by its worst engine. A breach is a breach, whatever else happened in its cell. A cell in which the
 kill switch was engaged is void. A cell without a number, or in which some engine was there and did too little, holds no
@@ -44,7 +44,7 @@ class Killed:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the cells of a tape lie: the newest complete ones since the soak's start, at most a whole soak's."""
+    """The cells of a tape: the newest complete ones since the soak's start, at most a whole soak's."""
 
     start: datetime
     step_s: int
@@ -71,8 +71,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What happened in each cell of a grid, whichever objective is looked at: an engine restarted, the kill switch
-    was engaged."""
+    """The events in each cell of a grid, for every objective: an engine restarted, the kill switch was engaged."""
 
     restarted: tuple[bool, ...]
     killed: tuple[bool, ...]
@@ -95,7 +94,7 @@ def row(grid: Grid, series: Sequence[Series]) -> Row:
 
 
 def rows(grid: Grid, series: Sequence[Series]) -> dict[Engine, Row]:
-    """As `row`, for each engine by itself."""
+    """Return a `row` for each engine alone."""
     by_engine: dict[Engine, list[Series]] = {}
     for each in series:
         by_engine.setdefault(engine_of(each), []).append(each)
@@ -128,7 +127,7 @@ class Course:
     unclear: Callable[[Engine, float], bool] = _anywhere
 
     def clear(self, engine: Engine, value: float, index: int) -> bool:
-        """Whether a value can be compared with the limit."""
+        """True if a value can be compared with the limit."""
         changed = self.changed.get(engine)
         return not self.unclear(engine, value) and (changed is None or changed[index] is None)
 
@@ -184,7 +183,7 @@ _HALF = 0.5
 
 
 def _there(lives: _Lives, engine: Engine, index: int) -> bool:
-    """Whether an engine was there in a cell: between its first sight and its last, even where nobody saw it."""
+    """True if an engine was there in a cell: between its first and last sight, even if unseen meanwhile."""
     first, last = lives.get(engine, (1, 0))
     return first <= index <= last
 
@@ -249,7 +248,7 @@ def _cell(seen: _Seen, events: Events, index: int) -> Cell:
 
 
 def replaced(scrapes: Mapping[Engine, Row]) -> int:
-    """How many engines took the place of another one: they came when that one went, give or take two cells."""
+    """Count the engines that replaced another one: they came when that one went, give or take two cells."""
     came, went = [], []
     for found in scrapes.values():
         there = [index for index, value in enumerate(found) if value]
@@ -275,7 +274,7 @@ def coverage(tapes: Sequence[Tape], required: int) -> float:
 
 
 def _covered(one: Tape) -> float:
-    """How many cells hold data, a cell that was scraped for a part of its time as that part."""
+    """Count the cells with data. A partly scraped cell counts for that part."""
     shares = one.seen or (1.0,) * len(one.cells)
     return sum(share for cell, share in zip(one.cells, shares, strict=True) if cell in COVERING)
 
@@ -313,7 +312,7 @@ _FAR = timedelta(days=8)
 
 @dataclass(frozen=True, slots=True)
 class SoakSubject:
-    """Whose soak it is: the artifact in shadow, by its digest, and when its pointer landed on the base branch.
+    """The subject of a soak: the artifact in shadow, by its digest, and its landing on the base branch.
 
     ``unknown`` says why this clone cannot tell when that was; then ``landed_at`` is only the latest that it can be.
     ``others`` are the registry's other models that have something deployed.
@@ -367,7 +366,7 @@ def find_start(
 
 
 def _undated(subject: SoakSubject, now: datetime) -> Finding | None:
-    """Why the landing is no moment from which a soak counts; ``None`` where it is one."""
+    """Say why no soak can count from the landing; ``None`` where it can."""
     if subject.unknown:
         return finding(Verdict.NO_DATA, Code.LANDING_UNKNOWN, subject.unknown)
     early_s = (subject.landed_at - now).total_seconds()

@@ -1,4 +1,4 @@
-"""What a model is trained on: a synthetic market by default, or a table of the 15 features with a label."""
+"""The training data of a model: a synthetic market by default, or a table of the 15 features with a label."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _HOLD_OUT = 5
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How the model does on rows that it has not seen; ``confusion[truth][answer]`` counts them, LOW to HIGH."""
+    """The model's quality on held-out rows; ``confusion[truth][answer]`` counts them, LOW to HIGH."""
 
     rows: int
     accuracy: float
@@ -43,10 +43,10 @@ class Trained:
 
 
 def train(dataset: Dataset, golden_inputs: NDArray[np.float32]) -> Trained:
-    """Fit and convert. The golden outputs come from scikit-learn, so that they also judge the conversion.
+    """Fit and convert. The golden outputs come from scikit-learn, so that they also check the conversion.
 
     Args:
-        dataset: the rows, every fifth of which is held out.
+        dataset: the rows; every fifth one is held out.
         golden_inputs: (n, 15) inputs whose probabilities are recorded.
     """
     held = np.arange(len(dataset.labels)) % _HOLD_OUT == 0

@@ -48,9 +48,9 @@ class Channel(Protocol):
 class Examination:
     """Goes through the checks in order and stops at the first that fails, since the rest would mean nothing."""
 
-    def __init__(self, request: Request, channel: Channel, cage: Check) -> None:
+    def __init__(self, request: Request, channel: Channel, sandbox: Check) -> None:
         self._request, self._channel = request, channel
-        self._checks: list[Check] = [cage]
+        self._checks: list[Check] = [sandbox]
         self._facts: GraphFacts | None = None
         self._session: Session | None = None
         self._rows = market_features(_SEED, _ROWS)

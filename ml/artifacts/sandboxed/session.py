@@ -18,7 +18,7 @@ Rows = NDArray[np.float32]
 _SUM_TOLERANCE = 1e-4
 _MOST = 300
 _NEAR = 4
-"""A model that fills a quarter of the cage may fail to load for want of room."""
+"""A model that fills a quarter of the sandbox may fail to load for want of room."""
 
 
 class Unfit(Exception):
@@ -141,4 +141,4 @@ def _room(subject: Subject) -> str:
     size = sum(path.stat().st_size for path in Path(subject.directory).iterdir())
     if limit == resource.RLIM_INFINITY or _NEAR * size < limit:
         return ""
-    return f"; its files are {size:,} bytes, and the cage has {limit:,} bytes of address space"
+    return f"; its files are {size:,} bytes, and the sandbox has {limit:,} bytes of address space"

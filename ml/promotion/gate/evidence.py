@@ -1,4 +1,4 @@
-"""The evidence of a change: present, unaltered, about this change, and still passing when judged again (contract §8)."""
+"""The evidence of a change: present, unaltered, about this change, and passing when judged again (contract §8)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What Prometheus and Alertmanager say about alert rules, read from their answers. Pure.
+"""The state of alert rules, read from the answers of Prometheus and Alertmanager. Pure.
 
-A rule that is not loaded cannot fire, so its silence means nothing: VACUOUS.
-Source: Prometheus's ``/api/v1/rules``, ``/api/v1/alerts`` and the ``ALERTS`` series that it writes itself;
-Alertmanager's ``/api/v2/silences``.
+A rule that is not loaded cannot fire, so its silence means nothing: VACUOUS. Source: Prometheus's ``/api/v1/rules``,
+``/api/v1/alerts`` and the ``ALERTS`` series that it writes; Alertmanager's ``/api/v2/silences``.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def _rule(rule: dict[str, Any], group: dict[str, Any]) -> Rule:
 
 
 def state_of(name: str, rules: Sequence[Rule], now: datetime) -> Finding:
-    """What is known of one named rule now: the worst of those that bear the name."""
+    """Return the state of one named rule now: the worst of the rules with that name."""
     shown = visible(name, limit=80)
     if not rules:
         return name, Verdict.VACUOUS, f"The rule {shown} is not loaded in Prometheus, so it cannot fire."
@@ -138,7 +137,7 @@ def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str
 
 
 def _may_match(matchers: Sequence[dict[str, Any]], name: str) -> bool:
-    """Whether a silence is about this alert, as far as its name tells; other labels narrow it further."""
+    """True if a silence may be about this alert, by its name; other labels narrow it further."""
     return all(_holds(matcher, name) for matcher in matchers if matcher.get("name") == "alertname")
 
 
@@ -159,7 +158,7 @@ def _unwrapped(expression: str) -> str:
 
 
 def _where(matchers: Sequence[dict[str, Any]]) -> str:
-    """What else a silence asks of an alert, in PromQL's form; the loaded rules do not tell whether it holds."""
+    """List a silence's other matchers, in PromQL's form. The loaded rules cannot tell if they match."""
     others = [matcher for matcher in matchers if matcher.get("name") != "alertname"]
     if not others:
         return ""

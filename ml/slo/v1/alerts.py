@@ -15,7 +15,7 @@ from ml.verdict import Reading, Verdict, worst
 
 @dataclass(frozen=True, slots=True)
 class AlertsView:
-    """What was found about each named rule, and Alertmanager's silences of them in words."""
+    """The finding about each named rule, and Alertmanager's silences of them in words."""
 
     findings: tuple[Finding, ...]
     silences: tuple[str, ...] = ()
@@ -63,6 +63,6 @@ def alerts_of_soak(recorder: Recorder, names: Sequence[str], now: datetime, grid
 
 
 def history_query(names: Sequence[str]) -> str:
-    """When did the named alerts fire? One series per alert, present where it fired within the step's five minutes."""
+    """Return the query for past alerts: one series per alert, present where it fired within the step's five minutes."""
     pattern = "|".join(re.escape(name) for name in names).replace("\\", "\\\\")
     return f'max by (alertname) (max_over_time(ALERTS{{alertname=~"{pattern}",alertstate="firing"}}[5m]))'

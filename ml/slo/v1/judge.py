@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a judgement takes for granted. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
+    """The conditions of a judgement. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
 
-    ``least`` is how many inferences the short window must hold to say anything. ``long_s`` is the window that was
-    asked for; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than that.
+    ``least`` is the number of inferences that the short window needs to say anything. ``long_s`` is the window of the
+    question; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than that.
     """
 
     now: datetime
@@ -74,7 +74,7 @@ class Case:
         return long, self.given.long_s
 
     def breaches(self, worst: Worst | None) -> bool:
-        """Whether a value is there and not below the limit."""
+        """True if a value is there and not below the limit."""
         return worst is not None and worst.is_number and not worst.value < self.limit
 
     def words(self, value: float) -> str:
@@ -86,7 +86,7 @@ class Case:
         return f"≥{self.words(value)} (clamped)" if self.clamped(value) else self.words(value)
 
     def clamped(self, value: float) -> bool:
-        """Whether a quantile is only known to be at least this much."""
+        """True if a quantile is only known to be at least this much."""
         return self.measured.top is not None and value >= self.measured.top
 
 
@@ -318,7 +318,7 @@ class Terms:
     def circumstances(
         self, warnings: tuple[str, ...], skew_s: float | None, since: datetime | None = None
     ) -> Circumstances:
-        """What the judge takes for granted about one answer."""
+        """Return the conditions of one answer."""
         soak = self.policy.soak
         return Circumstances(
             now=self.now,
@@ -362,7 +362,7 @@ def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
 
 
 def failed_reading(objective: Objective, scope: Scope, terms: Terms, cause: str) -> Reading:
-    """The reading of an objective whose question got no answer."""
+    """Return the reading of an objective without an answer."""
     return Reading(
         name=objective.name,
         verdict=Verdict.ERROR,

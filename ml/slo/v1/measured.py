@@ -1,4 +1,4 @@
-"""What was measured for one objective: the answers to its questions, taken apart into numbers."""
+"""The measurements of one objective: the answers to its questions, as numbers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def skew_of(answer: Answer) -> float | None:
 
 
 def skewed(skew_s: float | None) -> Finding | None:
-    """Why two clocks that are this far apart cannot be compared, if they are."""
+    """Say why two clocks that are this far apart cannot be compared; ``None`` if they can."""
     if skew_s is None or abs(skew_s) <= SKEW_S:
         return None
     side = "ahead of" if skew_s > 0 else "behind"
@@ -57,7 +57,7 @@ def skewed(skew_s: float | None) -> Finding | None:
 
 
 def clock_doubt(clock: Exchange, exchanges: Sequence[Exchange], now: datetime) -> Finding | None:
-    """Why no time of a judgement can be trusted: Prometheus's clock unknown or skewed, or ours jumped meanwhile."""
+    """Say why no time of a judgement can be trusted: Prometheus's clock unknown or skewed, or a jump of ours."""
     if isinstance(clock, Failure):
         return Verdict.ERROR, clock.cause
     for exchange in exchanges:
@@ -89,7 +89,7 @@ class Worst:
 
     @property
     def is_number(self) -> bool:
-        """Whether there is something that can be compared with a limit."""
+        """True if the value can be compared with a limit."""
         return math.isfinite(self.value) and not self.infinite
 
 

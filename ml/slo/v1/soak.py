@@ -61,7 +61,7 @@ class Inquiry:
     skew_s: float | None
 
     def events(self, artifact_id: str, kills: tuple[Killed, ...]) -> tuple[Events, Finding | None]:
-        """What happened in the cells besides inference, and why that may be incomplete, if it may."""
+        """Collect the events in the cells, and say why they may be incomplete, if they may."""
         count, step = self.scope.timed(f"{self.terms.latency}_count"), duration(self.grid.step_s)
         # A reset between the last scrape of one cell and the first of the next lies in neither: look a little further.
         wider = duration(self.grid.step_s + _SCRAPE_S)
@@ -90,7 +90,7 @@ class Inquiry:
         )
 
     def asks(self, recorder: Recorder) -> Inquiry:
-        """The same inquiry with another notebook."""
+        """Return the same inquiry with another recorder."""
         return replace(self, recorder=recorder)
 
     def hear(self, objective: Objective) -> Heard:
@@ -107,7 +107,7 @@ class Inquiry:
         return Heard(objective, reading, values, counts, doubt)
 
     def track(self, heard: Heard, events: Events) -> Track:
-        """What was heard of an objective as a tape, marked by what happened besides."""
+        """Return an objective's answers as a tape, marked with the events."""
         return Track(
             objective=heard.objective,
             reading=heard.reading,
@@ -120,7 +120,7 @@ class Inquiry:
         windows, now = self.terms.windows(self.since), self.terms.now
         asked = dict(questions(objective, self.scope, windows, self.terms.latency))
         asked.pop(SHOWN, None)
-        # The runbook's query runs by itself and to the letter, so that anybody can paste it and see the same number.
+        # The runbook's query runs alone and unchanged, so that anybody can paste it and see the same number.
         shown = self.recorder.query(shown_query(objective, self.scope, self.terms.windows().long), at=now)
         answer = self.recorder.query(joined(asked), at=now)
         for exchange in (shown, answer):

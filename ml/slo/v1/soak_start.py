@@ -1,4 +1,4 @@
-"""When a soak began: the later of the pointer's landing and the first inference of its artifact seen after that."""
+"""The start of a soak: the later of the pointer's landing and the first inference of its artifact after that."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FAR = timedelta(days=8)
 
 @dataclass(frozen=True, slots=True)
 class SoakSubject:
-    """Whose soak it is: the artifact in shadow, by its digest, and when its pointer landed on the base branch."""
+    """The subject of a soak: the artifact in shadow, by its digest, and its landing on the base branch."""
 
     model: str
     artifact_id: str
