@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-# The rungs of the receipt ladder.
+# Rungs of the receipt ladder.
 
 
 class Rung(StrEnum):
@@ -61,7 +61,7 @@ class Rung(StrEnum):
     UNPROVEN = "UNPROVEN"
 
 
-# The kill switch as it is shown: what is asked for, what the file says, and what the engines prove.
+# The kill switch: the request, the kill file's state, and the engines' proof.
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class KillView:
         return self.confirmed if self.total else sum(each.rung is Rung.CONFIRMED for each in self.instances)
 
 
-# The first frame's look at the registry.
+# The registry in the first frame.
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Glance:
     problem: str = ""
 
 
-# What needs a person.
+# Problems that need a person.
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Problem:
     severe: bool = True
 
 
-# The registry as it is shown: where it was read, open branches, and history.
+# The registry: its commit, open branches, and history.
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class HistoryRow:
     reason: str
 
 
-# What an engine says that it serves.
+# The engines' own report of their artifacts.
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ class Serving:
     up: bool | None = None
 
 
-# A soak and its tape: what the Soak view draws, and what a verdict was judged on.
+# A soak and its tape: the data of the Soak view and of its verdict.
 
 
 class Cell(StrEnum):
@@ -308,7 +308,7 @@ class SoakReport:
     scrape_s: float | None = None
 
 
-# A source of truth, and how it answers.
+# Sources of truth and their health.
 
 
 class SourceState(StrEnum):
@@ -333,7 +333,7 @@ class Source:
     why: str = ""
 
 
-# One model on the board: its three stages, what serves there, and what it needs.
+# One model on the board: its three stages, the engines there, and its next need.
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +389,7 @@ class ModelView:
         return {Stage.STAGING: self.staging, Stage.SHADOW: self.shadow, Stage.ACTIVE: self.active}[stage]
 
 
-# Everything of one poll.
+# The whole board of one poll.
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,7 @@ def outweighs(one: Verdict, other: Verdict) -> bool:
     return one is not other and worst((one, other)) is one
 
 
-# --- what has grown old ----------------------------------------------------------------------------------------------
+# --- old data --------------------------------------------------------------------------------------------------------
 def soak_at(report: SoakReport, now: datetime) -> SoakReport:
     """A report as it may be shown now: one that is too old, or of a clock that went back, opens nothing."""
     if abs(now - report.as_of) <= BELIEVED:

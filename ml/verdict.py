@@ -48,10 +48,10 @@ __all__ = ["Check", "Code", "Fact", "Facts", "Finding", "Gate", "Reading", "Verd
 _FINDINGS = ("Check", "Fact", "Facts", "Finding", "Gate", "Reading", "facts_of", "finding")
 
 
-# The frozen values that carry a verdict: findings, checks, readings and gates (contract §1).
+# Frozen values with a verdict: findings, checks, readings and gates (contract §1).
 #
-# Each has a verdict and a code with facts, which machines compare, and ``why``, the sentence that people read and that
-# nothing ever compares. A rule makes all of it in one line: ``finding(Verdict.FAIL, Code.BREACHED, why, value=0.412)``.
+# Each has a verdict and a code with facts, which code compares, and ``why``, the sentence for people, which
+# nothing ever compares. A rule makes all of it in one call: ``finding(Verdict.FAIL, Code.BREACHED, why, value=0.412)``.
 
 Fact = bool | int | float | str | None
 """A number, a name, or a time in RFC 3339."""

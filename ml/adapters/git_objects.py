@@ -249,7 +249,7 @@ def _entry(line: str) -> TreeEntry:
     return TreeEntry(path, mode, blob, 0 if size == "-" else int(size))
 
 
-# Judging SSH signatures of commits against a list of allowed signers (gitformat-signature, ssh-keygen(1) ``-Y``).
+# SSH signatures of commits, checked against a list of allowed signers (gitformat-signature, ssh-keygen(1) ``-Y``).
 
 _SSH_HEADER = b"\ngpgsig -----BEGIN SSH SIGNATURE-----"
 _SSH_HEADER_SHA256 = b"\ngpgsig-sha256 -----BEGIN SSH SIGNATURE-----"
@@ -319,7 +319,7 @@ def _public(path: Path) -> str:
     return ""
 
 
-# The git attributes that a commit gives to its files: what a checkout would do to their bytes.
+# Git attributes of a commit's files, which decide how a checkout alters their bytes.
 
 _CONVERSIONS = ("filter", "ident", "working-tree-encoding", "text", "eol", "crlf")
 

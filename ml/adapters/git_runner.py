@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ml.ports import Finished, Runner
 
 
-# git's complaints in our words: which typed error, one sentence of cause, one of what to do.
+# Git's error messages as typed errors, with one sentence of cause and one of remedy.
 
 _Kind = type[ConsoleError]
 _KNOWN: tuple[tuple[tuple[str, ...], _Kind, str, str], ...] = (

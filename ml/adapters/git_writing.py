@@ -157,7 +157,7 @@ def _await_lock(handle: int, deadline_s: float) -> None:
             return
 
 
-# Talking to a remote: fetch, push one ref without force, and read back what it holds.
+# The remote: fetch, push one ref without force, and read it back.
 
 _SSH = "-o BatchMode=yes -o ConnectTimeout=10"
 _MOVED = ("non-fast-forward", "fetch first", "stale info", "failed to update ref", "cannot lock ref", "already exists")

@@ -214,7 +214,7 @@ class BoundedSession(requests.Session):
         self._adapter.close()
 
 
-# How to be let in at a metrics server: tokens, passwords, certificates and headers, secrets read when needed.
+# Credentials of a metrics server: tokens, passwords, certificates and headers. Secrets are read when they are needed.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +256,7 @@ def _secret(path: Path | None) -> str:
         ) from error
 
 
-# What a failed exchange with a metrics server means, in one sentence and one typed error.
+# Failed exchanges with a metrics server as one typed error with one sentence.
 
 _LOOK = "Check that it runs and that prometheus.url is right."
 

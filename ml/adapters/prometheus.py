@@ -163,7 +163,7 @@ class Prometheus:
         return session
 
 
-# VictoriaMetrics moves the steps of a range and the moment of a query unless it is told not to; Prometheus ignores it.
+# VictoriaMetrics shifts the steps of a range and the time of a query without this parameter. Prometheus ignores it.
 _EXACTLY = {"nocache": "1"}
 
 

@@ -114,7 +114,7 @@ def _report(model_file: str, digest: str, origin: Origin, now: datetime) -> byte
     )
 
 
-# The command line of verification, as the runbook types it (runbook, step 2 and "Verify Artifact").
+# The command line of the verification (runbook, step 2 and "Verify Artifact").
 
 
 def main(argv: Sequence[str], run: Runner) -> int:

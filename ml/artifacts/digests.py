@@ -142,11 +142,11 @@ class _Meter:
             self._report(Progress(self._step, self._done, self._total, f"{speed:,.0f} MiB/s"))
 
 
-# Private copies of an artifact's files: what is loaded is exactly what was hashed.
+# Private copies of an artifact's files, so that exactly the hashed bytes are loaded.
 #
-# A file that lies where others can write may change between its digest and its load, or its path may come to
-# mean another file. So the bytes are hashed once more while they are copied into a directory of our own, and
-# only that copy is ever given to onnxruntime.
+# A file in a folder that others can write to may change between its digest and its load, or its path may then
+# lead to another file. So the bytes are hashed again while they are copied into a directory of our own, and
+# onnxruntime gets only that copy.
 
 _PREFIX = "mlconsole-artifact-"
 _LEFT_BEHIND_S = 60

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# What every regime model takes and gives: 15 features in one order, three probabilities (contract §3).
+# Inputs and outputs of every regime model: 15 features in one order, three probabilities (contract §3).
 
 FEATURES = (
     "price_mid",

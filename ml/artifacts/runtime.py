@@ -63,7 +63,7 @@ def golden_gate(runtime: Check, verification: Verification) -> Check:
     return own
 
 
-# The runbook's troubleshooting, as far as artifacts can answer it. Pure: the findings come from elsewhere.
+# The runbook's troubleshooting questions about artifacts. Pure: the caller supplies the findings.
 #
 # A check that passes says "this is not it"; one that fails names a likely cause.
 

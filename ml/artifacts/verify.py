@@ -27,7 +27,7 @@ from ml.ports import Progress, Report, Runner
 from ml.text import visible
 from ml.verdict import Check, Code, Verdict, finding
 
-# Two sandboxed processes about one model: what it does, and whether it does the same again.
+# The examination of one model in two sandboxed processes, which must give the same answers.
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _determinism(sandbox: Sandbox, request: Request, first: Examined, model: str
     return finding(Verdict.PASS, Code.SOUND, why, rows=first.rows).check("determinism")
 
 
-# Is a candidate slower than the artifact that it would replace? (contract §3, policy ``checks.max_latency_ratio``)
+# The candidate's latency against the active artifact's (contract §3, policy ``checks.max_latency_ratio``).
 
 NAME = "latency"
 

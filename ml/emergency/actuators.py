@@ -119,10 +119,10 @@ def _told(*, engage: bool) -> str:
     return json.dumps({VARIABLE: str(int(engage))})
 
 
-# Values of HTTP headers that must not stand in a configuration file: read from a file or the environment when sent.
+# Secret values of HTTP headers, read from a file or the environment at each request.
 #
-# A rotated token therefore works without a restart. What is read never enters a sentence, a log or a document: only
-# where it comes from does.
+# A rotated token therefore works without a restart. The value never enters a sentence, a log or a document, only
+# its origin does.
 
 _MOST = 1 << 16
 

@@ -142,7 +142,7 @@ def _judged(troubles: tuple[Trouble, ...], reading: Reading, now: datetime, for_
     return (*others, replace(standing, why=reading.why, worst=worst, breached_at=breached_at))
 
 
-# How long each objective must fail before it is a breach: the ``for`` of its alert rule, as Prometheus loaded it.
+# The failure time that makes a breach of each objective: the ``for`` of its alert rule, as Prometheus loaded it.
 
 RULE_OF = {
     "p99": "MlInferenceLatencyHigh",
@@ -176,7 +176,7 @@ def _loaded(rules: Answer) -> dict[str, float]:
     return found
 
 
-# What to say about a watch: one line for the audit log, and Markdown for a comment on the pull request. Pure.
+# Reports on a watch: one line for the audit log, and Markdown for a comment on the pull request. Pure.
 
 
 def summary_line(watch: Watch) -> str:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-# What every table of the policy is made of: strict, frozen, with named kinds of values.
+# The base class and value types of the policy's tables: strict and frozen.
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
@@ -229,7 +229,7 @@ def _readings(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return before, after
 
 
-# Service levels: what is measured, and which value must not be reached.
+# Service level objectives: a measurement, and the limit that it must stay below.
 
 _FIELDS_OF_KIND: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"quantile": ("metric", "quantile"), "ratio": ("errors", "successes"), "promql": ("query",)}

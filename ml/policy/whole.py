@@ -106,7 +106,7 @@ def policy_document(policy: Policy) -> str:
     return json.dumps(policy.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
 
 
-# Reading the policy from TOML, with refusals that name the key.
+# The reader of the TOML file. Its errors name the key.
 
 MAX_BYTES = 1 << 20
 

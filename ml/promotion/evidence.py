@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ml.slo.soak import SoakJudgement
 
 
-# A document's verdicts, judged again from its raw responses by the judge of the document's own format. Pure.
+# The replay: a document's verdicts are judged again from its raw responses, by the judge of its own format. Pure.
 #
 # Verdicts, codes, numbers, names and times are compared, sentences never (see `ml.promotion.evidence_formats`).
 
@@ -277,7 +277,7 @@ def _review(review: Review | None, typed: str) -> dict[str, Any] | None:
     }
 
 
-# What every file of an artifact was when it was let in, by the evidence of its first change (contract §3).
+# Digests of every file of an artifact, pinned by the evidence of its first change (contract §3).
 #
 # A pointer names the digest of the model file alone. External weights, manifest, train report and golden vectors are
 # pinned by the manifest and here, so that nobody can change them and the manifest together, unnoticed, later on.

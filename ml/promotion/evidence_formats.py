@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ml.slo.review import Review
 
 
-# What was told against what is found when it is judged again, by shape: codes, numbers, names, times. Pure.
+# The comparison of recorded and replayed values by shape: codes, numbers, names, times. Pure.
 #
 # A shape names the fields that count, so that neither a sentence nor a later field can make two values differ.
 

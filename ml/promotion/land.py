@@ -104,7 +104,7 @@ def _tell(report: Report | None, step: str, done: int, note: str) -> None:
         report(Progress(step, done, 3, note))
 
 
-# Four eyes: another operator's signed approval, bound to one commit (docs/decisions/approvals.md).
+# Approval by a second operator: signed, and bound to one commit (docs/decisions/approvals.md).
 #
 # An approval is a signed commit that changes no file, has the approved commit as its only parent, and names it in a
 # trailer. It lies under ``refs/approvals/<approved commit>/``, where it is only ever added.

@@ -28,7 +28,7 @@ from ml.stage import Action
 from ml.text import visible
 from ml.verdict import Gate, Verdict
 
-# What differs between two versions of a text, for people.
+# The unified diff of two versions of a text.
 
 _CONTEXT = 3
 
@@ -67,7 +67,7 @@ def _shifted(span: str, by: int) -> str:
     return f"{span[0]}{int(first) + by}{comma}{length}"
 
 
-# What a change is called: its branch, its title, the time in names, and the trailers of its commit. Pure.
+# The names of a change: its branch, its title, the time in names, and the trailers of its commit. Pure.
 
 
 def stamp(moment: datetime) -> str:

@@ -17,7 +17,7 @@ from ml.records.journal import Entry, Journal
 from ml.text import visible
 from ml.verdict import Gate
 
-# Where a pushed branch becomes a pull request (implemented by `ml.adapters.forge`).
+# The forge, which turns a pushed branch into a pull request (implemented by `ml.adapters.forge`).
 
 
 class Forge(Protocol):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ml.policy import Policy
 
 
-# Two answers to one question, recorded and asked again: where they differ, within the noise of floats. Pure.
+# The comparison of a recorded answer with a new one, within the noise of floats. Pure.
 
 SETTLE_S = 120.0
 """How long after its time a sample may still arrive."""

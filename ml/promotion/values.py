@@ -183,7 +183,7 @@ class RollbackPlan:
     found: FoundPointer | None = None
 
 
-# What a change is, in the words that the journal and the audit log keep of it.
+# The description of a change in the journal and the audit log.
 
 
 def of_change(target: Target) -> dict[str, str]:

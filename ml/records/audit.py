@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# The lines of the audit log, and the chain that they form (see `ml.records.audit`). Pure.
+# The lines of the audit log and their hash chain. Pure.
 
 FIRST = "0" * 64
 """What stands as ``prev`` on the first line."""

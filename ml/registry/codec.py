@@ -25,7 +25,7 @@ from ml.registry.scanner import members, skip_space
 from ml.registry.schema import MODEL_NAME_PATTERN, REGISTRY_PATH, Model, Registry
 from ml.text import visible
 
-# The strict reading of a registry's text: one pass in C, and an exact second look where that finds something wrong.
+# The strict parser of a registry: one pass in C, and an exact second pass after an error.
 
 SCHEMA_VERSION = "v1"
 

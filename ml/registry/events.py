@@ -185,7 +185,7 @@ def _plain(what: str, value: str) -> str:
     return value
 
 
-# Pointers: the one of an artifact's activation, and the form in which we write them.
+# Pointers: the pointer of an artifact's activation, and the form in which we write pointers.
 #
 # A rollback restores the pointer of an activation. Anybody may stage, so a staging's pointer never decides what trades.
 

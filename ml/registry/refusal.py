@@ -41,7 +41,7 @@ def refuse(file: str, text: str, offset: int, what: str, path: Path | None = Non
     raise RegistryInvalid(what, file=file, line=line, column=column, path=show(path))
 
 
-# What pydantic complains about, as a sentence for an operator.
+# Pydantic's errors as sentences for an operator.
 
 _SHAPES = {
     "artifact_id": "is no artifact id (letters, digits, _ . and -, no path)",

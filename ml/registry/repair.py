@@ -29,7 +29,7 @@ from ml.registry.scanner import Layout, Raw, layout_of, line_indent
 from ml.registry.schema import REGISTRY_PATH, Event, Model, Pointer
 from ml.stage import Stage
 
-# A unified diff straight from splices: linear in the text, where comparing a large file with itself is not.
+# A unified diff made directly from the splices: linear in the text, which a comparison of two large files is not.
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _CONTEXT = 3

@@ -93,7 +93,7 @@ def _expect(text: str, index: int, sign: str) -> int:
     return skip_space(text, index + 1)
 
 
-# How a registry file is laid out, and how new values are written so that they look like their neighbours.
+# The layout of a registry file. New values are written like their neighbors.
 
 _STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+|([:,])')
 

@@ -18,7 +18,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from ml.stage import Stage
 
-# Where the registry lives in a repository; every path is relative to the repository root, with ``/``.
+# Paths of the registry, relative to the repository root, with ``/``.
 
 REGISTRY_PATH = "ml/registry/models.json"
 POLICY_PATH = "ml/registry/policy.toml"
@@ -43,7 +43,7 @@ def plain_directory(artifact_dir: str) -> str:
     return str(PurePosixPath(artifact_dir))
 
 
-# What the trading engine's loader demands of a file (contract §2); everything that we write keeps it.
+# The trading engine's rules for a file (contract §2). All our writing keeps them.
 
 _GIT_SHA = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -77,9 +77,9 @@ def pointer_faults(pointer: Mapping[str, object], *, active: bool) -> tuple[tupl
     return tuple(found)
 
 
-# Two vocabularies for one event: the runbook's words and the engine's, in the one table that joins them (contract §2).
+# The two vocabularies of events, the runbook's and the engine's, in one table (contract §2).
 #
-# Reading takes the first word that is there; writing writes them all. Words without an alias are the same in both.
+# Reading takes the first word that is there; writing adds all of them. Words without an alias are the same in both.
 
 ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -26,7 +26,7 @@ from ml.registry.schema import (
 from ml.stage import Action, Stage
 from ml.text import visible
 
-# What the history doctor says about one place.
+# The history doctor's finding about one place.
 
 
 @dataclass(frozen=True, slots=True)

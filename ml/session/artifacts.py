@@ -123,7 +123,7 @@ class CommitArtifacts:
             self._known[content] = found
 
 
-# ``check``: the whole registry and every artifact that a stage names.
+# The check of the whole registry and of every artifact that a stage names.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +174,7 @@ def _pointers(base: Base) -> tuple[tuple[str, Pointer], ...]:
     return tuple(found.values())
 
 
-# Artifacts that lie outside a repository: a trainer's machine or a build image looks at directories and files only.
+# Artifacts outside a repository, as on a trainer's machine or in a build image: directories and files only.
 
 
 @dataclass(frozen=True, slots=True)

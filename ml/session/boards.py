@@ -37,7 +37,7 @@ from ml.session.watches import Watches, left_behind
 from ml.stage import Stage
 from ml.verdict import Code, Gate, Verdict, finding
 
-# From registry values to what the board shows of a model at one commit; pure, and made once per commit.
+# A model's view on the board, made from the registry once per commit. Pure.
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def gates(model: Model, report: SoakReport | None, silent: str = "") -> tuple[Ga
     return report.gates
 
 
-# What is wrong with a registry at one commit: its doctor's severe findings, and pointers that lead nowhere.
+# Problems of a registry at one commit: the doctor's severe findings, and pointers to a missing directory.
 
 
 def registry_problems(base: Base, repository: Reader) -> tuple[Problem, ...]:

@@ -229,7 +229,7 @@ def _waived(gate: Gate, request: Request) -> Gate:
     return replace(gate.waived(visible(reason.strip())), waivable=True)
 
 
-# An artifact directory of the working tree, read for staging: exactly the bytes that were verified.
+# The artifact directory of the working tree, read for staging: exactly the verified bytes.
 
 
 @dataclass(frozen=True, slots=True)

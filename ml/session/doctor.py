@@ -26,7 +26,7 @@ from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Check, Verdict
 
-# The runbook's troubleshooting of one model: three questions, what was looked at for each, and what was found.
+# The runbook's troubleshooting of one model: three questions, with the checks and the findings of each.
 
 Advice = tuple[Check, str]
 """What was found, and what to do about it when it is not well."""

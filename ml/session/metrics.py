@@ -21,7 +21,7 @@ from ml.slo.source import Metrics
 from ml.stage import Stage
 from ml.verdict import Code, Reading, Verdict
 
-# When a source that did not answer is asked again: later each time, and not by every console at once.
+# Back-off after a failed source: longer each time, and with jitter, so that consoles do not ask at the same moment.
 
 _SHORTEST_S, _LONGEST = 5.0, 8.0
 
@@ -184,7 +184,7 @@ def _unknown(base: Base, names: tuple[str, ...], why: str) -> dict[str, tuple[Re
     return dict.fromkeys(names, readings)
 
 
-# How what the registry says relates to what engines say that they serve, in words (contract §2, Truth).
+# The comparison of the registry with the engines' reports, in words (contract §2, Truth).
 
 SERVING = "serving"
 MERGED = "merged but not deployed"

@@ -184,7 +184,7 @@ def _ruled(base: Base, *, despite_policy: bool) -> Base:
     return base
 
 
-# What this clone lacks, told as problems: no verdict may rest on it (contract §14).
+# Gaps of this clone as problems. No verdict may depend on missing history (contract §14).
 
 _REST_S = 30.0
 """A clone changes its kind seldom; looking costs some processes of git."""

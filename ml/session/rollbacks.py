@@ -213,10 +213,10 @@ def _seconds(period: tuple[datetime, datetime | None] | None, now: datetime) -> 
     return int(((until or now) - since).total_seconds())
 
 
-# Rollbacks pre-armed: built and verified before anybody asks, and built anew when what they rest on changes.
+# Armed rollbacks: built and verified ahead of time, and built again when their inputs change.
 #
-# A plan rests on the base's commit (which holds the artifacts' files too, so that their identity is the commit's), on
-# what breaches, and on the open branches. All of it is in the last board, so that looking costs nothing while nothing
+# The inputs of a plan are the base's commit (which holds the artifacts' files too, so that it identifies them),
+# the breaches, and the open branches. The last board has all of them, so that a check costs nothing while nothing
 # changes; no network is asked.
 
 _REST_S = 60.0

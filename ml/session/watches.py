@@ -102,7 +102,7 @@ def _view(watch: Watch) -> WatchView:
     )
 
 
-# What consoles left that died at work: told in sentences, and recorded where they could not record it themselves.
+# Unfinished work of crashed consoles: reported in sentences, and recorded in the audit log on their behalf.
 
 
 def left_behind(context: Context, desk: Callable[[], Desk]) -> Iterator[str]:

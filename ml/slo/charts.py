@@ -115,7 +115,7 @@ def _measures(chart: Chart) -> Iterator[Measure]:
         yield Measure(chart, chart.title, ())
 
 
-# One drawing of a dashboard review: plain SVG, the same bytes for the same data, readable without colour.
+# The drawing of a dashboard review: plain SVG, the same bytes for the same data, readable without color.
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL, _RIGHT = 960, 260, 70, 40, 180, 190
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#c25e00", "#666666"

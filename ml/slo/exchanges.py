@@ -188,9 +188,9 @@ class Replay:
         return found
 
 
-# Independent questions, asked side by side: as many at a time as the source takes, written down in a fixed order.
+# Independent questions, asked in parallel up to the source's limit and recorded in a fixed order.
 #
-# The order of what was written down does not depend on which answer came first, so evidence of the same answers is the
+# The recorded order does not depend on which answer came first, so evidence of the same answers has the
 # same bytes.
 
 T = TypeVar("T")

@@ -23,8 +23,8 @@ class Circumstances:
 
     ``least`` is the number of inferences of an engine that the short window needs to say anything. ``long_s`` is the
     window of the question; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than
-    that. ``scrape_s``: the seconds between two scrapes, ``None`` when unknown. ``mixed_models``: why the numbers may be those
-    of several models, if they may.
+    that. ``scrape_s``: the seconds between two scrapes, ``None`` when unknown. ``mixed_models``: why the numbers
+    may be those of several models, if they may.
     """
 
     now: datetime
@@ -154,7 +154,7 @@ def words(objective: Objective, value: float) -> str:
     return f"{value:.4g} {objective.unit}".rstrip()
 
 
-# What all judgements of one round share: policy, moment, and how old a sample may be.
+# Common settings of one round: the policy, the time, and the allowed age of a sample.
 
 STALE_S = 60.0
 

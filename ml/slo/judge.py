@@ -345,7 +345,7 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
 )
 
 
-# A judged case as the reading that is shown, and the reading of a question that got no answer.
+# Readings for the interface: of a judged case, and of a question without an answer.
 
 
 def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:

@@ -77,8 +77,8 @@ class Measured:
     is the newest sample of each engine that is there now, and ``seen`` its scrapes in the long window.
     ``covered`` counts the short windows of the long one that hold data of any engine. ``blind`` are engines that infer
     without counting it, ``uncounted`` those without an error counter, ``blended`` those that infer in two modes
-    with counters without a mode, ``down`` those that do not answer scrapes. ``misspelled`` pairs a selected ``le`` with the
-    exporter's spelling of the same number.
+    with counters without a mode, ``down`` those that do not answer scrapes. ``misspelled`` pairs a selected ``le``
+    with the exporter's spelling of the same number.
     """
 
     long: Worst | None

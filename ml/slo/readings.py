@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
-# What the board remembers between rounds: sparklines within its budget, and the last good reading of a sick objective.
+# The memory between rounds: sparklines within a budget, and the last good reading of a failing objective.
 #
 # Every few minutes one objective's range query takes the place of its reading's query; in that round the objective is
 # judged by its previous answer, a poll old. So a round never costs more than one request per objective, and no two

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
-# What a robust test finds odd in a day's lines, in words with effect sizes.
+# Robust tests for oddities in a day's lines, in words with effect sizes.
 #
-# Rank tests and medians only: latencies are skewed, and one burst must not hide or make a finding. Neighbouring windows
+# Rank tests and medians only: latencies are skewed, and one burst must not hide or make a finding. Neighboring windows
 # resemble each other, which makes every p-value look too good; so a finding also needs a large effect and a difference
 # of medians that a person would care about. Sources: Mann and Whitney 1947; Cliff 1993 (delta, large from 0.474, Romano
 # 2006); Leys et al. 2013 (median absolute deviation).

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
-# What a soak asks Prometheus about each objective, and what its answers become: readings, tapes, events.
+# A soak's questions to Prometheus about each objective, and the readings, tapes and events made of the answers.
 
 KILLED_METRIC, KILLED_REASON = "grinder_ml_block_total", "KILL_SWITCH_ENV"
 _SCRAPE_S = 60

@@ -60,7 +60,7 @@ class Track:
 class Soaked:
     """The inputs of the gates.
 
-    ``doubt``: why no time of this soak can be trusted. ``mixed_models``: why its numbers may be those of several models.
+    ``doubt``: why no time of this soak can be trusted. ``mixed_models``: why its numbers may mix several models.
     """
 
     terms: Terms

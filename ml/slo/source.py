@@ -128,9 +128,9 @@ class Metrics(Protocol):
         ...
 
 
-# Prometheus's JSON envelope, judged strictly: series and warnings, or a typed failure.
+# The strict parser of Prometheus's JSON envelope: series and warnings, or a typed failure.
 #
-# The same reader serves the live adapter and the offline check of evidence, so both see one truth.
+# The live adapter and the offline check of evidence use the same parser, so both read the same values.
 # Source: https://prometheus.io/docs/prometheus/latest/querying/api/
 
 _REMEDY = "Check that prometheus.url names a Prometheus and not a page in front of it."

@@ -303,7 +303,7 @@ def eligible_at(soak_start: datetime, grid: Grid, tapes: Sequence[Tape], soak: S
     return max(moments)
 
 
-# When a soak began: the later of the pointer's landing and the first inference of its artifact seen after that.
+# The start of a soak: the later of the pointer's landing and the first inference of its artifact after that.
 
 _FINE_S, _MOST_STEPS = 15, 5_000
 _FAR = timedelta(days=8)

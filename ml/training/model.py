@@ -47,7 +47,7 @@ def train(dataset: Dataset, golden_inputs: NDArray[np.float32]) -> Trained:
 
     Args:
         dataset: the rows; every fifth one is held out.
-        golden_inputs: (n, 15) inputs whose probabilities are recorded.
+        golden_inputs: (n, 15) inputs for the recorded probabilities.
     """
     held = np.arange(len(dataset.labels)) % _HOLD_OUT == 0
     pipeline = _fit(dataset.features[~held], dataset.labels[~held])

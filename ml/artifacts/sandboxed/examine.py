@@ -224,7 +224,7 @@ class Examination:
         return self._session
 
 
-# What models are and answer: one described or recorded as golden vectors, two compared on common inputs.
+# Descriptions of one model, its golden vectors, and the comparison of two models on common inputs.
 
 _DECIDE_SEED = 21
 _DECIDE_ROWS = 4096
@@ -270,7 +270,7 @@ def answer(subject: Subject) -> Answered:
     return Answered(tuple(tuple(map(float, row)) for row in rows), tuple(tuple(map(float, row)) for row in outputs))
 
 
-# Two models timed turn by turn in one process, so that whatever disturbs one disturbs the other.
+# The latency race: two models take turns in one process, so that any disturbance affects both.
 
 _RACE_SEED = 20
 _RACE_ROWS = 256

@@ -165,7 +165,7 @@ def waivers(case: Case, move: Move) -> Gate:
     return passed("waivers", ", ".join(sorted(waived)) or "none")
 
 
-# Signatures and approvals: who provably stands behind a change, by the keys that the base allows (contract §5, §8).
+# Signatures and approvals, checked against the keys that the base allows (contract §5, §8).
 
 
 def signature_of(
@@ -267,7 +267,7 @@ def _misfit(case: Case, approval: _Approval, author: Signature, by: str) -> str:
     return next((why for wrong, why in reasons if wrong), "")
 
 
-# Whether a change lands while it is fresh: what waited too long is planned anew on what holds now (contract §14). Pure.
+# The age limit of a change: one that waited too long must be planned again on the current base (contract §14). Pure.
 
 AGE = "age"
 

@@ -106,7 +106,7 @@ def plain_models(document: Document | None) -> dict[str, Any]:
     return models
 
 
-# What each line of the gate rests on: our own computing, a second measurement, or somebody's word. Pure.
+# The basis of each line of the gate: our own computation, a second measurement, or a person's claim. Pure.
 
 _MEASURED = frozenset({Code.MEASURED_ALIKE, Code.MEASURED_OTHERWISE, Code.FORGOTTEN, Code.ALERT_CONTRADICTED})
 _CLAIMED = frozenset({Code.CLAIMED, Code.SELF_DECLARED, Code.NOT_MEASURED_AGAIN})

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ml.artifacts.verification import Verification
 
 
-# Whether the artifact stands, whole and verified, in the commit's own tree (contract §8).
+# The artifact in the commit's own tree: complete and verified (contract §8).
 
 
 class Verifies(Protocol):
@@ -80,7 +80,7 @@ def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> 
     return passed("artifact", gate.why) if gate.verdict.opens else refused("artifact", gate.why)
 
 
-# Whether the answers in evidence came from the metrics source that the base names, where it names one (contract §8).
+# The metrics source of the evidence, which must be the base's where it names one (contract §8).
 
 CONFIG_FILE = "console.toml"
 _NAMES = (("prometheus", "url"), ("prometheus", "fallback_url"), ("alertmanager", "url"))
@@ -126,7 +126,7 @@ def _addresses(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 # The binding of acknowledgement and evidence: to a model's slice of the registry, not to the whole file (contract §14).
 #
-# Both name the registry by its object id. Where the base moved on and the file is another now, they hold as long as the
+# Both name the registry by its object id. If the base moved on and the file changed, they hold as long as the
 # model's own text in the file that they name is the text in the file that the change was made on.
 
 

@@ -71,7 +71,7 @@ def _fresh_artifact(case: Case, move: Move) -> str:
     return folder if PurePosixPath(folder).name == move.artifact_id else ""
 
 
-# Changes of the rules themselves, made alone and by those whom the base's rules name (`ml.promotion.gate.guard`).
+# Changes of the rules, which must come alone, by people that the base's rules name (`ml.promotion.gate.guard`).
 
 
 def rules_scope(case: Case) -> Gate:

@@ -21,7 +21,7 @@ from ml.stage import Action, Stage
 from ml.text import visible
 from ml.verdict import Gate
 
-# Whether a history was appended to, and by exactly one event; everything else has its own name (contract §8). Pure.
+# The history, which must have grown by exactly one event. Each other difference has its own code (contract §8). Pure.
 
 _Events = Sequence[Any]
 
@@ -95,7 +95,7 @@ def _text(event: Any) -> str:
     return json.dumps(event, sort_keys=True)
 
 
-# The last word on legality: our own planner makes the same change again, and both are compared byte for byte. Pure.
+# The replay: our own planner makes the same change again, and both are compared byte for byte. Pure.
 
 _OURS = frozenset({*ENGINE_KEYS, *RUNBOOK_KEYS, LEFT_KEY})
 
@@ -297,11 +297,11 @@ def _withdraw(move: Move, to_stage: Stage) -> Iterator[str]:
 _HOPS = {Action.STAGE: _stage, Action.PROMOTE: _promote, Action.ROLLBACK: _rollback, Action.WITHDRAW: _withdraw}
 
 
-# The origin of a rollback's pointer: what is proven of it besides what an activation's event holds (contract §14).
+# The origin of a rollback's pointer: proof of the fields that no activation's event holds (contract §14).
 #
-# Histories in the runbook's words keep no pointers. Then the facts come from where the console finds them too, by the
+# Histories in the runbook's words keep no pointers. The facts then come from the console's own sources, by the
 # same search (`ml.promotion.origins`): registries in which the artifact was active, its manifest and train report, and
-# the commit that added it. What none of them knows may be written as unknown, and as nothing else.
+# the commit that added it. A field that none of them has must be written as unknown.
 
 _SIGNATURE = frozenset({"artifact_id", "promoted_at_utc", "actor", "source"})
 """What names the pointer, and what a rollback writes anew into every one."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
-# One objective before the judge: what was measured, what the judge takes for granted, and how values are said.
+# The inputs of one objective's verdict: measurements, conditions, and the words for values.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +279,7 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
 )
 
 
-# What all judgements of one round share: policy, moment, and how old a sample may be.
+# Common settings of one round: the policy, the time, and the allowed age of a sample.
 
 STALE_S = 60.0
 
@@ -335,7 +335,7 @@ class Terms:
         )
 
 
-# A judged case as the reading that is shown, and the reading of a question that got no answer.
+# Readings for the interface: of a judged case, and of a question without an answer.
 
 
 def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:

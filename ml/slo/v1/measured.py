@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective
 
 
-# Whether times can be compared at all: our wall clock, Prometheus's, and what became of ours while we asked. Pure.
+# Checks of clocks: our wall clock against Prometheus's, and jumps of ours between question and answer. Pure.
 
 Finding = tuple[Verdict, str]
 """A verdict, and one sentence of why."""

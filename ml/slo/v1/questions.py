@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective
 
 
-# PromQL as text: selectors merged from a stage and the policy, and many questions joined into one.
+# PromQL texts: selectors merged from a stage and the policy, and several questions joined into one.
 
 TAG = "mlconsole"
 """The label by which the answers to questions that were asked as one are told apart."""
