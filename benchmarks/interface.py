@@ -1,4 +1,4 @@
-"""The interface on a real pseudo-terminal: keys with 10 models and with 1,000."""
+"""Measure the interface on a real pseudo-terminal: keys with 10 models and with 1,000."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Session:
         return (time.perf_counter() - begun) * 1000
 
     def rest(self, seconds: float) -> tuple[float, float]:
-        """Bytes per second and share of a processor in percent, while nobody does anything."""
+        """Measure an idle console: bytes per second, and percent of a processor."""
         until, count, before = time.perf_counter() + seconds, 0, self._ticks()
         while (left := until - time.perf_counter()) > 0:
             if select.select([self._master], [], [], left)[0]:

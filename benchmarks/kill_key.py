@@ -1,4 +1,4 @@
-"""From the kill key on a terminal to a durable kill file, on bad nights, against one fsynced rename.
+"""Measure the time from the kill key to a durable kill file, on a disturbed machine, against one fsynced rename.
 
 In every scene Prometheus takes connections and never answers, git is locked, and a verification runs all the time;
 each scene but the first adds one fault more. The consoles are pressed in turns with the rename, so that what disturbs

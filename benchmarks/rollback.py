@@ -1,4 +1,4 @@
-"""Rollback, pre-armed: from the confirm to pushed and read back, against bare git plumbing and push."""
+"""Measure an armed rollback, from the confirmation to the read-back after the push, against bare git commands."""
 
 from __future__ import annotations
 

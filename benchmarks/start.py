@@ -1,4 +1,4 @@
-"""From the start of the process to the first frame that shows the registry, against an empty Textual app."""
+"""Measure the time from the process start to the first frame with the registry, against an empty Textual app."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class InstanceReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One actuator's part in a request: the file, a command on one host, an HTTP call; ``why`` tells a failure."""
+    """One actuator's part in a request: the file, a command on one host, an HTTP call; ``why`` explains a failure."""
 
     name: str
     done: bool
@@ -86,7 +86,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class KillView:
-    """The kill switch: its state, what was asked for, by whom, and what each instance proves.
+    """The kill switch: its state, the request and its author, and each instance's proof.
 
     ``engaged`` is the state of the switch: ``True`` where the kill file says on, or where engines prove that they are
     blocked whatever the file says (``by_engines``); ``False`` where the file says off and no engine contradicts it;
@@ -136,7 +136,7 @@ class KillView:
 
     @property
     def releasing(self) -> bool:
-        """A release was asked for and the engines have not proven it yet: nobody may say that models act again."""
+        """True while a release waits for the engines' proof. No screen may say yet that models act again."""
         return self.asked is False and self.rung not in (Rung.IDLE, Rung.CONFIRMED)
 
     @property
@@ -160,7 +160,7 @@ class KillView:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """The first frame: which artifacts stand where, read in milliseconds and not judged yet."""
+    """The first frame: artifacts by stage, read in milliseconds and not judged yet."""
 
     ref: str
     commit: str
@@ -201,7 +201,7 @@ class OpenBranch:
 
 @dataclass(frozen=True, slots=True)
 class RegistryView:
-    """Which registry is shown: the ref it was read at, its commit, and when the remote was last fetched."""
+    """The registry's place: the ref that was read, its commit, and the last fetch of the remote."""
 
     ref: str
     commit: str
@@ -255,7 +255,7 @@ class Cell(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """A soak seen through one objective. ``cells`` holds one `Cell` letter per window, oldest first.
+    """The tape of one objective in a soak. ``cells`` holds one `Cell` letter per window, oldest first.
 
     ``values`` are in ``unit`` and as long as ``cells``; ``worst`` is the index of the worst cell.
     ``seen`` is the share of each cell in which its engines were scraped, a little above 1 where a scrape more fell in.

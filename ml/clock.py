@@ -57,11 +57,11 @@ def clock_time(moment: datetime, now: datetime, *, seconds: bool = False) -> str
     A time without a date is read as the nearest one, and half a day away there are two that are equally near.
     """
     moment = moment.astimezone(UTC)
-    told = f"{moment:%H:%M:%SZ}" if seconds else f"{moment:%H:%MZ}"
+    text = f"{moment:%H:%M:%SZ}" if seconds else f"{moment:%H:%MZ}"
     apart = abs((moment - now).total_seconds())
     if apart <= _HALF_A_DAY_S:
-        return told
-    return f"{moment:%d %b} {told}" if apart <= _HALF_A_YEAR_S else f"{moment:%Y-%m-%d} {told}"
+        return text
+    return f"{moment:%d %b} {text}" if apart <= _HALF_A_YEAR_S else f"{moment:%Y-%m-%d} {text}"
 
 
 def hours(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The stable codes of findings: what a machine compares, where people read a sentence.
+"""The stable codes of findings. Machines compare codes, and people read sentences.
 
 A code says *which* rule found something, and a finding's facts say with which numbers, names and times. Sentences may
 be reworded or translated at any time; a code, once released, keeps its name and its meaning. A new rule adds one line

@@ -1,4 +1,4 @@
-"""Every error that a person can cause or meet: one sentence of cause, one of remedy, one exit code (contract §11)."""
+"""All errors that a person can cause or meet: one sentence of cause, one of remedy, one exit code (contract §11)."""
 
 from __future__ import annotations
 

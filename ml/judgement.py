@@ -1,4 +1,4 @@
-"""The one verdict of a model and of a board, for every face of the product. Pure.
+"""The one verdict of a model and of a board, for every part of the product. Pure.
 
 A model's verdict is the worst of its readings and its gates. What has not been judged yet is WAIT, never the reading's
 PASS. A row, a pane, the gate line, the order of a list, ``status``, ``--short``, JSON, exit codes and titles show what
@@ -67,7 +67,7 @@ def _gravest(found: tuple[Judgement, ...]) -> Judgement:
 
 
 def _findings(model: ModelView) -> Iterator[Judgement]:
-    """Everything that decides. What is live comes first, so that a tie is told by what costs money now."""
+    """Collect everything that decides. Live artifacts come first, so that they win a tie."""
     live = () if model.active_readings == model.readings else model.active_readings
     for reading in _deciding(live):
         yield Judgement(reading.verdict, f"active {reading.name}", reading.why)
@@ -142,7 +142,7 @@ def gauge_of(reading: Reading, gates: Iterable[Gate]) -> Reading:
 
 
 def gauges_of(model: ModelView) -> tuple[Reading, ...]:
-    """The readings of a model, each as `gauge_of` tells it."""
+    """The readings of a model, each through `gauge_of`."""
     gates = gates_of(model)
     return tuple(gauge_of(reading, gates) for reading in model.readings)
 
@@ -182,8 +182,8 @@ def _outdated(gate: Gate, at: datetime) -> Gate:
 def _stale(gate: Gate, code: Code, why: str, **facts: datetime) -> Gate:
     from ml.verdict import facts_of  # noqa: PLC0415 nothing of the first frame is judged
 
-    told = facts_of(was=str(gate.code), **facts)
-    return replace(gate, verdict=Verdict.STALE, why=why, code=code, facts=told)
+    extended = facts_of(was=str(gate.code), **facts)
+    return replace(gate, verdict=Verdict.STALE, why=why, code=code, facts=extended)
 
 
 def models_at(board: Board, now: datetime, believed: timedelta = LAST) -> tuple[ModelView, ...]:
@@ -231,7 +231,7 @@ def _gravity_of(gates: tuple[Gate, ...]) -> int:
 
 # --- a whole board ---------------------------------------------------------------------------------------------------
 def board_verdict(board: Board) -> Verdict:
-    """The answer to "is all well": the worst verdict of any model, and FAIL where a severe problem stands."""
+    """The worst verdict of any model, or FAIL if there is a severe problem."""
     verdicts = [judged(model).verdict for model in board.models]
     if board.registry.problem or any(problem.severe for problem in board.problems):
         verdicts.append(Verdict.FAIL)

@@ -1,4 +1,4 @@
-"""Protocols that the domain owns and the adapters implement: how it runs a child process."""
+"""Protocols for running a child process, owned by the domain and implemented by the adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three stages of a model, the actions that move it between them, and what changed (contract §1, §2)."""
+"""The three stages of a model, and the actions that move an artifact between them (contract §1, §2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one sanitiser: text from outside becomes something that a terminal only shows (contract §10, FAULTS).
+"""The one sanitizer: makes text from outside safe to show on a terminal (contract §10).
 
 Terminals act on control characters, and readers are deceived by bidirectional and zero-width ones.
 All of these are shown as visible escapes; nothing is dropped, so an operator sees that they were there.

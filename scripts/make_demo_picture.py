@@ -1,4 +1,4 @@
-"""``python -m scripts.make_demo_picture``: drive the demo by keys, and draw what it shows as one animated SVG.
+"""``python -m scripts.make_demo_picture``: drive the demo by keys, and record it as one animated SVG.
 
 Every screen is captured from the real console on the real demo stack, on a pseudo-terminal of 80 × 24. The animation is
 CSS alone; whoever prefers no motion, and whatever cannot animate, sees the first screen.

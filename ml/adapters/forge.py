@@ -1,4 +1,4 @@
-"""Pull requests: opened with ``gh`` or ``glab`` where they are installed and logged in, else a compare address."""
+"""Pull requests, opened with ``gh`` or ``glab`` where they are installed and logged in, else as a compare URL."""
 
 from __future__ import annotations
 

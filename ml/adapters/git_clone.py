@@ -87,7 +87,7 @@ class CloneDescribing(OnRepository):
             yield CloneGap(Lack.PARTIAL, what, remedy)
 
     def _untracked(self, remote: str, ref: str) -> CloneGap:
-        """Say why the remote's branch is not known here: nothing was fetched yet, or the branch was deleted."""
+        """Return the gap of an unknown remote branch: nothing was fetched yet, or the branch was deleted."""
         fetched = self._git("for-each-ref", "--count=1", f"refs/remotes/{remote}/").strip()
         shown, where = visible(ref), visible(remote)
         if not fetched:

@@ -1,4 +1,4 @@
-"""Reading a repository: revisions, files, commits, trees and differences, by plumbing and never by working tree."""
+"""Readers of git objects: revisions, files, commits, trees and differences. They use no working tree."""
 
 from __future__ import annotations
 

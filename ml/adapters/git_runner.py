@@ -1,4 +1,4 @@
-"""The one way to start git: argv lists, a clean environment, no prompts, no local programs, a deadline."""
+"""The git runner, the only way to start git: argv lists, a clean environment, no prompts, a deadline."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Kind, str, str], ...] = (
 
 
 def failure(command: str, err: bytes, why: str = "") -> ConsoleError:
-    """The typed error for a git command that failed, with the last words that git said."""
+    """Return the typed error of a failed git command, with git's last words."""
     said = err.decode("utf-8", "replace")
     words = why or last_words(said)
     for needles, kind, cause, remedy in _KNOWN:
@@ -177,7 +177,7 @@ class GitRunner:
         config: Sequence[str] = (),
         max_output: int = 64 << 20,
     ) -> Finished:
-        """Run a git command and return how it ended, whatever its exit code.
+        """Run a git command and return its result, whatever its exit code.
 
         Raises:
             TimedOut: the deadline passed.

@@ -1,4 +1,4 @@
-"""Writing commits and refs by plumbing: the operator's working tree, index and HEAD are never touched.
+"""Writers of commits and refs. They never touch the operator's working tree, index and HEAD.
 
 Blobs and tree are made with a temporary index of our own, the ref moves by compare-and-swap, and everything is
 fsynced (``core.fsync=all``). GitPython's ``repo.index.commit`` is not used: under a race it loses commits.
@@ -59,10 +59,10 @@ class CommitWriting(OnRepository):
         """Return the author of new commits, from git's configuration.
 
         Raises:
-            Refused: git is not told an e-mail address, or one that names nobody.
+            Refused: git has no e-mail address configured, or one that names nobody.
         """
-        told = self._git.finished("config", "--null", "--get-regexp", r"^user\.(name|email)$").out
-        pairs = (line.partition("\n") for line in told.decode("utf-8", "replace").split("\0"))
+        settings = self._git.finished("config", "--null", "--get-regexp", r"^user\.(name|email)$").out
+        pairs = (line.partition("\n") for line in settings.decode("utf-8", "replace").split("\0"))
         known = {key: value for key, _, value in pairs}  # git lists the most particular value last
         name, email = known.get("user.name", ""), known.get("user.email", "")
         if "@" not in email or any(char in email + name for char in "<>\n\0"):

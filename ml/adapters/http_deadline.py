@@ -1,4 +1,4 @@
-"""An HTTP session with a total deadline and a size cap, for talking to servers that may be sick.
+"""An HTTP session with a total deadline and a size limit, for servers that may hang or misbehave.
 
 `requests` has timeouts per socket operation only: a server that sends one byte a second is never late. Here every
 read, of headers and of body, gets what is left of one deadline. Ambient proxies, netrc files and redirects are
@@ -76,7 +76,7 @@ class Helper:
 
 
 class _Worker:
-    """A daemon thread that takes tasks until it is told to end by ``None``; named ``http`` while it is at one."""
+    """A daemon thread that runs tasks until it gets ``None``; its name is ``http`` while it runs one."""
 
     def __init__(self) -> None:
         self.tasks: queue.SimpleQueue[tuple[float, Callable[[], Any], queue.SimpleQueue[Any]] | None] = (
@@ -137,7 +137,7 @@ class _Reader(io.RawIOBase):
         return self._file.readinto(buffer)
 
     def close(self) -> None:
-        """Give the file back; its socket closes with it when the connection has let go of it."""
+        """Return the file to its connection. The socket closes when the connection has released it."""
         self._file.close()
         super().close()
 
@@ -181,7 +181,7 @@ class BoundedSession(requests.Session):
         self._adapter = _Adapter(max_retries=0)
 
     def get_adapter(self, url: str | bytes) -> HTTPAdapter:
-        """Always ours, whatever a client library mounts."""
+        """Return our own adapter, whatever a client library mounts."""
         return self._adapter
 
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -268,7 +268,7 @@ _NO_ADDRESS = (ValueError, urllib3.exceptions.LocationParseError)
 
 
 def failure_of(error: Exception, url: str, deadline_s: float) -> ConsoleError:
-    """The typed failure behind whatever the HTTP libraries raised."""
+    """Return the typed failure for an exception of the HTTP libraries."""
     host = visible(url, limit=200)
     failure: ConsoleError
     if isinstance(error, ConsoleError):
@@ -299,7 +299,7 @@ def failure_of(error: Exception, url: str, deadline_s: float) -> ConsoleError:
 
 
 def judge_status(response: requests.Response, url: str, kind: Kind) -> None:
-    """Return when the response's status lets its body be read as an answer.
+    """Pass if the response's status allows its body to be read as an answer.
 
     Raises:
         MetricsError: the subclass that says what a script should do next.
@@ -327,9 +327,9 @@ def judge_status(response: requests.Response, url: str, kind: Kind) -> None:
 def _reason(error: BaseException) -> str:
     """The innermost cause that has words of its own."""
     words = str(error)
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.strerror:
-            words = seen.strerror
-        seen = seen.__cause__ or seen.__context__
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, OSError) and current.strerror:
+            words = current.strerror
+        current = current.__cause__ or current.__context__
     return visible(words, limit=200)

@@ -1,4 +1,4 @@
-"""An artifact from a model that someone else trained (``mlconsole build``, issue 5)."""
+"""Builder of an artifact from a model that was trained elsewhere (``mlconsole build``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two artifacts side by side: what they are made of, how fast they are, and how often they disagree (contract §3)."""
+"""Comparison of two artifacts: their content, their speed, and the share of different decisions (contract §3)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Comparison:
             yield self.why
 
     def confusion_lines(self) -> Iterator[str]:
-        """Which regimes the two decided for on the same inputs: the left's down, the right's across; counts."""
+        """Show the counts of the regimes that both chose on the same inputs: left's down, right's across."""
         if self.decided is None:
             return
         across = " ".join(f"{regime:>6}" for regime in REGIMES)

@@ -154,7 +154,7 @@ def _landlock(readable: Iterable[Path]) -> str:
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
-    """Let this process read below a path; one that is not there is passed over."""
+    """Allow this process to read below a path. A missing path is skipped."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:

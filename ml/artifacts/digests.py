@@ -216,7 +216,7 @@ def _claim(private: Path) -> int:
 
 
 def _sweep(scratch: Path) -> None:
-    """Remove what a killed process left behind: old, ours, and locked by nobody."""
+    """Remove the leftovers of killed processes: old, our own, and locked by no process."""
     for left in scratch.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             found = left.lstat()

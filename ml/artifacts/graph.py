@@ -84,7 +84,7 @@ class _Walk:
                     self._container(kind, message)
 
     def _container(self, kind: str, message: Buffer) -> None:
-        """A message that only matters for what lies in it."""
+        """A message that matters only for its content."""
         self.graphs += kind == "graph"
         inside = _INSIDE[kind]
         for number, value in fields(message):

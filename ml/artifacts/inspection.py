@@ -43,7 +43,7 @@ class Inspection:
 
     @property
     def model_sha256(self) -> str:
-        """The digest of the model file as it lies there; empty when there is none."""
+        """The digest of the model file as it is on disk; empty when there is none."""
         name = self.manifest.model_file if self.manifest else ""
         return next((file.sha256 for file in self.files if file.name == name), "")
 
@@ -63,7 +63,7 @@ class Inspection:
 
 
 def inspect(directory: int, surveyed: Survey, progress: Report | None = None) -> Inspection:
-    """Inspect a directory (by descriptor) that was surveyed. Never raises for what lies in it."""
+    """Inspect a surveyed directory (by descriptor). Never raises for its content."""
     try:
         documents = _documents(directory, surveyed)
         files = _digests(directory, surveyed, documents, progress)

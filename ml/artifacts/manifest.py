@@ -1,4 +1,4 @@
-"""The two small documents beside a model, read strictly: ``manifest.json`` and ``train_report.json`` (contract §3).
+"""Strict readers of the two documents beside a model: ``manifest.json`` and ``train_report.json`` (contract §3).
 
 Unknown keys are allowed, because trainers in use write more than we read. Everything that we do read has
 one type and one form, and a key that stands twice is refused, since readers disagree about which one counts.

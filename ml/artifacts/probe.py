@@ -51,7 +51,7 @@ class Limits:
     open_files: int = 64
 
     def encode(self) -> str:
-        """As one word for a command line."""
+        """Encode the limits as one word for a command line."""
         return ",".join(str(value) for value in astuple(self))
 
     def with_room_for(self, size: int) -> Limits:

@@ -49,7 +49,7 @@ class Request:
     golden_outputs: tuple[tuple[float, ...], ...] = ()
 
     def encode(self) -> bytes:
-        """As JSON, for the probe's standard input."""
+        """Encode the request as JSON, for the probe's standard input."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Does this machine's onnxruntime still compute what it should? One golden artifact, shipped with us, asks it.
+"""A check of this machine's onnxruntime with a golden artifact that we ship: its outputs must be as expected.
 
 An upgrade of onnxruntime may change results without an error. The artifact votes with a linear, a neural
 and a tree model, so that every operator family that we serve takes part; its expected probabilities come

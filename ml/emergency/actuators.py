@@ -85,7 +85,7 @@ class CommandActuator:
 
 
 class HttpActuator:
-    """Tells a URL by POST: ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``. Credentials are read anew for each."""
+    """Sends a POST to a URL: ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``. Credentials are read again for each."""
 
     def __init__(self, url: str, headers: Mapping[str, str | Credential], deadline_s: float, send: Post = post) -> None:
         self._url = url

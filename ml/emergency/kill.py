@@ -1,4 +1,4 @@
-"""The kill switch and its receipt behind one desk, for the façade: press, release, look.
+"""The kill switch with its receipt: engage, release, and look at the proof.
 
 The state of the switch is what the engines prove. What this clone's kill file says is one witness more: with two
 operators on two hosts, the second's file says off while the first one's kill blocks every engine.
@@ -92,17 +92,17 @@ class KillDesk:
 
     # --- a kill of this clone ----------------------------------------------------------------------------------------
     def _killed(self, request: KillRequest, state: SwitchState, now: datetime) -> KillView:
-        seen = judge(request, see(self._metrics, request.at, engage=True), now, self._confirm_s)
-        self._note(request, seen)
+        view = judge(request, see(self._metrics, request.at, engage=True), now, self._confirm_s)
+        self._note(request, view)
         # A file that could not be written hides no proof: a command may have reached the engines all the same.
-        by_engines = state.engaged is False and seen.rung is Rung.CONFIRMED
-        problem = " ".join(part for part in (state.problem, seen.problem) if part)
+        by_engines = state.engaged is False and view.rung is Rung.CONFIRMED
+        problem = " ".join(part for part in (state.problem, view.problem) if part)
         engaged = True if by_engines else state.engaged
-        return replace(seen, engaged=engaged, by_engines=by_engines, unclear=state.unclear, problem=problem)
+        return replace(view, engaged=engaged, by_engines=by_engines, unclear=state.unclear, problem=problem)
 
     # --- a release of this clone -------------------------------------------------------------------------------------
     def _settled(self, request: KillRequest, now: datetime) -> bool:
-        """The engines proved this release once, here or in an earlier session; or nobody is there who could."""
+        """True if the engines proved this release once, in any session, or if there are no engines."""
         if self._settled_at == request.at:
             return True
         if self._released is not None and self._released.requested_at == request.at:
@@ -200,13 +200,19 @@ class KillDesk:
         if noted == (self._noted or self._recorded(request)):
             return
         self._noted = noted
-        told = [f"{each.instance}: {each.why}" for each in seen.instances if each.rung is not Rung.CONFIRMED]
+        open_engines = [f"{each.instance}: {each.why}" for each in seen.instances if each.rung is not Rung.CONFIRMED]
         of = "kill" if request.engage else "release"
         proven = f"{seen.proven} of {seen.engines}"
         # The receipt is on the screen; that the log cannot be written is told as a problem of the request.
         with suppress(ConsoleError):
             self._audit.append(
-                "receipt", of=of, request=noted[0], rung=noted[1], proven=proven, engines=rungs, unproven=told[:50]
+                "receipt",
+                of=of,
+                request=noted[0],
+                rung=noted[1],
+                proven=proven,
+                engines=rungs,
+                unproven=open_engines[:50],
             )
 
     def _recorded(self, request: KillRequest) -> _Noted | None:
@@ -215,13 +221,13 @@ class KillDesk:
             lines = self._audit.read()
         except ConsoleError:
             return None
-        told = (line.fields for line in reversed(lines) if line.kind == "receipt")
-        last = next((each for each in told if each.get("request") == str(request.at)), None)
+        receipts = (line.fields for line in reversed(lines) if line.kind == "receipt")
+        last = next((each for each in receipts if each.get("request") == str(request.at)), None)
         return (last["request"], last["rung"], last["engines"]) if last else None
 
 
 class _Steady:
-    """Keeps the moment at which each engine was first seen as it is now, so that a steady fleet looks the same."""
+    """Keeps the time of each engine's last change, so that an unchanged fleet gives an equal view."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -229,7 +235,7 @@ class _Steady:
         self._known: dict[str, InstanceReceipt] = {}
 
     def kept(self, view: KillView) -> KillView:
-        """The same view with the moments that were told before, where nothing else changed."""
+        """Return the same view with the earlier times of everything that did not change."""
         with self._lock:
             of = (view.requested_at, view.releases)
             known = self._known if of == self._of else {}

@@ -82,11 +82,11 @@ class KillFile:
         return _parse(raw, datetime.fromtimestamp(written, UTC))
 
     def _unclear(self, why: str, remedy: str) -> KillState:
-        told = f"The kill file {self.shown} is unclear, engines read this differently: {why}."
-        return KillState(None, problem=f"{told} {remedy}", unclear=True)
+        problem = f"The kill file {self.shown} is unclear, engines read this differently: {why}."
+        return KillState(None, problem=f"{problem} {remedy}", unclear=True)
 
     def engage(self, at: datetime, by: str, reason: str) -> str:
-        """Write the switch, by whatever way the disk still allows; a caveat in words, or nothing.
+        """Write the switch in whatever way the disk still allows. Returns a caveat, or nothing.
 
         Raises:
             Unavailable: the file does not say that the switch is engaged.
@@ -161,8 +161,8 @@ def _brief(error: OSError) -> str:
 
 def _document(at: datetime, by: str, reason: str, *, engage: bool) -> bytes:
     moment = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    told = (f"# {'engaged' if engage else 'released'} {moment}", _comment("by", by), _comment("reason", reason))
-    return "\n".join((*told, f"{VARIABLE}={int(engage)}", "")).encode()
+    header = (f"# {'engaged' if engage else 'released'} {moment}", _comment("by", by), _comment("reason", reason))
+    return "\n".join((*header, f"{VARIABLE}={int(engage)}", "")).encode()
 
 
 def _comment(key: str, text: str) -> str:
@@ -227,18 +227,18 @@ def _concerns(line: bytes) -> bool:
 
 
 def _parse(raw: bytes, written: datetime) -> KillState:
-    told: dict[bytes, str] = {}
+    comments: dict[bytes, str] = {}
     value = b""
     for line in raw.split(b"\n"):
         if line.startswith(_ASSIGNED):
             value = line.removeprefix(_ASSIGNED)
         elif line.startswith(b"# "):
             key, _, rest = line[2:].partition(b" ")
-            told[key] = visible(rest.decode("utf-8", "replace"))
+            comments[key] = visible(rest.decode("utf-8", "replace"))
     engaged = value == b"1"
     try:
-        at = parse_utc(told[b"engaged" if engaged else b"released"])
+        at = parse_utc(comments[b"engaged" if engaged else b"released"])
     except (KeyError, ValueError):
         # Written by hand, or by its one digit: the file's own time is when.
         return KillState(engaged, written)
-    return KillState(engaged, at, told.get(b"by", ""), told.get(b"reason", ""))
+    return KillState(engaged, at, comments.get(b"by", ""), comments.get(b"reason", ""))

@@ -93,13 +93,13 @@ def receipts(fleet: Fleet, base: Rung, *, engage: bool, late: bool) -> tuple[Ins
     """The engines by name, each with its rung and the observation, the unproven ones first."""
     worst_first = sorted(fleet.named, key=lambda pair: (-pair[1], pair[0]))
     moment = datetime.fromtimestamp(fleet.at - fleet.ahead_s, UTC) if fleet.at else None
-    seen = fleet.last_seen or {}
+    last_seen = fleet.last_seen or {}
     return tuple(
         InstanceReceipt(
             instance=visible(name, limit=120),
             rung=rung(code, base, late=late),
             at=moment,
-            why=_why(code, seen.get(name), engage=engage),
+            why=_why(code, last_seen.get(name), engage=engage),
         )
         for name, code in worst_first
     )

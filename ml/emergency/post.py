@@ -75,7 +75,7 @@ def _connection(url: str, deadline_s: float) -> tuple[HTTPConnection, str]:
 
 
 def _hang_up(connection: HTTPConnection) -> None:
-    """End the exchange wherever it is; a shut socket wakes the thread that reads from it."""
+    """End the exchange at any point. Closing the socket wakes the thread that reads from it."""
     sock = connection.sock
     if sock is not None:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""PromQL that lets the metric source itself judge how far each engine obeys: it answers codes, not samples.
+"""PromQL with which the metric source judges each engine's obedience. It returns codes, not samples.
 
 A fleet of 5,000 engines has millions of samples, and one number per engine, or a few counts, for an answer. Every
 expression here has one value per ``job`` and ``instance``. Only ``*_over_time`` functions are used, which see the
@@ -122,9 +122,9 @@ class Window:
 
     def last_seen(self) -> str:
         """Return the query for the last sight of each of these engines, in Unix seconds."""
-        seen = _first(self._common, "timestamp({})")
+        sampled_at = _first(self._common, "timestamp({})")
         spans = ("10m:5s", "1d:5m")
-        return f"max by (instance) ({' or '.join(f'max_over_time(({seen})[{span}])' for span in spans)})"
+        return f"max by (instance) ({' or '.join(f'max_over_time(({sampled_at})[{span}])' for span in spans)})"
 
     # --- a large fleet -----------------------------------------------------------------------------------------------
     def counted(self, *, engage: bool) -> str:

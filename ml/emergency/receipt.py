@@ -26,7 +26,7 @@ _SOME = 5
 
 
 def receipt(request: KillRequest, metrics: Metrics | None, now: datetime, deadline_s: float) -> KillView:
-    """Look at the running system and say what it proves about a request. Never raises for a sick source."""
+    """Look at the running system and return its proof of a request. Never raises for a failed source."""
     return judge(request, see(metrics, request.at, engage=request.engage), now, deadline_s)
 
 
@@ -68,9 +68,7 @@ def judge(request: KillRequest, fleet: Fleet, now: datetime, deadline_s: float) 
 
 
 def failures(steps: Sequence[Step]) -> str:
-    """List the actuators that failed, and those with a result that may not last. Hosts with equal failures share a
-    line.
-    """
+    """Name the actuators that failed or may not last, each with its cause. Hosts with equal causes are grouped."""
     groups: dict[str, list[str]] = {}
     for step in steps:
         if step.why and not step.again:

@@ -23,7 +23,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def explain(file: Path, audit: AuditLog) -> tuple[str, ...]:
-    """Tidy up after killed consoles, record what nobody recorded, and say it in sentences; nothing when all agrees."""
+    """Clean up after killed consoles and add missing records. Returns sentences; none when all agrees."""
     kill_file = KillFile(file)
     found = kill_file.read()
     said = []

@@ -1,4 +1,4 @@
-"""Asks a metric source what its engines prove about a kill or a release (`ml.emergency.questions`)."""
+"""Queries for the engines' proof of a kill or a release (`ml.emergency.questions`)."""
 
 from __future__ import annotations
 
@@ -37,12 +37,16 @@ def look(metrics: Metrics, asked_at: datetime | None, *, engage: bool) -> Fleet:
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.
     """
-    seen = _survey(metrics)
-    asked = _lately(seen) if asked_at is None else asked_at.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S
+    survey = _survey(metrics)
+    asked = _lately(survey) if asked_at is None else asked_at.timestamp() + survey.ahead_s + _OBEYS_WITHIN_S
     if not engage:
         # A block of a minute ago says nothing against a release that reached the engine since.
-        asked = max(asked, _lately(seen))
-    return _large(metrics, seen, asked, engage=engage) if seen.engines > MANY else _close(metrics, seen, asked, engage)
+        asked = max(asked, _lately(survey))
+    return (
+        _large(metrics, survey, asked, engage=engage)
+        if survey.engines > MANY
+        else _close(metrics, survey, asked, engage)
+    )
 
 
 def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
@@ -51,11 +55,11 @@ def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.
     """
-    seen = _survey(metrics)
-    asked = _lately(seen)
+    survey = _survey(metrics)
+    asked = _lately(survey)
     if since is not None:
-        asked = max(asked, since.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S)
-    return int(_one(_ask(metrics, Window(seen.now, asked, seen.interval).blocked(), seen.now)) or 0)
+        asked = max(asked, since.timestamp() + survey.ahead_s + _OBEYS_WITHIN_S)
+    return int(_one(_ask(metrics, Window(survey.now, asked, survey.interval).blocked(), survey.now)) or 0)
 
 
 def _lately(seen: _Survey) -> float:

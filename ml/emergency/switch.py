@@ -1,4 +1,4 @@
-"""The kill switch: write it, record it, deliver it, in that order, whatever else is broken (contract §7).
+"""The kill switch: write it, record it, deliver it, in that order, whatever else fails (contract §7).
 
 Engaging fails safe: the env file comes first, and neither a full disk for the audit log nor a hanging actuator takes
 it back. It is written anew at every press, because nobody knows who changed it since. Further actuators then run side
@@ -73,7 +73,7 @@ class KillRequest(NamedTuple):
 
 
 class SwitchState(NamedTuple):
-    """The switch as its file says: ``engaged`` is ``None`` when nobody can tell, and ``problem`` says why.
+    """The state of the file: ``engaged`` is ``None`` when it is unknown, and ``problem`` says why.
 
     ``unclear``: the file can be read, and says neither exactly 1 nor exactly 0. ``request`` is the kill or release in
     force, ``None`` when there never was one.
@@ -187,7 +187,7 @@ class KillSwitch:
         return request._replace(by=by)
 
     def _deliver(self, *, engage: bool) -> list[Step]:
-        """Run every actuator, side by side; the steps stand in the configured order."""
+        """Run every actuator in parallel; the steps come in the configured order."""
         steps: list[Step | None] = [None] * len(self._actuators)
         waiting = iter(enumerate(self._actuators))
         turn = threading.Lock()
@@ -216,10 +216,10 @@ class KillSwitch:
     def _record_delivery(self, steps: Sequence[Step]) -> str:
         if not steps:
             return ""
-        told = [
+        actions = [
             f"{step.name}: {'done' if step.done else step.why}" for step in sorted(steps, key=lambda step: step.done)
         ]
-        return self._record("delivery", done=sum(step.done for step in steps), of=len(steps), steps=told)
+        return self._record("delivery", done=sum(step.done for step in steps), of=len(steps), steps=actions)
 
     def _record(self, kind: str, **told: object) -> str:
         """Record what was already done; why that failed, or nothing."""

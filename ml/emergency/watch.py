@@ -1,4 +1,4 @@
-"""The watch over a model that has just become active: an hour in which somebody looks (runbook 19, §3.7). Pure.
+"""The watch over a model in its first active hour, kept by a person (runbook 19, §3.7). Pure.
 
 A watch begins when the promoted artifact is seen serving. An objective that fails for as long as its alert rule's own
 ``for`` says is a breach. Time in which nobody looked is not time watched, and the summary says so.
@@ -58,7 +58,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """One watch. ``watched_s`` is how long somebody really looked; ``ending`` says how it ended, empty until then."""
+    """One watch. ``watched_s`` is the time with a person watching; ``ending`` is empty until the watch ended."""
 
     model: str
     artifact_id: str
@@ -99,7 +99,7 @@ def begin(subject: Subject, keeper: str, now: datetime, minutes: float) -> Watch
 
 
 def claim(watch: Watch, keeper: str) -> Watch:
-    """The same watch, kept by somebody else from now on."""
+    """Return the same watch with another keeper from now on."""
     others = tuple(name for name in watch.keepers if name != keeper)
     return replace(watch, keeper=keeper, keepers=(*others, keeper))
 
@@ -114,8 +114,8 @@ def look(watch: Watch, readings: Iterable[Reading], now: datetime, durations: Ma
     troubles = watch.troubles
     for reading in readings:
         troubles = _judged(troubles, reading, now, durations.get(reading.name, _USUAL_FOR_S))
-    seen = max(timedelta(), min(since_last, _LONGEST_LOOK)).total_seconds()
-    return replace(watch, looked_at=now, watched_s=watch.watched_s + seen, troubles=troubles)
+    watched_s = max(timedelta(), min(since_last, _LONGEST_LOOK)).total_seconds()
+    return replace(watch, looked_at=now, watched_s=watch.watched_s + watched_s, troubles=troubles)
 
 
 def end(watch: Watch, now: datetime, ending: str) -> Watch:
@@ -182,9 +182,9 @@ def _loaded(rules: Answer) -> dict[str, float]:
 def summary_line(watch: Watch) -> str:
     """Summarize a watch in one sentence."""
     planned = (watch.ends_at - watch.began_at).total_seconds()
-    seen = f"looked for {span(watch.watched_s)} of {span(planned)}"
+    looked = f"looked for {span(watch.watched_s)} of {span(planned)}"
     breaches = f"{len(watch.breaches)} breach{'es' if len(watch.breaches) != 1 else ''}"
-    return f"The watch over {watch.artifact_id} ended, {watch.ending or 'not yet'}: {breaches}, {seen}."
+    return f"The watch over {watch.artifact_id} ended, {watch.ending or 'not yet'}: {breaches}, {looked}."
 
 
 def summary_markdown(watch: Watch) -> str:

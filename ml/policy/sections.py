@@ -1,4 +1,4 @@
-"""The tables of the policy that stand for themselves: roles, artifacts, soak, alerts, checks, ACK, waivers …"""
+"""The separate tables of the policy: roles, artifacts, soak, alerts, checks, ACK, waivers …"""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Checks(Section):
 
 
 class Ack(Section):
-    """The typed acknowledgement of a promotion to active, and how many operators must stand behind it.
+    """The typed acknowledgement of a promotion to active, and the number of operators that it needs.
 
     ``approvals`` above 1 needs ``signed = true``, because an unsigned author may be anybody. A change lands within
     ``lands_within_hours`` of its date by the clock of the gate, or is planned anew; rollbacks and withdrawals are
@@ -144,7 +144,7 @@ class Evidence(Section):
 
 
 class Waivers(Section):
-    """Which gates an operator may waive with a typed reason; ``*`` are all but verify, role and ack."""
+    """The gates that an operator may waive with a typed reason; ``*`` are all but verify, role and ack."""
 
     gates: Texts = (ANYBODY,)
 

@@ -1,4 +1,4 @@
-"""The whole policy as one frozen value, and the questions that it answers."""
+"""The whole policy as one frozen value, with its questions."""
 
 from __future__ import annotations
 

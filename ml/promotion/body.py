@@ -52,7 +52,7 @@ class Account:
 
 
 def body(account: Account) -> str:
-    """The whole Markdown text. Text from outside stands in code spans and fences, where it cannot act."""
+    """Return the whole Markdown text. Text from outside goes into code spans and fences, where it has no effect."""
     return "\n\n".join(part for part in _parts(account) if part) + "\n"
 
 
@@ -115,9 +115,9 @@ def _line(gate: Gate, account: Account) -> str:
 
 def _besides(soak: SoakReport) -> str:
     """List further facts for a reviewer: restarts, and numbers tied to the artifact only by mode and time."""
-    told = f", {soak.restarts:,} restarts" if soak.restarts else ""
+    text = f", {soak.restarts:,} restarts" if soak.restarts else ""
     ties = {"mode": ", by mode only", "mixed": ", in part by mode only"}
-    return told + ties.get(soak.attribution, "")
+    return text + ties.get(soak.attribution, "")
 
 
 def _quantity(value: float, unit: str) -> str:

@@ -58,7 +58,7 @@ def format_of(values: Mapping[str, Any]) -> Format:
 
 
 def policy_again(values: Mapping[str, Any]) -> Iterator[Check]:
-    """Is the policy that the document shows the one that its bytes say?
+    """Check that the policy in the document matches its bytes.
 
     Raises:
         ConsoleError, ValueError, KeyError, TypeError: there is no policy.
@@ -99,12 +99,12 @@ def review_again(values: Mapping[str, Any]) -> Iterator[Check]:
     Raises:
         ConsoleError, ValueError, KeyError, TypeError: the document lacks something that the review needs.
     """
-    told = values["review"]
-    if told is None:
+    recorded = values["review"]
+    if recorded is None:
         return
     form = format_of(values)
-    again = form.review(_replay(values["review_exchanges"]), _policy(values), told)
-    fields = differing(told, again, form.reviewed)
+    again = form.review(_replay(values["review_exchanges"]), _policy(values), recorded)
+    fields = differing(recorded, again, form.reviewed)
     if fields:
         yield _differs("review", f"Reviewed again, these differ: {', '.join(fields)}.", fields)
     else:
@@ -132,11 +132,11 @@ def _same_gate(again: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], for
     name, verdict = f"gate {again['name']}", again["verdict"]
     if len(shown) != 1:
         return _differs(name, f"The document shows it {len(shown)} times; judged again: {verdict}.")
-    told = shown[0]
-    said = visible(str(told["verdict"]), limit=40)
-    if told["verdict"] == Verdict.WAIVED:
-        return _same_waived(name, told, again, form)
-    fields = differing(told, again, form.gate)
+    recorded = shown[0]
+    said = visible(str(recorded["verdict"]), limit=40)
+    if recorded["verdict"] == Verdict.WAIVED:
+        return _same_waived(name, recorded, again, form)
+    fields = differing(recorded, again, form.gate)
     if not fields:
         return _agrees(name, f"Judged again: {verdict}. {again['why']}")
     if "verdict" in fields:
@@ -145,7 +145,7 @@ def _same_gate(again: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], for
 
 
 def _same_waived(name: str, told: Mapping[str, Any], again: Mapping[str, Any], form: Format) -> Check:
-    """A waiver keeps the gate's numbers. What was waived stands under ``was``; in v1 in the report alone."""
+    """Compare a waived gate's numbers. The waived result stands under ``was``; in v1 only in the report."""
     waiver = {"verdict", "code", "facts", "waivable"}
     fields = differing(told, again, {key: inside for key, inside in form.gate.items() if key not in waiver})
     if form.waived is not None:
@@ -286,7 +286,7 @@ def _review(review: Review | None, typed: str) -> dict[str, Any] | None:
 def pinned(
     repository: Reader, commit: str, places: Places, events: Iterable[Event], artifact_id: str
 ) -> Mapping[str, str]:
-    """The SHA-256 of each file by its name; empty when no event's evidence tells, as in registries made by hand.
+    """Return the SHA-256 of each file by its name; empty when no event has evidence, as in hand-made registries.
 
     Args:
         commit: where the evidence is read.

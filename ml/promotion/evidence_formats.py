@@ -77,7 +77,7 @@ def alike(told: Any, found: Any) -> bool:
 
 
 def covered(told: Any, found: Any) -> bool:
-    """Everything that was told is found, whatever else is: a policy of today has keys that yesterday's had not."""
+    """True if every recorded value was found. Further values may exist: today's policy has newer keys."""
     if isinstance(told, Mapping) and isinstance(found, Mapping):
         return all(name in found and covered(told[name], found[name]) for name in told)
     if isinstance(told, list) and isinstance(found, list):

@@ -1,4 +1,4 @@
-"""The gates of each hop that are no service levels: names, verification, role, freeze (contract §5). Pure."""
+"""The gates of each step besides service levels: names, verification, role, freeze (contract §5). Pure."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def return_gate(verification: Verification) -> Gate:
     and block nothing.
     """
     kept = tuple(check for check in verification.checks if check.name not in _TOLD_ONLY)
-    told = [check for check in verification.checks if check.name in _TOLD_ONLY and check.verdict in _WRONG]
+    warnings = [check for check in verification.checks if check.name in _TOLD_ONLY and check.verdict in _WRONG]
     gate = verify_gate(replace(verification, checks=kept))
-    said = "".join(f"; {check.name} is {check.verdict}: {check.why}" for check in told)
+    said = "".join(f"; {check.name} is {check.verdict}: {check.why}" for check in warnings)
     return replace(gate, why=f"{gate.why}{said}") if gate.verdict.opens else gate
 
 
@@ -90,7 +90,7 @@ def golden_gate(verification: Verification) -> Gate:
 
 
 def not_staged_gate(model: Model | None, artifact_id: str) -> Gate:
-    """The artifact stands in no stage of the model yet."""
+    """Check that the artifact is in no stage of the model yet."""
     there = [
         stage for stage in Stage if model and (pointer := model.pointer(stage)) and pointer.artifact_id == artifact_id
     ]

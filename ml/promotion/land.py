@@ -1,4 +1,4 @@
-"""Landing: the base branch becomes a change branch's commit, by fast-forward, after the gate passed (contract §5)."""
+"""Landing: fast-forward the base branch to a change branch after the gate passed (contract §5)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ml.verdict import Gate, Verdict
 
 
 def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
-    """Fast-forward the base branch to a change branch, on the remote where there is one.
+    """Fast-forward the base branch to a change branch, on the remote if there is one.
 
     Raises:
         Refused: there is no such branch, the server refuses, or the base is checked out here and has no remote.
@@ -112,7 +112,7 @@ def _tell(report: Report | None, step: str, done: int, note: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """An approval that was given: which commit of which branch, by whom, and whether the remote has it."""
+    """An approval: its commit and branch, its author, and if the remote has it."""
 
     branch: str
     commit: str

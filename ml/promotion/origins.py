@@ -1,4 +1,4 @@
-"""The pointer of an artifact that was active before, found wherever the repository still has it (contract §14).
+"""The search for the pointer of an artifact that was active before, in all places of the repository (contract §14).
 
 A rollback never stops for paperwork. Histories in the runbook's words keep no pointers in their events, and the engine
 wants digest, commit and data set. They are looked for, in this order, in the event of the activation, the archive,
@@ -121,7 +121,7 @@ class Search:
         return found.result(known.artifact_dir)
 
     def proven(self, name: str, artifact_id: str, folder: str, wanted: Mapping[str, object]) -> Mapping[str, object]:
-        """Those of some fields of a pointer that this search finds as well, for a judge of somebody else's search.
+        """Return those fields of a pointer that this search finds too, to check another search.
 
         A clone that held less may have found a field in a later source, so that any source proves it; but the digest
         is proven by the first source that has one alone. What may be written as unknown is proven by that.

@@ -34,7 +34,7 @@ _CONTEXT = 3
 
 
 def difference(old: bytes, new: bytes, path: str) -> str:
-    """A unified diff of one file. Lines end in ``\\n`` whatever the file has; undecodable bytes are shown escaped.
+    """Return the unified diff of one file. Lines end in ``\n``; undecodable bytes are escaped.
 
     Both ends that are alike are set aside first: difflib needs minutes for a registry of a thousand models.
     """
@@ -71,7 +71,7 @@ def _shifted(span: str, by: int) -> str:
 
 
 def stamp(moment: datetime) -> str:
-    """A time as it stands in the names of branches and folders: ``20260216T100000Z``."""
+    """Format a time for the names of branches and folders: ``20260216T100000Z``."""
     return format_utc(moment).replace("-", "").replace(":", "")
 
 
@@ -146,7 +146,7 @@ def plan_stage(proposal: Proposal, pointer: Pointer, artifact: Sequence[tuple[st
 
 
 def plan_promotion(proposal: Proposal, *, phrase: str = "") -> Plan:
-    """Plan one hop. ``phrase`` is what the policy asks to be typed for it, empty where it asks for nothing.
+    """Plan one step. ``phrase`` is the text that the policy requires to be typed; empty where it requires none.
 
     Raises: Refused (illegal, no reason, the ACK does not cover this), Invalid (a gate is closed).
     """
@@ -187,7 +187,7 @@ def _require_open(proposal: Proposal) -> None:
 
 
 def _require_fresh(proposal: Proposal) -> None:
-    """Say now what the gate would say later: evidence grows old while a wizard stands open."""
+    """Refuse evidence that is too old for the gate; it ages while a wizard is open."""
     as_of = json.loads(proposal.evidence.document).get("as_of")
     if as_of and proposal.at - parse_utc(as_of) > FRESH:
         raise Refused(f"The gates were judged at {visible(as_of)}, too long ago.", "Judge the checklist again.")

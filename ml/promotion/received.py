@@ -39,7 +39,7 @@ class Received:
 
 
 class Judges(Protocol):
-    """The gate over two commits; ``offered``: not to be landed yet, so nobody can have approved it."""
+    """The gate over two commits; ``offered``: not landing yet, so nobody can have approved it."""
 
     def __call__(self, base: str, head: str, *, offered: bool = False) -> Sequence[Gate]:
         """Every line of the gate."""

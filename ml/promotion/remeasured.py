@@ -1,4 +1,4 @@
-"""Measured twice: the recorded questions of evidence, asked again at another place than its author's, and compared.
+"""The second measurement: the recorded questions of evidence, asked again by the gate's own source and compared.
 
 Only questions that our own judge asks are asked again: the judge of the evidence's format runs on the recorded answers
 with the *base's* policy, and what it asks on the way is the list. No query text of the evidence itself is ever sent, so
@@ -49,7 +49,7 @@ _Points = Mapping[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One number that the source tells otherwise than the evidence: when, what was recorded, what is found.
+    """One number with different values in source and evidence: its time, the recorded and the new value.
 
     ``None`` stands for no number at all.
     """
@@ -69,17 +69,17 @@ class Compared:
 
 
 def compare(ask: Ask, recorded: Sequence[Series], found: Sequence[Series], settled: float) -> Compared:
-    """Two answers to one question, whatever the order of their series.
+    """Compare two answers to one question, in any order of their series.
 
     ``settled`` is the Unix time up to which every number must be the same; after it late samples may show.
     """
-    told, seen = _by_labels(recorded), _by_labels(found)
-    if told is None or seen is None:
+    before, after = _by_labels(recorded), _by_labels(found)
+    if before is None or after is None:
         return Compared((Difference(ask, settled, None, None),))  # the same series twice is no answer of a Prometheus
     differences: list[Difference] = []
     late = False
-    for labels in sorted(told.keys() | seen.keys()):
-        ours, theirs = told.get(labels, {}), seen.get(labels, {})
+    for labels in sorted(before.keys() | after.keys()):
+        ours, theirs = before.get(labels, {}), after.get(labels, {})
         for at in sorted(ours.keys() | theirs.keys()):
             one, other = ours.get(at), theirs.get(at)
             if _same(one, other):
@@ -190,7 +190,7 @@ def _measured_again(values: Mapping[str, Any], policy: Policy, source: Metrics, 
 
 
 def _asked_again(source: Metrics, asked: Mapping[Ask, _Told], time_left: _TimeLeft) -> dict[Ask, Answer] | Finding:
-    """The answers of today; or why nobody can tell."""
+    """Return today's answers, or say why there are none."""
     total = len(asked)
     if not 0 < total <= MOST_QUESTIONS:
         why = f"there are {total} questions to ask again, and 1 to {MOST_QUESTIONS} are asked"
@@ -286,8 +286,8 @@ def _other_verdict(
     """The first gate that the judge decides otherwise with the newer numbers; empty where there is none."""
     newer = Replay([again.get(each.ask, each) for each in recorded])
     judged = {gate["name"]: gate["verdict"] for gate in form.soak(newer, policy, values["soak"])["gates"]}
-    told = {gate["name"]: gate["verdict"] for gate in values["soak"]["report"]["gates"]}
-    return next(_moved(told, judged), "")
+    verdicts = {gate["name"]: gate["verdict"] for gate in values["soak"]["report"]["gates"]}
+    return next(_moved(verdicts, judged), "")
 
 
 def _moved(told: Mapping[str, str], judged: Mapping[str, str]) -> Iterator[str]:

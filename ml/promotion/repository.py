@@ -136,7 +136,7 @@ class Lack(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CloneGap:
-    """Something that a clone lacks, so that what rests on it is unknown; a sentence, and what to do."""
+    """A gap of a clone that makes dependent answers unknown: a sentence, and a remedy."""
 
     lack: Lack
     what: str
@@ -270,7 +270,7 @@ class Reader(Protocol):
         ...
 
     def describe(self) -> CloneState:
-        """Describe the kind of this clone in a sentence. Raises Usage when there is no repository."""
+        """Return the kind of this clone. Raises Usage when there is no repository."""
         ...
 
     def url(self, remote: str) -> str:

@@ -1,4 +1,4 @@
-"""Carrying a plan out: commit, branch, push, read back; one at a time, journalled, never half (contract §5).
+"""Submission of a plan: commit, branch, push, read back; one at a time, journaled, never half (contract §5).
 
 A change exists for others from the moment that its branch is on the remote. Before that everything is local and a
 failure leaves what was there; after that the remote is asked what is true, whatever we were told.
@@ -203,4 +203,4 @@ def _committed_body(repository: Writer, commit: str) -> str:
 
 
 def _silent(progress: Progress) -> None:
-    """Nobody wants to know."""
+    """Ignore the progress."""

@@ -1,4 +1,4 @@
-"""The frozen values that a promotion or rollback passes through: target, checklist, ACK, plan, submission."""
+"""The frozen values of a promotion or rollback: target, checklist, ACK, plan, submission."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checklist:
-    """All gates of one hop, judged at ``as_of``, with the evidence that they were judged by.
+    """All gates of one step, judged at ``as_of``, with their evidence.
 
     ``ack_phrase`` is what the policy asks to type (empty: this hop asks for nothing). ``oddities`` are
     sentences about what the dashboard review found odd, for the reviewer to answer. ``finding`` and ``waivers``
@@ -136,7 +136,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """A branch that became the base: the new base commit, and where it was pushed.
+    """A branch that became the base: the new base commit, and the remote that has it.
 
     ``problem`` is why the audit log does not tell of it; empty where it does.
     """
@@ -150,7 +150,7 @@ class Landing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An artifact to which one could roll back, and whether its verification lets us."""
+    """A possible target of a rollback, and if its verification allows it."""
 
     artifact_id: str
     active_from: datetime | None

@@ -41,7 +41,7 @@ _SEAL = ',"hash":"'
 
 
 class AuditLine(NamedTuple):
-    """One whole line of the log. ``fields`` is what the writer told, such as ``by`` and ``reason``."""
+    """One whole line of the log. ``fields`` are the writer's values, such as ``by`` and ``reason``."""
 
     seq: int
     at: str
@@ -52,15 +52,15 @@ class AuditLine(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The line for a person: time, kind, who, and whatever else was told."""
+        """The line for a person: time, kind, author, and all other fields."""
         by, rest = self.fields.get("by", ""), self.told
         return visible(f"{self.at} {self.kind}{f' by {by}' if by else ''}{f': {rest}' if rest else ''}")
 
     @property
     def told(self) -> str:
         """The line's text for a person, without the writer's identity."""
-        told = {name: value for name, value in self.fields.items() if name != "by"}
-        return ", ".join(f"{name} {_words(value)}" for name, value in told.items() if value not in ("", None, [], {}))
+        values = {name: value for name, value in self.fields.items() if name != "by"}
+        return ", ".join(f"{name} {_words(value)}" for name, value in values.items() if value not in ("", None, [], {}))
 
 
 class AuditFinding(NamedTuple):
@@ -99,12 +99,12 @@ def parse(raw: bytes) -> AuditLine | None:
     if not raw.endswith(b"\n"):
         return None
     try:
-        told = json.loads(raw)
-        seq, at, kind, prev, seal = [told.pop(name) for name in ("seq", "at", "kind", "prev", "hash")]
+        fields = json.loads(raw)
+        seq, at, kind, prev, seal = [fields.pop(name) for name in ("seq", "at", "kind", "prev", "hash")]
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None
     texts = all(isinstance(text, str) for text in (at, kind, prev, seal))
-    return AuditLine(seq, at, kind, told, prev, seal) if texts and isinstance(seq, int) else None
+    return AuditLine(seq, at, kind, fields, prev, seal) if texts and isinstance(seq, int) else None
 
 
 def verify(rows: Iterable[bytes], written_last: tuple[int, str] | None) -> AuditReport:

@@ -1,4 +1,4 @@
-"""The journal of writes: what was about to happen, fsynced before it happens, for whoever starts next (contract §5).
+"""The journal of writes: each intention is fsynced before the action, for the next start (contract §5).
 
 One file per change, one JSON line per step. The file is locked while its process lives and removed when the change
 is settled; what is left unlocked belongs to a process that died, and `ml.promotion.reconcile` asks what became of it.
@@ -34,8 +34,9 @@ class Left:
 
 
 class Entry:
-    """One change under way. A typed error that leaves its ``with`` block settles it, because somebody is told; without
-    that, and without `done`, it is kept for the next start.
+    """One change under way. A typed error that leaves its ``with`` block settles it, because the caller reports it.
+
+    Without such an error and without `done`, it is kept for the next start.
     """
 
     def __init__(self, path: Path, facts: Mapping[str, str]) -> None:
@@ -96,7 +97,7 @@ class Journal:
                     yield _left(path, content)
 
     def settle(self, left: Left) -> None:
-        """Forget an entry of a dead process, because what became of it is known."""
+        """Remove an entry of a dead process, because its result is known."""
         left.path.unlink(missing_ok=True)
 
 

@@ -211,7 +211,7 @@ MAX_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A registry as it stands in a file. ``models_at`` and ``spans`` say where its models stand in ``text``."""
+    """A registry as it is in a file. ``models_at`` and ``spans`` are the places of its models in ``text``."""
 
     raw: bytes
     registry: Registry
@@ -220,7 +220,7 @@ class Document:
     spans: Mapping[str, Span] = field(repr=False, compare=False)
 
     def model_text(self, name: str) -> str:
-        """The JSON text of one model, as it stands in the file."""
+        """The JSON text of one model, as it is in the file."""
         span = self.spans[name]
         return self.text[span.start : span.end]
 

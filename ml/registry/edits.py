@@ -1,4 +1,4 @@
-"""Lossless edits of one model's text: only the spans that change are replaced, everything else stays byte for byte."""
+"""Lossless edits of one model's text: only the changed spans are replaced, all other bytes stay."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def spliced(text: str, splices: Sequence[Splice]) -> str:
 
 
 def pointer_text(doc: Document, model: str, stage: Stage) -> Raw:
-    """The pointer in a stage as it stands in the file. The stage must hold one."""
+    """The pointer in a stage as it is in the file. The stage must hold one."""
     member = next(each for each in model_members(doc, model) if each.key == stage)
     return Raw(doc.text[member.start : member.end], line_indent(doc.text, member.start))
 
 
 def event_texts(doc: Document, model: str) -> tuple[str, ...]:
-    """The events of a model as they stand in the file, in the order of the file."""
+    """The events of a model as they are in the file, in the order of the file."""
     return tuple(doc.text[each.start : each.end] for each in event_spans(doc, model))
 
 
@@ -106,7 +106,7 @@ def edit_model(doc: Document, name: str, edit: ModelEdit) -> Document:
 
 
 def model_members(doc: Document, model: str) -> tuple[Member[object], ...]:
-    """The members of a model where they stand in the file."""
+    """The members of a model at their place in the file."""
     return members(doc.text, doc.spans[model].start, any_value)[0]
 
 
@@ -173,7 +173,7 @@ def _record(text: str, history: Member[object], edit: ModelEdit, layout: Layout)
 
 
 def _removals(found: Sequence[Element], drop: Sequence[int]) -> list[Splice]:
-    """Take elements out, each with the separator that nobody else needs."""
+    """Remove elements, each with one separator."""
     if not drop:
         return []
     first_kept = min(set(range(len(found))) - set(drop))

@@ -153,7 +153,7 @@ class Recorder:
             ) from error
 
     def _refuse_future(self, *, emergency: bool) -> None:
-        """A history from the future is somebody's wrong clock; only a rollback does not wait for it."""
+        """Refuse a history from the future, a sign of a wrong clock. Only a rollback ignores it."""
         last = last_moment(self._now)
         if last and not emergency and last - self.at > SKEW:
             raise Refused(

@@ -86,7 +86,7 @@ def tenure(model: Model, artifact_id: str) -> tuple[datetime, datetime | None] |
 
 
 def condemned(model: Model) -> frozenset[str]:
-    """The artifacts that a rollback left. A rollback says so itself, or it was whatever was active before."""
+    """The artifacts that a rollback left: those that it names, or else the one that was active before."""
     left: set[str] = set()
     active: str | None = None
     for event in chronological(model):
@@ -130,7 +130,7 @@ def known_pointer(model: Model, artifact_id: str) -> Pointer:
 
 
 def activation_pointer(model: Model, artifact_id: str) -> Pointer | None:
-    """The pointer with which an artifact became active; ``None`` where no activation's event holds one.
+    """The pointer of an artifact's activation; ``None`` where no activation's event holds one.
 
     ``model`` comes with its archived events. Of several activations, promotions count before rollbacks, then fuller
     pointers, then later ones. A pointer of a staging never counts: anybody may stage.
@@ -184,7 +184,7 @@ def action_of(event: Event) -> str:
 
 
 def standing(model: Model) -> dict[Stage, str | None]:
-    """Which artifact the events alone put into each stage; stages that no event touched are left out."""
+    """The artifact of each stage by the events alone. Stages without an event are omitted."""
     found: dict[Stage, str | None] = {}
     for event in chronological(model):
         from_stage, to_stage = (

@@ -41,7 +41,7 @@ class Offence:
 
 @dataclass(slots=True)
 class _Frame:
-    """An open object or array: the key or index that is being read, and the keys seen so far."""
+    """An open object or array: the key or index under way, and the earlier keys."""
 
     is_object: bool
     at: str | int | None

@@ -84,7 +84,7 @@ def _line(sign: str, line: str) -> str:
 
 
 def _hunks(text: str, lines: Sequence[str], splices: Sequence[Splice]) -> list[_Hunk]:
-    """The splices widened to whole lines; those that share a line are one."""
+    """Widen the splices to whole lines, and join those that share a line."""
     starts = [0, *accumulate(len(line) for line in lines)]
     pieces: list[_Piece] = []
     for splice in sorted(splices, key=lambda each: (each.start, each.end)):

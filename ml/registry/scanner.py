@@ -41,7 +41,7 @@ def skip_space(text: str, index: int) -> int:
 
 
 def any_value(key: str, text: str, start: int) -> tuple[object, int]:
-    """Read whatever value starts here; for `members` where the caller needs only positions."""
+    """Read any value; for `members` where the caller needs only positions."""
     return _PLAIN.raw_decode(text, start)
 
 
@@ -118,7 +118,7 @@ class Layout:
     """Whether non-ASCII characters are written as ``\\uXXXX``."""
 
     def render(self, value: object, indent: str, *, inline: bool = False) -> str:
-        """A value as text that stands on a line indented by ``indent``; on that one line when ``inline``."""
+        """Write a value as text for a line indented by ``indent``; on one line when ``inline``."""
         if isinstance(value, Raw):
             return self._moved(value, indent, inline=inline or not self.newline)
         if isinstance(value, Mapping):
@@ -149,7 +149,7 @@ class Layout:
 
 
 def layout_of(text: str) -> Layout:
-    """The layout of a registry file, told by how its first member is written."""
+    """Find the layout of a registry file by its first member."""
     start = skip_space(text, 0)
     key_start = skip_space(text, start + 1)
     _, key_end = any_value("", text, key_start)

@@ -142,7 +142,7 @@ class _Frozen(BaseModel):
 
 
 class Pointer(_Frozen):
-    """Which artifact stands in a stage. Only ``artifact_id`` and ``artifact_dir`` are sure to be there."""
+    """The pointer to a stage's artifact. Only ``artifact_id`` and ``artifact_dir`` are always present."""
 
     artifact_id: ArtifactName
     artifact_dir: Directory

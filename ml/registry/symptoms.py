@@ -59,7 +59,7 @@ _MOVES = {
 
 
 def unknown_keys(model: str, path: str, extra: Mapping[str, object]) -> Iterator[Finding]:
-    """Keys that nobody reads; they are kept, and may be a slip of the pen."""
+    """List unknown keys. They are kept, and may be a misspelling."""
     for key in extra:
         at = f"{path}.{visible(key, limit=80)}".removeprefix(".")
         what = f"The key {visible(key, limit=80)} is unknown; it is kept as it is."
@@ -114,8 +114,8 @@ def _foreign_rollbacks(name: str, whole: Model) -> Iterator[Finding]:
         why = whys[0] if whys and all(whys) else ""
         if why or not earlier:
             when = format_utc(event.at) if event.at else "of an unknown time"
-            told = f"an activation before it knows it {why}" if why else "no activation of it stands before"
-            what = f"The rollback {when} made {artifact} active, and {told}."
+            cause = f"an activation before it knows it {why}" if why else "no activation of it stands before"
+            what = f"The rollback {when} made {artifact} active, and {cause}."
             remedy = "Compare the bytes in production; roll back to another artifact if they are not the ones you know."
             yield Finding("rollback-of-other-origin", name, f"models.{name}.history", bool(why), what, remedy)
 
@@ -123,13 +123,13 @@ def _foreign_rollbacks(name: str, whole: Model) -> Iterator[Finding]:
 def _ids_used_twice(name: str, whole: Model) -> Iterator[Finding]:
     """Ids under which the history knows two digests or two folders."""
     first: dict[str, Pointer] = {}
-    told: set[str] = set()
+    reported: set[str] = set()
     pointers = (event.pointer for event in chronological(whole) if event.pointer)
     standing = (pointer for stage in Stage if (pointer := whole.pointer(stage)))
     for pointer in (*pointers, *standing):
         why = conflict(first.setdefault(pointer.artifact_id, pointer), pointer)
-        if why and pointer.artifact_id not in told:
-            told.add(pointer.artifact_id)
+        if why and pointer.artifact_id not in reported:
+            reported.add(pointer.artifact_id)
             what = f"{pointer.artifact_id} stands for two artifacts: the history also knows it {why}."
             remedy = (
                 "A rollback goes to the one that was active; see which of them is served. Stage under new ids only."

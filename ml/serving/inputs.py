@@ -78,16 +78,16 @@ class FaultInput:
 
     def now(self) -> Fault:
         """The fault in force for this snapshot."""
-        seen = identity(self._file)
-        if seen != self._seen:
-            self._seen = seen
-            self._fault = _fault(self._file) if self._file and seen else Fault()
+        current = identity(self._file)
+        if current != self._seen:
+            self._seen = current
+            self._fault = _fault(self._file) if self._file and current else Fault()
         return self._fault
 
 
 def _fault(path: Path) -> Fault:
     try:
-        told = json.loads(path.read_bytes())
-        return Fault(max(0.0, float(told.get("latency_ms", 0))), float(told.get("error_rate", 0)))
+        document = json.loads(path.read_bytes())
+        return Fault(max(0.0, float(document.get("latency_ms", 0))), float(document.get("error_rate", 0)))
     except (OSError, ValueError, TypeError, AttributeError):
         return Fault()

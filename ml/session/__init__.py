@@ -1,4 +1,4 @@
-"""The façade: everything that the interface and the command line can ask for.
+"""The session: all operations of the interface and the command line.
 
 It is the only place that enforces read-only, role and freeze. Methods block; callers run them off the event loop.
 Every method may be called from any thread.
@@ -90,7 +90,7 @@ class Operations:
         return self._first_look()
 
     def board(self, *, at_once: bool = False) -> Board:
-        """One poll: registry at its ref, one request per objective, kill switch. Never raises for a sick source.
+        """Poll once: registry at its ref, one request per objective, kill switch. Never raises for a failed source.
 
         A Prometheus that does not answer rests for some polls, unless it is to be asked ``at_once``.
         """
@@ -100,7 +100,7 @@ class Operations:
         return board
 
     def fetch(self) -> Source:
-        """Fetch the registry's remote; the state of the remote afterwards. Never raises for a sick remote."""
+        """Fetch the registry's remote and return its state. Never raises for a failed remote."""
         return self._parts.boards.fetch()
 
     def judge_soaks(self, models: Sequence[str]) -> None:
@@ -147,11 +147,11 @@ class Operations:
         return self._parts.holds_own_code(base)
 
     def judge(self, base: str, head: str, *, offered: bool = False, landed: bool = False) -> tuple[Gate, ...]:
-        """The gate of §8 over two revisions; ``offered``: not to be landed yet, so nobody can have approved it."""
+        """Run the gate on two revisions; ``offered``: not landing yet, so nobody can have approved it."""
         return self._parts.judge(base, head, offered=offered, landed=landed)
 
     def measure_with(self, source: Metrics | None) -> None:
-        """Let the gate ask the recorded questions of evidence at ``source`` again; ``None``: at nobody.
+        """Set the ``source`` at which the gate asks recorded questions again; ``None`` for no source.
 
         Without this call the gate asks this session's own Prometheus, as `land` does.
         """
@@ -162,7 +162,7 @@ class Operations:
         return self._parts.tests_of(base, head)
 
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
-        """The gate over what git tells a server's ``pre-receive`` hook; ``branch`` is the one that engines follow."""
+        """Run the gate on git's input to a ``pre-receive`` hook; ``branch`` is the one that engines follow."""
         return self._parts.registries.receive(told, branch)
 
     # --- promotion ---------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ class Operations:
         on_gate: Callable[[Gate], None] | None = None,
         on_output: Callable[[str], None] | None = None,
     ) -> Checklist:
-        """Judge every gate of the hop anew. ``on_gate`` gets each gate as it is known (WAIT while running).
+        """Judge every gate of the step again. ``on_gate`` gets each gate once it is known (WAIT while running).
 
         ``finding`` is the reviewer's dashboard finding, ``waivers`` maps gate name to reason,
         ``on_output`` takes lines of the unit tests as they are printed (already made visible).
@@ -296,12 +296,12 @@ class Operations:
         return self._parts.watches.claim(model)
 
     def incident(self, since: datetime) -> Incident:
-        """The timeline of everything that was done and seen since a moment."""
+        """The timeline of all actions and observations since a moment."""
         return self._parts.incident(since)
 
     # --- doctor ------------------------------------------------------------------------------------
     def who(self) -> str:
-        """The git identity that changes are made under. Raises Refused when git is not told."""
+        """The git identity of new commits. Raises Refused when git has none configured."""
         return self._context.repository.identity().email
 
     def describe_registry(self) -> str:

@@ -1,4 +1,4 @@
-"""Artifacts as they are in a commit: exported into a private folder, verified there, remembered by their blobs."""
+"""Artifacts of a commit: exported into a private folder, verified there, and remembered by their blobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One poll: registry at its ref, one round of Prometheus, kill switch. A sick source is shown, never raised."""
+"""One poll: registry at its ref, one round of Prometheus, kill switch. A failed source is shown, never raised."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def standing(model: Model, whole: Model, problems: tuple[Problem, ...]) -> Stand
 
 
 def open_branch(branch: BranchInfo) -> OpenBranch:
-    """A change branch as its commit's trailers tell it."""
+    """The change branch, described by its commit's trailers."""
     commit = branch.commit
     return OpenBranch(
         name=branch.name,
@@ -78,7 +78,7 @@ def open_branch(branch: BranchInfo) -> OpenBranch:
 
 
 def _pane(stage: Stage, pointer: Pointer | None, events: Sequence[Event]) -> StageView:
-    """The pane of a stage; since when and by whom are told by the event that brought its artifact."""
+    """The pane of a stage; its time and author come from the event that brought its artifact."""
     if pointer is None:
         return StageView(stage)
     arrivals = (
@@ -121,7 +121,7 @@ def kill_gates(kill: KillView, hop: str) -> tuple[Gate, ...]:
 
 
 def kill_problems(kill: KillView) -> tuple[Problem, ...]:
-    """A kill switch that is not off, as a problem: whoever reads the board must not take the system for well."""
+    """A kill switch that is on or unknown, as a problem, so that the board does not look healthy."""
     if kill.off:
         return ()
     if kill.engaged is None:
@@ -316,8 +316,8 @@ class Boards:
     def _left_behind(self) -> tuple[Problem, ...]:
         """Report unfinished changes and kills of dead consoles. It looks once, at the first board."""
         if self._aftermath is None:
-            told = left_behind(self._context, self._registries.desk)
-            self._aftermath = tuple(Problem("last session", why, severe=False) for why in told)
+            sentences = left_behind(self._context, self._registries.desk)
+            self._aftermath = tuple(Problem("last session", why, severe=False) for why in sentences)
         return self._aftermath
 
     def _source_problems(self, prometheus: Source) -> tuple[Problem, ...]:
@@ -404,7 +404,7 @@ class Boards:
 def _served(
     name: str, panes: Mapping[Stage, StageView], report: SoakReport | None, began: Began
 ) -> dict[Stage, StageView]:
-    """The panes with the moment from which each artifact was seen serving: by its soak, or by its watch."""
+    """The panes with the time since which each artifact serves: by its soak, or by its watch."""
     shadow, active = panes[Stage.SHADOW], panes[Stage.ACTIVE]
     soaked = report.started_at if report is not None else None
     watched = began.get((name, active.artifact_id)) if active.artifact_id else None

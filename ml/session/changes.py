@@ -1,4 +1,4 @@
-"""Targets, plans and submissions: what a person decided, turned into a branch (contract §5)."""
+"""Targets, plans and submissions: a person's decision as a branch (contract §5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judging a hop's checklist, gate by gate, and keeping the evidence that it was judged by (contract §5)."""
+"""The checklist of a step, judged gate by gate, with its evidence (contract §5)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Checklists:
         self._soaks = soaks
 
     def judge(self, request: Request, listeners: Listeners | None = None) -> Checklist:
-        """Judge every gate anew and keep the evidence.
+        """Judge every gate again and keep the evidence.
 
         Raises:
             Refused: a waiver names a gate that cannot be waived, or the actor may not waive.

@@ -49,7 +49,7 @@ class Person(Protocol):
     """The operator, in the words that every record uses: the git identity, with the login beside it."""
 
     def at_once(self) -> str:
-        """As far as it is known without waiting."""
+        """The identity as far as it is known without waiting."""
         ...
 
     def full(self) -> str:

@@ -1,4 +1,4 @@
-"""Looking at what the console stands on, and the runbook's troubleshooting of one model."""
+"""The doctor's checks of the console's environment, and the runbook's troubleshooting of one model."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ class Troubleshooting:
             pointer = model.pointer(stage)
             if pointer is None or view is None:
                 continue
-            told = view.stage(stage).deployment
-            verdict = Verdict.PASS if told == SERVING else Verdict.FAIL if told else Verdict.NO_DATA
+            words = view.stage(stage).deployment
+            verdict = Verdict.PASS if words == SERVING else Verdict.FAIL if words else Verdict.NO_DATA
             yield (
-                Check(f"{stage} deployment", verdict, told or "no engine reports what it serves"),
+                Check(f"{stage} deployment", verdict, words or "no engine reports what it serves"),
                 f"Check ml_registry_path and ml_stage: {stage} of its engine, and its log for ML_REGISTRY and ONNX_.",
             )
             verification = self._artifacts.standing(base, base.whole(name), pointer)
@@ -237,8 +237,8 @@ class Doctor:
         silences = recorder.silences()
         if isinstance(silences, Failure):
             raise silences.error()
-        told = " ".join(silences_of(silences, policy.alerts.quiet))
-        return f"{len(view.findings)} rules are loaded{f'. {told}' if told else ''}"
+        silenced = " ".join(silences_of(silences, policy.alerts.quiet))
+        return f"{len(view.findings)} rules are loaded{f'. {silenced}' if silenced else ''}"
 
     def runtime(self) -> str:
         """Check that onnxruntime gives the golden artifact's outputs here."""

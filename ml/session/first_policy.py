@@ -1,4 +1,4 @@
-"""``mlconsole init``: a first policy that says who the operators are, and an empty registry where there is none."""
+"""``mlconsole init``: a first policy with the operators, and an empty registry where there is none."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NO_MODELS: Mapping[str, str | None] = MappingProxyType({})
 
 
 def _models(selectors: Mapping[str, str | None]) -> str:
-    """The tables of the models, as the metrics show what tells them apart."""
+    """The tables of the models, with the labels that tell them apart in the metrics."""
     lines = [
         f"[model.{name}]\nselector = '{selector}'\n"
         if selector

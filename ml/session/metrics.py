@@ -1,4 +1,4 @@
-"""Asking Prometheus once per poll, and what to show when it does not answer: dimmed values, never erased ones."""
+"""The metrics of each poll, and the last values, dimmed, while Prometheus does not answer."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class MetricsWatch:
     def ask(
         self, base: Base, now: datetime, since: Mapping[str, datetime], stale_s: float, *, at_once: bool = False
     ) -> MetricsRound:
-        """Ask for all models in one round. Never raises for a sick source, and lets it rest for some polls.
+        """Ask for all models in one round. Never raises for a failed source; skips some polls after a failure.
 
         Args:
             since: when each soak began that is known.

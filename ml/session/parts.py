@@ -1,4 +1,4 @@
-"""The working parts behind the façade, put together once, and its smaller answers."""
+"""The parts of a session, created once, and its smaller answers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Parts:
         on_gate: Callable[[Gate], None] | None,
         on_output: Callable[[str], None] | None,
     ) -> Checklist:
-        """Judge a hop's checklist."""
+        """Judge a step's checklist."""
         base = self.registries.at(target.base_commit)
         request = Request(target=target, base=base, finding=finding, waivers=waivers)
         return self.checklists.judge(request, Listeners(report=report, on_gate=on_gate, on_output=on_output))

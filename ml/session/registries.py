@@ -1,4 +1,4 @@
-"""The registry and the policy at the base branch, read from git objects, parsed once per blob."""
+"""The registry and the policy at the base branch, read from git objects and parsed once per blob."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Registries:
         return judge(self._context.repository, base, head, bench)
 
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
-        """Judge what git tells a server's ``pre-receive`` hook. Raises Usage when it tells something else."""
+        """Judge git's input to a ``pre-receive`` hook. Raises Usage for other input."""
         return receive(parse_updates(told), self._context.repository, branch, self.judge)
 
     def _read(self, ref: BaseRef) -> Base:

@@ -35,7 +35,7 @@ class _Option:
 
 
 class RollbackPlans:
-    """Builds rollbacks; ``last_board`` tells what is breaching and which branches are open."""
+    """Builds rollbacks; ``last_board`` has the current breaches and open branches."""
 
     def __init__(
         self,
@@ -202,8 +202,8 @@ def _why(found: RollbackPlan, chosen: _Option) -> str:
 
 
 def _reason(breaching: tuple[Reading, ...]) -> str:
-    told = "; ".join(f"{reading.name}: {reading.why.rstrip('.')}" for reading in breaching)
-    return f"EMERGENCY: {told or 'rollback by the operator'}"[:500]
+    breaches = "; ".join(f"{reading.name}: {reading.why.rstrip('.')}" for reading in breaching)
+    return f"EMERGENCY: {breaches or 'rollback by the operator'}"[:500]
 
 
 def _seconds(period: tuple[datetime, datetime | None] | None, now: datetime) -> int | None:
@@ -231,7 +231,7 @@ _MOST_KEPT = 8
 
 @dataclass(frozen=True, slots=True)
 class _Armed:
-    """A prepared rollback, what it rests on, when it was built (monotonic seconds), and how long that took."""
+    """A prepared rollback, its inputs, its time (monotonic seconds), and the duration of its making."""
 
     commit: str
     situation: tuple[str, ...]

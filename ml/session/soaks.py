@@ -1,4 +1,4 @@
-"""Judging a model's soak: since when its pointer stands on the base, what was killed meanwhile, the report."""
+"""The judgement of a model's soak: its start on the base branch, the kills since then, and the report."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Soaks:
             list(pool.map(self._judge_if_due, names))
 
     def _judge_if_due(self, name: str) -> SoakReport | None:
-        """Judge a soak, unless somebody else did a moment ago; ``None`` where it cannot be judged."""
+        """Judge a soak, unless another caller just did; ``None`` where it cannot be judged."""
         with self._lock:
             turn = self._turns.setdefault(name, threading.Lock())
         with turn, suppress(ConsoleError):

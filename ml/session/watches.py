@@ -1,4 +1,4 @@
-"""The hour after a model became active: who keeps watch, and what breaches for as long as its alert rule says."""
+"""Watches over new active models: their keepers, and breaches that last as long as their alert rule requires."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEW = timedelta(days=1)
 
 
 class Watches:
-    """Moves all watches on with every poll; one that cannot be kept is told in words and hides nothing else."""
+    """Updates all watches at every poll. A watch that cannot be stored is reported, and the others go on."""
 
     def __init__(self, context: Context) -> None:
         self.problems: tuple[Problem, ...] = ()
@@ -106,7 +106,7 @@ def _view(watch: Watch) -> WatchView:
 
 
 def left_behind(context: Context, desk: Callable[[], Desk]) -> Iterator[str]:
-    """A kill half recorded, and changes half done; each is settled by being told, unless it is unknown for now."""
+    """Report an unfinished kill and unfinished changes. Each is settled by the report, unless its result is unknown."""
     try:
         yield from explain(context.place.kill_file, context.audit)
         for change in settle_changes(context.audit, desk()):
@@ -146,5 +146,5 @@ def record_change(audit: AuditLog, told: Mapping[str, str], branch: str, commit:
 
 def _recorded(audit: AuditLog, branch: str, commit: str) -> bool:
     change = (branch, commit, True)
-    told = (line.fields for line in audit.read())
-    return any((each.get("branch"), each.get("commit"), each.get("pushed")) == change for each in told)
+    entries = (line.fields for line in audit.read())
+    return any((each.get("branch"), each.get("commit"), each.get("pushed")) == change for each in entries)

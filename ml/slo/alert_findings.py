@@ -69,10 +69,10 @@ class Ours:
         modes = {str(stage) for stage in Stage}
         if labels.get("mode", "") in modes - {str(self.stage)}:
             return False
-        told = {"artifact_id": self.artifact_id} | (
+        known = {"artifact_id": self.artifact_id} | (
             {} if "model" in {name for name, *_ in matchers} else {"model": self.model}
         )
-        if any(labels.get(name, value) != value for name, value in told.items() if value):
+        if any(labels.get(name, value) != value for name, value in known.items() if value):
             return False
         instance = labels.get("instance", "")
         return not (instance and self.instances and instance not in self.instances)
@@ -92,10 +92,10 @@ def _matches(value: str, op: str, wanted: str) -> bool:
 
 def owner_of(labels: Labels) -> str:
     """Name the model, stage and engine of an alert by its labels; safe to print."""
-    told = ",".join(
+    text = ",".join(
         f"{name}={labels[name]}" for name in ("model", "mode", "instance", "artifact_id") if labels.get(name)
     )
-    return visible(told, limit=120)
+    return visible(text, limit=120)
 
 
 def loaded_rules(answer: Answer) -> dict[str, tuple[Rule, ...]]:
@@ -122,7 +122,7 @@ def _rule(rule: dict[str, Any], group: dict[str, Any]) -> Rule:
 
 
 def _seconds(found: object) -> float:
-    """An interval, which Prometheus tells in seconds and vmalert as a number too, or as a duration."""
+    """Read an interval: Prometheus gives seconds, vmalert a number or a duration."""
     try:
         return float(str(found).removesuffix("s")) or 60.0
     except ValueError:
@@ -189,7 +189,7 @@ def _for(owner: str) -> str:
 
 
 def elsewhere(names: Sequence[str], loaded: Mapping[str, Sequence[Rule]], ours: Ours) -> Iterable[str]:
-    """Which of the named alerts fire for somebody else, a sentence each."""
+    """List named alerts that fire for another stage or engine, a sentence each."""
     for name in names:
         firing = [labels for rule in loaded.get(name, ()) for state, labels in rule.alerts if state == "firing"]
         others = [labels for labels in firing if not ours.concerns(labels)]
@@ -200,7 +200,7 @@ def elsewhere(names: Sequence[str], loaded: Mapping[str, Sequence[Rule]], ours: 
 
 
 def firing(alerts: Exchange, names: Sequence[str], ours: Ours | None = None) -> Iterable[Named]:
-    """Which of the named alerts the alerts endpoint says are firing."""
+    """Find the named alerts that the alerts endpoint lists as firing."""
     if isinstance(alerts, Failure):
         yield "alerts", alerts.finding
         return
@@ -214,7 +214,7 @@ def firing(alerts: Exchange, names: Sequence[str], ours: Ours | None = None) -> 
 
 
 def fired(histories: Sequence[Exchange], ours: Ours | None = None) -> Iterable[Named]:
-    """Which alerts fired in the past, from the answers to `ml.slo.alerts.history_query`."""
+    """Find past alerts in the answers to `ml.slo.alerts.history_query`."""
     for history in histories:
         if isinstance(history, Failure):
             yield "history", history.finding
@@ -235,7 +235,7 @@ def fired(histories: Sequence[Exchange], ours: Ours | None = None) -> Iterable[N
 
 
 def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str]:
-    """Alertmanager's active silences of the named alerts, a sentence each: which, by whom, until when.
+    """List Alertmanager's active silences of the named alerts, a sentence each: alert, author, end.
 
     A silence keeps messages from people and changes nothing about an alert, so it changes no verdict either.
     """
@@ -244,17 +244,17 @@ def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str
     if isinstance(silences, Failure):
         yield f"Silences are unknown: {silences.cause}"
         return
-    told = 0
+    count = 0
     for silence in _dicts(source.read(silences.raw, Kind.SILENCES).data):
         status = silence.get("status")
         if isinstance(status, dict) and status.get("state") == "active":
             matchers = _dicts(silence.get("matchers"))
             about = [visible(name, limit=80) for name in names if _may_match(matchers, name)]
-            told += bool(about)
-            if about and told <= _MOST_SILENCES:
+            count += bool(about)
+            if about and count <= _MOST_SILENCES:
                 yield f"Silenced in Alertmanager: {', '.join(about)}{_where(matchers)}, {_by_whom(silence)}."
-    if told > _MOST_SILENCES:
-        yield f"Alertmanager holds {told - _MOST_SILENCES} more silences of them."
+    if count > _MOST_SILENCES:
+        yield f"Alertmanager holds {count - _MOST_SILENCES} more silences of them."
 
 
 def _may_match(matchers: Sequence[dict[str, Any]], name: str) -> bool:

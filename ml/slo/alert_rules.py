@@ -34,7 +34,7 @@ _BUCKET = "_bucket"
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One selector of an expression, such as ``metric{mode="shadow"}``; ``matchers`` is what stands in the braces."""
+    """One selector of an expression, such as ``metric{mode="shadow"}``; ``matchers`` is the text in the braces."""
 
     metric: str
     matchers: str = ""

@@ -97,8 +97,7 @@ def alerts_in(rules: Exchange, names: Sequence[str], now: datetime, ours: Ours |
 def alerts_of_soak(
     recorder: Recorder, policy: Policy, now: datetime, grid: Grid, scope: Scope, ours: Ours
 ) -> AlertsView:
-    """As `alerts_now`, and: can the rules fire at all, does the alerts endpoint agree, did they fire during the soak,
-    and who silenced them?"""
+    """Judge as `alerts_now`, and check that rules can fire, did not fire in the soak, agree, and are not silenced."""
     names = policy.alerts.quiet
     rules = recorder.rules()
     view = alerts_in(rules, names, now, ours)
@@ -177,7 +176,7 @@ def _never_ours(recorder: Recorder, policy: Policy, rules: Sequence[Rule], where
 
 
 def _narrowed(policy: Policy, where: _Where, expression: str) -> str:
-    """An expression about our engines alone; empty where it reads anything that does not tell engines apart."""
+    """Narrow an expression to our engines; empty where it reads a metric that does not tell engines apart."""
     if not expression or not where.ours.instances:
         return ""
     timed, counted = _metrics(policy, where.scope)

@@ -1,4 +1,4 @@
-"""A day as frozen chart data: what the terminal draws, what the SVG draws, and what the robust tests look at."""
+"""A day as frozen chart data, for the terminal, the SVG and the robust tests."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Measure:
 
 
 def measures(charts: Sequence[Chart]) -> tuple[Measure, ...]:
-    """Everything that was measured, in the charts' order; a chart without a line is one measure by its title."""
+    """All measurements in the charts' order; a chart without a line is one measure by its title."""
     return tuple(measure for chart in charts for measure in _measures(chart))
 
 

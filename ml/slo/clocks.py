@@ -35,7 +35,7 @@ def skew_of(answer: Answer) -> float | None:
 
 
 def skewed(skew_s: float | None) -> Finding | None:
-    """Say why two clocks that are this far apart cannot be compared; ``None`` if they can."""
+    """Return a finding if the two clocks are too far apart to compare times."""
     if skew_s is None or abs(skew_s) <= SKEW_S:
         return None
     side = "ahead of" if skew_s > 0 else "behind"
@@ -44,7 +44,7 @@ def skewed(skew_s: float | None) -> Finding | None:
 
 
 def clock_doubt(clock: Exchange, exchanges: Sequence[Exchange], now: datetime) -> Finding | None:
-    """Say why no time of a judgement can be trusted: Prometheus's clock unknown or skewed, or a jump of ours."""
+    """Return a finding if no time can be trusted: Prometheus's clock is unknown or skewed, or ours jumped."""
     if isinstance(clock, Failure):
         return clock.finding
     for exchange in exchanges:

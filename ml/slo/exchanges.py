@@ -151,7 +151,7 @@ def _failure(ask: Ask, error: MetricsError) -> Failure:
 
 
 class Replay:
-    """A `Metrics` that answers from a record. What was never asked gets a typed failure, as a sick source would."""
+    """A `Metrics` that answers from a record. A question without a record gets a typed failure."""
 
     at_once = 1
 
@@ -262,11 +262,11 @@ def write(exchange: Exchange) -> dict[str, Any]:
     }
     if isinstance(exchange, Failure):
         return asked | {"failure": exchange.type, "cause": exchange.cause, "remedy": exchange.remedy}
-    heard = {"url": exchange.url, "asked_at": moment(exchange.asked_at), "seconds": exchange.seconds}
+    values = {"url": exchange.url, "asked_at": moment(exchange.asked_at), "seconds": exchange.seconds}
     try:
-        return asked | heard | {"body": exchange.raw.decode()}
+        return asked | values | {"body": exchange.raw.decode()}
     except UnicodeDecodeError:
-        return asked | heard | {"body_base64": base64.b64encode(exchange.raw).decode()}
+        return asked | values | {"body_base64": base64.b64encode(exchange.raw).decode()}
 
 
 def read(written: Mapping[str, Any]) -> Exchange:
@@ -287,7 +287,7 @@ def read(written: Mapping[str, Any]) -> Exchange:
     if "failure" in written:
         return Failure(ask, written["failure"], written["cause"], written["remedy"])
     raw = written["body"].encode() if "body" in written else base64.b64decode(written["body_base64"], validate=True)
-    heard = source.read(raw, ask.kind)
+    envelope = source.read(raw, ask.kind)
     asked_at = _parsed(written["asked_at"])
     if asked_at is None:
         raise ValueError("an answer has a time")
@@ -297,8 +297,8 @@ def read(written: Mapping[str, Any]) -> Exchange:
         url=written["url"],
         asked_at=asked_at,
         seconds=float(written["seconds"]),
-        series=heard.series,
-        warnings=heard.warnings,
+        series=envelope.series,
+        warnings=envelope.warnings,
     )
 
 

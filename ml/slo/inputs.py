@@ -1,4 +1,4 @@
-"""One objective before the judge: what was measured, what the judge takes for granted, and how values are said."""
+"""Inputs of one objective's verdict: measurements, thresholds, time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """A quantile of an engine that lies somewhere between two buckets, with the limit between them too."""
+    """A quantile of an engine between two buckets, with the limit between them too."""
 
     engine: Engine
     low: float
@@ -87,7 +87,7 @@ class Case:
         return self.measured.long, self.given.long_s
 
     def breach(self, values: Mapping[Engine, float], worst: Worst | None) -> Worst | None:
-        """The worst value that is not below the limit, whatever lies between its buckets; ``None`` where none is."""
+        """The worst value at or above the limit, even between its buckets; ``None`` where none is."""
         if not self._by_engine:
             return worst if worst is not None and worst.is_number and not worst.value < self.limit else None
         failing = {
@@ -126,10 +126,10 @@ class Case:
 
     def share(self, engine: Engine) -> float:
         """The share of the long window in which an engine was scraped, 0 to 1; the whole of it when unknown."""
-        seen, scrape_s = self.measured.seen.get(engine), self.given.scrape_s
-        if seen is None or scrape_s is None:
+        scrapes, scrape_s = self.measured.seen.get(engine), self.given.scrape_s
+        if scrapes is None or scrape_s is None:
             return 1.0
-        return min(1.0, seen * scrape_s / self.given.long_s)
+        return min(1.0, scrapes * scrape_s / self.given.long_s)
 
     @property
     def _by_engine(self) -> bool:
@@ -192,7 +192,7 @@ class Terms:
 
     @property
     def latency(self) -> str:
-        """The histogram that tells whether inferences happen: that of the first quantile objective."""
+        """The histogram that counts inferences: that of the first quantile objective."""
         return next((each.metric for each in self.policy.objectives if each.metric), LATENCY)
 
     def circumstances(

@@ -1,4 +1,4 @@
-"""The judge: from what was measured to one verdict and one sentence of why. Pure.
+"""The judge: from measurements to one verdict and one sentence of why. Pure.
 
 Rules are asked in order and the first that objects decides; only what no rule objects to is PASS, and PASS is
 written ``value < limit``. Order: what cannot be believed at all, then what is breached, then what could not have
@@ -148,7 +148,7 @@ def seldom(scrape_s: float, short_s: int) -> Finding:
 
 
 def _stale(case: Case) -> Finding | None:
-    """Every engine that is there is measured now; the one that was silent longest is told."""
+    """Check that every current engine is measured now; the longest silent one is named."""
     measured, given = case.measured, case.given
     if not measured.newest:
         return finding(Verdict.NO_DATA, Code.NO_SAMPLE, "No sample says that the engine is measured now.")
@@ -190,7 +190,7 @@ def _bounded(case: Case) -> Finding | None:
 
 
 def _between(case: Case) -> Finding | None:
-    """A histogram without a bucket at the limit tells a range, and the limit lies inside of it."""
+    """A histogram without a bucket at the limit gives only a range, and the limit lies inside of it."""
     unclear = case.unclear
     if unclear is None:
         return None

@@ -59,7 +59,7 @@ class Buckets:
     top: float | None
 
     def around(self, value: float, limit: float) -> tuple[float, float] | None:
-        """The range in which a quantile lies, where the limit lies within it too: nobody can say on which side."""
+        """The range of a quantile, where the limit lies within it too: the side of the limit is unknown."""
         if limit in self.bounds:
             return None
         low = max((each for each in self.bounds if each < limit), default=0.0)
@@ -180,7 +180,7 @@ def _number(series: Sequence[Series]) -> float | None:
 
 
 def bound(text: str) -> float:
-    """A bucket's bound as the number that it is, so that ``100`` and ``100.0`` are one; NaN where it is none."""
+    """A bucket's bound as a number, so that ``100`` and ``100.0`` are equal; NaN where it is none."""
     try:
         return float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""PromQL as text: selectors of one stage, engines told apart, and many questions joined into one.
+"""PromQL texts: selectors of one stage, identification of engines, and joined questions.
 
 An *engine* is one process that infers: the labels in `Scope.by` tell engines apart. What an engine counted belongs to
 an artifact only while ``grinder_ml_model_info`` says that the engine serves it (`Scope.serves`).
@@ -50,7 +50,7 @@ class Scope:
 
     @property
     def engines(self) -> str:
-        """The labels that tell engines apart, as ``by (…)`` and ``on (…)`` take them."""
+        """The labels that identify engines, as ``by (…)`` and ``on (…)`` take them."""
         return ", ".join(self.by)
 
     def timed(self, metric: str) -> str:
@@ -58,19 +58,19 @@ class Scope:
         return self._of(metric, f'mode="{self.stage}"')
 
     def timed_with(self, metric: str, matcher: str) -> str:
-        """As `timed`, with one more matcher."""
+        """Same as `timed`, with one more matcher."""
         return self._of(metric, f'mode="{self.stage}",{matcher}')
 
     def counted(self, metric: str) -> str:
-        """A metric that some engines label by mode and some do not: ours, or nobody's."""
+        """Select a metric that only some engines label by mode: ours, or without a mode."""
         return self._of(metric, f'mode=~"{self.stage}|"' if self.modeless else f'mode="{self.stage}"')
 
     def plain(self, metric: str) -> str:
-        """A metric whatever its mode."""
+        """Select a metric in any mode."""
         return self._of(metric, "")
 
     def plain_with(self, metric: str, matcher: str) -> str:
-        """As `plain`, with one more matcher."""
+        """Same as `plain`, with one more matcher."""
         return self._of(metric, matcher)
 
     def _of(self, metric: str, mode: str) -> str:
@@ -90,7 +90,7 @@ class Scope:
         return self.timed_with(INFO, f"artifact_id!={quoted(self.artifact_id)}")
 
     def serves(self, window: str) -> str:
-        """The engines that served the artifact, and no other, during a window; empty where nobody says."""
+        """Select the engines that served only this artifact during a window; empty where no engine reports it."""
         if self.attribution is Attribution.MODE:
             return ""
         by = self.engines
@@ -170,7 +170,7 @@ def parcels(questions: Mapping[str, str], most: int = 15_000) -> Sequence[Mappin
 
 
 def split(series: Sequence[Series]) -> dict[str, tuple[Series, ...]]:
-    """The answers of a `joined` query by key, without the label that told them apart."""
+    """Split the answers of a `joined` query by key, and remove its label."""
     found: dict[str, list[Series]] = {}
     for each in series:
         labels = tuple(pair for pair in each.labels if pair[0] != TAG)

@@ -113,7 +113,7 @@ def count_query(objective: Objective, scope: Scope, window: str, latency: str = 
 
 
 def attempts_query(objective: Objective, scope: Scope, window: str, latency: str = LATENCY) -> str:
-    """As `count_query` over one cell, and what a counter was born with counts too, as it does in the cell's value."""
+    """Same as `count_query` over one cell, but a new counter's first value counts too, as in the cell's value."""
     if objective.kind != "ratio":
         return scope.attributed(scope.counts(scope.timed(f"{objective.metric or latency}_count"), window), window)
     good, bad = scope.counted(str(objective.successes)), scope.counted(str(objective.errors))

@@ -1,4 +1,4 @@
-"""One board round: a reading of every objective of every model and stage, for one request per objective and one more.
+"""The readings of one poll: every objective of every model and stage, for one request per objective and one more.
 
 That one asks which engines are there and what they serve. Questions of all models are joined into one query, so the
 cost in requests does not grow with the registry.
@@ -89,7 +89,7 @@ class BoardMemory:
         return self._trends.get((objective, key), ())
 
     def good(self, key: Hashable, reading: Reading, now: datetime) -> Reading:
-        """Remember a reading that an answer stands behind."""
+        """Remember a reading that came from an answer."""
         self._readings[key, reading.name] = _Missed(reading, now)
         return reading
 
@@ -181,7 +181,7 @@ def _plain(each: StageRead, policy: Policy, terms: Terms) -> _Asked:
 
 
 def _rosters(recorder: Recorder, terms: Terms, asked: Sequence[_Asked]) -> dict[_Asked, Roster]:
-    """Which engines are there, for one request."""
+    """Ask for the engines, with one request."""
     questions_of = {
         f"{part}.{number}": text
         for number, (scope, since) in enumerate(asked)

@@ -1,4 +1,4 @@
-"""The dashboard review: a day of shadow against active as charts, one drawing for the evidence, and what is odd in it.
+"""The dashboard review: a day of shadow against active as charts, a drawing for the evidence, and oddities.
 
 A person looks and types a finding; this only makes sure that what there is to see was seen (runbook step 3).
 """
@@ -144,8 +144,8 @@ def _spikes(chart: Chart, line: Line) -> Iterable[Finding]:
             f"{line.title} spikes in {windows}, highest {_said(value, chart.unit)} "
             f"at {format_utc(moment)} ({_times(high[top])} deviations above the median)."
         )
-        seen = {"spikes": len(high), "windows": len(line.values), "highest": value, "deviations": high[top]}
-        yield _odd(Code.SPIKED, why, line=line.title, at=moment, **seen)
+        facts = {"spikes": len(high), "windows": len(line.values), "highest": value, "deviations": high[top]}
+        yield _odd(Code.SPIKED, why, line=line.title, at=moment, **facts)
 
 
 def _gaps(chart: Chart) -> Iterable[Finding]:
@@ -201,7 +201,7 @@ class Review:
 
 
 def review(metrics: Metrics, policy: Policy, model: str, now: datetime) -> Review:
-    """Ask for the last 24 h and look at them. Never raises for a sick source. Needs SciPy for a second."""
+    """Ask for the last 24 h and review them. Never raises for a failed source. Needs SciPy, which takes a second."""
     recorder = Recorder(metrics)
     inquiry = _Inquiry(recorder, Terms(policy, now), policy.selector(model), _grid(now))
     charts = (inquiry.latency(), inquiry.error_rate(), inquiry.blocks())
@@ -281,7 +281,7 @@ class _Inquiry:
         return self._chart("Blocked snapshots", "blocks", tuple(sorted(lines, key=lambda line: line.name)))
 
     def restarts(self) -> tuple[Finding, ...]:
-        """Count the restarts of the shadow engines in the day, where there are any."""
+        """Return a finding if shadow engines restarted in the day."""
         count = Scope(Stage.SHADOW, self.selector).timed(f"{self.terms.latency}_count")
         window = duration(self.grid.cells * self.grid.step_s)
         answer = self.recorder.query(f"sum(resets({count}[{window}]))", at=self.terms.now)

@@ -29,7 +29,7 @@ def ask_roster(recorder: Recorder, scope: Scope, ratio: Objective | None, window
 
 
 def several_models(roster: Roster, model: str, others: Sequence[str], selector: str) -> Finding | None:
-    """Say why the numbers may be those of several models. ``others`` are the registry's other models."""
+    """Return a finding if the numbers may mix several models. ``others`` are the registry's other models."""
     if len(roster.models) > 1 and not (selector and roster.attribution is Attribution.ARTIFACT):
         named = ", ".join(visible(each, limit=40) for each in roster.models[:3])
         what = f"The series are those of several models ({named})"

@@ -1,4 +1,4 @@
-"""Which labels of the metrics tell several models apart, for the selectors of a first policy."""
+"""The labels that tell several models' metrics apart, for the selectors of a first policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The soak's judge: from one question after the other to one report.
+"""The soak's judge: asks all questions and makes one report.
 
 It asks through `Metrics` only and keeps what it asked, so that `judge_soak` on a `Replay` of its own responses comes
 to the same judgement: that is how evidence is verified offline.
@@ -252,7 +252,7 @@ __all__ = ["Killed", "SoakJudgement", "SoakSubject", "judge_soak"]
 
 @dataclass(frozen=True, slots=True)
 class SoakJudgement:
-    """A soak's report, every exchange with the source that it rests on, in order, and what else was given."""
+    """A soak's report, its exchanges with the source in order, and its other inputs."""
 
     report: SoakReport
     responses: tuple[Exchange, ...]
@@ -270,7 +270,7 @@ def judge_soak(
     *,
     stale_s: float = STALE_S,
 ) -> SoakJudgement:
-    """Judge the whole soak of a shadow artifact as of ``now``. Never raises for a sick source.
+    """Judge the whole soak of a shadow artifact as of ``now``. Never raises for a failed source.
 
     Args:
         kills: when the kill switch was engaged, from our own audit log; the engine's block counter is read besides.
@@ -303,14 +303,14 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
     ours = Ours(subject.model, Stage.SHADOW, selector, subject.artifact_id, roster.instances)
     with errands(recorder) as sent:
         happened = sent.send(lambda page: inquiry.asks(page).events(kills))
-        heard = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]
+        pending = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]
         alerts = sent.send(lambda page: alerts_of_soak(page, terms.policy, now, grid, scope, ours))
     found, doubt = happened.result()
     return Soaked(
         terms=terms,
         start=start,
         grid=grid,
-        tracks=tuple(inquiry.track(each.result(), found) for each in heard),
+        tracks=tuple(inquiry.track(each.result(), found) for each in pending),
         alerts=alerts.result(),
         doubt=clock_doubt(clock, recorder.exchanges, now) or doubt,
         mixed_models=mixed_models,

@@ -1,4 +1,4 @@
-"""From tapes, readings and alerts to the gates of a soak, each with one sentence of why. Pure."""
+"""The gates of a soak, from tapes, readings and alerts, each with one sentence of why. Pure."""
 
 from __future__ import annotations
 
@@ -197,15 +197,15 @@ def _clean(soaked: Soaked) -> Finding:
 
 def _besides(soaked: Soaked) -> str:
     """List further facts about the soak: restarts, and numbers that are only known by mode."""
-    told = f" The engines {soaked.restarts.words}." if soaked.restarts.total else ""
+    text = f" The engines {soaked.restarts.words}." if soaked.restarts.total else ""
     match soaked.attribution:
         case Attribution.MODE:
-            told += " By mode only: no engine says which artifact it serves."
+            text += " By mode only: no engine says which artifact it serves."
         case Attribution.MIXED:
-            told += " In part by mode only: not every engine says which artifact it serves."
+            text += " In part by mode only: not every engine says which artifact it serves."
         case Attribution.ARTIFACT:
             pass
-    return told
+    return text
 
 
 def _objective_gate(soaked: Soaked, track: Track) -> Gate:

@@ -23,7 +23,7 @@ class MetricsError(ConsoleError):
 
 
 class SourceUnreachable(MetricsError, Unavailable):
-    """No connection, or the server said that it cannot answer now (5xx, 429)."""
+    """The connection failed, or the server is unable to answer now (5xx, 429)."""
 
 
 class SourceTimedOut(MetricsError, TimedOut):

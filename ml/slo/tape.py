@@ -133,10 +133,11 @@ class Course:
 
     @property
     def lives(self) -> _Lives:
-        """The first and the last cell in which each engine was seen."""
-        seen = {engine: self.scrapes.get(engine, found) for engine, found in self.counts.items()}
+        """The first and last cell of each engine."""
+        scrapes = {engine: self.scrapes.get(engine, found) for engine, found in self.counts.items()}
         cells = {
-            engine: [index for index, value in enumerate(found) if value is not None] for engine, found in seen.items()
+            engine: [index for index, value in enumerate(found) if value is not None]
+            for engine, found in scrapes.items()
         }
         return {engine: (found[0], found[-1]) for engine, found in cells.items() if found}
 
@@ -204,7 +205,7 @@ def _share(course: Course, engine: Engine, index: int) -> float:
 
 
 def killed_cells(grid: Grid, kills: Sequence[Killed], counted: Sequence[float | None]) -> tuple[bool, ...]:
-    """Which cells a kill touched, by our own record of kills or by the engine's block counter."""
+    """Find the cells that a kill touched, by our own record of kills or by the engine's block counter."""
     return tuple(
         (counted[index] or 0.0) > 0 or any(_touches(kill, grid, index) for kill in kills) for index in range(grid.cells)
     )
@@ -354,19 +355,19 @@ def find_start(
     answer = recorder.query(first_seen_query(scope, since, waited_s), at=now)
     if isinstance(answer, Failure):
         return Start(None, answer.finding)
-    seen = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
-    if seen is None:
+    first_at = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
+    if first_at is None:
         instead = f"; the engines serve {visible(serving[0], limit=120)}" if serving else ""
         why = f"No shadow inference was seen since it landed at {format_utc(landed)}{instead}."
         return Start(None, finding(Verdict.NO_DATA, Code.NEVER_INFERRED, why, landed_at=landed))
-    if seen > now:
+    if first_at > now:
         why = "Prometheus says that the soak begins in the future."
-        return Start(None, finding(Verdict.NO_DATA, Code.BEGINS_IN_FUTURE, why, begins_at=seen))
-    return Start(_ceiling(max(seen, since)))
+        return Start(None, finding(Verdict.NO_DATA, Code.BEGINS_IN_FUTURE, why, begins_at=first_at))
+    return Start(_ceiling(max(first_at, since)))
 
 
 def _undated(subject: SoakSubject, now: datetime) -> Finding | None:
-    """Say why no soak can count from the landing; ``None`` where it can."""
+    """Return a finding if no soak can count from the landing."""
     if subject.unknown:
         return finding(Verdict.NO_DATA, Code.LANDING_UNKNOWN, subject.unknown)
     early_s = (subject.landed_at - now).total_seconds()

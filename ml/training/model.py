@@ -1,4 +1,4 @@
-"""From rows to ``model.onnx``: a scaled multinomial logistic regression, the same bytes every time.
+"""The training of ``model.onnx`` from rows: a scaled multinomial logistic regression, the same bytes every time.
 
 The problem is convex, so that any solver that converges finds the one optimum; rounding the coefficients
 afterwards removes what is left of the solver's path, of threads and of the processor (scikit-learn

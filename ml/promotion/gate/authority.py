@@ -53,7 +53,7 @@ def _mapping(move: Move, key: str) -> Mapping[str, object]:
 
 
 def clock(case: Case, now: datetime | None) -> Gate:
-    """The commit is neither older than its parent nor from the future, as far as a clock can tell."""
+    """Check the commit's time: not before its parent, and not in the future, as far as a clock can tell."""
     at = case.commit.at
     if at < case.parent.at - SKEW:
         return refused("clock", f"it is dated {format_utc(at)}, before its parent of {format_utc(case.parent.at)}")
@@ -171,7 +171,7 @@ def waivers(case: Case, move: Move) -> Gate:
 def signature_of(
     repository: Reader, commit: str, signers: bytes | None, now: datetime | None = None, by: str = ""
 ) -> Signature:
-    """A commit's signature, judged by a list of allowed signers; ``None``: there is no list, so nobody is allowed.
+    """Check a commit's signature by a list of allowed signers; ``None``: there is no list, so nobody is allowed.
 
     git judges each key at the commit's date, and here it must be valid at ``now`` too, the judge's clock (``None``:
     that clock is no witness). Where one key has several people, ``by`` is the one who is looked for first.
@@ -217,7 +217,7 @@ def exemption(action: Action) -> str:
 def approved(
     repository: Reader, case: Case, signature: Signature, by: str, *, exempt: str = "", now: datetime | None = None
 ) -> Gate:
-    """Enough operators stand behind the change: its author, and others by a signed approval of this very commit.
+    """Check that enough operators approve: the author, and others by a signed approval of this very commit.
 
     ``now`` is the judge's clock, see `signature_of`.
     """

@@ -267,7 +267,7 @@ def _strangeness(case: Case, move: Move, values: Mapping[str, Any], registry_blo
 
 
 def _old(case: Case, values: Mapping[str, Any]) -> Iterator[str]:
-    """Each time at which something was judged lies in the last hour before the change."""
+    """List the judgements that are not from the last hour before the change."""
     soak, review = values["soak"], values["review"]
     times = {"evidence": values["as_of"]}
     times |= {"soak's report": soak["report"]["as_of"]} if soak else {}
@@ -319,7 +319,7 @@ def _altered_drawing(values: Mapping[str, Any], drawing: bytes | None) -> str:
 
 
 def _checklist(case: Case, move: Move, shown: list[Mapping[str, Any]]) -> Gate:
-    """All gates of the hop are shown and open, and those that were waived are the ones that the event names."""
+    """Check that all gates of the step are shown and open, and that the waived ones match the event."""
     verdicts = {str(gate["name"]): str(gate["verdict"]) for gate in shown if gate["name"] != ACK_GATE}
     missing = sorted(required_gates(case.policy, move.action, move.to_stage) - verdicts.keys())
     if missing:

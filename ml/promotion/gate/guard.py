@@ -1,4 +1,4 @@
-"""The paths that decide what trades: they change by a judged change alone (contract §14). Pure.
+"""The protected paths, which decide what trades. Only a judged change may touch them (contract §14). Pure.
 
 Governed are the registry where the base names it, its archives and evidence, and the rules: policy, allowed signers,
 the tracked console.toml, git attributes and LFS settings that change checked-out bytes, and the workflow that runs the
@@ -32,7 +32,7 @@ _JOB_NAME = re.compile(rb"^ {4}name:\s*[\"']?([^\"'\n#]+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Guard:
-    """Tells of a path whether it is governed or protected, however it is spelled.
+    """Decides if a path is governed or protected, in every spelling.
 
     ``folders`` are the artifact directories that registries name, ``automation`` the files that run the gate, and
     ``rules`` is false as long as there is neither a registry nor a policy, and so nothing that could be weakened.
@@ -130,8 +130,8 @@ def _folded(path: str) -> str:
     if path.isascii():
         plain = path.lower()
     else:
-        seen = (char for char in unicodedata.normalize("NFKC", path) if unicodedata.category(char) != "Cf")
-        plain = unicodedata.normalize("NFC", "".join(seen).casefold())
+        visible_chars = (char for char in unicodedata.normalize("NFKC", path) if unicodedata.category(char) != "Cf")
+        plain = unicodedata.normalize("NFC", "".join(visible_chars).casefold())
     if "./" not in plain and " /" not in plain and plain[-1:] not in (".", " "):
         return plain
     return "/".join(part.rstrip(". ") or part for part in plain.split("/"))

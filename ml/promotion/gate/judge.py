@@ -1,4 +1,4 @@
-"""The gate of contract §8: judges a proposed change from the trees of base and head alone, wherever it runs.
+"""The gate (contract §8): judges a proposed change from the trees of base and head alone, on any machine.
 
 CI, the server's hook and `ml.promotion.land` call the same function. A range may hold ordinary commits and at most one
 commit that changes the registry or its rules; that one is judged by the rules of ``base``.
@@ -205,7 +205,7 @@ def _change(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
 
 
 def _remade(base: _Base, case: Case, move: Move, anchor: str) -> str:
-    """The blob id of the registry that our own planner makes of another state of the base's history."""
+    """Return the blob id of the registry if our own planner made the change on another state of the base."""
     document = base.registry(anchor)
     if not same_slice(document, case.before, move.name):
         raise Refused(

@@ -101,7 +101,7 @@ class Range:
 
 
 def carried(found: Landing, base: str, registry: str, remade: Callable[[str], str]) -> Gate:
-    """Compare every state with what the change makes of its anchor, and the change with where it lands.
+    """Compare every state with the change's result on its anchor, and the change with its landing.
 
     Args:
         registry: the registry's path.
@@ -157,7 +157,7 @@ def landing(ground: Ground, head: str, *, landed: bool) -> Landing | Gate:
 
 
 def _range(ground: Ground, head: str, *, landed: bool) -> Range | Gate:
-    """All commits between base and head, if their shape is one that the gate can judge."""
+    """Return all commits between base and head, if the gate can judge their shape."""
     base = ground.base
     if head == base:
         return passed("scope", "nothing is changed")
@@ -194,7 +194,7 @@ def _first_parents_end(commits: Mapping[str, CommitInfo], head: str) -> str:
 
 
 def _spoiled(steps: Mapping[str, Sequence[PathChange]], judged: Iterable[str], of: Callable[[str], bool]) -> str:
-    """The first path of another commit than the judged ones that is one of those."""
+    """Return the first path of this kind that a commit other than the judged ones changes."""
     others = (paths for sha, paths in steps.items() if sha not in judged)
     return next((change.path for paths in others for change in paths if of(change.path)), "")
 

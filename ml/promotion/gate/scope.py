@@ -1,4 +1,4 @@
-"""Which files a registry change may touch: its own, and nothing else rides along (contract §8). Pure."""
+"""The files that a registry change may touch: only its own (contract §8). Pure."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def rules_content(repository: Reader, case: Case) -> Gate:
 
 
 def rules_role(case: Case) -> Gate:
-    """Operators change the rules; as long as the base names none, anybody may propose the first ones."""
+    """Check that an operator changes the rules. While the base names none, anybody may propose the first ones."""
     who = case.commit.author.email
     verdict = case.policy.is_operator(who)
     if verdict is Verdict.FAIL:

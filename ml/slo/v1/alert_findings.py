@@ -89,7 +89,7 @@ def _state(shown: str, rule: Rule, now: datetime) -> tuple[Verdict, str]:
 
 
 def firing(alerts: Exchange, names: Sequence[str]) -> Iterable[Finding]:
-    """Which of the named alerts the alerts endpoint says are firing."""
+    """Find the named alerts that the alerts endpoint lists as firing."""
     if isinstance(alerts, Failure):
         yield "alerts", Verdict.ERROR, alerts.cause
         return
@@ -101,7 +101,7 @@ def firing(alerts: Exchange, names: Sequence[str]) -> Iterable[Finding]:
 
 
 def fired(history: Exchange) -> Iterable[Finding]:
-    """Which alerts fired in the past, from the answer to `ml.slo.v1.alerts.history_query`."""
+    """Find past alerts in the answer to `ml.slo.v1.alerts.history_query`."""
     if isinstance(history, Failure):
         yield "history", Verdict.ERROR, history.cause
         return
@@ -114,7 +114,7 @@ def fired(history: Exchange) -> Iterable[Finding]:
 
 
 def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str]:
-    """Alertmanager's active silences of the named alerts, a sentence each: which, by whom, until when.
+    """List Alertmanager's active silences of the named alerts, a sentence each: alert, author, end.
 
     A silence keeps messages from people and changes nothing about an alert, so it changes no verdict either.
     """
@@ -123,17 +123,17 @@ def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str
     if isinstance(silences, Failure):
         yield f"Silences are unknown: {silences.cause}"
         return
-    told = 0
+    count = 0
     for silence in _dicts(source.read(silences.raw, Kind.SILENCES).data):
         status = silence.get("status")
         if isinstance(status, dict) and status.get("state") == "active":
             matchers = _dicts(silence.get("matchers"))
             about = [visible(name, limit=80) for name in names if _may_match(matchers, name)]
-            told += bool(about)
-            if about and told <= _MOST_SILENCES:
+            count += bool(about)
+            if about and count <= _MOST_SILENCES:
                 yield f"Silenced in Alertmanager: {', '.join(about)}{_where(matchers)}, {_by_whom(silence)}."
-    if told > _MOST_SILENCES:
-        yield f"Alertmanager holds {told - _MOST_SILENCES} more silences of them."
+    if count > _MOST_SILENCES:
+        yield f"Alertmanager holds {count - _MOST_SILENCES} more silences of them."
 
 
 def _may_match(matchers: Sequence[dict[str, Any]], name: str) -> bool:

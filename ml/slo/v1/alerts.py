@@ -44,7 +44,7 @@ class AlertsView:
 
 
 def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime) -> AlertsView:
-    """Are the rules loaded, evaluated, and quiet now? One request."""
+    """Judge the rules with one request: loaded, evaluated, and quiet now."""
     rules = recorder.rules()
     if isinstance(rules, Failure):
         return AlertsView((("rules", Verdict.ERROR, rules.cause),))
@@ -53,7 +53,7 @@ def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime) -> Alert
 
 
 def alerts_of_soak(recorder: Recorder, names: Sequence[str], now: datetime, grid: Grid) -> AlertsView:
-    """As `alerts_now`, and: does the alerts endpoint agree, did they fire during the soak, and who silenced them?"""
+    """Judge as `alerts_now`, and check that rules agree with the alerts endpoint, did not fire, and have no silence."""
     found = list(alerts_now(recorder, names, now).findings)
     found += firing(recorder.alerts(), names)
     if grid.cells:

@@ -102,7 +102,7 @@ class Measure:
 
 
 def measures(charts: Sequence[Chart]) -> tuple[Measure, ...]:
-    """Everything that was measured, in the charts' order; a chart without a line is one measure by its title."""
+    """All measurements in the charts' order; a chart without a line is one measure by its title."""
     return tuple(measure for chart in charts for measure in _measures(chart))
 
 

@@ -312,7 +312,7 @@ class Terms:
 
     @property
     def latency(self) -> str:
-        """The histogram that tells whether inferences happen: that of the first quantile objective."""
+        """The histogram that counts inferences: that of the first quantile objective."""
         return next((each.metric for each in self.policy.objectives if each.metric), LATENCY)
 
     def circumstances(

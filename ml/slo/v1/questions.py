@@ -37,19 +37,19 @@ class Scope:
         return self._of(metric, f'mode="{self.stage}"')
 
     def timed_with(self, metric: str, matcher: str) -> str:
-        """As `timed`, with one more matcher."""
+        """Same as `timed`, with one more matcher."""
         return self._of(metric, f'mode="{self.stage}",{matcher}')
 
     def counted(self, metric: str) -> str:
-        """A metric that some engines label by mode and some do not: ours, or nobody's."""
+        """Select a metric that only some engines label by mode: ours, or without a mode."""
         return self._of(metric, f'mode=~"{self.stage}|"')
 
     def plain(self, metric: str) -> str:
-        """A metric whatever its mode."""
+        """Select a metric in any mode."""
         return self._of(metric, "")
 
     def plain_with(self, metric: str, matcher: str) -> str:
-        """As `plain`, with one more matcher."""
+        """Same as `plain`, with one more matcher."""
         return self._of(metric, matcher)
 
     def _of(self, metric: str, mode: str) -> str:
@@ -74,7 +74,7 @@ def _tree(terms: Sequence[str]) -> str:
 
 
 def split(series: Sequence[Series]) -> dict[str, tuple[Series, ...]]:
-    """The answers of a `joined` query by key, without the label that told them apart."""
+    """Split the answers of a `joined` query by key, and remove its label."""
     found: dict[str, tuple[Series, ...]] = {}
     for each in series:
         labels = tuple(pair for pair in each.labels if pair[0] != TAG)

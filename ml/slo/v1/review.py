@@ -159,7 +159,7 @@ class Review:
 
 
 def review(metrics: Metrics, policy: Policy, model: str, now: datetime) -> Review:
-    """Ask for the last 24 h and look at them. Never raises for a sick source. Needs SciPy for a second."""
+    """Ask for the last 24 h and review them. Never raises for a failed source. Needs SciPy, which takes a second."""
     recorder = Recorder(metrics)
     inquiry = _Inquiry(recorder, Terms(policy, now), policy.selector(model), _grid(now))
     charts = (inquiry.latency(), inquiry.error_rate(), inquiry.blocks())

@@ -155,7 +155,7 @@ __all__ = ["Killed", "SoakJudgement", "SoakSubject", "judge_soak"]
 
 @dataclass(frozen=True, slots=True)
 class SoakJudgement:
-    """A soak's report, every exchange with the source that it rests on, in order, and what else was given."""
+    """A soak's report, its exchanges with the source in order, and its other inputs."""
 
     report: SoakReport
     responses: tuple[Exchange, ...]
@@ -173,7 +173,7 @@ def judge_soak(
     *,
     stale_s: float = STALE_S,
 ) -> SoakJudgement:
-    """Judge the whole soak of a shadow artifact as of ``now``. Never raises for a sick source.
+    """Judge the whole soak of a shadow artifact as of ``now``. Never raises for a failed source.
 
     Args:
         kills: when the kill switch was engaged, from our own audit log; the engine's block counter is read besides.
@@ -196,14 +196,14 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
     inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s)
     with errands(recorder) as sent:
         happened = sent.send(lambda page: inquiry.asks(page).events(subject.artifact_id, kills))
-        heard = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]
+        pending = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]
         alerts = sent.send(lambda page: alerts_of_soak(page, terms.policy.alerts.quiet, now, grid))
     events, doubt = happened.result()
     return Soaked(
         terms=terms,
         start=start,
         grid=grid,
-        tracks=tuple(inquiry.track(each.result(), events) for each in heard),
+        tracks=tuple(inquiry.track(each.result(), events) for each in pending),
         alerts=alerts.result(),
         doubt=clock_doubt(clock, recorder.exchanges, now) or doubt,
     )

@@ -83,7 +83,7 @@ def row(grid: Grid, series: Sequence[Series]) -> tuple[float | None, ...]:
 
 
 def killed_cells(grid: Grid, kills: Sequence[Killed], counted: Sequence[float | None]) -> tuple[bool, ...]:
-    """Which cells a kill touched, by our own record of kills or by the engine's block counter."""
+    """Find the cells that a kill touched, by our own record of kills or by the engine's block counter."""
     return tuple(
         (counted[index] or 0.0) > 0 or any(_touches(kill, grid, index) for kill in kills) for index in range(grid.cells)
     )
