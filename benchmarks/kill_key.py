@@ -38,7 +38,7 @@ _APART_S = 0.75
 """Presses that follow each other faster are one key, held (`console.f9.HELD_S`)."""
 _PATIENCE_S = 10.0
 _THAWED_S = 0.15
-"""A continued console takes its terminal anew, and a key that is typed into that is lost; then it is silent so long."""
+"""The quiet time that shows that a continued console has its terminal back. Earlier keys are lost."""
 _LOCKS = ("index.lock", "HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock")
 _SICK = "benchmarks.sick_console"
 

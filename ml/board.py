@@ -209,7 +209,7 @@ class RegistryView:
     fetched: Source
     branches: tuple[OpenBranch, ...] = ()
     problem: str = ""
-    """Why the registry is shown read-only: a sentence with line, column and field path; empty when it is sound."""
+    """The reason for showing the registry read-only, with line, column and field path; empty when it is sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +320,7 @@ class SourceState(StrEnum):
     ERROR = "ERROR"
     NONE = "none"
     UNASKED = "not asked"
-    """There is one, but as things stand its answer would be of no use."""
+    """The source exists, but its answer would be of no use at present."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +350,7 @@ class StageView:
     artifact_dir: str | None = None
     since: datetime | None = None
     served_since: datetime | None = None
-    """When its artifact was first seen serving here; ``None`` where nobody saw that. ``since`` is when it landed."""
+    """The first sight of the artifact in service here; ``None`` if unseen. ``since`` is the time of its landing."""
     by: str = ""
     notes: str = ""
     serving: tuple[Serving, ...] = ()
@@ -377,7 +377,8 @@ class ModelView:
     condemned: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     silent: str = ""
-    """Why the source of the readings does not answer; empty while it does. Then nothing of them is proven."""
+    """The reason why the source of the readings does not answer; empty while it does. Without it, no reading is proven.
+    """
 
     @property
     def breaching(self) -> tuple[Reading, ...]:

@@ -14,7 +14,7 @@ class Code(StrEnum):
     """All codes. One code may be found by several lines: line and code together say what happened."""
 
     UNCODED = "uncoded"
-    """Nobody gave a code; only the verdict speaks."""
+    """There is no code; only the verdict counts."""
 
     # --- any line ---------------------------------------------------------------------------------
     ACCEPTED = "accepted"

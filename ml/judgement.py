@@ -29,13 +29,13 @@ PROBLEM = "problem"
 _SOURCE = "prometheus"
 
 UNJUDGED = "checklist"
-"""The name of the gate that stands for a checklist of which nothing has been judged yet."""
+"""The name of the gate for a checklist without any judged gate."""
 
 BELIEVED = timedelta(minutes=5)
-"""How old the judgement of a soak may be; each soak is judged every minute or two."""
+"""The maximum age of a soak's judgement; each soak is judged every minute or two."""
 
 LAST = timedelta(minutes=1)
-"""How old a whole board may be at least before it is not believed any more."""
+"""The age up to which a whole board always counts as current."""
 
 
 class Judgement(NamedTuple):

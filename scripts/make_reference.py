@@ -43,7 +43,7 @@ _TITLES = {
     "MeasureRows": "Dashboard review: the measures",
     "CompareScreen": "Compare",
 }
-"""What has keys of its own, in the order of the page."""
+"""Classes with keys of their own and their headings, in the order of the page."""
 
 _KEYS_INTRO = """\
 `?` (or `F1` while something is typed) shows the keys of the screen that is open. A key is changed by its id in the

@@ -58,7 +58,7 @@ class CloneDescribing(OnRepository):
         try:
             return tuple(self._gaps(ref, configured=configured))
         except ConsoleError:
-            return ()  # what keeps git from answering at all is told by whoever reads the registry
+            return ()  # the reader of the registry reports why git does not answer
 
     def _gaps(self, ref: str, *, configured: bool) -> Iterator[CloneGap]:
         remote, _, branch = ref.partition("/")

@@ -12,7 +12,7 @@ from ml.promotion.hooks import PRE_RECEIVE
 from ml.text import visible
 
 _MARK = b"\n# Refuses every push that mlconsole's gate refuses"
-"""What every version of our hook says of itself, and no other hook does."""
+"""A line that every version of our hook contains, and no other hook does."""
 
 
 def install_gate(

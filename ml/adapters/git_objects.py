@@ -206,7 +206,7 @@ def _per_pair(out: str) -> dict[str, list[PathChange]]:
         else:
             end = out.index("\n", at)
             changes = []
-            found[out[at:end]] = changes  # a pair that is asked for twice is told alike each time
+            found[out[at:end]] = changes  # a pair that is asked for twice gets the same answer
         at = end + 1
     return found
 

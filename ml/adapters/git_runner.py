@@ -120,7 +120,7 @@ LOCAL_S = 20.0
 """Deadline of git commands that stay on this machine, in seconds."""
 
 _GRACE_S = 1.0
-"""How long git at its deadline may remove its locks and half-received objects, here and in a remote on this machine."""
+"""The time that git has after its deadline to remove its locks and half-received objects, also in a local remote."""
 
 _QUARANTINE_PATH = "GIT_QUARANTINE_PATH"
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", _QUARANTINE_PATH)

@@ -316,7 +316,7 @@ def judge_status(response: requests.Response, url: str, kind: Kind) -> None:
         raise QuestionRefused(f"{host} refuses our credentials ({status}).", "Check the token, user or certificate.")
     if status in (408, 429):
         raise SourceUnreachable(f"{host} asks us to slow down ({status}).", "Raise prometheus.poll_seconds.")
-    # A Prometheus tells why in the envelope; anything else that answers so is not asked for its reasons.
+    # A Prometheus gives the reason in the envelope. Other servers are not asked for one.
     with contextlib.suppress(BadAnswer):
         source.read(response.content, kind)
     if status >= 500:

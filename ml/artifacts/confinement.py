@@ -29,7 +29,7 @@ _VERSION_FLAG = 1
 _PATH_BENEATH = 1
 _READ_FILE, _READ_DIR, _EXECUTE = 1 << 2, 1 << 3, 1 << 0
 _FILE_RIGHTS = ((1, 13), (2, 14), (3, 15), (5, 16))
-"""From which version of Landlock on a ruleset may name how many rights on files."""
+"""The number of rights on files that a ruleset may name, by the first version of Landlock that has them."""
 _TCP_SINCE, _TCP_RIGHTS = 4, 3
 _SCOPES_SINCE, _SCOPES = 6, 3
 _PR_SET_SECCOMP, _SECCOMP_FILTER = 22, 2

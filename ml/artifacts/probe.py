@@ -36,7 +36,7 @@ _CLONE_NEWNET = 0x4000_0000
 _NICER = 5
 _GRACE_S = 2
 _COPIES = 3
-"""So often onnxruntime may hold a model's bytes at a time: as they lie on disk, as it reads them, as it packs them."""
+"""The number of copies of a model's bytes that onnxruntime may hold at a time: as on disk, as read, as packed."""
 _BYTES_PER_S = 256 << 20
 _LARGE = 256 << 20
 

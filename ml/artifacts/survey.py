@@ -18,7 +18,7 @@ from ml.text import visible
 
 MAX_FILES = 256
 MAX_BYTES = 3 << 30
-"""More can never be loaded within the sandbox's address space."""
+"""The sandbox's address space never allows more."""
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _LFS_MAX = 1024
 

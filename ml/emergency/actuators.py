@@ -44,7 +44,7 @@ class Actuator(Protocol):
 
 
 HOST = "{host}"
-"""Stands in a command's argv for each of its hosts."""
+"""The placeholder for each host in a command's argv."""
 
 
 class CommandActuator:

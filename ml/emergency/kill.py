@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 _RELEASE_SHOWN = timedelta(minutes=10)
 _REST_S = 30.0
-"""A source that gave no answer is not asked again for so long whether engines are blocked that nobody here killed."""
+"""The pause after a failed question about engines that are blocked by another kill."""
 _SETTLED = (Rung.CONFIRMED, Rung.UNCONFIRMED, Rung.UNPROVEN)
 _Noted = tuple[str, str, dict[str, str]]
-"""The request's time, its rung, and the rung of each engine, as the audit log was told last."""
+"""The request's time, its rung, and the rung of each engine, as last written to the audit log."""
 
 
 class KillDesk:
@@ -203,7 +203,7 @@ class KillDesk:
         open_engines = [f"{each.instance}: {each.why}" for each in seen.instances if each.rung is not Rung.CONFIRMED]
         of = "kill" if request.engage else "release"
         proven = f"{seen.proven} of {seen.engines}"
-        # The receipt is on the screen; that the log cannot be written is told as a problem of the request.
+        # The receipt is on the screen. A log that cannot be written is reported as a problem of the request.
         with suppress(ConsoleError):
             self._audit.append(
                 "receipt",

@@ -22,12 +22,12 @@ _COUNTERS = (
     "grinder_ml_inference_latency_ms_count",
 )
 _COMMON = (_ACTIVE, _COUNTERS[0], _BLOCKS, _COUNTERS[2])
-"""What hardly an engine lacks, the metrics with few series first."""
+"""Metrics that almost every engine has, those with few series first."""
 _RARE = (_COUNTERS[1], "grinder_ml_model_info")
 _BY = "by (job, instance)"
 _ON = "on (job, instance)"
 _BY_WORKER = "by (job, instance, worker, worker_id, pid, process)"
-"""Labels by which an exporter tells the workers behind it apart; where it has none, an engine is one worker."""
+"""Labels that distinguish the workers behind an exporter. Without them, an engine is one worker."""
 
 MANY = 500
 """Engines from which on a cheap question finds the proven ones, and only the first of the others are judged closely."""

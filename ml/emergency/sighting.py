@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ml.slo.source import Metrics, Series
 
 _OBEYS_WITHIN_S = 0.5
-"""From the request until it stands in the file and every engine has looked: what is counted in it proves nothing."""
+"""The time from a request until every engine has read the file. Samples from this time prove nothing."""
 _SHORTEST_S = 4.0
 _MOST_SILENT = 50
 _REMEDY = "Ask it by hand, and look at the /metrics of every engine."

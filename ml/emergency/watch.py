@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_LOOK = timedelta(seconds=60)
-"""A look speaks for at most this long; whatever lies further between two looks was not watched."""
+"""The longest time that one look covers. The rest of a longer gap was not watched."""
 _USUAL_FOR_S = 300.0
 
 
@@ -151,7 +151,7 @@ RULE_OF = {
 }
 """Objective → the rule that alerts on the same condition (``ml/monitoring/ml_alerts.yml``)."""
 USUAL = {"p99": 300.0, "p999": 180.0, "error_rate": 300.0, "alerts": 0.0}
-"""What our own rules say; a firing alert has already waited."""
+"""The setting of our own rules; a firing alert has already waited."""
 
 
 def durations(rules: Answer | None) -> Mapping[str, float]:

@@ -215,7 +215,7 @@ class FreezeWindow(Section):
         start, end = min(_readings(self.start, zone)), max(_readings(self.end, zone))
         if start >= end:
             raise ValueError("the window ends before it begins")
-        # The only change of a value that nobody has seen yet.
+        # The value is frozen, but still private to its validator.
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "end", end)
         return self

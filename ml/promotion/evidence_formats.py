@@ -34,7 +34,7 @@ Shape = Mapping[str, "Shape | None"]
 """The fields that count, each with the shape of what is in it; ``None``: everything in it counts."""
 
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
-"""How far two floats may lie apart that another processor, or another order of adding, made of the same answers."""
+"""The allowed difference of two floats, made from the same answers by another processor or in another order."""
 
 
 def shape(*names: str, **inside: Shape) -> Shape:

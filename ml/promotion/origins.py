@@ -32,7 +32,7 @@ _MOST_COMMITS = 500
 _WANTED = ("git_sha", "dataset_id", "model_sha256", "created_at_utc", "notes", "feature_order_hash")
 _NEEDED = frozenset({"git_sha", "dataset_id", "model_sha256"})
 NOWHERE: Mapping[str, object] = {"git_sha": "0" * 40, "dataset_id": "unknown"}
-"""The engine takes no active pointer without these, so that one which nobody knows says so in their place."""
+"""The values that mean unknown, for fields that the engine requires of an active pointer."""
 
 
 class Source(StrEnum):

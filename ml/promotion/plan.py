@@ -107,7 +107,7 @@ def trailers_of(target: Target, evidence_sha256: str, ack: Ack | None) -> str:
 
 
 FRESH = timedelta(hours=1)
-"""How old evidence may be when the change is made; a service level of yesterday says nothing about now."""
+"""The maximum age of evidence when the change is made. Yesterday's service level says nothing about now."""
 
 _MAX_REASON = 500
 _SOURCE = "mlconsole"

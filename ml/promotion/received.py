@@ -14,7 +14,7 @@ from ml.verdict import Gate, Verdict
 _HEADS = "refs/heads/"
 _REPLACEMENTS = "refs/replace/"
 _DEEP = {"init/": 1}
-"""How many parts follow the prefix of a change branch: model and change, but only a change after ``init/``."""
+"""The number of parts after the prefix of a change branch: model and change; after ``init/`` only the change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 # The comparison of a recorded answer with a new one, within the noise of floats. Pure.
 
 SETTLE_S = 120.0
-"""How long after its time a sample may still arrive."""
+"""The longest delay with which a sample may still arrive."""
 
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
 _LATE_SHARE, _LATE_S = 0.05, 120.0
-"""What late samples may change: a share of a number, or seconds of a value that is itself a time."""
+"""The allowed effect of late samples: a share of a number, or seconds of a value that is itself a time."""
 
 _Points = Mapping[float, float]
 
@@ -119,7 +119,7 @@ def _late(one: float | None, other: float | None, settled: float) -> bool:
 
 
 DEADLINE_S = 120.0
-"""How long all questions together may take; what is not answered by then is unknown."""
+"""The time for all questions together. Questions without an answer by then are unknown."""
 MOST_QUESTIONS = 400
 
 _SHOWN = 120

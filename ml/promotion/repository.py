@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 CHANGE_PREFIXES = ("stage/", "promote/", "rollback/", "withdraw/", "init/")
-"""Where change branches live; other branches are not ours."""
+"""The prefix of change branches; other branches are not ours."""
 
 APPROVALS = "refs/approvals/"
-"""Where approvals live, as ``refs/approvals/<approved commit>/<digest of the approver's name>``."""
+"""The prefix of approvals: ``refs/approvals/<approved commit>/<digest of the approver's name>``."""
 
 REGULAR_FILE = "100644"
 ABSENT = "000000"

@@ -24,7 +24,7 @@ from ml.text import visible
 
 _STEPS = 4
 Record = Callable[[str, Sent], str]
-"""Takes the commit, and what became of it, into the audit log; why that could not be done, or nothing."""
+"""Writes the commit and its result to the audit log; returns why that failed, or nothing."""
 
 
 def submit(

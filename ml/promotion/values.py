@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 REVIEW_GATE = "review"
-"""The gate of a hop to active that is WAIT until the reviewer types a dashboard finding."""
+"""The gate of a step to active that is WAIT until the reviewer types a dashboard finding."""
 
 ACK_GATE = "ack"
-"""The gate of a hop to active that is WAIT until the plan gets the typed phrase."""
+"""The gate of a step to active that is WAIT until the plan gets the typed phrase."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

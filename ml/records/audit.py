@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 # The lines of the audit log and their hash chain. Pure.
 
 FIRST = "0" * 64
-"""What stands as ``prev`` on the first line."""
+"""The value of ``prev`` on the first line."""
 TORN = b" (torn)"
-"""Put behind a line that a dying writer left unfinished, so that nobody takes it for a whole one."""
+"""The mark after a line that a dying writer left unfinished, so that no reader takes it for a whole one."""
 _MAX_LINE = 1 << 15
 _SEAL = ',"hash":"'
 
@@ -194,7 +194,7 @@ _NOT_A_FILE = (
     *(errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENOTDIR),
     *(errno.ENXIO, errno.ESPIPE, errno.EINVAL),
 )
-"""What the system says of a link, a folder, a FIFO or a device at the log's place, or of a file at its folder's."""
+"""The system's errors for a link, a folder, a FIFO or a device at the log's path, or for a file at its folder's."""
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
 
 
@@ -281,7 +281,7 @@ class AuditLog:
 
     def _rows(self) -> Iterator[bytes]:
         try:
-            # Not blocking: a FIFO at this place must not hang whoever looks.
+            # Not blocking: a FIFO at this path must not hang the reader.
             handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -312,7 +312,7 @@ def _remedy(error: OSError, path: str) -> str:
 
 
 def _lock(handle: int) -> None:
-    """Take the log for this process, waiting briefly: a kill never hangs on a stopped neighbour."""
+    """Take the log for this process, waiting briefly: a kill never hangs on a stopped neighbor."""
     ends = time.monotonic() + _LOCK_S
     while True:
         try:

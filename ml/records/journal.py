@@ -41,7 +41,7 @@ class Entry:
 
     def __init__(self, path: Path, facts: Mapping[str, str]) -> None:
         self._path = path
-        # Under another name until it is locked and says something: nobody must take a newborn for a dead one.
+        # Under another name until it is locked and has content, so that no process takes a new entry for a dead one.
         unborn = path.with_suffix(".new")
         self._file = os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)

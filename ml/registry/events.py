@@ -58,7 +58,7 @@ def _events(archive: bytes) -> Iterator[Event]:
 
 
 SKEW = timedelta(minutes=5)
-"""By how much the newest event may be ahead of our clock; operators' clocks differ."""
+"""The time by which the newest event may be ahead of our clock; operators' clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)

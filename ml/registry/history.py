@@ -32,7 +32,7 @@ def newest_first(model: Model) -> bool:
 def chronological_indexes(model: Model) -> tuple[int, ...]:
     """The places of the events in the file, from the oldest event to the newest.
 
-    Equal times keep the file's order, and an event without a time stays with its neighbour.
+    Equal times keep the file's order, and an event without a time stays with its neighbor.
     """
     places = range(len(model.history))
     stamped: list[tuple[datetime, int]] = []

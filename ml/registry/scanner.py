@@ -115,7 +115,7 @@ class Layout:
     colon: str
     comma: str
     escape: bool
-    """Whether non-ASCII characters are written as ``\\uXXXX``."""
+    """True if non-ASCII characters are written as ``\\uXXXX``."""
 
     def render(self, value: object, indent: str, *, inline: bool = False) -> str:
         """Write a value as text for a line indented by ``indent``; on one line when ``inline``."""

@@ -24,7 +24,7 @@ _log = getLogger("ml.serving")
 _MARKET_ROWS = 4096
 """Distinct snapshots before the synthetic market repeats itself."""
 _RETRY_S = 2.0
-"""How long a registry or artifact that could not be used is left alone before it is tried again."""
+"""The pause before a registry or artifact that failed is tried again."""
 
 
 class InjectedError(RuntimeError):

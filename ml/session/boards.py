@@ -187,7 +187,7 @@ def _missing_artifacts(base: Base, repository: Reader) -> Iterator[Problem]:
 
 
 Began = Mapping[tuple[str, str], datetime]
-"""When an artifact of a model was first seen serving as the active one."""
+"""The first sight of each artifact in service as the active one, by model and artifact."""
 
 
 class Boards:

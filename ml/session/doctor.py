@@ -29,7 +29,7 @@ from ml.verdict import Check, Verdict
 # The runbook's troubleshooting of one model: three questions, with the checks and the findings of each.
 
 Advice = tuple[Check, str]
-"""What was found, and what to do about it when it is not well."""
+"""The finding, and a remedy if it is not good."""
 
 _RESTORE = "Restore the artifact of that digest, or roll back."
 _ROLL_BACK = "Consider a rollback if an SLO is breached."

@@ -72,7 +72,7 @@ class Registries:
         self._lock = threading.Lock()
         self._last: Base | None = None
         self.source: Metrics | None = context.metrics
-        """Where the gate asks recorded questions again: this session's own source, unless somebody names another."""
+        """The source for the gate's second measurement: this session's own, unless another is set."""
 
     def ref(self) -> BaseRef:
         """The commit of the base branch now. Does not read its files."""
@@ -222,4 +222,4 @@ def _linked(context: Context) -> bool:
     try:
         return context.repository.linked()
     except ConsoleError:
-        return False  # what keeps git from answering is told by whoever reads the registry
+        return False  # the reader of the registry reports why git does not answer

@@ -220,13 +220,13 @@ def _seconds(period: tuple[datetime, datetime | None] | None, now: datetime) -> 
 # changes; no network is asked.
 
 _REST_S = 60.0
-"""A plan is built anew at least this often, because it names its time."""
+"""The maximum age of a plan before it is built again, because it names its time."""
 _OFFERED_S = 90.0
-"""How old a plan may be when it is offered; one that its keeper neglects is built when it is asked for."""
+"""The maximum age of a plan when it is offered; an older one is built again on request."""
 _SHARE = 100.0
 """Building again may take a hundredth of the time, and a tenth of it when something changed."""
 _MOST_KEPT = 8
-"""So many models are kept armed; a registry of a thousand must not cost a core."""
+"""The number of models with an armed plan; a registry of a thousand must not cost a core."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ _MOST_OTHERS = 3
 """Other models that a soak's sentence may name."""
 _FRESH = timedelta(minutes=1)
 _AT_A_TIME = 4
-"""Soaks that are judged side by side where somebody waits for all of them."""
+"""The number of soaks that are judged in parallel while a person waits for all of them."""
 _UNDATED = "It cannot be told when the artifact landed in shadow"
 _STANDS_IN = (Lack.VANISHED, Lack.NEVER_FETCHED)
 _NEVER = datetime.min.replace(tzinfo=UTC)

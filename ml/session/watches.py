@@ -27,7 +27,7 @@ class Watches:
 
     def __init__(self, context: Context) -> None:
         self.problems: tuple[Problem, ...] = ()
-        """Why the last poll could not keep its watches."""
+        """The reason why the last poll could not store its watches."""
         self._context = context
         self._keeper = Watchkeeper(context.place.state / "watches", context.audit)
 
@@ -54,7 +54,7 @@ class Watches:
         try:
             watches = sorted(self._keeper.watches(), key=lambda watch: watch.began_at, reverse=True)
         except ConsoleError:
-            return {}  # `poll` tells why
+            return {}  # `poll` reports the reason
         return {(watch.model, watch.artifact_id): watch.began_at for watch in watches}
 
     def claim(self, model: str) -> str:

@@ -178,7 +178,7 @@ def _alerting(rule: Rule, state: str, ours: Ours | None) -> str | None:
     """
     there = [labels for each, labels in rule.alerts if each == state]
     if not there:
-        # A rule that tells no alerts tells nobody's: it counts as ours.
+        # A rule without a list of alerts has no owner, so it counts as ours.
         return "" if rule.state == state and not rule.alerts else None
     counting = [labels for labels in there if ours is None or ours.concerns(labels)]
     return owner_of(counting[0]) if counting else None
@@ -268,7 +268,7 @@ def _holds(matcher: dict[str, Any], value: str) -> bool:
         return (wanted == value) is equal
     choices = _unwrapped(wanted).split("|")
     if not all(_PLAIN.fullmatch(choice) for choice in choices):
-        return True  # better told once too often
+        return True  # better reported once too often
     return any(re.fullmatch(choice, value) for choice in choices) is equal
 
 

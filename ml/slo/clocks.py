@@ -11,9 +11,9 @@ from ml.slo.source import Answer
 from ml.verdict import Code, Finding, Verdict, finding
 
 SKEW_S = 5.0
-"""How far Prometheus's clock may be from ours before ages mean nothing."""
+"""The largest difference between Prometheus's clock and ours at which ages mean something."""
 _JUMP_S = 120.0
-"""How much later than the judgement's ``now`` its last question may be asked: longer is a suspended machine."""
+"""The longest delay from the judgement's ``now`` to its last question. More means that the machine was suspended."""
 
 
 def moment_of(seconds: float) -> datetime | None:

@@ -18,17 +18,17 @@ from ml.text import visible
 from ml.verdict import Finding
 
 TIMED, COUNTED, FAILED, ACTIVE, INFO_PART = "timed", "counted", "failed", "active", "info"
-"""The parts of the question who is there: latencies, successes, errors by mode, the gauge of deciding engines, what is
+"""The parts of the roster query: latencies, successes, errors by mode, the gauge of deciding engines, what is
 served."""
 
 Engine = tuple[tuple[str, str], ...]
-"""An engine by the labels that tell it apart, sorted by name."""
+"""An engine by its identifying labels, sorted by name."""
 
 _INNER = frozenset({"__name__", "mode", "le", "artifact_id", "registry_commit", "reason", "quantile"})
 _OBSERVER = re.compile(
     r"(?:.*_)?(?:job|replica|replica_label|prometheus|monitor|scrape|scraper|pod_template_hash|ha)_*"
 )
-"""Labels that tell who looked, not what was looked at."""
+"""Labels of the observer, not of the observed engine."""
 _ALIKE = 0.02
 _FEWEST_GAPS = 2
 
@@ -90,7 +90,7 @@ class Roster:
 
 
 NOBODY = Roster()
-"""The roster of a question that nobody has answered yet."""
+"""The roster before any answer."""
 
 
 def roster_of(parts: Mapping[str, Sequence[Series]], scrape_s: float | None = None) -> Roster:

@@ -212,7 +212,7 @@ class Errands:
         def run() -> None:
             try:
                 outcome.set_result(errand(notebook))
-            except BaseException as error:  # noqa: BLE001 carried to whoever asks for the result
+            except BaseException as error:  # noqa: BLE001 carried to the reader of the result
                 outcome.set_exception(error)
 
         self._waiting.append(run)

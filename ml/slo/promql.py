@@ -14,10 +14,10 @@ from ml.slo.source import Series
 from ml.stage import Stage
 
 TAG = "mlconsole"
-"""The label by which the answers to questions that were asked as one are told apart."""
+"""The label that tells the answers of joined questions apart."""
 INFO = "grinder_ml_model_info"
 ENGINE = ("instance", "job")
-"""The labels that tell engines apart where nothing better is known."""
+"""The labels that identify engines by default."""
 REMEMBERED = "1d"
 """A series that was not seen for this long before a window is born in the window."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ml.policy import Policy
 
 _MEMORY = "1h"
-"""How long an instance that fell silent is still shown, as down."""
+"""The time for which a silent instance is still shown, as down."""
 
 _Key = tuple[str, str]
 

@@ -308,7 +308,7 @@ def eligible_at(soak_start: datetime, grid: Grid, tapes: Sequence[Tape], soak: S
 
 _FINE_S, _MOST_STEPS = 15, 5_000
 _FAR = timedelta(days=8)
-"""How far back a start is looked for, or a day more than a soak is long; an older soak counts from there."""
+"""The longest search for a start, or a day more than a soak is long; an older soak counts from there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ Rows = NDArray[np.float32]
 _SUM_TOLERANCE = 1e-4
 _MOST = 300
 _NEAR = 4
-"""A model that fills a quarter of the sandbox may fail to load for want of room."""
+"""A model that fills a quarter of the sandbox may fail to load for lack of memory."""
 
 
 class Unfit(Exception):

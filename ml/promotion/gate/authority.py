@@ -19,7 +19,7 @@ from ml.text import visible
 from ml.verdict import Code, Gate, Verdict
 
 SKEW = timedelta(minutes=5)
-"""By how much clocks of operators and servers may differ."""
+"""The allowed difference between clocks of operators and servers."""
 
 
 def author(case: Case, move: Move) -> Gate:

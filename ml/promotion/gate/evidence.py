@@ -112,7 +112,7 @@ def _named(configured: bytes | None) -> tuple[tuple[str, str], ...]:
     try:
         found = tomllib.loads((configured or b"").decode())
     except (ValueError, RecursionError):
-        return ()  # a file that nobody can read configures no console either
+        return ()  # an unreadable file configures no console either
     return tuple(_addresses(found))
 
 

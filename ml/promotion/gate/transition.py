@@ -304,7 +304,7 @@ _HOPS = {Action.STAGE: _stage, Action.PROMOTE: _promote, Action.ROLLBACK: _rollb
 # the commit that added it. A field that none of them has must be written as unknown.
 
 _SIGNATURE = frozenset({"artifact_id", "promoted_at_utc", "actor", "source"})
-"""What names the pointer, and what a rollback writes anew into every one."""
+"""The fields that name the pointer, and those that a rollback writes anew."""
 
 
 def attested(repository: Reader, case: Case, move: Move) -> Pointer | None:

@@ -118,7 +118,7 @@ def _measures(chart: Chart) -> Iterator[Measure]:
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL, _RIGHT = 960, 260, 70, 40, 180, 190
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#c25e00", "#666666"
-_COLOURS = {"shadow": _ORANGE, "active": _BLUE}
+_COLORS = {"shadow": _ORANGE, "active": _BLUE}
 _DASHES = ("", "6 3", "2 3", "10 3 2 3", "1 4", "14 4", "8 2 2 2 2 2", "3 7")
 
 
@@ -161,8 +161,8 @@ def _panel(chart: Chart) -> Iterable[str]:
 
 
 def _line(line: Line, number: int, top: float) -> Iterable[str]:
-    colour, dash = _COLOURS.get(line.stage, _GREY), _DASHES[number % len(_DASHES)]
-    style = f'fill="none" stroke="{colour}" stroke-dasharray="{dash}"'
+    color, dash = _COLORS.get(line.stage, _GREY), _DASHES[number % len(_DASHES)]
+    style = f'fill="none" stroke="{color}" stroke-dasharray="{dash}"'
     for run in _runs(line.values):
         points = " ".join(f"{_x(index, len(line.values)):.2f},{_y(value, top):.2f}" for index, value in run)
         yield f'<polyline points="{points}" {style}/>'
