@@ -77,7 +77,7 @@ class Session:
         os.write(self._master, keys.encode())
 
     def press(self, key: str, wanted: str) -> float:
-        """Milliseconds from a key until the header shows what is wanted."""
+        """Milliseconds from a key until the header shows the expected text."""
         begun = time.perf_counter()
         self.type(key)
         while wanted not in self.screen.display[0]:

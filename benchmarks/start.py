@@ -44,7 +44,7 @@ def run() -> tuple[Result, ...]:
 
 
 def _until(wanted: bytes, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
-    """Start a program on a pseudo-terminal and end it as soon as it has drawn what is wanted."""
+    """Start a program on a pseudo-terminal and end it as soon as it has drawn the expected text."""
     master, slave = os.openpty()
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environ = {**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"}

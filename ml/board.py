@@ -90,7 +90,7 @@ class KillView:
 
     ``engaged`` is the state of the switch: ``True`` where the kill file says on, or where engines prove that they are
     blocked whatever the file says (``by_engines``); ``False`` where the file says off and no engine contradicts it;
-    ``None`` where nobody can tell. ``unclear``: the file says neither exactly 1 nor exactly 0, so engines may read it
+    ``None`` when it is unknown. ``unclear``: the file says neither exactly 1 nor exactly 0, so engines may read it
     differently. ``manual`` are the steps that a person takes by hand when the switch could not be confirmed. ``asked``
     is whether the request in force asks for a kill (or for a release); ``None`` where there is none.
 
@@ -121,7 +121,7 @@ class KillView:
 
     @property
     def written(self) -> bool:
-        """The kill file says what is asked for."""
+        """True if the kill file contains the request."""
         return self.file_says is not None and self.file_says != self.releases
 
     @property
@@ -359,7 +359,7 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """One model on the board. ``hop`` names the promotion that ``gates`` judge, such as ``shadow→active``.
+    """One model on the board. ``hop`` names the step that ``gates`` judge, such as ``shadow→active``.
 
     ``readings`` are those of the stage that is judged: shadow while something soaks there, else active.
     ``active_readings`` are of what is live, whatever soaks. Alerts belong to no stage and are among both.
@@ -382,7 +382,7 @@ class ModelView:
 
     @property
     def breaching(self) -> tuple[Reading, ...]:
-        """The objectives that what is live does not meet now."""
+        """The objectives that the live artifact does not meet now."""
         return tuple(each for each in self.active_readings if each.verdict is Verdict.FAIL and each.limit is not None)
 
     def stage(self, stage: Stage) -> StageView:

@@ -56,7 +56,7 @@ def judged(model: ModelView) -> Judgement:
 
 
 def live_of(model: ModelView) -> Judgement:
-    """The verdict of what is live alone: the worst of its readings that can block; NO_DATA where nothing is read."""
+    """The verdict of the live artifact alone: the worst of its blocking readings; NO_DATA without a reading."""
     found = [Judgement(each.verdict, each.name, each.why) for each in _deciding(model.active_readings)]
     return _gravest((*found, Judgement(Verdict.STALE, _SOURCE, model.silent)) if model.silent else tuple(found))
 
@@ -90,8 +90,8 @@ def _deciding(readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
 def gates_of(model: ModelView) -> tuple[Gate, ...]:
     """The gates of the model's next step, as every face shows them.
 
-    A gate is never milder than what is read of the same objective now. Where there is a next step and nothing of it has
-    been judged, one gate named `UNJUDGED` waits. While the source is silent no gate is open.
+    A gate is never milder than the current reading of the same objective. Where there is a next step and nothing of it
+    has been judged, one gate named `UNJUDGED` waits. While the source is silent no gate is open.
     """
     if not model.hop:
         return tuple(_unheard(gate, model.silent) for gate in model.gates)

@@ -134,12 +134,12 @@ class Check:
 class Reading:
     """One measured value with unit, sample time, source query and verdict.
 
-    ``value`` and ``limit`` are in ``unit``. ``sampled_at`` is the time of the newest sample behind the
-    value, not of the request. ``samples`` counts observations in the window. ``trend`` is oldest first,
-    with ``None`` where nothing was measured. ``clamped``: the value is the histogram's top finite bound,
-    so the truth is that or more. ``gate`` tells whether it can block a promotion or is only shown. ``series`` are the
-    engines that were measured. ``attribution`` tells what ties the value to the artifact: ``artifact`` (each engine
-    says what it serves), ``mode`` (only mode and time do), ``mixed``; empty where nothing was measured.
+    ``value`` and ``limit`` are in ``unit``. ``sampled_at`` is the time of the newest sample behind the value, not of
+    the request. ``samples`` counts observations in the window. ``trend`` is oldest first, with ``None`` where nothing
+    was measured. ``clamped``: the value is the histogram's top finite bound, so the truth is that or more. ``gate`` is
+    true if it can block a promotion, false if it is only shown. ``series`` are the engines that were measured.
+    ``attribution`` tells what ties the value to the artifact: ``artifact`` (each engine says what it serves), ``mode``
+    (only mode and time do), ``mixed``; empty where nothing was measured.
     """
 
     name: str
@@ -174,7 +174,7 @@ class Reading:
 class Gate:
     """One line of a promotion checklist, with its verdict and a reference to its evidence.
 
-    ``was`` is what had been found before a person waived it; ``None`` where nobody did.
+    ``was`` is the result before a person waived it; ``None`` without a waiver.
     """
 
     name: str

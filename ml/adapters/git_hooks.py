@@ -20,8 +20,8 @@ def install_gate(
 ) -> Path:
     """Install the ``pre-receive`` hook in a bare repository, with the command of the gate; returns the hook.
 
-    An older one of ours is replaced. Git is told to refuse malformed objects as well: a tree that holds one name twice,
-    or a name such as ``..``, reads differently in different tools.
+    An older hook of ours is replaced. Git is configured to refuse malformed objects as well: a tree that holds one name
+    twice, or a name such as ``..``, reads differently in different tools.
 
     Args:
         python: a Python that can import mlconsole, which the server will start.

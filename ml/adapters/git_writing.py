@@ -37,7 +37,7 @@ class CommitWriting(OnRepository):
     def exclusive(self, deadline_s: float = _QUEUE_S) -> Iterator[None]:
         """The serial queue of writes of this clone, across processes; waits for its turn.
 
-        What a killed predecessor left in our folder is removed first: while we hold the queue nobody uses it.
+        Files of a killed predecessor are removed first. While we hold the queue, no other process uses the folder.
 
         Raises:
             Unavailable: another write takes longer than ``deadline_s``, or the folder cannot be written.

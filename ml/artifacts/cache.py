@@ -38,7 +38,7 @@ class VerificationCache:
     """Passed verifications in one private file; a damaged or missing file is an empty cache.
 
     Who can write the file can make an artifact look verified, so it belongs in the operator's own state
-    directory. What enters the registry is verified afresh.
+    directory. An artifact that enters the registry is always verified again.
     """
 
     def __init__(self, file: Path) -> None:

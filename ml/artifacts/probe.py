@@ -57,8 +57,8 @@ class Limits:
     def with_room_for(self, size: int) -> Limits:
         """These limits with room for models of ``size`` bytes on disk, for large ones more than `Limits` says.
 
-        A small model gets what it says and no more; a large one three times its size in address space on top, and a
-        second per 256 MiB. A model gets this by the bytes that lie there, never by what it claims.
+        A small model gets these limits; a large one gets three times its size in address space on top, and a
+        second per 256 MiB. The size is that of the files on disk, never a claim of the model.
         """
         if size < _LARGE:
             return self

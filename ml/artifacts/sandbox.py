@@ -81,7 +81,7 @@ def _size(subject: Subject) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of ours but the way to find modules; one thread each, since arenas per thread eat address space."""
+    """The environment of a probe: the path of modules, and one thread, because arenas per thread use address space."""
     return {
         "PATH": os.defpath,
         "LC_ALL": "C.UTF-8",

@@ -166,7 +166,7 @@ class Verifier:
     Args:
         run: starts the probes.
         python: the Python that they run in.
-        cache: where passed verifications are kept; none: each is made afresh.
+        cache: keeps passed verifications; without it, each one runs again.
         scratch: where private copies go; needs room for the largest artifact.
         limits: what one probe may cost.
     """
@@ -198,7 +198,7 @@ class Verifier:
             directory: the artifact.
             report: takes the bytes hashed and copied, each check as it begins in the sandbox, and each verdict.
             expect_sha256: the model's digest as the registry names it, if that is known.
-            afresh: run the model whatever is remembered of it.
+            afresh: run the model even if the cache has its verification.
 
         Raises:
             Unavailable: the sandbox cannot be built: no onnxruntime, no room for the copy.

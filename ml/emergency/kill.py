@@ -42,7 +42,7 @@ class KillDesk:
     def __init__(
         self, switch: KillSwitch, metrics: Metrics | None, audit: AuditLog, clock: Clock, confirm_s: float
     ) -> None:
-        """``confirm_s`` is how long after a request what is not CONFIRMED becomes UNCONFIRMED."""
+        """``confirm_s`` is the time after a request at which a missing confirmation becomes UNCONFIRMED."""
         self._switch = switch
         self._metrics = metrics
         self._audit = audit

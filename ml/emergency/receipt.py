@@ -44,7 +44,7 @@ def judge(request: KillRequest, fleet: Fleet, now: datetime, deadline_s: float) 
     """Judge a request by a fleet's metrics.
 
     Args:
-        deadline_s: seconds after the request from which what is not confirmed is UNCONFIRMED or UNPROVEN.
+        deadline_s: seconds after the request; without proof by then, an engine is UNCONFIRMED or UNPROVEN.
     """
     late = now >= request.at + timedelta(seconds=deadline_s)
     base = Rung.WRITTEN if request.written else Rung.REQUESTED

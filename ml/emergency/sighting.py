@@ -32,7 +32,7 @@ class _Survey(NamedTuple):
 
 
 def look(metrics: Metrics, asked_at: datetime | None, *, engage: bool) -> Fleet:
-    """Look at every engine's proof of a request at that moment; ``None``: of the last few scrapes, whoever asked.
+    """Look at every engine's proof of a request at that moment; ``None``: of the last few scrapes, for any request.
 
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.

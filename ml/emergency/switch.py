@@ -1,8 +1,8 @@
 """The kill switch: write it, record it, deliver it, in that order, whatever else fails (contract §7).
 
 Engaging fails safe: the env file comes first, and neither a full disk for the audit log nor a hanging actuator takes
-it back. It is written anew at every press, because nobody knows who changed it since. Further actuators then run side
-by side, each within its own deadline, so that a dead host holds up nobody else. Releasing fails safe the other way
+it back. Every press writes it again, because it may have changed since. Further actuators then run side
+by side, each within its own deadline, so that a dead host delays no other. Releasing fails safe the other way
 round: it is recorded first, and what cannot be recorded is not released.
 Nothing here touches git, the registry, Prometheus or an event loop; imports stay within what the kill key can afford.
 """

@@ -1,7 +1,7 @@
 """The watch over a model in its first active hour, kept by a person (runbook 19, §3.7). Pure.
 
 A watch begins when the promoted artifact is seen serving. An objective that fails for as long as its alert rule's own
-``for`` says is a breach. Time in which nobody looked is not time watched, and the summary says so.
+``for`` says is a breach. Time without a look does not count as watched, and the summary says so.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class Watchkeeper:
             yield WatchEvent(Turn.ENDED, watch, summary_line(watch))
 
     def _close(self, held: Watch | None, ending: str, now: datetime) -> Iterator[WatchEvent]:
-        """End a running watch over what is not active any more."""
+        """End a running watch over an artifact that is no longer active."""
         if held is None or held.ended_at is not None:
             return
         watch = end(held, now, ending)

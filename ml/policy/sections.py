@@ -241,7 +241,7 @@ class Objective(Section):
 
     ``quantile`` reads the histogram ``metric`` (named without ``_bucket``); ``ratio`` is errors / (errors +
     successes) of two counters, 0 to 1; ``promql`` is any ``query`` with one number as the answer. ``gate`` tells
-    whether it can block a promotion or is only shown.
+    true if it can block a promotion, false if it is only shown.
     """
 
     name: Name

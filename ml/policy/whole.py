@@ -131,7 +131,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
 
 
 class PolicyInvalid(Usage):
-    """The policy has a mistake. It closes every gate, and holds up neither a rollback nor its own repair."""
+    """The policy has a mistake. It closes every gate, but blocks neither a rollback nor its own repair."""
 
 
 def parse_policy(raw: bytes | None) -> Policy:
@@ -153,7 +153,7 @@ def parse_policy(raw: bytes | None) -> Policy:
 def policy_or_complaint(raw: bytes | None) -> tuple[Policy, str]:
     """A policy, and why it may not be used to promote; empty where it may.
 
-    A policy with a mistake must hold up neither a rollback nor its own repair. One that was valid in an earlier
+    A policy with a mistake must block neither a rollback nor its own repair. One that was valid in an earlier
     version keeps its roles for that, and any other gives the defaults.
     """
     try:

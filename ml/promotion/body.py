@@ -94,7 +94,7 @@ def _facts(account: Account) -> Iterator[str]:
 
 
 def _line(gate: Gate, account: Account) -> str:
-    """One line of the runbook's section: what it writes without a mark has one here only when it is not PASS."""
+    """One line of the runbook's section. A line that has no mark there gets one here only when it is not PASS."""
     mark = _MARKS.get(gate.verdict, f"❌ {gate.verdict}")
     worse = "" if gate.verdict is Verdict.PASS else f" {mark}"
     label = _LABELS.get(gate.name, gate.name)

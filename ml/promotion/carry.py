@@ -21,7 +21,7 @@ from ml.registry.schema import Event, Model
 
 
 def carried(plan: Plan, before: bytes, now: bytes, archive: bytes, places: Places, at: datetime) -> Plan | None:
-    """The plan on another registry; ``None`` where the model's own slice is not what it was.
+    """The plan on another registry; ``None`` where the model's own slice changed.
 
     Args:
         before: the registry that the plan was made on, ``now`` the one that it goes to.

@@ -1,7 +1,7 @@
 """The evidence of a promotion: canonical JSON of every verdict with the raw responses that it came from.
 
 Anybody can check it offline, months later: `verify` reads the responses again, lets the same judge judge them again,
-and names what differs. A seal over the parts names the part in which a byte was changed. Whoever changes both a part
+and names what differs. A seal over the parts identifies the part with a changed byte. Whoever changes both a part
 and the seal changes the document's SHA-256, which stands in the commit's trailer and in the registry's event.
 """
 

@@ -25,7 +25,7 @@ def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
         Refused: there is no such branch, the server refuses, or the base is checked out here and has no remote.
         Conflict: the base moved since the branch was made.
         Invalid: the gate says no, with its first reason.
-        Unavailable: the remote is out of reach, or whether it landed is not known.
+        Unavailable: the remote is out of reach, or the result of the push is unknown.
     """
     repository = desk.repository
     with repository.exclusive():

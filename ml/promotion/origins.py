@@ -1,9 +1,10 @@
 """The search for the pointer of an artifact that was active before, in all places of the repository (contract §14).
 
 A rollback never stops for paperwork. Histories in the runbook's words keep no pointers in their events, and the engine
-wants digest, commit and data set. They are looked for, in this order, in the event of the activation, the archive,
-the registry of an earlier commit in which the artifact was active, its manifest, its train report, and the commit that
-added it. Pointers of stagings are never asked: anybody may stage. What is nowhere is written as unknown, and said.
+wants digest, commit and data set. They are looked for, in this order, in the event of the activation, the archive, the
+registry of an earlier commit in which the artifact was active, its manifest, its train report, and the commit that
+added it. Pointers of stagings are never asked: anybody may stage. A field without a source is written as unknown, and
+reported.
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ class _Gathered:
         self._origins: list[Origin] = []
 
     def take(self, facts: Mapping[str, object], source: Source, commit: str = "") -> None:
-        """Take what is not known yet."""
+        """Take the fields that are not known yet."""
         if source is Source.REGISTRY and not self.folder and isinstance(facts.get("artifact_dir"), str):
             self.folder = str(facts["artifact_dir"])
             self._origins.append(Origin("artifact_dir", self.folder, source, commit))

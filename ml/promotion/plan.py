@@ -1,6 +1,6 @@
 """Planning a change: new registry bytes, branch, commit message, evidence files and PR body. Pure (contract §5).
 
-Nothing is written here; `ml.promotion.submit` carries a plan out, and `ml.promotion.gate` judges what became of it.
+Nothing is written here; `ml.promotion.submit` carries a plan out, and `ml.promotion.gate` judges the result.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Forge(Protocol):
     def open_request(self, remote_url: str, branch: str, base: str, title: str, body: str) -> str:
         """Open a pull request and return its address; else the address where a person opens it, or nothing.
 
-        Never raises: the branch is pushed already, and a sick forge must not make that look like a failure.
+        Never raises: the branch is pushed already, and a failing forge must not make that look like a failure.
         """
         ...
 
@@ -83,7 +83,7 @@ def current_base(desk: Desk, planned: str) -> tuple[str, str]:
 
 
 def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
-    """Push one ref and learn from the remote itself whether it is there.
+    """Push one ref and read it back from the remote.
 
     Raises: Refused with the server's words; Unavailable when the journal cannot be written. Nothing was sent then.
     """

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """One interrupted change: what it was, how it ended, and one sentence of that with what to do."""
+    """One interrupted change: its description, its end, and one sentence with a remedy."""
 
     what: str
     branch: str

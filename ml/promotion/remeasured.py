@@ -158,7 +158,7 @@ def measured_again(
         policy: the base's.
         source: a metrics source that the evidence's author does not control.
 
-    Returns: PASS; FAIL where numbers do not agree; NO_DATA or ERROR where nobody can tell.
+    Returns: PASS; FAIL where numbers do not agree; NO_DATA or ERROR where it is unknown.
     """
     ends = monotonic() + deadline_s
     try:

@@ -55,7 +55,7 @@ class Evidence:
 class Checklist:
     """All gates of one step, judged at ``as_of``, with their evidence.
 
-    ``ack_phrase`` is what the policy asks to type (empty: this hop asks for nothing). ``oddities`` are
+    ``ack_phrase`` is the phrase to type by the policy (empty: this step needs none). ``oddities`` are
     sentences about what the dashboard review found odd, for the reviewer to answer. ``finding`` and ``waivers``
     (gate name and reason) are what was typed, so that the same checklist can be judged again.
     """

@@ -207,7 +207,7 @@ class AuditLog:
         self._now = now
 
     def append(self, kind: str, **fields: Any) -> AuditLine:
-        """Write one line and wait until the disk holds it. On failure the log holds exactly what it held.
+        """Write one line and wait until the disk has it. On failure the log is unchanged.
 
         Raises:
             Unavailable: it could not be written, or another process held the log for a second.

@@ -1,7 +1,7 @@
 """The journal of writes: each intention is fsynced before the action, for the next start (contract §5).
 
 One file per change, one JSON line per step. The file is locked while its process lives and removed when the change
-is settled; what is left unlocked belongs to a process that died, and `ml.promotion.reconcile` asks what became of it.
+is settled; what is left unlocked belongs to a process that died, and `ml.promotion.reconcile` finds out its result.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Entry:
         os.close(self._file)
 
     def step(self, name: str, **facts: str) -> None:
-        """Note, durably, what is about to happen. Raises Unavailable when it cannot be noted: then do not do it."""
+        """Record an intention durably. Raises Unavailable when that fails; then do not act."""
         line = json.dumps({"step": name, **facts}).encode() + b"\n"
         try:
             os.write(self._file, line)

@@ -132,7 +132,7 @@ class Recorder:
         *,
         emergency: bool = False,
     ) -> Change:
-        """Write the stages and the event, and archive what is too old."""
+        """Write the stages and the event, and archive older events."""
         self._refuse_future(emergency=emergency)
         model = self._now
         event = self._event(words, artifact_id)
@@ -236,7 +236,7 @@ def refuse_known_otherwise(models: Mapping[str, Model], pointer: Pointer) -> Non
 
 
 def spelled(pointer: Pointer) -> dict[str, object]:
-    """A pointer as it is written: what is known, times in the one form that the engine takes."""
+    """A pointer as it is written: the known fields, with times in the one form that the engine takes."""
     values = pointer.model_dump(exclude_none=True)
     return {key: format_utc(value) if isinstance(value, datetime) else value for key, value in values.items()}
 

@@ -32,7 +32,7 @@ _LONE = re.compile(r"[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Offence:
-    """Something that a registry may not hold: where, under which field, and what it is in words."""
+    """A fault in a registry: its position, its field, and its description."""
 
     offset: int
     path: Path

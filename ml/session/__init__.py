@@ -45,7 +45,7 @@ class Operations:
         make: puts the session's parts together. Called once, with the first question that needs them: the first frame
             waits for none of what they import.
         first_look: what `glance` answers, without those parts.
-        keep: gets every board, for whoever asks next without judging; raises nothing.
+        keep: gets every board, for later callers that do not judge; raises nothing.
     """
 
     def __init__(
@@ -112,9 +112,9 @@ class Operations:
         return self._parts.soaks.judge(model).report
 
     def review(self, model: str) -> Review:
-        """The dashboards of the model's last 24 h: charts of shadow against active, and what is odd in them.
+        """The dashboards of the model's last 24 h: charts of shadow against active, and their oddities.
 
-        Raises: Unavailable (no Prometheus is configured). A sick source is a ``problem`` of the review.
+        Raises: Unavailable (no Prometheus is configured). A failed source is a ``problem`` of the review.
         """
         return self._parts.review(model)
 
@@ -169,7 +169,7 @@ class Operations:
     def target(self, model: str, to_stage: Stage) -> Target:
         """Freeze a promotion: the artifact in the stage below, its digest, the base commit.
 
-        Raises: Refused (nothing to promote, illegal hop), Unavailable, Invalid (broken registry).
+        Raises: Refused (nothing to promote, illegal step), Unavailable, Invalid (broken registry).
         """
         return self._parts.changes.target(model, to_stage)
 
@@ -187,7 +187,7 @@ class Operations:
 
         ``finding`` is the reviewer's dashboard finding, ``waivers`` maps gate name to reason,
         ``on_output`` takes lines of the unit tests as they are printed (already made visible).
-        The gate ``ack`` of a hop to active is WAIT until `plan` gets the phrase.
+        The gate ``ack`` of a step to active is WAIT until `plan` gets the phrase.
         """
         return self._parts.checklist(target, finding, waivers or {}, report, on_gate, on_output)
 

@@ -62,7 +62,7 @@ class Context:
     """The place and the concrete parts, put together once by ``console.wiring``.
 
     ``metrics`` is ``None`` when no Prometheus is configured: every gate that needs it then stays closed. ``verifier``
-    is made with the first verification. ``person`` is who is at the keyboard, for records of kills and watches.
+    is made with the first verification. ``person`` is the operator, for records of kills and watches.
     ``problems`` are those of the session's own settings; every board shows them.
     """
 

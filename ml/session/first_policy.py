@@ -81,7 +81,7 @@ def propose(
         selectors: for each model of several, what tells its series apart; ``None`` where nothing is known.
 
     Raises:
-        Refused: there is a policy already, or git is not told who we are.
+        Refused: there is a policy already, or git has no identity configured.
         Unavailable: git or the journal cannot write.
     """
     repository, places = desk.repository, desk.places

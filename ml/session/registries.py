@@ -29,7 +29,7 @@ class Base:
     """The base branch as this session sees it: which commit, the policy that rules there, archives by model.
 
     ``artifact_base`` is what pointers' directories are relative to, by that policy or else by this session's settings.
-    ``complaint`` is what is wrong with the policy; the defaults stand in for it then, and only for a rollback.
+    ``complaint`` is the fault of the policy. The defaults then replace it, and only for a rollback.
     """
 
     ref: BaseRef

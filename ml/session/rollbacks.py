@@ -167,7 +167,7 @@ class RollbackPlans:
 
 
 def breaches(board: Board | None, name: str) -> tuple[Reading, ...]:
-    """The readings of what is live that fail now."""
+    """The failing readings of the live artifact."""
     view = board.model(name) if board else None
     return failing(view) if view else ()
 

@@ -105,7 +105,7 @@ class Soaks:
                 return
 
     def judge_all(self, names: Sequence[str]) -> None:
-        """Judge each of these soaks that has no fresh report, a few side by side. Never raises for a sick source."""
+        """Judge each of these soaks that has no fresh report, a few side by side. Never raises for a failed source."""
         with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="soak") as pool:
             list(pool.map(self._judge_if_due, names))
 
@@ -122,7 +122,7 @@ class Soaks:
         return None
 
     def last(self, name: str, model: Model) -> SoakReport | None:
-        """The last report, if it is still about what is in shadow."""
+        """The last report, if it is still about the artifact in shadow."""
         with self._lock:
             report = self._reports.get(name)
         if report is None or model.shadow is None:

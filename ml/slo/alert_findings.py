@@ -37,7 +37,7 @@ Named = tuple[str, Finding]
 class Rule:
     """A loaded alert rule. ``state`` is ``inactive``, ``pending`` or ``firing``; ``error`` is empty in good health.
 
-    ``alerts`` are its pending and firing alerts as (state, labels); ``expression`` is its PromQL, empty when not told.
+    ``alerts`` are its pending and firing alerts as (state, labels); ``expression`` is its PromQL, empty when unknown.
     """
 
     state: str

@@ -70,7 +70,7 @@ class Recorder:
     """Asks a source and keeps every exchange, in order.
 
     A source that was silent twice in a row is not asked again: one deadline each for eighteen questions would keep
-    an operator waiting for minutes. What is not asked any more fails as the last question did.
+    an operator waiting for minutes. Questions that are not asked any more fail as the last one did.
     """
 
     def __init__(self, metrics: Metrics, patience: _Patience | None = None) -> None:

@@ -1,8 +1,8 @@
 """The judge: from measurements to one verdict and one sentence of why. Pure.
 
-Rules are asked in order and the first that objects decides; only what no rule objects to is PASS, and PASS is
-written ``value < limit``. Order: what cannot be believed at all, then what is breached, then what could not have
-been breached, then what is not enough yet.
+The rules run in order, and the first one that objects decides. A value without any objection is PASS, and PASS is
+written ``value < limit``. Order: unreliable values, then breaches, then limits that could not have
+been breached, then too little data.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class Scope:
         """Count a counter's increase in a window, by engine (and ``le``); a new counter counts from its first value.
 
         A bucket is born with its histogram only: another spelling of ``le`` is no birth. ``restarts``: of a counter
-        that is born and restarts in the same window, what it counted before a restart must not be lost.
+        that is born and restarts in the same window, its count before the restart must not be lost.
         """
         highest, increase = f"max_over_time({series}[{window}])", f"increase({series}[{window}])"
         whole = series.replace("}", ',le="+Inf"}', 1) if le and "}" in series else series

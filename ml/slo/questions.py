@@ -192,7 +192,7 @@ def _by_cells(scope: Scope, over: Callable[[str], str], window: str, cell: str, 
 
 
 def _ratio(objective: Objective, scope: Scope, window: str, cell: str) -> str:
-    """Errors over all attempts, by engine: what is missing to one of successes over attempts.
+    """Errors over all attempts, by engine: one minus successes over attempts.
 
     So errors, which may have a series for each of many labels, are read once. An engine without any success has none.
     ``cell`` is given for a long window, in which a counter may be born and restart.
@@ -213,7 +213,7 @@ def _ratio(objective: Objective, scope: Scope, window: str, cell: str) -> str:
 
 
 def _both(scope: Scope, errors: str, successes: str) -> str:
-    """Errors and successes together, by engine; what is not there counts nothing."""
+    """Errors and successes together, by engine; a missing series counts as zero."""
     return f'sum by ({scope.engines}) (label_replace({errors}, "{_KIND}", "errors", "", "") or {successes})'
 
 

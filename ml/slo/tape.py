@@ -116,7 +116,7 @@ class Course:
     ``values`` are in the objective's unit; where it is no engine's, as that of a free query, its labels stand for one.
     ``counts`` are inferences, ``scrapes`` how often an engine was scraped, of ``expected`` times a cell (``None`` when
     unknown). ``changed`` has a value where an engine's buckets were laid out or spelled anew within a cell: PromQL
-    cannot add them up there. ``unclear`` tells of an engine's value whether it may lie on either side of the limit.
+    cannot add them up there. ``unclear`` marks an engine's value that may lie on either side of the limit.
     """
 
     values: Mapping[Engine, Row]
@@ -144,7 +144,7 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One cell: its worst value, whether that breaches, whether it proves anything, and the share that was scraped."""
+    """One cell: its worst value, a breach or not, proof or not, and the share that was scraped."""
 
     value: float | None
     breach: bool
@@ -380,8 +380,8 @@ def _undated(subject: SoakSubject, now: datetime) -> Finding | None:
 def first_seen_query(scope: Scope, since: datetime, waited_s: int) -> str:
     """The first time at which an engine's count of latencies is another than at ``since`` while it serves the artifact.
 
-    Another, not greater: an engine that restarted counts from zero. Where nobody says what serves, the landing alone
-    binds the soak to the artifact.
+    Another, not greater: an engine that restarted counts from zero. Where no engine reports its artifact, the landing
+    alone binds the soak to the artifact.
     """
     by, step_s = scope.engines, max(_FINE_S, math.ceil(waited_s / _MOST_STEPS))
     series = scope.timed(f"{scope.latency}_count")

@@ -26,7 +26,7 @@ _SLOW_S = 0.01
 """A model this slow is asked less, so that a lawful 100 ms per inference stays within the CPU limit."""
 _BATCHES = (2, 3, 7, 16, _ROWS)
 _BATCHES_WHEN_SLOW = (2, 7)
-"""So many rows at a time a model is asked about what it was asked singly."""
+"""The batch sizes in which a model gets the single questions again."""
 _AS_WRITTEN = 8
 _AS_WRITTEN_WHEN_SLOW = 2
 NOISE = 1e-4
@@ -285,7 +285,7 @@ _RACE_BUDGET_S = 2.0
 def race(first: Subject, second: Subject) -> Raced:
     """Time single-row inferences of both for at most two seconds; raises `Unfit` when one cannot run.
 
-    The order within a turn alternates, because whoever comes second finds a warmer cache.
+    The order within a turn alternates, because the second one finds a warmer cache.
     """
     sessions = (Session(first), Session(second))
     for session in sessions:

@@ -275,8 +275,8 @@ AGE = "age"
 def timely(case: Case, now: datetime | None, action: Action | None = None) -> Gate:
     """The change lands within the policy's hours of its own date, by the judge's clock.
 
-    Otherwise whoever finds an operator's branch of last month could land it today. Rollbacks and withdrawals are
-    exempt, and so are the first rules, because nobody holds a role yet that an old branch could misuse.
+    Otherwise anybody could land an operator's branch of last month today. Rollbacks and withdrawals are
+    exempt, and so are the first rules, because there is no role yet that an old branch could misuse.
 
     Args:
         now: the judge's clock; ``None`` where it is no witness, as in a review of old history.

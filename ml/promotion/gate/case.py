@@ -37,7 +37,7 @@ class Case:
 
     ``before`` is the registry in the commit's parent (``None``: there is none yet), ``after`` the one in the commit.
     ``policy`` and ``signers`` (``None``: no such file) are the base's, whatever the commit makes of them, and
-    ``artifact_base`` is what the base's pointers are relative to. ``guard`` tells what is governed and protected, with
+    ``artifact_base`` is the base folder of the base's pointers. ``guard`` decides what is governed and protected, with
     the artifacts that the change itself names; ``named`` the same by the base alone.
     """
 

@@ -106,7 +106,7 @@ def replayed(before: Document | None, move: Move, now: bytes, archive: bytes, at
     Args:
         before: the registry before the change.
         now: the registry's bytes after it, ``archive`` the model's archive after it.
-        attested: of a rollback, what is proven of the pointer besides what an activation's event holds.
+        attested: for a rollback, the proven fields of the pointer that no activation's event holds.
     """
     try:
         made = made_again(before, move, attested)
