@@ -240,7 +240,7 @@ class Objective(Section):
     """One service level: its value must stay below ``limit`` (in ``unit``) for the verdict to be PASS.
 
     ``quantile`` reads the histogram ``metric`` (named without ``_bucket``); ``ratio`` is errors / (errors +
-    successes) of two counters, 0 to 1; ``promql`` is any ``query`` with one number as the answer. ``gate`` tells
+    successes) of two counters, 0 to 1; ``promql`` is any ``query`` with one number as the answer. ``gate`` is
     true if it can block a promotion, false if it is only shown.
     """
 
