@@ -1,1 +1,1 @@
-"""contract §13, measured: every number is a ratio to a floor taken in the same run (`make bench`)."""
+"""Benchmarks of contract §13: every number is a ratio to a floor measured in the same run (`make bench`)."""

@@ -1,4 +1,4 @@
-"""The digests of 2 GiB in files, as a verification takes them, against one OpenSSL stream over the same files."""
+"""Measure the digests of 2 GiB in files, as a verification takes them, against one OpenSSL stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate on forty legal changes, as they arrive: by themselves, squashed, merged and rebased on a base that moved.
+"""Measure the gate on forty legal changes: landed alone, squashed, merged, and rebased on a base that moved.
 
 The sandbox's own time is left out: an artifact is verified once, and remembered by its folder's bytes.
 """

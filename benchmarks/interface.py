@@ -1,4 +1,4 @@
-"""The interface on a real pseudo-terminal: keys with 10 models and with 1,000."""
+"""Measure the interface on a real pseudo-terminal: keys with 10 models and with 1,000."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Session:
         os.close(self._master)
 
     def read_until_quiet(self, patience_s: float, quiet_s: float) -> tuple[int, float]:
-        """How many bytes came until none came for ``quiet_s``, and when the last did."""
+        """Read until nothing came for ``quiet_s``; return the number of bytes and the time of the last one."""
         count, last, patience = 0, time.perf_counter(), patience_s
         while select.select([self._master], [], [], patience)[0]:
             data = os.read(self._master, 65_536)
@@ -77,7 +77,7 @@ class Session:
         os.write(self._master, keys.encode())
 
     def press(self, key: str, wanted: str) -> float:
-        """Milliseconds from a key until the header shows what is wanted."""
+        """Milliseconds from a key until the header shows the expected text."""
         begun = time.perf_counter()
         self.type(key)
         while wanted not in self.screen.display[0]:
@@ -86,7 +86,7 @@ class Session:
         return (time.perf_counter() - begun) * 1000
 
     def rest(self, seconds: float) -> tuple[float, float]:
-        """Bytes per second and share of a processor in percent, while nobody does anything."""
+        """Measure an idle console: bytes per second, and percent of a processor."""
         until, count, before = time.perf_counter() + seconds, 0, self._ticks()
         while (left := until - time.perf_counter()) > 0:
             if select.select([self._master], [], [], left)[0]:

@@ -1,4 +1,4 @@
-"""``mlconsole kill on``, the whole process, against an empty Python."""
+"""Measure ``mlconsole kill on``, the whole process, against an empty Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the kill key on a terminal to a durable kill file, on bad nights, against one fsynced rename.
+"""Measure the time from the kill key to a durable kill file, on a disturbed machine, against one fsynced rename.
 
 In every scene Prometheus takes connections and never answers, git is locked, and a verification runs all the time;
 each scene but the first adds one fault more. The consoles are pressed in turns with the rename, so that what disturbs
@@ -38,7 +38,7 @@ _APART_S = 0.75
 """Presses that follow each other faster are one key, held (`console.f9.HELD_S`)."""
 _PATIENCE_S = 10.0
 _THAWED_S = 0.15
-"""A continued console takes its terminal anew, and a key that is typed into that is lost; then it is silent so long."""
+"""The quiet time that shows that a continued console has its terminal back. Earlier keys are lost."""
 _LOCKS = ("index.lock", "HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock")
 _SICK = "benchmarks.sick_console"
 
@@ -86,7 +86,7 @@ class _Night:
         return sum(line.kind == "kill" for path in logs for line in AuditLog(path).read())
 
     def close(self) -> None:
-        """End the console, once it has recorded what it can; one whose loop is frozen hears no SIGTERM."""
+        """End the console once it has written its records. A frozen event loop ignores SIGTERM."""
         self._stopped(False)
         _until(lambda: self.recorded() >= min(len(self.took), self._recordable), self.name)
         if self._frozen:
@@ -164,7 +164,7 @@ def _verify_until(morning: threading.Event, night: _Night) -> None:
 
 
 def _until(holds: Callable[[], bool], scene: str) -> float:
-    """When it first held."""
+    """Wait for a condition and return the time at which it first held."""
     ends = time.perf_counter() + _PATIENCE_S
     while not holds():
         assert time.perf_counter() < ends, f"{scene}: the kill key did not kill"

@@ -1,4 +1,4 @@
-"""How fast a kill is proven: 5,000 engines by Prometheus, and 200 hosts of which 20 hang."""
+"""Measure the proof of a kill: 5,000 engines seen by Prometheus, and 200 hosts of which 20 hang."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How everything here is measured: ours and the floor in turns, so that a noisy machine disturbs both alike."""
+"""Run our code and the floor in turns, so that a noisy machine disturbs both alike."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Result:
 
     @property
     def ratio(self) -> float:
-        """How many times the floor ours costs."""
+        """Our time divided by the floor's."""
         return self.ours / self.floor if self.floor else float("inf")
 
     @property
     def reached(self) -> bool:
-        """Whether the ratio is within reach."""
+        """True if the ratio is within reach."""
         return self.ratio <= self.reach
 
     def line(self) -> str:

@@ -1,4 +1,4 @@
-"""``mlconsole status --short``, the whole process, while somebody watches the repository, against an empty Python."""
+"""Measure ``mlconsole status --short``, the whole process, beside a running console, against an empty Python."""
 
 from __future__ import annotations
 

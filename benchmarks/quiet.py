@@ -1,4 +1,4 @@
-"""What the console costs while nobody does anything: the line, the processor, memory, and what a week adds to it."""
+"""Measure an idle console: bytes on the line, CPU, memory, and the growth of a week."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def _rest() -> tuple[Result, ...]:
 def _week(hours: int) -> tuple[Result, ...]:
     results = []
     for what, (first, *_, last) in weeks_hours(hours).items():
-        told, against = f"{what} after {hours} hours of polling", f"after hour 1 ({HOUR} polls)"
+        label, against = f"{what} after {hours} hours of polling", f"after hour 1 ({HOUR} polls)"
         results += [
-            Result(f"{told}, memory", against, last[0], first[0], 1.05, "MiB"),
-            Result(f"{told}, file handles", against, last[1], first[1], 1.0, "open"),
+            Result(f"{label}, memory", against, last[0], first[0], 1.05, "MiB"),
+            Result(f"{label}, file handles", against, last[1], first[1], 1.0, "open"),
         ]
     return tuple(results)
 
@@ -82,19 +82,19 @@ def _side_by_side(
     scenes: dict[str, tuple[str, ...]], layout: Layout, hours: int, polls: int
 ) -> dict[str, list[tuple[float, int]]]:
     environ = os.environ | {"HOME": str(layout.root), "XDG_STATE_HOME": str(layout.state)}
-    told = {what: layout.root / f"hours of the {what}" for what in scenes}
+    folders = {what: layout.root / f"hours of the {what}" for what in scenes}
     with ExitStack() as opened:
         sessions = []
         for what, scene in scenes.items():
-            argv = ("benchmarks.scenes", *scene, str(polls), str(told[what]))
+            argv = ("benchmarks.scenes", *scene, str(polls), str(folders[what]))
             sessions.append(Session(*argv, env=environ, silence_s=0.0))
             opened.callback(sessions[-1].close)
         ends = time.monotonic() + _WEEK_S
-        while any(len(_hours(path)) < hours for path in told.values()):
-            assert time.monotonic() < ends, told
+        while any(len(_hours(path)) < hours for path in folders.values()):
+            assert time.monotonic() < ends, folders
             for each in sessions:
                 each.rest(0.05)
-        return {what: _hours(path)[:hours] for what, path in told.items()}
+        return {what: _hours(path)[:hours] for what, path in folders.items()}
 
 
 def _hours(told: Path) -> list[tuple[float, int]]:

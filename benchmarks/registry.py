@@ -1,4 +1,4 @@
-"""A registry of 1,000 models with 50 events each: parse, validate, re-serialise one edit."""
+"""Measure a registry of 1,000 models with 50 events each: parse, validate, re-serialize one edit."""
 
 from __future__ import annotations
 

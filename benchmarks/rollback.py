@@ -1,4 +1,4 @@
-"""Rollback, pre-armed: from the confirm to pushed and read back, against bare git plumbing and push."""
+"""Measure an armed rollback, from the confirmation to the read-back after the push, against bare git commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run() -> tuple[Result, ...]:
         session = operations(
             load(repo=str(layout.clone), environ={"HOME": folder, "XDG_STATE_HOME": str(layout.state)})
         )
-        # A plain bare remote: what a server's gate takes is the server's time, and the same for whoever pushes.
+        # A plain bare remote: a server's gate takes the server's time, the same for every push.
         (layout.remote / "hooks" / "pre-receive").unlink()
         session.board()
         session.keep_rollbacks_armed()
@@ -44,7 +44,7 @@ def run() -> tuple[Result, ...]:
 
 def _confirm(session: Operations, prepared: RollbackPlan) -> None:
     assert prepared.plan is not None
-    # A branch of its own each time: their names tell the second, and this is faster.
+    # A branch of its own each time: branch names hold the second, and this is faster.
     done = session.submit(replace(prepared.plan, branch=f"rollback/{_MODEL}/{uuid.uuid4().hex}"))
     assert done.pushed, done.why
 

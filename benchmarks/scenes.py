@@ -152,7 +152,7 @@ class _Counted:
 
 
 def _polls(clone: str, polls: int, told: Path) -> NoReturn:
-    """What the pollers ask, in the proportion of their rests: the remote at every sixth board."""
+    """Make the pollers' calls at their real rates: the remote is asked at every sixth board."""
     from console.config import load  # noqa: PLC0415
     from console.session import operations  # noqa: PLC0415
 

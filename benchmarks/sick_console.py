@@ -1,4 +1,4 @@
-"""The console with one fault of its machine or of itself: ``python -m benchmarks.sick_console full | freeze ARGS``."""
+"""A console with one fault of its machine or its own: ``python -m benchmarks.sick_console full | freeze ARGS``."""
 
 from __future__ import annotations
 

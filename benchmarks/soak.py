@@ -1,4 +1,4 @@
-"""The verdict on a soak of 24 h, against the same queries by curl, on the demo's Prometheus."""
+"""Measure the verdict on a soak of 24 h against the same queries by curl, on the demo's Prometheus."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def _curl(stack: Stack, asked: list[Ask]) -> None:
 
 
 def _fields(ask: Ask) -> list[str]:
-    told: dict[str, str] = {}
+    params: dict[str, str] = {}
     if ask.kind in (Kind.QUERY, Kind.RANGE):
-        told["query"] = ask.promql
+        params["query"] = ask.promql
     if ask.at:
-        told["time"] = str(ask.at.timestamp())
+        params["time"] = str(ask.at.timestamp())
     if ask.start and ask.end:
-        told |= {"start": str(ask.start.timestamp()), "end": str(ask.end.timestamp()), "step": str(ask.step_s)}
-    return [part for name, value in told.items() for part in ("--data-urlencode", f"{name}={value}")]
+        params |= {"start": str(ask.start.timestamp()), "end": str(ask.end.timestamp()), "step": str(ask.step_s)}
+    return [part for name, value in params.items() for part in ("--data-urlencode", f"{name}={value}")]

@@ -1,4 +1,4 @@
-"""From the start of the process to the first frame that shows the registry, against an empty Textual app."""
+"""Measure the time from the process start to the first frame with the registry, against an empty Textual app."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run() -> tuple[Result, ...]:
 
 
 def _until(wanted: bytes, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
-    """Start a program on a pseudo-terminal and end it as soon as it has drawn what is wanted."""
+    """Start a program on a pseudo-terminal and end it as soon as it has drawn the expected text."""
     master, slave = os.openpty()
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environ = {**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"}

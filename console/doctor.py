@@ -145,7 +145,7 @@ def _operations(session: Session) -> Iterator[Finding]:
         ("prometheus", Operations.describe_prometheus),
         ("alert rules", Operations.describe_rules),
         ("runtime", Operations.describe_runtime),
-        ("cage", Operations.describe_cage),
+        ("cage", Operations.describe_sandbox),
         ("journal", Operations.describe_journal),
     )
     for name, look in looks:

@@ -2,6 +2,6 @@
 
 import os
 
-# onnxruntime 1.29 and later reports what it loads to its maker unless told not to before it is imported; whatever of
-# ours may import it, a trading system's models are nobody else's business.
+# onnxruntime 1.29 and later sends data on loaded models to its maker, unless this is set before its import. A trading
+# system's models are confidential, so this package sets it before any of its modules can import onnxruntime.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,7 +1,7 @@
-"""What the operator sees, as frozen values: one `Board` per poll, and the longer reports behind it.
+"""Values for the interface, all frozen: one `Board` per poll, and the longer reports behind it.
 
-Equal boards compare equal, so an interface that keeps the last one repaints nothing when nothing changed.
-Ages are never stored: a value carries its moment, and whoever shows it subtracts.
+Equal boards compare equal, so an interface that keeps the last one repaints nothing when nothing changed. Ages are
+never stored: a value carries its moment, and the interface computes the age.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ __all__ = [
 ]
 
 
-# The rungs of the receipt ladder.
+# Rungs of the receipt ladder.
 
 
 class Rung(StrEnum):
-    """How far a kill or a release has been proven (contract §7).
+    """The proof of a kill or a release so far (contract §7).
 
     UNCONFIRMED: the deadline passed without proof. UNPROVEN: an engine was seen in the last day and is silent now, so
     that nothing can be read from it, neither that it obeys nor that it does not.
@@ -61,12 +61,12 @@ class Rung(StrEnum):
     UNPROVEN = "UNPROVEN"
 
 
-# The kill switch as it is shown: what is asked for, what the file says, and what the engines prove.
+# The kill switch: the request, the kill file's state, and the engines' proof.
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceReceipt:
-    """How far one engine instance has provably obeyed, since when, and by which observation."""
+    """One engine instance's proof of the kill or release: its rung, since when, and by which observation."""
 
     instance: str
     rung: Rung
@@ -76,7 +76,7 @@ class InstanceReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One actuator's part in a request: the file, a command on one host, an HTTP call; ``why`` tells a failure."""
+    """One actuator's part in a request: the file, a command on one host, an HTTP call; ``why`` explains a failure."""
 
     name: str
     done: bool
@@ -86,11 +86,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class KillView:
-    """The kill switch: its state, what was asked for, by whom, and what each instance proves.
+    """The kill switch: its state, the request and its author, and each instance's proof.
 
     ``engaged`` is the state of the switch: ``True`` where the kill file says on, or where engines prove that they are
     blocked whatever the file says (``by_engines``); ``False`` where the file says off and no engine contradicts it;
-    ``None`` where nobody can tell. ``unclear``: the file says neither exactly 1 nor exactly 0, so engines may read it
+    ``None`` when it is unknown. ``unclear``: the file says neither exactly 1 nor exactly 0, so engines may read it
     differently. ``manual`` are the steps that a person takes by hand when the switch could not be confirmed. ``asked``
     is whether the request in force asks for a kill (or for a release); ``None`` where there is none.
 
@@ -116,12 +116,12 @@ class KillView:
 
     @property
     def file_says(self) -> bool | None:
-        """What this clone's kill file says; ``None`` where it cannot be read or is unclear."""
+        """The switch in this clone's kill file; ``None`` where the file cannot be read or is unclear."""
         return False if self.by_engines else self.engaged
 
     @property
     def written(self) -> bool:
-        """The kill file says what is asked for."""
+        """True if the kill file contains the request."""
         return self.file_says is not None and self.file_says != self.releases
 
     @property
@@ -131,12 +131,12 @@ class KillView:
 
     @property
     def releases(self) -> bool:
-        """What is shown is a release."""
+        """True for a release."""
         return self.engaged is False if self.asked is None else not self.asked
 
     @property
     def releasing(self) -> bool:
-        """A release was asked for and the engines have not proven it yet: nobody may say that models act again."""
+        """True while a release waits for the engines' proof. No screen may say yet that models act again."""
         return self.asked is False and self.rung not in (Rung.IDLE, Rung.CONFIRMED)
 
     @property
@@ -146,21 +146,21 @@ class KillView:
 
     @property
     def engines(self) -> int:
-        """How many engines are judged."""
+        """The number of engine instances that are judged."""
         return self.total or len(self.instances)
 
     @property
     def proven(self) -> int:
-        """How many engines proved what was asked for."""
+        """The number of engines that proved the request."""
         return self.confirmed if self.total else sum(each.rung is Rung.CONFIRMED for each in self.instances)
 
 
-# The first frame's look at the registry.
+# The registry in the first frame.
 
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """The first frame: which artifacts stand where, read in milliseconds and not judged yet."""
+    """The first frame: artifacts by stage, read in milliseconds and not judged yet."""
 
     ref: str
     commit: str
@@ -168,7 +168,7 @@ class Glance:
     problem: str = ""
 
 
-# What needs a person.
+# Problems that need a person.
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Problem:
     severe: bool = True
 
 
-# The registry as it is shown: where it was read, open branches, and history.
+# The registry: its commit, open branches, and history.
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ class OpenBranch:
 
 @dataclass(frozen=True, slots=True)
 class RegistryView:
-    """Which registry is shown: the ref it was read at, its commit, and when the remote was last fetched."""
+    """The registry's place: the ref that was read, its commit, and the last fetch of the remote."""
 
     ref: str
     commit: str
@@ -209,7 +209,7 @@ class RegistryView:
     fetched: Source
     branches: tuple[OpenBranch, ...] = ()
     problem: str = ""
-    """Why the registry is shown read-only: a sentence with line, column and field path; empty when it is sound."""
+    """The reason for showing the registry read-only, with line, column and field path; empty when it is sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,12 +225,12 @@ class HistoryRow:
     reason: str
 
 
-# What an engine says that it serves.
+# The engines' own report of their artifacts.
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What one engine instance says that it serves (``grinder_ml_model_info``), and whether it is alive."""
+    """The artifact that one engine instance reports (``grinder_ml_model_info``), and its health."""
 
     instance: str
     stage: Stage
@@ -240,7 +240,7 @@ class Serving:
     up: bool | None = None
 
 
-# A soak and its tape: what the Soak view draws, and what a verdict was judged on.
+# A soak and its tape: the data of the Soak view and of its verdict.
 
 
 class Cell(StrEnum):
@@ -255,7 +255,7 @@ class Cell(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """A soak seen through one objective. ``cells`` holds one `Cell` letter per window, oldest first.
+    """The tape of one objective in a soak. ``cells`` holds one `Cell` letter per window, oldest first.
 
     ``values`` are in ``unit`` and as long as ``cells``; ``worst`` is the index of the worst cell.
     ``seen`` is the share of each cell in which its engines were scraped, a little above 1 where a scrape more fell in.
@@ -275,14 +275,14 @@ class Tape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoakReport:
-    """Whether a shadow artifact's soak meets its objectives, and everything that was asked to know it.
+    """A shadow artifact's soak: its verdict, and all data behind the verdict.
 
-    ``coverage`` is the share of the required windows that hold data, 0 to 1. ``eligible_at`` is the
-    earliest moment at which the soak can pass if nothing breaches. ``queries`` are all PromQL texts run.
-    ``silences`` tell of Alertmanager's silences of the alerts, a sentence each. ``attribution`` tells what ties the
-    numbers to the artifact: ``artifact`` (each engine says what it serves), ``mode`` (mode and time do), ``mixed``.
-    ``restarts`` counts restarts and replacements of engines, ``engines`` names them, each once; ``scrape_s`` are the
-    seconds between two scrapes, ``None`` when unknown.
+    ``coverage`` is the share of the required windows that hold data, 0 to 1. ``eligible_at`` is the earliest moment at
+    which the soak can pass if nothing breaches. ``queries`` are all PromQL texts run. ``silences`` are Alertmanager's
+    silences of the alerts, a sentence each. ``attribution`` is the tie between the numbers and the artifact:
+    ``artifact`` (each engine says what it serves), ``mode`` (mode and time), or ``mixed``. ``restarts`` counts restarts
+    and replacements of engines; ``engines`` names them, each once. ``scrape_s`` is the number of seconds between two
+    scrapes, ``None`` when unknown.
     """
 
     model: str
@@ -308,11 +308,11 @@ class SoakReport:
     scrape_s: float | None = None
 
 
-# A source of truth, and how it answers.
+# Sources of truth and their health.
 
 
 class SourceState(StrEnum):
-    """How a source of truth answers."""
+    """The health of a source of truth."""
 
     UNKNOWN = "unknown"
     OK = "OK"
@@ -320,7 +320,7 @@ class SourceState(StrEnum):
     ERROR = "ERROR"
     NONE = "none"
     UNASKED = "not asked"
-    """There is one, but as things stand its answer would be of no use."""
+    """The source exists, but its answer would be of no use at present."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +333,7 @@ class Source:
     why: str = ""
 
 
-# One model on the board: its three stages, what serves there, and what it needs.
+# One model on the board: its three stages, the engines there, and its next need.
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +350,7 @@ class StageView:
     artifact_dir: str | None = None
     since: datetime | None = None
     served_since: datetime | None = None
-    """When its artifact was first seen serving here; ``None`` where nobody saw that. ``since`` is when it landed."""
+    """The first sight of the artifact in service here; ``None`` if unseen. ``since`` is the time of its landing."""
     by: str = ""
     notes: str = ""
     serving: tuple[Serving, ...] = ()
@@ -359,7 +359,7 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """One model on the board. ``hop`` names the promotion that ``gates`` judge, such as ``shadow→active``.
+    """One model on the board. ``hop`` names the step that ``gates`` judge, such as ``shadow→active``.
 
     ``readings`` are those of the stage that is judged: shadow while something soaks there, else active.
     ``active_readings`` are of what is live, whatever soaks. Alerts belong to no stage and are among both.
@@ -377,11 +377,12 @@ class ModelView:
     condemned: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     silent: str = ""
-    """Why the source of the readings does not answer; empty while it does. Then nothing of them is proven."""
+    """The reason why the source of the readings does not answer; empty while it does. Without it, no reading is proven.
+    """
 
     @property
     def breaching(self) -> tuple[Reading, ...]:
-        """The objectives that what is live does not meet now."""
+        """The objectives that the live artifact does not meet now."""
         return tuple(each for each in self.active_readings if each.verdict is Verdict.FAIL and each.limit is not None)
 
     def stage(self, stage: Stage) -> StageView:
@@ -389,7 +390,7 @@ class ModelView:
         return {Stage.STAGING: self.staging, Stage.SHADOW: self.shadow, Stage.ACTIVE: self.active}[stage]
 
 
-# Everything of one poll.
+# The whole board of one poll.
 
 
 @dataclass(frozen=True, slots=True)

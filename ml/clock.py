@@ -11,7 +11,7 @@ _HALF_A_YEAR_S = 182 * 86_400
 
 
 class Clock(Protocol):
-    """Where time comes from; passed in, so that pure code stays pure and tests freeze it."""
+    """The source of time. It is passed in, so that pure code stays pure and tests can freeze it."""
 
     def now(self) -> datetime:
         """The wall clock, aware, in UTC."""
@@ -57,11 +57,11 @@ def clock_time(moment: datetime, now: datetime, *, seconds: bool = False) -> str
     A time without a date is read as the nearest one, and half a day away there are two that are equally near.
     """
     moment = moment.astimezone(UTC)
-    told = f"{moment:%H:%M:%SZ}" if seconds else f"{moment:%H:%MZ}"
+    text = f"{moment:%H:%M:%SZ}" if seconds else f"{moment:%H:%MZ}"
     apart = abs((moment - now).total_seconds())
     if apart <= _HALF_A_DAY_S:
-        return told
-    return f"{moment:%d %b} {told}" if apart <= _HALF_A_YEAR_S else f"{moment:%Y-%m-%d} {told}"
+        return text
+    return f"{moment:%d %b} {text}" if apart <= _HALF_A_YEAR_S else f"{moment:%Y-%m-%d} {text}"
 
 
 def hours(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The stable codes of findings: what a machine compares, where people read a sentence.
+"""The stable codes of findings. Machines compare codes, and people read sentences.
 
 A code says *which* rule found something, and a finding's facts say with which numbers, names and times. Sentences may
 be reworded or translated at any time; a code, once released, keeps its name and its meaning. A new rule adds one line
@@ -14,7 +14,7 @@ class Code(StrEnum):
     """All codes. One code may be found by several lines: line and code together say what happened."""
 
     UNCODED = "uncoded"
-    """Nobody gave a code; only the verdict speaks."""
+    """There is no code; only the verdict counts."""
 
     # --- any line ---------------------------------------------------------------------------------
     ACCEPTED = "accepted"

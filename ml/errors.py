@@ -1,4 +1,4 @@
-"""Every error that a person can cause or meet: one sentence of cause, one of remedy, one exit code (contract §11)."""
+"""All errors that a person can cause or meet: one sentence of cause, one of remedy, one exit code (contract §11)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Refused(ConsoleError):
 class Conflict(Refused):
     """The registry moved underneath the change; nothing was overwritten. Exit code 5.
 
-    ``difference`` is a unified diff from what the plan was made on to what is there now.
+    ``difference`` is a unified diff from the plan's base to the current one.
     """
 
     def __init__(self, cause: str, remedy: str = "", difference: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The one verdict of a model and of a board, for every face of the product. Pure.
+"""The one verdict of a model and of a board, for every part of the product. Pure.
 
 A model's verdict is the worst of its readings and its gates. What has not been judged yet is WAIT, never the reading's
 PASS. A row, a pane, the gate line, the order of a list, ``status``, ``--short``, JSON, exit codes and titles show what
@@ -29,13 +29,13 @@ PROBLEM = "problem"
 _SOURCE = "prometheus"
 
 UNJUDGED = "checklist"
-"""The name of the gate that stands for a checklist of which nothing has been judged yet."""
+"""The name of the gate for a checklist without any judged gate."""
 
 BELIEVED = timedelta(minutes=5)
-"""How old the judgement of a soak may be; each soak is judged every minute or two."""
+"""The maximum age of a soak's judgement; each soak is judged every minute or two."""
 
 LAST = timedelta(minutes=1)
-"""How old a whole board may be at least before it is not believed any more."""
+"""The age up to which a whole board always counts as current."""
 
 
 class Judgement(NamedTuple):
@@ -56,7 +56,7 @@ def judged(model: ModelView) -> Judgement:
 
 
 def live_of(model: ModelView) -> Judgement:
-    """The verdict of what is live alone: the worst of its readings that can block; NO_DATA where nothing is read."""
+    """The verdict of the live artifact alone: the worst of its blocking readings; NO_DATA without a reading."""
     found = [Judgement(each.verdict, each.name, each.why) for each in _deciding(model.active_readings)]
     return _gravest((*found, Judgement(Verdict.STALE, _SOURCE, model.silent)) if model.silent else tuple(found))
 
@@ -67,7 +67,7 @@ def _gravest(found: tuple[Judgement, ...]) -> Judgement:
 
 
 def _findings(model: ModelView) -> Iterator[Judgement]:
-    """Everything that decides. What is live comes first, so that a tie is told by what costs money now."""
+    """Collect everything that decides. Live artifacts come first, so that they win a tie."""
     live = () if model.active_readings == model.readings else model.active_readings
     for reading in _deciding(live):
         yield Judgement(reading.verdict, f"active {reading.name}", reading.why)
@@ -90,8 +90,8 @@ def _deciding(readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
 def gates_of(model: ModelView) -> tuple[Gate, ...]:
     """The gates of the model's next step, as every face shows them.
 
-    A gate is never milder than what is read of the same objective now. Where there is a next step and nothing of it has
-    been judged, one gate named `UNJUDGED` waits. While the source is silent no gate is open.
+    A gate is never milder than the current reading of the same objective. Where there is a next step and nothing of it
+    has been judged, one gate named `UNJUDGED` waits. While the source is silent no gate is open.
     """
     if not model.hop:
         return tuple(_unheard(gate, model.silent) for gate in model.gates)
@@ -142,7 +142,7 @@ def gauge_of(reading: Reading, gates: Iterable[Gate]) -> Reading:
 
 
 def gauges_of(model: ModelView) -> tuple[Reading, ...]:
-    """The readings of a model, each as `gauge_of` tells it."""
+    """The readings of a model, each through `gauge_of`."""
     gates = gates_of(model)
     return tuple(gauge_of(reading, gates) for reading in model.readings)
 
@@ -157,11 +157,11 @@ def soak_verdict(model: ModelView) -> Verdict | None:
 
 
 def outweighs(one: Verdict, other: Verdict) -> bool:
-    """Whether the first verdict is graver than the second."""
+    """True if the first verdict is graver than the second."""
     return one is not other and worst((one, other)) is one
 
 
-# --- what has grown old ----------------------------------------------------------------------------------------------
+# --- old data --------------------------------------------------------------------------------------------------------
 def soak_at(report: SoakReport, now: datetime) -> SoakReport:
     """A report as it may be shown now: one that is too old, or of a clock that went back, opens nothing."""
     if abs(now - report.as_of) <= BELIEVED:
@@ -182,8 +182,8 @@ def _outdated(gate: Gate, at: datetime) -> Gate:
 def _stale(gate: Gate, code: Code, why: str, **facts: datetime) -> Gate:
     from ml.verdict import facts_of  # noqa: PLC0415 nothing of the first frame is judged
 
-    told = facts_of(was=str(gate.code), **facts)
-    return replace(gate, verdict=Verdict.STALE, why=why, code=code, facts=told)
+    extended = facts_of(was=str(gate.code), **facts)
+    return replace(gate, verdict=Verdict.STALE, why=why, code=code, facts=extended)
 
 
 def models_at(board: Board, now: datetime, believed: timedelta = LAST) -> tuple[ModelView, ...]:
@@ -231,7 +231,7 @@ def _gravity_of(gates: tuple[Gate, ...]) -> int:
 
 # --- a whole board ---------------------------------------------------------------------------------------------------
 def board_verdict(board: Board) -> Verdict:
-    """The answer to "is all well": the worst verdict of any model, and FAIL where a severe problem stands."""
+    """The worst verdict of any model, or FAIL if there is a severe problem."""
     verdicts = [judged(model).verdict for model in board.models]
     if board.registry.problem or any(problem.severe for problem in board.problems):
         verdicts.append(Verdict.FAIL)
@@ -239,5 +239,5 @@ def board_verdict(board: Board) -> Verdict:
 
 
 def stopped(kill: KillView | None) -> bool:
-    """Whether it is proven that the kill switch stops every engine: then nothing is live, and nothing is well."""
+    """True if the kill switch provably stops every engine. Then nothing is live, and nothing is well."""
     return kill is not None and kill.rung is Rung.CONFIRMED and not kill.releases

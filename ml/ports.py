@@ -1,4 +1,4 @@
-"""Protocols that the domain owns and the adapters implement: how it runs a child process."""
+"""Protocols for running a child process, owned by the domain and implemented by the adapters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 
 class Progress(NamedTuple):
-    """How far a long action is: ``done`` of ``total`` in its own unit, and a line to show with it."""
+    """The progress of a long action: ``done`` of ``total`` in its own unit, and a line to show with it."""
 
     step: str
     done: int = 0

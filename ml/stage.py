@@ -1,4 +1,4 @@
-"""The three stages of a model, the actions that move it between them, and what changed (contract §1, §2)."""
+"""The three stages of a model, and the actions that move an artifact between them (contract §1, §2)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """Where a model's artifact stands; the order of definition is the order of promotion."""
+    """The stage of a model's artifact; the order of definition is the order of promotion."""
 
     STAGING = "staging"
     SHADOW = "shadow"
@@ -14,7 +14,7 @@ class Stage(StrEnum):
 
 
 class Action(StrEnum):
-    """What an event did; written to the registry as the event's ``action``."""
+    """The action of an event, written to the registry as its ``action``."""
 
     STAGE = "stage"
     PROMOTE = "promote"

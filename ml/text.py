@@ -1,4 +1,4 @@
-"""The one sanitiser: text from outside becomes something that a terminal only shows (contract §10, FAULTS).
+"""The one sanitizer: makes text from outside safe to show on a terminal (contract §10).
 
 Terminals act on control characters, and readers are deceived by bidirectional and zero-width ones.
 All of these are shown as visible escapes; nothing is dropped, so an operator sees that they were there.
@@ -32,7 +32,7 @@ def visible(text: str, *, limit: int = 4096, lines: bool = False) -> str:
 
 
 def whole(text: str) -> str:
-    """Make one line safe to print without cutting it, for output whose end matters as much as its beginning."""
+    """Make one line safe to print without cutting it, for output that must keep its end."""
     return visible(text, limit=len(text) * _LONGEST_ESCAPE + 1)
 
 

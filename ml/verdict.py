@@ -31,7 +31,7 @@ class Verdict(StrEnum):
 
     @property
     def opens(self) -> bool:
-        """Whether a gate with this verdict lets a promotion through."""
+        """True if a gate with this verdict lets a promotion through."""
         return self in (Verdict.PASS, Verdict.WAIVED)
 
 
@@ -48,10 +48,10 @@ __all__ = ["Check", "Code", "Fact", "Facts", "Finding", "Gate", "Reading", "Verd
 _FINDINGS = ("Check", "Fact", "Facts", "Finding", "Gate", "Reading", "facts_of", "finding")
 
 
-# The frozen values that carry a verdict: findings, checks, readings and gates (contract §1).
+# Frozen values with a verdict: findings, checks, readings and gates (contract §1).
 #
-# Each has a verdict and a code with facts, which machines compare, and ``why``, the sentence that people read and that
-# nothing ever compares. A rule makes all of it in one line: ``finding(Verdict.FAIL, Code.BREACHED, why, value=0.412)``.
+# Each has a verdict and a code with facts, which code compares, and ``why``, the sentence for people, which
+# nothing ever compares. A rule makes all of it in one call: ``finding(Verdict.FAIL, Code.BREACHED, why, value=0.412)``.
 
 Fact = bool | int | float | str | None
 """A number, a name, or a time in RFC 3339."""
@@ -73,7 +73,7 @@ def _plain(value: Fact | datetime) -> Fact:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule found: a verdict, its code, one sentence of why, and the values behind it."""
+    """The result of one rule: a verdict, its code, one sentence of why, and the values behind it."""
 
     verdict: Verdict
     code: Code
@@ -110,7 +110,7 @@ class Finding:
 
 
 def finding(verdict: Verdict, code: Code, why: str, **values: Fact | datetime) -> Finding:
-    """What a rule found, with the values that its sentence says, by name."""
+    """Make a finding, with the values in its sentence by name."""
     return Finding(verdict, code, why, facts_of(**values))
 
 
@@ -126,7 +126,7 @@ class Check:
 
     @property
     def found(self) -> Finding:
-        """What was found, without the check's name."""
+        """The finding, without the check's name."""
         return Finding(self.verdict, self.code, self.why, self.facts)
 
 
@@ -134,12 +134,12 @@ class Check:
 class Reading:
     """One measured value with unit, sample time, source query and verdict.
 
-    ``value`` and ``limit`` are in ``unit``. ``sampled_at`` is the time of the newest sample behind the
-    value, not of the request. ``samples`` counts observations in the window. ``trend`` is oldest first,
-    with ``None`` where nothing was measured. ``clamped``: the value is the histogram's top finite bound,
-    so the truth is that or more. ``gate`` tells whether it can block a promotion or is only shown. ``series`` are the
-    engines that were measured. ``attribution`` tells what ties the value to the artifact: ``artifact`` (each engine
-    says what it serves), ``mode`` (only mode and time do), ``mixed``; empty where nothing was measured.
+    ``value`` and ``limit`` are in ``unit``. ``sampled_at`` is the time of the newest sample behind the value, not of
+    the request. ``samples`` counts observations in the window. ``trend`` is oldest first, with ``None`` where nothing
+    was measured. ``clamped``: the value is the histogram's top finite bound, so the truth is that or more. ``gate`` is
+    true if it can block a promotion, false if it is only shown. ``series`` are the engines that were measured.
+    ``attribution`` tells what ties the value to the artifact: ``artifact`` (each engine says what it serves), ``mode``
+    (only mode and time do), ``mixed``; empty where nothing was measured.
     """
 
     name: str
@@ -162,7 +162,7 @@ class Reading:
 
     @property
     def found(self) -> Finding:
-        """What was found, without the measured value."""
+        """The finding, without the measured value."""
         return Finding(self.verdict, self.code, self.why, self.facts)
 
     def stale(self, why: str) -> Reading:
@@ -174,7 +174,7 @@ class Reading:
 class Gate:
     """One line of a promotion checklist, with its verdict and a reference to its evidence.
 
-    ``was`` is what had been found before a person waived it; ``None`` where nobody did.
+    ``was`` is the result before a person waived it; ``None`` without a waiver.
     """
 
     name: str
@@ -191,7 +191,7 @@ class Gate:
 
     @property
     def found(self) -> Finding:
-        """What was found, without the line's name and value."""
+        """The finding, without the line's name and value."""
         return Finding(self.verdict, self.code, self.why, self.facts)
 
     def waived(self, reason: str) -> Gate:

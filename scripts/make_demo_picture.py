@@ -1,7 +1,7 @@
-"""``python -m scripts.make_demo_picture``: drive the demo by keys, and draw what it shows as one animated SVG.
+"""``python -m scripts.make_demo_picture``: drive the demo by keys, and record it as one animated SVG.
 
 Every screen is captured from the real console on the real demo stack, on a pseudo-terminal of 80 × 24. The animation is
-CSS alone; whoever prefers no motion, and whatever cannot animate, sees the first screen.
+CSS alone; readers who prefer no motion, and viewers that cannot animate, see the first screen.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _play(session: Session, scene: Scene) -> tuple[tuple[Char, ...], ...]:
-    """Press, wait, and take what is shown; a screen is taken twice alike, so that none is half drawn."""
+    """Press, wait, and take the screen once two equal copies show that it is completely drawn."""
     for part in scene.keys.split("|"):
         session.type(part)
         session.rest_and_draw(0.5)

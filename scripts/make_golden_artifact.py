@@ -1,4 +1,4 @@
-"""``python -m scripts.make_golden_artifact DIR``: make the artifact that guards the runtime (docs/artifacts.md)."""
+"""``python -m scripts.make_golden_artifact DIR``: make the artifact that checks the runtime (docs/artifacts.md)."""
 
 import sys
 from pathlib import Path

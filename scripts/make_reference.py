@@ -1,4 +1,4 @@
-"""``python -m scripts.make_reference``: write the pages of docs/ that are made from the code itself."""
+"""``python -m scripts.make_reference``: write the pages of docs/ that are generated from the code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _TITLES = {
     "MeasureRows": "Dashboard review: the measures",
     "CompareScreen": "Compare",
 }
-"""What has keys of its own, in the order of the page."""
+"""Classes with keys of their own and their headings, in the order of the page."""
 
 _KEYS_INTRO = """\
 `?` (or `F1` while something is typed) shows the keys of the screen that is open. A key is changed by its id in the
@@ -123,8 +123,10 @@ def _with_keys() -> Iterator[tuple[str, Sequence[Binding]]]:
 
 
 def _bindings(bindings: Sequence[Binding]) -> Iterator[str]:
-    told = [each for each in bindings if each.id and each.tooltip]
-    rows = ((" ".join(map(_key, each.key.split(","))), each.description, each.tooltip, f"`{each.id}`") for each in told)
+    shown = [each for each in bindings if each.id and each.tooltip]
+    rows = (
+        (" ".join(map(_key, each.key.split(","))), each.description, each.tooltip, f"`{each.id}`") for each in shown
+    )
     yield from _table(("key", "name", "does", "id"), rows)
 
 
@@ -173,7 +175,7 @@ def _policy() -> Iterator[str]:
 
 
 def _definition(field: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """Which table of the schema a field of the policy is, and how its head is written in TOML."""
+    """Find the schema table of a policy field, and its head in TOML."""
     heads = {"$ref": f"[{name}]", "items": f"[[{name}]]", "patternProperties": f"[{name}.NAME]"}
     for key, head in heads.items():
         if key in field:

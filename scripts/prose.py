@@ -32,7 +32,7 @@ LONGEST_SENTENCE = 45
 _OPENERS = re.compile(r"(What|Where|Whether|When|Who|Whom|How|Why|That)\b")
 _FORBIDDEN = re.compile(
     r"\b(is|are|was|were) told of\b|\bwhat it names\b|\bwhose\b|\bfor nobody\b|\bby itself\b"
-    r"|\b(errand|notebook)s?\b|\bthe (cage|house|desk|room)\b",
+    r"|\berrands?\b|\bnotebooks?\b|\bthe (cage|house|desk|room)\b",
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(r"[A-Z][A-Za-z-]+ \S")

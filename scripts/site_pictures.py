@@ -1,4 +1,4 @@
-"""A hook of mkdocs: the pictures of snapshots/, which the pages reach beside docs/, become part of the site.
+"""A hook of mkdocs that adds the pictures of snapshots/ to the site, for pages that link to them.
 
 The runbook is kept word for word, with links to documents that are not part of this product; here they are words.
 """

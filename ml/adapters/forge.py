@@ -1,4 +1,4 @@
-"""Pull requests: opened with ``gh`` or ``glab`` where they are installed and logged in, else a compare address."""
+"""Pull requests, opened with ``gh`` or ``glab`` where they are installed and logged in, else as a compare URL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEADLINE_S = 30.0
 def compare_url(remote_url: str, branch: str, base: str) -> str:
     """The page of a forge where a person opens the pull request; empty for a remote that is no known forge.
 
-    GitHub, GitLab, Gitea (also Forgejo, Codeberg) and Bitbucket are told by the host's name; remotes may be
+    GitHub, GitLab, Gitea (also Forgejo, Codeberg) and Bitbucket are recognized by the host's name; remotes may be
     ``https://``, ``ssh://`` or ``git@host:owner/name``.
     """
     host, path = _host_and_path(remote_url)

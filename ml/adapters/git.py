@@ -1,4 +1,4 @@
-"""The repository: everything that the console reads from and writes to git, through one runner.
+"""The git repository: all reads and writes of the console, through one runner.
 
 Reading by plumbing costs one process of about 3 ms and works alike on SHA-1 and SHA-256, bare, shallow and
 quarantined repositories; GitPython reads neither SHA-256 nor with a deadline (docs/decisions/gitpython.md), so it only

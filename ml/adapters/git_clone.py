@@ -1,7 +1,7 @@
-"""What kind of clone this is: for people who look after it (`mlconsole doctor`), and what it lacks.
+"""The kind of a clone, shown by `mlconsole doctor`, and the gaps that make its answers unreliable.
 
-The kind is read with GitPython and matters for nothing that we write (`ml.adapters.git_writing`). What a clone lacks
-matters: a shallow clone dates everything to its boundary, and what rests on its history is unknown.
+GitPython reads the kind; nothing that we write depends on it (`ml.adapters.git_writing`). The gaps do matter: a shallow
+clone dates every older commit to its boundary, so anything that rests on its history is unknown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _UNSHALLOW = "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0.
 
 
 def shallow_gap() -> CloneGap:
-    """What a shallow clone lacks."""
+    """Return the gap of a shallow clone."""
     what = "This clone is shallow: it holds only the newest commits, so that nothing older can be dated or judged."
     return CloneGap(Lack.SHALLOW, what, _UNSHALLOW)
 
@@ -42,23 +42,23 @@ class CloneDescribing(OnRepository):
     """Looking at a clone as a whole."""
 
     def shallow(self) -> bool:
-        """Whether this clone was cut off at some depth. Raises Unavailable when there is no repository."""
+        """True if this clone is shallow. Raises Unavailable when there is no repository."""
         return self._git("rev-parse", "--is-shallow-repository").strip() == b"true"
 
     def linked(self) -> bool:
-        """Whether this is a linked worktree. Raises Unavailable when there is no repository."""
+        """True if this is a linked worktree. Raises Unavailable when there is no repository."""
         folders = self._git("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir").split(b"\n")
         return folders[0] != folders[1]
 
     def gaps(self, ref: str, *, configured: bool = False) -> tuple[CloneGap, ...]:
-        """What this clone lacks when the base is looked for at ``ref``; costs some processes of git.
+        """Return the gaps of this clone for a base at ``ref``. Starts a few git processes.
 
-        ``configured``: somebody wrote that ref down, so that a repository without the remote is no ordinary one.
+        ``configured`` is true if the ref comes from the configuration: a missing remote is then reported as a gap.
         """
         try:
             return tuple(self._gaps(ref, configured=configured))
         except ConsoleError:
-            return ()  # what keeps git from answering at all is told by whoever reads the registry
+            return ()  # the reader of the registry reports why git does not answer
 
     def _gaps(self, ref: str, *, configured: bool) -> Iterator[CloneGap]:
         remote, _, branch = ref.partition("/")
@@ -87,7 +87,7 @@ class CloneDescribing(OnRepository):
             yield CloneGap(Lack.PARTIAL, what, remedy)
 
     def _untracked(self, remote: str, ref: str) -> CloneGap:
-        """Why the remote's branch is not known here: nothing was ever fetched, or that branch is gone."""
+        """Return the gap of an unknown remote branch: nothing was fetched yet, or the branch was deleted."""
         fetched = self._git("for-each-ref", "--count=1", f"refs/remotes/{remote}/").strip()
         shown, where = visible(ref), visible(remote)
         if not fetched:

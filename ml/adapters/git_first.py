@@ -1,6 +1,6 @@
-"""The first look at a file of the base branch: one git process, and nothing imported that the first frame can spare.
+"""The first read of a file of the base branch: one git process, and only imports that the first frame needs.
 
-`ml.adapters.git.Repository` asks more carefully a moment later; until then nothing is judged by what is seen here.
+`ml.adapters.git.Repository` reads everything carefully a moment later. No verdict uses this first read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Installing the gate into a repository that others push to."""
+"""Installation of the gate as a hook of a shared repository."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ml.promotion.hooks import PRE_RECEIVE
 from ml.text import visible
 
 _MARK = b"\n# Refuses every push that mlconsole's gate refuses"
-"""What every version of our hook says of itself, and no other hook does."""
+"""A line that every version of our hook contains, and no other hook does."""
 
 
 def install_gate(
     remote: Path, *, run: Runner, python: Path, base: str = "main", path: Path | None = None, prometheus: str = ""
 ) -> Path:
-    """Put the ``pre-receive`` hook into a bare repository and tell it how to call the gate; returns the hook.
+    """Install the ``pre-receive`` hook in a bare repository, with the command of the gate; returns the hook.
 
-    An older one of ours is replaced. Git is told to refuse malformed objects as well: a tree that holds one name twice,
-    or a name such as ``..``, reads differently in different tools.
+    An older hook of ours is replaced. Git is configured to refuse malformed objects as well: a tree that holds one name
+    twice, or a name such as ``..``, reads differently in different tools.
 
     Args:
         python: a Python that can import mlconsole, which the server will start.

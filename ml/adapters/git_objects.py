@@ -1,4 +1,4 @@
-"""Reading a repository: revisions, files, commits, trees and differences, by plumbing and never by working tree."""
+"""Readers of git objects: revisions, files, commits, trees and differences. They use no working tree."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SUFFIX = re.compile(r"(?:[~^]\d*)*$")
 
 
 class ObjectReading(OnRepository):
-    """What can be read with object names alone. Every method starts one git process unless it says otherwise."""
+    """Reads objects by name. Every method starts one git process unless it says otherwise."""
 
     def resolve(self, rev: str) -> str | None:
         """The commit that a revision names, or ``None``.
@@ -54,7 +54,7 @@ class ObjectReading(OnRepository):
         return self._abbreviated(name, suffix) if _OBJECT_ID.fullmatch(name) else None
 
     def _abbreviated(self, name: str, suffix: str) -> str | None:
-        """The one commit whose id begins like this; a tag of that name would come first in git's own reading."""
+        """Return the only commit with this abbreviated id. Git would prefer a tag of the same name."""
         listed = self._git.finished("rev-parse", f"--disambiguate={name}").out.decode("ascii", "replace").split()
         found = {commit for each in listed if (commit := self._peeled(each + suffix))}
         return found.pop() if len(found) == 1 else None
@@ -86,7 +86,7 @@ class ObjectReading(OnRepository):
         return ended.out if ended.code == 0 else None
 
     def _looked_up(self, how: str, commit: str, path: str) -> tuple[list[bytes] | None, bytes]:
-        """What ``cat-file`` says of a file: id, type and size, or ``None``; and what follows on its output."""
+        """Return a file's id, type and size from ``cat-file`` (or ``None``), and the bytes after them in its output."""
         spec = f"{plain(commit, 'a commit')}:{plain(path, 'a path')}"
         ended = self._git.finished("cat-file", how, stdin=spec.encode() + b"\n")
         if ended.err or ended.code != 0:  # a damaged object is reported as missing, with the truth on stderr
@@ -125,7 +125,7 @@ class ObjectReading(OnRepository):
         return tuple(_commit(fields[at : at + _FIELDS]) for at in range(0, len(fields), _FIELDS))
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether ``older`` is ``newer`` or one of its ancestors."""
+        """True if ``older`` is ``newer`` or one of its ancestors."""
         ended = self._git.finished("merge-base", "--is-ancestor", plain(older, "a commit"), plain(newer, "a commit"))
         return ended.code == 0
 
@@ -206,7 +206,7 @@ def _per_pair(out: str) -> dict[str, list[PathChange]]:
         else:
             end = out.index("\n", at)
             changes = []
-            found[out[at:end]] = changes  # a pair that is asked for twice is told alike each time
+            found[out[at:end]] = changes  # a pair that is asked for twice gets the same answer
         at = end + 1
     return found
 
@@ -249,7 +249,7 @@ def _entry(line: str) -> TreeEntry:
     return TreeEntry(path, mode, blob, 0 if size == "-" else int(size))
 
 
-# Judging SSH signatures of commits against a list of allowed signers (gitformat-signature, ssh-keygen(1) ``-Y``).
+# SSH signatures of commits, checked against a list of allowed signers (gitformat-signature, ssh-keygen(1) ``-Y``).
 
 _SSH_HEADER = b"\ngpgsig -----BEGIN SSH SIGNATURE-----"
 _SSH_HEADER_SHA256 = b"\ngpgsig-sha256 -----BEGIN SSH SIGNATURE-----"
@@ -319,7 +319,7 @@ def _public(path: Path) -> str:
     return ""
 
 
-# The git attributes that a commit gives to its files: what a checkout would do to their bytes.
+# Git attributes of a commit's files, which decide how a checkout alters their bytes.
 
 _CONVERSIONS = ("filter", "ident", "working-tree-encoding", "text", "eol", "crlf")
 

@@ -1,4 +1,4 @@
-"""The one way to start git: argv lists, a clean environment, no prompts, no local programs, a deadline."""
+"""The git runner, the only way to start git: argv lists, a clean environment, no prompts, a deadline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ml.ports import Finished, Runner
 
 
-# git's complaints in our words: which typed error, one sentence of cause, one of what to do.
+# Git's error messages as typed errors, with one sentence of cause and one of remedy.
 
 _Kind = type[ConsoleError]
 _KNOWN: tuple[tuple[tuple[str, ...], _Kind, str, str], ...] = (
@@ -99,7 +99,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Kind, str, str], ...] = (
 
 
 def failure(command: str, err: bytes, why: str = "") -> ConsoleError:
-    """The typed error for a git command that failed, with the last words that git said."""
+    """Return the typed error of a failed git command, with git's last words."""
     said = err.decode("utf-8", "replace")
     words = why or last_words(said)
     for needles, kind, cause, remedy in _KNOWN:
@@ -120,7 +120,7 @@ LOCAL_S = 20.0
 """Deadline of git commands that stay on this machine, in seconds."""
 
 _GRACE_S = 1.0
-"""How long git at its deadline may remove its locks and half-received objects, here and in a remote on this machine."""
+"""The time that git has after its deadline to remove its locks and half-received objects, also in a local remote."""
 
 _QUARANTINE_PATH = "GIT_QUARANTINE_PATH"
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", _QUARANTINE_PATH)
@@ -177,7 +177,7 @@ class GitRunner:
         config: Sequence[str] = (),
         max_output: int = 64 << 20,
     ) -> Finished:
-        """Run a git command and return how it ended, whatever its exit code.
+        """Run a git command and return its result, whatever its exit code.
 
         Raises:
             TimedOut: the deadline passed.
@@ -218,7 +218,7 @@ class GitRunner:
 
 
 class OnRepository:
-    """What the parts of `ml.adapters.git.Repository` share: the runner of their repository."""
+    """The base class of the parts of `ml.adapters.git.Repository`. It holds the runner of their repository."""
 
     def __init__(self, git: GitRunner) -> None:
         self._git = git

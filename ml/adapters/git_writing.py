@@ -1,4 +1,4 @@
-"""Writing commits and refs by plumbing: the operator's working tree, index and HEAD are never touched.
+"""Writers of commits and refs. They never touch the operator's working tree, index and HEAD.
 
 Blobs and tree are made with a temporary index of our own, the ref moves by compare-and-swap, and everything is
 fsynced (``core.fsync=all``). GitPython's ``repo.index.commit`` is not used: under a race it loses commits.
@@ -37,7 +37,7 @@ class CommitWriting(OnRepository):
     def exclusive(self, deadline_s: float = _QUEUE_S) -> Iterator[None]:
         """The serial queue of writes of this clone, across processes; waits for its turn.
 
-        What a killed predecessor left in our folder is removed first: while we hold the queue nobody uses it.
+        Files of a killed predecessor are removed first. While we hold the queue, no other process uses the folder.
 
         Raises:
             Unavailable: another write takes longer than ``deadline_s``, or the folder cannot be written.
@@ -56,13 +56,13 @@ class CommitWriting(OnRepository):
             yield
 
     def identity(self) -> Person:
-        """Who commits are made by, from git's configuration.
+        """Return the author of new commits, from git's configuration.
 
         Raises:
-            Refused: git is not told an e-mail address, or one that names nobody.
+            Refused: git has no e-mail address configured, or one that names nobody.
         """
-        told = self._git.finished("config", "--null", "--get-regexp", r"^user\.(name|email)$").out
-        pairs = (line.partition("\n") for line in told.decode("utf-8", "replace").split("\0"))
+        settings = self._git.finished("config", "--null", "--get-regexp", r"^user\.(name|email)$").out
+        pairs = (line.partition("\n") for line in settings.decode("utf-8", "replace").split("\0"))
         known = {key: value for key, _, value in pairs}  # git lists the most particular value last
         name, email = known.get("user.name", ""), known.get("user.email", "")
         if "@" not in email or any(char in email + name for char in "<>\n\0"):
@@ -120,7 +120,7 @@ class CommitWriting(OnRepository):
         return self._git(*args, stdin=message.encode(), env=env, config=config).decode().strip()
 
     def signs(self) -> bool:
-        """Whether git is configured to sign commits; ``commit-tree`` does not look by itself."""
+        """True if git is configured to sign commits. ``commit-tree`` ignores that setting."""
         return self._git.finished("config", "--type=bool", "--get", "commit.gpgSign").out.strip() == b"true"
 
     def create_ref(self, ref: str, commit: str) -> None:
@@ -137,7 +137,7 @@ class CommitWriting(OnRepository):
         self._git("update-ref", "-d", plain(ref, "a ref"), plain(old, "a commit"))
 
     def checked_out(self, branch: str) -> bool:
-        """Whether a branch is what a working tree of this repository shows; then only a person moves it."""
+        """True if a working tree of this repository has the branch checked out. We never move such a branch."""
         ref = f"refs/heads/{plain(branch, 'a branch')}"
         return bool(self._git("for-each-ref", "--format=%(worktreepath)", "--", ref).strip())
 
@@ -157,7 +157,7 @@ def _await_lock(handle: int, deadline_s: float) -> None:
             return
 
 
-# Talking to a remote: fetch, push one ref without force, and read back what it holds.
+# The remote: fetch, push one ref without force, and read it back.
 
 _SSH = "-o BatchMode=yes -o ConnectTimeout=10"
 _MOVED = ("non-fast-forward", "fetch first", "stale info", "failed to update ref", "cannot lock ref", "already exists")

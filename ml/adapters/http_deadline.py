@@ -1,4 +1,4 @@
-"""An HTTP session with a total deadline and a size cap, for talking to servers that may be sick.
+"""An HTTP session with a total deadline and a size limit, for servers that may hang or misbehave.
 
 `requests` has timeouts per socket operation only: a server that sends one byte a second is never late. Here every
 read, of headers and of body, gets what is left of one deadline. Ambient proxies, netrc files and redirects are
@@ -46,11 +46,11 @@ class Late(requests.Timeout):
 
 
 class Helper:
-    """Runs work within a deadline, on as many threads as there are questions at a time.
+    """Runs work within a deadline, on at most as many threads as questions may run at a time.
 
-    What is late is left behind with its thread: it ends soon by itself, because its socket reads know the same
-    deadline. Only a resolver that hangs can hold it longer, which is why the thread is a daemon that nobody waits for.
-    A thread for each question would cost more than many a question does.
+    Work that is late keeps its thread and ends soon after, because its socket reads have the same deadline. Only a
+    hanging name resolver can hold it longer, so the thread is a daemon and nothing waits for it. Threads are reused,
+    because starting one can cost more than a question.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Helper:
 
 
 class _Worker:
-    """A daemon thread that takes tasks until it is told to end by ``None``; named ``http`` while it is at one."""
+    """A daemon thread that runs tasks until it gets ``None``; its name is ``http`` while it runs one."""
 
     def __init__(self) -> None:
         self.tasks: queue.SimpleQueue[tuple[float, Callable[[], Any], queue.SimpleQueue[Any]] | None] = (
@@ -104,7 +104,7 @@ HELPER = Helper()
 
 
 def answered() -> bool:
-    """Whether any exchange of this task got a response."""
+    """True if any exchange of this task got a response."""
     return hasattr(_here, "response")
 
 
@@ -137,7 +137,7 @@ class _Reader(io.RawIOBase):
         return self._file.readinto(buffer)
 
     def close(self) -> None:
-        """Give the file back; its socket closes with it when the connection has let go of it."""
+        """Return the file to its connection. The socket closes when the connection has released it."""
         self._file.close()
         super().close()
 
@@ -181,7 +181,7 @@ class BoundedSession(requests.Session):
         self._adapter = _Adapter(max_retries=0)
 
     def get_adapter(self, url: str | bytes) -> HTTPAdapter:
-        """Always ours, whatever a client library mounts."""
+        """Return our own adapter, whatever a client library mounts."""
         return self._adapter
 
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -214,7 +214,7 @@ class BoundedSession(requests.Session):
         self._adapter.close()
 
 
-# How to be let in at a metrics server: tokens, passwords, certificates and headers, secrets read when needed.
+# Credentials of a metrics server: tokens, passwords, certificates and headers. Secrets are read when they are needed.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +256,7 @@ def _secret(path: Path | None) -> str:
         ) from error
 
 
-# What a failed exchange with a metrics server means, in one sentence and one typed error.
+# Failed exchanges with a metrics server as one typed error with one sentence.
 
 _LOOK = "Check that it runs and that prometheus.url is right."
 
@@ -268,7 +268,7 @@ _NO_ADDRESS = (ValueError, urllib3.exceptions.LocationParseError)
 
 
 def failure_of(error: Exception, url: str, deadline_s: float) -> ConsoleError:
-    """The typed failure behind whatever the HTTP libraries raised."""
+    """Return the typed failure for an exception of the HTTP libraries."""
     host = visible(url, limit=200)
     failure: ConsoleError
     if isinstance(error, ConsoleError):
@@ -299,7 +299,7 @@ def failure_of(error: Exception, url: str, deadline_s: float) -> ConsoleError:
 
 
 def judge_status(response: requests.Response, url: str, kind: Kind) -> None:
-    """Return when the response's status lets its body be read as an answer.
+    """Pass if the response's status allows its body to be read as an answer.
 
     Raises:
         MetricsError: the subclass that says what a script should do next.
@@ -316,7 +316,7 @@ def judge_status(response: requests.Response, url: str, kind: Kind) -> None:
         raise QuestionRefused(f"{host} refuses our credentials ({status}).", "Check the token, user or certificate.")
     if status in (408, 429):
         raise SourceUnreachable(f"{host} asks us to slow down ({status}).", "Raise prometheus.poll_seconds.")
-    # A Prometheus tells why in the envelope; anything else that answers so is not asked for its reasons.
+    # A Prometheus gives the reason in the envelope. Other servers are not asked for one.
     with contextlib.suppress(BadAnswer):
         source.read(response.content, kind)
     if status >= 500:
@@ -327,9 +327,9 @@ def judge_status(response: requests.Response, url: str, kind: Kind) -> None:
 def _reason(error: BaseException) -> str:
     """The innermost cause that has words of its own."""
     words = str(error)
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.strerror:
-            words = seen.strerror
-        seen = seen.__cause__ or seen.__context__
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, OSError) and current.strerror:
+            words = current.strerror
+        current = current.__cause__ or current.__context__
     return visible(words, limit=200)

@@ -1,4 +1,4 @@
-"""The one place that starts processes: argv lists, own session, a deadline, and nothing left behind."""
+"""The only starter of processes: argv lists, own session, a deadline, and nothing left running."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _feed(child: subprocess.Popen[bytes], pending: memoryview, selector: selecto
 
 
 def _exited(child: subprocess.Popen[bytes]) -> bool:
-    """Whether the child has ended. It is not reaped yet, so that its process group's id cannot be taken by another."""
+    """True if the child has ended. It is not reaped yet, so that no other process can take its group's id."""
     return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
@@ -150,7 +150,7 @@ def _ends_by(child: subprocess.Popen[bytes], deadline: float) -> bool:
 
 
 def _ask_to_end(child: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Ask the group to end, and wait until nobody in it holds the child's pipes any more, which outlasts the child."""
+    """Ask the group to end, and wait until no process in it holds the child's pipes, which may outlast the child."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
@@ -165,7 +165,7 @@ def _ask_to_end(child: subprocess.Popen[bytes], grace_s: float) -> None:
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """Kill whatever is left of the child's process group, reap the child and close its pipes."""
+    """Kill the rest of the child's process group, reap the child and close its pipes."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

@@ -130,7 +130,7 @@ class Prometheus:
         )
 
     def _send(self, ask: Ask, url: str) -> Response:
-        """Let the client library ask, and return the response itself: it is judged here, more closely than there."""
+        """Send the request through the client library, and return the raw response, which we check more strictly."""
         from prometheus_api_client import PrometheusConnect  # noqa: PLC0415
         from prometheus_api_client.exceptions import PrometheusApiClientException  # noqa: PLC0415
 
@@ -163,7 +163,7 @@ class Prometheus:
         return session
 
 
-# VictoriaMetrics moves the steps of a range and the moment of a query unless it is told not to; Prometheus ignores it.
+# VictoriaMetrics shifts the steps of a range and the time of a query without this parameter. Prometheus ignores it.
 _EXACTLY = {"nocache": "1"}
 
 

@@ -1,1 +1,1 @@
-"""Artifacts: identifiers, manifests, verification in a cage, comparison."""
+"""Artifacts: identifiers, manifests, verification in a sandbox, comparison."""

@@ -1,4 +1,4 @@
-"""An artifact from a model that someone else trained (``mlconsole build``, issue 5)."""
+"""Builder of an artifact from a model that was trained elsewhere (``mlconsole build``)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OURS = (MODEL_FILE, MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a model comes from, as its manifest and report will say."""
+    """The origin of a model, as its manifest and report state it."""
 
     dataset_id: str
     notes: str = ""
@@ -52,9 +52,9 @@ def build_artifact(
     with new_directory(out_dir) as workshop:
         model = _take(model_file.parent, model_file.name, workshop, report)
         (workshop / model_file.name).rename(workshop / MODEL_FILE)
-        facts = verifier.cage.ask(Request(Task.DESCRIBE, (_subject(workshop, ()),)), GraphFacts)
+        facts = verifier.sandbox.ask(Request(Task.DESCRIBE, (_subject(workshop, ()),)), GraphFacts)
         external = [_take_external(model_file.parent, name, workshop, report) for name in facts.external]
-        golden = verifier.cage.ask(Request(Task.ANSWER, (_subject(workshop, facts.external),)), Answered)
+        golden = verifier.sandbox.ask(Request(Task.ANSWER, (_subject(workshop, facts.external),)), Answered)
         files = {
             GOLDEN_FILE: golden_document(list(map(list, golden.inputs)), list(map(list, golden.outputs))),
             TRAIN_REPORT_FILE: _report(model_file.name, model.sha256, origin, now),
@@ -114,7 +114,7 @@ def _report(model_file: str, digest: str, origin: Origin, now: datetime) -> byte
     )
 
 
-# The command line of verification, as the runbook types it (runbook, step 2 and "Verify Artifact").
+# The command line of the verification (runbook, step 2 and "Verify Artifact").
 
 
 def main(argv: Sequence[str], run: Runner) -> int:

@@ -1,9 +1,9 @@
-"""Verifications that still hold, kept by what every file is and never by what it is called (contract §3).
+"""A cache of passed verifications, keyed by the files' content and never by their names (contract §3).
 
-A verification is good for one runtime and for files with the same content, by their SHA-256 taken anew, that are the
-same device, inode, size, modification and change time, to the nanosecond: what it saves is the cage, not the hashing.
-A file that was touched just before it was looked at could change again within
-the same tick of the clock and leave no trace, so such a verification is not kept (git's index knows the race).
+A verification holds for one runtime and for files with the same SHA-256 (hashed again), device, inode, size,
+modification time and change time, to the nanosecond. The cache saves the run in the sandbox, not the hashing. A file
+that was modified just before the verification could change again within the same clock tick without a trace, so such a
+verification is not kept. (Git's index has the same race.)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class VerificationCache:
     """Passed verifications in one private file; a damaged or missing file is an empty cache.
 
     Who can write the file can make an artifact look verified, so it belongs in the operator's own state
-    directory. What enters the registry is verified afresh.
+    directory. An artifact that enters the registry is always verified again.
     """
 
     def __init__(self, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two artifacts side by side: what they are made of, how fast they are, and how often they disagree (contract §3)."""
+"""Comparison of two artifacts: their content, their speed, and the share of different decisions (contract §3)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether the two are not the same here."""
+        """True if the two differ here."""
         return self.left != self.right
 
 
@@ -56,7 +56,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether both are valid; that they differ is no fault."""
+        """``PASS`` if both are valid. A difference is not a failure."""
         return worst((self.left.verdict, self.right.verdict))
 
     @property
@@ -82,7 +82,7 @@ class Comparison:
             yield self.why
 
     def confusion_lines(self) -> Iterator[str]:
-        """Which regimes the two decided for on the same inputs: the left's down, the right's across; counts."""
+        """Show the counts of the regimes that both chose on the same inputs: left's down, right's across."""
         if self.decided is None:
             return
         across = " ".join(f"{regime:>6}" for regime in REGIMES)
@@ -105,7 +105,7 @@ class Comparison:
 def compare(
     verifier: Verifier, left: Path, right: Path, *, max_ratio: float, report: Report | None = None
 ) -> Comparison:
-    """Verify both, then run both in one cage on the same inputs.
+    """Verify both artifacts, then run both in one sandbox on the same inputs.
 
     Args:
         verifier: verifies, and lends the models.
@@ -115,16 +115,16 @@ def compare(
         report: takes the progress.
 
     Raises:
-        Unavailable: the cage cannot be built.
+        Unavailable: the sandbox cannot be built.
     """
     verified = tuple(verifier.verify(directory, report=report) for directory in (left, right))
     try:
         with ExitStack() as stack:
             lent = [stack.enter_context(verifier.lend(directory, report=report)) for directory in (left, right)]
             if report is not None:
-                report(Progress("decisions", note="in the cage"))
+                report(Progress("decisions", note="in the sandbox"))
             subjects = tuple(one.subject for one in lent)
-            decided = verifier.cage.ask(Request(Task.DECIDE, subjects), Decided)
+            decided = verifier.sandbox.ask(Request(Task.DECIDE, subjects), Decided)
     except Invalid as error:
         bare = tuple(_rows(verified, None))
         return Comparison(left=verified[0], right=verified[1], rows=bare, why=error.cause)

@@ -1,13 +1,14 @@
-"""What a probe can still reach once it has shut itself in: no network, and of the files only what it needs.
+"""Confinement of a probe: no network, and no files beyond those that it needs.
 
-Standard library only, and called while the process has one thread. Two walls, each told for what it is:
+Uses only the standard library, and must run while the process has one thread. There are two barriers, reported one by
+one:
 
 * *network*: the empty network namespace that `ml.artifacts.probe` enters, and a seccomp filter that refuses sockets of
   every kind (also those to an ssh agent, a bus or a container's daemon, which a namespace does not close);
 * *files*: Landlock, which lets the process read the artifact's copy, Python's own libraries and the system's, and a few
   harmless devices. Home, state folder, keys, other processes' memory and environment are closed to it.
 
-Neither is promised: a kernel may have neither, and `confine` returns what holds.
+Neither is guaranteed: a kernel may lack either. `confine` returns the barriers that hold.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _VERSION_FLAG = 1
 _PATH_BENEATH = 1
 _READ_FILE, _READ_DIR, _EXECUTE = 1 << 2, 1 << 3, 1 << 0
 _FILE_RIGHTS = ((1, 13), (2, 14), (3, 15), (5, 16))
-"""From which version of Landlock on a ruleset may name how many rights on files."""
+"""The number of rights on files that a ruleset may name, by the first version of Landlock that has them."""
 _TCP_SINCE, _TCP_RIGHTS = 4, 3
 _SCOPES_SINCE, _SCOPES = 6, 3
 _PR_SET_SECCOMP, _SECCOMP_FILTER = 22, 2
@@ -63,14 +64,14 @@ _SYSTEM = (
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What keeps a probe from the network and from the operator's files; empty where nothing does."""
+    """The barriers between a probe and the network or the operator's files. Empty fields mean no barrier."""
 
     network: str
     files: str
 
     @property
     def whole(self) -> bool:
-        """Whether both hold."""
+        """True if both barriers hold."""
         return bool(self.network and self.files)
 
     @property
@@ -103,7 +104,7 @@ def confine(own_code: Path, readable: Iterable[Path], *, network: str) -> Confin
 
 
 def _libraries(ours: Path) -> Iterator[Path]:
-    """Where this Python finds its modules and libraries.
+    """Return the folders of this Python's modules and libraries.
 
     A folder that the home lies in is never among them, nor is the checkout that our code may lie in.
     """
@@ -153,7 +154,7 @@ def _landlock(readable: Iterable[Path]) -> str:
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: Path) -> None:
-    """Let this process read below a path; one that is not there is passed over."""
+    """Allow this process to read below a path. A missing path is skipped."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:

@@ -142,11 +142,11 @@ class _Meter:
             self._report(Progress(self._step, self._done, self._total, f"{speed:,.0f} MiB/s"))
 
 
-# Private copies of an artifact's files: what is loaded is exactly what was hashed.
+# Private copies of an artifact's files, so that exactly the hashed bytes are loaded.
 #
-# A file that lies where others can write may change between its digest and its load, or its path may come to
-# mean another file. So the bytes are hashed once more while they are copied into a directory of our own, and
-# only that copy is ever given to onnxruntime.
+# A file in a folder that others can write to may change between its digest and its load, or its path may then
+# lead to another file. So the bytes are hashed again while they are copied into a directory of our own, and
+# onnxruntime gets only that copy.
 
 _PREFIX = "mlconsole-artifact-"
 _LEFT_BEHIND_S = 60
@@ -189,7 +189,7 @@ def snapshot(
 
 
 def default_scratch() -> Path:
-    """Where large temporary files belong: ``TMPDIR``, else ``/var/tmp`` (on disk; ``/tmp`` is often memory)."""
+    """Return the folder for large temporary files: ``TMPDIR``, else ``/var/tmp``. ``/tmp`` is often in memory."""
     named = os.environ.get("TMPDIR")
     if not named and os.access(_ON_DISK, os.W_OK | os.X_OK):
         return Path(_ON_DISK)
@@ -216,7 +216,7 @@ def _claim(private: Path) -> int:
 
 
 def _sweep(scratch: Path) -> None:
-    """Remove what a killed process left behind: old, ours, and locked by nobody."""
+    """Remove the leftovers of killed processes: old, our own, and locked by no process."""
     for left in scratch.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             found = left.lstat()

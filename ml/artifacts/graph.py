@@ -1,8 +1,8 @@
-"""What an ONNX file is made of, read from its bytes without loading it (onnx.proto3, protobuf wire format).
+"""A summary of an ONNX file, read from its bytes without loading it (onnx.proto3, protobuf wire format).
 
-Needed for what onnxruntime does not tell: where external data lies, how many nodes and parameters there
-are. Memory stays flat, because tensors are skipped over and never copied. The walk keeps its own stack, so
-that nesting cannot exhaust Python's.
+It gives what onnxruntime does not: the places of external data, and the numbers of nodes and parameters. Memory stays
+flat, because tensors are skipped and never copied. The walk keeps its own stack, so that deep nesting cannot exhaust
+Python's.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class _Walk:
                     self._container(kind, message)
 
     def _container(self, kind: str, message: Buffer) -> None:
-        """A message that only matters for what lies in it."""
+        """A message that matters only for its content."""
         self.graphs += kind == "graph"
         inside = _INSIDE[kind]
         for number, value in fields(message):

@@ -43,7 +43,7 @@ def parse_id(text: str) -> ArtifactId:
 
 
 def is_artifact_id(text: str) -> bool:
-    """Whether a text is a well-formed artifact id."""
+    """True if a text is a well-formed artifact id."""
     try:
         parse_id(text)
     except ValueError:

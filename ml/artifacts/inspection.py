@@ -1,4 +1,4 @@
-"""The checks that need no cage: layout, manifest, digests and train report, from one pass over the bytes."""
+"""The checks that need no sandbox: layout, manifest, digests and train report, from one pass over the bytes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DOCUMENTS = (MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What names, documents and digests say; the documents as far as they are there and well-formed."""
+    """The results of checking names, documents and digests. Absent or malformed documents are ``None``."""
 
     checks: tuple[Check, ...]
     files: tuple[FileDigest, ...] = ()
@@ -43,7 +43,7 @@ class Inspection:
 
     @property
     def model_sha256(self) -> str:
-        """The digest of the model file as it lies there; empty when there is none."""
+        """The digest of the model file as it is on disk; empty when there is none."""
         name = self.manifest.model_file if self.manifest else ""
         return next((file.sha256 for file in self.files if file.name == name), "")
 
@@ -54,16 +54,16 @@ class Inspection:
 
     @property
     def sound(self) -> bool:
-        """Whether the model may be given to the cage: it is what the manifest pins, and nothing failed.
+        """True if the sandbox may run the model: it matches its manifest, and no check failed.
 
-        What a train report says of another model makes this one invalid, and keeps it from no cage.
+        A train report about another model makes the artifact invalid, but the sandbox may still run it.
         """
         failed = {check.name for check in self.checks if check.verdict is Verdict.FAIL}
         return self.manifest is not None and not failed - {"train_report"}
 
 
 def inspect(directory: int, surveyed: Survey, progress: Report | None = None) -> Inspection:
-    """Inspect a directory (by descriptor) that was surveyed. Never raises for what lies in it."""
+    """Inspect a surveyed directory (by descriptor). Never raises for its content."""
     try:
         documents = _documents(directory, surveyed)
         files = _digests(directory, surveyed, documents, progress)

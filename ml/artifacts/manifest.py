@@ -1,4 +1,4 @@
-"""The two small documents beside a model, read strictly: ``manifest.json`` and ``train_report.json`` (contract §3).
+"""Strict readers of the two documents beside a model: ``manifest.json`` and ``train_report.json`` (contract §3).
 
 Unknown keys are allowed, because trainers in use write more than we read. Everything that we do read has
 one type and one form, and a key that stands twice is refused, since readers disagree about which one counts.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# What every regime model takes and gives: 15 features in one order, three probabilities (contract §3).
+# Inputs and outputs of every regime model: 15 features in one order, three probabilities (contract §3).
 
 FEATURES = (
     "price_mid",

@@ -1,6 +1,6 @@
 """The disposable child: ``python -m ml.artifacts.probe LIMITS PARENT``, a request on stdin, lines on stdout.
 
-It cages itself first: limits, no network, and no files but the artifact's copy and Python's libraries. Only then
+It confines itself first: limits, no network, and no files but the artifact's copy and Python's libraries. Only then
 are numpy and onnxruntime imported and the copy touched. Exit
 codes: 0 answered, 10 the model is unfit (said on stderr), 11 onnxruntime is not there.
 """
@@ -23,7 +23,7 @@ from ml.artifacts.confinement import Confinement, confine
 from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request, Task
 from ml.verdict import Check, Code, Verdict
 
-# The cage, seen from inside: a probe process limits itself before it touches anything of an artifact.
+# The limits that a probe sets on its own process before it touches anything of an artifact.
 #
 # Standard library only, and nothing here may need a thread: namespaces are entered while there is one.
 # The values were measured: they stop infinite Loops, chains of 200,000 nodes and memory bombs,
@@ -36,14 +36,14 @@ _CLONE_NEWNET = 0x4000_0000
 _NICER = 5
 _GRACE_S = 2
 _COPIES = 3
-"""So often onnxruntime may hold a model's bytes at a time: as they lie on disk, as it reads them, as it packs them."""
+"""The number of copies of a model's bytes that onnxruntime may hold at a time: as on disk, as read, as packed."""
 _BYTES_PER_S = 256 << 20
 _LARGE = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one probe may cost: seconds of CPU, bytes of address space, seconds of wall time, open files."""
+    """The limits of one probe: seconds of CPU, bytes of address space, seconds of wall time, open files."""
 
     cpu_s: int = 5
     address_space: int = 3 << 30
@@ -51,14 +51,14 @@ class Limits:
     open_files: int = 64
 
     def encode(self) -> str:
-        """As one word for a command line."""
+        """Encode the limits as one word for a command line."""
         return ",".join(str(value) for value in astuple(self))
 
     def with_room_for(self, size: int) -> Limits:
         """These limits with room for models of ``size`` bytes on disk, for large ones more than `Limits` says.
 
-        A small model gets what it says and no more; a large one three times its size in address space on top, and a
-        second per 256 MiB. A model gets this by the bytes that lie there, never by what it claims.
+        A small model gets these limits; a large one gets three times its size in address space on top, and a
+        second per 256 MiB. The size is that of the files on disk, never a claim of the model.
         """
         if size < _LARGE:
             return self
@@ -173,7 +173,7 @@ def _answer(request: Request, line: Line, confinement: Confinement) -> Any:
 
     match request.task:
         case Task.EXAMINE:
-            return examine.Examination(request, line, cage_check(confinement)).run()
+            return examine.Examination(request, line, sandbox_check(confinement)).run()
         case Task.DESCRIBE:
             return examine.describe(request.subjects[0])
         case Task.ANSWER:
@@ -184,8 +184,8 @@ def _answer(request: Request, line: Line, confinement: Confinement) -> Any:
             return examine.decide(*request.subjects)
 
 
-def cage_check(confinement: Confinement) -> Check:
-    """What the cage held shut while a model ran: ``NO_DATA`` where this system cannot, which closes nothing."""
+def sandbox_check(confinement: Confinement) -> Check:
+    """Report the barriers around a model: ``NO_DATA`` where this system lacks one, which blocks nothing."""
     if confinement.whole:
         return Check("cage", Verdict.PASS, confinement.why, Code.SOUND)
     return Check("cage", Verdict.NO_DATA, confinement.why, Code.CAGE_OPEN)

@@ -1,4 +1,4 @@
-"""What the parent asks a caged probe, and what it answers: frozen values, JSON between the two processes."""
+"""Questions to a sandboxed probe and its answers: frozen values, sent as JSON between the two processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ml.verdict import Check
 
 
 class Task(StrEnum):
-    """What a probe does, and so which answer it gives."""
+    """The task of a probe, which decides the kind of its answer."""
 
     EXAMINE = "examine"
     DESCRIBE = "describe"
@@ -49,7 +49,7 @@ class Request:
     golden_outputs: tuple[tuple[float, ...], ...] = ()
 
     def encode(self) -> bytes:
-        """As JSON, for the probe's standard input."""
+        """Encode the request as JSON, for the probe's standard input."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
@@ -69,10 +69,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """The checks made inside the cage, a digest of all output bits, and what the graph is made of.
+    """The checks made inside the sandbox, a digest of all output bits, and a summary of the graph.
 
-    ``rows`` is how many market states the bits are about; ``steady``, whether asking in another order gave
-    the same bits. ``takes`` and ``gives`` are the inputs and outputs, as ``name type (shape)``.
+    ``rows`` is the number of market states behind the bits. ``steady`` is true if asking in another order gave the same
+    bits. ``takes`` and ``gives`` are the inputs and outputs, as ``name type (shape)``.
     """
 
     checks: tuple[Check, ...]

@@ -1,4 +1,4 @@
-"""Does this machine's onnxruntime still compute what it should? One golden artifact, shipped with us, asks it.
+"""A check of this machine's onnxruntime with a golden artifact that we ship: its outputs must be as expected.
 
 An upgrade of onnxruntime may change results without an error. The artifact votes with a linear, a neural
 and a tree model, so that every operator family that we serve takes part; its expected probabilities come
@@ -29,8 +29,8 @@ def check_runtime(verifier: Verifier, report: Report | None = None) -> Check:
     return judge_runtime(_verified(verifier, report))
 
 
-def check_cage(verifier: Verifier) -> Check:
-    """What the cage shuts off from a model on this machine: ``PASS`` where it is network and files.
+def check_sandbox(verifier: Verifier) -> Check:
+    """Check the sandbox on this machine: ``PASS`` where it closes off network and files.
 
     Raises:
         Unavailable: there is no onnxruntime.
@@ -63,7 +63,7 @@ def golden_gate(runtime: Check, verification: Verification) -> Check:
     return own
 
 
-# The runbook's troubleshooting, as far as artifacts can answer it. Pure: the findings come from elsewhere.
+# The runbook's troubleshooting questions about artifacts. Pure: the caller supplies the findings.
 #
 # A check that passes says "this is not it"; one that fails names a likely cause.
 

@@ -1,4 +1,4 @@
-"""The cage, seen from outside: start a probe, give it one question, and judge how it ended."""
+"""The parent's side of the sandbox: start a probe, send it one question, and judge its exit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Killed(Invalid):
 
 
 @dataclass(frozen=True, slots=True)
-class Cage:
+class Sandbox:
     """Runs probes, each in a new process with ``limits``, through the given runner and Python."""
 
     run: Runner
@@ -81,7 +81,7 @@ def _size(subject: Subject) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of ours but the way to find modules; one thread each, since arenas per thread eat address space."""
+    """The environment of a probe: the path of modules, and one thread, because arenas per thread use address space."""
     return {
         "PATH": os.defpath,
         "LC_ALL": "C.UTF-8",
@@ -99,7 +99,7 @@ def _listener(report: Report | None) -> Callable[[bytes], None] | None:
     def heard(chunk: bytes) -> None:
         for line in chunk.splitlines():
             if line.startswith(STAGE_MARK):
-                report(Progress(_text(line[len(STAGE_MARK) :]), 0, 1, "in the cage"))
+                report(Progress(_text(line[len(STAGE_MARK) :]), 0, 1, "in the sandbox"))
             for check in _checks(line):
                 report(Progress(check.name, 1, 1, check.verdict))
 
@@ -124,7 +124,7 @@ def _judge(finished: Finished, kind: type[_Answer], limits: Limits) -> _Answer:
 
 
 def _how_it_died(finished: Finished, said: str, limits: Limits) -> str:
-    """Why there is no answer; empty when the probe ended by itself."""
+    """Say why there is no answer; empty when the probe ended normally."""
     code = finished.code
     if finished.timed_out:
         return f"It did not finish within {limits.wall_s} s and was ended."

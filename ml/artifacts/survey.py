@@ -1,4 +1,4 @@
-"""What lies in an artifact directory, looked at without following or opening anything that could bite.
+"""A safe listing of an artifact directory: it follows no link and opens no special file.
 
 Everything goes through one descriptor of the directory, so that a path swapped meanwhile changes nothing.
 """
@@ -18,7 +18,7 @@ from ml.text import visible
 
 MAX_FILES = 256
 MAX_BYTES = 3 << 30
-"""More can never be loaded within the cage's address space."""
+"""The sandbox's address space never allows more."""
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _LFS_MAX = 1024
 

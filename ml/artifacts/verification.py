@@ -1,4 +1,4 @@
-"""What a verification found, as a frozen value."""
+"""The result of a verification, as a frozen value."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Verification:
 
     @property
     def judged(self) -> tuple[Check, ...]:
-        """The checks that the verdict rests on: all but those that may be absent and are.
+        """The checks that decide the verdict: all but optional ones that are absent.
 
-        Absent may be the train report, the golden vectors, and a wall of the cage that this system cannot build.
+        Optional are the train report, the golden vectors, and a barrier of the sandbox that this system lacks.
         """
         absent = ((check.name in _MAY_BE_ABSENT and check.verdict is Verdict.NO_DATA) for check in self.checks)
         return tuple(check for check, gone in zip(self.checks, absent, strict=True) if not gone)
@@ -70,7 +70,7 @@ class Verification:
 
     @property
     def valid(self) -> bool:
-        """Whether the artifact may be used at all; staging asks for its train report besides."""
+        """True if the artifact may be used at all. Staging also requires its train report."""
         return self.verdict is Verdict.PASS
 
     def check(self, name: str) -> Check:

@@ -1,6 +1,6 @@
 """Verification of artifact directories: every check of contract §3, each with its verdict.
 
-The parent looks at names, documents and digests. Only a caged child ever loads a model, and only from a
+The parent looks at names, documents and digests. Only a sandboxed child ever loads a model, and only from a
 private copy of exactly the bytes that were hashed.
 """
 
@@ -19,7 +19,7 @@ from ml.artifacts.inspection import Inspection, inspect
 from ml.artifacts.manifest import GoldenVectors
 from ml.artifacts.probe import DEFAULT_LIMITS, Limits
 from ml.artifacts.protocol import Examined, Raced, Request, Subject, Task
-from ml.artifacts.sandbox import Cage, Killed
+from ml.artifacts.sandbox import Killed, Sandbox
 from ml.artifacts.survey import Survey, opened, survey
 from ml.artifacts.verification import Verification, complete
 from ml.errors import Invalid
@@ -27,18 +27,20 @@ from ml.ports import Progress, Report, Runner
 from ml.text import visible
 from ml.verdict import Check, Code, Verdict, finding
 
-# Two caged processes about one model: what it does, and whether it does the same again.
+# The examination of one model in two sandboxed processes, which must give the same answers.
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """The checks made inside the cage, and what the probe told about the model, if it lived to tell."""
+    """The checks made inside the sandbox, and the model's description if the probe finished."""
 
     checks: tuple[Check, ...]
     examined: Examined | None = None
 
 
-def examine(cage: Cage, subject: Subject, golden: GoldenVectors | None, report: Report | None = None) -> Examination:
+def examine(
+    sandbox: Sandbox, subject: Subject, golden: GoldenVectors | None, report: Report | None = None
+) -> Examination:
     """Examine a model in one process and, when its output is sound, once more in another.
 
     One after the other, so that a hostile model costs its limits once and not twice at a time.
@@ -54,7 +56,7 @@ def examine(cage: Cage, subject: Subject, golden: GoldenVectors | None, report: 
     )
     model = visible(subject.model_file)
     try:
-        first = cage.ask(request, Examined, report)
+        first = sandbox.ask(request, Examined, report)
     except Killed as killed:
         died = Check(killed.stage, Verdict.FAIL, f"{model}: {killed.cause}", Code.PROBE_DIED)
         return Examination((*killed.checks, died))
@@ -63,8 +65,8 @@ def examine(cage: Cage, subject: Subject, golden: GoldenVectors | None, report: 
     if not _sound(first):
         return Examination(first.checks, first)
     if report is not None:
-        report(Progress("determinism", 0, 1, "in another cage"))
-    again = _determinism(cage, request, first, model)
+        report(Progress("determinism", 0, 1, "in another sandbox"))
+    again = _determinism(sandbox, request, first, model)
     if report is not None:
         report(Progress(again.name, 1, 1, again.verdict))
     return Examination((*first.checks, again), first)
@@ -74,12 +76,12 @@ def _sound(examined: Examined) -> bool:
     return any(check.name == "finite" and check.verdict is Verdict.PASS for check in examined.checks)
 
 
-def _determinism(cage: Cage, request: Request, first: Examined, model: str) -> Check:
+def _determinism(sandbox: Sandbox, request: Request, first: Examined, model: str) -> Check:
     if not first.steady:
         why = f"{model} gives other bits when the same {first.rows} market states come in another order."
         return Check("determinism", Verdict.FAIL, why, Code.ORDER_MATTERS)
     try:
-        second = cage.ask(replace(request, rows=first.rows), Examined)
+        second = sandbox.ask(replace(request, rows=first.rows), Examined)
     except Invalid as error:
         why = f"{model}, asked a second time: {error.cause}"
         return Check("determinism", Verdict.FAIL, why, Code.PROBE_DIED)
@@ -90,7 +92,7 @@ def _determinism(cage: Cage, request: Request, first: Examined, model: str) -> C
     return finding(Verdict.PASS, Code.SOUND, why, rows=first.rows).check("determinism")
 
 
-# Is a candidate slower than the artifact that it would replace? (contract §3, policy ``checks.max_latency_ratio``)
+# The candidate's latency against the active artifact's (contract §3, policy ``checks.max_latency_ratio``).
 
 NAME = "latency"
 
@@ -106,7 +108,7 @@ class LatencyProbe:
 def probe_latency(
     verifier: Verifier, candidate: Path, active: Path | None, max_ratio: float, report: Report | None = None
 ) -> LatencyProbe:
-    """Time both in turns in one cage; ``NO_DATA`` where nothing is active or one of them cannot run."""
+    """Time both in turns in one sandbox; ``NO_DATA`` where nothing is active or one of them cannot run."""
     if active is None:
         why = "Nothing is active, so there is nothing to compare with."
         return LatencyProbe(Check(NAME, Verdict.NO_DATA, why, Code.NOTHING_TO_COMPARE))
@@ -117,8 +119,8 @@ def probe_latency(
                 for directory in (candidate, active)
             )
             if report is not None:
-                report(Progress(NAME, note="in the cage"))
-            raced = verifier.cage.ask(Request(Task.RACE, subjects), Raced)
+                report(Progress(NAME, note="in the sandbox"))
+            raced = verifier.sandbox.ask(Request(Task.RACE, subjects), Raced)
     except Invalid as error:
         names = f"{visible(candidate.name)} against {visible(active.name)}"
         why = f"{names} could not be timed: {error.cause}"
@@ -129,8 +131,8 @@ def probe_latency(
 def judge(raced: Raced, max_ratio: float) -> Check:
     """Judge a measurement: the median must be below the limit, the tail not clearly above it.
 
-    The tail of a few hundred microseconds is mostly the machine's own noise, so that only a ratio whose
-    lower spread still reaches the limit counts against the candidate.
+    The tail of a few hundred microseconds is mostly the machine's own noise, so that a ratio counts against the
+    candidate only if the lower end of its spread reaches the limit.
     """
     slow_median = not raced.p50_ratio < max_ratio
     slow_tail = raced.p99_ratio >= max_ratio and raced.p99_spread[0] >= max_ratio
@@ -159,12 +161,12 @@ class Lent:
 
 
 class Verifier:
-    """Verifies artifacts, and lends models to the cage for other questions.
+    """Verifies artifacts, and lends private copies of models for other questions to the sandbox.
 
     Args:
         run: starts the probes.
         python: the Python that they run in.
-        cache: where passed verifications are kept; none: each is made afresh.
+        cache: keeps passed verifications; without it, each one runs again.
         scratch: where private copies go; needs room for the largest artifact.
         limits: what one probe may cost.
     """
@@ -178,7 +180,7 @@ class Verifier:
         scratch: Path | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self.cage = Cage(run, python, limits)
+        self.sandbox = Sandbox(run, python, limits)
         self._cache = cache
         self._scratch = scratch or default_scratch()
 
@@ -190,16 +192,16 @@ class Verifier:
         expect_sha256: str | None = None,
         afresh: bool = False,
     ) -> Verification:
-        """Verify one artifact directory. Whatever lies in it ends in a verdict, not in an exception.
+        """Verify one artifact directory. Any content of it ends in a verdict, not in an exception.
 
         Args:
             directory: the artifact.
-            report: takes the bytes hashed and copied, each check as it begins in the cage, and each verdict.
+            report: takes the bytes hashed and copied, each check as it begins in the sandbox, and each verdict.
             expect_sha256: the model's digest as the registry names it, if that is known.
-            afresh: run the model whatever is remembered of it.
+            afresh: run the model even if the cache has its verification.
 
         Raises:
-            Unavailable: the cage cannot be built: no onnxruntime, no room for the copy.
+            Unavailable: the sandbox cannot be built: no onnxruntime, no room for the copy.
         """
         try:
             with opened(directory) as descriptor:
@@ -213,7 +215,7 @@ class Verifier:
         inspection = inspect(descriptor, surveyed, report)
         _tell(inspection.checks, report)
         if self._cache and not afresh:
-            known = self._cache.recall(directory, surveyed, inspection.files, self.cage.limits)
+            known = self._cache.recall(directory, surveyed, inspection.files, self.sandbox.limits)
             if known:
                 return known
         examination = self._examine(descriptor, surveyed, inspection, report)
@@ -228,7 +230,7 @@ class Verifier:
             gives=examined.gives if examined else (),
         )
         if self._cache:
-            self._cache.remember(surveyed, self.cage.limits, verification)
+            self._cache.remember(surveyed, self.sandbox.limits, verification)
         return verification
 
     def _examine(self, descriptor: int, surveyed: Survey, inspection: Inspection, report: Report | None) -> Examination:
@@ -236,7 +238,7 @@ class Verifier:
             return Examination(())
         try:
             with self._copied(descriptor, surveyed, inspection, report) as subject:
-                return examine(self.cage, subject, inspection.golden, report)
+                return examine(self.sandbox, subject, inspection.golden, report)
         except Invalid as error:
             return Examination((Check("digests", Verdict.FAIL, str(error), Code.UNREADABLE),))
 
@@ -251,13 +253,13 @@ class Verifier:
         """Time a candidate against the artifact now active, in turns (see `ml.artifacts.verify`).
 
         Raises:
-            Unavailable: the cage cannot be built.
+            Unavailable: the sandbox cannot be built.
         """
         return probe_latency(self, candidate, active, max_ratio, report)
 
     @contextlib.contextmanager
     def lend(self, directory: Path, *, report: Report | None = None) -> Iterator[Lent]:
-        """A private copy of an artifact whose names and digests are sound, for a question to the cage.
+        """Lend a private copy of an artifact with sound names and digests, for a question to the sandbox.
 
         Raises:
             Invalid: they are not; the sentence names the artifact.

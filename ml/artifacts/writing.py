@@ -1,4 +1,4 @@
-"""Making an artifact directory: all of it or nothing, and never over another one."""
+"""Writer of an artifact directory: all of it or nothing, and never over another one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How the kill switch reaches engines that do not read the env file themselves: by a command, or by an HTTP call.
+"""Actuators that carry the kill switch to engines that do not read the env file: commands and HTTP calls.
 
-An engine that reads its environment only when it starts never sees a changed file: something has to restart it, or to
-tell it. Which, is configuration; examples for systemd, docker compose and Kubernetes are in ``docs/operations.md``.
-The env file itself is `ml.emergency.killfile.KillFile`, which always goes first.
+An engine that reads its environment only at its start never sees a changed file: something must restart it or call it.
+The configuration says which; ``docs/operations.md`` has examples for systemd, docker compose and Kubernetes. The env
+file itself is `ml.emergency.killfile.KillFile`, which always goes first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Actuator(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is, for receipts and the audit log."""
+        """The actuator's name, for receipts and the audit log."""
         ...
 
     def deliver(self, *, engage: bool) -> None:
@@ -39,12 +39,12 @@ class Actuator(Protocol):
         ...
 
     def by_hand(self, *, engage: bool) -> str:
-        """What a person types to do the same."""
+        """The command or step with which a person does the same."""
         ...
 
 
 HOST = "{host}"
-"""Stands in a command's argv for each of its hosts."""
+"""The placeholder for each host in a command's argv."""
 
 
 class CommandActuator:
@@ -85,7 +85,7 @@ class CommandActuator:
 
 
 class HttpActuator:
-    """Tells a URL by POST: ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``. Credentials are read anew for each."""
+    """Sends a POST to a URL: ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``. Credentials are read again for each."""
 
     def __init__(self, url: str, headers: Mapping[str, str | Credential], deadline_s: float, send: Post = post) -> None:
         self._url = url
@@ -119,16 +119,16 @@ def _told(*, engage: bool) -> str:
     return json.dumps({VARIABLE: str(int(engage))})
 
 
-# Values of HTTP headers that must not stand in a configuration file: read from a file or the environment when sent.
+# Secret values of HTTP headers, read from a file or the environment at each request.
 #
-# A rotated token therefore works without a restart. What is read never enters a sentence, a log or a document: only
-# where it comes from does.
+# A rotated token therefore works without a restart. The value never enters a sentence, a log or a document, only
+# its origin does.
 
 _MOST = 1 << 16
 
 
 class Credential(NamedTuple):
-    """Where the value of a header comes from: ``file`` or else the variable ``env``; ``prefix`` goes before it."""
+    """The source of a header's value: ``file``, else the environment variable ``env``. ``prefix`` goes before it."""
 
     file: str = ""
     env: str = ""
@@ -149,7 +149,7 @@ class Credential(NamedTuple):
         return self.prefix + value
 
     def in_shell(self) -> str:
-        """What a shell puts in its place."""
+        """The expression with which a shell reads the value."""
         import shlex  # noqa: PLC0415 - the kill key does not pay for it
 
         return f"{self.prefix}$(cat {shlex.quote(self.file)})" if self.file else f"{self.prefix}${self.env}"

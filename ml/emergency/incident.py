@@ -1,4 +1,4 @@
-"""What happened, for the review after an incident: one timeline of audit lines and registry events. Pure."""
+"""One timeline of audit lines and registry events, for the review after an incident. Pure."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def incident(
 
 
 def _audited(line: AuditLine) -> Moment:
-    told = line.fields
-    what = str(told.get("what") or "") or line.told
-    kind = f"{told.get('of')} {told.get('rung')}" if line.kind == "receipt" else line.kind
-    return Moment(parse_utc(line.at), visible(kind), visible(str(told.get("by") or "")), visible(what))
+    fields = line.fields
+    what = str(fields.get("what") or "") or line.told
+    kind = f"{fields.get('of')} {fields.get('rung')}" if line.kind == "receipt" else line.kind
+    return Moment(parse_utc(line.at), visible(kind), visible(str(fields.get("by") or "")), visible(what))
 
 
 def _registered(histories: Mapping[str, Sequence[HistoryRow]]) -> Iterable[Moment]:

@@ -1,4 +1,4 @@
-"""The kill switch and its receipt behind one desk, for the façade: press, release, look.
+"""The kill switch with its receipt: engage, release, and look at the proof.
 
 The state of the switch is what the engines prove. What this clone's kill file says is one witness more: with two
 operators on two hosts, the second's file says off while the first one's kill blocks every engine.
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 _RELEASE_SHOWN = timedelta(minutes=10)
 _REST_S = 30.0
-"""A source that gave no answer is not asked again for so long whether engines are blocked that nobody here killed."""
+"""The pause after a failed question about engines that are blocked by another kill."""
 _SETTLED = (Rung.CONFIRMED, Rung.UNCONFIRMED, Rung.UNPROVEN)
 _Noted = tuple[str, str, dict[str, str]]
-"""The request's time, its rung, and the rung of each engine, as the audit log was told last."""
+"""The request's time, its rung, and the rung of each engine, as last written to the audit log."""
 
 
 class KillDesk:
@@ -42,7 +42,7 @@ class KillDesk:
     def __init__(
         self, switch: KillSwitch, metrics: Metrics | None, audit: AuditLog, clock: Clock, confirm_s: float
     ) -> None:
-        """``confirm_s`` is how long after a request what is not CONFIRMED becomes UNCONFIRMED."""
+        """``confirm_s`` is the time after a request at which a missing confirmation becomes UNCONFIRMED."""
         self._switch = switch
         self._metrics = metrics
         self._audit = audit
@@ -68,7 +68,7 @@ class KillDesk:
         return self._requested(self._switch.release(by, reason))
 
     def engaged(self) -> bool | None:
-        """What the kill file says, or else the engines at the last look; ``None``: nobody can tell. Asks nobody."""
+        """The switch by the kill file, else by the engines at the last look; ``None`` if unknown. Asks no source."""
         return self._by_engines or self._switch.state().engaged
 
     def view(self, *, ask_engines: bool = True) -> KillView:
@@ -92,17 +92,17 @@ class KillDesk:
 
     # --- a kill of this clone ----------------------------------------------------------------------------------------
     def _killed(self, request: KillRequest, state: SwitchState, now: datetime) -> KillView:
-        seen = judge(request, see(self._metrics, request.at, engage=True), now, self._confirm_s)
-        self._note(request, seen)
+        view = judge(request, see(self._metrics, request.at, engage=True), now, self._confirm_s)
+        self._note(request, view)
         # A file that could not be written hides no proof: a command may have reached the engines all the same.
-        by_engines = state.engaged is False and seen.rung is Rung.CONFIRMED
-        problem = " ".join(part for part in (state.problem, seen.problem) if part)
+        by_engines = state.engaged is False and view.rung is Rung.CONFIRMED
+        problem = " ".join(part for part in (state.problem, view.problem) if part)
         engaged = True if by_engines else state.engaged
-        return replace(seen, engaged=engaged, by_engines=by_engines, unclear=state.unclear, problem=problem)
+        return replace(view, engaged=engaged, by_engines=by_engines, unclear=state.unclear, problem=problem)
 
     # --- a release of this clone -------------------------------------------------------------------------------------
     def _settled(self, request: KillRequest, now: datetime) -> bool:
-        """The engines proved this release once, here or in an earlier session; or nobody is there who could."""
+        """True if the engines proved this release once, in any session, or if there are no engines."""
         if self._settled_at == request.at:
             return True
         if self._released is not None and self._released.requested_at == request.at:
@@ -139,7 +139,7 @@ class KillDesk:
         return KillView(engaged=state.engaged, problem=state.problem, unclear=state.unclear, beside=beside)
 
     def _blocked(self, since: datetime | None) -> tuple[int, str]:
-        """How many engines are blocked by a kill that was not thrown here, and what to know where that is unknown."""
+        """Count the engines that another kill blocks, and give a warning where that is unknown."""
         unknown = "Only this clone's kill file says so; {} whether engines are blocked by another operator's kill."
         if self._metrics is None:
             return 0, unknown.format("without Prometheus nobody can tell")
@@ -168,12 +168,12 @@ class KillDesk:
         )
 
     def _elsewhere(self, fleet: Fleet) -> tuple[str, ...]:
-        """How to release where the engines listen."""
+        """Say how to release where the engines listen."""
         blocked = [name for name, code in fleet.named if code in (Code.BLOCKED, Code.BLIND, Code.SOME_WORKERS)]
         return (
             "to release: ask who threw it, then press U here: it reaches engines that read this clone's kill file, or "
             "that its actuators reach",
-            "else run `mlconsole kill off` in the clone whose kill file the engines read, on their host",
+            "else run `mlconsole kill off` on the engines' host, in the clone with the kill file that they read",
             *self._switch.by_hand(engage=False)[-1:],
             f"blocked now: {', '.join(blocked[:5])}{f' and {len(blocked) - 5} more' if len(blocked) > 5 else ''}",
         )
@@ -186,7 +186,7 @@ class KillDesk:
         return replace(view, engaged=state.engaged, unclear=state.unclear)
 
     def _in_force(self, state: SwitchState) -> KillRequest | None:
-        """What the file says, with what this session knows of its delivery; or our request that no file took."""
+        """Return the request in force: the file's, with this session's delivery, or a request that no file took."""
         held, last = state.request, self._last
         if last is None or (held is not None and held.at > last.at):
             return held
@@ -200,28 +200,34 @@ class KillDesk:
         if noted == (self._noted or self._recorded(request)):
             return
         self._noted = noted
-        told = [f"{each.instance}: {each.why}" for each in seen.instances if each.rung is not Rung.CONFIRMED]
+        open_engines = [f"{each.instance}: {each.why}" for each in seen.instances if each.rung is not Rung.CONFIRMED]
         of = "kill" if request.engage else "release"
         proven = f"{seen.proven} of {seen.engines}"
-        # The receipt is on the screen; that the log cannot be written is told as a problem of the request.
+        # The receipt is on the screen. A log that cannot be written is reported as a problem of the request.
         with suppress(ConsoleError):
             self._audit.append(
-                "receipt", of=of, request=noted[0], rung=noted[1], proven=proven, engines=rungs, unproven=told[:50]
+                "receipt",
+                of=of,
+                request=noted[0],
+                rung=noted[1],
+                proven=proven,
+                engines=rungs,
+                unproven=open_engines[:50],
             )
 
     def _recorded(self, request: KillRequest) -> _Noted | None:
-        """What an earlier session noted last about the same request."""
+        """Return what an earlier session last recorded about the same request."""
         try:
             lines = self._audit.read()
         except ConsoleError:
             return None
-        told = (line.fields for line in reversed(lines) if line.kind == "receipt")
-        last = next((each for each in told if each.get("request") == str(request.at)), None)
+        receipts = (line.fields for line in reversed(lines) if line.kind == "receipt")
+        last = next((each for each in receipts if each.get("request") == str(request.at)), None)
         return (last["request"], last["rung"], last["engines"]) if last else None
 
 
 class _Steady:
-    """Keeps the moment at which each engine was first seen as it is now, so that a steady fleet looks the same."""
+    """Keeps the time of each engine's last change, so that an unchanged fleet gives an equal view."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -229,7 +235,7 @@ class _Steady:
         self._known: dict[str, InstanceReceipt] = {}
 
     def kept(self, view: KillView) -> KillView:
-        """The same view with the moments that were told before, where nothing else changed."""
+        """Return the same view with the earlier times of everything that did not change."""
         with self._lock:
             of = (view.requested_at, view.releases)
             known = self._known if of == self._of else {}

@@ -1,11 +1,11 @@
-"""The env file that carries the kill switch: what every engine reads, and what survives every console (contract §7).
+"""The env file with the kill switch. Every engine reads it, and it outlives every console (contract §7).
 
 Its last line is ``ML_KILL_SWITCH=1`` or ``ML_KILL_SWITCH=0``, so that systemd's ``EnvironmentFile``, ``docker compose``
 and ``kubectl create configmap --from-env-file`` take it as it is. The comments above say who asked, when and why.
 
-Readers of env files differ: systemd and compose take quotes and blanks away, a shell script takes ``export``, the
-engine of the runbook compares the bytes. A file whose meaning depends on the reader is therefore *unclear*, a state of
-its own and never off.
+Readers of env files differ: systemd and compose remove quotes and blanks, a shell script accepts ``export``, the engine
+of the runbook compares the bytes. If the meaning of a file depends on the reader, the file is *unclear*, a state of its
+own and never off.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 
 
 class KillState(NamedTuple):
-    """What the file says. ``engaged`` is ``None`` when nobody can tell, and ``problem`` says why.
+    """The content of the kill file. ``engaged`` is ``None`` when it is unknown; ``problem`` then says why.
 
-    ``unclear``: it can be read, and says neither exactly 1 nor exactly 0. ``at``, ``by`` and ``reason`` are of the
-    request in force; ``at`` is ``None`` when there never was one.
+    ``unclear``: the file can be read, and says neither exactly 1 nor exactly 0. ``at``, ``by`` and ``reason`` are of
+    the request in force; ``at`` is ``None`` when there never was one.
     """
 
     engaged: bool | None
@@ -60,7 +60,7 @@ class KillFile:
         return visible(self._path)
 
     def read(self) -> KillState:
-        """What stands in the file now. A missing file is a switch that was never engaged."""
+        """Read the file. A missing file is a switch that was never engaged."""
         try:
             require_file(self._path)
             handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -82,11 +82,11 @@ class KillFile:
         return _parse(raw, datetime.fromtimestamp(written, UTC))
 
     def _unclear(self, why: str, remedy: str) -> KillState:
-        told = f"The kill file {self.shown} is unclear, engines read this differently: {why}."
-        return KillState(None, problem=f"{told} {remedy}", unclear=True)
+        problem = f"The kill file {self.shown} is unclear, engines read this differently: {why}."
+        return KillState(None, problem=f"{problem} {remedy}", unclear=True)
 
     def engage(self, at: datetime, by: str, reason: str) -> str:
-        """Write the switch, by whatever way the disk still allows; a caveat in words, or nothing.
+        """Write the switch in whatever way the disk still allows. Returns a caveat, or nothing.
 
         Raises:
             Unavailable: the file does not say that the switch is engaged.
@@ -161,8 +161,8 @@ def _brief(error: OSError) -> str:
 
 def _document(at: datetime, by: str, reason: str, *, engage: bool) -> bytes:
     moment = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    told = (f"# {'engaged' if engage else 'released'} {moment}", _comment("by", by), _comment("reason", reason))
-    return "\n".join((*told, f"{VARIABLE}={int(engage)}", "")).encode()
+    header = (f"# {'engaged' if engage else 'released'} {moment}", _comment("by", by), _comment("reason", reason))
+    return "\n".join((*header, f"{VARIABLE}={int(engage)}", "")).encode()
 
 
 def _comment(key: str, text: str) -> str:
@@ -172,7 +172,7 @@ def _comment(key: str, text: str) -> str:
 
 
 def oddity(raw: bytes) -> str:
-    """Why readers of env files may disagree about the switch; empty where every reader finds the same.
+    """Say why readers of env files may disagree about the switch; empty where all agree.
 
     A file without the variable leaves the switch off for every reader.
     """
@@ -217,7 +217,7 @@ def _odd_assignment(assigned: list[bytes]) -> str:
 
 
 def _concerns(line: bytes) -> bool:
-    """Whether a line that is no comment names the variable, in whatever case."""
+    """True if a line other than a comment names the variable, in upper or lower case."""
     bare = line.strip().upper()
     if bare.startswith(b"#"):
         return False
@@ -227,18 +227,18 @@ def _concerns(line: bytes) -> bool:
 
 
 def _parse(raw: bytes, written: datetime) -> KillState:
-    told: dict[bytes, str] = {}
+    comments: dict[bytes, str] = {}
     value = b""
     for line in raw.split(b"\n"):
         if line.startswith(_ASSIGNED):
             value = line.removeprefix(_ASSIGNED)
         elif line.startswith(b"# "):
             key, _, rest = line[2:].partition(b" ")
-            told[key] = visible(rest.decode("utf-8", "replace"))
+            comments[key] = visible(rest.decode("utf-8", "replace"))
     engaged = value == b"1"
     try:
-        at = parse_utc(told[b"engaged" if engaged else b"released"])
+        at = parse_utc(comments[b"engaged" if engaged else b"released"])
     except (KeyError, ValueError):
         # Written by hand, or by its one digit: the file's own time is when.
         return KillState(engaged, written)
-    return KillState(engaged, at, told.get(b"by", ""), told.get(b"reason", ""))
+    return KillState(engaged, at, comments.get(b"by", ""), comments.get(b"reason", ""))

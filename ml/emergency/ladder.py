@@ -1,8 +1,8 @@
-"""From what the metric source says of each engine to rungs and words. Pure (contract §7).
+"""The proof of a kill or release: from an engine's metrics to its rung and its words. Pure (contract §7).
 
-``grinder_ml_active_on == 0`` proves nothing by itself: an idle engine shows it too, and one in shadow always does.
-Proof of a kill is a whole pair of samples after the request in which the engine counted snapshots that the switch
-forbade and inferred nothing; or a silence that is longer than any before. Proof of a release is the reverse.
+``grinder_ml_active_on == 0`` alone proves nothing: an idle engine shows it too, and a shadow engine always does. A kill
+is proven by a whole pair of samples after the request in which the engine counted snapshots that the switch forbade and
+inferred nothing, or by a silence that is longer than any before. Proof of a release is the reverse.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ _APPLIED = frozenset({Code.IDLE, Code.BLIND, Code.SOME_WORKERS})
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What a metric source says of all engines since a request.
+    """The metric source's view of all engines since a request.
 
     ``named`` are engines with their code, all of a small fleet and the worst of a large one; ``counts`` count all of
-    them by code. ``last_seen`` is Unix seconds of engines that are silent. ``ahead_s`` is by how many seconds the
-    source's clock is ahead of ours, ``at`` the time of the look by it. ``problem`` says why nothing could be seen.
+    them by code. ``last_seen`` is in Unix seconds, for silent engines. ``ahead_s`` is the number of seconds by which
+    the source's clock is ahead of ours; ``at`` is the source's time of the look. ``problem`` says why nothing could be
+    seen.
     """
 
     named: tuple[tuple[str, Code], ...] = ()
@@ -58,12 +59,12 @@ class Fleet:
 
     @property
     def total(self) -> int:
-        """How many engines were seen in the last day."""
+        """The number of engines seen in the last day."""
         return sum(self.counts.values()) if self.counts is not None else len(self.named)
 
     @property
     def proven(self) -> int:
-        """How many of them prove what was asked for."""
+        """The number of engines that prove the request."""
         if self.counts is not None:
             return sum(count for code, count in self.counts.items() if code in PROOFS)
         return sum(code in PROOFS for _, code in self.named)
@@ -75,7 +76,7 @@ class Fleet:
 
 
 def rung(code: Code, base: Rung, *, late: bool) -> Rung:
-    """How far an engine of this code has come.
+    """Return the rung of an engine with this code.
 
     Args:
         base: WRITTEN, or REQUESTED where nothing was written.
@@ -92,20 +93,20 @@ def receipts(fleet: Fleet, base: Rung, *, engage: bool, late: bool) -> tuple[Ins
     """The engines by name, each with its rung and the observation, the unproven ones first."""
     worst_first = sorted(fleet.named, key=lambda pair: (-pair[1], pair[0]))
     moment = datetime.fromtimestamp(fleet.at - fleet.ahead_s, UTC) if fleet.at else None
-    seen = fleet.last_seen or {}
+    last_seen = fleet.last_seen or {}
     return tuple(
         InstanceReceipt(
             instance=visible(name, limit=120),
             rung=rung(code, base, late=late),
             at=moment,
-            why=_why(code, seen.get(name), engage=engage),
+            why=_why(code, last_seen.get(name), engage=engage),
         )
         for name, code in worst_first
     )
 
 
 def whole(fleet: Fleet, base: Rung, *, late: bool) -> Rung:
-    """How far all engines together have come: as far as the last of them; where none was seen, nothing is proven."""
+    """Return the rung of all engines together: the lowest of theirs. Without any engine, nothing is proven."""
     reached = {rung(code, base, late=late) for code in fleet.codes}
     if not reached:
         return Rung.UNCONFIRMED if late else base

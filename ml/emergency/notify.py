@@ -1,4 +1,4 @@
-"""Tells people elsewhere, by webhook, that something was done; never in the way of doing it (§12 ``[notify]``).
+"""Notifications by webhook. They never delay or block the action that they report (``[notify]``).
 
 A notification is a small file in a spool folder until the other side has taken it. One daemon thread posts them in
 order; what a process leaves behind, the next one posts.
@@ -49,15 +49,15 @@ class Notifier:
         """Spool one notification and return; never raises. ``text`` is a sentence for people."""
         if not self._url:
             return
-        told = {name: visible(value) for name, value in fields.items()}
-        body = self._body(event, visible(text), told)
+        values = {name: visible(value) for name, value in fields.items()}
+        body = self._body(event, visible(text), values)
         # What cannot even be spooled is lost: a full disk must not keep anybody from a kill or a rollback.
         with contextlib.suppress(OSError):
             replace_file(self._spool / f"{time.time_ns():020}-{os.getpid()}.json", body, lasting=False)
         self.start()
 
     def start(self) -> None:
-        """Post what the spool holds, in the background; again whenever something is told."""
+        """Post the spooled notifications in the background, and again after each new one."""
         with self._starting:
             if self._worker is None or not self._worker.is_alive():
                 self._worker = threading.Thread(target=self._work, name="notify", daemon=True)
@@ -130,7 +130,7 @@ class Notifier:
 
 
 def _slack(text: str) -> str:
-    """Nothing from outside may become a link or a mention: Slack's own escapes, and what Mattermost reads besides.
+    """Escape a text for Slack and Mattermost, so that nothing from outside becomes a link or a mention.
 
     Mattermost takes ``@all``, ``@name`` and ``~channel`` from plain text; the sign becomes its full-width twin where
     one begins, so that an e-mail address stays as it is. ``](`` would make a link or load an image there.

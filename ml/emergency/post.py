@@ -66,7 +66,7 @@ def _connection(url: str, deadline_s: float) -> tuple[HTTPConnection, str]:
         kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
         if not parts.hostname:
             raise ValueError("no host")
-        # The socket's own limit comes after ours, so that a deadline is told as one.
+        # The socket's own limit comes after ours, so that our deadline is the one that is reported.
         connection = kind(parts.hostname, parts.port, timeout=deadline_s + 1)
     except (ValueError, KeyError) as error:
         raise Usage(f"{visible(url, limit=200)} is not an http or https URL.", "Correct it in console.toml.") from error
@@ -75,7 +75,7 @@ def _connection(url: str, deadline_s: float) -> tuple[HTTPConnection, str]:
 
 
 def _hang_up(connection: HTTPConnection) -> None:
-    """End the exchange wherever it is; a shut socket wakes the thread that reads from it."""
+    """End the exchange at any point. Closing the socket wakes the thread that reads from it."""
     sock = connection.sock
     if sock is not None:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""PromQL that lets the metric source itself judge how far each engine obeys: it answers codes, not samples.
+"""PromQL with which the metric source judges each engine's obedience. It returns codes, not samples.
 
 A fleet of 5,000 engines has millions of samples, and one number per engine, or a few counts, for an answer. Every
 expression here has one value per ``job`` and ``instance``. Only ``*_over_time`` functions are used, which see the
@@ -22,12 +22,12 @@ _COUNTERS = (
     "grinder_ml_inference_latency_ms_count",
 )
 _COMMON = (_ACTIVE, _COUNTERS[0], _BLOCKS, _COUNTERS[2])
-"""What hardly an engine lacks, the metrics with few series first."""
+"""Metrics that almost every engine has, those with few series first."""
 _RARE = (_COUNTERS[1], "grinder_ml_model_info")
 _BY = "by (job, instance)"
 _ON = "on (job, instance)"
 _BY_WORKER = "by (job, instance, worker, worker_id, pid, process)"
-"""Labels by which an exporter tells the workers behind it apart; where it has none, an engine is one worker."""
+"""Labels that distinguish the workers behind an exporter. Without them, an engine is one worker."""
 
 MANY = 500
 """Engines from which on a cheap question finds the proven ones, and only the first of the others are judged closely."""
@@ -37,7 +37,7 @@ _ENOUGH_MISSED = 5
 
 
 class Code(IntEnum):
-    """What the samples of one engine since a request say. Higher is worse, so that the worst of two jobs counts."""
+    """The meaning of one engine's samples since a request. Higher is worse, so that the worst of two jobs counts."""
 
     BLOCKED = 1
     """It counts snapshots that the switch forbade, and infers nothing."""
@@ -111,7 +111,7 @@ class Window:
         self._common = tuple(_matching(metric, matcher) for metric in _COMMON)
         self._any = (*self._common, *(_matching(metric, matcher) for metric in _RARE))
 
-    # --- every engine by itself --------------------------------------------------------------------------------------
+    # --- one engine at a time ----------------------------------------------------------------------------------------
     def codes(self, *, engage: bool, thorough: bool) -> str:
         """The `Code` of every engine of the last day. ``thorough``: an engine that only falls silent is judged too."""
         known = self._kill_codes(thorough=thorough) if engage else self._release_codes()
@@ -121,16 +121,16 @@ class Window:
         return f"max by (instance) ((({chain}) and {_ON} {fresh}) or {silent})"
 
     def last_seen(self) -> str:
-        """When each engine of these was last seen, in Unix seconds."""
-        seen = _first(self._common, "timestamp({})")
+        """Return the query for the last sight of each of these engines, in Unix seconds."""
+        sampled_at = _first(self._common, "timestamp({})")
         spans = ("10m:5s", "1d:5m")
-        return f"max by (instance) ({' or '.join(f'max_over_time(({seen})[{span}])' for span in spans)})"
+        return f"max by (instance) ({' or '.join(f'max_over_time(({sampled_at})[{span}])' for span in spans)})"
 
     # --- a large fleet -----------------------------------------------------------------------------------------------
     def counted(self, *, engage: bool) -> str:
-        """How many engines are `Code.PROVEN` and how many `Code.OPEN`, in the label ``code``.
+        """Return the query for the numbers of engines that are `Code.PROVEN` and `Code.OPEN`, in the label ``code``.
 
-        It takes for proven only what needs no close look; two jobs that scrape one engine count once.
+        Only engines that need no close look count as proven. Two jobs that scrape one engine count once.
         """
         proven = f"({self._plainly(engage=engage)}) and {_ON} {self._fresh()}"
         codes = f"{_coded(Code.PROVEN, proven)} or {_coded(Code.OPEN, self._day())}"
@@ -152,7 +152,7 @@ class Window:
         return f"(({blocked}) and {_ON} ({self._shows_inferences()})) unless {_ON} ({acts})"
 
     def blocked(self) -> str:
-        """How many engines the kill switch blocks now, whoever threw it; nothing where it blocks none."""
+        """Return the query for the number of engines that any kill switch blocks now; no series where there is none."""
         return f"count(count by (instance) (({self._moved_blocks()}) and {_ON} {self._fresh()}))"
 
     def _changed(self) -> str:
@@ -166,7 +166,7 @@ class Window:
 
     # --- a kill ------------------------------------------------------------------------------------------------------
     def _kill_codes(self, *, thorough: bool) -> list[tuple[Code, str]]:
-        """What is looked for, what counts most first."""
+        """Return the codes to look for, the most important first."""
         blocked, needed = self._blocked_workers(), self._workers()
         codes = [
             (Code.JUMPS, _first(self._counters, f"resets({{}}[{self._window}]) > 2")),
@@ -185,11 +185,11 @@ class Window:
         return f"{self._moved_counters()} or {_first(self._counters, self._born('{}'))}"
 
     def _blocked_workers(self) -> str:
-        """How many workers behind each engine are blocked."""
+        """Return the query for the number of blocked workers behind each engine."""
         return _workers_of(f"{_moved(self._blocked, self._window)} or {self._born(self._blocked)}")
 
     def _workers(self) -> str:
-        """How many workers each engine has, as far as its labels tell."""
+        """Return the query for the number of workers of each engine, as far as its labels tell."""
         counts = (
             _tagged(_workers_of(f"last_over_time({metric}[{self._window}])"), str(number))
             for number, metric in enumerate((self._blocked, *self._counters[::2]))
@@ -203,7 +203,7 @@ class Window:
         return f"((({positive}) and ({fewer})) unless {_ON} ({metric} offset {self._window}))"
 
     def _samples(self) -> str:
-        """How many samples of each engine are newer than the request."""
+        """Return the query for the number of each engine's samples after the request."""
         return _first(self._common, f"count_over_time({{}}[{self._window}])")
 
     def _shows_inferences(self) -> str:

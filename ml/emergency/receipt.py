@@ -1,8 +1,8 @@
-"""The receipt of a kill or a release: what all engines together prove, and what to do by hand where they do not.
+"""The receipt of a kill or a release: the proof by all engines, and the steps by hand where proof is missing.
 
-Pure but for `receipt`, which asks a metric source first. CONFIRMED means every engine that was seen in the last day,
-and only for as long as each look finds it so; UNCONFIRMED is said after the deadline, and a later look may still
-confirm it, or find that an engine came back alive or fell silent (contract §7).
+Pure but for `receipt`, which asks a metric source first. CONFIRMED covers every engine that was seen in the last day,
+and only for as long as each look finds it so. UNCONFIRMED appears after the deadline; a later look may still confirm
+it, or find that an engine came back alive or fell silent (contract §7).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _SOME = 5
 
 
 def receipt(request: KillRequest, metrics: Metrics | None, now: datetime, deadline_s: float) -> KillView:
-    """Look at the running system and say what it proves about a request. Never raises for a sick source."""
+    """Look at the running system and return its proof of a request. Never raises for a failed source."""
     return judge(request, see(metrics, request.at, engage=request.engage), now, deadline_s)
 
 
 def see(metrics: Metrics | None, asked_at: datetime | None, *, engage: bool) -> Fleet:
-    """What the engines prove (`look`); a fleet with a problem and nobody in it where that cannot be asked."""
+    """Look at the engines (`look`). If that fails, return an empty fleet with the problem."""
     if metrics is None:
         return Fleet(problem="No Prometheus is configured, so nothing can confirm it.")
     try:
@@ -41,10 +41,10 @@ def see(metrics: Metrics | None, asked_at: datetime | None, *, engage: bool) -> 
 
 
 def judge(request: KillRequest, fleet: Fleet, now: datetime, deadline_s: float) -> KillView:
-    """What a fleet proves about a request.
+    """Judge a request by a fleet's metrics.
 
     Args:
-        deadline_s: seconds after the request from which what is not confirmed is UNCONFIRMED or UNPROVEN.
+        deadline_s: seconds after the request; without proof by then, an engine is UNCONFIRMED or UNPROVEN.
     """
     late = now >= request.at + timedelta(seconds=deadline_s)
     base = Rung.WRITTEN if request.written else Rung.REQUESTED
@@ -68,7 +68,7 @@ def judge(request: KillRequest, fleet: Fleet, now: datetime, deadline_s: float) 
 
 
 def failures(steps: Sequence[Step]) -> str:
-    """What was not done, and what was done but may not last; hosts that failed in the same way are told together."""
+    """Name the actuators that failed or may not last, each with its cause. Hosts with equal causes are grouped."""
     groups: dict[str, list[str]] = {}
     for step in steps:
         if step.why and not step.again:
@@ -84,7 +84,7 @@ def _some(names: Sequence[str]) -> str:
 def _manual(request: KillRequest, instances: tuple[InstanceReceipt, ...]) -> tuple[str, ...]:
     open_ones = [each.instance for each in instances if each.rung is not Rung.CONFIRMED]
     proof = "grinder_ml_block_total" if request.engage else "grinder_ml_inference_total"
-    whose = _some(open_ones) or "every engine"
+    engines = _some(open_ones) or "every engine"
     silent = [each.instance for each in instances if each.rung is Rung.UNPROVEN]
     stop = (f"make sure that {_some(silent)} is stopped or scraped again: nobody can see it",) if silent else ()
-    return (*request.by_hand, *stop, f"then look twice at the /metrics of {whose}: {proof} must rise")
+    return (*request.by_hand, *stop, f"then look twice at the /metrics of {engines}: {proof} must rise")

@@ -1,7 +1,7 @@
-"""What a new session makes of a switch that an earlier one left behind, by crash or by hand (issue: SIGKILL anywhere).
+"""Recovery of a kill switch that an earlier session left behind, by crash or by hand.
 
-The env file is the truth about the switch, the audit log about who was told. Where both disagree, a person is told
-why in words, and the log gets the line that it lacks.
+The env file is the truth about the switch, and the audit log about who has been informed. Where the two disagree, a
+sentence says why, and the missing line is added to the log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def explain(file: Path, audit: AuditLog) -> tuple[str, ...]:
-    """Tidy up after killed consoles, record what nobody recorded, and say it in sentences; nothing when all agrees."""
+    """Clean up after killed consoles and add missing records. Returns sentences; none when all agrees."""
     kill_file = KillFile(file)
     found = kill_file.read()
     said = []

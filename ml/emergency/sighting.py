@@ -1,4 +1,4 @@
-"""Asks a metric source what its engines prove about a kill or a release (`ml.emergency.questions`)."""
+"""Queries for the engines' proof of a kill or a release (`ml.emergency.questions`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ml.slo.source import Metrics, Series
 
 _OBEYS_WITHIN_S = 0.5
-"""From the request until it stands in the file and every engine has looked: what is counted in it proves nothing."""
+"""The time from a request until every engine has read the file. Samples from this time prove nothing."""
 _SHORTEST_S = 4.0
 _MOST_SILENT = 50
 _REMEDY = "Ask it by hand, and look at the /metrics of every engine."
@@ -32,30 +32,34 @@ class _Survey(NamedTuple):
 
 
 def look(metrics: Metrics, asked_at: datetime | None, *, engage: bool) -> Fleet:
-    """What every engine proves about a request of that moment; ``None``: by its last few scrapes, whoever asked.
+    """Look at every engine's proof of a request at that moment; ``None``: of the last few scrapes, for any request.
 
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.
     """
-    seen = _survey(metrics)
-    asked = _lately(seen) if asked_at is None else asked_at.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S
+    survey = _survey(metrics)
+    asked = _lately(survey) if asked_at is None else asked_at.timestamp() + survey.ahead_s + _OBEYS_WITHIN_S
     if not engage:
         # A block of a minute ago says nothing against a release that reached the engine since.
-        asked = max(asked, _lately(seen))
-    return _large(metrics, seen, asked, engage=engage) if seen.engines > MANY else _close(metrics, seen, asked, engage)
+        asked = max(asked, _lately(survey))
+    return (
+        _large(metrics, survey, asked, engage=engage)
+        if survey.engines > MANY
+        else _close(metrics, survey, asked, engage)
+    )
 
 
 def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
-    """How many engines the kill switch blocks now, by their last few scrapes after ``since``, whoever threw it.
+    """Count the engines that any kill switch blocks now, by their last few scrapes after ``since``.
 
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.
     """
-    seen = _survey(metrics)
-    asked = _lately(seen)
+    survey = _survey(metrics)
+    asked = _lately(survey)
     if since is not None:
-        asked = max(asked, since.timestamp() + seen.ahead_s + _OBEYS_WITHIN_S)
-    return int(_one(_ask(metrics, Window(seen.now, asked, seen.interval).blocked(), seen.now)) or 0)
+        asked = max(asked, since.timestamp() + survey.ahead_s + _OBEYS_WITHIN_S)
+    return int(_one(_ask(metrics, Window(survey.now, asked, survey.interval).blocked(), survey.now)) or 0)
 
 
 def _lately(seen: _Survey) -> float:
@@ -92,7 +96,7 @@ def _large(metrics: Metrics, seen: _Survey, asked: float, *, engage: bool) -> Fl
 
 
 def _close(metrics: Metrics, seen: _Survey, asked: float, engage: bool, only: Sequence[str] = ()) -> Fleet:
-    """Every engine by itself, or those that are named."""
+    """Take a close look at the named engines, or at every engine."""
     window = Window(seen.now, asked, seen.interval, only)
     named = _named(_ask(metrics, window.codes(engage=engage, thorough=False), seen.now))
     if engage and any(code is Code.IDLE for _, code in named):

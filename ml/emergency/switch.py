@@ -1,8 +1,8 @@
-"""The kill switch: write it, record it, deliver it, in that order, whatever else is broken (contract §7).
+"""The kill switch: write it, record it, deliver it, in that order, whatever else fails (contract §7).
 
 Engaging fails safe: the env file comes first, and neither a full disk for the audit log nor a hanging actuator takes
-it back. It is written anew at every press, because nobody knows who changed it since. Further actuators then run side
-by side, each within its own deadline, so that a dead host holds up nobody else. Releasing fails safe the other way
+it back. Every press writes it again, because it may have changed since. Further actuators then run side
+by side, each within its own deadline, so that a dead host delays no other. Releasing fails safe the other way
 round: it is recorded first, and what cannot be recorded is not released.
 Nothing here touches git, the registry, Prometheus or an event loop; imports stay within what the kill key can afford.
 """
@@ -37,10 +37,10 @@ _BY_HAND = 10
 
 
 class Step(NamedTuple):
-    """What became of one actuator: whether it did its part, a caveat or the cause if not, and how long it took.
+    """The result of one actuator: success, a caveat or the cause of failure, and its duration.
 
-    ``again``: its part was done already, which is no caveat.
-    ``host`` is the one that a command ran for, where it ran for several.
+    ``again``: its part was already done, which is no caveat. ``host`` is the host of the command, where the actuator
+    has several.
     """
 
     name: str
@@ -68,12 +68,12 @@ class KillRequest(NamedTuple):
 
     @property
     def written(self) -> bool:
-        """Whether any actuator did its part; true of a request that was read back, because it was read from a file."""
+        """True if any actuator succeeded. Also true of a request that was read back from the file."""
         return not self.steps or any(step.done for step in self.steps)
 
 
 class SwitchState(NamedTuple):
-    """The switch as its file says: ``engaged`` is ``None`` when nobody can tell, and ``problem`` says why.
+    """The state of the file: ``engaged`` is ``None`` when it is unknown, and ``problem`` says why.
 
     ``unclear``: the file can be read, and says neither exactly 1 nor exactly 0. ``request`` is the kill or release in
     force, ``None`` when there never was one.
@@ -143,7 +143,7 @@ class KillSwitch:
         return SwitchState(found.engaged, request, found.problem, found.unclear)
 
     def by_hand(self, *, engage: bool, steps: Sequence[Step] = ()) -> tuple[str, ...]:
-        """What a person does to the same effect, one command or sentence each, the file first.
+        """List the commands and steps with which a person does the same, the file first.
 
         Of many actuators, those that failed in ``steps`` come first, and the rest is counted.
         """
@@ -187,7 +187,7 @@ class KillSwitch:
         return request._replace(by=by)
 
     def _deliver(self, *, engage: bool) -> list[Step]:
-        """Run every actuator, side by side; the steps stand in the configured order."""
+        """Run every actuator in parallel; the steps come in the configured order."""
         steps: list[Step | None] = [None] * len(self._actuators)
         waiting = iter(enumerate(self._actuators))
         turn = threading.Lock()
@@ -216,10 +216,10 @@ class KillSwitch:
     def _record_delivery(self, steps: Sequence[Step]) -> str:
         if not steps:
             return ""
-        told = [
+        actions = [
             f"{step.name}: {'done' if step.done else step.why}" for step in sorted(steps, key=lambda step: step.done)
         ]
-        return self._record("delivery", done=sum(step.done for step in steps), of=len(steps), steps=told)
+        return self._record("delivery", done=sum(step.done for step in steps), of=len(steps), steps=actions)
 
     def _record(self, kind: str, **told: object) -> str:
         """Record what was already done; why that failed, or nothing."""

@@ -1,7 +1,7 @@
-"""The watch over a model that has just become active: an hour in which somebody looks (runbook 19, §3.7). Pure.
+"""The watch over a model in its first active hour, kept by a person (runbook 19, §3.7). Pure.
 
 A watch begins when the promoted artifact is seen serving. An objective that fails for as long as its alert rule's own
-``for`` says is a breach. Time in which nobody looked is not time watched, and the summary says so.
+``for`` says is a breach. Time without a look does not count as watched, and the summary says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_LOOK = timedelta(seconds=60)
-"""A look speaks for at most this long; whatever lies further between two looks was not watched."""
+"""The longest time that one look covers. The rest of a longer gap was not watched."""
 _USUAL_FOR_S = 300.0
 
 
@@ -58,7 +58,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """One watch. ``watched_s`` is how long somebody really looked; ``ending`` says how it ended, empty until then."""
+    """One watch. ``watched_s`` is the time with a person watching; ``ending`` is empty until the watch ended."""
 
     model: str
     artifact_id: str
@@ -99,7 +99,7 @@ def begin(subject: Subject, keeper: str, now: datetime, minutes: float) -> Watch
 
 
 def claim(watch: Watch, keeper: str) -> Watch:
-    """The same watch, kept by somebody else from now on."""
+    """Return the same watch with another keeper from now on."""
     others = tuple(name for name in watch.keepers if name != keeper)
     return replace(watch, keeper=keeper, keepers=(*others, keeper))
 
@@ -114,8 +114,8 @@ def look(watch: Watch, readings: Iterable[Reading], now: datetime, durations: Ma
     troubles = watch.troubles
     for reading in readings:
         troubles = _judged(troubles, reading, now, durations.get(reading.name, _USUAL_FOR_S))
-    seen = max(timedelta(), min(since_last, _LONGEST_LOOK)).total_seconds()
-    return replace(watch, looked_at=now, watched_s=watch.watched_s + seen, troubles=troubles)
+    watched_s = max(timedelta(), min(since_last, _LONGEST_LOOK)).total_seconds()
+    return replace(watch, looked_at=now, watched_s=watch.watched_s + watched_s, troubles=troubles)
 
 
 def end(watch: Watch, now: datetime, ending: str) -> Watch:
@@ -142,7 +142,7 @@ def _judged(troubles: tuple[Trouble, ...], reading: Reading, now: datetime, for_
     return (*others, replace(standing, why=reading.why, worst=worst, breached_at=breached_at))
 
 
-# How long each objective must fail before it is a breach: the ``for`` of its alert rule, as Prometheus loaded it.
+# The failure time that makes a breach of each objective: the ``for`` of its alert rule, as Prometheus loaded it.
 
 RULE_OF = {
     "p99": "MlInferenceLatencyHigh",
@@ -151,7 +151,7 @@ RULE_OF = {
 }
 """Objective → the rule that alerts on the same condition (``ml/monitoring/ml_alerts.yml``)."""
 USUAL = {"p99": 300.0, "p999": 180.0, "error_rate": 300.0, "alerts": 0.0}
-"""What our own rules say; a firing alert has already waited."""
+"""The setting of our own rules; a firing alert has already waited."""
 
 
 def durations(rules: Answer | None) -> Mapping[str, float]:
@@ -176,15 +176,15 @@ def _loaded(rules: Answer) -> dict[str, float]:
     return found
 
 
-# What to say about a watch: one line for the audit log, and Markdown for a comment on the pull request. Pure.
+# Reports on a watch: one line for the audit log, and Markdown for a comment on the pull request. Pure.
 
 
 def summary_line(watch: Watch) -> str:
-    """How a watch went, in one sentence."""
+    """Summarize a watch in one sentence."""
     planned = (watch.ends_at - watch.began_at).total_seconds()
-    seen = f"looked for {span(watch.watched_s)} of {span(planned)}"
+    looked = f"looked for {span(watch.watched_s)} of {span(planned)}"
     breaches = f"{len(watch.breaches)} breach{'es' if len(watch.breaches) != 1 else ''}"
-    return f"The watch over {watch.artifact_id} ended, {watch.ending or 'not yet'}: {breaches}, {seen}."
+    return f"The watch over {watch.artifact_id} ended, {watch.ending or 'not yet'}: {breaches}, {looked}."
 
 
 def summary_markdown(watch: Watch) -> str:

@@ -1,4 +1,4 @@
-"""Keeps watches on disk and moves them on with every poll, so that one survives a disconnect and can be claimed."""
+"""The keeper of watches: stores them on disk and updates them at every poll, so that they survive a disconnect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FRESH = timedelta(days=1)
 
 
 class Turn(StrEnum):
-    """What happened to a watch."""
+    """An event of a watch."""
 
     BEGUN = "watch_begun"
     BREACH = "breach"
@@ -43,7 +43,7 @@ class WatchEvent:
 
 
 class Watchkeeper:
-    """All watches below one folder, shared by every console of this machine; each turn is one audit line."""
+    """All watches below one folder, shared by every console of this machine. Each event adds one audit line."""
 
     def __init__(self, folder: Path, audit: AuditLog) -> None:
         self._folder = folder
@@ -129,7 +129,7 @@ class Watchkeeper:
             yield WatchEvent(Turn.ENDED, watch, summary_line(watch))
 
     def _close(self, held: Watch | None, ending: str, now: datetime) -> Iterator[WatchEvent]:
-        """End a running watch over what is not active any more."""
+        """End a running watch over an artifact that is no longer active."""
         if held is None or held.ended_at is not None:
             return
         watch = end(held, now, ending)
@@ -193,7 +193,7 @@ def _covers(watch: Watch, subject: Subject) -> bool:
 
 
 def _replaced(subject: Subject) -> str:
-    """Somebody rolled back, promoted again, or cleared the stage."""
+    """Say why the watched artifact is no longer active: rolled back, replaced, or cleared."""
     if not subject.artifact_id:
         return "nothing is active any more"
     return f"{visible(subject.artifact_id)} became active in its place"

@@ -2,7 +2,7 @@
 
 It is always read from the base commit, so that a change cannot relax its own rules. Every key is optional, and
 the defaults are the runbook's. A ``[[objective]]`` with the name of a default one changes only the keys that it
-gives, so that nobody loses a gate by adding another. Unknown keys are refused, naming the nearest known one.
+gives, so that adding a gate never removes another. Unknown keys are refused, naming the nearest known one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of the policy that stand for themselves: roles, artifacts, soak, alerts, checks, ACK, waivers …"""
+"""The separate tables of the policy: roles, artifacts, soak, alerts, checks, ACK, waivers …"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-# What every table of the policy is made of: strict, frozen, with named kinds of values.
+# The base class and value types of the policy's tables: strict and frozen.
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
@@ -37,7 +37,7 @@ _MATCHER = r'\s*[a-zA-Z_][a-zA-Z0-9_]*\s*(?:=|!=|=~|!~)\s*"(?:[^"\\\n]|\\.)*"\s*
 
 
 class Roles(Section):
-    """Who may do what, by e-mail address or signing principal, compared letter by letter; ``*`` is anybody."""
+    """The roles: addresses or signing principals of those who may act, compared letter by letter; ``*`` is anybody."""
 
     operators: Texts = ()
     developers: Texts = (ANYBODY,)
@@ -51,10 +51,10 @@ class Roles(Section):
 
 
 class Artifacts(Section):
-    """What every pointer's ``artifact_dir`` is relative to: a folder below the repository root, ``.`` the root itself.
+    """The base folder of every pointer's ``artifact_dir``: below the repository root, or ``.`` for the root.
 
-    Said here it binds console, CI and server alike, whatever their own ``registry.artifact_base`` is; that one counts
-    only as long as nothing is said here.
+    A value here binds console, CI and server alike. Their own ``registry.artifact_base`` counts only while the policy
+    has none.
     """
 
     base: str = ""
@@ -68,7 +68,7 @@ class Artifacts(Section):
 
 
 class Soak(Section):
-    """How long and how cleanly an artifact soaks in shadow. ``min_coverage`` is a share, 0 to 1.
+    """The length and the limits of a soak in shadow. ``min_coverage`` is a share, 0 to 1.
 
     ``max_restarts`` is how often its engines may restart during one soak, all of them together.
     ``stale_seconds`` is the age from which a soak's newest sample is not believed. A console may be stricter by its own
@@ -107,7 +107,7 @@ class Alerts(Section):
 
 
 class Checks(Section):
-    """What runs on a clean export of the base commit, and how much slower a candidate may be than the active one."""
+    """The checks on a clean export of the base commit, and the allowed slowdown of a candidate."""
 
     unit_tests: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] = ("python", "-m", "pytest", "-q")
     deadline_seconds: Positive = 900.0
@@ -115,7 +115,7 @@ class Checks(Section):
 
 
 class Ack(Section):
-    """The typed acknowledgement of a promotion to active, and how many operators must stand behind it.
+    """The typed acknowledgement of a promotion to active, and the number of operators that it needs.
 
     ``approvals`` above 1 needs ``signed = true``, because an unsigned author may be anybody. A change lands within
     ``lands_within_hours`` of its date by the clock of the gate, or is planned anew; rollbacks and withdrawals are
@@ -144,7 +144,7 @@ class Evidence(Section):
 
 
 class Waivers(Section):
-    """Which gates an operator may waive with a typed reason; ``*`` are all but verify, role and ack."""
+    """The gates that an operator may waive with a typed reason; ``*`` are all but verify, role and ack."""
 
     gates: Texts = (ANYBODY,)
 
@@ -158,13 +158,13 @@ class Waivers(Section):
 
 
 class Watch(Section):
-    """How long a new active model is watched."""
+    """The length of the watch over a new active model."""
 
     minutes: Positive = 60.0
 
 
 class ModelPolicy(Section):
-    """What is particular to one model: PromQL label matchers merged into every query, such as ``model="regime"``."""
+    """Settings of one model: PromQL label matchers merged into every query, such as ``model="regime"``."""
 
     selector: str = ""
 
@@ -215,7 +215,7 @@ class FreezeWindow(Section):
         start, end = min(_readings(self.start, zone)), max(_readings(self.end, zone))
         if start >= end:
             raise ValueError("the window ends before it begins")
-        # The only change of a value that nobody has seen yet.
+        # The value is frozen, but still private to its validator.
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "end", end)
         return self
@@ -229,7 +229,7 @@ def _readings(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return before, after
 
 
-# Service levels: what is measured, and which value must not be reached.
+# Service level objectives: a measurement, and the limit that it must stay below.
 
 _FIELDS_OF_KIND: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"quantile": ("metric", "quantile"), "ratio": ("errors", "successes"), "promql": ("query",)}
@@ -240,8 +240,8 @@ class Objective(Section):
     """One service level: its value must stay below ``limit`` (in ``unit``) for the verdict to be PASS.
 
     ``quantile`` reads the histogram ``metric`` (named without ``_bucket``); ``ratio`` is errors / (errors +
-    successes) of two counters, 0 to 1; ``promql`` is any ``query`` with one number as the answer. ``gate`` tells
-    whether it can block a promotion or is only shown.
+    successes) of two counters, 0 to 1; ``promql`` is any ``query`` with one number as the answer. ``gate`` is
+    true if it can block a promotion, false if it is only shown.
     """
 
     name: Name

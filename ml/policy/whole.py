@@ -1,4 +1,4 @@
-"""The whole policy as one frozen value, and the questions that it answers."""
+"""The whole policy as one frozen value, with its questions."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ class Policy(Section):
 
     @property
     def approvals(self) -> int:
-        """How many operators stand behind a change to active, its author included."""
+        """The number of operators behind a change to active, its author included."""
         return self.ack.approvals
 
     def artifact_base(self, configured: str) -> str:
-        """What pointers are relative to; ``configured`` is this machine's answer where the policy gives none."""
+        """Return the base folder of pointers. ``configured`` is this machine's own, used without a policy's."""
         return self.artifacts.base or configured
 
     def selector(self, model: str) -> str:
@@ -81,18 +81,18 @@ class Policy(Section):
         return found.selector if found else ""
 
     def is_operator(self, identity: str) -> Verdict:
-        """Whether a person may make a model active; VACUOUS as long as nobody is named."""
+        """Check that a person may make a model active; VACUOUS as long as the policy names nobody."""
         if not self.roles.operators:
             return Verdict.VACUOUS
         return Verdict.PASS if identity in self.roles.operators else Verdict.FAIL
 
     def is_developer(self, identity: str) -> Verdict:
-        """Whether a person may stage and promote to shadow; operators may as well."""
+        """Check that a person may stage and promote to shadow. Operators may as well."""
         allowed = (*self.roles.developers, *self.roles.operators)
         return Verdict.PASS if identity and (identity in allowed or ANYBODY in allowed) else Verdict.FAIL
 
     def waivable(self, gate: str) -> bool:
-        """Whether an operator may waive this gate."""
+        """True if an operator may waive this gate."""
         return gate not in NEVER_WAIVABLE and (gate in self.waivers.gates or ANYBODY in self.waivers.gates)
 
     def frozen_at(self, moment: datetime) -> FreezeWindow | None:
@@ -106,7 +106,7 @@ def policy_document(policy: Policy) -> str:
     return json.dumps(policy.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
 
 
-# Reading the policy from TOML, with refusals that name the key.
+# The reader of the TOML file. Its errors name the key.
 
 MAX_BYTES = 1 << 20
 
@@ -131,7 +131,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
 
 
 class PolicyInvalid(Usage):
-    """The policy has a mistake. It closes every gate, and holds up neither a rollback nor its own repair."""
+    """The policy has a mistake. It closes every gate, but blocks neither a rollback nor its own repair."""
 
 
 def parse_policy(raw: bytes | None) -> Policy:
@@ -153,7 +153,7 @@ def parse_policy(raw: bytes | None) -> Policy:
 def policy_or_complaint(raw: bytes | None) -> tuple[Policy, str]:
     """A policy, and why it may not be used to promote; empty where it may.
 
-    A policy with a mistake must hold up neither a rollback nor its own repair. One that was valid in an earlier
+    A policy with a mistake must block neither a rollback nor its own repair. One that was valid in an earlier
     version keeps its roles for that, and any other gives the defaults.
     """
     try:

@@ -36,7 +36,7 @@ _HEADINGS = {Action.ROLLBACK: "Rollback", Action.WITHDRAW: "Withdrawal", Action.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What a body tells: everything that a reviewer should know of one change."""
+    """The content of a pull request's body: everything that a reviewer should know of one change."""
 
     target: Target
     reason: str
@@ -52,7 +52,7 @@ class Account:
 
 
 def body(account: Account) -> str:
-    """The whole Markdown text. Text from outside stands in code spans and fences, where it cannot act."""
+    """Return the whole Markdown text. Text from outside goes into code spans and fences, where it has no effect."""
     return "\n\n".join(part for part in _parts(account) if part) + "\n"
 
 
@@ -94,7 +94,7 @@ def _facts(account: Account) -> Iterator[str]:
 
 
 def _line(gate: Gate, account: Account) -> str:
-    """One line of the runbook's section: what it writes without a mark has one here only when it is not PASS."""
+    """One line of the runbook's section. A line that has no mark there gets one here only when it is not PASS."""
     mark = _MARKS.get(gate.verdict, f"❌ {gate.verdict}")
     worse = "" if gate.verdict is Verdict.PASS else f" {mark}"
     label = _LABELS.get(gate.name, gate.name)
@@ -114,10 +114,10 @@ def _line(gate: Gate, account: Account) -> str:
 
 
 def _besides(soak: SoakReport) -> str:
-    """What else a reviewer must know: restarts, and numbers that nothing ties to the artifact but mode and time."""
-    told = f", {soak.restarts:,} restarts" if soak.restarts else ""
+    """List further facts for a reviewer: restarts, and numbers tied to the artifact only by mode and time."""
+    text = f", {soak.restarts:,} restarts" if soak.restarts else ""
     ties = {"mode": ", by mode only", "mixed": ", in part by mode only"}
-    return told + ties.get(soak.attribution, "")
+    return text + ties.get(soak.attribution, "")
 
 
 def _quantity(value: float, unit: str) -> str:

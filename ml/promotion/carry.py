@@ -1,4 +1,4 @@
-"""A planned change, carried to a base that moved on: the same event on the same slice of another registry.
+"""A planned change, moved to a newer base: the same event on the same slice of another registry.
 
 A plan, its evidence and its acknowledgement are bound to the model's own text in the registry. Where only other models
 changed meanwhile, our planner makes the same change again on the registry as it is now, and the rest of the plan stays.
@@ -21,7 +21,7 @@ from ml.registry.schema import Event, Model
 
 
 def carried(plan: Plan, before: bytes, now: bytes, archive: bytes, places: Places, at: datetime) -> Plan | None:
-    """The plan on another registry; ``None`` where the model's own slice is not what it was.
+    """The plan on another registry; ``None`` where the model's own slice changed.
 
     Args:
         before: the registry that the plan was made on, ``now`` the one that it goes to.

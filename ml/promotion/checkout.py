@@ -1,4 +1,4 @@
-"""Files that a checkout would not give back as they were committed, by git's attributes.
+"""Files that a checkout would alter, by git's attributes.
 
 The gate and every verification read git's objects. An engine reads a checkout: a line in ``.gitattributes`` that asks
 for other line ends, a filter or another encoding makes it load other bytes than those that were verified.
@@ -21,12 +21,12 @@ _REMEDY = "Take the line out of .gitattributes (or of info/attributes in this cl
 
 
 def altered(path: str, attributes: Mapping[str, str]) -> str:
-    """What a checkout does to a file: one clause, empty where it gives the committed bytes back. Pure."""
-    told = attributes.get("filter", "unset")
+    """Say how a checkout alters a file: one clause, empty where it gives the committed bytes back. Pure."""
+    filter_name = attributes.get("filter", "unset")
     lines = attributes.get("eol", "")
     text = attributes.get("text", attributes.get("crlf", ""))
     reasons = (
-        (told not in ("unset", "lfs"), f"sends it through the filter {visible(told)}"),
+        (filter_name not in ("unset", "lfs"), f"sends it through the filter {visible(filter_name)}"),
         (attributes.get("ident") == "set", "writes object ids into it (ident)"),
         ("working-tree-encoding" in attributes, "writes it in another encoding (working-tree-encoding)"),
         (lines == "crlf" and text != "unset", "writes other line ends into it (eol=crlf)"),
@@ -48,12 +48,12 @@ def altered_files(
         home = next((folder for folder in _above(entry.path) if folder in folders), "")
         if home or entry.path == places.registry:
             homes[entry.path] = home
-    told = repository.attributes(commit, list(homes))
-    seen: set[str] = set()
+    attributes = repository.attributes(commit, list(homes))
+    reported: set[str] = set()
     for path, home in homes.items():
-        why = altered(path, told.get(path, {}))
-        if why and home not in seen:
-            seen.add(home)
+        why = altered(path, attributes.get(path, {}))
+        if why and home not in reported:
+            reported.add(home)
             what = f"A checkout does not give {visible(path)} as it was committed: git {why}."
             model = _model_of(document, home, artifact_base)
             yield Finding("bytes-change-at-checkout", model, visible(path), True, what, _REMEDY)

@@ -1,7 +1,7 @@
 """The evidence of a promotion: canonical JSON of every verdict with the raw responses that it came from.
 
 Anybody can check it offline, months later: `verify` reads the responses again, lets the same judge judge them again,
-and names what differs. A seal over the parts names the part in which a byte was changed. Whoever changes both a part
+and names what differs. A seal over the parts identifies the part with a changed byte. Whoever changes both a part
 and the seal changes the document's SHA-256, which stands in the commit's trailer and in the registry's event.
 """
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ml.slo.soak import SoakJudgement
 
 
-# A document's verdicts, judged again from its raw responses by the judge of the document's own format. Pure.
+# The replay: a document's verdicts are judged again from its raw responses, by the judge of its own format. Pure.
 #
 # Verdicts, codes, numbers, names and times are compared, sentences never (see `ml.promotion.evidence_formats`).
 
@@ -58,7 +58,7 @@ def format_of(values: Mapping[str, Any]) -> Format:
 
 
 def policy_again(values: Mapping[str, Any]) -> Iterator[Check]:
-    """Is the policy that the document shows the one that its bytes say?
+    """Check that the policy in the document matches its bytes.
 
     Raises:
         ConsoleError, ValueError, KeyError, TypeError: there is no policy.
@@ -99,12 +99,12 @@ def review_again(values: Mapping[str, Any]) -> Iterator[Check]:
     Raises:
         ConsoleError, ValueError, KeyError, TypeError: the document lacks something that the review needs.
     """
-    told = values["review"]
-    if told is None:
+    recorded = values["review"]
+    if recorded is None:
         return
     form = format_of(values)
-    again = form.review(_replay(values["review_exchanges"]), _policy(values), told)
-    fields = differing(told, again, form.reviewed)
+    again = form.review(_replay(values["review_exchanges"]), _policy(values), recorded)
+    fields = differing(recorded, again, form.reviewed)
     if fields:
         yield _differs("review", f"Reviewed again, these differ: {', '.join(fields)}.", fields)
     else:
@@ -132,11 +132,11 @@ def _same_gate(again: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], for
     name, verdict = f"gate {again['name']}", again["verdict"]
     if len(shown) != 1:
         return _differs(name, f"The document shows it {len(shown)} times; judged again: {verdict}.")
-    told = shown[0]
-    said = visible(str(told["verdict"]), limit=40)
-    if told["verdict"] == Verdict.WAIVED:
-        return _same_waived(name, told, again, form)
-    fields = differing(told, again, form.gate)
+    recorded = shown[0]
+    said = visible(str(recorded["verdict"]), limit=40)
+    if recorded["verdict"] == Verdict.WAIVED:
+        return _same_waived(name, recorded, again, form)
+    fields = differing(recorded, again, form.gate)
     if not fields:
         return _agrees(name, f"Judged again: {verdict}. {again['why']}")
     if "verdict" in fields:
@@ -145,7 +145,7 @@ def _same_gate(again: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], for
 
 
 def _same_waived(name: str, told: Mapping[str, Any], again: Mapping[str, Any], form: Format) -> Check:
-    """A waiver keeps the gate's numbers. What was waived stands under ``was``; in v1 in the report alone."""
+    """Compare a waived gate's numbers. The waived result stands under ``was``; in v1 only in the report."""
     waiver = {"verdict", "code", "facts", "waivable"}
     fields = differing(told, again, {key: inside for key, inside in form.gate.items() if key not in waiver})
     if form.waived is not None:
@@ -277,7 +277,7 @@ def _review(review: Review | None, typed: str) -> dict[str, Any] | None:
     }
 
 
-# What every file of an artifact was when it was let in, by the evidence of its first change (contract §3).
+# Digests of every file of an artifact, pinned by the evidence of its first change (contract §3).
 #
 # A pointer names the digest of the model file alone. External weights, manifest, train report and golden vectors are
 # pinned by the manifest and here, so that nobody can change them and the manifest together, unnoticed, later on.
@@ -286,7 +286,7 @@ def _review(review: Review | None, typed: str) -> dict[str, Any] | None:
 def pinned(
     repository: Reader, commit: str, places: Places, events: Iterable[Event], artifact_id: str
 ) -> Mapping[str, str]:
-    """The SHA-256 of each file by its name; empty when no event's evidence tells, as in registries made by hand.
+    """Return the SHA-256 of each file by its name; empty when no event has evidence, as in hand-made registries.
 
     Args:
         commit: where the evidence is read.

@@ -1,9 +1,9 @@
-"""How each released format of evidence is judged again: one judge per format, and the fields of it that count.
+"""The released formats of evidence: one judge per format, and the fields of it that count.
 
 **The seam.** A capsule holds the answers to the questions of its own day, so a format is judged by the judge that it
 was released with, for ever. `_V1` uses the frozen copy in `ml.slo.v1`. `_V2`, the format that is written now, uses the
-living judge in `ml.slo`. Whoever changes what a living judge asks or finds, after v2 was released: copy the judge as
-it was to ``ml/slo/v2``, let `_V2` use the copy, add a format `_V3` with the living one, name that in `WRITTEN`, and
+current judge in `ml.slo`. Before you change the questions or findings of a current judge after v2 is released: copy the
+judge to ``ml/slo/v2``, let `_V2` use the copy, add a format `_V3` with the current judge, name that in `WRITTEN`, and
 commit capsules of v2 below ``tests/data/evidence/v2``. Sentences may change at any time; no format looks at them.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ml.slo.review import Review
 
 
-# What was told against what is found when it is judged again, by shape: codes, numbers, names, times. Pure.
+# The comparison of recorded and replayed values by shape: codes, numbers, names, times. Pure.
 #
 # A shape names the fields that count, so that neither a sentence nor a later field can make two values differ.
 
@@ -34,7 +34,7 @@ Shape = Mapping[str, "Shape | None"]
 """The fields that count, each with the shape of what is in it; ``None``: everything in it counts."""
 
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
-"""How far two floats may lie apart that another processor, or another order of adding, made of the same answers."""
+"""The allowed difference of two floats, made from the same answers by another processor or in another order."""
 
 
 def shape(*names: str, **inside: Shape) -> Shape:
@@ -77,7 +77,7 @@ def alike(told: Any, found: Any) -> bool:
 
 
 def covered(told: Any, found: Any) -> bool:
-    """Everything that was told is found, whatever else is: a policy of today has keys that yesterday's had not."""
+    """True if every recorded value was found. Further values may exist: today's policy has newer keys."""
     if isinstance(told, Mapping) and isinstance(found, Mapping):
         return all(name in found and covered(told[name], found[name]) for name in told)
     if isinstance(told, list) and isinstance(found, list):
@@ -154,7 +154,7 @@ def _review_of_v2(replay: Replay, policy: Policy, told: Written) -> Written:
 
 
 def reviewed(seen: Review) -> dict[str, Any]:
-    """What format v2 keeps of a review besides its model, its time and what was typed."""
+    """Return the parts of a review that format v2 keeps besides its model, its time and the typed text."""
     return {
         "oddities": plain(seen.noted),
         "trouble": plain(seen.trouble),

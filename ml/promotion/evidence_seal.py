@@ -1,4 +1,4 @@
-"""Canonical JSON in sealed parts: a document of which any changed byte can be found, and its part named. Pure."""
+"""Canonical JSON in sealed parts, so that any changed byte is found and its part named. Pure."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def opened(document: bytes) -> dict[str, Any]:
 
 
 def inspect(document: bytes, values: Mapping[str, Any]) -> Iterator[Check]:
-    """Is every byte as it was sealed? One check of the form, then each part that was changed, or one for all."""
+    """Check that every byte is as sealed: one check of the form, then each changed part, or one for all."""
     yield _form(document, values)
     seal = values.get(SEAL)
     recorded = seal.get("parts") if isinstance(seal, dict) else None

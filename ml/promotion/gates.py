@@ -1,4 +1,4 @@
-"""The gates of each hop that are no service levels: names, verification, role, freeze (contract §5). Pure."""
+"""The gates of each step besides service levels: names, verification, role, freeze (contract §5). Pure."""
 
 from __future__ import annotations
 
@@ -63,14 +63,15 @@ def verify_gate(verification: Verification) -> Gate:
 
 
 def return_gate(verification: Verification) -> Gate:
-    """What of `verify_gate` holds for an artifact that was active before: its bytes are whole, and the model runs.
+    """Check an artifact that was active before: its bytes are whole, and the model runs.
 
-    Its paperwork, and how wise its answers are, was judged when it was let in; both are told and hold nothing up.
+    Its documents and the quality of its answers were judged when it first became active; problems there are reported
+    and block nothing.
     """
     kept = tuple(check for check in verification.checks if check.name not in _TOLD_ONLY)
-    told = [check for check in verification.checks if check.name in _TOLD_ONLY and check.verdict in _WRONG]
+    warnings = [check for check in verification.checks if check.name in _TOLD_ONLY and check.verdict in _WRONG]
     gate = verify_gate(replace(verification, checks=kept))
-    said = "".join(f"; {check.name} is {check.verdict}: {check.why}" for check in told)
+    said = "".join(f"; {check.name} is {check.verdict}: {check.why}" for check in warnings)
     return replace(gate, why=f"{gate.why}{said}") if gate.verdict.opens else gate
 
 
@@ -89,7 +90,7 @@ def golden_gate(verification: Verification) -> Gate:
 
 
 def not_staged_gate(model: Model | None, artifact_id: str) -> Gate:
-    """The artifact stands in no stage of the model yet."""
+    """Check that the artifact is in no stage of the model yet."""
     there = [
         stage for stage in Stage if model and (pointer := model.pointer(stage)) and pointer.artifact_id == artifact_id
     ]
@@ -141,7 +142,7 @@ def freeze_gate(policy: Policy, now: datetime) -> Gate:
 
 
 def kill_warnings(engaged: bool | None, to_stage: Stage) -> tuple[str, ...]:
-    """What a promotion to active is told while the kill switch is on, or ``None``: nobody can tell."""
+    """List the warnings for a promotion to active while the kill switch is on, or unknown (``None``)."""
     if to_stage is not Stage.ACTIVE or engaged is False:
         return ()
     state = "is on" if engaged else "cannot be read"
@@ -149,7 +150,7 @@ def kill_warnings(engaged: bool | None, to_stage: Stage) -> tuple[str, ...]:
 
 
 def freeze_exemption(policy: Policy, now: datetime) -> str:
-    """What a rollback's record says of the freeze window that it overrides; empty where there is none."""
+    """Name the freeze window that a rollback overrides, for its record; empty where there is none."""
     window = policy.frozen_at(now)
     return f"frozen until {format_utc(window.end)}: {visible(window.reason)}" if window else ""
 
@@ -179,7 +180,7 @@ def acknowledge(
 
 
 def misfit(ack: Ack, *, phrase: str, target: Target, evidence_sha256: str, now: datetime) -> str:
-    """Why an acknowledgement does not cover a change: one clause, empty when it does.
+    """Say why an acknowledgement does not cover a change: one clause, empty when it does.
 
     Raises nothing: the planner refuses with it, and the gate judges with it.
     """
@@ -216,7 +217,7 @@ _CARRIED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestBench:
-    """Where and how the unit tests run: on a clean export of ``commit``, with the policy's command and deadline."""
+    """The settings of the unit tests: a clean export of ``commit``, with the policy's command and deadline."""
 
     __test__ = False
 

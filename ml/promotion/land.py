@@ -1,4 +1,4 @@
-"""Landing: the base branch becomes a change branch's commit, by fast-forward, after the gate passed (contract §5)."""
+"""Landing: fast-forward the base branch to a change branch after the gate passed (contract §5)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ml.verdict import Gate, Verdict
 
 
 def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
-    """Fast-forward the base branch to a change branch, on the remote where there is one.
+    """Fast-forward the base branch to a change branch, on the remote if there is one.
 
     Raises:
         Refused: there is no such branch, the server refuses, or the base is checked out here and has no remote.
         Conflict: the base moved since the branch was made.
         Invalid: the gate says no, with its first reason.
-        Unavailable: the remote is out of reach, or whether it landed is not known.
+        Unavailable: the remote is out of reach, or the result of the push is unknown.
     """
     repository = desk.repository
     with repository.exclusive():
@@ -50,7 +50,7 @@ def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
 
 
 def ends(branch: str, desk: Desk) -> tuple[str, str]:
-    """Where the base and a change branch are, on the remote as fetched just now, else here.
+    """Return the tips of the base and of a change branch: on the remote as fetched just now, else here.
 
     Raises: Refused when there is no such branch; Unavailable when the remote is out of reach.
     """
@@ -74,7 +74,9 @@ def _require_open(branch: str, gates: tuple[Gate, ...]) -> None:
     closed = [gate for gate in gates if not gate.verdict.opens]
     if closed or not gates:
         why = "; ".join(f"{gate.name} is {gate.verdict}: {gate.why}" for gate in closed) or "nothing was judged"
-        raise Invalid(f"The gate refuses {visible(branch)}: {why}.", "Mend what it names; nothing was landed.")
+        raise Invalid(
+            f"The gate refuses {visible(branch)}: {why}.", "Fix the problem that it reports. Nothing was landed."
+        )
 
 
 def _move_base(desk: Desk, base: str, head: str, entry: Entry) -> Sent:
@@ -102,7 +104,7 @@ def _tell(report: Report | None, step: str, done: int, note: str) -> None:
         report(Progress(step, done, 3, note))
 
 
-# Four eyes: another operator's signed approval, bound to one commit (docs/decisions/approvals.md).
+# Approval by a second operator: signed, and bound to one commit (docs/decisions/approvals.md).
 #
 # An approval is a signed commit that changes no file, has the approved commit as its only parent, and names it in a
 # trailer. It lies under ``refs/approvals/<approved commit>/``, where it is only ever added.
@@ -110,7 +112,7 @@ def _tell(report: Report | None, step: str, done: int, note: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """An approval that was given: which commit of which branch, by whom, and whether the remote has it."""
+    """An approval: its commit and branch, its author, and if the remote has it."""
 
     branch: str
     commit: str

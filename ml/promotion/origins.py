@@ -1,9 +1,10 @@
-"""The pointer of an artifact that was active before, found wherever the repository still has it (contract §14).
+"""The search for the pointer of an artifact that was active before, in all places of the repository (contract §14).
 
 A rollback never stops for paperwork. Histories in the runbook's words keep no pointers in their events, and the engine
-wants digest, commit and data set. They are looked for, in this order, in the event of the activation, the archive,
-the registry of an earlier commit in which the artifact was active, its manifest, its train report, and the commit that
-added it. Pointers of stagings are never asked: anybody may stage. What is nowhere is written as unknown, and said.
+wants digest, commit and data set. They are looked for, in this order, in the event of the activation, the archive, the
+registry of an earlier commit in which the artifact was active, its manifest, its train report, and the commit that
+added it. Pointers of stagings are never asked: anybody may stage. A field without a source is written as unknown, and
+reported.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ _MOST_COMMITS = 500
 _WANTED = ("git_sha", "dataset_id", "model_sha256", "created_at_utc", "notes", "feature_order_hash")
 _NEEDED = frozenset({"git_sha", "dataset_id", "model_sha256"})
 NOWHERE: Mapping[str, object] = {"git_sha": "0" * 40, "dataset_id": "unknown"}
-"""The engine takes no active pointer without these, so that one which nobody knows says so in their place."""
+"""The values that mean unknown, for fields that the engine requires of an active pointer."""
 
 
 class Source(StrEnum):
-    """Where a field of a pointer was found; also the order in which it is looked for."""
+    """The source of a pointer's field, in the order of the search."""
 
     EVENT = "event"
     ARCHIVE = "archive"
@@ -88,7 +89,7 @@ class FoundPointer:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Where to look: a commit of the repository, the path of its registry, and what pointers are relative to."""
+    """The place of a search: a commit, the path of its registry, and the base folder of its pointers."""
 
     repository: Reader
     commit: str
@@ -121,7 +122,7 @@ class Search:
         return found.result(known.artifact_dir)
 
     def proven(self, name: str, artifact_id: str, folder: str, wanted: Mapping[str, object]) -> Mapping[str, object]:
-        """Those of some fields of a pointer that this search finds as well, for a judge of somebody else's search.
+        """Return those fields of a pointer that this search finds too, to check another search.
 
         A clone that held less may have found a field in a later source, so that any source proves it; but the digest
         is proven by the first source that has one alone. What may be written as unknown is proven by that.
@@ -147,7 +148,7 @@ class Search:
     def facts(
         self, name: str, artifact_id: str, folder: str = ""
     ) -> Iterator[tuple[Mapping[str, object], Source, str]]:
-        """What is known of an artifact besides its events: facts, their source and its commit, the best source first.
+        """Return the facts about an artifact besides its events, with source and commit, the best source first.
 
         ``folder`` is the artifact's directory where an event names it; else the first registry that does, or the
         convention.
@@ -188,7 +189,7 @@ class _Gathered:
         self._origins: list[Origin] = []
 
     def take(self, facts: Mapping[str, object], source: Source, commit: str = "") -> None:
-        """Take what is not known yet."""
+        """Take the fields that are not known yet."""
         if source is Source.REGISTRY and not self.folder and isinstance(facts.get("artifact_dir"), str):
             self.folder = str(facts["artifact_dir"])
             self._origins.append(Origin("artifact_dir", self.folder, source, commit))
@@ -201,16 +202,16 @@ class _Gathered:
 
     @property
     def missing(self) -> frozenset[str]:
-        """What the engine needs and nobody has told yet."""
+        """List the fields that the engine needs and no source has."""
         return _NEEDED - self._values.keys()
 
     @property
     def whole(self) -> bool:
-        """Whether all that the engine needs is known."""
+        """True if all fields that the engine needs are known."""
         return not self.missing
 
     def result(self, convention: str) -> FoundPointer:
-        """What came of it; ``convention`` is the directory where no source names one."""
+        """Return the result. ``convention`` is the directory where no source names one."""
         values = {**self._more, **self._values, "artifact_dir": self.folder or convention}
         return FoundPointer(Pointer.model_validate(values), tuple(self._origins))
 

@@ -1,4 +1,4 @@
-"""Where everything that belongs to a registry lives, derived from where the registry is."""
+"""The paths of a registry's files, derived from the registry's own path."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Places:
 
     @property
     def signers(self) -> str:
-        """Whose SSH keys may sign, in ssh-keygen's format."""
+        """The list of SSH keys that may sign, in ssh-keygen's format."""
         return self._beside("allowed_signers")
 
     @property

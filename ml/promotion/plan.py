@@ -1,6 +1,6 @@
 """Planning a change: new registry bytes, branch, commit message, evidence files and PR body. Pure (contract §5).
 
-Nothing is written here; `ml.promotion.submit` carries a plan out, and `ml.promotion.gate` judges what became of it.
+Nothing is written here; `ml.promotion.submit` carries a plan out, and `ml.promotion.gate` judges the result.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ml.stage import Action
 from ml.text import visible
 from ml.verdict import Gate, Verdict
 
-# What differs between two versions of a text, for people.
+# The unified diff of two versions of a text.
 
 _CONTEXT = 3
 
 
 def difference(old: bytes, new: bytes, path: str) -> str:
-    """A unified diff of one file. Lines end in ``\\n`` whatever the file has; undecodable bytes are shown escaped.
+    """Return the unified diff of one file. Lines end in ``\n``; undecodable bytes are escaped.
 
     Both ends that are alike are set aside first: difflib needs minutes for a registry of a thousand models.
     """
@@ -67,11 +67,11 @@ def _shifted(span: str, by: int) -> str:
     return f"{span[0]}{int(first) + by}{comma}{length}"
 
 
-# What a change is called: its branch, its title, the time in names, and the trailers of its commit. Pure.
+# The names of a change: its branch, its title, the time in names, and the trailers of its commit. Pure.
 
 
 def stamp(moment: datetime) -> str:
-    """A time as it stands in the names of branches and folders: ``20260216T100000Z``."""
+    """Format a time for the names of branches and folders: ``20260216T100000Z``."""
     return format_utc(moment).replace("-", "").replace(":", "")
 
 
@@ -107,7 +107,7 @@ def trailers_of(target: Target, evidence_sha256: str, ack: Ack | None) -> str:
 
 
 FRESH = timedelta(hours=1)
-"""How old evidence may be when the change is made; a service level of yesterday says nothing about now."""
+"""The maximum age of evidence when the change is made. Yesterday's service level says nothing about now."""
 
 _MAX_REASON = 500
 _SOURCE = "mlconsole"
@@ -146,7 +146,7 @@ def plan_stage(proposal: Proposal, pointer: Pointer, artifact: Sequence[tuple[st
 
 
 def plan_promotion(proposal: Proposal, *, phrase: str = "") -> Plan:
-    """Plan one hop. ``phrase`` is what the policy asks to be typed for it, empty where it asks for nothing.
+    """Plan one step. ``phrase`` is the text that the policy requires to be typed; empty where it requires none.
 
     Raises: Refused (illegal, no reason, the ACK does not cover this), Invalid (a gate is closed).
     """
@@ -187,7 +187,7 @@ def _require_open(proposal: Proposal) -> None:
 
 
 def _require_fresh(proposal: Proposal) -> None:
-    """Say now what the gate would say later: evidence grows old while a wizard stands open."""
+    """Refuse evidence that is too old for the gate; it ages while a wizard is open."""
     as_of = json.loads(proposal.evidence.document).get("as_of")
     if as_of and proposal.at - parse_utc(as_of) > FRESH:
         raise Refused(f"The gates were judged at {visible(as_of)}, too long ago.", "Judge the checklist again.")
@@ -204,7 +204,7 @@ def _require_ack(proposal: Proposal, phrase: str) -> None:
 
 
 class Authorship(TypedDict):
-    """What every change of `ml.registry.changes` is told besides what it changes."""
+    """The common fields of every change of `ml.registry.changes`."""
 
     by: str
     reason: str
@@ -228,7 +228,7 @@ def _by(proposal: Proposal) -> Authorship:
 
 
 def _extra(proposal: Proposal) -> Mapping[str, object]:
-    """What our events hold beyond both vocabularies: where the evidence is, waivers, ACK, exemption."""
+    """Return the keys that our events add to both vocabularies: the evidence folder, waivers, ACK, exemption."""
     keys: dict[str, object] = {}
     if proposal.evidence.document:
         keys["evidence"] = {"path": _evidence_folder(proposal), "sha256": proposal.evidence.sha256}

@@ -1,6 +1,6 @@
-"""The desk that changes are carried out at: its parts, and how a ref gets to the remote and is known to be there.
+"""Publication of changes: push a ref to the remote, and read it back.
 
-Whatever a push said or did not say, the remote is asked what is true (contract §5).
+The result of a push is never trusted alone: the remote is asked for the truth (contract §5).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ml.records.journal import Entry, Journal
 from ml.text import visible
 from ml.verdict import Gate
 
-# Where a pushed branch becomes a pull request (implemented by `ml.adapters.forge`).
+# The forge, which turns a pushed branch into a pull request (implemented by `ml.adapters.forge`).
 
 
 class Forge(Protocol):
@@ -26,7 +26,7 @@ class Forge(Protocol):
     def open_request(self, remote_url: str, branch: str, base: str, title: str, body: str) -> str:
         """Open a pull request and return its address; else the address where a person opens it, or nothing.
 
-        Never raises: the branch is pushed already, and a sick forge must not make that look like a failure.
+        Never raises: the branch is pushed already, and a failing forge must not make that look like a failure.
         """
         ...
 
@@ -37,9 +37,10 @@ Judge = Callable[[str, str], tuple[Gate, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Where changes are carried out. ``remote`` is empty where there is none; ``bodies`` keeps pull requests' texts.
+    """The repository, remote and forge that a change is published with.
 
-    ``push_s`` is how long a push may take, in seconds.
+    ``remote`` is empty where there is none; ``bodies`` keeps the texts of pull requests. ``push_s`` is the limit of a
+    push, in seconds.
     """
 
     repository: Writer
@@ -55,7 +56,7 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Whether the remote holds a branch, known by having asked it, and in words."""
+    """The state of a branch on the remote, read back after the push, and a sentence about it."""
 
     there: bool
     why: str
@@ -82,7 +83,7 @@ def current_base(desk: Desk, planned: str) -> tuple[str, str]:
 
 
 def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
-    """Push one ref and learn from the remote itself whether it is there.
+    """Push one ref and read it back from the remote.
 
     Raises: Refused with the server's words; Unavailable when the journal cannot be written. Nothing was sent then.
     """
@@ -94,7 +95,8 @@ def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
         if not result.accepted:
             kind = Conflict if result.moved else Refused
             raise kind(
-                f"{desk.remote} refuses {visible(branch)}: {result.words}", "Mend what it names, then plan anew."
+                f"{desk.remote} refuses {visible(branch)}: {result.words}",
+                "Fix the problem that it reports, then start the change again.",
             )
     except (Unavailable, TimedOut) as sick:
         lost = sick.cause
@@ -109,7 +111,7 @@ def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
 
 
 def later(branch: str) -> str:
-    """What to do about a ref that the remote does not have."""
+    """Say what to do about a ref that the remote does not have."""
     if not branch.startswith(CHANGE_PREFIXES):
         return "Nothing is known to have changed."
     return f"The branch stays local; push it with: mlconsole push {branch}"

@@ -1,4 +1,4 @@
-"""What a server is about to receive: every ref that one push would move, judged before any of them does."""
+"""The gate of a server's ``pre-receive`` hook: every ref of a push is judged before any of them moves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ml.verdict import Gate, Verdict
 _HEADS = "refs/heads/"
 _REPLACEMENTS = "refs/replace/"
 _DEEP = {"init/": 1}
-"""How many parts follow the prefix of a change branch: model and change, but only a change after ``init/``."""
+"""The number of parts after the prefix of a change branch: model and change; after ``init/`` only the change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Received:
 
 
 class Judges(Protocol):
-    """The gate over two commits; ``offered``: not to be landed yet, so nobody can have approved it."""
+    """The gate over two commits; ``offered``: not landing yet, so nobody can have approved it."""
 
     def __call__(self, base: str, head: str, *, offered: bool = False) -> Sequence[Gate]:
         """Every line of the gate."""
@@ -47,7 +47,7 @@ class Judges(Protocol):
 
 
 def parse_updates(told: bytes) -> tuple[RefUpdate, ...]:
-    """What git tells a ``pre-receive`` hook: a line ``<old> <new> <ref>`` for each ref, zeros for none.
+    """Parse the input of a ``pre-receive`` hook: a line ``<old> <new> <ref>`` for each ref, zeros for none.
 
     Raises:
         Usage: it is something else.
@@ -115,7 +115,7 @@ def _reasons(update: RefUpdate, repository: Reader, branch: str, judge: Judges) 
 
 
 def _misnamed(ref: str, base: str) -> str:
-    """Why a ref of that name would stand in the way of changes, or for another ref where case is ignored."""
+    """Say why a ref of that name would block changes, or replace another ref where case is ignored."""
     namespaces = [*(f"{_HEADS}{prefix}" for prefix in CHANGE_PREFIXES), APPROVALS]
     folded = ref.casefold()
     if folded == base.casefold() and ref != base:

@@ -1,4 +1,4 @@
-"""What became of changes whose process died: done, not done, or unknown, by asking the repository and the remote."""
+"""Settlement of interrupted changes: done, not done, or unknown, by asking the repository and the remote."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml.text import visible
 
 
 class Outcome(StrEnum):
-    """How an interrupted change ended."""
+    """The end of an interrupted change."""
 
     DONE = "done"
     NOT_DONE = "not done"
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """One interrupted change: what it was, how it ended, and one sentence of that with what to do."""
+    """One interrupted change: its description, its end, and one sentence with a remedy."""
 
     what: str
     branch: str

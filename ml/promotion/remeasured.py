@@ -1,4 +1,4 @@
-"""Measured twice: the recorded questions of evidence, asked again at another place than its author's, and compared.
+"""The second measurement: the recorded questions of evidence, asked again by the gate's own source and compared.
 
 Only questions that our own judge asks are asked again: the judge of the evidence's format runs on the recorded answers
 with the *base's* policy, and what it asks on the way is the list. No query text of the evidence itself is ever sent, so
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
     from ml.policy import Policy
 
 
-# Two answers to one question, recorded and asked again: where they differ, within the noise of floats. Pure.
+# The comparison of a recorded answer with a new one, within the noise of floats. Pure.
 
 SETTLE_S = 120.0
-"""How long after its time a sample may still arrive."""
+"""The longest delay with which a sample may still arrive."""
 
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
 _LATE_SHARE, _LATE_S = 0.05, 120.0
-"""What late samples may change: a share of a number, or seconds of a value that is itself a time."""
+"""The allowed effect of late samples: a share of a number, or seconds of a value that is itself a time."""
 
 _Points = Mapping[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One number that the source tells otherwise than the evidence: when, what was recorded, what is found.
+    """One number with different values in source and evidence: its time, the recorded and the new value.
 
     ``None`` stands for no number at all.
     """
@@ -62,24 +62,24 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What two answers differ in, and whether late samples explain a smaller difference."""
+    """The differences between two answers. ``late`` is true if late samples explain a smaller difference."""
 
     differences: tuple[Difference, ...] = ()
     late: bool = False
 
 
 def compare(ask: Ask, recorded: Sequence[Series], found: Sequence[Series], settled: float) -> Compared:
-    """Two answers to one question, whatever the order of their series.
+    """Compare two answers to one question, in any order of their series.
 
     ``settled`` is the Unix time up to which every number must be the same; after it late samples may show.
     """
-    told, seen = _by_labels(recorded), _by_labels(found)
-    if told is None or seen is None:
+    before, after = _by_labels(recorded), _by_labels(found)
+    if before is None or after is None:
         return Compared((Difference(ask, settled, None, None),))  # the same series twice is no answer of a Prometheus
     differences: list[Difference] = []
     late = False
-    for labels in sorted(told.keys() | seen.keys()):
-        ours, theirs = told.get(labels, {}), seen.get(labels, {})
+    for labels in sorted(before.keys() | after.keys()):
+        ours, theirs = before.get(labels, {}), after.get(labels, {})
         for at in sorted(ours.keys() | theirs.keys()):
             one, other = ours.get(at), theirs.get(at)
             if _same(one, other):
@@ -110,7 +110,7 @@ def _same(one: float | None, other: float | None) -> bool:
 
 
 def _late(one: float | None, other: float | None, settled: float) -> bool:
-    """Whether samples that arrived late explain a difference at the edge. Whole series never come or go there."""
+    """True if late samples explain a difference at the edge. Whole series never come or go there."""
     if one is None or other is None or not (math.isfinite(one) and math.isfinite(other)):
         return False
     if max(one, other) > settled / 2:  # a value that is itself a time: only one of the last moments may move
@@ -119,7 +119,7 @@ def _late(one: float | None, other: float | None, settled: float) -> bool:
 
 
 DEADLINE_S = 120.0
-"""How long all questions together may take; what is not answered by then is unknown."""
+"""The time for all questions together. Questions without an answer by then are unknown."""
 MOST_QUESTIONS = 400
 
 _SHOWN = 120
@@ -151,14 +151,14 @@ def measured_again(
     deadline_s: float = DEADLINE_S,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Finding:
-    """Ask a source the recorded questions of evidence again. One finding; never raises for what source or evidence say.
+    """Ask a source the recorded questions of evidence again. Returns one finding; never raises for a bad source.
 
     Args:
-        values: an opened document that verified, whose policy is the base's.
+        values: an opened document that verified, with the base's policy.
         policy: the base's.
         source: a metrics source that the evidence's author does not control.
 
-    Returns: PASS; FAIL where numbers do not agree; NO_DATA or ERROR where nobody can tell.
+    Returns: PASS; FAIL where numbers do not agree; NO_DATA or ERROR where it is unknown.
     """
     ends = monotonic() + deadline_s
     try:
@@ -190,7 +190,7 @@ def _measured_again(values: Mapping[str, Any], policy: Policy, source: Metrics, 
 
 
 def _asked_again(source: Metrics, asked: Mapping[Ask, _Told], time_left: _TimeLeft) -> dict[Ask, Answer] | Finding:
-    """The answers of today; or why nobody can tell."""
+    """Return today's answers, or say why there are none."""
     total = len(asked)
     if not 0 < total <= MOST_QUESTIONS:
         why = f"there are {total} questions to ask again, and 1 to {MOST_QUESTIONS} are asked"
@@ -214,7 +214,7 @@ def _agreed(asked: int) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the evidence has to a question, and up to when every number of it must be the same."""
+    """The recorded answer to a question, and the time up to which every number of it must be the same."""
 
     answer: Answer
     settled: float
@@ -223,7 +223,7 @@ class _Told:
 def _questions(
     form: Format, values: Mapping[str, Any], policy: Policy, recorded: Sequence[Exchange]
 ) -> dict[Ask, _Told]:
-    """What our own judge asks about a past time on its way through the evidence, with the recorded answers."""
+    """Return the judge's questions about a past time, with the recorded answers from the evidence."""
     soak, review = values["soak"], values["review"]
     notes = _Noted(recorded)
     form.soak(notes, policy, soak)
@@ -253,7 +253,7 @@ def _put(source: Metrics, ask: Ask) -> Answer:
 
 
 def _told(differences: Sequence[Difference], source: Metrics, values: Mapping[str, Any], asked: int) -> Finding:
-    """What the differences say, unless the source has simply forgotten that time."""
+    """Judge the differences, unless the source no longer has data of that time."""
     started = values["soak"]["report"]["started_at"]
     begun = parse_utc(started) if started else parse_utc(values["soak"]["report"]["as_of"])
     if not _put(source, Ask(Kind.QUERY, _KNOWS, at=begun)).series:
@@ -286,8 +286,8 @@ def _other_verdict(
     """The first gate that the judge decides otherwise with the newer numbers; empty where there is none."""
     newer = Replay([again.get(each.ask, each) for each in recorded])
     judged = {gate["name"]: gate["verdict"] for gate in form.soak(newer, policy, values["soak"])["gates"]}
-    told = {gate["name"]: gate["verdict"] for gate in values["soak"]["report"]["gates"]}
-    return next(_moved(told, judged), "")
+    verdicts = {gate["name"]: gate["verdict"] for gate in values["soak"]["report"]["gates"]}
+    return next(_moved(verdicts, judged), "")
 
 
 def _moved(told: Mapping[str, str], judged: Mapping[str, str]) -> Iterator[str]:
@@ -295,7 +295,7 @@ def _moved(told: Mapping[str, str], judged: Mapping[str, str]) -> Iterator[str]:
 
 
 def _alerts(values: Mapping[str, Any], policy: Policy, source: Metrics, as_of: datetime) -> Finding | None:
-    """What the alerts' own series say of the moment of the judgement, where the evidence says that all were quiet."""
+    """Ask for the alerts' own series at the moment of the judgement, if the evidence says that all were quiet."""
     shown = [str(gate["verdict"]) for gate in values["gates"] if gate["name"] == ALERTS_GATE]
     if not policy.alerts.quiet or shown != [Verdict.PASS]:
         return None

@@ -1,4 +1,4 @@
-"""What promotion needs of a git repository: frozen values and two Protocols (implemented by `ml.adapters.git`).
+"""The git repository as promotion needs it: frozen values and two Protocols (implemented by `ml.adapters.git`).
 
 Commits, blobs and refs are named by full hexadecimal object ids, of 40 or 64 digits; paths are relative to the
 repository root, with ``/``.
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 CHANGE_PREFIXES = ("stage/", "promote/", "rollback/", "withdraw/", "init/")
-"""Where change branches live; other branches are not ours."""
+"""The prefix of change branches; other branches are not ours."""
 
 APPROVALS = "refs/approvals/"
-"""Where approvals live, as ``refs/approvals/<approved commit>/<digest of the approver's name>``."""
+"""The prefix of approvals: ``refs/approvals/<approved commit>/<digest of the approver's name>``."""
 
 REGULAR_FILE = "100644"
 ABSENT = "000000"
@@ -26,7 +26,7 @@ ABSENT = "000000"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who made a commit, as git knows them. ``email`` is the identity that roles are given to."""
+    """The author of a commit, as git knows them. ``email`` is the identity that roles are given to."""
 
     name: str
     email: str
@@ -63,12 +63,12 @@ class PathChange:
 
     @property
     def added(self) -> bool:
-        """Whether the path did not exist before."""
+        """True if the path did not exist before."""
         return self.old_mode == ABSENT
 
     @property
     def deleted(self) -> bool:
-        """Whether the path is gone."""
+        """True if the path is gone."""
         return self.new_mode == ABSENT
 
 
@@ -93,7 +93,7 @@ class BranchInfo:
 
 @dataclass(frozen=True, slots=True)
 class BaseRef:
-    """Where the registry is read: the ref as found, its commit, and the remote and branch behind it.
+    """The ref of the registry: its name, its commit, and the remote and branch behind it.
 
     ``remote`` is empty where the ref is a local branch of a repository without that remote.
     """
@@ -106,7 +106,7 @@ class BaseRef:
 
 @dataclass(frozen=True, slots=True)
 class CloneState:
-    """What kind of clone this is. ``branch`` is empty when HEAD is detached; ``under_way`` is a merge, rebase …"""
+    """The kind of a clone. ``branch`` is empty when HEAD is detached; ``under_way`` is a merge, rebase …"""
 
     branch: str
     bare: bool
@@ -124,7 +124,7 @@ class CloneState:
 
 
 class Lack(StrEnum):
-    """What a clone may lack, as data."""
+    """A gap of a clone, as data."""
 
     SHALLOW = "shallow"
     PARTIAL = "partial"
@@ -136,7 +136,7 @@ class Lack(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CloneGap:
-    """Something that a clone lacks, so that what rests on it is unknown; a sentence, and what to do."""
+    """A gap of a clone that makes dependent answers unknown: a sentence, and a remedy."""
 
     lack: Lack
     what: str
@@ -145,7 +145,7 @@ class CloneGap:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What is known of a commit's SSH signature. ``principal`` and ``key`` are empty unless it is good.
+    """The result of checking a commit's SSH signature. ``principal`` and ``key`` are empty unless it is good.
 
     ``key`` is the fingerprint. ``why`` is one sentence, good or bad.
     """
@@ -158,9 +158,9 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What the remote said to a push. ``accepted`` is false only where the server refused in so many words.
+    """The remote's answer to a push. ``accepted`` is false only where the server refused in so many words.
 
-    ``moved``: it refused because its branch is not where we thought, not because of what we offer.
+    ``moved``: it refused because its branch is not where we expected, not because of our commit.
     """
 
     accepted: bool
@@ -211,7 +211,7 @@ class Reader(Protocol):
         ...
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether ``older`` is ``newer`` or one of its ancestors."""
+        """True if ``older`` is ``newer`` or one of its ancestors."""
         ...
 
     def merge_base(self, one: str, other: str) -> str | None:
@@ -258,19 +258,19 @@ class Reader(Protocol):
         ...
 
     def shallow(self) -> bool:
-        """Whether this clone was cut off at some depth, so that its oldest commits only look like the first ones."""
+        """True if this clone is shallow, so that its oldest commits only look like the first ones."""
         ...
 
     def linked(self) -> bool:
-        """Whether this is a linked worktree of another checkout."""
+        """True if this is a linked worktree of another checkout."""
         ...
 
     def gaps(self, ref: str, *, configured: bool = False) -> tuple[CloneGap, ...]:
-        """What this clone lacks when the base is looked for at ``ref``, which somebody ``configured``. Never raises."""
+        """Return the gaps of this clone for a base at ``ref``, which may be ``configured``. Never raises."""
         ...
 
     def describe(self) -> CloneState:
-        """What kind of clone this is, for people. Raises Usage when there is no repository."""
+        """Return the kind of this clone. Raises Usage when there is no repository."""
         ...
 
     def url(self, remote: str) -> str:
@@ -290,7 +290,7 @@ class Writer(Reader, Protocol):
         ...
 
     def identity(self) -> Person:
-        """Who commits are made by. Raises Refused when git is not told who."""
+        """Return the author of new commits. Raises Refused when git has none configured."""
         ...
 
     def exclusive(self) -> AbstractContextManager[None]:
@@ -320,7 +320,7 @@ class Writer(Reader, Protocol):
         ...
 
     def checked_out(self, branch: str) -> bool:
-        """Whether a branch is what a working tree of this repository shows."""
+        """True if a working tree of this repository has the branch checked out."""
         ...
 
     def push(self, remote: str, ref: str, commit: str, deadline_s: float = 30.0) -> PushResult:

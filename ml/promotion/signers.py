@@ -38,7 +38,7 @@ class Signer:
     options: str = ""
 
     def valid_at(self, moment: datetime) -> bool:
-        """Whether the key may sign at a moment, both ends included as ssh-keygen includes them."""
+        """True if the key may sign at a moment, both ends included as ssh-keygen includes them."""
         after, before = self.valid_after, self.valid_before
         return not (after and moment < after) and not (before and moment > before)
 
@@ -67,7 +67,7 @@ def read_signers(raw: bytes) -> tuple[Signer | Unbelieved, ...]:
 
 
 def unbelieved(raw: bytes) -> tuple[Unbelieved, ...]:
-    """The lines that count for nobody."""
+    """The lines that are ignored."""
     return tuple(each for each in read_signers(raw) if isinstance(each, Unbelieved))
 
 

@@ -1,7 +1,7 @@
-"""Carrying a plan out: commit, branch, push, read back; one at a time, journalled, never half (contract §5).
+"""Submission of a plan: commit, branch, push, read back; one at a time, journaled, never half (contract §5).
 
 A change exists for others from the moment that its branch is on the remote. Before that everything is local and a
-failure leaves what was there; after that the remote is asked what is true, whatever we were told.
+failure leaves everything as it was. After that, the remote is asked for the truth, whatever the push reported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ml.text import visible
 
 _STEPS = 4
 Record = Callable[[str, Sent], str]
-"""Takes the commit, and what became of it, into the audit log; why that could not be done, or nothing."""
+"""Writes the commit and its result to the audit log; returns why that failed, or nothing."""
 
 
 def submit(
@@ -123,7 +123,7 @@ def _commit(plan: Plan, desk: Desk, onto: str, now: datetime) -> str:
 def _on(plan: Plan, onto: str, desk: Desk, now: datetime) -> Plan:
     """The plan on the base as it is now: it holds with the same slice of the registry and the same rules.
 
-    Its ACK holds for its time only. What needs no policy, as a rollback does not, is not held up by a new one.
+    Its ACK holds for its time only. A change that needs no policy (such as a rollback) is not blocked by a new one.
     """
     if plan.ack and now > plan.ack.expires_at:
         raise Refused("The acknowledgement has expired.", "Acknowledge it again; all gates are judged again first.")
@@ -203,4 +203,4 @@ def _committed_body(repository: Writer, commit: str) -> str:
 
 
 def _silent(progress: Progress) -> None:
-    """Nobody wants to know."""
+    """Ignore the progress."""

@@ -1,4 +1,4 @@
-"""The frozen values that a promotion or rollback passes through: target, checklist, ACK, plan, submission."""
+"""The frozen values of a promotion or rollback: target, checklist, ACK, plan, submission."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 REVIEW_GATE = "review"
-"""The gate of a hop to active that is WAIT until the reviewer types a dashboard finding."""
+"""The gate of a step to active that is WAIT until the reviewer types a dashboard finding."""
 
 ACK_GATE = "ack"
-"""The gate of a hop to active that is WAIT until the plan gets the typed phrase."""
+"""The gate of a step to active that is WAIT until the plan gets the typed phrase."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What one change is about, frozen when its screen opens, so that a later poll cannot swap it.
+    """The subject of one change, frozen when its screen opens, so that a later poll cannot swap it.
 
     ``base_commit`` is the commit of the registry ref, ``registry_blob`` the object id of the registry
     file in it (empty: no registry yet).
@@ -53,9 +53,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checklist:
-    """All gates of one hop, judged at ``as_of``, with the evidence that they were judged by.
+    """All gates of one step, judged at ``as_of``, with their evidence.
 
-    ``ack_phrase`` is what the policy asks to type (empty: this hop asks for nothing). ``oddities`` are
+    ``ack_phrase`` is the phrase to type by the policy (empty: this step needs none). ``oddities`` are
     sentences about what the dashboard review found odd, for the reviewer to answer. ``finding`` and ``waivers``
     (gate name and reason) are what was typed, so that the same checklist can be judged again.
     """
@@ -72,12 +72,12 @@ class Checklist:
 
     @property
     def open(self) -> bool:
-        """Whether every gate lets the promotion through; an empty checklist never does."""
+        """True if every gate lets the promotion through. An empty checklist never does."""
         return bool(self.gates) and all(gate.verdict.opens for gate in self.gates)
 
     @property
     def ready(self) -> bool:
-        """Whether nothing but the typed ACK is missing."""
+        """True if only the typed ACK is missing."""
         return bool(self.gates) and all(gate.name == ACK_GATE or gate.verdict.opens for gate in self.gates)
 
     @property
@@ -101,11 +101,11 @@ class Ack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a change will do, computed without side effects.
+    """The result of planning a change, computed without side effects.
 
-    ``files`` are all paths (relative to the repository root) with their whole new bytes, registry included.
-    ``diff`` is a unified diff of the registry for people. ``body`` is the pull request's Markdown. ``origins`` tell of
-    a rollback where the repository still had those fields of the pointer that no event holds.
+    ``files`` are all paths (relative to the repository root) with their whole new bytes, registry included. ``diff`` is
+    a unified diff of the registry for people. ``body`` is the pull request's Markdown. ``origins`` are, for a rollback,
+    the sources of pointer fields that no event holds.
     """
 
     target: Target
@@ -124,7 +124,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What became of a plan. ``pushed`` is true only when the remote was read back holding ``commit``."""
+    """The result of a plan. ``pushed`` is true only when the remote was read back holding ``commit``."""
 
     branch: str
     commit: str
@@ -136,7 +136,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """A branch that became the base: the new base commit, and where it was pushed.
+    """A branch that became the base: the new base commit, and the remote that has it.
 
     ``problem`` is why the audit log does not tell of it; empty where it does.
     """
@@ -150,7 +150,7 @@ class Landing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An artifact to which one could roll back, and whether its verification lets us."""
+    """A possible target of a rollback, and if its verification allows it."""
 
     artifact_id: str
     active_from: datetime | None
@@ -183,7 +183,7 @@ class RollbackPlan:
     found: FoundPointer | None = None
 
 
-# What a change is, in the words that the journal and the audit log keep of it.
+# The description of a change in the journal and the audit log.
 
 
 def of_change(target: Target) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""What must survive a crash: journal, audit log, drafts."""
+"""Records that survive a crash: journal, audit log, drafts."""

@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# The lines of the audit log, and the chain that they form (see `ml.records.audit`). Pure.
+# The lines of the audit log and their hash chain. Pure.
 
 FIRST = "0" * 64
-"""What stands as ``prev`` on the first line."""
+"""The value of ``prev`` on the first line."""
 TORN = b" (torn)"
-"""Put behind a line that a dying writer left unfinished, so that nobody takes it for a whole one."""
+"""The mark after a line that a dying writer left unfinished, so that no reader takes it for a whole one."""
 _MAX_LINE = 1 << 15
 _SEAL = ',"hash":"'
 
 
 class AuditLine(NamedTuple):
-    """One whole line of the log. ``fields`` is what the writer told, such as ``by`` and ``reason``."""
+    """One whole line of the log. ``fields`` are the writer's values, such as ``by`` and ``reason``."""
 
     seq: int
     at: str
@@ -52,15 +52,15 @@ class AuditLine(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The line for a person: time, kind, who, and whatever else was told."""
+        """The line for a person: time, kind, author, and all other fields."""
         by, rest = self.fields.get("by", ""), self.told
         return visible(f"{self.at} {self.kind}{f' by {by}' if by else ''}{f': {rest}' if rest else ''}")
 
     @property
     def told(self) -> str:
-        """What the writer told besides who it was, for a person."""
-        told = {name: value for name, value in self.fields.items() if name != "by"}
-        return ", ".join(f"{name} {_words(value)}" for name, value in told.items() if value not in ("", None, [], {}))
+        """The line's text for a person, without the writer's identity."""
+        values = {name: value for name, value in self.fields.items() if name != "by"}
+        return ", ".join(f"{name} {_words(value)}" for name, value in values.items() if value not in ("", None, [], {}))
 
 
 class AuditFinding(NamedTuple):
@@ -71,7 +71,7 @@ class AuditFinding(NamedTuple):
 
 
 class AuditReport(NamedTuple):
-    """How many lines stand, what is wrong with the chain, and what is odd but explained."""
+    """The result of checking the chain: intact lines, faults, and oddities with an explanation."""
 
     lines: int
     findings: tuple[AuditFinding, ...]
@@ -79,7 +79,7 @@ class AuditReport(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Whether nothing was cut or edited."""
+        """True if nothing was cut or edited."""
         return not self.findings
 
 
@@ -99,12 +99,12 @@ def parse(raw: bytes) -> AuditLine | None:
     if not raw.endswith(b"\n"):
         return None
     try:
-        told = json.loads(raw)
-        seq, at, kind, prev, seal = [told.pop(name) for name in ("seq", "at", "kind", "prev", "hash")]
+        fields = json.loads(raw)
+        seq, at, kind, prev, seal = [fields.pop(name) for name in ("seq", "at", "kind", "prev", "hash")]
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None
     texts = all(isinstance(text, str) for text in (at, kind, prev, seal))
-    return AuditLine(seq, at, kind, told, prev, seal) if texts and isinstance(seq, int) else None
+    return AuditLine(seq, at, kind, fields, prev, seal) if texts and isinstance(seq, int) else None
 
 
 def verify(rows: Iterable[bytes], written_last: tuple[int, str] | None) -> AuditReport:
@@ -194,7 +194,7 @@ _NOT_A_FILE = (
     *(errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENOTDIR),
     *(errno.ENXIO, errno.ESPIPE, errno.EINVAL),
 )
-"""What the system says of a link, a folder, a FIFO or a device at the log's place, or of a file at its folder's."""
+"""The system's errors for a link, a folder, a FIFO or a device at the log's path, or for a file at its folder's."""
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
 
 
@@ -207,7 +207,7 @@ class AuditLog:
         self._now = now
 
     def append(self, kind: str, **fields: Any) -> AuditLine:
-        """Write one line and wait until the disk holds it. On failure the log holds exactly what it held.
+        """Write one line and wait until the disk has it. On failure the log is unchanged.
 
         Raises:
             Unavailable: it could not be written, or another process held the log for a second.
@@ -281,7 +281,7 @@ class AuditLog:
 
     def _rows(self) -> Iterator[bytes]:
         try:
-            # Not blocking: a FIFO at this place must not hang whoever looks.
+            # Not blocking: a FIFO at this path must not hang the reader.
             handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -296,7 +296,7 @@ class AuditLog:
 
 
 def _remedy(error: OSError, path: str) -> str:
-    """What a person does about this very failure."""
+    """Say how a person fixes this failure."""
     shown = visible(path)
     if isinstance(error, BlockingIOError):
         return "Another console holds it for long: look for one that is stopped, and try again."
@@ -312,7 +312,7 @@ def _remedy(error: OSError, path: str) -> str:
 
 
 def _lock(handle: int) -> None:
-    """Take the log for this process, waiting briefly: a kill never hangs on a stopped neighbour."""
+    """Take the log for this process, waiting briefly: a kill never hangs on a stopped neighbor."""
     ends = time.monotonic() + _LOCK_S
     while True:
         try:

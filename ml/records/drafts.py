@@ -1,7 +1,7 @@
-"""What a person typed for a promotion and has not submitted, kept over a lost connection (contract §10).
+"""The text typed for a promotion that has not been submitted, kept over a lost connection (contract §10).
 
-A draft belongs to one artifact on one hop: where another artifact stands there now, it is not found. The ACK is no
-part of it, because an ACK is typed anew each time.
+A draft belongs to one artifact and one step: it is not used for another artifact there. The ACK is no part of it,
+because an ACK is typed anew each time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ml.text import visible
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """The typed answers of one hop. ``waivers`` are pairs of gate and reason."""
+    """The typed answers of one step. ``waivers`` are pairs of gate and reason."""
 
     model: str
     to_stage: Stage
@@ -45,7 +45,7 @@ class Drafts:
             ) from error
 
     def find(self, model: str, to_stage: Stage, model_sha256: str) -> Draft | None:
-        """The draft of exactly this artifact and hop; ``None`` where there is none, or none that can be read."""
+        """Find the draft of exactly this artifact and step; ``None`` where there is none, or an unreadable one."""
         try:
             values = json.loads(self._path(model, to_stage).read_bytes())
             draft = Draft(

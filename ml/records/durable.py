@@ -1,4 +1,4 @@
-"""Files that are either wholly old or wholly new, whatever happens, and that outlive a power cut.
+"""Durable files: always wholly old or wholly new, even after a power cut.
 
 A reader that opens the path at any moment gets one whole version: the new bytes go to an exclusive temporary file
 beside the target, are fsynced, and are renamed over it; then the directory is fsynced. Only ``os`` is imported:
@@ -19,7 +19,7 @@ _MARK = ".part"
 
 
 class NotAFile(OSError):
-    """The target is a symbolic link, a directory, a FIFO or the like; replacing it would cut somebody off."""
+    """The target is a symbolic link, a directory, a FIFO or the like, which must not be replaced."""
 
 
 class NotLasting(OSError):
@@ -79,7 +79,7 @@ def _make_folders(directory: str, mode: int) -> None:
 
 
 def require_file(target: str) -> None:
-    """Make sure that nothing or a regular file stands at the target.
+    """Make sure that the target is a regular file or absent.
 
     Raises:
         NotAFile: something else does.

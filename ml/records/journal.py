@@ -1,7 +1,7 @@
-"""The journal of writes: what was about to happen, fsynced before it happens, for whoever starts next (contract §5).
+"""The journal of writes: each intention is fsynced before the action, for the next start (contract §5).
 
 One file per change, one JSON line per step. The file is locked while its process lives and removed when the change
-is settled; what is left unlocked belongs to a process that died, and `ml.promotion.reconcile` asks what became of it.
+is settled; what is left unlocked belongs to a process that died, and `ml.promotion.reconcile` finds out its result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEWBORN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """An entry whose process is gone: what it was doing, and all that it had noted, later notes over earlier ones."""
+    """An entry of a dead process: its operation and all its notes, later ones over earlier ones."""
 
     path: Path
     kind: str
@@ -34,13 +34,14 @@ class Left:
 
 
 class Entry:
-    """One change under way. A typed error that leaves its ``with`` block settles it, because somebody is told; without
-    that, and without `done`, it is kept for the next start.
+    """One change under way. A typed error that leaves its ``with`` block settles it, because the caller reports it.
+
+    Without such an error and without `done`, it is kept for the next start.
     """
 
     def __init__(self, path: Path, facts: Mapping[str, str]) -> None:
         self._path = path
-        # Under another name until it is locked and says something: nobody must take a newborn for a dead one.
+        # Under another name until it is locked and has content, so that no process takes a new entry for a dead one.
         unborn = path.with_suffix(".new")
         self._file = os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -57,7 +58,7 @@ class Entry:
         os.close(self._file)
 
     def step(self, name: str, **facts: str) -> None:
-        """Note, durably, what is about to happen. Raises Unavailable when it cannot be noted: then do not do it."""
+        """Record an intention durably. Raises Unavailable when that fails; then do not act."""
         line = json.dumps({"step": name, **facts}).encode() + b"\n"
         try:
             os.write(self._file, line)
@@ -96,12 +97,12 @@ class Journal:
                     yield _left(path, content)
 
     def settle(self, left: Left) -> None:
-        """Forget an entry of a dead process, because what became of it is known."""
+        """Remove an entry of a dead process, because its result is known."""
         left.path.unlink(missing_ok=True)
 
 
 def _aged(path: Path) -> bool:
-    """Whether an entry that was never begun is no newborn: its process died before it did anything."""
+    """True if an entry without a beginning is too old to be a new one: its process died before it did anything."""
     return time.time() - path.stat().st_mtime > _NEWBORN_S
 
 

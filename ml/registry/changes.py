@@ -46,7 +46,7 @@ def stage(
 ) -> Change:
     """Put an artifact into a model's staging; the model is added where the registry does not have it.
 
-    What is in staging already is replaced.
+    An artifact that is in staging already is replaced.
 
     Raises:
         Refused: the artifact stands in a stage of the model already, the registry or the model's archive knows its id
@@ -82,7 +82,7 @@ def promote(
     """Move the artifact one stage up, staging → shadow or shadow → active; the stage below is empty afterwards.
 
     Raises:
-        Refused: nothing is in the stage below, the hop is none of the two, or the engine would refuse the pointer.
+        Refused: nothing is in the stage below, the step is none of the two, or the engine would refuse the pointer.
     """
     below = _BELOW.get(to_stage)
     if below is None:
@@ -113,7 +113,8 @@ def rollback(
 ) -> Change:
     """Make an artifact active again that was active before, by the history or its archive.
 
-    What is in staging and shadow stays. The pointer is the one of the artifact's last activation, never a staging's.
+    The artifacts in staging and shadow stay. The pointer is the one of the artifact's last activation, never a
+    staging's.
 
     ``pointer`` fills what that one lacks, and stands in where no activation holds any: files in the runbook's words
     keep no pointers, and the engine needs one with digest, commit and data set (the manifest has them).

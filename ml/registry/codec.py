@@ -25,7 +25,7 @@ from ml.registry.scanner import members, skip_space
 from ml.registry.schema import MODEL_NAME_PATTERN, REGISTRY_PATH, Model, Registry
 from ml.text import visible
 
-# The strict reading of a registry's text: one pass in C, and an exact second look where that finds something wrong.
+# The strict parser of a registry: one pass in C, and an exact second pass after an error.
 
 SCHEMA_VERSION = "v1"
 
@@ -75,7 +75,7 @@ _STRICT = json.JSONDecoder(
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a value stands in the text, from ``start`` to before ``end``, in characters."""
+    """The place of a value in the text, from ``start`` to before ``end``, in characters."""
 
     start: int
     end: int
@@ -135,7 +135,7 @@ class Reader:
         return None, end
 
     def model(self, name: str, text: str, start: int) -> tuple[Model, int]:
-        """Read and validate the model whose value begins at ``start``."""
+        """Read and validate the model with a value that begins at ``start``."""
         path: Path = ("models", name)
         if not _MODEL_NAME.fullmatch(name):
             refuse(self._file, text, start, "a model's name holds only a to z, 0 to 9 and _", path)
@@ -148,7 +148,7 @@ class Reader:
             refuse(self._file, text, offset_of(text, start, where), complaint(first), path + where)
 
     def revision(self, name: str, span: Span) -> Model:
-        """Read and validate one model of a text whose other parts are known to be sound."""
+        """Read and validate one model of a text that is valid elsewhere."""
         if _suspicious(self._text[span.start : span.end]):
             offence = first_offence(self._text, span.start)
             if offence:
@@ -186,13 +186,13 @@ class Reader:
 
 
 def _suspicious(text: str) -> bool:
-    """Whether there may be a control character or a lone surrogate; quick, and sometimes wrong."""
+    """True if there may be a control character or a lone surrogate. Fast, with false positives."""
     escaped = "\\" in text and _SUSPECT_ESCAPE.search(text)
     return bool(escaped or (("\x7f" in text or not text.isascii()) and _CONTROL.search(text)))
 
 
 def _deeper(value: object, limit: int) -> bool:
-    """Whether arrays and objects nest deeper than ``limit`` levels, level by level."""
+    """True if arrays and objects nest deeper than ``limit`` levels. Works level by level."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(limit):
         inside = chain.from_iterable(node.values() if isinstance(node, dict) else node for node in level)
@@ -211,7 +211,7 @@ MAX_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A registry as it stands in a file. ``models_at`` and ``spans`` say where its models stand in ``text``."""
+    """A registry as it is in a file. ``models_at`` and ``spans`` are the places of its models in ``text``."""
 
     raw: bytes
     registry: Registry
@@ -220,7 +220,7 @@ class Document:
     spans: Mapping[str, Span] = field(repr=False, compare=False)
 
     def model_text(self, name: str) -> str:
-        """The JSON text of one model, as it stands in the file."""
+        """The JSON text of one model, as it is in the file."""
         span = self.spans[name]
         return self.text[span.start : span.end]
 

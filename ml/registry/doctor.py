@@ -1,4 +1,4 @@
-"""The history doctor: names everything that is wrong or merely odd in a registry that opens (contract §2).
+"""The history doctor: lists every fault and oddity of a registry that can be read (contract §2).
 
 What does not open at all is named by `ml.registry.codec`. Nothing here changes anything; `repair_diff` only shows.
 """

@@ -1,4 +1,4 @@
-"""Lossless edits of one model's text: only the spans that change are replaced, everything else stays byte for byte."""
+"""Lossless edits of one model's text: only the changed spans are replaced, all other bytes stay."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Splice:
 
 @dataclass(frozen=True, slots=True)
 class ModelEdit:
-    """What becomes of one model: stages to set (``None`` clears), and its new event.
+    """The edit of one model: stages to set (``None`` clears), and its new event.
 
     ``drop`` are the places of events that leave the history, ``prepend`` says on which side the new one goes.
     """
@@ -46,18 +46,18 @@ def spliced(text: str, splices: Sequence[Splice]) -> str:
 
 
 def pointer_text(doc: Document, model: str, stage: Stage) -> Raw:
-    """The pointer in a stage as it stands in the file. The stage must hold one."""
+    """The pointer in a stage as it is in the file. The stage must hold one."""
     member = next(each for each in model_members(doc, model) if each.key == stage)
     return Raw(doc.text[member.start : member.end], line_indent(doc.text, member.start))
 
 
 def event_texts(doc: Document, model: str) -> tuple[str, ...]:
-    """The events of a model as they stand in the file, in the order of the file."""
+    """The events of a model as they are in the file, in the order of the file."""
     return tuple(doc.text[each.start : each.end] for each in event_spans(doc, model))
 
 
 def event_spans(doc: Document, model: str) -> tuple[Element, ...]:
-    """Where the events of a model stand in the file."""
+    """Return the places of a model's events in the file."""
     history = [each for each in model_members(doc, model) if each.key == "history"]
     return elements(doc.text, history[0].start)[0] if history else ()
 
@@ -106,13 +106,13 @@ def edit_model(doc: Document, name: str, edit: ModelEdit) -> Document:
 
 
 def model_members(doc: Document, model: str) -> tuple[Member[object], ...]:
-    """The members of a model where they stand in the file."""
+    """The members of a model at their place in the file."""
     return members(doc.text, doc.spans[model].start, any_value)[0]
 
 
 def _with_new_model(doc: Document, name: str, edit: ModelEdit, layout: Layout) -> Document:
     def known(key: str, text: str, start: int) -> tuple[object, int]:
-        """Step over the models whose end is known already; the new one comes after them all."""
+        """Skip the models that are already located; the new one comes after them all."""
         return (None, doc.spans[key].end) if key in doc.spans else any_value(key, text, start)
 
     value = _whole_model(edit)
@@ -173,7 +173,7 @@ def _record(text: str, history: Member[object], edit: ModelEdit, layout: Layout)
 
 
 def _removals(found: Sequence[Element], drop: Sequence[int]) -> list[Splice]:
-    """Take elements out, each with the separator that nobody else needs."""
+    """Remove elements, each with one separator."""
     if not drop:
         return []
     first_kept = min(set(range(len(found))) - set(drop))
@@ -188,7 +188,7 @@ def _member(key: str, value: object, layout: Layout, indent: str, *, inline: boo
 
 
 def _separator(text: str, opened: int, starts: Sequence[int], ends: Sequence[int], layout: Layout) -> str:
-    """What stands between two neighbours, comma and whitespace; of a single one, what stood before it."""
+    """Return the comma and whitespace between two neighbors; for a single one, the text before it."""
     if len(starts) > 1:
         return text[ends[0] : starts[1]]
     lead = text[opened + 1 : starts[0]]

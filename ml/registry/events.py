@@ -1,4 +1,4 @@
-"""What every change of a registry has in common: who, when and why, the event, the archive."""
+"""The common parts of every change of a registry: who, when and why, the event, the archive."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def extended(archive: bytes, events: Sequence[str]) -> bytes:
 
 
 def with_archive(model: Model, archive: bytes) -> Model:
-    """A model whose history goes back beyond its fifty events, oldest first: for questions, never for writing.
+    """Return a model with its archived events, oldest first: for questions, never for writing.
 
-    Fifty stagings later the previous active artifact may stand only in the archive, and so may a rollback that
-    condemned one. A line that is no event is passed over, because a rollback must not fail for it.
+    After fifty stagings, the previous active artifact may stand only in the archive, and so may a rollback that
+    condemned one. A line that is no event is skipped, because a rollback must not fail for it.
     """
     return model.model_copy(update={"history": (*_events(archive), *chronological(model))})
 
@@ -58,7 +58,7 @@ def _events(archive: bytes) -> Iterator[Event]:
 
 
 SKEW = timedelta(minutes=5)
-"""By how much the newest event may be ahead of our clock; operators' clocks differ."""
+"""The time by which the newest event may be ahead of our clock; operators' clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Change:
 
 
 class Context(TypedDict, total=False):
-    """Who changes the registry when and why, in every change.
+    """The author, time and reason of a change.
 
     ``by`` is the author's identity, ``at`` the present moment (aware), ``base_commit`` the commit that the change
     is made on, ``archive`` the model's archive file in it, ``extra`` further keys for the event (waivers, ACK).
@@ -110,7 +110,7 @@ class Recorder:
 
     @property
     def moment(self) -> datetime:
-        """When the change is recorded: now, to the second, but never before the event that it follows."""
+        """Return the time of the change: now, to the second, but never before the previous event."""
         now, last = self.at.replace(microsecond=0), last_moment(self._now)
         if last is None or last <= now:
             return now
@@ -121,7 +121,7 @@ class Recorder:
         return self.doc.registry.models.get(self.model, Model())
 
     def signature(self) -> dict[str, object]:
-        """What a pointer says about its promotion."""
+        """Return the fields of a pointer that describe its promotion."""
         return {"promoted_at_utc": format_utc(self.moment), "actor": self.by, "source": self.source}
 
     def change(
@@ -132,7 +132,7 @@ class Recorder:
         *,
         emergency: bool = False,
     ) -> Change:
-        """Write the stages and the event, and archive what is too old."""
+        """Write the stages and the event, and archive older events."""
         self._refuse_future(emergency=emergency)
         model = self._now
         event = self._event(words, artifact_id)
@@ -153,7 +153,7 @@ class Recorder:
             ) from error
 
     def _refuse_future(self, *, emergency: bool) -> None:
-        """A history from the future is somebody's wrong clock; only a rollback does not wait for it."""
+        """Refuse a history from the future, a sign of a wrong clock. Only a rollback ignores it."""
         last = last_moment(self._now)
         if last and not emergency and last - self.at > SKEW:
             raise Refused(
@@ -185,7 +185,7 @@ def _plain(what: str, value: str) -> str:
     return value
 
 
-# Pointers: the one of an artifact's activation, and the form in which we write them.
+# Pointers: the pointer of an artifact's activation, and the form in which we write pointers.
 #
 # A rollback restores the pointer of an activation. Anybody may stage, so a staging's pointer never decides what trades.
 
@@ -209,7 +209,7 @@ def all_pointers(model: Model) -> Iterator[Pointer]:
 
 
 def conflict(known: Pointer, new: Pointer) -> str:
-    """Why two pointers of one id cannot be the same artifact: one clause, empty where they may be, or ids differ."""
+    """Say why two pointers of one id cannot be the same artifact: one clause, empty if they may or ids differ."""
     if known.artifact_id != new.artifact_id:
         return ""
     if known.model_sha256 and new.model_sha256 and known.model_sha256 != new.model_sha256:
@@ -236,7 +236,7 @@ def refuse_known_otherwise(models: Mapping[str, Model], pointer: Pointer) -> Non
 
 
 def spelled(pointer: Pointer) -> dict[str, object]:
-    """A pointer as it is written: what is known, times in the one form that the engine takes."""
+    """A pointer as it is written: the known fields, with times in the one form that the engine takes."""
     values = pointer.model_dump(exclude_none=True)
     return {key: format_utc(value) if isinstance(value, datetime) else value for key, value in values.items()}
 
@@ -249,7 +249,7 @@ def completed(known: Pointer, more: Pointer | None) -> Pointer:
 
 
 def without_faults(pointer: Pointer) -> dict[str, object]:
-    """A pointer as it is written, without the keys whose values the engine refuses."""
+    """Return a pointer as it is written, without keys that hold a value which the engine refuses."""
     written = spelled(pointer)
     faulty = {key for key, _ in pointer_faults(written, active=False)}
     return {key: value for key, value in written.items() if key not in faulty}
@@ -270,7 +270,7 @@ def refuse_unconventional(pointer: Pointer) -> None:
 
 
 def refuse_faults(pointer: Mapping[str, object], *, active: bool) -> None:
-    """Refuse a pointer that the engine would refuse, or whose artifact is not pinned by its digest.
+    """Refuse a pointer that the engine would refuse, or that has no digest of its artifact.
 
     Raises:
         Refused: naming everything that is wrong.

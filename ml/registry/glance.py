@@ -1,4 +1,4 @@
-"""The first frame's look at the registry: names and artifacts, in milliseconds, not judged (contract §13).
+"""The registry for the first frame: names and artifacts, in milliseconds, not judged (contract §13).
 
 Standard library only, so that nothing heavy is imported before the operator sees something; `ml.registry.codec`
 judges the same bytes a moment later.

@@ -1,6 +1,6 @@
-"""What a model's events say: the previous active artifact, the condemned ones, tenures (contract §2, §6). Pure.
+"""A model's history: the previous active artifact, the condemned ones, tenures (contract §2, §6). Pure.
 
-Files append or prepend; here the order is told by the timestamps, and no index is ever trusted.
+Files append or prepend. Here the timestamps decide the order, and no index is ever trusted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def newest_first(model: Model) -> bool:
-    """Whether the file keeps this model's newest event first. Where times cannot tell, the active pointer does."""
+    """True if the file keeps this model's newest event first. If times cannot tell, the active pointer decides."""
     times = [event.at for event in model.history if event.at]
     rising = sum(earlier < later for earlier, later in pairwise(times))
     falling = sum(earlier > later for earlier, later in pairwise(times))
@@ -32,7 +32,7 @@ def newest_first(model: Model) -> bool:
 def chronological_indexes(model: Model) -> tuple[int, ...]:
     """The places of the events in the file, from the oldest event to the newest.
 
-    Equal times keep the file's order, and an event without a time stays with its neighbour.
+    Equal times keep the file's order, and an event without a time stays with its neighbor.
     """
     places = range(len(model.history))
     stamped: list[tuple[datetime, int]] = []
@@ -49,7 +49,7 @@ def chronological(model: Model) -> tuple[Event, ...]:
 
 
 def activates(event: Event) -> bool:
-    """Whether the event made its artifact the active one."""
+    """True if the event made its artifact the active one."""
     return event.to_stage == Stage.ACTIVE and event.artifact_id is not None and event.action != Action.WITHDRAW
 
 
@@ -64,7 +64,7 @@ class Tenure:
 
 
 def tenures(model: Model) -> tuple[Tenure, ...]:
-    """Who was active when, oldest first, from the events alone."""
+    """Return the active artifacts, oldest first, from the events alone."""
     found: list[Tenure] = []
     for event in chronological(model):
         if not activates(event) or (found and found[-1].artifact_id == event.artifact_id):
@@ -78,7 +78,7 @@ def tenures(model: Model) -> tuple[Tenure, ...]:
 
 
 def tenure(model: Model, artifact_id: str) -> tuple[datetime, datetime | None] | None:
-    """When the artifact was last active, from and to (``None``: it still is); ``None`` if it never was."""
+    """Return the artifact's last time as active, from and to (``None``: still active); ``None`` if never."""
     for period in reversed(tenures(model)):
         if period.artifact_id == artifact_id and period.since:
             return period.since, period.until
@@ -86,7 +86,7 @@ def tenure(model: Model, artifact_id: str) -> tuple[datetime, datetime | None] |
 
 
 def condemned(model: Model) -> frozenset[str]:
-    """The artifacts that a rollback left. A rollback says so itself, or it was whatever was active before."""
+    """The artifacts that a rollback left: those that it names, or else the one that was active before."""
     left: set[str] = set()
     active: str | None = None
     for event in chronological(model):
@@ -130,7 +130,7 @@ def known_pointer(model: Model, artifact_id: str) -> Pointer:
 
 
 def activation_pointer(model: Model, artifact_id: str) -> Pointer | None:
-    """The pointer with which an artifact became active; ``None`` where no activation's event holds one.
+    """The pointer of an artifact's activation; ``None`` where no activation's event holds one.
 
     ``model`` comes with its archived events. Of several activations, promotions count before rollbacks, then fuller
     pointers, then later ones. A pointer of a staging never counts: anybody may stage.
@@ -175,7 +175,7 @@ def _row(event: Event) -> HistoryRow:
 
 
 def action_of(event: Event) -> str:
-    """What the event did; derived from its stages where the engine wrote it, which has no word for it."""
+    """Return the event's action, derived from its stages where the engine wrote it without one."""
     if event.action:
         return event.action
     if event.from_stage == event.to_stage:
@@ -184,7 +184,7 @@ def action_of(event: Event) -> str:
 
 
 def standing(model: Model) -> dict[Stage, str | None]:
-    """Which artifact the events alone put into each stage; stages that no event touched are left out."""
+    """The artifact of each stage by the events alone. Stages without an event are omitted."""
     found: dict[Stage, str | None] = {}
     for event in chronological(model):
         from_stage, to_stage = (

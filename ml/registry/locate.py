@@ -1,7 +1,7 @@
-"""Where in a JSON text something is: the field path at a position, the position of a field path, the first offence.
+"""Positions in a JSON text: the field path at a position, the position of a field path, the first error.
 
-This is the slow, exact reading, one token at a time and without recursion. It runs only when the fast one
-(`ml.registry.codec`) has said that something is wrong.
+This is the slow, exact parser, one token at a time and without recursion. It runs only after the fast one
+(`ml.registry.codec`) found an error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LONE = re.compile(r"[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Offence:
-    """Something that a registry may not hold: where, under which field, and what it is in words."""
+    """A fault in a registry: its position, its field, and its description."""
 
     offset: int
     path: Path
@@ -41,7 +41,7 @@ class Offence:
 
 @dataclass(slots=True)
 class _Frame:
-    """An open object or array: the key or index that is being read, and the keys seen so far."""
+    """An open object or array: the key or index under way, and the earlier keys."""
 
     is_object: bool
     at: str | int | None
@@ -83,7 +83,7 @@ def path_at(text: str, start: int, offset: int) -> Path:
 
 
 def offset_of(text: str, start: int, path: Path) -> int:
-    """Where the value at ``path`` begins, or its nearest ancestor when the path leads nowhere."""
+    """Return the start of the value at ``path``, or of its nearest ancestor when the path does not exist."""
     index = skip_space(text, start)
     for part in path:
         sign = text[index]

@@ -1,4 +1,4 @@
-"""The refusal of a registry that cannot be read safely, with the place that is wrong."""
+"""The refusal of a registry that cannot be read safely, with the place of the error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RegistryInvalid(Invalid):
 
 
 def refuse(file: str, text: str, offset: int, what: str, path: Path | None = None) -> NoReturn:
-    """Refuse ``file`` for what stands at ``offset`` of its text; without ``path`` the field is looked up.
+    """Refuse ``file`` for the text at ``offset``; without ``path`` the field is looked up.
 
     Raises:
         RegistryInvalid: always.
@@ -41,7 +41,7 @@ def refuse(file: str, text: str, offset: int, what: str, path: Path | None = Non
     raise RegistryInvalid(what, file=file, line=line, column=column, path=show(path))
 
 
-# What pydantic complains about, as a sentence for an operator.
+# Pydantic's errors as sentences for an operator.
 
 _SHAPES = {
     "artifact_id": "is no artifact id (letters, digits, _ . and -, no path)",

@@ -29,7 +29,7 @@ from ml.registry.scanner import Layout, Raw, layout_of, line_indent
 from ml.registry.schema import REGISTRY_PATH, Event, Model, Pointer
 from ml.stage import Stage
 
-# A unified diff straight from splices: linear in the text, where comparing a large file with itself is not.
+# A unified diff made directly from the splices: linear in the text, which a comparison of two large files is not.
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _CONTEXT = 3
@@ -84,7 +84,7 @@ def _line(sign: str, line: str) -> str:
 
 
 def _hunks(text: str, lines: Sequence[str], splices: Sequence[Splice]) -> list[_Hunk]:
-    """The splices widened to whole lines; those that share a line are one."""
+    """Widen the splices to whole lines, and join those that share a line."""
     starts = [0, *accumulate(len(line) for line in lines)]
     pieces: list[_Piece] = []
     for splice in sorted(splices, key=lambda each: (each.start, each.end)):
@@ -111,7 +111,7 @@ def _hunk(text: str, lines: Sequence[str], starts: Sequence[int], piece: _Piece)
 
 
 def _grouped(hunks: Sequence[_Hunk]) -> list[list[_Hunk]]:
-    """Hunks whose context would touch belong together."""
+    """Group hunks if their contexts would touch."""
     groups: list[list[_Hunk]] = []
     for hunk in hunks:
         if groups and hunk.start - groups[-1][-1].end <= 2 * _CONTEXT:
@@ -169,7 +169,7 @@ def _mended(raw: Raw, event: Event, model: Model, layout: Layout) -> str:
 
 
 def _pointer(event: Event, model: Model) -> dict[str, object] | None:
-    """What the registry knows of the event's artifact, without what other events said about it."""
+    """Return the registry's fields about the event's artifact, without those that other events added."""
     find = activation_pointer if activates(event) else recorded_pointer
     known = find(model, event.artifact_id) if event.artifact_id else None
     if known is None:

@@ -41,12 +41,12 @@ def skip_space(text: str, index: int) -> int:
 
 
 def any_value(key: str, text: str, start: int) -> tuple[object, int]:
-    """Read whatever value starts here; for `members` where the caller needs only positions."""
+    """Read any value; for `members` where the caller needs only positions."""
     return _PLAIN.raw_decode(text, start)
 
 
 def members(text: str, start: int, read: Callable[[str, str, int], tuple[T, int]]) -> tuple[tuple[Member[T], ...], int]:
-    """Walk the object whose ``{`` is at ``start``; returns its members and the index after its ``}``.
+    """Walk the object at ``start``, the index of its ``{``; return its members and the index after its ``}``.
 
     ``read(key, text, index)`` reads one value and returns it with the index after it. Keys may repeat.
 
@@ -72,7 +72,7 @@ def members(text: str, start: int, read: Callable[[str, str, int], tuple[T, int]
 
 
 def elements(text: str, start: int) -> tuple[tuple[Element, ...], int]:
-    """Walk the array whose ``[`` is at ``start``; returns its elements and the index after its ``]``."""
+    """Walk the array at ``start``, the index of its ``[``; return its elements and the index after its ``]``."""
     found: list[Element] = []
     index = skip_space(text, start + 1)
     if text[index : index + 1] == "]":
@@ -93,7 +93,7 @@ def _expect(text: str, index: int, sign: str) -> int:
     return skip_space(text, index + 1)
 
 
-# How a registry file is laid out, and how new values are written so that they look like their neighbours.
+# The layout of a registry file. New values are written like their neighbors.
 
 _STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+|([:,])')
 
@@ -115,10 +115,10 @@ class Layout:
     colon: str
     comma: str
     escape: bool
-    """Whether non-ASCII characters are written as ``\\uXXXX``."""
+    """True if non-ASCII characters are written as ``\\uXXXX``."""
 
     def render(self, value: object, indent: str, *, inline: bool = False) -> str:
-        """A value as text that stands on a line indented by ``indent``; on that one line when ``inline``."""
+        """Write a value as text for a line indented by ``indent``; on one line when ``inline``."""
         if isinstance(value, Raw):
             return self._moved(value, indent, inline=inline or not self.newline)
         if isinstance(value, Mapping):
@@ -149,7 +149,7 @@ class Layout:
 
 
 def layout_of(text: str) -> Layout:
-    """The layout of a registry file, told by how its first member is written."""
+    """Find the layout of a registry file by its first member."""
     start = skip_space(text, 0)
     key_start = skip_space(text, start + 1)
     _, key_end = any_value("", text, key_start)

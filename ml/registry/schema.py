@@ -1,7 +1,7 @@
-"""What `models.json` holds, as frozen pydantic models: pointers, events, models (contract §2).
+"""The content of `models.json` as frozen pydantic models: pointers, events, models (contract §2).
 
-Reading is lenient, because files in use are: only what nothing could be done without is required, and keys that
-we do not know are kept. Writing is strict; its rules are in `ml.registry.schema`.
+Reading is lenient, because existing files vary: only indispensable fields are required, and unknown keys are kept.
+Writing is strict; its rules are further down in this module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from ml.stage import Stage
 
-# Where the registry lives in a repository; every path is relative to the repository root, with ``/``.
+# Paths of the registry, relative to the repository root, with ``/``.
 
 REGISTRY_PATH = "ml/registry/models.json"
 POLICY_PATH = "ml/registry/policy.toml"
@@ -43,7 +43,7 @@ def plain_directory(artifact_dir: str) -> str:
     return str(PurePosixPath(artifact_dir))
 
 
-# What the trading engine's loader demands of a file (contract §2); everything that we write keeps it.
+# The trading engine's rules for a file (contract §2). All our writing keeps them.
 
 _GIT_SHA = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -53,12 +53,12 @@ ACTIVE_KEYS = ("git_sha", "dataset_id", "promoted_at_utc")
 
 
 def is_git_sha(value: object) -> bool:
-    """Whether this is a commit as the engine takes it: 40 lowercase hex digits."""
+    """True if this is a commit as the engine takes it: 40 lowercase hex digits."""
     return isinstance(value, str) and bool(_GIT_SHA.fullmatch(value))
 
 
 def is_digest(value: object) -> bool:
-    """Whether this is a SHA-256 in 64 lowercase hex digits."""
+    """True if this is a SHA-256 in 64 lowercase hex digits."""
     return isinstance(value, str) and bool(_DIGEST.fullmatch(value))
 
 
@@ -77,9 +77,9 @@ def pointer_faults(pointer: Mapping[str, object], *, active: bool) -> tuple[tupl
     return tuple(found)
 
 
-# Two vocabularies for one event: the runbook's words and the engine's, in the one table that joins them (contract §2).
+# The two vocabularies of events, the runbook's and the engine's, in one table (contract §2).
 #
-# Reading takes the first word that is there; writing writes them all. Words without an alias are the same in both.
+# Reading takes the first word that is there; writing adds all of them. Words without an alias are the same in both.
 
 ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -142,7 +142,7 @@ class _Frozen(BaseModel):
 
 
 class Pointer(_Frozen):
-    """Which artifact stands in a stage. Only ``artifact_id`` and ``artifact_dir`` are sure to be there."""
+    """The pointer to a stage's artifact. Only ``artifact_id`` and ``artifact_dir`` are always present."""
 
     artifact_id: ArtifactName
     artifact_dir: Directory

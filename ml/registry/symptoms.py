@@ -26,7 +26,7 @@ from ml.registry.schema import (
 from ml.stage import Action, Stage
 from ml.text import visible
 
-# What the history doctor says about one place.
+# The history doctor's finding about one place.
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ _MOVES = {
 
 
 def unknown_keys(model: str, path: str, extra: Mapping[str, object]) -> Iterator[Finding]:
-    """Keys that nobody reads; they are kept, and may be a slip of the pen."""
+    """List unknown keys. They are kept, and may be a misspelling."""
     for key in extra:
         at = f"{path}.{visible(key, limit=80)}".removeprefix(".")
         what = f"The key {visible(key, limit=80)} is unknown; it is kept as it is."
@@ -67,7 +67,7 @@ def unknown_keys(model: str, path: str, extra: Mapping[str, object]) -> Iterator
 
 
 def model_symptoms(name: str, model: Model, value: Mapping[str, Any]) -> Iterator[Finding]:
-    """What only shows in a model as a whole: missing keys, length and order of the history, stages against events."""
+    """List the faults of a model as a whole: missing keys, history length and order, stages against events."""
     path = f"models.{name}"
     for key in (*Stage, "history"):
         if key not in value:
@@ -84,7 +84,7 @@ def origins(name: str, whole: Model) -> Iterator[Finding]:
 
 
 def _revived(name: str, whole: Model) -> Iterator[Finding]:
-    """What is active although a rollback left it; a promotion with a waiver alone may bring it back."""
+    """List artifacts that are active although a rollback left them. Only a waiver may promote one again."""
     active = whole.active.artifact_id if whole.active else ""
     if active not in condemned(whole):
         return
@@ -114,8 +114,8 @@ def _foreign_rollbacks(name: str, whole: Model) -> Iterator[Finding]:
         why = whys[0] if whys and all(whys) else ""
         if why or not earlier:
             when = format_utc(event.at) if event.at else "of an unknown time"
-            told = f"an activation before it knows it {why}" if why else "no activation of it stands before"
-            what = f"The rollback {when} made {artifact} active, and {told}."
+            cause = f"an activation before it knows it {why}" if why else "no activation of it stands before"
+            what = f"The rollback {when} made {artifact} active, and {cause}."
             remedy = "Compare the bytes in production; roll back to another artifact if they are not the ones you know."
             yield Finding("rollback-of-other-origin", name, f"models.{name}.history", bool(why), what, remedy)
 
@@ -123,13 +123,13 @@ def _foreign_rollbacks(name: str, whole: Model) -> Iterator[Finding]:
 def _ids_used_twice(name: str, whole: Model) -> Iterator[Finding]:
     """Ids under which the history knows two digests or two folders."""
     first: dict[str, Pointer] = {}
-    told: set[str] = set()
+    reported: set[str] = set()
     pointers = (event.pointer for event in chronological(whole) if event.pointer)
     standing = (pointer for stage in Stage if (pointer := whole.pointer(stage)))
     for pointer in (*pointers, *standing):
         why = conflict(first.setdefault(pointer.artifact_id, pointer), pointer)
-        if why and pointer.artifact_id not in told:
-            told.add(pointer.artifact_id)
+        if why and pointer.artifact_id not in reported:
+            reported.add(pointer.artifact_id)
             what = f"{pointer.artifact_id} stands for two artifacts: the history also knows it {why}."
             remedy = (
                 "A rollback goes to the one that was active; see which of them is served. Stage under new ids only."
@@ -176,7 +176,7 @@ def _stages(name: str, model: Model) -> Iterator[Finding]:
 def pointer_symptoms(
     name: str, path: str, pointer: Pointer, words: Mapping[str, Any], *, stage: Stage | None, now: datetime | None
 ) -> Iterator[Finding]:
-    """What is wrong with a pointer in a stage, or in an event (``stage`` is ``None``); ``words`` as in the file."""
+    """List the faults of a pointer in a stage or an event (``stage`` is ``None``); ``words`` as in the file."""
     artifact, directory = pointer.artifact_id, pointer.artifact_dir.rstrip("/").removeprefix("./")
     if not is_artifact_id(artifact):
         what = f"The id {artifact} is outside the convention name_vYYYY_MM_DD_NNN."
@@ -206,7 +206,7 @@ def pointer_symptoms(
 def event_symptoms(
     name: str, path: str, event: Event, words: Mapping[str, Any], now: datetime | None
 ) -> Iterator[Finding]:
-    """What is wrong with an event; ``words`` is the event as it stands in the file."""
+    """List the faults of an event; ``words`` is the event as it stands in the file."""
     missing = [key for key in ENGINE_NEEDS if words.get(key) is None]
     if missing:
         what = f"The engine refuses the file: the event lacks {', '.join(missing)}."

@@ -1,4 +1,4 @@
-"""The loop: one market snapshot at a time, at a set rate, until told to stop."""
+"""The engine's loop: one market snapshot at a time, at a set rate, until it is stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = getLogger("ml.serving")
 _MARKET_ROWS = 4096
 """Distinct snapshots before the synthetic market repeats itself."""
 _RETRY_S = 2.0
-"""How long a registry or artifact that could not be used is left alone before it is tried again."""
+"""The pause before a registry or artifact that failed is tried again."""
 
 
 class InjectedError(RuntimeError):
@@ -102,10 +102,10 @@ class Engine:
 
     def _follow_registry(self) -> None:
         """Load what the registry asks for whenever its file or its commit file was replaced."""
-        seen = identity(self._options.registry), identity(self._options.commit_file)
-        if seen == self._seen and not (self._retry_at and time.monotonic() >= self._retry_at):
+        current = identity(self._options.registry), identity(self._options.commit_file)
+        if current == self._seen and not (self._retry_at and time.monotonic() >= self._retry_at):
             return
-        self._seen, self._retry_at = seen, 0.0
+        self._seen, self._retry_at = current, 0.0
         try:
             self._load()
         except (Invalid, OSError) as error:

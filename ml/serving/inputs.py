@@ -16,7 +16,7 @@ Identity = tuple[int, int, int] | None
 
 
 def identity(path: Path | None) -> Identity:
-    """What changes when a file is replaced or rewritten; ``None`` while there is no such file."""
+    """Return values that change when a file is replaced or rewritten; ``None`` while there is no such file."""
     if path is None:
         return None
     try:
@@ -27,10 +27,10 @@ def identity(path: Path | None) -> Identity:
 
 
 class KillInput:
-    """Whether machine learning is switched off, by the environment or by the env file.
+    """The kill switch as an engine reads it, from the environment or from the env file.
 
-    With ``at_start`` the environment is read once, when the process starts, and nothing afterwards: that is
-    how most deployed engines behave, and why a kill also needs an actuator that restarts them.
+    With ``at_start`` the environment is read once, when the process starts, and nothing afterwards: that is how most
+    deployed engines behave, and why a kill also needs an actuator that restarts them.
     """
 
     def __init__(self, file: Path | None, *, at_start: bool) -> None:
@@ -62,7 +62,7 @@ def _file_says(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a drill breaks: milliseconds added to each inference, and the share of inferences that fail."""
+    """The fault of a drill: milliseconds added to each inference, and the share of inferences that fail."""
 
     latency_ms: float = 0.0
     error_rate: float = 0.0
@@ -78,16 +78,16 @@ class FaultInput:
 
     def now(self) -> Fault:
         """The fault in force for this snapshot."""
-        seen = identity(self._file)
-        if seen != self._seen:
-            self._seen = seen
-            self._fault = _fault(self._file) if self._file and seen else Fault()
+        current = identity(self._file)
+        if current != self._seen:
+            self._seen = current
+            self._fault = _fault(self._file) if self._file and current else Fault()
         return self._fault
 
 
 def _fault(path: Path) -> Fault:
     try:
-        told = json.loads(path.read_bytes())
-        return Fault(max(0.0, float(told.get("latency_ms", 0))), float(told.get("error_rate", 0)))
+        document = json.loads(path.read_bytes())
+        return Fault(max(0.0, float(document.get("latency_ms", 0))), float(document.get("error_rate", 0)))
     except (OSError, ValueError, TypeError, AttributeError):
         return Fault()

@@ -63,7 +63,7 @@ class Meters(Collector):
             self._blocks[reason] += 1
 
     def state(self, *, active_on: bool, serving: tuple[str, str] | None) -> None:
-        """Tell whether this process now decides trades, and which (artifact id, registry commit) it holds."""
+        """Set the gauges: deciding trades or not, and the loaded (artifact id, registry commit)."""
         with self._lock:
             self._active_on, self._serving = active_on, serving
 
@@ -105,11 +105,11 @@ def read_counters(path: Path) -> tuple[Sample, ...]:
     Raises:
         ValueError: the file is no such object. OSError: it cannot be read.
     """
-    told = json.loads(path.read_bytes())
-    text = "".join(f"{series} {float(value)}\n" for series, value in told.items())
+    document = json.loads(path.read_bytes())
+    text = "".join(f"{series} {float(value)}\n" for series, value in document.items())
     return tuple(sample for family in text_string_to_metric_families(text) for sample in family.samples)
 
 
 def _number(labels: dict[str, str]) -> str:
-    """The label that tells a metric's series apart; ``le`` as a number, so that 100 and 100.0 are one."""
+    """Return the distinguishing label of a series; ``le`` as a number, so that 100 and 100.0 are equal."""
     return str(float(labels["le"])) if "le" in labels else labels.get("reason", "")

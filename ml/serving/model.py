@@ -22,7 +22,7 @@ class ModelRefused(Invalid):
 
 
 class LoadedModel:
-    """An artifact whose bytes are the ones that the registry pins, ready to infer."""
+    """An artifact that matches the registry's digest, ready to infer."""
 
     def __init__(self, deployment: Deployment, base: Path) -> None:
         """Check and load ``base / deployment.artifact_dir``.

@@ -12,7 +12,7 @@ from ml.stage import Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How one engine process runs. ``rate`` is inferences per second; ``port`` 0 means a free one.
+    """The options of one engine process. ``rate`` is inferences per second; ``port`` 0 means a free one.
 
     ``registry`` is the engine's ``ml_registry_path``, resolved against ``repo_root`` when relative, as every
     pointer's ``artifact_dir`` is. ``model`` and ``stage`` are its ``ml_model_name`` and ``ml_stage``.

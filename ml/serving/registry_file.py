@@ -1,7 +1,7 @@
-"""How the engine reads the registry: its own strict rules, independent of the console's code (contract §2).
+"""The engine's own strict reader of the registry, independent of the console's code (contract §2).
 
-The deployed engine refuses files that the console must never write. Keeping those rules here, in code that
-shares nothing with `ml.registry`, makes every demo and every test a check of what we write.
+The deployed engine refuses files that the console must never write. Keeping those rules here, in code that shares
+nothing with `ml.registry`, makes every demo and every test check our writing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TIMES = ("ts_utc", "created_at_utc", "promoted_at_utc")
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What a stage of the registry asks the engine to serve. ``model_sha256`` is empty where nothing pins it."""
+    """The artifact that a stage asks the engine to serve. ``model_sha256`` is empty where nothing pins it."""
 
     artifact_id: str
     artifact_dir: PurePosixPath

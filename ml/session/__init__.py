@@ -1,4 +1,4 @@
-"""The façade: everything that the interface and the command line can ask for.
+"""The session: all operations of the interface and the command line.
 
 It is the only place that enforces read-only, role and freeze. Methods block; callers run them off the event loop.
 Every method may be called from any thread.
@@ -45,7 +45,7 @@ class Operations:
         make: puts the session's parts together. Called once, with the first question that needs them: the first frame
             waits for none of what they import.
         first_look: what `glance` answers, without those parts.
-        keep: gets every board, for whoever asks next without judging; raises nothing.
+        keep: gets every board, for later callers that do not judge; raises nothing.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Operations:
         return self._first_look()
 
     def board(self, *, at_once: bool = False) -> Board:
-        """One poll: registry at its ref, one request per objective, kill switch. Never raises for a sick source.
+        """Poll once: registry at its ref, one request per objective, kill switch. Never raises for a failed source.
 
         A Prometheus that does not answer rests for some polls, unless it is to be asked ``at_once``.
         """
@@ -100,7 +100,7 @@ class Operations:
         return board
 
     def fetch(self) -> Source:
-        """Fetch the registry's remote; the state of the remote afterwards. Never raises for a sick remote."""
+        """Fetch the registry's remote and return its state. Never raises for a failed remote."""
         return self._parts.boards.fetch()
 
     def judge_soaks(self, models: Sequence[str]) -> None:
@@ -112,9 +112,9 @@ class Operations:
         return self._parts.soaks.judge(model).report
 
     def review(self, model: str) -> Review:
-        """The dashboards of the model's last 24 h: charts of shadow against active, and what is odd in them.
+        """The dashboards of the model's last 24 h: charts of shadow against active, and their oddities.
 
-        Raises: Unavailable (no Prometheus is configured). A sick source is a ``problem`` of the review.
+        Raises: Unavailable (no Prometheus is configured). A failed source is a ``problem`` of the review.
         """
         return self._parts.review(model)
 
@@ -127,11 +127,11 @@ class Operations:
         return tuple(line.sentence for line in reversed(self._context.audit.read()[-limit:]))
 
     def verify_log(self) -> Check:
-        """Whether the audit log's chain is whole."""
+        """Check that the audit log's chain is whole."""
         return self._parts.verify_log()
 
     def verify(self, artifact_dir: str, report: Report | None = None) -> Verification:
-        """Verify one artifact directory of the working tree (relative to the repository root) in a cage."""
+        """Verify one artifact directory of the working tree (relative to the repository root) in a sandbox."""
         return self._context.verifier().verify(self._context.place.root / artifact_dir, report=report)
 
     def check(self, report: Report | None = None) -> RegistryCheck:
@@ -143,15 +143,15 @@ class Operations:
         return self._parts.compare(a, b, report)
 
     def holds_own_code(self, base: str) -> bool:
-        """Whether the base holds mlconsole's own code, so that a change of that code could change its own judge."""
+        """True if the base holds mlconsole's own code, so that a change of that code could change its own judge."""
         return self._parts.holds_own_code(base)
 
     def judge(self, base: str, head: str, *, offered: bool = False, landed: bool = False) -> tuple[Gate, ...]:
-        """The gate of §8 over two revisions; ``offered``: not to be landed yet, so nobody can have approved it."""
+        """Run the gate on two revisions; ``offered``: not landing yet, so nobody can have approved it."""
         return self._parts.judge(base, head, offered=offered, landed=landed)
 
     def measure_with(self, source: Metrics | None) -> None:
-        """Let the gate ask the recorded questions of evidence at ``source`` again; ``None``: at nobody.
+        """Set the ``source`` at which the gate asks recorded questions again; ``None`` for no source.
 
         Without this call the gate asks this session's own Prometheus, as `land` does.
         """
@@ -162,14 +162,14 @@ class Operations:
         return self._parts.tests_of(base, head)
 
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
-        """The gate over what git tells a server's ``pre-receive`` hook; ``branch`` is the one that engines follow."""
+        """Run the gate on git's input to a ``pre-receive`` hook; ``branch`` is the one that engines follow."""
         return self._parts.registries.receive(told, branch)
 
     # --- promotion ---------------------------------------------------------------------------------
     def target(self, model: str, to_stage: Stage) -> Target:
         """Freeze a promotion: the artifact in the stage below, its digest, the base commit.
 
-        Raises: Refused (nothing to promote, illegal hop), Unavailable, Invalid (broken registry).
+        Raises: Refused (nothing to promote, illegal step), Unavailable, Invalid (broken registry).
         """
         return self._parts.changes.target(model, to_stage)
 
@@ -183,11 +183,11 @@ class Operations:
         on_gate: Callable[[Gate], None] | None = None,
         on_output: Callable[[str], None] | None = None,
     ) -> Checklist:
-        """Judge every gate of the hop anew. ``on_gate`` gets each gate as it is known (WAIT while running).
+        """Judge every gate of the step again. ``on_gate`` gets each gate once it is known (WAIT while running).
 
         ``finding`` is the reviewer's dashboard finding, ``waivers`` maps gate name to reason,
         ``on_output`` takes lines of the unit tests as they are printed (already made visible).
-        The gate ``ack`` of a hop to active is WAIT until `plan` gets the phrase.
+        The gate ``ack`` of a step to active is WAIT until `plan` gets the phrase.
         """
         return self._parts.checklist(target, finding, waivers or {}, report, on_gate, on_output)
 
@@ -279,7 +279,7 @@ class Operations:
         return view
 
     def release_warnings(self) -> tuple[str, ...]:
-        """What speaks against releasing now: a breached SLO, a condemned artifact."""
+        """List reasons against releasing now: a breached SLO, a condemned artifact."""
         return self._parts.release_warnings()
 
     def kill_view(self) -> KillView:
@@ -296,52 +296,52 @@ class Operations:
         return self._parts.watches.claim(model)
 
     def incident(self, since: datetime) -> Incident:
-        """The timeline of everything that was done and seen since a moment."""
+        """The timeline of all actions and observations since a moment."""
         return self._parts.incident(since)
 
     # --- doctor ------------------------------------------------------------------------------------
     def who(self) -> str:
-        """The git identity that changes are made under. Raises Refused when git is not told."""
+        """The git identity of new commits. Raises Refused when git has none configured."""
         return self._context.repository.identity().email
 
     def describe_registry(self) -> str:
-        """Where the registry is read and how many models it has. Raises what reading it raises."""
+        """Describe the registry's place and size. Raises what reading it raises."""
         return self._parts.doctor.registry()
 
     def describe_policy(self) -> str:
-        """Who the operators are. Raises Usage for a mistake in the policy, Refused when it names nobody."""
+        """Name the operators. Raises Usage for a mistake in the policy, Refused when it names nobody."""
         return self._parts.doctor.policy()
 
     def describe_signatures(self) -> str:
-        """How the gate knows people: by signatures, or by what they say. Raises Refused for a list that it doubts."""
+        """Say if the gate identifies people by signatures. Raises Refused for a list with faults."""
         return self._parts.doctor.signatures()
 
     def describe_clone(self) -> str:
-        """What kind of clone this is: branch, bare or shallow, what is under way, remotes. Raises Usage for none."""
+        """Describe the clone: branch, bare or shallow, operation under way, remotes. Raises Usage without one."""
         return self._parts.doctor.clone()
 
     def describe_remote(self) -> str:
-        """That the remote answers. Raises Unavailable when it does not."""
+        """Check that the remote answers. Raises Unavailable when it does not."""
         return self._parts.doctor.remote()
 
     def describe_prometheus(self) -> str:
-        """That Prometheus answers and knows the engine's metrics. Raises Unavailable when not."""
+        """Check that Prometheus answers and knows the engine's metrics. Raises Unavailable when not."""
         return self._parts.doctor.prometheus()
 
-    def describe_cage(self) -> str:
-        """What the cage shuts off from a model on this machine. Raises Unavailable without onnxruntime."""
-        return self._parts.doctor.cage()
+    def describe_sandbox(self) -> str:
+        """Describe the sandbox's barriers on this machine. Raises Unavailable without onnxruntime."""
+        return self._parts.doctor.sandbox()
 
     def describe_runtime(self) -> str:
-        """That onnxruntime computes what the golden artifact expects, as after an upgrade of it."""
+        """Check that onnxruntime gives the golden artifact's outputs, which an upgrade may change."""
         return self._parts.doctor.runtime()
 
     def describe_rules(self) -> str:
-        """That the alert rules which the policy names are loaded. Raises Unavailable when not."""
+        """Check that the policy's alert rules are loaded. Raises Unavailable when not."""
         return self._parts.doctor.rules()
 
     def describe_journal(self) -> str:
-        """What became of changes that a dead process left. Raises Unavailable while one is unknown."""
+        """Describe the changes that a dead process left. Raises Unavailable while the end of one is unknown."""
         return self._parts.doctor.journal()
 
     def troubleshoot(self, model: str) -> tuple[tuple[Check, str], ...]:

@@ -1,4 +1,4 @@
-"""Artifacts as they are in a commit: exported into a private folder, verified there, remembered by their blobs."""
+"""Artifacts of a commit: exported into a private folder, verified there, and remembered by their blobs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MOST_REMEMBERED = 64
 
 
 class Named(Protocol):
-    """What names an artifact of a commit: a pointer of the registry, or a target."""
+    """The names of an artifact in a commit, from a pointer of the registry or from a target."""
 
     @property
     def artifact_id(self) -> str: ...  # noqa: D102
@@ -51,7 +51,7 @@ class Named(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What an artifact's directory holds in a commit; equal content has equal verifications by one runtime."""
+    """The content of an artifact's directory in a commit. Equal content has equal verifications by one runtime."""
 
     entries: tuple[TreeEntry, ...]
     expected: str
@@ -70,7 +70,7 @@ class CommitArtifacts:
         """Verify an artifact of a commit, by its path from the root. An absent one fails its layout check.
 
         Raises:
-            Unavailable: the commit is not here, or the cage cannot be built.
+            Unavailable: the commit is not here, or the sandbox cannot be built.
         """
         from ml.artifacts.cache import runtime_version  # noqa: PLC0415 - the first frame verifies nothing
 
@@ -87,14 +87,14 @@ class CommitArtifacts:
         return found
 
     def standing(self, base: Base, past: Model, named: Named, report: Report | None = None) -> Verification:
-        """Verify what a pointer names in the base: against its digest, and file by file against what evidence pinned.
+        """Verify a pointer's artifact in the base, against its digest and against every file that evidence pinned.
 
         Args:
             past: the pointer's model with its archived events.
             named: the pointer, or a target made of it.
 
         Raises:
-            Unavailable: the commit is not here, or the cage cannot be built.
+            Unavailable: the commit is not here, or the sandbox cannot be built.
         """
         from ml.promotion.evidence import pinned  # noqa: PLC0415 - the first frame verifies nothing
 
@@ -112,7 +112,7 @@ class CommitArtifacts:
     def latency(
         self, commit: str, candidate_path: str, active_path: str, max_ratio: float, report: Report | None = None
     ) -> Check:
-        """Time an artifact against the active one, in turns in one cage. Raises Unavailable without a cage."""
+        """Time an artifact against the active one, in turns in one sandbox. Raises Unavailable without a sandbox."""
         with self.exported(commit, (candidate_path, active_path)) as (candidate, active):
             return self._context.verifier().latency(candidate, active, max_ratio=max_ratio, report=report).check
 
@@ -123,12 +123,12 @@ class CommitArtifacts:
             self._known[content] = found
 
 
-# ``check``: the whole registry and every artifact that a stage names.
+# The check of the whole registry and of every artifact that a stage names.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryCheck:
-    """What the doctor found, how each artifact verifies, and a repair as a diff that is never applied by itself."""
+    """The doctor's findings, each artifact's verification, and a repair as a diff that a person must apply."""
 
     as_of: datetime
     verdict: Verdict
@@ -141,7 +141,7 @@ class RegistryCheck:
 def check_registry(
     base: Base, artifacts: CommitArtifacts, repository: Reader, now: datetime, report: Report | None
 ) -> RegistryCheck:
-    """Examine one base. Raises what the repository and the cage raise."""
+    """Examine one base. Raises what the repository and the sandbox raise."""
     findings = (*examine(base.document, archives=base.archives), *altered_at_checkout(base, repository))
     pointers = _pointers(base)
     verified = []
@@ -174,7 +174,7 @@ def _pointers(base: Base) -> tuple[tuple[str, Pointer], ...]:
     return tuple(found.values())
 
 
-# Artifacts that lie outside a repository: a trainer's machine or a build image looks at directories and files only.
+# Artifacts outside a repository, as on a trainer's machine or in a build image: directories and files only.
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class LooseArtifacts:
     read_only: bool = False
 
     def verify(self, artifact_dir: str, report: Report | None = None) -> Verification:
-        """Verify one artifact directory in a cage."""
+        """Verify one artifact directory in a sandbox."""
         return self.verifier.verify(self.folder / artifact_dir, report=report)
 
     def compare(self, a: str, b: str, report: Report | None = None) -> Comparison:

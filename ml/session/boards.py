@@ -1,4 +1,4 @@
-"""One poll: registry at its ref, one round of Prometheus, kill switch. A sick source is shown, never raised."""
+"""One poll: registry at its ref, one round of Prometheus, kill switch. A failed source is shown, never raised."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from ml.session.watches import Watches, left_behind
 from ml.stage import Stage
 from ml.verdict import Code, Gate, Verdict, finding
 
-# From registry values to what the board shows of a model at one commit; pure, and made once per commit.
+# A model's view on the board, made from the registry once per commit. Pure.
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a model stands in the registry, before anybody asks what serves: panes, next hop, condemned, problems."""
+    """A model's place in the registry, before any engine is asked: panes, next step, condemned, problems."""
 
     panes: Mapping[Stage, StageView]
     hop: str
@@ -62,7 +62,7 @@ def standing(model: Model, whole: Model, problems: tuple[Problem, ...]) -> Stand
 
 
 def open_branch(branch: BranchInfo) -> OpenBranch:
-    """A change branch as its commit's trailers tell it."""
+    """The change branch, described by its commit's trailers."""
     commit = branch.commit
     return OpenBranch(
         name=branch.name,
@@ -78,7 +78,7 @@ def open_branch(branch: BranchInfo) -> OpenBranch:
 
 
 def _pane(stage: Stage, pointer: Pointer | None, events: Sequence[Event]) -> StageView:
-    """The pane of a stage; since when and by whom are told by the event that brought its artifact."""
+    """The pane of a stage; its time and author come from the event that brought its artifact."""
     if pointer is None:
         return StageView(stage)
     arrivals = (
@@ -103,7 +103,7 @@ def _hop(model: Model) -> str:
 
 
 def breach_problem(view: ModelView) -> Problem | None:
-    """What is live and does not meet its objectives, as a problem of its model; ``None`` when it does."""
+    """Return a live model's failed objectives as a problem; ``None`` when it meets them."""
     failing = view.breaching
     if not failing:
         return None
@@ -121,7 +121,7 @@ def kill_gates(kill: KillView, hop: str) -> tuple[Gate, ...]:
 
 
 def kill_problems(kill: KillView) -> tuple[Problem, ...]:
-    """A kill switch that is not off, as a problem: whoever reads the board must not take the system for well."""
+    """A kill switch that is on or unknown, as a problem, so that the board does not look healthy."""
     if kill.off:
         return ()
     if kill.engaged is None:
@@ -156,7 +156,7 @@ def gates(model: Model, report: SoakReport | None, silent: str = "") -> tuple[Ga
     return report.gates
 
 
-# What is wrong with a registry at one commit: its doctor's severe findings, and pointers that lead nowhere.
+# Problems of a registry at one commit: the doctor's severe findings, and pointers to a missing directory.
 
 
 def registry_problems(base: Base, repository: Reader) -> tuple[Problem, ...]:
@@ -167,12 +167,12 @@ def registry_problems(base: Base, repository: Reader) -> tuple[Problem, ...]:
 
 
 def altered_at_checkout(base: Base, repository: Reader) -> tuple[Finding, ...]:
-    """What a checkout of the base would give other bytes than the commit holds."""
+    """Report files that a checkout of the base would alter."""
     return tuple(altered_files(repository, base.commit, base.document, base.places, base.artifact_base))
 
 
 def _missing_artifacts(base: Base, repository: Reader) -> Iterator[Problem]:
-    """Pointers whose directory is not where `Base.located` resolves them (contract §2)."""
+    """Report pointers to a directory that is not where `Base.located` resolves it (contract §2)."""
     setting = "artifacts.base of the policy" if base.policy.artifacts.base else "registry.artifact_base"
     present = {entry.path.rpartition("/")[0] for entry in repository.tree(base.commit)}
     for name, model in base.document.registry.models.items():
@@ -187,7 +187,7 @@ def _missing_artifacts(base: Base, repository: Reader) -> Iterator[Problem]:
 
 
 Began = Mapping[tuple[str, str], datetime]
-"""When an artifact of a model was first seen serving as the active one."""
+"""The first sight of each artifact in service as the active one, by model and artifact."""
 
 
 class Boards:
@@ -314,10 +314,10 @@ class Boards:
             return ""
 
     def _left_behind(self) -> tuple[Problem, ...]:
-        """What dead consoles left: changes half done and a kill half recorded; looked at once, at the first board."""
+        """Report unfinished changes and kills of dead consoles. It looks once, at the first board."""
         if self._aftermath is None:
-            told = left_behind(self._context, self._registries.desk)
-            self._aftermath = tuple(Problem("last session", why, severe=False) for why in told)
+            sentences = left_behind(self._context, self._registries.desk)
+            self._aftermath = tuple(Problem("last session", why, severe=False) for why in sentences)
         return self._aftermath
 
     def _source_problems(self, prometheus: Source) -> tuple[Problem, ...]:
@@ -404,7 +404,7 @@ class Boards:
 def _served(
     name: str, panes: Mapping[Stage, StageView], report: SoakReport | None, began: Began
 ) -> dict[Stage, StageView]:
-    """The panes with the moment from which each artifact was seen serving: by its soak, or by its watch."""
+    """The panes with the time since which each artifact serves: by its soak, or by its watch."""
     shadow, active = panes[Stage.SHADOW], panes[Stage.ACTIVE]
     soaked = report.started_at if report is not None else None
     watched = began.get((name, active.artifact_id)) if active.artifact_id else None

@@ -1,4 +1,4 @@
-"""Targets, plans and submissions: what a person decided, turned into a branch (contract §5)."""
+"""Targets, plans and submissions: a person's decision as a branch (contract §5)."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class Changes:
         return propose(desk, commit, now, push=push, dry_run=dry_run, selectors=self._selectors())
 
     def _selectors(self) -> dict[str, str | None]:
-        """What tells the series of several models apart, as far as registry and Prometheus can be asked."""
+        """Return label matchers that tell several models' series apart, if registry and Prometheus can be asked."""
         try:
             models = self._registries.now().document.registry.models
         except ConsoleError:

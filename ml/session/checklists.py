@@ -1,4 +1,4 @@
-"""Judging a hop's checklist, gate by gate, and keeping the evidence that it was judged by (contract §5)."""
+"""The checklist of a step, judged gate by gate, with its evidence (contract §5)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _NOT_YET = "being judged"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listeners:
-    """Who is told while a checklist is judged; each may be called from this thread, and returns at once."""
+    """The listeners to a checklist in progress. Each is called from the judging thread, and must return at once."""
 
     report: Report | None = None
     on_gate: Callable[[Gate], None] | None = None
@@ -55,7 +55,7 @@ class Listeners:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is to be judged: the hop, the base it is judged by, and what the operator typed."""
+    """The subject of a judgement: the step, the base of the rules, and the operator's typed texts."""
 
     target: Target
     base: Base
@@ -65,7 +65,7 @@ class Request:
 
 @dataclass(slots=True)
 class _Findings:
-    """What judging gathered on its way, for the evidence."""
+    """Intermediate results of the judgement, for the evidence."""
 
     verified: Verified = NOT_VERIFIED
     soak: SoakJudgement | None = None
@@ -82,11 +82,11 @@ class Checklists:
         self._soaks = soaks
 
     def judge(self, request: Request, listeners: Listeners | None = None) -> Checklist:
-        """Judge every gate anew and keep the evidence.
+        """Judge every gate again and keep the evidence.
 
         Raises:
             Refused: a waiver names a gate that cannot be waived, or the actor may not waive.
-            Unavailable: the repository cannot be read or the cage cannot be built.
+            Unavailable: the repository cannot be read or the sandbox cannot be built.
         """
         listeners = listeners or Listeners()
         self._require_waivable(request)
@@ -185,7 +185,7 @@ class Checklists:
         yield from self._latency(request, listeners)
 
     def _latency(self, request: Request, listeners: Listeners) -> Iterator[Gate]:
-        """Whether the candidate is slower than what is active; no gate where nothing is."""
+        """Compare the candidate's latency with the active artifact's; no gate where nothing is active."""
         target, base = request.target, request.base
         active = base.model(target.model).active
         if active is None:
@@ -210,7 +210,7 @@ class Checklists:
     def _require_waivable(self, request: Request) -> None:
         for name, reason in request.waivers.items():
             if not request.base.policy.waivable(name):
-                raise Refused(f"The gate {visible(name)} cannot be waived.", "Mend what it names.")
+                raise Refused(f"The gate {visible(name)} cannot be waived.", "Fix the problem that it reports.")
             if not reason.strip():
                 raise Refused(f"The waiver of {visible(name)} has no reason.", "Say in one sentence why.")
         if request.waivers and request.base.policy.is_operator(request.target.actor) is not Verdict.PASS:
@@ -229,12 +229,12 @@ def _waived(gate: Gate, request: Request) -> Gate:
     return replace(gate.waived(visible(reason.strip())), waivable=True)
 
 
-# An artifact directory of the working tree, read for staging: exactly the bytes that were verified.
+# The artifact directory of the working tree, read for staging: exactly the verified bytes.
 
 
 @dataclass(frozen=True, slots=True)
 class StagedArtifact:
-    """What goes into the commit: the pointer for the registry, and the files with paths from the repository root."""
+    """The content of the commit: the pointer for the registry, and the files with paths from the repository root."""
 
     pointer: Pointer
     files: tuple[tuple[str, bytes], ...]

@@ -1,4 +1,4 @@
-"""What every operation needs: the session's settings as the domain knows them, and the parts it works with."""
+"""The common context of every operation: the session's settings in the domain's terms, and its parts."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where this session works. ``artifact_base`` is what pointers are relative to where the policy says nothing.
+    """The repository and paths of this session. ``artifact_base`` is the base folder of pointers without a policy's.
 
-    ``ref_configured``: somebody wrote ``ref`` down, and it is no default.
+    ``ref_configured`` is true if ``ref`` comes from the configuration and is no default.
     """
 
     root: Path
@@ -46,10 +46,10 @@ class Place:
 
 
 class Person(Protocol):
-    """Who is at the keyboard, in the words that every record uses: git identity, login beside it."""
+    """The operator, in the words that every record uses: the git identity, with the login beside it."""
 
     def at_once(self) -> str:
-        """As far as it is known without waiting."""
+        """The identity as far as it is known without waiting."""
         ...
 
     def full(self) -> str:
@@ -62,7 +62,7 @@ class Context:
     """The place and the concrete parts, put together once by ``console.wiring``.
 
     ``metrics`` is ``None`` when no Prometheus is configured: every gate that needs it then stays closed. ``verifier``
-    is made with the first verification. ``person`` is who is at the keyboard, for records of kills and watches.
+    is made with the first verification. ``person`` is the operator, for records of kills and watches.
     ``problems`` are those of the session's own settings; every board shows them.
     """
 

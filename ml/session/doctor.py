@@ -1,11 +1,11 @@
-"""Looking at what the console stands on, and the runbook's troubleshooting of one model."""
+"""The doctor's checks of the console's environment, and the runbook's troubleshooting of one model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from ml.artifacts.compare import Comparison, compare
-from ml.artifacts.runtime import check_cage, check_runtime, latency_spike, not_loading, results_differ
+from ml.artifacts.runtime import check_runtime, check_sandbox, latency_spike, not_loading, results_differ
 from ml.board import Board
 from ml.errors import ConsoleError, Invalid, Refused, Unavailable
 from ml.promotion.reconcile import Outcome
@@ -26,10 +26,10 @@ from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Check, Verdict
 
-# The runbook's troubleshooting of one model: three questions, what was looked at for each, and what was found.
+# The runbook's troubleshooting of one model: three questions, with the checks and the findings of each.
 
 Advice = tuple[Check, str]
-"""What was found, and what to do about it when it is not well."""
+"""The finding, and a remedy if it is not good."""
 
 _RESTORE = "Restore the artifact of that digest, or roll back."
 _ROLL_BACK = "Consider a rollback if an SLO is breached."
@@ -44,10 +44,10 @@ class Troubleshooting:
         self._artifacts = artifacts
 
     def of(self, base: Base, board: Board, name: str) -> tuple[Advice, ...]:
-        """All three answers about a model.
+        """Answer all three questions about a model.
 
         Raises:
-            Refused: there is no such model. Unavailable: the repository or the cage cannot be used.
+            Refused: there is no such model. Unavailable: the repository or the sandbox cannot be used.
         """
         base.model(name)
         return (*self._loading(base, board, name), *self._spike(base, name), *self._difference(base, name))
@@ -65,10 +65,10 @@ class Troubleshooting:
             pointer = model.pointer(stage)
             if pointer is None or view is None:
                 continue
-            told = view.stage(stage).deployment
-            verdict = Verdict.PASS if told == SERVING else Verdict.FAIL if told else Verdict.NO_DATA
+            words = view.stage(stage).deployment
+            verdict = Verdict.PASS if words == SERVING else Verdict.FAIL if words else Verdict.NO_DATA
             yield (
-                Check(f"{stage} deployment", verdict, told or "no engine reports what it serves"),
+                Check(f"{stage} deployment", verdict, words or "no engine reports what it serves"),
                 f"Check ml_registry_path and ml_stage: {stage} of its engine, and its log for ML_REGISTRY and ONNX_.",
             )
             verification = self._artifacts.standing(base, base.whole(name), pointer)
@@ -156,12 +156,12 @@ class Doctor:
         self._boards = boards
 
     def registry(self) -> str:
-        """Where it is read, and how much it holds."""
+        """Describe the registry's place and size."""
         base = self._registries.now()
         return f"{base.ref.ref}@{base.commit[:7]} holds {len(base.document.registry.models)} models"
 
     def policy(self) -> str:
-        """Who the operators are."""
+        """Name the operators."""
         policy = self._registries.policy()
         if not policy.roles.operators:
             raise Refused(
@@ -171,7 +171,7 @@ class Doctor:
         return f"operators: {visible(', '.join(policy.roles.operators))}"
 
     def signatures(self) -> str:
-        """How a person is known: by a signature, or by what they say of themselves."""
+        """Say if a person is identified by a signature or only by a name in the commit."""
         policy = self._registries.policy()
         if not policy.ack.signed:
             return "self-declared: the policy asks for no signature, so who made a change is a claim"
@@ -193,7 +193,7 @@ class Doctor:
         return f"proven by signatures; {len(known)} people have a key"
 
     def clone(self) -> str:
-        """What kind of clone this is. Raises Unavailable naming all that it lacks."""
+        """Describe the kind of this clone. Raises Unavailable naming all its gaps."""
         described = visible(str(self._context.repository.describe()))
         gaps = clone_gaps(self._context)
         if gaps:
@@ -201,7 +201,7 @@ class Doctor:
         return described
 
     def remote(self) -> str:
-        """That the remote answers."""
+        """Check that the remote answers."""
         ref = self._registries.ref()
         if not ref.remote:
             return "there is no remote; branches stay local and `mlconsole land` moves the base"
@@ -209,7 +209,7 @@ class Doctor:
         return f"{visible(ref.remote)} answers"
 
     def prometheus(self) -> str:
-        """That it answers and has the engine's histogram."""
+        """Check that Prometheus answers and has the engine's histogram."""
         metrics = self._context.metrics
         if metrics is None:
             raise Unavailable("No Prometheus is configured.", "Set prometheus.url; gates stay closed without it.")
@@ -222,7 +222,7 @@ class Doctor:
         return f"{visible(answer.url)} answers in {answer.seconds * 1000:.0f} ms"
 
     def rules(self) -> str:
-        """That the policy's alert rules are loaded, and that a configured Alertmanager tells its silences."""
+        """Check that the policy's alert rules are loaded, and that a configured Alertmanager lists its silences."""
         metrics, policy = self._context.metrics, self._registries.policy()
         if metrics is None:
             raise Unavailable("No Prometheus is configured.", "Set prometheus.url.")
@@ -237,22 +237,22 @@ class Doctor:
         silences = recorder.silences()
         if isinstance(silences, Failure):
             raise silences.error()
-        told = " ".join(silences_of(silences, policy.alerts.quiet))
-        return f"{len(view.findings)} rules are loaded{f'. {told}' if told else ''}"
+        silenced = " ".join(silences_of(silences, policy.alerts.quiet))
+        return f"{len(view.findings)} rules are loaded{f'. {silenced}' if silenced else ''}"
 
     def runtime(self) -> str:
-        """That onnxruntime computes here what the golden artifact expects."""
+        """Check that onnxruntime gives the golden artifact's outputs here."""
         check = check_runtime(self._context.verifier())
         if not check.verdict.opens:
             raise Invalid(check.why, "Go back to the onnxruntime that agreed; until then nothing goes to shadow.")
         return check.why
 
-    def cage(self) -> str:
-        """What the cage shuts off from a model here, and what this system cannot shut."""
-        return check_cage(self._context.verifier()).why
+    def sandbox(self) -> str:
+        """Describe the sandbox's barriers for a model here, and those that this system lacks."""
+        return check_sandbox(self._context.verifier()).why
 
     def journal(self) -> str:
-        """What became of changes whose process died."""
+        """Describe the changes of dead processes."""
         settled = settle_changes(self._context.audit, self._registries.desk())
         unknown = [item.why for item in settled if item.outcome is Outcome.UNKNOWN]
         if unknown:

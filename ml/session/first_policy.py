@@ -1,4 +1,4 @@
-"""``mlconsole init``: a first policy that says who the operators are, and an empty registry where there is none."""
+"""``mlconsole init``: a first policy with the operators, and an empty registry where there is none."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NO_MODELS: Mapping[str, str | None] = MappingProxyType({})
 
 
 def _models(selectors: Mapping[str, str | None]) -> str:
-    """The tables of the models, as the metrics show what tells them apart."""
+    """The tables of the models, with the labels that tell them apart in the metrics."""
     lines = [
         f"[model.{name}]\nselector = '{selector}'\n"
         if selector
@@ -58,7 +58,7 @@ def _models(selectors: Mapping[str, str | None]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstPolicy:
-    """What was proposed. ``commit`` is empty for a dry run; ``pushed`` only when the remote was read back.
+    """The proposed policy. ``commit`` is empty for a dry run; ``pushed`` only when the remote was read back.
 
     ``signed``: the policy asks for signatures, and the list of allowed signers names the operator's key.
     """
@@ -81,7 +81,7 @@ def propose(
         selectors: for each model of several, what tells its series apart; ``None`` where nothing is known.
 
     Raises:
-        Refused: there is a policy already, or git is not told who we are.
+        Refused: there is a policy already, or git has no identity configured.
         Unavailable: git or the journal cannot write.
     """
     repository, places = desk.repository, desk.places

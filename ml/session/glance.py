@@ -1,4 +1,4 @@
-"""The first frame's look at the registry: one ref, one blob, one git process, standard library only."""
+"""The first frame's registry: one ref, one blob, one git process, standard library only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def glance(run: Runner, root: Path, ref: str, registry: str) -> Glance:
-    """Which artifacts stand where at the base, not judged. Never raises for what is missing or broken.
+    """Read the artifacts of each stage at the base, not judged. Never raises for missing or broken data.
 
     ``ref`` is the base as configured, such as ``origin/main``; ``registry`` the path of ``models.json`` in it.
     """

@@ -1,4 +1,4 @@
-"""Asking Prometheus once per poll, and what to show when it does not answer: dimmed values, never erased ones."""
+"""The metrics of each poll, and the last values, dimmed, while Prometheus does not answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ml.slo.source import Metrics
 from ml.stage import Stage
 from ml.verdict import Code, Reading, Verdict
 
-# When a source that did not answer is asked again: later each time, and not by every console at once.
+# Back-off after a failed source: longer each time, and with jitter, so that consoles do not ask at the same moment.
 
 _SHORTEST_S, _LONGEST = 5.0, 8.0
 
@@ -40,7 +40,7 @@ class Backoff:
         self._rest = timedelta()
 
     def rests(self, now: datetime) -> bool:
-        """Whether it is too early to ask again. A clock that went back does not make it later."""
+        """True if it is too early to ask again. A clock that went back does not make it later."""
         return self._missed_at is not None and self._missed_at <= now < self._missed_at + self._rest
 
     def missed(self, now: datetime) -> None:
@@ -61,7 +61,7 @@ _STALE_AFTER = 3
 
 @dataclass(frozen=True, slots=True)
 class MetricsRound:
-    """What one poll of Prometheus gave: its state, and by model readings, those of active, and engine instances."""
+    """The result of one poll of Prometheus: its state, and by model the active one's readings and engine instances."""
 
     source: Source = field(default_factory=lambda: Source("prometheus"))
     readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class MetricsWatch:
     def ask(
         self, base: Base, now: datetime, since: Mapping[str, datetime], stale_s: float, *, at_once: bool = False
     ) -> MetricsRound:
-        """Ask for all models in one round. Never raises for a sick source, and lets it rest for some polls.
+        """Ask for all models in one round. Never raises for a failed source; skips some polls after a failure.
 
         Args:
             since: when each soak began that is known.
@@ -146,7 +146,7 @@ def _dimmed(readings: Mapping[str, tuple[Reading, ...]], silent: str) -> dict[st
 def _read(
     models: Mapping[str, Model], name: str, stage: Stage, now: datetime, soaking: datetime | None = None
 ) -> StageRead:
-    """What is read of a stage: its artifact, since its soak began or, as long as that is not known, it was promoted."""
+    """Read a stage's artifact, from its soak's start or, while that is unknown, from its promotion."""
     pointer = models[name].pointer(stage)
     promoted = pointer.promoted_at_utc if pointer is not None else None
     since = soaking or (promoted if promoted is not None and promoted <= now else None)
@@ -158,12 +158,12 @@ _MOST_OTHERS = 3
 
 
 def _live(judged: StageRead, models: Mapping[str, Model], now: datetime) -> StageRead:
-    """What is read of the live stage: the same as is judged, where nothing soaks."""
+    """Read the live stage: the artifact that is judged where nothing soaks."""
     return judged if judged.stage is Stage.ACTIVE else _read(models, judged.model, Stage.ACTIVE, now)
 
 
 def _read_stage(model: Model) -> Stage:
-    """Where a model is read: in shadow while something soaks there, else where it is live."""
+    """Choose the stage to read: shadow while something soaks there, else the live one."""
     return Stage.SHADOW if model.shadow is not None or model.active is None else Stage.ACTIVE
 
 
@@ -184,7 +184,7 @@ def _unknown(base: Base, names: tuple[str, ...], why: str) -> dict[str, tuple[Re
     return dict.fromkeys(names, readings)
 
 
-# How what the registry says relates to what engines say that they serve, in words (contract §2, Truth).
+# The comparison of the registry with the engines' reports, in words (contract §2, Truth).
 
 SERVING = "serving"
 MERGED = "merged but not deployed"

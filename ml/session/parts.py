@@ -1,4 +1,4 @@
-"""The working parts behind the façade, put together once, and its smaller answers."""
+"""The parts of a session, created once, and its smaller answers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Parts:
         on_gate: Callable[[Gate], None] | None,
         on_output: Callable[[str], None] | None,
     ) -> Checklist:
-        """Judge a hop's checklist."""
+        """Judge a step's checklist."""
         base = self.registries.at(target.base_commit)
         request = Request(target=target, base=base, finding=finding, waivers=waivers)
         return self.checklists.judge(request, Listeners(report=report, on_gate=on_gate, on_output=on_output))
@@ -107,7 +107,7 @@ class Parts:
         return self.registries.judge(self._commit(base), self._commit(head), offered=offered, merging=not landed)
 
     def holds_own_code(self, base: str) -> bool:
-        """Whether the base holds mlconsole's own code, so that a change of that code could change its own judge."""
+        """True if the base holds mlconsole's own code, so that a change of that code could change its own judge."""
         commit = self._commit(base)
         return any(self._context.repository.blob_id(commit, path) for path in _OWN_CODE)
 
@@ -140,7 +140,7 @@ class Parts:
         return incident(self._context.audit.read(), histories, since, self._context.clock.now())
 
     def release_warnings(self) -> tuple[str, ...]:
-        """What speaks against releasing the kill switch, as of the last board."""
+        """List reasons against releasing the kill switch, as of the last board."""
         board = self.boards.last
         warnings = []
         for model in board.models if board else ():

@@ -1,4 +1,4 @@
-"""The registry and the policy at the base branch, read from git objects, parsed once per blob."""
+"""The registry and the policy at the base branch, read from git objects and parsed once per blob."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Base:
     """The base branch as this session sees it: which commit, the policy that rules there, archives by model.
 
     ``artifact_base`` is what pointers' directories are relative to, by that policy or else by this session's settings.
-    ``complaint`` is what is wrong with the policy; the defaults stand in for it then, and only for a rollback.
+    ``complaint`` is the fault of the policy. The defaults then replace it, and only for a rollback.
     """
 
     ref: BaseRef
@@ -72,10 +72,10 @@ class Registries:
         self._lock = threading.Lock()
         self._last: Base | None = None
         self.source: Metrics | None = context.metrics
-        """Where the gate asks recorded questions again: this session's own source, unless somebody names another."""
+        """The source for the gate's second measurement: this session's own, unless another is set."""
 
     def ref(self) -> BaseRef:
-        """Where the base branch is now, without reading it."""
+        """The commit of the base branch now. Does not read its files."""
         return self._context.repository.base(self._context.place.ref)
 
     def now(self, *, despite_policy: bool = False) -> Base:
@@ -101,7 +101,7 @@ class Registries:
         return parse_policy(self._context.repository.read(self.ref().commit, self._context.place.places.policy))
 
     def desk(self) -> Desk:
-        """Where changes to this base are carried out."""
+        """Return the repository, remote and forge that changes to this base are published with."""
         ref, context = self.ref(), self._context
         return Desk(
             repository=context.repository,
@@ -137,7 +137,7 @@ class Registries:
         return judge(self._context.repository, base, head, bench)
 
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
-        """Judge what git tells a server's ``pre-receive`` hook. Raises Usage when it tells something else."""
+        """Judge git's input to a ``pre-receive`` hook. Raises Usage for other input."""
         return receive(parse_updates(told), self._context.repository, branch, self.judge)
 
     def _read(self, ref: BaseRef) -> Base:
@@ -184,7 +184,7 @@ def _ruled(base: Base, *, despite_policy: bool) -> Base:
     return base
 
 
-# What this clone lacks, told as problems: no verdict may rest on it (contract §14).
+# Gaps of this clone as problems. No verdict may depend on missing history (contract §14).
 
 _REST_S = 30.0
 """A clone changes its kind seldom; looking costs some processes of git."""
@@ -207,7 +207,7 @@ class CloneGaps:
 
 
 def clone_gaps(context: Context) -> tuple[CloneGap, ...]:
-    """What the clone of this session lacks."""
+    """The gaps of this session's clone."""
     place = context.place
     found = context.repository.gaps(place.ref, configured=place.ref_configured)
     if not place.kill_file.is_relative_to(place.root) or not _linked(context):
@@ -222,4 +222,4 @@ def _linked(context: Context) -> bool:
     try:
         return context.repository.linked()
     except ConsoleError:
-        return False  # what keeps git from answering is told by whoever reads the registry
+        return False  # the reader of the registry reports why git does not answer

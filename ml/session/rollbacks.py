@@ -1,4 +1,4 @@
-"""What a rollback would do: its target chosen from the history, verified, and planned (contract §6)."""
+"""The plan of a rollback: its target chosen from the history, verified, and planned (contract §6)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Option:
 
 
 class RollbackPlans:
-    """Builds rollbacks; ``last_board`` tells what is breaching and which branches are open."""
+    """Builds rollbacks; ``last_board`` has the current breaches and open branches."""
 
     def __init__(
         self,
@@ -60,11 +60,11 @@ class RollbackPlans:
         return self._plan(base, prepared.plan.target, reason, prepared.checks, prepared.found)
 
     def build(self, base: Base, name: str, to: str | None = None) -> RollbackPlan:
-        """The rollback of a model on a base; ``to`` chooses another artifact than the default.
+        """Build the rollback of a model on a base; ``to`` chooses another artifact than the default.
 
         Raises:
             Refused: there is no such model, or ``to`` was never active or does not verify.
-            Unavailable: the repository or the cage cannot be used.
+            Unavailable: the repository or the sandbox cannot be used.
         """
         model, now = base.whole(name), self._context.clock.now()
         breaching = breaches(self.last_board(), name)
@@ -167,7 +167,7 @@ class RollbackPlans:
 
 
 def breaches(board: Board | None, name: str) -> tuple[Reading, ...]:
-    """The readings of what is live that fail now."""
+    """The failing readings of the live artifact."""
     view = board.model(name) if board else None
     return failing(view) if view else ()
 
@@ -202,8 +202,8 @@ def _why(found: RollbackPlan, chosen: _Option) -> str:
 
 
 def _reason(breaching: tuple[Reading, ...]) -> str:
-    told = "; ".join(f"{reading.name}: {reading.why.rstrip('.')}" for reading in breaching)
-    return f"EMERGENCY: {told or 'rollback by the operator'}"[:500]
+    breaches = "; ".join(f"{reading.name}: {reading.why.rstrip('.')}" for reading in breaching)
+    return f"EMERGENCY: {breaches or 'rollback by the operator'}"[:500]
 
 
 def _seconds(period: tuple[datetime, datetime | None] | None, now: datetime) -> int | None:
@@ -213,25 +213,25 @@ def _seconds(period: tuple[datetime, datetime | None] | None, now: datetime) -> 
     return int(((until or now) - since).total_seconds())
 
 
-# Rollbacks pre-armed: built and verified before anybody asks, and built anew when what they rest on changes.
+# Armed rollbacks: built and verified ahead of time, and built again when their inputs change.
 #
-# A plan rests on the base's commit (which holds the artifacts' files too, so that their identity is the commit's), on
-# what breaches, and on the open branches. All of it is in the last board, so that looking costs nothing while nothing
+# The inputs of a plan are the base's commit (which holds the artifacts' files too, so that it identifies them),
+# the breaches, and the open branches. The last board has all of them, so that a check costs nothing while nothing
 # changes; no network is asked.
 
 _REST_S = 60.0
-"""A plan is built anew at least this often, because it names its time."""
+"""The maximum age of a plan before it is built again, because it names its time."""
 _OFFERED_S = 90.0
-"""How old a plan may be when it is offered; one that its keeper neglects is built when it is asked for."""
+"""The maximum age of a plan when it is offered; an older one is built again on request."""
 _SHARE = 100.0
 """Building again may take a hundredth of the time, and a tenth of it when something changed."""
 _MOST_KEPT = 8
-"""So many models are kept armed; a registry of a thousand must not cost a core."""
+"""The number of models with an armed plan; a registry of a thousand must not cost a core."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Armed:
-    """A prepared rollback, what it rests on, when it was built (monotonic seconds), and how long that took."""
+    """A prepared rollback, its inputs, its time (monotonic seconds), and the duration of its making."""
 
     commit: str
     situation: tuple[str, ...]
@@ -252,11 +252,11 @@ class Rollbacks:
         self._armed: dict[str, _Armed] = {}
 
     def arm(self, model: str, to: str | None = None) -> RollbackPlan:
-        """The rollback of a model: the one that is armed, where nothing has changed since; else built now.
+        """Return the rollback of a model: the armed one where nothing has changed since; else a new one.
 
         Raises:
             Refused: there is no such model, or ``to`` was never active or does not verify.
-            Unavailable: the repository or the cage cannot be used.
+            Unavailable: the repository or the sandbox cannot be used.
         """
         base = self._registries.now(despite_policy=True)
         if to is not None:
@@ -293,9 +293,9 @@ class Rollbacks:
         return self._plans.reworded(prepared, reason)
 
     def _holds(self, armed: _Armed, base: Base, model: str) -> bool:
-        """Whether an armed plan may be offered, although what breaches may read a little different by now.
+        """True if an armed plan is still valid, although the numbers of a breach may have changed a little.
 
-        One that found nothing to offer is looked at again: the disk that was full may have been emptied.
+        A plan that found nothing to offer is built again: a full disk may have been emptied.
         """
         age = self._context.clock.monotonic() - armed.at
         same = (armed.commit, armed.situation) == (base.commit, _situation(self._plans.last_board(), model))
@@ -328,7 +328,7 @@ class Rollbacks:
 
 
 def _situation(board: Board | None, model: str) -> tuple[str, ...]:
-    """What a plan shows of the moment: what breaches, and which branches would undo it."""
+    """Return the current facts that a plan shows: the breaches, and the branches that would undo it."""
     view = board.model(model) if board else None
     names = (reading.name for reading in breaches(board, model))
     return (*names, *revivers(board, view.active.artifact_id if view else None))

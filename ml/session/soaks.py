@@ -1,4 +1,4 @@
-"""Judging a model's soak: since when its pointer stands on the base, what was killed meanwhile, the report."""
+"""The judgement of a model's soak: its start on the base branch, the kills since then, and the report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_OTHERS = 3
 """Other models that a soak's sentence may name."""
 _FRESH = timedelta(minutes=1)
 _AT_A_TIME = 4
-"""Soaks that are judged side by side where somebody waits for all of them."""
+"""The number of soaks that are judged in parallel while a person waits for all of them."""
 _UNDATED = "It cannot be told when the artifact landed in shadow"
 _STANDS_IN = (Lack.VANISHED, Lack.NEVER_FETCHED)
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -38,7 +38,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class _Landing:
-    """When a pointer landed; ``unknown`` says why this clone cannot tell."""
+    """The time at which a pointer landed; ``unknown`` says why this clone cannot tell."""
 
     at: datetime
     unknown: str = ""
@@ -96,7 +96,7 @@ class Soaks:
         self._judging.start()
 
     def _judge_quietly(self, names: Sequence[str], now: datetime) -> None:
-        """Judge one after the other; a source that falls silent is not asked for the rest, whose turn comes first."""
+        """Judge one soak after the other. If the source falls silent, skip the rest and start with it next time."""
         for name in names:
             with self._lock:
                 self._judged_at[name] = now
@@ -105,12 +105,12 @@ class Soaks:
                 return
 
     def judge_all(self, names: Sequence[str]) -> None:
-        """Judge each of these soaks whose report is not fresh, a few side by side. Never raises for a sick source."""
+        """Judge each of these soaks that has no fresh report, a few side by side. Never raises for a failed source."""
         with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="soak") as pool:
             list(pool.map(self._judge_if_due, names))
 
     def _judge_if_due(self, name: str) -> SoakReport | None:
-        """Judge a soak, unless somebody else did a moment ago; ``None`` where it cannot be judged."""
+        """Judge a soak, unless another caller just did; ``None`` where it cannot be judged."""
         with self._lock:
             turn = self._turns.setdefault(name, threading.Lock())
         with turn, suppress(ConsoleError):
@@ -122,7 +122,7 @@ class Soaks:
         return None
 
     def last(self, name: str, model: Model) -> SoakReport | None:
-        """The last report, if it is still about what is in shadow."""
+        """The last report, if it is still about the artifact in shadow."""
         with self._lock:
             report = self._reports.get(name)
         if report is None or model.shadow is None:
@@ -131,7 +131,7 @@ class Soaks:
         return report if same else None
 
     def started(self) -> dict[str, datetime]:
-        """When each soak began that was judged so far."""
+        """Return the start of each soak that has been judged."""
         with self._lock:
             return {name: report.started_at for name, report in self._reports.items() if report.started_at}
 
@@ -141,7 +141,7 @@ class Soaks:
         return self._context.metrics
 
     def _landed_at(self, base: Base, name: str, pointer: Pointer) -> _Landing:
-        """When the pointer came to the base branch: the oldest commit in an unbroken row that has it."""
+        """Find the landing of a pointer on the base branch: the oldest commit in an unbroken row that has it."""
         key = (name, f"{pointer.artifact_id} {pointer.model_sha256} {base.blob}")
         if key not in self._landed:
             found = self._search(base, name, pointer)
@@ -165,7 +165,7 @@ class Soaks:
         return _Landing(oldest.at, self._undated(oldest, len(commits)))
 
     def _undated(self, oldest: CommitInfo, looked: int) -> str:
-        """Why the oldest commit that this clone can show is not where the pointer landed; empty where it is."""
+        """Say why the oldest commit of this clone is not the landing; empty where it is."""
         if not oldest.parents and self._context.repository.shallow():
             return f"{_UNDATED}: this clone is shallow. Run `git fetch --unshallow`."
         if looked >= _MOST_COMMITS:
@@ -175,7 +175,7 @@ class Soaks:
         return ""
 
     def _kills(self) -> tuple[Killed, ...]:
-        """When the kill switch was engaged, from the audit log; what it cannot tell, the engines' counters do."""
+        """List the kills in the audit log. The engines' counters cover those that it lacks."""
         try:
             lines = self._context.audit.read()
         except ConsoleError:
@@ -192,7 +192,7 @@ class Soaks:
 
 
 def _has(raw: bytes | None, name: str, pointer: Pointer) -> bool:
-    """Whether an older registry points to the same artifact; one that cannot be read does not."""
+    """True if an older registry points to the same artifact; false if it cannot be read."""
     try:
         shadow = json.loads(raw or b"{}")["models"][name]["shadow"]
         return bool(shadow["artifact_id"] == pointer.artifact_id and shadow.get("model_sha256") == pointer.model_sha256)

@@ -1,4 +1,4 @@
-"""The hour after a model became active: who keeps watch, and what breaches for as long as its alert rule says."""
+"""Watches over new active models: their keepers, and breaches that last as long as their alert rule requires."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _NEW = timedelta(days=1)
 
 
 class Watches:
-    """Moves all watches on with every poll; one that cannot be kept is told in words and hides nothing else."""
+    """Updates all watches at every poll. A watch that cannot be stored is reported, and the others go on."""
 
     def __init__(self, context: Context) -> None:
         self.problems: tuple[Problem, ...] = ()
-        """Why the last poll could not keep its watches."""
+        """The reason why the last poll could not store its watches."""
         self._context = context
         self._keeper = Watchkeeper(context.place.state / "watches", context.audit)
 
@@ -50,11 +50,11 @@ class Watches:
         return self._keeper.watches()
 
     def began(self) -> dict[tuple[str, str], datetime]:
-        """When each watched artifact was first seen serving, by model and artifact; empty where that is unreadable."""
+        """Return the first sight of each watched artifact in service, by model and artifact; empty if unreadable."""
         try:
             watches = sorted(self._keeper.watches(), key=lambda watch: watch.began_at, reverse=True)
         except ConsoleError:
-            return {}  # `poll` tells why
+            return {}  # `poll` reports the reason
         return {(watch.model, watch.artifact_id): watch.began_at for watch in watches}
 
     def claim(self, model: str) -> str:
@@ -70,7 +70,7 @@ class Watches:
             self._announce(event)
 
     def _subjects(self, models: Sequence[ModelView], running: Mapping[str, Watch], now: datetime) -> Iterator[Subject]:
-        """What is new enough to be watched, and whatever is: also if it is too old by now, or not active any more."""
+        """List the artifacts to watch: new ones and those under watch, also if too old by now or no longer active."""
         for model in models:
             watch, active = running.get(model.name), model.active
             since = active.since or (watch.promoted_at if watch is not None else None)
@@ -102,11 +102,11 @@ def _view(watch: Watch) -> WatchView:
     )
 
 
-# What consoles left that died at work: told in sentences, and recorded where they could not record it themselves.
+# Unfinished work of crashed consoles: reported in sentences, and recorded in the audit log on their behalf.
 
 
 def left_behind(context: Context, desk: Callable[[], Desk]) -> Iterator[str]:
-    """A kill half recorded, and changes half done; each is settled by being told, unless it is unknown for now."""
+    """Report an unfinished kill and unfinished changes. Each is settled by the report, unless its result is unknown."""
     try:
         yield from explain(context.place.kill_file, context.audit)
         for change in settle_changes(context.audit, desk()):
@@ -116,7 +116,7 @@ def left_behind(context: Context, desk: Callable[[], Desk]) -> Iterator[str]:
 
 
 def settle_changes(audit: AuditLog, desk: Desk) -> tuple[Reconciled, ...]:
-    """What became of interrupted changes; one that took effect is in the audit log afterwards.
+    """Settle interrupted changes, and write each one that took effect to the audit log.
 
     Raises: Unavailable when it cannot be recorded; it is then settled the next time.
     """
@@ -146,5 +146,5 @@ def record_change(audit: AuditLog, told: Mapping[str, str], branch: str, commit:
 
 def _recorded(audit: AuditLog, branch: str, commit: str) -> bool:
     change = (branch, commit, True)
-    told = (line.fields for line in audit.read())
-    return any((each.get("branch"), each.get("commit"), each.get("pushed")) == change for each in told)
+    entries = (line.fields for line in audit.read())
+    return any((each.get("branch"), each.get("commit"), each.get("pushed")) == change for each in entries)

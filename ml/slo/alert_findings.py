@@ -1,8 +1,7 @@
-"""What Prometheus and Alertmanager say about alert rules, read from their answers. Pure.
+"""The state of alert rules, read from the answers of Prometheus and Alertmanager. Pure.
 
-A rule that is not loaded cannot fire, so its silence means nothing: VACUOUS.
-Source: Prometheus's ``/api/v1/rules``, ``/api/v1/alerts`` and the ``ALERTS`` series that it writes itself;
-Alertmanager's ``/api/v2/silences``.
+A rule that is not loaded cannot fire, so its silence means nothing: VACUOUS. Source: Prometheus's ``/api/v1/rules``,
+``/api/v1/alerts`` and the ``ALERTS`` series that it writes; Alertmanager's ``/api/v2/silences``.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ Named = tuple[str, Finding]
 class Rule:
     """A loaded alert rule. ``state`` is ``inactive``, ``pending`` or ``firing``; ``error`` is empty in good health.
 
-    ``alerts`` are its pending and firing alerts as (state, labels); ``expression`` is its PromQL, empty when not told.
+    ``alerts`` are its pending and firing alerts as (state, labels); ``expression`` is its PromQL, empty when unknown.
     """
 
     state: str
@@ -51,7 +50,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """Whose alerts count: those of one artifact in one stage of a model, as far as an alert's labels tell.
+    """The alerts that count: those of one artifact in one stage of a model, as far as an alert's labels tell.
 
     ``selector`` are the policy's matchers of the model; ``instances`` the engines that serve it, none when unknown.
     """
@@ -63,17 +62,17 @@ class Ours:
     instances: frozenset[str] = frozenset()
 
     def concerns(self, labels: Labels) -> bool:
-        """Whether an alert with these labels may be about it: no label says otherwise."""
+        """True if no label says that the alert is about something else."""
         matchers = [(found["name"], found["op"], found["value"]) for found in _MATCHER.finditer(self.selector)]
         if any(name in labels and not _matches(labels[name], op, value) for name, op, value in matchers):
             return False
         modes = {str(stage) for stage in Stage}
         if labels.get("mode", "") in modes - {str(self.stage)}:
             return False
-        told = {"artifact_id": self.artifact_id} | (
+        known = {"artifact_id": self.artifact_id} | (
             {} if "model" in {name for name, *_ in matchers} else {"model": self.model}
         )
-        if any(labels.get(name, value) != value for name, value in told.items() if value):
+        if any(labels.get(name, value) != value for name, value in known.items() if value):
             return False
         instance = labels.get("instance", "")
         return not (instance and self.instances and instance not in self.instances)
@@ -91,12 +90,12 @@ def _matches(value: str, op: str, wanted: str) -> bool:
     return any(re.fullmatch(choice, value) for choice in choices) is (op == "=~")
 
 
-def whose(labels: Labels) -> str:
-    """Whose alert it is, by its labels; safe to print."""
-    told = ",".join(
+def owner_of(labels: Labels) -> str:
+    """Name the model, stage and engine of an alert by its labels; safe to print."""
+    text = ",".join(
         f"{name}={labels[name]}" for name in ("model", "mode", "instance", "artifact_id") if labels.get(name)
     )
-    return visible(told, limit=120)
+    return visible(text, limit=120)
 
 
 def loaded_rules(answer: Answer) -> dict[str, tuple[Rule, ...]]:
@@ -123,7 +122,7 @@ def _rule(rule: dict[str, Any], group: dict[str, Any]) -> Rule:
 
 
 def _seconds(found: object) -> float:
-    """An interval, which Prometheus tells in seconds and vmalert as a number too, or as a duration."""
+    """Read an interval: Prometheus gives seconds, vmalert a number or a duration."""
     try:
         return float(str(found).removesuffix("s")) or 60.0
     except ValueError:
@@ -136,9 +135,9 @@ def _labels(alert: dict[str, Any]) -> dict[str, str]:
 
 
 def state_of(name: str, rules: Sequence[Rule], now: datetime, ours: Ours | None = None) -> Named:
-    """What is known of one named rule now: the worst of those that bear the name.
+    """Return the state of one named rule now: the worst of the rules with that name.
 
-    ``ours``: whose alerts count; without it, everybody's do.
+    ``ours``: the alerts that count; without it, all do.
     """
     shown = visible(name, limit=80)
     if not rules:
@@ -155,7 +154,7 @@ def _state(shown: str, rule: Rule, now: datetime, ours: Ours | None) -> Finding:
     verdict, code, why = Verdict.PASS, Code.ALERTS_QUIET, QUIET
     if firing is not None:
         verdict, code, why = Verdict.FAIL, Code.ALERT_FIRING, f"{shown} is firing{_for(firing)}."
-        return finding(verdict, code, why, alert=shown, whose=firing)
+        return finding(verdict, code, why, alert=shown, owner=firing)
     if rule.evaluated_at.year < _FIRST_YEAR:
         verdict, code, why = Verdict.NO_DATA, Code.RULE_NEVER_EVALUATED, f"The rule {shown} was never evaluated."
     elif rule.error:
@@ -166,7 +165,7 @@ def _state(shown: str, rule: Rule, now: datetime, ours: Ours | None) -> Finding:
         return finding(Verdict.STALE, Code.RULE_STALE, why, alert=shown, age_s=age)
     elif pending is not None:
         why = f"{shown} is pending{_for(pending)}: its condition holds, but not for long enough yet."
-        return finding(Verdict.WAIT, Code.ALERT_PENDING, why, alert=shown, whose=pending)
+        return finding(Verdict.WAIT, Code.ALERT_PENDING, why, alert=shown, owner=pending)
     return finding(verdict, code, why, alert=shown)
 
 
@@ -174,32 +173,34 @@ QUIET = "All named alert rules are loaded and quiet."
 
 
 def _alerting(rule: Rule, state: str, ours: Ours | None) -> str | None:
-    """Whose alert of a rule is in a state and counts, empty when its labels do not tell; ``None`` where none does."""
+    """Return the owner of an alert in this state that counts, empty when its labels do not tell; ``None`` where none
+    does.
+    """
     there = [labels for each, labels in rule.alerts if each == state]
     if not there:
-        # A rule that tells no alerts tells nobody's: it counts as ours.
+        # A rule without a list of alerts has no owner, so it counts as ours.
         return "" if rule.state == state and not rule.alerts else None
     counting = [labels for labels in there if ours is None or ours.concerns(labels)]
-    return whose(counting[0]) if counting else None
+    return owner_of(counting[0]) if counting else None
 
 
-def _for(whose_: str) -> str:
-    return f" for {whose_}" if whose_ else ""
+def _for(owner: str) -> str:
+    return f" for {owner}" if owner else ""
 
 
 def elsewhere(names: Sequence[str], loaded: Mapping[str, Sequence[Rule]], ours: Ours) -> Iterable[str]:
-    """Which of the named alerts fire for somebody else, a sentence each."""
+    """List named alerts that fire for another stage or engine, a sentence each."""
     for name in names:
         firing = [labels for rule in loaded.get(name, ()) for state, labels in rule.alerts if state == "firing"]
         others = [labels for labels in firing if not ours.concerns(labels)]
         others.sort(key=lambda labels: labels.get("model") != ours.model)
         if others:
-            by = whose(others[0]) or "another engine"
+            by = owner_of(others[0]) or "another engine"
             yield f"{visible(name, limit=80)} is firing for {by}, which is not this one."
 
 
 def firing(alerts: Exchange, names: Sequence[str], ours: Ours | None = None) -> Iterable[Named]:
-    """Which of the named alerts the alerts endpoint says are firing."""
+    """Find the named alerts that the alerts endpoint lists as firing."""
     if isinstance(alerts, Failure):
         yield "alerts", alerts.finding
         return
@@ -207,13 +208,13 @@ def firing(alerts: Exchange, names: Sequence[str], ours: Ours | None = None) -> 
         labels = _labels(alert)
         name = labels.get("alertname", "")
         if name in names and alert.get("state") == "firing" and (ours is None or ours.concerns(labels)):
-            shown, by = visible(name, limit=80), whose(labels)
+            shown, by = visible(name, limit=80), owner_of(labels)
             why = f"{shown} is firing{_for(by)}."
-            yield name, finding(Verdict.FAIL, Code.ALERT_FIRING, why, alert=shown, whose=by)
+            yield name, finding(Verdict.FAIL, Code.ALERT_FIRING, why, alert=shown, owner=by)
 
 
 def fired(histories: Sequence[Exchange], ours: Ours | None = None) -> Iterable[Named]:
-    """Which alerts fired in the past, from the answers to `ml.slo.alerts.history_query`."""
+    """Find past alerts in the answers to `ml.slo.alerts.history_query`."""
     for history in histories:
         if isinstance(history, Failure):
             yield "history", history.finding
@@ -226,15 +227,15 @@ def fired(histories: Sequence[Exchange], ours: Ours | None = None) -> Iterable[N
             labels = dict(series.labels)
             if not series.points or (ours is not None and not ours.concerns(labels)):
                 continue
-            name, by = series.label("alertname"), whose(labels)
+            name, by = series.label("alertname"), owner_of(labels)
             first = datetime.fromtimestamp(series.points[0][0], UTC)
             shown = visible(name, limit=80)
             why = f"{shown} fired during the soak{_for(by)}, first by {format_utc(first)}."
-            yield name, finding(Verdict.FAIL, Code.ALERT_FIRED, why, alert=shown, first_at=first, whose=by)
+            yield name, finding(Verdict.FAIL, Code.ALERT_FIRED, why, alert=shown, first_at=first, owner=by)
 
 
 def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str]:
-    """Alertmanager's active silences of the named alerts, a sentence each: which, by whom, until when.
+    """List Alertmanager's active silences of the named alerts, a sentence each: alert, author, end.
 
     A silence keeps messages from people and changes nothing about an alert, so it changes no verdict either.
     """
@@ -243,21 +244,21 @@ def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str
     if isinstance(silences, Failure):
         yield f"Silences are unknown: {silences.cause}"
         return
-    told = 0
+    count = 0
     for silence in _dicts(source.read(silences.raw, Kind.SILENCES).data):
         status = silence.get("status")
         if isinstance(status, dict) and status.get("state") == "active":
             matchers = _dicts(silence.get("matchers"))
             about = [visible(name, limit=80) for name in names if _may_match(matchers, name)]
-            told += bool(about)
-            if about and told <= _MOST_SILENCES:
+            count += bool(about)
+            if about and count <= _MOST_SILENCES:
                 yield f"Silenced in Alertmanager: {', '.join(about)}{_where(matchers)}, {_by_whom(silence)}."
-    if told > _MOST_SILENCES:
-        yield f"Alertmanager holds {told - _MOST_SILENCES} more silences of them."
+    if count > _MOST_SILENCES:
+        yield f"Alertmanager holds {count - _MOST_SILENCES} more silences of them."
 
 
 def _may_match(matchers: Sequence[dict[str, Any]], name: str) -> bool:
-    """Whether a silence is about this alert, as far as its name tells; other labels narrow it further."""
+    """True if a silence may be about this alert, by its name; other labels narrow it further."""
     return all(_holds(matcher, name) for matcher in matchers if matcher.get("name") == "alertname")
 
 
@@ -267,7 +268,7 @@ def _holds(matcher: dict[str, Any], value: str) -> bool:
         return (wanted == value) is equal
     choices = _unwrapped(wanted).split("|")
     if not all(_PLAIN.fullmatch(choice) for choice in choices):
-        return True  # better told once too often
+        return True  # better reported once too often
     return any(re.fullmatch(choice, value) for choice in choices) is equal
 
 
@@ -278,7 +279,7 @@ def _unwrapped(expression: str) -> str:
 
 
 def _where(matchers: Sequence[dict[str, Any]]) -> str:
-    """What else a silence asks of an alert, in PromQL's form; the loaded rules do not tell whether it holds."""
+    """List a silence's other matchers, in PromQL's form. The loaded rules cannot tell if they match."""
     others = [matcher for matcher in matchers if matcher.get("name") != "alertname"]
     if not others:
         return ""

@@ -1,7 +1,7 @@
-"""Whether an alert rule can fire at all, from its expression: what series it reads, and what it compares. Pure.
+"""A check of an alert rule's expression: the series that it reads, and the comparisons that can never hold. Pure.
 
 This is no parser of PromQL. It finds the selectors of an expression, and the few forms of it that no series can ever
-make true. What it does not understand it takes for a rule that can fire.
+make true. A rule that it does not understand counts as a rule that can fire.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BUCKET = "_bucket"
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One selector of an expression, such as ``metric{mode="shadow"}``; ``matchers`` is what stands in the braces."""
+    """One selector of an expression, such as ``metric{mode="shadow"}``; ``matchers`` is the text in the braces."""
 
     metric: str
     matchers: str = ""
@@ -87,7 +87,7 @@ def _found(expression: str) -> list[tuple[Selector, int, int]]:
 
 
 def _is_word(text: str, following: str) -> bool:
-    """Whether a name is one of the language, and no metric's."""
+    """True if a name is a keyword of the language and not a metric."""
     return (
         following == "(" or text.lower() in _WORDS or (text.lower() in _AGGREGATIONS and following.lower() in _GROUPING)
     )
@@ -110,7 +110,7 @@ def _closing(tokens: list[tuple[str, str]], at: int, opening: str, closing: str)
 
 
 def never_true(expression: str, top: float | None = None) -> str:
-    """Why no series can make the expression true, as the end of a sentence; empty where one may.
+    """Say why no series can make the expression true, as the end of a sentence; empty where one may.
 
     Args:
         top: the top finite bound of the histograms that the expression reads, where it is known.
@@ -133,7 +133,7 @@ def never_true(expression: str, top: float | None = None) -> str:
 
 
 def _is_call(text: str, name: str) -> bool:
-    """Whether a whole expression is one call of a function."""
+    """True if the whole expression is one call of a function."""
     inner = text[len(name) :].strip()
     return text.startswith(name) and inner[:1] == "(" and inner[-1:] == ")" and _balanced(inner[1:-1])
 
@@ -155,5 +155,5 @@ def _value(text: str) -> float | None:
 
 
 def reads_buckets(selector: Selector) -> bool:
-    """Whether a selector reads the buckets of a histogram."""
+    """True if a selector reads the buckets of a histogram."""
     return selector.metric.endswith(_BUCKET)

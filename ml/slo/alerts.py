@@ -41,7 +41,7 @@ _MOST_POINTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class AlertsView:
-    """What was found about each named rule, Alertmanager's silences of them and others' firing alerts in words."""
+    """The finding about each named rule, Alertmanager's silences of them, and sentences on others' firing alerts."""
 
     findings: tuple[Named, ...]
     silences: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class AlertsView:
 
 
 def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime, ours: Ours | None = None) -> AlertsView:
-    """Are the rules loaded, evaluated, and quiet now? One request. ``ours``: whose alerts count."""
+    """Judge the rules with one request: loaded, evaluated, and quiet now. ``ours``: the alerts that count."""
     return alerts_in(recorder.rules(), names, now, ours)
 
 
@@ -97,8 +97,7 @@ def alerts_in(rules: Exchange, names: Sequence[str], now: datetime, ours: Ours |
 def alerts_of_soak(
     recorder: Recorder, policy: Policy, now: datetime, grid: Grid, scope: Scope, ours: Ours
 ) -> AlertsView:
-    """As `alerts_now`, and: can the rules fire at all, does the alerts endpoint agree, did they fire during the soak,
-    and who silenced them?"""
+    """Judge as `alerts_now`, and check that rules can fire, did not fire in the soak, agree, and are not silenced."""
     names = policy.alerts.quiet
     rules = recorder.rules()
     view = alerts_in(rules, names, now, ours)
@@ -108,8 +107,8 @@ def alerts_of_soak(
     alerting = [each for each in view.findings if _alerting(each)]
     alerting += firing(recorder.alerts(), names, ours)
     alerting += fired(tuple(_histories(recorder, names, grid)), ours)
-    known = [each for each in alerting if _whose(each) is None]
-    vague = [each for each in alerting if _whose(each) is not None]
+    known = [each for each in alerting if _owner(each) is None]
+    vague = [each for each in alerting if _owner(each) is not None]
     counting, others = _ours_of(recorder, policy, loaded, vague, _Where(scope, grid, now, ours))
     silences = tuple(silences_of(recorder.silences(), names))
     return AlertsView((*found, *known, *counting), silences, (*view.others, *others))
@@ -119,12 +118,12 @@ def _alerting(named: Named) -> bool:
     return named[1].code in (Code.ALERT_FIRING, Code.ALERT_PENDING, Code.ALERT_FIRED)
 
 
-def _whose(named: Named) -> str | None:
-    """Whose an alert is by its labels, where none of them tells the stage or the engine; ``None`` where one does."""
-    told = dict(named[1].facts).get("whose")
-    if not _alerting(named) or not isinstance(told, str) or not told:
+def _owner(named: Named) -> str | None:
+    """Return an alert's owner if no label tells its stage or engine; ``None`` where one does."""
+    owner = dict(named[1].facts).get("owner")
+    if not _alerting(named) or not isinstance(owner, str) or not owner:
         return None
-    return None if "mode=" in told or "instance=" in told else told
+    return None if "mode=" in owner or "instance=" in owner else owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ class _Where:
 def _ours_of(
     recorder: Recorder, policy: Policy, loaded: Mapping[str, Sequence[Rule]], vague: Sequence[Named], where: _Where
 ) -> tuple[list[Named], list[str]]:
-    """Of alerts whose labels name the model alone: those that our engines raise too, and sentences about the others.
+    """Sort alerts that name only the model: those that our engines raise too, and sentences about the others.
 
     Their rule's expression is asked again, narrowed to our engines: where it was never true for them, the alert is
     another stage's. Where that cannot be asked, the alert counts.
@@ -160,7 +159,7 @@ def _ours_of(
 
 
 def _never_ours(recorder: Recorder, policy: Policy, rules: Sequence[Rule], where: _Where) -> bool:
-    """Whether the expressions of these rules, narrowed to our engines, held neither now nor in the soak."""
+    """True if the expressions of these rules, narrowed to our engines, held neither now nor in the soak."""
     asked = {}
     for number, rule in enumerate(rules):
         narrowed = _narrowed(policy, where, rule.expression)
@@ -177,7 +176,7 @@ def _never_ours(recorder: Recorder, policy: Policy, rules: Sequence[Rule], where
 
 
 def _narrowed(policy: Policy, where: _Where, expression: str) -> str:
-    """An expression about our engines alone; empty where it reads anything that does not tell engines apart."""
+    """Narrow an expression to our engines; empty where it reads a metric that does not tell engines apart."""
     if not expression or not where.ours.instances:
         return ""
     timed, counted = _metrics(policy, where.scope)
@@ -210,7 +209,7 @@ def _histories(recorder: Recorder, names: Sequence[str], grid: Grid) -> Iterator
 
 
 def history_query(names: Sequence[str], window: str = "5m") -> str:
-    """When did the named alerts fire? One series per alert and labels, present where it fired within the step."""
+    """Return the query for past alerts: one series per alert and labels, present where it fired within the step."""
     pattern = "|".join(re.escape(name) for name in names).replace("\\", "\\\\")
     return f'max_over_time(ALERTS{{alertname=~"{pattern}",alertstate="firing"}}[{window}])'
 
@@ -243,7 +242,7 @@ def _able(
 
 
 def _present(policy: Policy, scope: Scope, selector: Selector) -> str:
-    """Whether a selector of a rule finds series lately: of this model and stage, where it reads the model's metrics."""
+    """Count recent series of a rule's selector, of this model and stage if it reads the model's metrics."""
     timed, counted = _metrics(policy, scope)
     if selector.metric in timed:
         text = scope.timed("")[1:-1]

@@ -1,4 +1,4 @@
-"""Whether times can be compared at all: our wall clock, Prometheus's, and what became of ours while we asked. Pure."""
+"""Checks of clocks: our wall clock against Prometheus's, and jumps of ours between question and answer. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ml.slo.source import Answer
 from ml.verdict import Code, Finding, Verdict, finding
 
 SKEW_S = 5.0
-"""How far Prometheus's clock may be from ours before ages mean nothing."""
+"""The largest difference between Prometheus's clock and ours at which ages mean something."""
 _JUMP_S = 120.0
-"""How much later than the judgement's ``now`` its last question may be asked: longer is a suspended machine."""
+"""The longest delay from the judgement's ``now`` to its last question. More means that the machine was suspended."""
 
 
 def moment_of(seconds: float) -> datetime | None:
@@ -35,7 +35,7 @@ def skew_of(answer: Answer) -> float | None:
 
 
 def skewed(skew_s: float | None) -> Finding | None:
-    """Why two clocks that are this far apart cannot be compared, if they are."""
+    """Return a finding if the two clocks are too far apart to compare times."""
     if skew_s is None or abs(skew_s) <= SKEW_S:
         return None
     side = "ahead of" if skew_s > 0 else "behind"
@@ -44,7 +44,7 @@ def skewed(skew_s: float | None) -> Finding | None:
 
 
 def clock_doubt(clock: Exchange, exchanges: Sequence[Exchange], now: datetime) -> Finding | None:
-    """Why no time of a judgement can be trusted: Prometheus's clock unknown or skewed, or ours jumped meanwhile."""
+    """Return a finding if no time can be trusted: Prometheus's clock is unknown or skewed, or ours jumped."""
     if isinstance(clock, Failure):
         return clock.finding
     for exchange in exchanges:

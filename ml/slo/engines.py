@@ -1,4 +1,4 @@
-"""The engines behind a stage's numbers: what tells them apart, what they serve, and which of them are one. Pure.
+"""The engines behind a stage's numbers: identifying labels, served artifacts, and duplicates. Pure.
 
 The same engine may be scraped by two jobs, or be seen through both halves of a pair of Prometheus servers. It then
 stands there twice with the same counters, and counts once.
@@ -18,29 +18,29 @@ from ml.text import visible
 from ml.verdict import Finding
 
 TIMED, COUNTED, FAILED, ACTIVE, INFO_PART = "timed", "counted", "failed", "active", "info"
-"""The parts of the question who is there: latencies, successes, errors by mode, the gauge of deciding engines, what is
+"""The parts of the roster query: latencies, successes, errors by mode, the gauge of deciding engines, what is
 served."""
 
 Engine = tuple[tuple[str, str], ...]
-"""An engine by the labels that tell it apart, sorted by name."""
+"""An engine by its identifying labels, sorted by name."""
 
 _INNER = frozenset({"__name__", "mode", "le", "artifact_id", "registry_commit", "reason", "quantile"})
 _OBSERVER = re.compile(
     r"(?:.*_)?(?:job|replica|replica_label|prometheus|monitor|scrape|scraper|pod_template_hash|ha)_*"
 )
-"""Labels that tell who looked, not what was looked at."""
+"""Labels of the observer, not of the observed engine."""
 _ALIKE = 0.02
 _FEWEST_GAPS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Who is there in one stage of one model.
+    """The engines in one stage of one model.
 
     ``by``: the labels that tell engines apart. ``totals``: each engine with its count of inferences as it stands.
-    ``serving``: the artifacts that each engine said it serves within the window. ``models``: the values of the label
+    ``serving``: the artifacts that each engine reported within the window. ``models``: the values of the label
     ``model`` that were found. ``scrape_s``: the seconds between two scrapes of an engine, ``None`` when unknown.
-    ``failure``: why nothing of all this is known.
+    ``failure``: the reason why nothing of all this is known.
     """
 
     by: tuple[str, ...] = ENGINE
@@ -63,7 +63,7 @@ class Roster:
         return frozenset(dict(engine).get("instance", "") for engine in self.totals or ()) - {""}
 
     def narrowed(self, scope: Scope) -> Scope:
-        """A scope that tells these engines apart and counts what belongs to its artifact."""
+        """Return a scope that tells these engines apart and counts only its artifact's numbers."""
         return replace(
             scope,
             by=self.by,
@@ -74,27 +74,27 @@ class Roster:
 
     @property
     def attribution(self) -> Attribution:
-        """Whether all, some or none of the engines say which artifact they serve."""
+        """The tie of the numbers to the artifact: the report of all engines, of some, or of none."""
         known = set(self.serving or ())
         if not known:
             return Attribution.MODE
         return Attribution.MIXED if set(self.totals or ()) - known else Attribution.ARTIFACT
 
     def swapped(self, artifact_id: str) -> bool:
-        """Whether some engine served another artifact within the window."""
+        """True if some engine served another artifact within the window."""
         return any(artifacts - {artifact_id} for artifacts in (self.serving or {}).values())
 
     def others(self, artifact_id: str) -> tuple[str, ...]:
-        """Which other artifacts were served, sorted."""
+        """Return the other artifacts that were served, sorted."""
         return tuple(sorted({each for found in (self.serving or {}).values() for each in found} - {artifact_id}))
 
 
 NOBODY = Roster()
-"""The roster of a question that nobody has answered yet."""
+"""The roster before any answer."""
 
 
 def roster_of(parts: Mapping[str, Sequence[Series]], scrape_s: float | None = None) -> Roster:
-    """Read the answers to the question who is there."""
+    """Read the answers to the roster query."""
     timed = parts.get(TIMED, ())
     by = _telling(parts)
     serving: dict[Engine, set[str]] = {}
@@ -127,24 +127,24 @@ def _names(series: Sequence[Series]) -> frozenset[str]:
 
 
 def engine_of(series: Series, by: Sequence[str] | None = None) -> Engine:
-    """The engine that a series is about; without ``by``, all of its labels tell it apart."""
+    """Return the engine of a series; without ``by``, all labels identify it."""
     return tuple(pair for pair in series.labels if pair[0] not in _INNER and (by is None or pair[0] in by))
 
 
 def name_of(engine: Engine, among: Iterable[Engine] = ()) -> str:
-    """An engine as people call it: its instance, with what else tells it apart from the others; safe to print."""
+    """Return an engine's name for people: its instance, and other identifying labels; safe to print."""
     labels = dict(engine)
     instance = labels.get("instance") or labels.get("pod") or ""
     same = [dict(other) for other in among if other != engine and dict(other).get("instance", "") == instance]
     differing = [name for name in labels if name != "instance" and any(o.get(name) != labels[name] for o in same)]
     if not instance:
         differing = list(labels)
-    told = ",".join(f"{name}={labels[name]}" for name in differing)
-    return visible(", ".join(part for part in (instance, told) if part), limit=120)
+    labels_text = ",".join(f"{name}={labels[name]}" for name in differing)
+    return visible(", ".join(part for part in (instance, labels_text) if part), limit=120)
 
 
 def distinct(counts: Mapping[Engine, float]) -> tuple[Engine, ...]:
-    """The engines, each once: of those that are seen twice, the one with the smallest count stands for both.
+    """Return the engines, each once. Of duplicates, the one with the smallest count remains.
 
     Two are one when they have the same instance, differ only in labels that tell who looked (a job, a replica of
     Prometheus), and counted the same, up to what a scrape more or less makes.

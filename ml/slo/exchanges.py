@@ -1,7 +1,7 @@
-"""Questions asked through a notebook, and the notebook played back.
+"""Recorded questions to a metrics source, and their replay.
 
-A judge asks through a `Recorder` and never sees an exception: a sick source is a `Failure` among the answers. What
-was written down is the evidence, and a `Replay` of it is a `Metrics` again, so that the same judge comes to the same
+A judge asks through a `Recorder` and never sees an exception: a failed question yields a `Failure`. The recorded
+exchanges are the evidence, and a `Replay` of them is a `Metrics` again, so that the same judge comes to the same
 verdict months later without a Prometheus.
 """
 
@@ -47,7 +47,7 @@ class Failure:
 
     @property
     def finding(self) -> Finding:
-        """What is known where this question was asked: nothing."""
+        """Return the finding for a question that failed: no data."""
         return finding(Verdict.ERROR, Code.SOURCE_FAILED, self.cause, error=self.type)
 
     def error(self) -> MetricsError:
@@ -60,7 +60,7 @@ Exchange = Answer | Failure
 
 @dataclass(slots=True)
 class _Patience:
-    """How often in a row the source was silent, and what came of it last."""
+    """The number of failures in a row, and the last one."""
 
     silent: int = 0
     last: Failure | None = None
@@ -70,7 +70,7 @@ class Recorder:
     """Asks a source and keeps every exchange, in order.
 
     A source that was silent twice in a row is not asked again: one deadline each for eighteen questions would keep
-    an operator waiting for minutes. What is not asked any more fails as the last question did.
+    an operator waiting for minutes. Questions that are not asked any more fail as the last one did.
     """
 
     def __init__(self, metrics: Metrics, patience: _Patience | None = None) -> None:
@@ -85,15 +85,15 @@ class Recorder:
 
     @property
     def at_once(self) -> int:
-        """How many questions the source takes at a time."""
+        """The number of questions that the source takes at a time."""
         return self._metrics.at_once
 
     def page(self) -> Recorder:
-        """A notebook for the same source, with the same patience; `append` takes what was written into it."""
+        """Return a recorder for the same source, with the same patience; `append` adds its exchanges here."""
         return Recorder(self._metrics, self._patience)
 
     def append(self, page: Recorder) -> None:
-        """Write down what was asked with another notebook."""
+        """Add another recorder's exchanges."""
         self._exchanges += page.exchanges
 
     def query(self, promql: str, at: datetime | None = None) -> Exchange:
@@ -115,7 +115,7 @@ class Recorder:
 
     def silences(self) -> Exchange | None:
         """See `Metrics.silences`."""
-        # Alertmanager is another server, whose silence says nothing about Prometheus: no patience is spent on it.
+        # Alertmanager is another server. Its silence says nothing about Prometheus, so it does not count here.
         try:
             exchange: Exchange | None = self._metrics.silences()
         except MetricsError as error:
@@ -151,7 +151,7 @@ def _failure(ask: Ask, error: MetricsError) -> Failure:
 
 
 class Replay:
-    """A `Metrics` that answers from a record. What was never asked gets a typed failure, as a sick source would."""
+    """A `Metrics` that answers from a record. A question without a record gets a typed failure."""
 
     at_once = 1
 
@@ -188,16 +188,16 @@ class Replay:
         return found
 
 
-# Independent questions, asked side by side: as many at a time as the source takes, written down in a fixed order.
+# Independent questions, asked in parallel up to the source's limit and recorded in a fixed order.
 #
-# The order of what was written down does not depend on which answer came first, so evidence of the same answers is the
+# The recorded order does not depend on which answer came first, so evidence of the same answers has the
 # same bytes.
 
 T = TypeVar("T")
 
 
 class Errands:
-    """Takes errands, each done with a notebook of its own."""
+    """Collects tasks, each with a recorder of its own."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -212,7 +212,7 @@ class Errands:
         def run() -> None:
             try:
                 outcome.set_result(errand(notebook))
-            except BaseException as error:  # noqa: BLE001 carried to whoever asks for the result
+            except BaseException as error:  # noqa: BLE001 carried to the reader of the result
                 outcome.set_exception(error)
 
         self._waiting.append(run)
@@ -241,7 +241,7 @@ class Errands:
 
 @contextmanager
 def errands(recorder: Recorder) -> Iterator[Errands]:
-    """Collect errands in the block, and do them at its end."""
+    """Collect tasks in the block, and run them at its end."""
     collected = Errands(recorder)
     yield collected
     collected.run()
@@ -262,11 +262,11 @@ def write(exchange: Exchange) -> dict[str, Any]:
     }
     if isinstance(exchange, Failure):
         return asked | {"failure": exchange.type, "cause": exchange.cause, "remedy": exchange.remedy}
-    heard = {"url": exchange.url, "asked_at": moment(exchange.asked_at), "seconds": exchange.seconds}
+    values = {"url": exchange.url, "asked_at": moment(exchange.asked_at), "seconds": exchange.seconds}
     try:
-        return asked | heard | {"body": exchange.raw.decode()}
+        return asked | values | {"body": exchange.raw.decode()}
     except UnicodeDecodeError:
-        return asked | heard | {"body_base64": base64.b64encode(exchange.raw).decode()}
+        return asked | values | {"body_base64": base64.b64encode(exchange.raw).decode()}
 
 
 def read(written: Mapping[str, Any]) -> Exchange:
@@ -287,7 +287,7 @@ def read(written: Mapping[str, Any]) -> Exchange:
     if "failure" in written:
         return Failure(ask, written["failure"], written["cause"], written["remedy"])
     raw = written["body"].encode() if "body" in written else base64.b64decode(written["body_base64"], validate=True)
-    heard = source.read(raw, ask.kind)
+    envelope = source.read(raw, ask.kind)
     asked_at = _parsed(written["asked_at"])
     if asked_at is None:
         raise ValueError("an answer has a time")
@@ -297,8 +297,8 @@ def read(written: Mapping[str, Any]) -> Exchange:
         url=written["url"],
         asked_at=asked_at,
         seconds=float(written["seconds"]),
-        series=heard.series,
-        warnings=heard.warnings,
+        series=envelope.series,
+        warnings=envelope.warnings,
     )
 
 

@@ -1,4 +1,4 @@
-"""One objective before the judge: what was measured, what the judge takes for granted, and how values are said."""
+"""Inputs of one objective's verdict: measurements, thresholds, time."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a judgement takes for granted. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
+    """The conditions of a judgement. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
 
-    ``least`` is how many inferences of an engine the short window must hold to say anything. ``long_s`` is the window
-    that was asked for; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than that.
-    ``scrape_s``: the seconds between two scrapes, ``None`` when unknown. ``whose``: why the numbers may be those of
-    several models, if they may.
+    ``least`` is the number of inferences of an engine that the short window needs to say anything. ``long_s`` is the
+    window of the question; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than
+    that. ``scrape_s``: the seconds between two scrapes, ``None`` when unknown. ``mixed_models``: why the numbers
+    may be those of several models, if they may.
     """
 
     now: datetime
@@ -39,12 +39,12 @@ class Circumstances:
     warnings: tuple[str, ...] = ()
     since: datetime | None = None
     scrape_s: float | None = None
-    whose: Finding | None = None
+    mixed_models: Finding | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """A quantile of an engine that lies somewhere between two buckets, with the limit between them too."""
+    """A quantile of an engine between two buckets, with the limit between them too."""
 
     engine: Engine
     low: float
@@ -87,7 +87,7 @@ class Case:
         return self.measured.long, self.given.long_s
 
     def breach(self, values: Mapping[Engine, float], worst: Worst | None) -> Worst | None:
-        """The worst value that is not below the limit, whatever lies between its buckets; ``None`` where none is."""
+        """The worst value at or above the limit, even between its buckets; ``None`` where none is."""
         if not self._by_engine:
             return worst if worst is not None and worst.is_number and not worst.value < self.limit else None
         failing = {
@@ -116,20 +116,20 @@ class Case:
         return f"≥{self.words(worst.value)} (clamped)" if self.clamped(worst) else self.words(worst.value)
 
     def clamped(self, worst: Worst) -> bool:
-        """Whether a quantile is only known to be at least this much."""
+        """True if a quantile is only known to be at least this much."""
         buckets = self.measured.buckets.get(worst.engine)
         return buckets is not None and buckets.top is not None and worst.value >= buckets.top
 
     def unclear_of(self, worst: Worst) -> bool:
-        """Whether this value may lie on either side of the limit."""
+        """True if this value may lie on either side of the limit."""
         return self._around(worst.engine, worst.value) is not None
 
     def share(self, engine: Engine) -> float:
         """The share of the long window in which an engine was scraped, 0 to 1; the whole of it when unknown."""
-        seen, scrape_s = self.measured.seen.get(engine), self.given.scrape_s
-        if seen is None or scrape_s is None:
+        scrapes, scrape_s = self.measured.seen.get(engine), self.given.scrape_s
+        if scrapes is None or scrape_s is None:
             return 1.0
-        return min(1.0, seen * scrape_s / self.given.long_s)
+        return min(1.0, scrapes * scrape_s / self.given.long_s)
 
     @property
     def _by_engine(self) -> bool:
@@ -154,7 +154,7 @@ def words(objective: Objective, value: float) -> str:
     return f"{value:.4g} {objective.unit}".rstrip()
 
 
-# What all judgements of one round share: policy, moment, and how old a sample may be.
+# Common settings of one round: the policy, the time, and the allowed age of a sample.
 
 STALE_S = 60.0
 
@@ -192,7 +192,7 @@ class Terms:
 
     @property
     def latency(self) -> str:
-        """The histogram that tells whether inferences happen: that of the first quantile objective."""
+        """The histogram that counts inferences: that of the first quantile objective."""
         return next((each.metric for each in self.policy.objectives if each.metric), LATENCY)
 
     def circumstances(
@@ -202,9 +202,9 @@ class Terms:
         since: datetime | None = None,
         *,
         scrape_s: float | None = None,
-        whose: Finding | None = None,
+        mixed_models: Finding | None = None,
     ) -> Circumstances:
-        """What the judge takes for granted about one answer."""
+        """Return the conditions of one answer."""
         soak = self.policy.soak
         return Circumstances(
             now=self.now,
@@ -219,5 +219,5 @@ class Terms:
             warnings=warnings,
             since=since,
             scrape_s=scrape_s,
-            whose=whose,
+            mixed_models=mixed_models,
         )

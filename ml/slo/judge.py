@@ -1,8 +1,8 @@
-"""The judge: from what was measured to one verdict and one sentence of why. Pure.
+"""The judge: from measurements to one verdict and one sentence of why. Pure.
 
-Rules are asked in order and the first that objects decides; only what no rule objects to is PASS, and PASS is
-written ``value < limit``. Order: what cannot be believed at all, then what is breached, then what could not have
-been breached, then what is not enough yet.
+The rules run in order, and the first one that objects decides. A value without any objection is PASS, and PASS is
+written ``value < limit``. Order: unreliable values, then breaches, then limits that could not have
+been breached, then too little data.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _warned(case: Case) -> Finding | None:
 
 
 def warned(warning: str) -> Finding:
-    """What is known where Prometheus itself doubts its answer."""
+    """Return the finding for an answer with Prometheus's own warnings."""
     why = f"Prometheus warns that the answer may be partial: {warning}."
     return finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why, warning=warning)
 
@@ -58,8 +58,8 @@ def _misspelled(case: Case) -> Finding | None:
     return finding(Verdict.VACUOUS, Code.BUCKET_MISSPELLED, why, asked=asked, exported=exported)
 
 
-def _whose(case: Case) -> Finding | None:
-    return case.given.whose
+def _mixed_models(case: Case) -> Finding | None:
+    return case.given.mixed_models
 
 
 def _bucketless(case: Case) -> Finding | None:
@@ -148,7 +148,7 @@ def seldom(scrape_s: float, short_s: int) -> Finding:
 
 
 def _stale(case: Case) -> Finding | None:
-    """Every engine that is there is measured now; the one that was silent longest is told."""
+    """Check that every current engine is measured now; the longest silent one is named."""
     measured, given = case.measured, case.given
     if not measured.newest:
         return finding(Verdict.NO_DATA, Code.NO_SAMPLE, "No sample says that the engine is measured now.")
@@ -190,7 +190,7 @@ def _bounded(case: Case) -> Finding | None:
 
 
 def _between(case: Case) -> Finding | None:
-    """A histogram without a bucket at the limit tells a range, and the limit lies inside of it."""
+    """A histogram without a bucket at the limit gives only a range, and the limit lies inside of it."""
     unclear = case.unclear
     if unclear is None:
         return None
@@ -301,7 +301,7 @@ def _compared(case: Case, worst: Worst) -> dict[str, float | str]:
 
 
 def _of(case: Case, engine: str) -> str:
-    """Whose it is, where there is more than one to choose from."""
+    """Name the engine, where there is more than one."""
     return f" of {engine}" if engine and case.measured.several() else ""
 
 
@@ -323,7 +323,7 @@ def _runbook(case: Case) -> str:
 _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _warned,
     _skewed,
-    _whose,
+    _mixed_models,
     _misspelled,
     _bucketless,
     _blended,
@@ -345,7 +345,7 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
 )
 
 
-# A judged case as the reading that is shown, and the reading of a question that got no answer.
+# Readings for the interface: of a judged case, and of a question without an answer.
 
 
 def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
@@ -376,7 +376,7 @@ def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
 
 
 def failed_reading(objective: Objective, scope: Scope, terms: Terms, failure: Failure) -> Reading:
-    """The reading of an objective whose question got no answer."""
+    """Return the reading of an objective without an answer."""
     return unasked_reading(objective, scope, terms, failure.finding)
 
 

@@ -1,4 +1,4 @@
-"""What was measured for one objective: the answers to its questions, taken apart into numbers by engine."""
+"""The measurements of one objective: the answers to its questions, as numbers by engine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Worst:
 
     @property
     def is_number(self) -> bool:
-        """Whether there is something that can be compared with a limit."""
+        """True if the value can be compared with a limit."""
         return math.isfinite(self.value) and not self.infinite
 
 
@@ -59,7 +59,7 @@ class Buckets:
     top: float | None
 
     def around(self, value: float, limit: float) -> tuple[float, float] | None:
-        """The range in which a quantile lies, where the limit lies within it too: nobody can say on which side."""
+        """The range of a quantile, where the limit lies within it too: the side of the limit is unknown."""
         if limit in self.bounds:
             return None
         low = max((each for each in self.bounds if each < limit), default=0.0)
@@ -76,9 +76,9 @@ class Measured:
     ``samples`` are inferences in the long window, ``lately`` in the short one, ``lively`` in the last hour; ``newest``
     is the newest sample of each engine that is there now, and ``seen`` its scrapes in the long window.
     ``covered`` counts the short windows of the long one that hold data of any engine. ``blind`` are engines that infer
-    without counting it, ``uncounted`` those without an error counter, ``blended`` those whose counters have no mode
-    and that infer in two, ``down`` those that do not answer scrapes. ``misspelled`` pairs a selected ``le`` with the
-    exporter's spelling of the same number.
+    without counting it, ``uncounted`` those without an error counter, ``blended`` those that infer in two modes
+    with counters without a mode, ``down`` those that do not answer scrapes. ``misspelled`` pairs a selected ``le``
+    with the exporter's spelling of the same number.
     """
 
     long: Worst | None
@@ -111,7 +111,7 @@ class Measured:
         return name_of(engine, {*self.samples, *self.newest, *self.longs})
 
     def several(self) -> bool:
-        """Whether more than one engine was measured."""
+        """True if more than one engine was measured."""
         return len({*self.samples, *self.newest}) > 1
 
 
@@ -180,7 +180,7 @@ def _number(series: Sequence[Series]) -> float | None:
 
 
 def bound(text: str) -> float:
-    """A bucket's bound as the number that it is, so that ``100`` and ``100.0`` are one; NaN where it is none."""
+    """A bucket's bound as a number, so that ``100`` and ``100.0`` are equal; NaN where it is none."""
     try:
         return float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""PromQL as text: selectors of one stage, engines told apart, and many questions joined into one.
+"""PromQL texts: selectors of one stage, identification of engines, and joined questions.
 
 An *engine* is one process that infers: the labels in `Scope.by` tell engines apart. What an engine counted belongs to
 an artifact only while ``grinder_ml_model_info`` says that the engine serves it (`Scope.serves`).
@@ -14,16 +14,16 @@ from ml.slo.source import Series
 from ml.stage import Stage
 
 TAG = "mlconsole"
-"""The label by which the answers to questions that were asked as one are told apart."""
+"""The label that tells the answers of joined questions apart."""
 INFO = "grinder_ml_model_info"
 ENGINE = ("instance", "job")
-"""The labels that tell engines apart where nothing better is known."""
+"""The labels that identify engines by default."""
 REMEMBERED = "1d"
 """A series that was not seen for this long before a window is born in the window."""
 
 
 class Attribution(StrEnum):
-    """How numbers are tied to an artifact: by what each engine says that it serves, by mode and time, or by both."""
+    """The tie between numbers and an artifact: the engines' own report, mode and time, or both."""
 
     ARTIFACT = "artifact"
     MODE = "mode"
@@ -50,7 +50,7 @@ class Scope:
 
     @property
     def engines(self) -> str:
-        """The labels that tell engines apart, as ``by (…)`` and ``on (…)`` take them."""
+        """The labels that identify engines, as ``by (…)`` and ``on (…)`` take them."""
         return ", ".join(self.by)
 
     def timed(self, metric: str) -> str:
@@ -58,39 +58,39 @@ class Scope:
         return self._of(metric, f'mode="{self.stage}"')
 
     def timed_with(self, metric: str, matcher: str) -> str:
-        """As `timed`, with one more matcher."""
+        """Same as `timed`, with one more matcher."""
         return self._of(metric, f'mode="{self.stage}",{matcher}')
 
     def counted(self, metric: str) -> str:
-        """A metric that some engines label by mode and some do not: ours, or nobody's."""
+        """Select a metric that only some engines label by mode: ours, or without a mode."""
         return self._of(metric, f'mode=~"{self.stage}|"' if self.modeless else f'mode="{self.stage}"')
 
     def plain(self, metric: str) -> str:
-        """A metric whatever its mode."""
+        """Select a metric in any mode."""
         return self._of(metric, "")
 
     def plain_with(self, metric: str, matcher: str) -> str:
-        """As `plain`, with one more matcher."""
+        """Same as `plain`, with one more matcher."""
         return self._of(metric, matcher)
 
     def _of(self, metric: str, mode: str) -> str:
         inside = ",".join(part for part in (mode, self.selector) if part)
         return f"{metric}{{{inside}}}" if inside else metric
 
-    # --- whose numbers they are -----------------------------------------------------------------------------------
+    # --- engines and their artifacts ------------------------------------------------------------------------------
 
     @property
     def ours(self) -> str:
-        """What engines say that they serve, where that is the artifact."""
+        """Select engines that report this artifact."""
         return self.timed_with(INFO, f"artifact_id={quoted(self.artifact_id)}")
 
     @property
     def others(self) -> str:
-        """What engines say that they serve, where that is another artifact."""
+        """Select engines that report another artifact."""
         return self.timed_with(INFO, f"artifact_id!={quoted(self.artifact_id)}")
 
     def serves(self, window: str) -> str:
-        """The engines that served the artifact, and no other, during a window; empty where nobody says."""
+        """Select the engines that served only this artifact during a window; empty where no engine reports it."""
         if self.attribution is Attribution.MODE:
             return ""
         by = self.engines
@@ -104,7 +104,7 @@ class Scope:
         return f"({says} or on ({by}) ({self.infers(window)} unless on ({by}) {known}))"
 
     def infers(self, window: str) -> str:
-        """The engines whose histogram shows this mode during a window."""
+        """Select the engines with a histogram of this mode in a window."""
         return f"count by ({self.engines}) (count_over_time({self.timed(f'{self.latency}_count')}[{window}]))"
 
     def attributed(self, promql: str, window: str, *, counter: bool = False) -> str:
@@ -125,10 +125,10 @@ class Scope:
         return f"sum by ({self.engines}) (increase({series}[{window}]))"
 
     def counts(self, series: str, window: str, *, le: bool = False, restarts: bool = False) -> str:
-        """What counters counted in a window, by engine (and ``le``): one born in the window from its first value on.
+        """Count a counter's increase in a window, by engine (and ``le``); a new counter counts from its first value.
 
         A bucket is born with its histogram only: another spelling of ``le`` is no birth. ``restarts``: of a counter
-        that is born and restarts in the same window, what it counted before a restart must not be lost.
+        that is born and restarts in the same window, its count before the restart must not be lost.
         """
         highest, increase = f"max_over_time({series}[{window}])", f"increase({series}[{window}])"
         whole = series.replace("}", ',le="+Inf"}', 1) if le and "}" in series else series
@@ -170,7 +170,7 @@ def parcels(questions: Mapping[str, str], most: int = 15_000) -> Sequence[Mappin
 
 
 def split(series: Sequence[Series]) -> dict[str, tuple[Series, ...]]:
-    """The answers of a `joined` query by key, without the label that told them apart."""
+    """Split the answers of a `joined` query by key, and remove its label."""
     found: dict[str, list[Series]] = {}
     for each in series:
         labels = tuple(pair for pair in each.labels if pair[0] != TAG)

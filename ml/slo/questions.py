@@ -1,4 +1,4 @@
-"""What must be asked to judge one objective: the runbook's query, and everything that says whether to believe it.
+"""The questions behind one objective: the runbook's query, and the checks of its answer.
 
 All arithmetic is PromQL's; the texts here only say what to add up. Answers come by engine, so that one that stands
 still cannot hide behind another. Windows: the long one of the soak (24 h) and the short rolling one (5 m), because a
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective
 
 LONG, SHORT = "long", "short"
-"""The value over each window, every engine by itself, so that the worst is judged and not an average of it."""
+"""The value over each window, one value per engine, so that the worst is judged and not an average of it."""
 SHOWN = "shown"
 """The value as the runbook's own query has it."""
 SAMPLES, LATELY, LIVELY, NEWEST, COVERED = "samples", "lately", "lively", "newest", "covered"
@@ -57,7 +57,7 @@ def duration(seconds: int) -> str:
 
 
 def who_query_parts(scope: Scope, ratio: Objective | None, latency: str, window: str) -> Mapping[str, str]:
-    """Who is there: every series whose labels tell engines apart, and what each engine served within a window."""
+    """Return the parts of the roster query: every series with labels that tell engines apart, and served artifacts."""
     parts = {
         TIMED: f"last_over_time({scope.timed(f'{latency}_count')}[{window}])",
         INFO_PART: f"max_over_time({scope.timed(INFO)}[{window}])",
@@ -87,7 +87,7 @@ def shown_query(objective: Objective, scope: Scope, window: str) -> str:
 
 
 def judged_query(objective: Objective, scope: Scope, window: str, cell: str = "") -> str:
-    """The query whose worst engine is judged. ``cell``: the step by which a long window may be added up."""
+    """Return the judged query; its worst engine counts. ``cell``: the step by which a long window may be added up."""
     match objective.kind:
         case "quantile":
             buckets = partial(scope.counts, _buckets(objective, scope), le=True)
@@ -99,7 +99,7 @@ def judged_query(objective: Objective, scope: Scope, window: str, cell: str = ""
 
 
 def count_query(objective: Objective, scope: Scope, window: str, latency: str = LATENCY, cell: str = "") -> str:
-    """How many inferences of each engine a value rests on: attempts for a ratio, else latencies."""
+    """Count the inferences of each engine behind a value: attempts for a ratio, else latencies."""
     if objective.kind != "ratio":
         return _added(scope, partial(scope.grown, scope.timed(f"{objective.metric or latency}_count")), window, cell)
     good, bad = scope.counted(str(objective.successes)), scope.counted(str(objective.errors))
@@ -113,7 +113,7 @@ def count_query(objective: Objective, scope: Scope, window: str, latency: str = 
 
 
 def attempts_query(objective: Objective, scope: Scope, window: str, latency: str = LATENCY) -> str:
-    """As `count_query` over one cell, and what a counter was born with counts too, as it does in the cell's value."""
+    """Same as `count_query` over one cell, but a new counter's first value counts too, as in the cell's value."""
     if objective.kind != "ratio":
         return scope.attributed(scope.counts(scope.timed(f"{objective.metric or latency}_count"), window), window)
     good, bad = scope.counted(str(objective.successes)), scope.counted(str(objective.errors))
@@ -121,9 +121,9 @@ def attempts_query(objective: Objective, scope: Scope, window: str, latency: str
 
 
 def questions(objective: Objective, scope: Scope, windows: Windows, latency: str = LATENCY) -> Mapping[str, str]:
-    """Every question behind one reading, by what its answer means.
+    """Return every question behind one reading, by the meaning of its answer.
 
-    ``latency`` is the histogram whose count tells that inferences happen, for objectives that do not name one.
+    ``latency`` is the histogram that counts inferences, for objectives that do not name one.
     """
     count = scope.timed(f"{objective.metric or latency}_count")
     asked = {
@@ -147,13 +147,13 @@ def questions(objective: Objective, scope: Scope, windows: Windows, latency: str
 
 
 def changed_query(objective: Objective, scope: Scope, window: str) -> str:
-    """Engines whose buckets were laid out or spelled anew in a window: some were there more often than others."""
+    """Find engines with changed bucket layouts or spellings in a window: some buckets existed longer than others."""
     by, scrapes = scope.engines, f"count_over_time({_buckets(objective, scope)}[{window}])"
     return f"(max by ({by}) ({scrapes}) > on ({by}) min by ({by}) ({scrapes}))"
 
 
 def seen_query(scope: Scope, latency: str, window: str) -> str:
-    """How often each engine was scraped in a window in which it served the artifact."""
+    """Count the scrapes of each engine in a window in which it served the artifact."""
     series = scope.timed(f"{latency}_count")
     return scope.attributed(f"max by ({scope.engines}) (count_over_time({series}[{window}]))", window)
 
@@ -192,7 +192,7 @@ def _by_cells(scope: Scope, over: Callable[[str], str], window: str, cell: str, 
 
 
 def _ratio(objective: Objective, scope: Scope, window: str, cell: str) -> str:
-    """Errors over all attempts, by engine: what is missing to one of successes over attempts.
+    """Errors over all attempts, by engine: one minus successes over attempts.
 
     So errors, which may have a series for each of many labels, are read once. An engine without any success has none.
     ``cell`` is given for a long window, in which a counter may be born and restart.
@@ -213,7 +213,7 @@ def _ratio(objective: Objective, scope: Scope, window: str, cell: str) -> str:
 
 
 def _both(scope: Scope, errors: str, successes: str) -> str:
-    """Errors and successes together, by engine; what is not there counts nothing."""
+    """Errors and successes together, by engine; a missing series counts as zero."""
     return f'sum by ({scope.engines}) (label_replace({errors}, "{_KIND}", "errors", "", "") or {successes})'
 
 
@@ -264,7 +264,7 @@ def _counter_facts(objective: Objective, scope: Scope, windows: Windows, latency
 
 
 def _spellings(objective: Objective, scope: Scope) -> dict[str, str]:
-    """What the exporter calls its buckets, where a free query selects one by its text."""
+    """List the exporter's spellings of its buckets, where a free query selects one by its text."""
     named = {found[1] for found in _LE.finditer(objective.query or "")}
     return {
         f"{SPELLED}{number}": f"count by (le) ({scope.timed(metric)})" for number, metric in enumerate(sorted(named))

@@ -1,4 +1,4 @@
-"""One board round: a reading of every objective of every model and stage, for one request per objective and one more.
+"""The readings of one poll: every objective of every model and stage, for one request per objective and one more.
 
 That one asks which engines are there and what they serve. Questions of all models are joined into one query, so the
 cost in requests does not grow with the registry.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
-# What the board remembers between rounds: sparklines within its budget, and the last good reading of a sick objective.
+# The memory between rounds: sparklines within a budget, and the last good reading of a failing objective.
 #
 # Every few minutes one objective's range query takes the place of its reading's query; in that round the objective is
 # judged by its previous answer, a poll old. So a round never costs more than one request per objective, and no two
@@ -80,22 +80,22 @@ class BoardMemory:
         self._drawn_at[objective] = (promql, now)
         return answer
 
-    def draw(self, objective: str, whose: Hashable, trend: Trend) -> None:
+    def draw(self, objective: str, key: Hashable, trend: Trend) -> None:
         """Remember a fetched trend."""
-        self._trends[objective, whose] = trend
+        self._trends[objective, key] = trend
 
-    def trend(self, objective: str, whose: Hashable) -> Trend:
+    def trend(self, objective: str, key: Hashable) -> Trend:
         """The last fetched trend; empty before the first."""
-        return self._trends.get((objective, whose), ())
+        return self._trends.get((objective, key), ())
 
-    def good(self, whose: Hashable, reading: Reading, now: datetime) -> Reading:
-        """Remember a reading that an answer stands behind."""
-        self._readings[whose, reading.name] = _Missed(reading, now)
+    def good(self, key: Hashable, reading: Reading, now: datetime) -> Reading:
+        """Remember a reading that came from an answer."""
+        self._readings[key, reading.name] = _Missed(reading, now)
         return reading
 
-    def missed(self, whose: Hashable, failed: Reading, now: datetime) -> Reading:
-        """What to show when there was no answer: the last good reading, STALE in the end; ``failed`` without one."""
-        last = self._readings.get((whose, failed.name))
+    def missed(self, key: Hashable, failed: Reading, now: datetime) -> Reading:
+        """Return the reading for a missing answer: the last good one, later STALE; ``failed`` if there was none."""
+        last = self._readings.get((key, failed.name))
         if last is None:
             return failed
         last.misses += 1
@@ -106,16 +106,16 @@ class BoardMemory:
 
 
 def trend_span(now: datetime) -> tuple[datetime, datetime]:
-    """Where a trend's first and last point lie: round times, so that it changes only when it is fetched anew."""
+    """Return a trend's first and last point: round times, so that it changes only with a new fetch."""
     end = datetime.fromtimestamp(now.timestamp() // _ALIGN_S * _ALIGN_S, UTC)
     return end - timedelta(seconds=(POINTS - 1) * STEP_S), end
 
 
 @dataclass(frozen=True, slots=True)
 class StageRead:
-    """Whose readings are wanted: a model's stage, the artifact in it, and since when that counts.
+    """The stage of a model to read: the artifact in it, and the start of the readings.
 
-    ``since`` is when the soak began or the artifact was deployed: what was measured before is not the artifact's, and a
+    ``since`` is the time of the soak's start or of the deployment: older measurements are not the artifact's, and a
     window that is not full yet waits. ``others`` are the registry's other models that have something deployed.
     """
 
@@ -135,7 +135,7 @@ def board_readings(
     stale_s: float = STALE_S,
     memory: BoardMemory | None = None,
 ) -> dict[StageRead, tuple[Reading, ...]]:
-    """Read every objective of every stage that is wanted once. An objective whose question failed is ERROR.
+    """Read every objective of every stage once. An objective without an answer is ERROR.
 
     Args:
         stale_s: the age in seconds from which the newest sample is not believed.
@@ -161,14 +161,14 @@ def board_readings(
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """Whose series, since when they count, and why they may be several models', if they may.
+    """The series to read, their start, and why they may be several models', if they may.
 
     Models that share all of it are asked about once.
     """
 
     scope: Scope
     since: datetime | None
-    whose: Finding | None = None
+    mixed_models: Finding | None = None
     failure: Finding | None = None
 
 
@@ -181,7 +181,7 @@ def _plain(each: StageRead, policy: Policy, terms: Terms) -> _Asked:
 
 
 def _rosters(recorder: Recorder, terms: Terms, asked: Sequence[_Asked]) -> dict[_Asked, Roster]:
-    """Which engines are there, for one request."""
+    """Ask for the engines, with one request."""
     questions_of = {
         f"{part}.{number}": text
         for number, (scope, since) in enumerate(asked)
@@ -202,8 +202,8 @@ def _rosters(recorder: Recorder, terms: Terms, asked: Sequence[_Asked]) -> dict[
 def _watched(each: StageRead, policy: Policy, plain: _Asked, rosters: Mapping[_Asked, Roster]) -> _Watched:
     scope, since = plain
     roster = rosters[plain]
-    whose = several_models(roster, each.model, each.others, policy.selector(each.model))
-    return _Watched(roster.narrowed(scope), since, whose, roster.failure)
+    mixed_models = several_models(roster, each.model, each.others, policy.selector(each.model))
+    return _Watched(roster.narrowed(scope), since, mixed_models, roster.failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,17 +217,17 @@ class _Round:
         """One objective of every model, for one request."""
         blind = next((each.failure for each in self.watched.values() if each.failure is not None), None)
         if blind is not None:
-            return {whose: self._unasked(objective, whose, blind) for whose in self.watched}
+            return {stage: self._unasked(objective, stage, blind) for stage in self.watched}
         numbers = {each: str(number) for number, each in enumerate(dict.fromkeys(self.watched.values()))}
         answer = self._ask(objective, numbers)
         if isinstance(answer, Failure):
-            return {whose: self._missed(objective, whose, answer) for whose in self.watched}
+            return {stage: self._missed(objective, stage, answer) for stage in self.watched}
         parts: dict[str, dict[str, tuple[Series, ...]]] = defaultdict(dict)
         for key, series in split(answer.series).items():
             part, _, number = key.partition(".")
             parts[number][part] = series
         return {
-            whose: self._judged(objective, whose, answer, parts[numbers[each]]) for whose, each in self.watched.items()
+            stage: self._judged(objective, stage, answer, parts[numbers[each]]) for stage, each in self.watched.items()
         }
 
     def _ask(self, objective: Objective, numbers: Mapping[_Watched, str]) -> Exchange:
@@ -263,19 +263,19 @@ class _Round:
         return None
 
     def _judged(
-        self, objective: Objective, whose: StageRead, answer: Answer, parts: Mapping[str, tuple[Series, ...]]
+        self, objective: Objective, stage: StageRead, answer: Answer, parts: Mapping[str, tuple[Series, ...]]
     ) -> Reading:
-        each = self.watched[whose]
-        given = self.terms.circumstances(answer.warnings, skew_of(answer), each.since, whose=each.whose)
+        each = self.watched[stage]
+        given = self.terms.circumstances(answer.warnings, skew_of(answer), each.since, mixed_models=each.mixed_models)
         case = Case(objective, measured(objective, each.scope.stage, parts), given)
         reading = reading_of(case, each.scope, self.terms)
         trend = self.memory.trend(objective.name, each)
-        return self.memory.good((whose.model, whose.stage), replace(reading, trend=trend), self.terms.now)
+        return self.memory.good((stage.model, stage.stage), replace(reading, trend=trend), self.terms.now)
 
-    def _unasked(self, objective: Objective, whose: StageRead, found: Finding) -> Reading:
-        failed = unasked_reading(objective, self.watched[whose].scope, self.terms, found)
-        return self.memory.missed((whose.model, whose.stage), failed, self.terms.now)
+    def _unasked(self, objective: Objective, stage: StageRead, found: Finding) -> Reading:
+        failed = unasked_reading(objective, self.watched[stage].scope, self.terms, found)
+        return self.memory.missed((stage.model, stage.stage), failed, self.terms.now)
 
-    def _missed(self, objective: Objective, whose: StageRead, failure: Failure) -> Reading:
-        failed = failed_reading(objective, self.watched[whose].scope, self.terms, failure)
-        return self.memory.missed((whose.model, whose.stage), failed, self.terms.now)
+    def _missed(self, objective: Objective, stage: StageRead, failure: Failure) -> Reading:
+        failed = failed_reading(objective, self.watched[stage].scope, self.terms, failure)
+        return self.memory.missed((stage.model, stage.stage), failed, self.terms.now)

@@ -1,4 +1,4 @@
-"""The dashboard review: a day of shadow against active as charts, one drawing for the evidence, and what is odd in it.
+"""The dashboard review: a day of shadow against active as charts, a drawing for the evidence, and oddities.
 
 A person looks and types a finding; this only makes sure that what there is to see was seen (runbook step 3).
 """
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
-# What a robust test finds odd in a day's lines, in words with effect sizes.
+# Robust tests for oddities in a day's lines, in words with effect sizes.
 #
-# Rank tests and medians only: latencies are skewed, and one burst must not hide or make a finding. Neighbouring windows
+# Rank tests and medians only: latencies are skewed, and one burst must not hide or make a finding. Neighboring windows
 # resemble each other, which makes every p-value look too good; so a finding also needs a large effect and a difference
 # of medians that a person would care about. Sources: Mann and Whitney 1947; Cliff 1993 (delta, large from 0.474, Romano
 # 2006); Leys et al. 2013 (median absolute deviation).
@@ -44,14 +44,14 @@ _LEAST_SPREAD = 0.02
 
 
 def oddities(charts: Sequence[Chart]) -> tuple[str, ...]:
-    """What `noted` noted, as sentences for the reviewer."""
+    """Return the findings of `noted` as sentences for the reviewer."""
     return tuple(each.why for each in noted(charts))
 
 
 def noted(charts: Sequence[Chart]) -> tuple[Finding, ...]:
-    """Shifts between the halves of the day, shadow against active, spikes, gaps and blocks.
+    """Find shifts between the halves of the day, shadow against active, spikes, gaps and blocks.
 
-    Each is WAIT, because a person has to answer it: it closes no gate by itself.
+    Each is WAIT, because a person must answer it: it alone closes no gate.
     """
     return tuple(found for chart in charts for found in _of_chart(chart))
 
@@ -90,7 +90,7 @@ def _against_active(chart: Chart, line: Line) -> Iterable[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _Shift:
-    """How a second sample lies against a first: both medians, and Cliff's delta, from -1 to 1."""
+    """The shift of a second sample against a first: both medians, and Cliff's delta, from -1 to 1."""
 
     before: float
     after: float
@@ -106,7 +106,7 @@ class _Shift:
 
 
 def _shift(before: Sequence[float], after: Sequence[float]) -> _Shift | None:
-    """How the second sample lies against the first; ``None`` when that is nothing to speak of."""
+    """Return the shift of the second sample against the first; ``None`` when it is negligible."""
     from scipy import stats  # noqa: PLC0415  costs a second, and only a review needs it
 
     if min(len(before), len(after)) < _FEWEST:
@@ -144,8 +144,8 @@ def _spikes(chart: Chart, line: Line) -> Iterable[Finding]:
             f"{line.title} spikes in {windows}, highest {_said(value, chart.unit)} "
             f"at {format_utc(moment)} ({_times(high[top])} deviations above the median)."
         )
-        seen = {"spikes": len(high), "windows": len(line.values), "highest": value, "deviations": high[top]}
-        yield _odd(Code.SPIKED, why, line=line.title, at=moment, **seen)
+        facts = {"spikes": len(high), "windows": len(line.values), "highest": value, "deviations": high[top]}
+        yield _odd(Code.SPIKED, why, line=line.title, at=moment, **facts)
 
 
 def _gaps(chart: Chart) -> Iterable[Finding]:
@@ -183,7 +183,7 @@ _STEP_S, _CELLS = 300, 288
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """What there was to see. ``trouble`` is why there is nothing, or not all; ``problem`` is its sentence, or empty.
+    """The review's findings. ``trouble`` is why data is missing; ``problem`` is its sentence, or empty.
 
     ``oddities`` are sentences for the reviewer to answer, and ``noted`` the same as codes and values. ``svg`` is the
     drawing for the evidence.
@@ -201,7 +201,7 @@ class Review:
 
 
 def review(metrics: Metrics, policy: Policy, model: str, now: datetime) -> Review:
-    """Ask for the last 24 h and look at them. Never raises for a sick source. Needs SciPy for a second."""
+    """Ask for the last 24 h and review them. Never raises for a failed source. Needs SciPy, which takes a second."""
     recorder = Recorder(metrics)
     inquiry = _Inquiry(recorder, Terms(policy, now), policy.selector(model), _grid(now))
     charts = (inquiry.latency(), inquiry.error_rate(), inquiry.blocks())
@@ -255,7 +255,7 @@ class _Inquiry:
         return self._chart("Latency", "ms", self._staged(asked, limits), limits["p99"])
 
     def _limit(self, quantile: float) -> float | None:
-        """What the policy allows a quantile of the latency to be."""
+        """Return the policy's limit for a quantile of the latency."""
         about = (
             each
             for each in self.terms.policy.objectives
@@ -281,7 +281,7 @@ class _Inquiry:
         return self._chart("Blocked snapshots", "blocks", tuple(sorted(lines, key=lambda line: line.name)))
 
     def restarts(self) -> tuple[Finding, ...]:
-        """How often the shadow engines restarted in the day, where they did."""
+        """Return a finding if shadow engines restarted in the day."""
         count = Scope(Stage.SHADOW, self.selector).timed(f"{self.terms.latency}_count")
         window = duration(self.grid.cells * self.grid.step_s)
         answer = self.recorder.query(f"sum(resets({count}[{window}]))", at=self.terms.now)

@@ -1,4 +1,4 @@
-"""Asking who is there: the engines of a stage, what they serve, how often they are scraped, and whose they may be."""
+"""The roster query: the engines of a stage, their artifacts, their scrape interval, and their possible models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def ask_roster(recorder: Recorder, scope: Scope, ratio: Objective | None, window_s: int, now: datetime) -> Roster:
-    """Who is there, for two requests; with the failure where one got no answer."""
+    """Ask for the roster with two requests. It holds the failure where one got no answer."""
     answer = recorder.query(joined(who_query_parts(scope, ratio, scope.latency, duration(window_s))), at=now)
     if isinstance(answer, Failure):
         return Roster(failure=answer.finding)
@@ -29,7 +29,7 @@ def ask_roster(recorder: Recorder, scope: Scope, ratio: Objective | None, window
 
 
 def several_models(roster: Roster, model: str, others: Sequence[str], selector: str) -> Finding | None:
-    """Why the numbers may be those of several models, if they may. ``others`` are the registry's other models."""
+    """Return a finding if the numbers may mix several models. ``others`` are the registry's other models."""
     if len(roster.models) > 1 and not (selector and roster.attribution is Attribution.ARTIFACT):
         named = ", ".join(visible(each, limit=40) for each in roster.models[:3])
         what = f"The series are those of several models ({named})"

@@ -1,4 +1,4 @@
-"""Which labels of the metrics tell several models apart, for the selectors of a first policy."""
+"""The labels that tell several models' metrics apart, for the selectors of a first policy."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LATELY = "1d"
 
 
 def proposed_selectors(metrics: Metrics, models: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """A selector for each model that the metrics tell apart; none for those that they do not.
+    """Return a selector for each model that the metrics tell apart; none for the others.
 
-    A label ``model`` with the model's name comes first. Otherwise a label is taken whose value the engines that serve
-    the model's artifacts share, and no other model's engines have. One request.
+    A label ``model`` with the model's name comes first. Otherwise it is a label with one value on all engines that
+    serve the model's artifacts, and on no other model's engines. One request.
 
     Args:
         models: the artifacts that each model of the registry points to.
@@ -45,7 +45,7 @@ def proposed_selectors(metrics: Metrics, models: Mapping[str, Sequence[str]]) ->
 
 
 def _telling(ours: Sequence[Series], others: Sequence[Series]) -> str:
-    """The first label, by name but ``model`` first, whose one value only these series have; empty where none has."""
+    """Return the first label (``model``, then by name) with one value that only these series have; else empty."""
     labels = sorted(
         {name for each in ours for name, _ in each.labels} - _INNER, key=lambda name: (name != "model", name)
     )

@@ -1,4 +1,4 @@
-"""What really serves: what each engine instance has loaded, whether it is scraped, whether it decides trades."""
+"""The service of each engine instance: its loaded artifact, its scrape, and its part in trading."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ml.policy import Policy
 
 _MEMORY = "1h"
-"""How long an instance that fell silent is still shown, as down."""
+"""The time for which a silent instance is still shown, as down."""
 
 _Key = tuple[str, str]
 

@@ -1,4 +1,4 @@
-"""The soak's judge: from one question after the other to one report.
+"""The soak's judge: asks all questions and makes one report.
 
 It asks through `Metrics` only and keeps what it asked, so that `judge_soak` on a `Replay` of its own responses comes
 to the same judgement: that is how evidence is verified offline.
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
-# What a soak asks Prometheus about each objective, and what its answers become: readings, tapes, events.
+# A soak's questions to Prometheus about each objective, and the readings, tapes and events made of the answers.
 
 KILLED_METRIC, KILLED_REASON = "grinder_ml_block_total", "KILL_SWITCH_ENV"
 _SCRAPE_S = 60
@@ -87,7 +87,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """What happened besides inference: events of the cells, scrapes of each engine, and restarts."""
+    """Events besides inference: events of the cells, scrapes of each engine, and restarts."""
 
     events: Events
     scrapes: Mapping[Engine, Row]
@@ -105,10 +105,10 @@ class Inquiry:
     since: datetime | None
     skew_s: float | None
     roster: Roster = NOBODY
-    whose: Finding | None = None
+    mixed_models: Finding | None = None
 
     def events(self, kills: tuple[Killed, ...]) -> tuple[Happened, Finding | None]:
-        """What happened in the cells besides inference, and why that may be incomplete, if it may."""
+        """Collect the events in the cells, and say why they may be incomplete, if they may."""
         scope, step = self.scope, duration(self.grid.step_s)
         count = scope.timed(f"{self.terms.latency}_count")
         # A reset between the last scrape of one cell and the first of the next lies in neither: look a little further.
@@ -133,7 +133,7 @@ class Inquiry:
         return Happened(events, scrapes, replace(restarts, replaced=replaced(scrapes))), doubt or unsure
 
     def _restarts(self, count: str) -> tuple[Restarts, Finding | None]:
-        """How often each engine restarted within the judged time."""
+        """Count each engine's restarts within the judged time."""
         if not self.grid.cells:
             return Restarts(), None
         scope, step = self.scope, duration(self.grid.step_s)
@@ -152,7 +152,7 @@ class Inquiry:
         return Restarts({name_of(engine, found): round(found[engine]) for engine in once}), None
 
     def asks(self, recorder: Recorder) -> Inquiry:
-        """The same inquiry with another notebook."""
+        """Return the same inquiry with another recorder."""
         return replace(self, recorder=recorder)
 
     def hear(self, objective: Objective) -> Heard:
@@ -170,7 +170,7 @@ class Inquiry:
         return Heard(objective, reading, values, counts, changed, found.buckets if found else {}, doubt)
 
     def track(self, heard: Heard, happened: Happened) -> Track:
-        """What was heard of an objective as a tape, marked by what happened besides."""
+        """Return an objective's answers as a tape, marked with the events."""
         limit, buckets = heard.objective.limit, heard.buckets
 
         def unclear(engine: Engine, value: float) -> bool:
@@ -201,7 +201,7 @@ class Inquiry:
         windows, now = self.terms.windows(self.since), self.terms.now
         asked = dict(questions(objective, self.scope, windows, self.terms.latency))
         asked.pop(SHOWN, None)
-        # The runbook's query runs by itself and to the letter, so that anybody can paste it and see the same number.
+        # The runbook's query runs alone and unchanged, so that anybody can paste it and see the same number.
         shown = self.recorder.query(shown_query(objective, self.scope, self.terms.windows().long), at=now)
         parts: _Parts = {}
         warnings: tuple[str, ...] = ()
@@ -211,7 +211,7 @@ class Inquiry:
             parts |= {SHOWN: exchange.series} if exchange is shown else split(exchange.series)
             warnings += exchange.warnings
         given = self.terms.circumstances(
-            warnings, self.skew_s, self.since, scrape_s=self.roster.scrape_s, whose=self.whose
+            warnings, self.skew_s, self.since, scrape_s=self.roster.scrape_s, mixed_models=self.mixed_models
         )
         found = measured(objective, self.scope.stage, parts)
         return reading_of(Case(objective, found, given), self.scope, self.terms), found
@@ -252,7 +252,7 @@ __all__ = ["Killed", "SoakJudgement", "SoakSubject", "judge_soak"]
 
 @dataclass(frozen=True, slots=True)
 class SoakJudgement:
-    """A soak's report, every exchange with the source that it rests on, in order, and what else was given."""
+    """A soak's report, its exchanges with the source in order, and its other inputs."""
 
     report: SoakReport
     responses: tuple[Exchange, ...]
@@ -270,7 +270,7 @@ def judge_soak(
     *,
     stale_s: float = STALE_S,
 ) -> SoakJudgement:
-    """Judge the whole soak of a shadow artifact as of ``now``. Never raises for a sick source.
+    """Judge the whole soak of a shadow artifact as of ``now``. Never raises for a failed source.
 
     Args:
         kills: when the kill switch was engaged, from our own audit log; the engine's block counter is read besides.
@@ -298,22 +298,22 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
         start = Start(None, roster.failure)
     grid = Grid.of(start.at or now, now, soak.step_s, soak.required_s)
     skew_s = None if isinstance(clock, Failure) else skew_of(clock)
-    whose = several_models(roster, subject.model, subject.others, selector)
-    inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s, roster, whose)
+    mixed_models = several_models(roster, subject.model, subject.others, selector)
+    inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s, roster, mixed_models)
     ours = Ours(subject.model, Stage.SHADOW, selector, subject.artifact_id, roster.instances)
     with errands(recorder) as sent:
         happened = sent.send(lambda page: inquiry.asks(page).events(kills))
-        heard = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]
+        pending = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]
         alerts = sent.send(lambda page: alerts_of_soak(page, terms.policy, now, grid, scope, ours))
     found, doubt = happened.result()
     return Soaked(
         terms=terms,
         start=start,
         grid=grid,
-        tracks=tuple(inquiry.track(each.result(), found) for each in heard),
+        tracks=tuple(inquiry.track(each.result(), found) for each in pending),
         alerts=alerts.result(),
         doubt=clock_doubt(clock, recorder.exchanges, now) or doubt,
-        whose=whose,
+        mixed_models=mixed_models,
         restarts=found.restarts,
         attribution=roster.attribution,
         scrape_s=roster.scrape_s,

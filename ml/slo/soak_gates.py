@@ -1,4 +1,4 @@
-"""From tapes, readings and alerts to the gates of a soak, each with one sentence of why. Pure."""
+"""The gates of a soak, from tapes, readings and alerts, each with one sentence of why. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOAK_GATE, ALERTS_GATE = "soak", "alerts"
 
 @dataclass(frozen=True, slots=True)
 class Restarts:
-    """How often engines restarted during the soak, by name, and how many were replaced by another one."""
+    """The restarts of engines during the soak, by name, and the number that another engine replaced."""
 
     by_engine: Mapping[str, int] = field(default_factory=dict)
     replaced: int = 0
@@ -37,7 +37,7 @@ class Restarts:
 
     @property
     def words(self) -> str:
-        """How often, and which engine most."""
+        """Say how many restarts there were, and which engine had most."""
         times = "once" if self.total == 1 else f"{self.total:,} times"
         named = {name: count for name, count in self.by_engine.items() if count}
         worst = max(named, key=lambda name: (named[name], name), default="")
@@ -58,9 +58,9 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soaked:
-    """Everything that the gates are judged by.
+    """The inputs of the gates.
 
-    ``doubt``: why no time of this soak can be trusted. ``whose``: why its numbers may be those of several models.
+    ``doubt``: why no time of this soak can be trusted. ``mixed_models``: why its numbers may mix several models.
     """
 
     terms: Terms
@@ -69,7 +69,7 @@ class Soaked:
     tracks: tuple[Track, ...]
     alerts: AlertsView
     doubt: Finding | None = None
-    whose: Finding | None = None
+    mixed_models: Finding | None = None
     restarts: Restarts = Restarts()
     attribution: Attribution = Attribution.ARTIFACT
     scrape_s: float | None = None
@@ -122,7 +122,7 @@ def _soak_finding(soaked: Soaked) -> Finding:
         gravest = worst(doubt.verdict for doubt in doubts)
         return next(doubt for doubt in doubts if doubt.verdict is gravest)
     return (
-        soaked.whose
+        soaked.mixed_models
         or _breached(soaked)
         or _restarted(soaked)
         or _short(soaked)
@@ -196,16 +196,16 @@ def _clean(soaked: Soaked) -> Finding:
 
 
 def _besides(soaked: Soaked) -> str:
-    """What else a reader must know about the soak: restarts, and numbers that are only known by mode."""
-    told = f" The engines {soaked.restarts.words}." if soaked.restarts.total else ""
+    """List further facts about the soak: restarts, and numbers that are only known by mode."""
+    text = f" The engines {soaked.restarts.words}." if soaked.restarts.total else ""
     match soaked.attribution:
         case Attribution.MODE:
-            told += " By mode only: no engine says which artifact it serves."
+            text += " By mode only: no engine says which artifact it serves."
         case Attribution.MIXED:
-            told += " In part by mode only: not every engine says which artifact it serves."
+            text += " In part by mode only: not every engine says which artifact it serves."
         case Attribution.ARTIFACT:
             pass
-    return told
+    return text
 
 
 def _objective_gate(soaked: Soaked, track: Track) -> Gate:
@@ -280,7 +280,7 @@ def _eligible_at(soaked: Soaked) -> datetime | None:
 
 
 def first_reason(gates: Sequence[Gate]) -> str:
-    """Why the gates do not open, from the gravest one; or that they do."""
+    """Give the gravest reason why the gates stay closed, or say that they open."""
     gravest = worst(gate.verdict for gate in gates)
     if gravest.opens:
         return gates[0].why

@@ -1,7 +1,7 @@
-"""What the domain asks of a metrics source, and what it gets: questions, answers, typed failures.
+"""The interface of a metrics source: questions, answers, typed failures.
 
-An `Answer` keeps the raw response bytes, so that whatever was concluded from it can be concluded again
-offline. A sick source raises one of the `MetricsError` types and never yields a half answer.
+An `Answer` keeps the raw response bytes, so that every conclusion from it can be repeated offline. A failed source
+raises one of the `MetricsError` types and never yields half an answer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class MetricsError(ConsoleError):
 
 
 class SourceUnreachable(MetricsError, Unavailable):
-    """No connection, or the server said that it cannot answer now (5xx, 429)."""
+    """The connection failed, or the server is unable to answer now (5xx, 429)."""
 
 
 class SourceTimedOut(MetricsError, TimedOut):
@@ -37,11 +37,11 @@ class QuestionRefused(MetricsError):
 
 
 class BadAnswer(MetricsError):
-    """What came back is no answer of a Prometheus: HTML, broken or oversized JSON, a wrong result type."""
+    """The response is not Prometheus's: HTML, broken or oversized JSON, a wrong result type."""
 
 
 class Kind(StrEnum):
-    """What is asked, named by the endpoint under ``/api/v1/`` (silences: Alertmanager's ``/api/v2/``)."""
+    """The kind of a question, named by the endpoint under ``/api/v1/`` (silences: Alertmanager's ``/api/v2/``)."""
 
     QUERY = "query"
     RANGE = "query_range"
@@ -104,7 +104,7 @@ class Metrics(Protocol):
 
     @property
     def at_once(self) -> int:
-        """How many questions it takes at a time."""
+        """The number of questions that it takes at a time."""
         ...
 
     def query(self, promql: str, at: datetime | None = None) -> Answer:
@@ -128,9 +128,9 @@ class Metrics(Protocol):
         ...
 
 
-# Prometheus's JSON envelope, judged strictly: series and warnings, or a typed failure.
+# The strict parser of Prometheus's JSON envelope: series and warnings, or a typed failure.
 #
-# The same reader serves the live adapter and the offline check of evidence, so both see one truth.
+# The live adapter and the offline check of evidence use the same parser, so both read the same values.
 # Source: https://prometheus.io/docs/prometheus/latest/querying/api/
 
 _REMEDY = "Check that prometheus.url names a Prometheus and not a page in front of it."
@@ -143,7 +143,7 @@ _RESULT_TYPES = {Kind.QUERY: ("vector", "scalar", "matrix"), Kind.RANGE: ("matri
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What a well-formed answer holds: series (empty for rules, alerts, silences), warnings, and its data."""
+    """The content of a valid answer: series (empty for rules, alerts, silences), warnings, and its data."""
 
     series: tuple[Series, ...]
     warnings: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The tape of a soak: one cell per short window and objective, each judged by itself. Pure.
+"""The tape of a soak: one cell per short window and objective, each judged alone. Pure.
 
 Each cell is judged by its worst engine. A breach is a breach, whatever else happened in its cell. A cell in which the
 kill switch was engaged is void. A cell without a number, or in which some engine was there and did too little, holds no
@@ -44,7 +44,7 @@ class Killed:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the cells of a tape lie: the newest complete ones since the soak's start, at most a whole soak's."""
+    """The cells of a tape: the newest complete ones since the soak's start, at most a whole soak's."""
 
     start: datetime
     step_s: int
@@ -71,8 +71,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What happened in each cell of a grid, whichever objective is looked at: an engine restarted, the kill switch
-    was engaged."""
+    """The events in each cell of a grid, for every objective: an engine restarted, the kill switch was engaged."""
 
     restarted: tuple[bool, ...]
     killed: tuple[bool, ...]
@@ -95,7 +94,7 @@ def row(grid: Grid, series: Sequence[Series]) -> Row:
 
 
 def rows(grid: Grid, series: Sequence[Series]) -> dict[Engine, Row]:
-    """As `row`, for each engine by itself."""
+    """Return a `row` for each engine alone."""
     by_engine: dict[Engine, list[Series]] = {}
     for each in series:
         by_engine.setdefault(engine_of(each), []).append(each)
@@ -117,7 +116,7 @@ class Course:
     ``values`` are in the objective's unit; where it is no engine's, as that of a free query, its labels stand for one.
     ``counts`` are inferences, ``scrapes`` how often an engine was scraped, of ``expected`` times a cell (``None`` when
     unknown). ``changed`` has a value where an engine's buckets were laid out or spelled anew within a cell: PromQL
-    cannot add them up there. ``unclear`` tells of an engine's value whether it may lie on either side of the limit.
+    cannot add them up there. ``unclear`` marks an engine's value that may lie on either side of the limit.
     """
 
     values: Mapping[Engine, Row]
@@ -128,23 +127,24 @@ class Course:
     unclear: Callable[[Engine, float], bool] = _anywhere
 
     def clear(self, engine: Engine, value: float, index: int) -> bool:
-        """Whether a value can be compared with the limit."""
+        """True if a value can be compared with the limit."""
         changed = self.changed.get(engine)
         return not self.unclear(engine, value) and (changed is None or changed[index] is None)
 
     @property
     def lives(self) -> _Lives:
-        """The first and the last cell in which each engine was seen."""
-        seen = {engine: self.scrapes.get(engine, found) for engine, found in self.counts.items()}
+        """The first and last cell of each engine."""
+        scrapes = {engine: self.scrapes.get(engine, found) for engine, found in self.counts.items()}
         cells = {
-            engine: [index for index, value in enumerate(found) if value is not None] for engine, found in seen.items()
+            engine: [index for index, value in enumerate(found) if value is not None]
+            for engine, found in scrapes.items()
         }
         return {engine: (found[0], found[-1]) for engine, found in cells.items() if found}
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One cell: its worst value, whether that breaches, whether it proves anything, and the share that was scraped."""
+    """One cell: its worst value, a breach or not, proof or not, and the share that was scraped."""
 
     value: float | None
     breach: bool
@@ -184,7 +184,7 @@ _HALF = 0.5
 
 
 def _there(lives: _Lives, engine: Engine, index: int) -> bool:
-    """Whether an engine was there in a cell: between its first sight and its last, even where nobody saw it."""
+    """True if an engine was there in a cell: between its first and last sight, even if unseen meanwhile."""
     first, last = lives.get(engine, (1, 0))
     return first <= index <= last
 
@@ -205,7 +205,7 @@ def _share(course: Course, engine: Engine, index: int) -> float:
 
 
 def killed_cells(grid: Grid, kills: Sequence[Killed], counted: Sequence[float | None]) -> tuple[bool, ...]:
-    """Which cells a kill touched, by our own record of kills or by the engine's block counter."""
+    """Find the cells that a kill touched, by our own record of kills or by the engine's block counter."""
     return tuple(
         (counted[index] or 0.0) > 0 or any(_touches(kill, grid, index) for kill in kills) for index in range(grid.cells)
     )
@@ -249,7 +249,7 @@ def _cell(seen: _Seen, events: Events, index: int) -> Cell:
 
 
 def replaced(scrapes: Mapping[Engine, Row]) -> int:
-    """How many engines took the place of another one: they came when that one went, give or take two cells."""
+    """Count the engines that replaced another one: they came when that one went, give or take two cells."""
     came, went = [], []
     for found in scrapes.values():
         there = [index for index, value in enumerate(found) if value]
@@ -275,7 +275,7 @@ def coverage(tapes: Sequence[Tape], required: int) -> float:
 
 
 def _covered(one: Tape) -> float:
-    """How many cells hold data, a cell that was scraped for a part of its time as that part."""
+    """Count the cells with data. A partly scraped cell counts for that part."""
     shares = one.seen or (1.0,) * len(one.cells)
     return sum(share for cell, share in zip(one.cells, shares, strict=True) if cell in COVERING)
 
@@ -304,16 +304,16 @@ def eligible_at(soak_start: datetime, grid: Grid, tapes: Sequence[Tape], soak: S
     return max(moments)
 
 
-# When a soak began: the later of the pointer's landing and the first inference of its artifact seen after that.
+# The start of a soak: the later of the pointer's landing and the first inference of its artifact after that.
 
 _FINE_S, _MOST_STEPS = 15, 5_000
 _FAR = timedelta(days=8)
-"""How far back a start is looked for, or a day more than a soak is long; an older soak counts from there."""
+"""The longest search for a start, or a day more than a soak is long; an older soak counts from there."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoakSubject:
-    """Whose soak it is: the artifact in shadow, by its digest, and when its pointer landed on the base branch.
+    """The subject of a soak: the artifact in shadow, by its digest, and its landing on the base branch.
 
     ``unknown`` says why this clone cannot tell when that was; then ``landed_at`` is only the latest that it can be.
     ``others`` are the registry's other models that have something deployed.
@@ -355,19 +355,19 @@ def find_start(
     answer = recorder.query(first_seen_query(scope, since, waited_s), at=now)
     if isinstance(answer, Failure):
         return Start(None, answer.finding)
-    seen = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
-    if seen is None:
+    first_at = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
+    if first_at is None:
         instead = f"; the engines serve {visible(serving[0], limit=120)}" if serving else ""
         why = f"No shadow inference was seen since it landed at {format_utc(landed)}{instead}."
         return Start(None, finding(Verdict.NO_DATA, Code.NEVER_INFERRED, why, landed_at=landed))
-    if seen > now:
+    if first_at > now:
         why = "Prometheus says that the soak begins in the future."
-        return Start(None, finding(Verdict.NO_DATA, Code.BEGINS_IN_FUTURE, why, begins_at=seen))
-    return Start(_ceiling(max(seen, since)))
+        return Start(None, finding(Verdict.NO_DATA, Code.BEGINS_IN_FUTURE, why, begins_at=first_at))
+    return Start(_ceiling(max(first_at, since)))
 
 
 def _undated(subject: SoakSubject, now: datetime) -> Finding | None:
-    """Why the landing is no moment from which a soak counts; ``None`` where it is one."""
+    """Return a finding if no soak can count from the landing."""
     if subject.unknown:
         return finding(Verdict.NO_DATA, Code.LANDING_UNKNOWN, subject.unknown)
     early_s = (subject.landed_at - now).total_seconds()
@@ -380,8 +380,8 @@ def _undated(subject: SoakSubject, now: datetime) -> Finding | None:
 def first_seen_query(scope: Scope, since: datetime, waited_s: int) -> str:
     """The first time at which an engine's count of latencies is another than at ``since`` while it serves the artifact.
 
-    Another, not greater: an engine that restarted counts from zero. Where nobody says what serves, the landing alone
-    binds the soak to the artifact.
+    Another, not greater: an engine that restarted counts from zero. Where no engine reports its artifact, the landing
+    alone binds the soak to the artifact.
     """
     by, step_s = scope.engines, max(_FINE_S, math.ceil(waited_s / _MOST_STEPS))
     series = scope.timed(f"{scope.latency}_count")

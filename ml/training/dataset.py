@@ -1,4 +1,4 @@
-"""What a model is trained on: a synthetic market by default, or a table of the 15 features with a label."""
+"""The training data of a model: a synthetic market by default, or a table of the 15 features with a label."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def seed_for(dataset_id: str, seed: int, rows: int) -> int:
 
 
 def synthetic(seed: int, rows: int) -> Dataset:
-    """A synthetic market, labelled by its volatility and trend with some noise, as a person would label it."""
+    """A synthetic market, labeled by its volatility and trend with some noise, as a person would label it."""
     features = market_features(seed, rows)
     noise = np.random.default_rng(seed + 1).normal(0.0, 0.2, rows)
     hour, day, trend = (features[:, FEATURES.index(name)].astype(np.float64) for name in _DRIVERS)
@@ -169,5 +169,5 @@ def _require_classes(labels: NDArray[np.int64], path: Path) -> None:
     for regime, count in zip(REGIMES, counts, strict=True):
         if count < _MIN_PER_CLASS:
             raise Invalid(
-                f"{visible(path.name)} has {count} rows labelled {regime}, and training needs {_MIN_PER_CLASS}."
+                f"{visible(path.name)} has {count} rows labeled {regime}, and training needs {_MIN_PER_CLASS}."
             )

@@ -1,4 +1,4 @@
-"""The golden artifact: one model of each family that we serve, voting together, so that it guards the runtime.
+"""The golden artifact: one model of each family that we serve, in a voting ensemble, to check the runtime.
 
 It is not for trading. Linear, neural and tree operators all take part in every answer, and scikit-learn's
 own probabilities are recorded beside it (see `ml.artifacts.golden`).

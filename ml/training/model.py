@@ -1,4 +1,4 @@
-"""From rows to ``model.onnx``: a scaled multinomial logistic regression, the same bytes every time.
+"""The training of ``model.onnx`` from rows: a scaled multinomial logistic regression, the same bytes every time.
 
 The problem is convex, so that any solver that converges finds the one optimum; rounding the coefficients
 afterwards removes what is left of the solver's path, of threads and of the processor (scikit-learn
@@ -24,7 +24,7 @@ _HOLD_OUT = 5
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How the model does on rows that it has not seen; ``confusion[truth][answer]`` counts them, LOW to HIGH."""
+    """The model's quality on held-out rows; ``confusion[truth][answer]`` counts them, LOW to HIGH."""
 
     rows: int
     accuracy: float
@@ -43,11 +43,11 @@ class Trained:
 
 
 def train(dataset: Dataset, golden_inputs: NDArray[np.float32]) -> Trained:
-    """Fit and convert. The golden outputs come from scikit-learn, so that they also judge the conversion.
+    """Fit and convert. The golden outputs come from scikit-learn, so that they also check the conversion.
 
     Args:
-        dataset: the rows, every fifth of which is held out.
-        golden_inputs: (n, 15) inputs whose probabilities are recorded.
+        dataset: the rows; every fifth one is held out.
+        golden_inputs: (n, 15) inputs for the recorded probabilities.
     """
     held = np.arange(len(dataset.labels)) % _HOLD_OUT == 0
     pipeline = _fit(dataset.features[~held], dataset.labels[~held])

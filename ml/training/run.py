@@ -33,7 +33,7 @@ _MODULES = ("sklearn", "skl2onnx", "onnx")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to train, as the command line asks for it. ``n_samples`` of ``None``: the default, or all rows."""
+    """The training request of the command line. ``n_samples`` of ``None``: the default, or all rows."""
 
     out_dir: Path
     dataset_id: str
@@ -45,7 +45,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was made: the directory, the model's digest and size in bytes, its accuracy on held-out rows."""
+    """The result of a training: the directory, the model's digest and size in bytes, its accuracy on held-out rows."""
 
     directory: Path
     model_sha256: str

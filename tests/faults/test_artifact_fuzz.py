@@ -1,7 +1,7 @@
 """Thousands of mutants of real models: none kills or hangs the parent, none is taken for the original.
 
 Each mutant goes through the whole of `Verifier.verify` twice: once as it is, where the digests must betray
-it, and once with manifest and train report made to fit, so that it really reaches onnxruntime in its cage.
+it, and once with manifest and train report made to fit, so that it really reaches onnxruntime in its sandbox.
 Even then the digest that the registry pins, and those that the evidence pins, must refuse it.
 """
 
@@ -136,7 +136,7 @@ def test_no_mutant_passes_and_none_does_harm(
             repinned = verifier.verify(directory)
             assert time.monotonic() - started < _WALL_S
             assert repinned.check("digests").verdict is Verdict.PASS
-            assert repinned.check("load").verdict is not Verdict.NO_DATA, "it never came to the cage"
+            assert repinned.check("load").verdict is not Verdict.NO_DATA, "it never came to the sandbox"
             ends[_end(repinned.checks)] += 1
             assert not repinned.pinned(pins).valid
             if name == "model.onnx":

@@ -45,7 +45,7 @@ class Counted:
 
 @dataclass
 class Room:
-    """A session's rollbacks, the board that they know, and counters on git and on the cage."""
+    """A session's rollbacks, the board that they know, and counters on git and on the sandbox."""
 
     clones: Clones
     document: Document
@@ -53,7 +53,7 @@ class Room:
     context: Context
     clock: FrozenClock
     git: Counted
-    cage: Counted
+    sandbox: Counted
     board: Board | None = None
 
     @cached_property
@@ -72,9 +72,9 @@ class Room:
 
     def cost(self) -> tuple[int, int]:
         """Questions to git, and verifications, since the last time."""
-        counts = len(self.git.calls), self.cage.calls.count("verify")
+        counts = len(self.git.calls), self.sandbox.calls.count("verify")
         self.git.calls.clear()
-        self.cage.calls.clear()
+        self.sandbox.calls.clear()
         return counts
 
     def registry_moves(self) -> None:
@@ -96,9 +96,9 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
     clones = make_clones(tmp_path, files)
     session = operations(load(repo=str(clones.operator.path)))
     whole = session._context
-    git, cage, clock = Counted(whole.repository), Counted(whole.verifier()), FrozenClock(datetime.now(UTC))
-    context = replace(whole, repository=git, verifier=lambda: cage, clock=clock)
-    return Room(clones, document, session, context, clock, git, cage)
+    git, sandbox, clock = Counted(whole.repository), Counted(whole.verifier()), FrozenClock(datetime.now(UTC))
+    context = replace(whole, repository=git, verifier=lambda: sandbox, clock=clock)
+    return Room(clones, document, session, context, clock, git, sandbox)
 
 
 def test_the_first_board_arms_and_the_key_then_costs_no_verification(room: Room) -> None:

@@ -238,7 +238,7 @@ def test_fewer_rows_than_the_file_has_are_chosen_by_the_seed(tmp_path: Path) -> 
         ),
         (b"%s\n%sLOW\n" % ((",".join([*FEATURES, "regime"])).encode(), b"1e39," * 15), 1, b"no finite number"),
         (b"%s\n%slow\n" % ((",".join([*FEATURES, "regime"])).encode(), b"1," * 15), 1, b"row 1: regime is 'low'"),
-        (b"%s\n%sLOW\n" % ((",".join([*FEATURES, "regime"])).encode(), b"1," * 15), 1, b"has 1 rows labelled LOW"),
+        (b"%s\n%sLOW\n" % ((",".join([*FEATURES, "regime"])).encode(), b"1," * 15), 1, b"has 1 rows labeled LOW"),
         (b"%s\n1\n" % (",".join([*FEATURES, "regime"])).encode(), 1, b"price_bid is ''"),
         (b"\xff\xfe\x00", 1, b"is not valid CSV"),
         (b'%s\n"' % (",".join([*FEATURES, "regime"])).encode(), 1, b"is not valid CSV"),

@@ -308,7 +308,7 @@ def kill_elsewhere() -> Picture:
     by_hand = (
         "to release: ask who threw it, then press U here: it reaches engines that read this clone's kill file, or "
         "that its actuators reach",
-        "else run `mlconsole kill off` in the clone whose kill file the engines read, on their host",
+        "else run `mlconsole kill off` on the engines' host, in the clone with the kill file that they read",
     )
     view = KillView(
         engaged=True,

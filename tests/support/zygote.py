@@ -1,4 +1,4 @@
-"""A runner that forks probes from one caged process that has imported onnxruntime already.
+"""A runner that forks probes from one sandboxed process that has imported onnxruntime already.
 
 Starting Python and onnxruntime for each of thousands of mutants would take half an hour. Each probe here
 is a process of its own all the same, runs `ml.artifacts.probe.main` itself, and limits itself as ever; only

@@ -18,7 +18,7 @@ GIB = 1 << 30
         (Progress("copy", GIB, GIB), "copy ########## 100 %"),
         (Progress("copy", GIB + 1, GIB), "copy ########## 100 %"),
         (Progress("load", 1, 1, "PASS"), "load PASS"),
-        (Progress("load", 0, 1, "in the cage"), "load in the cage"),
+        (Progress("load", 0, 1, "in the sandbox"), "load in the sandbox"),
         (Progress("read back", 0, 0), "read back"),
         (Progress("di\x1bgests", 1, 4, "\u202eevil"), "di␛gests ##-------- 25 % \\u{202e}evil"),
     ],

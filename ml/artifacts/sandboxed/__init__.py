@@ -1,1 +1,1 @@
-"""What runs inside the cage: the only code that gives an artifact's bytes to onnxruntime."""
+"""Code that runs inside the sandbox: the only code that gives an artifact's bytes to onnxruntime."""

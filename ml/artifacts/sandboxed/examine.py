@@ -26,7 +26,7 @@ _SLOW_S = 0.01
 """A model this slow is asked less, so that a lawful 100 ms per inference stays within the CPU limit."""
 _BATCHES = (2, 3, 7, 16, _ROWS)
 _BATCHES_WHEN_SLOW = (2, 7)
-"""So many rows at a time a model is asked about what it was asked singly."""
+"""The batch sizes in which a model gets the single questions again."""
 _AS_WRITTEN = 8
 _AS_WRITTEN_WHEN_SLOW = 2
 NOISE = 1e-4
@@ -36,7 +36,7 @@ GOLDEN_TOLERANCE = 1e-5
 
 
 class Channel(Protocol):
-    """Where a probe tells how far it is, in case that it never comes to its answer."""
+    """The channel on which a probe reports its progress, which remains if the probe dies before it answers."""
 
     def stage(self, name: str) -> None:
         """A step begins."""
@@ -48,9 +48,9 @@ class Channel(Protocol):
 class Examination:
     """Goes through the checks in order and stops at the first that fails, since the rest would mean nothing."""
 
-    def __init__(self, request: Request, channel: Channel, cage: Check) -> None:
+    def __init__(self, request: Request, channel: Channel, sandbox: Check) -> None:
         self._request, self._channel = request, channel
-        self._checks: list[Check] = [cage]
+        self._checks: list[Check] = [sandbox]
         self._facts: GraphFacts | None = None
         self._session: Session | None = None
         self._rows = market_features(_SEED, _ROWS)
@@ -124,7 +124,7 @@ class Examination:
         return finding(Verdict.PASS, Code.SOUND, why, rows=len(rows)).check("finite")
 
     def _sizes(self) -> tuple[int, ...]:
-        """How many rows at a time to ask about, besides one."""
+        """Return the batch sizes to try besides one row."""
         if self._loaded().single:
             return ()
         return _BATCHES_WHEN_SLOW if self._slow else _BATCHES
@@ -199,7 +199,7 @@ class Examination:
 
     @staticmethod
     def _flat(answers: Rows) -> bool:
-        """Whether all answers are one, but for noise."""
+        """True if all answers are equal within noise."""
         return not bool((np.nan_to_num(np.ptp(answers, axis=0)) > NOISE).any())
 
     def _golden(self) -> Check:
@@ -224,7 +224,7 @@ class Examination:
         return self._session
 
 
-# What models are and answer: one described or recorded as golden vectors, two compared on common inputs.
+# Descriptions of one model, its golden vectors, and the comparison of two models on common inputs.
 
 _DECIDE_SEED = 21
 _DECIDE_ROWS = 4096
@@ -236,7 +236,7 @@ _GOLDEN_ROWS = 16
 
 
 def describe(subject: Subject) -> GraphFacts:
-    """What a model file is made of, without loading it; raises `Unfit` when it is no model."""
+    """Describe a model file without loading it. Raises `Unfit` when it is no model."""
     return read_facts(subject)
 
 
@@ -270,7 +270,7 @@ def answer(subject: Subject) -> Answered:
     return Answered(tuple(tuple(map(float, row)) for row in rows), tuple(tuple(map(float, row)) for row in outputs))
 
 
-# Two models timed turn by turn in one process, so that whatever disturbs one disturbs the other.
+# The latency race: two models take turns in one process, so that any disturbance affects both.
 
 _RACE_SEED = 20
 _RACE_ROWS = 256
@@ -285,7 +285,7 @@ _RACE_BUDGET_S = 2.0
 def race(first: Subject, second: Subject) -> Raced:
     """Time single-row inferences of both for at most two seconds; raises `Unfit` when one cannot run.
 
-    The order within a turn alternates, because whoever comes second finds a warmer cache.
+    The order within a turn alternates, because the second one finds a warmer cache.
     """
     sessions = (Session(first), Session(second))
     for session in sessions:

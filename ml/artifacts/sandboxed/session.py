@@ -1,4 +1,4 @@
-"""One loaded model inside the cage, run the way the engine runs it: one thread, one row at a time."""
+"""One loaded model inside the sandbox, run as the engine runs it: one thread, one row at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rows = NDArray[np.float32]
 _SUM_TOLERANCE = 1e-4
 _MOST = 300
 _NEAR = 4
-"""A model that fills a quarter of the cage may fail to load for want of room."""
+"""A model that fills a quarter of the sandbox may fail to load for lack of memory."""
 
 
 class Unfit(Exception):
@@ -46,7 +46,7 @@ class Session:
 
     @property
     def single(self) -> bool:
-        """Whether it takes one row at a time only, as the engine asks."""
+        """True if the model takes one row at a time only, as the engine asks."""
         return self._rows_at_a_time() == 1
 
     def _rows_at_a_time(self) -> int | None:
@@ -123,7 +123,7 @@ def require_listed(facts: GraphFacts, subject: Subject) -> None:
 
 
 def reason(error: Exception) -> str:
-    """What native code says of an error, without its own source paths, short enough for a sentence."""
+    """Shorten an error of native code to one clause, without its source paths."""
     first = (str(error).splitlines() or [""])[0]
     said = first.rpartition("Status Message: ")[2].rpartition("[ONNXRuntimeError] : ")[2]
     words = [word for word in said.split() if not word.startswith("/onnxruntime_src/")]
@@ -136,9 +136,9 @@ def _shown(one: Any) -> str:
 
 
 def _room(subject: Subject) -> str:
-    """The size of a model and the room in the cage, where the one comes near the other; for the end of a sentence."""
+    """Say how large the files and the address space are, if a model nearly fills it; for the end of a sentence."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     size = sum(path.stat().st_size for path in Path(subject.directory).iterdir())
     if limit == resource.RLIM_INFINITY or _NEAR * size < limit:
         return ""
-    return f"; its files are {size:,} bytes, and the cage has {limit:,} bytes of address space"
+    return f"; its files are {size:,} bytes, and the sandbox has {limit:,} bytes of address space"

@@ -1,4 +1,4 @@
-"""Whether somebody who may do this did it: author, trailers, clock, role, freeze, ACK, waivers (§5, §8). Pure."""
+"""The authority behind a change: author, trailers, clock, role, freeze, ACK, waivers (contract §5, §8). Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ml.text import visible
 from ml.verdict import Code, Gate, Verdict
 
 SKEW = timedelta(minutes=5)
-"""By how much clocks of operators and servers may differ."""
+"""The allowed difference between clocks of operators and servers."""
 
 
 def author(case: Case, move: Move) -> Gate:
@@ -53,7 +53,7 @@ def _mapping(move: Move, key: str) -> Mapping[str, object]:
 
 
 def clock(case: Case, now: datetime | None) -> Gate:
-    """The commit is neither older than its parent nor from the future, as far as a clock can tell."""
+    """Check the commit's time: not before its parent, and not in the future, as far as a clock can tell."""
     at = case.commit.at
     if at < case.parent.at - SKEW:
         return refused("clock", f"it is dated {format_utc(at)}, before its parent of {format_utc(case.parent.at)}")
@@ -76,7 +76,7 @@ def freeze(case: Case, move: Move) -> Gate:
 
 
 def affects_trading(move: Move) -> bool:
-    """Whether the change decides what trades, and may not be made lightly."""
+    """True if the change decides which artifact trades."""
     return move.action is Action.PROMOTE and move.to_stage is Stage.ACTIVE
 
 
@@ -87,9 +87,9 @@ def _earlier_evidence(move: Move) -> frozenset[str]:
 
 
 def acknowledged(case: Case, move: Move, registry_blob: str) -> Gate:
-    """A hop to active carries an acknowledgement for exactly this artifact, evidence and registry, in its time.
+    """Check the acknowledgement of a step to active: exactly this artifact, evidence and registry, in time.
 
-    One whose evidence an earlier event carries was used before.
+    An acknowledgement with evidence that an earlier event carries has been used before.
     """
     if not affects_trading(move):
         return passed(ACK_GATE, "this change needs no acknowledgement")
@@ -165,13 +165,13 @@ def waivers(case: Case, move: Move) -> Gate:
     return passed("waivers", ", ".join(sorted(waived)) or "none")
 
 
-# Signatures and approvals: who provably stands behind a change, by the keys that the base allows (contract §5, §8).
+# Signatures and approvals, checked against the keys that the base allows (contract §5, §8).
 
 
 def signature_of(
     repository: Reader, commit: str, signers: bytes | None, now: datetime | None = None, by: str = ""
 ) -> Signature:
-    """A commit's signature, judged by a list of allowed signers; ``None``: there is no list, so nobody is allowed.
+    """Check a commit's signature by a list of allowed signers; ``None``: there is no list, so nobody is allowed.
 
     git judges each key at the commit's date, and here it must be valid at ``now`` too, the judge's clock (``None``:
     that clock is no witness). Where one key has several people, ``by`` is the one who is looked for first.
@@ -193,9 +193,9 @@ def signature_of(
 
 
 def signed(policy: Policy, signature: Signature, by: str, *, exempt: str = "") -> Gate:
-    """Where the base asks for signatures, the author's own key signed the commit.
+    """Check that the author's own key signed the commit, where the base asks for signatures.
 
-    ``exempt`` says why this change needs none, as a rollback does not; empty where it does.
+    ``exempt`` says why this change needs none (such as a rollback); empty where it does.
     """
     if exempt:
         return passed("signature", exempt)
@@ -210,14 +210,14 @@ def signed(policy: Policy, signature: Signature, by: str, *, exempt: str = "") -
 
 
 def exemption(action: Action) -> str:
-    """Why an action needs neither signature nor approval; empty where it does."""
+    """Say why an action needs neither signature nor approval; empty where it does."""
     return "" if action in (Action.STAGE, Action.PROMOTE) else f"a {action} needs none"
 
 
 def approved(
     repository: Reader, case: Case, signature: Signature, by: str, *, exempt: str = "", now: datetime | None = None
 ) -> Gate:
-    """Enough operators stand behind the change: its author, and others by a signed approval of this very commit.
+    """Check that enough operators approve: the author, and others by a signed approval of this very commit.
 
     ``now`` is the judge's clock, see `signature_of`.
     """
@@ -253,7 +253,7 @@ def _approvals(repository: Reader, case: Case, now: datetime | None) -> Iterator
 
 
 def _misfit(case: Case, approval: _Approval, author: Signature, by: str) -> str:
-    """Why an approval does not count: one clause, empty when it does."""
+    """Say why an approval does not count: one clause, empty when it does."""
     principal = approval.signature.principal
     shown = visible(principal or approval.commit.author.email)
     same_key = author.good and author.key == approval.signature.key
@@ -267,7 +267,7 @@ def _misfit(case: Case, approval: _Approval, author: Signature, by: str) -> str:
     return next((why for wrong, why in reasons if wrong), "")
 
 
-# Whether a change lands while it is fresh: what waited too long is planned anew on what holds now (contract §14). Pure.
+# The age limit of a change: one that waited too long must be planned again on the current base (contract §14). Pure.
 
 AGE = "age"
 
@@ -275,8 +275,8 @@ AGE = "age"
 def timely(case: Case, now: datetime | None, action: Action | None = None) -> Gate:
     """The change lands within the policy's hours of its own date, by the judge's clock.
 
-    Otherwise whoever finds an operator's branch of last month could land it today. Rollbacks and withdrawals are
-    exempt, and so are the first rules, because nobody holds a role yet that an old branch could misuse.
+    Otherwise anybody could land an operator's branch of last month today. Rollbacks and withdrawals are
+    exempt, and so are the first rules, because there is no role yet that an old branch could misuse.
 
     Args:
         now: the judge's clock; ``None`` where it is no witness, as in a review of old history.

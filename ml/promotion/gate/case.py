@@ -37,7 +37,7 @@ class Case:
 
     ``before`` is the registry in the commit's parent (``None``: there is none yet), ``after`` the one in the commit.
     ``policy`` and ``signers`` (``None``: no such file) are the base's, whatever the commit makes of them, and
-    ``artifact_base`` is what the base's pointers are relative to. ``guard`` tells what is governed and protected, with
+    ``artifact_base`` is the base folder of the base's pointers. ``guard`` decides what is governed and protected, with
     the artifacts that the change itself names; ``named`` the same by the base alone.
     """
 
@@ -78,22 +78,22 @@ class Move:
 
     @property
     def action(self) -> Action:
-        """What the event says that it does; `transition` has made sure that it is one of ours."""
+        """The event's action. `transition` has checked that it is one of ours."""
         return Action(self.event.action or "")
 
     @property
     def to_stage(self) -> Stage:
-        """Where the event says that it leads."""
+        """The event's destination."""
         return Stage(self.event.to_stage or "")
 
     @property
     def artifact_id(self) -> str:
-        """Whom it is about."""
+        """The id of the event's artifact."""
         return self.event.artifact_id or ""
 
     @property
     def by(self) -> str:
-        """Who made it, as the event says."""
+        """The author of the event, as the event states."""
         return self.event.by or ""
 
 
@@ -106,7 +106,7 @@ def plain_models(document: Document | None) -> dict[str, Any]:
     return models
 
 
-# What each line of the gate rests on: our own computing, a second measurement, or somebody's word. Pure.
+# The basis of each line of the gate: our own computation, a second measurement, or a person's claim. Pure.
 
 _MEASURED = frozenset({Code.MEASURED_ALIKE, Code.MEASURED_OTHERWISE, Code.FORGOTTEN, Code.ALERT_CONTRADICTED})
 _CLAIMED = frozenset({Code.CLAIMED, Code.SELF_DECLARED, Code.NOT_MEASURED_AGAIN})
@@ -124,7 +124,7 @@ class Basis(StrEnum):
 
 
 def basis_of(gate: Gate) -> tuple[Basis, str]:
-    """What a line rests on, and by whom it is claimed; empty where it is not."""
+    """Return the basis of a line and the person who claims it; empty where nobody claims it."""
     found = gate.was or gate.found
     facts = dict(found.facts)
     if found.code in _MEASURED:

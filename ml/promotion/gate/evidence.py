@@ -1,4 +1,4 @@
-"""Whether the evidence is there, unaltered, about this change, and still says yes when judged again (contract §8)."""
+"""The evidence of a change: present, unaltered, about this change, and passing when judged again (contract §8)."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     from ml.artifacts.verification import Verification
 
 
-# Whether the artifact stands, whole and verified, in the commit's own tree (contract §8).
+# The artifact in the commit's own tree: complete and verified (contract §8).
 
 
 class Verifies(Protocol):
-    """What verifies an artifact directory (`ml.artifacts.verify.Verifier`)."""
+    """The verifier of an artifact directory (`ml.artifacts.verify.Verifier`)."""
 
     def verify(self, directory: Path, *, expect_sha256: str | None = None) -> Verification:
         """All checks of one directory; the model's digest must be the expected one."""
@@ -58,7 +58,7 @@ class Verifies(Protocol):
 
 
 def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> Gate:
-    """Export the artifact from the commit and verify it in the cage, by its pointer and by what evidence pinned."""
+    """Export the artifact from the commit and verify it in the sandbox, by its pointer and by its pinned evidence."""
     if move.action is Action.WITHDRAW:
         return passed("artifact", "a withdrawal needs no artifact")
     pointer = move.after.pointer(move.to_stage)
@@ -80,17 +80,17 @@ def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> 
     return passed("artifact", gate.why) if gate.verdict.opens else refused("artifact", gate.why)
 
 
-# Whether the answers in evidence came from the metrics source that the base names, where it names one (contract §8).
+# The metrics source of the evidence, which must be the base's where it names one (contract §8).
 
 CONFIG_FILE = "console.toml"
 _NAMES = (("prometheus", "url"), ("prometheus", "fallback_url"), ("alertmanager", "url"))
 
 
 def foreign_source(configured: bytes | None, values: Mapping[str, Any]) -> str:
-    """Why the evidence is of another source: one clause; empty where it is not, or where the base names none.
+    """Say why the evidence is of another source: one clause; empty where it is not, or where the base names none.
 
     ``configured`` is the console.toml that the base tracks, ``None`` where it tracks none. Without an address in it,
-    the address in the evidence is nothing but what its author reports.
+    the address in the evidence is only its author's report.
 
     Raises:
         KeyError, TypeError: the evidence has no exchanges.
@@ -112,7 +112,7 @@ def _named(configured: bytes | None) -> tuple[tuple[str, str], ...]:
     try:
         found = tomllib.loads((configured or b"").decode())
     except (ValueError, RecursionError):
-        return ()  # a file that nobody can read configures no console either
+        return ()  # an unreadable file configures no console either
     return tuple(_addresses(found))
 
 
@@ -126,7 +126,7 @@ def _addresses(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 # The binding of acknowledgement and evidence: to a model's slice of the registry, not to the whole file (contract §14).
 #
-# Both name the registry by its object id. Where the base moved on and the file is another now, they hold as long as the
+# Both name the registry by its object id. If the base moved on and the file changed, they hold as long as the
 # model's own text in the file that they name is the text in the file that the change was made on.
 
 
@@ -149,7 +149,7 @@ def bound(repository: Reader, case: Case, move: Move, written: object) -> str:
 
 
 def same_slice(one: Document | None, other: Document | None, name: str) -> bool:
-    """Whether two registries hold the same text of a model, or neither has it."""
+    """True if two registries hold the same text of a model, or neither has it."""
     return _slice(one, name) == _slice(other, name)
 
 
@@ -158,7 +158,7 @@ def _slice(document: Document | None, name: str) -> str | None:
 
 
 def blob_id(content: bytes, digits: int) -> str:
-    """The object id that git gives to a file's bytes, in a repository whose ids have 40 or 64 digits."""
+    """Return git's object id of a file's bytes, in a repository with ids of 40 or 64 digits."""
     known = hashlib.sha256() if digits == 64 else hashlib.sha1(usedforsecurity=False)
     known.update(b"blob %d\0" % len(content) + content)
     return known.hexdigest()
@@ -267,7 +267,7 @@ def _strangeness(case: Case, move: Move, values: Mapping[str, Any], registry_blo
 
 
 def _old(case: Case, values: Mapping[str, Any]) -> Iterator[str]:
-    """Each time at which something was judged lies in the last hour before the change."""
+    """List the judgements that are not from the last hour before the change."""
     soak, review = values["soak"], values["review"]
     times = {"evidence": values["as_of"]}
     times |= {"soak's report": soak["report"]["as_of"]} if soak else {}
@@ -319,7 +319,7 @@ def _altered_drawing(values: Mapping[str, Any], drawing: bytes | None) -> str:
 
 
 def _checklist(case: Case, move: Move, shown: list[Mapping[str, Any]]) -> Gate:
-    """All gates of the hop are shown and open, and those that were waived are the ones that the event names."""
+    """Check that all gates of the step are shown and open, and that the waived ones match the event."""
     verdicts = {str(gate["name"]): str(gate["verdict"]) for gate in shown if gate["name"] != ACK_GATE}
     missing = sorted(required_gates(case.policy, move.action, move.to_stage) - verdicts.keys())
     if missing:

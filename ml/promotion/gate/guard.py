@@ -1,4 +1,4 @@
-"""The paths that decide what trades: they change by a judged change alone (contract §14). Pure.
+"""The protected paths, which decide what trades. Only a judged change may touch them (contract §14). Pure.
 
 Governed are the registry where the base names it, its archives and evidence, and the rules: policy, allowed signers,
 the tracked console.toml, git attributes and LFS settings that change checked-out bytes, and the workflow that runs the
@@ -32,7 +32,7 @@ _JOB_NAME = re.compile(rb"^ {4}name:\s*[\"']?([^\"'\n#]+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Guard:
-    """Tells of a path whether it is governed or protected, however it is spelled.
+    """Decides if a path is governed or protected, in every spelling.
 
     ``folders`` are the artifact directories that registries name, ``automation`` the files that run the gate, and
     ``rules`` is false as long as there is neither a registry nor a policy, and so nothing that could be weakened.
@@ -74,7 +74,7 @@ class Guard:
         return frozenset({*self._above, *self._homes, "", usual, *_parents(usual)})
 
     def governs(self, path: str) -> bool:
-        """Whether the path is the registry, its archive or evidence, a rule, or something in the way of those."""
+        """True if the path is the registry, its archive or evidence, a rule, or something in the way of those."""
         folded = _folded(path)
         if folded in self._exact or folded in self._above or folded in self._homes:
             return True
@@ -90,23 +90,23 @@ class Guard:
         return folded in self._automation or any(parent in self._automation for parent in _parents(folded))
 
     def rule(self, path: str) -> bool:
-        """Whether the path is one of the rules."""
+        """True if the path is one of the rules."""
         folded = _folded(path)
         if path == self.places.registry or self.misplaced(path):
             return False
         return folded in self._exact or self._runs(folded) or self._attributes(folded)
 
     def artifact(self, path: str) -> bool:
-        """Whether the path lies in an artifact that a registry names."""
+        """True if the path lies in an artifact that a registry names."""
         folded = _folded(path)
         return folded in self._artifacts or any(parent in self._artifacts for parent in _parents(folded))
 
     def protects(self, path: str) -> bool:
-        """Whether only a judged change may touch the path."""
+        """True if only a judged change may touch the path."""
         return self.governs(path) or self.artifact(path)
 
     def misplaced(self, path: str) -> str:
-        """What a governed path takes the place of, on some disk; empty where it is what it says."""
+        """Name the governed path that this path would replace on some disk; empty where there is none."""
         folded = _folded(path)
         if folded in self._exact:
             return "" if path == self._exact[folded] else self._exact[folded]
@@ -130,8 +130,8 @@ def _folded(path: str) -> str:
     if path.isascii():
         plain = path.lower()
     else:
-        seen = (char for char in unicodedata.normalize("NFKC", path) if unicodedata.category(char) != "Cf")
-        plain = unicodedata.normalize("NFC", "".join(seen).casefold())
+        visible_chars = (char for char in unicodedata.normalize("NFKC", path) if unicodedata.category(char) != "Cf")
+        plain = unicodedata.normalize("NFC", "".join(visible_chars).casefold())
     if "./" not in plain and " /" not in plain and plain[-1:] not in (".", " "):
         return plain
     return "/".join(part.rstrip(". ") or part for part in plain.split("/"))
@@ -168,12 +168,12 @@ def named_folders(model: Model) -> Iterator[str]:
 
 
 def automates(path: str) -> bool:
-    """Whether the path may be a program of the forge, so that its text must be looked at."""
+    """True if the path may be a program of the forge, so that its text must be checked."""
     return _folded(path).startswith(_AUTOMATION)
 
 
 def runs_the_gate(content: bytes | None) -> bool:
-    """Whether a workflow calls the gate."""
+    """True if a workflow calls the gate."""
     return content is not None and bool(_RUNS_THE_GATE.search(content))
 
 
@@ -184,5 +184,5 @@ def checks_of(content: bytes) -> frozenset[bytes]:
 
 
 def local_steps(content: bytes) -> frozenset[str]:
-    """What of the repository itself a workflow runs by ``uses: ./…``."""
+    """Return the repository's own actions that a workflow runs with ``uses: ./…``."""
     return frozenset(found.decode("utf-8", "replace").rstrip("/") for found in _LOCAL_STEP.findall(content))

@@ -1,4 +1,4 @@
-"""The gate of contract §8: judges a proposed change from the trees of base and head alone, wherever it runs.
+"""The gate (contract §8): judges a proposed change from the trees of base and head alone, on any machine.
 
 CI, the server's hook and `ml.promotion.land` call the same function. A range may hold ordinary commits and at most one
 commit that changes the registry or its rules; that one is judged by the rules of ``base``.
@@ -33,13 +33,13 @@ from ml.verdict import Code, Gate, Verdict, finding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What the gate judges with.
+    """The gate's inputs and tools.
 
-    ``places`` and ``artifact_base`` hold where neither the base's console.toml nor its policy says otherwise.
-    ``approvals`` is false where a branch is only offered, not landed: nobody can have approved it yet. ``merging``:
-    head need not contain the base, because a merge or a rebase will land it. ``now`` is the judge's clock, ``None``
-    where its clock is no witness, as in a review of old history. ``source`` is where recorded
-    questions are asked again, ``None`` where the gate has no Prometheus of its own.
+    ``places`` and ``artifact_base`` apply where the base's console.toml and its policy say nothing. ``approvals`` is
+    false where a branch is only offered, not landed: nobody can have approved it yet. ``merging``: head need not
+    contain the base, because a merge or a rebase will land it. ``now`` is the judge's clock, ``None`` where its clock
+    is no witness, as in a review of old history. ``source`` answers recorded questions again, ``None`` where the gate
+    has no Prometheus of its own.
     """
 
     verifier: Verifies
@@ -63,7 +63,7 @@ def judge(repository: Reader, base: str, head: str, bench: Bench) -> tuple[Gate,
 
 
 class _Base:
-    """The base, read once: where its registry is, what rules there, and what it names."""
+    """The base, read once: the place of its registry, its rules, and its contents."""
 
     def __init__(self, repository: Reader, commit: str, bench: Bench) -> None:
         self.repository, self.commit, self.bench = repository, commit, bench
@@ -108,7 +108,7 @@ class _Base:
 
 
 def _or_nothing(find: Callable[[bytes | None], str], config: bytes | None) -> str:
-    """What the base's console.toml says; a broken one must hold up neither rollback nor repair."""
+    """Return the base's console.toml; a broken one must block neither rollback nor repair."""
     try:
         return find(config)
     except Usage:
@@ -171,7 +171,7 @@ def _not_remade(anchor: str) -> str:
 
 
 def _change(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
-    """What is cheap to judge comes first: nobody's model is loaded for a change that is refused already."""
+    """Judge the change, the cheap rules first: no model is loaded for a change that is already refused."""
     repository, bench = base.repository, base.bench
     misplaced = next((change.path for change in case.paths if case.guard.misplaced(change.path)), "")
     if misplaced:
@@ -205,7 +205,7 @@ def _change(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
 
 
 def _remade(base: _Base, case: Case, move: Move, anchor: str) -> str:
-    """The blob id of the registry that our own planner makes of another state of the base's history."""
+    """Return the blob id of the registry if our own planner made the change on another state of the base."""
     document = base.registry(anchor)
     if not same_slice(document, case.before, move.name):
         raise Refused(
@@ -216,7 +216,7 @@ def _remade(base: _Base, case: Case, move: Move, anchor: str) -> str:
 
 
 def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Iterator[Gate]:
-    """Who does what, and whether they may."""
+    """Check the author, the role and the approvals."""
     yield scope(case, move)
     yield authority.author(case, move)
     yield authority.clock(case, bench.now)

@@ -1,9 +1,8 @@
 """The landed state: the trees of base and head differ by the one judged change, however it arrived (contract §14).
 
-A change may arrive by itself, squashed, rebased, or by merges in any number. Each commit between base and head is
-compared with its *anchor*, the newest commit of the base's own history that it contains: what the gate protects must
-be as it is there, or as the one judged change makes it there. So no merge brings back an old state, whatever its
-parents.
+A change may arrive alone, squashed, rebased, or by any number of merges. Each commit between base and head is compared
+with its *anchor*, the newest commit of the base's own history that it contains. Protected paths must be as they are at
+the anchor, or as the one judged change makes them. So no merge restores an old state, whatever its parents.
 """
 
 from __future__ import annotations
@@ -43,10 +42,10 @@ class State:
 
 @dataclass(frozen=True)
 class Landing:
-    """What stands between base and head: the one change, and every state that must follow from it.
+    """The commits between base and head: the one change, and every state that must follow from it.
 
-    ``paths`` are the paths of the change's own commit, and whatever protected ones differ from its ``anchor``.
-    ``made`` is what the change makes of them; ``moved`` tells by anchor what the base's history did there meanwhile.
+    ``paths`` are the paths of the change's own commit, and all protected paths that differ from its ``anchor``.
+    ``made`` is the change's result at those paths; ``moved`` is, by anchor, the base's own later changes to them.
     """
 
     change: CommitInfo
@@ -102,7 +101,7 @@ class Range:
 
 
 def carried(found: Landing, base: str, registry: str, remade: Callable[[str], str]) -> Gate:
-    """Compare every state with what the change makes of its anchor, and the change with where it lands.
+    """Compare every state with the change's result on its anchor, and the change with its landing.
 
     Args:
         registry: the registry's path.
@@ -158,7 +157,7 @@ def landing(ground: Ground, head: str, *, landed: bool) -> Landing | Gate:
 
 
 def _range(ground: Ground, head: str, *, landed: bool) -> Range | Gate:
-    """All commits between base and head, if their shape is one that the gate can judge."""
+    """Return all commits between base and head, if the gate can judge their shape."""
     base = ground.base
     if head == base:
         return passed("scope", "nothing is changed")
@@ -178,7 +177,7 @@ def _range(ground: Ground, head: str, *, landed: bool) -> Range | Gate:
 
 
 def _shape(commit: CommitInfo) -> str:
-    """Why a commit has no place in a landing by its parents alone; empty where it has."""
+    """Say why a commit's parents alone exclude it from a landing; empty where they do not."""
     if not commit.parents:
         why = "has no parent, so it would bring a history of its own; in a shallow clone, fetch the whole history"
         return f"the commit {commit.sha[:12]} {why}"
@@ -195,7 +194,7 @@ def _first_parents_end(commits: Mapping[str, CommitInfo], head: str) -> str:
 
 
 def _spoiled(steps: Mapping[str, Sequence[PathChange]], judged: Iterable[str], of: Callable[[str], bool]) -> str:
-    """The first path of another commit than the judged ones that is one of those."""
+    """Return the first path of this kind that a commit other than the judged ones changes."""
     others = (paths for sha, paths in steps.items() if sha not in judged)
     return next((change.path for paths in others for change in paths if of(change.path)), "")
 

@@ -1,7 +1,7 @@
-"""The gate's lines about what evidence claims: which numbers were measured twice, and what stays a person's word.
+"""The gate's lines about evidence: the numbers that were measured twice, and those that only the author reports.
 
-`measured` asks the gate's own Prometheus again (see `ml.promotion.remeasured`); `claims` names what nobody can ask
-again, and `acceptable_format` which formats of evidence a new change may bring.
+`measured` asks the gate's own Prometheus again (see `ml.promotion.remeasured`); `claims` names the facts that nobody
+can ask again, and `acceptable_format` which formats of evidence a new change may bring.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MEASURED, CLAIMS = "measured", "claims"
 
 
 def acceptable_format(case: Case, move: Move, values: Mapping[str, Any]) -> Gate | None:
-    """Why a new change may not bring evidence of this format; ``None`` where it may.
+    """Refuse evidence of a format that a new change may not bring; ``None`` where it may.
 
-    An older format is judged by the older, laxer judge, and the author would choose it. Rollbacks and withdrawals are
-    not held up by it.
+    An older format is judged by the older, laxer judge, and the author would choose it. This does not block rollbacks
+    and withdrawals.
     """
     if move.action not in (Action.STAGE, Action.PROMOTE):
         return None
@@ -36,7 +36,7 @@ def acceptable_format(case: Case, move: Move, values: Mapping[str, Any]) -> Gate
 
 
 def measured(case: Case, move: Move, values: Mapping[str, Any], source: Metrics | None) -> Iterator[Gate]:
-    """One line about a promotion to active: whether its numbers were asked again, and what came of it."""
+    """One line about a promotion to active: the result of asking for its numbers again, or why nobody asked."""
     if not affects_trading(move):
         return
     mode, who = case.policy.evidence.remeasure, visible(move.by)
@@ -58,7 +58,7 @@ def measured(case: Case, move: Move, values: Mapping[str, Any], source: Metrics 
 
 
 def claims(move: Move) -> Iterator[Gate]:
-    """One line that names what nobody but the author can vouch for; none where everything was computed again."""
+    """Name in one line the facts that only the author reports; no line where everything was computed again."""
     said = tuple(_said(move))
     if said:
         who = visible(move.by)

@@ -1,4 +1,4 @@
-"""Which files a registry change may touch: its own, and nothing else rides along (contract §8). Pure."""
+"""The files that a registry change may touch: only its own (contract §8). Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def scope(case: Case, move: Move) -> Gate:
 
 
 def _stray(case: Case, move: Move, change: PathChange, folder: str, fresh: str) -> str:
-    """Why a changed path is none of the change's own: one clause, empty where it is."""
+    """Say why a changed path is not part of the change: one clause, empty where it is."""
     in_capsule = _in_capsule(change.path, folder)
     in_fresh = bool(fresh) and change.path.startswith(f"{fresh}/")
     ours = change.path in (case.places.registry, case.places.archive(move.name)) or in_capsule or in_fresh
@@ -45,7 +45,7 @@ def _stray(case: Case, move: Move, change: PathChange, folder: str, fresh: str) 
 
 
 def evidence_folder(case: Case, move: Move) -> str:
-    """Where the event says that its evidence is, if that is a place for it; else empty."""
+    """Return the event's evidence folder if it lies where evidence belongs; else empty."""
     said = move.written.get("evidence")
     path = said.get("path") if isinstance(said, dict) else None
     if path is None:
@@ -71,7 +71,7 @@ def _fresh_artifact(case: Case, move: Move) -> str:
     return folder if PurePosixPath(folder).name == move.artifact_id else ""
 
 
-# Changes of the rules themselves, made alone and by those whom the base's rules name (`ml.promotion.gate.guard`).
+# Changes of the rules, which must come alone, by people that the base's rules name (`ml.promotion.gate.guard`).
 
 
 def rules_scope(case: Case) -> Gate:
@@ -109,7 +109,7 @@ def rules_content(repository: Reader, case: Case) -> Gate:
 
 
 def rules_role(case: Case) -> Gate:
-    """Operators change the rules; as long as the base names none, anybody may propose the first ones."""
+    """Check that an operator changes the rules. While the base names none, anybody may propose the first ones."""
     who = case.commit.author.email
     verdict = case.policy.is_operator(who)
     if verdict is Verdict.FAIL:

@@ -1,4 +1,4 @@
-"""Whether a change is one of the five legal ones: event and pointers say the same, and our own planner agrees. Pure."""
+"""The five legal changes: event and pointers must agree, and our own planner must make the same change. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ml.stage import Action, Stage
 from ml.text import visible
 from ml.verdict import Gate
 
-# Whether a history was appended to, and by exactly one event; everything else has its own name (contract §8). Pure.
+# The history, which must have grown by exactly one event. Each other difference has its own code (contract §8). Pure.
 
 _Events = Sequence[Any]
 
@@ -58,7 +58,7 @@ def appended(before: _Events, after: _Events, archived: _Events, *, newest_first
 
 
 def _left_out(kept: _Events, before: _Events) -> list[Any] | None:
-    """What of ``before`` is not in ``kept``, or ``None`` where ``kept`` is not what remains of it in its order."""
+    """Return the events of ``before`` that ``kept`` lacks, or ``None`` where ``kept`` has others or another order."""
     gone: list[Any] = []
     waiting = list(kept)
     for event in before:
@@ -95,18 +95,18 @@ def _text(event: Any) -> str:
     return json.dumps(event, sort_keys=True)
 
 
-# The last word on legality: our own planner makes the same change again, and both are compared byte for byte. Pure.
+# The replay: our own planner makes the same change again, and both are compared byte for byte. Pure.
 
 _OURS = frozenset({*ENGINE_KEYS, *RUNBOOK_KEYS, LEFT_KEY})
 
 
 def replayed(before: Document | None, move: Move, now: bytes, archive: bytes, attested: Pointer | None) -> str:
-    """Why the planner would not have written this: one clause, empty where it would have, byte for byte.
+    """Say why the planner would not have written this: one clause, empty where it matches byte for byte.
 
     Args:
         before: the registry before the change.
         now: the registry's bytes after it, ``archive`` the model's archive after it.
-        attested: of a rollback, what is proven of the pointer besides what an activation's event holds.
+        attested: for a rollback, the proven fields of the pointer that no activation's event holds.
     """
     try:
         made = made_again(before, move, attested)
@@ -297,14 +297,14 @@ def _withdraw(move: Move, to_stage: Stage) -> Iterator[str]:
 _HOPS = {Action.STAGE: _stage, Action.PROMOTE: _promote, Action.ROLLBACK: _rollback, Action.WITHDRAW: _withdraw}
 
 
-# The origin of a rollback's pointer: what is proven of it besides what an activation's event holds (contract §14).
+# The origin of a rollback's pointer: proof of the fields that no activation's event holds (contract §14).
 #
-# Histories in the runbook's words keep no pointers. Then the facts come from where the console finds them too, by the
+# Histories in the runbook's words keep no pointers. The facts then come from the console's own sources, by the
 # same search (`ml.promotion.origins`): registries in which the artifact was active, its manifest and train report, and
-# the commit that added it. What none of them knows may be written as unknown, and as nothing else.
+# the commit that added it. A field that none of them has must be written as unknown.
 
 _SIGNATURE = frozenset({"artifact_id", "promoted_at_utc", "actor", "source"})
-"""What names the pointer, and what a rollback writes anew into every one."""
+"""The fields that name the pointer, and those that a rollback writes anew."""
 
 
 def attested(repository: Reader, case: Case, move: Move) -> Pointer | None:

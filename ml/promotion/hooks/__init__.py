@@ -1,4 +1,4 @@
-"""The server's hook, shipped as a file: a repository that has it refuses what the gate refuses (contract §8)."""
+"""The server's hook as a file. A repository that has it refuses the changes that the gate refuses (contract §8)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What Prometheus and Alertmanager say about alert rules, read from their answers. Pure.
+"""The state of alert rules, read from the answers of Prometheus and Alertmanager. Pure.
 
-A rule that is not loaded cannot fire, so its silence means nothing: VACUOUS.
-Source: Prometheus's ``/api/v1/rules``, ``/api/v1/alerts`` and the ``ALERTS`` series that it writes itself;
-Alertmanager's ``/api/v2/silences``.
+A rule that is not loaded cannot fire, so its silence means nothing: VACUOUS. Source: Prometheus's ``/api/v1/rules``,
+``/api/v1/alerts`` and the ``ALERTS`` series that it writes; Alertmanager's ``/api/v2/silences``.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def _rule(rule: dict[str, Any], group: dict[str, Any]) -> Rule:
 
 
 def state_of(name: str, rules: Sequence[Rule], now: datetime) -> Finding:
-    """What is known of one named rule now: the worst of those that bear the name."""
+    """Return the state of one named rule now: the worst of the rules with that name."""
     shown = visible(name, limit=80)
     if not rules:
         return name, Verdict.VACUOUS, f"The rule {shown} is not loaded in Prometheus, so it cannot fire."
@@ -90,7 +89,7 @@ def _state(shown: str, rule: Rule, now: datetime) -> tuple[Verdict, str]:
 
 
 def firing(alerts: Exchange, names: Sequence[str]) -> Iterable[Finding]:
-    """Which of the named alerts the alerts endpoint says are firing."""
+    """Find the named alerts that the alerts endpoint lists as firing."""
     if isinstance(alerts, Failure):
         yield "alerts", Verdict.ERROR, alerts.cause
         return
@@ -102,7 +101,7 @@ def firing(alerts: Exchange, names: Sequence[str]) -> Iterable[Finding]:
 
 
 def fired(history: Exchange) -> Iterable[Finding]:
-    """Which alerts fired in the past, from the answer to `ml.slo.v1.alerts.history_query`."""
+    """Find past alerts in the answer to `ml.slo.v1.alerts.history_query`."""
     if isinstance(history, Failure):
         yield "history", Verdict.ERROR, history.cause
         return
@@ -115,7 +114,7 @@ def fired(history: Exchange) -> Iterable[Finding]:
 
 
 def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str]:
-    """Alertmanager's active silences of the named alerts, a sentence each: which, by whom, until when.
+    """List Alertmanager's active silences of the named alerts, a sentence each: alert, author, end.
 
     A silence keeps messages from people and changes nothing about an alert, so it changes no verdict either.
     """
@@ -124,21 +123,21 @@ def silences_of(silences: Exchange | None, names: Sequence[str]) -> Iterable[str
     if isinstance(silences, Failure):
         yield f"Silences are unknown: {silences.cause}"
         return
-    told = 0
+    count = 0
     for silence in _dicts(source.read(silences.raw, Kind.SILENCES).data):
         status = silence.get("status")
         if isinstance(status, dict) and status.get("state") == "active":
             matchers = _dicts(silence.get("matchers"))
             about = [visible(name, limit=80) for name in names if _may_match(matchers, name)]
-            told += bool(about)
-            if about and told <= _MOST_SILENCES:
+            count += bool(about)
+            if about and count <= _MOST_SILENCES:
                 yield f"Silenced in Alertmanager: {', '.join(about)}{_where(matchers)}, {_by_whom(silence)}."
-    if told > _MOST_SILENCES:
-        yield f"Alertmanager holds {told - _MOST_SILENCES} more silences of them."
+    if count > _MOST_SILENCES:
+        yield f"Alertmanager holds {count - _MOST_SILENCES} more silences of them."
 
 
 def _may_match(matchers: Sequence[dict[str, Any]], name: str) -> bool:
-    """Whether a silence is about this alert, as far as its name tells; other labels narrow it further."""
+    """True if a silence may be about this alert, by its name; other labels narrow it further."""
     return all(_holds(matcher, name) for matcher in matchers if matcher.get("name") == "alertname")
 
 
@@ -159,7 +158,7 @@ def _unwrapped(expression: str) -> str:
 
 
 def _where(matchers: Sequence[dict[str, Any]]) -> str:
-    """What else a silence asks of an alert, in PromQL's form; the loaded rules do not tell whether it holds."""
+    """List a silence's other matchers, in PromQL's form. The loaded rules cannot tell if they match."""
     others = [matcher for matcher in matchers if matcher.get("name") != "alertname"]
     if not others:
         return ""

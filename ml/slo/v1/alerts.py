@@ -15,7 +15,7 @@ from ml.verdict import Reading, Verdict, worst
 
 @dataclass(frozen=True, slots=True)
 class AlertsView:
-    """What was found about each named rule, and Alertmanager's silences of them in words."""
+    """The finding about each named rule, and Alertmanager's silences of them in words."""
 
     findings: tuple[Finding, ...]
     silences: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class AlertsView:
 
 
 def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime) -> AlertsView:
-    """Are the rules loaded, evaluated, and quiet now? One request."""
+    """Judge the rules with one request: loaded, evaluated, and quiet now."""
     rules = recorder.rules()
     if isinstance(rules, Failure):
         return AlertsView((("rules", Verdict.ERROR, rules.cause),))
@@ -53,7 +53,7 @@ def alerts_now(recorder: Recorder, names: Sequence[str], now: datetime) -> Alert
 
 
 def alerts_of_soak(recorder: Recorder, names: Sequence[str], now: datetime, grid: Grid) -> AlertsView:
-    """As `alerts_now`, and: does the alerts endpoint agree, did they fire during the soak, and who silenced them?"""
+    """Judge as `alerts_now`, and check that rules agree with the alerts endpoint, did not fire, and have no silence."""
     found = list(alerts_now(recorder, names, now).findings)
     found += firing(recorder.alerts(), names)
     if grid.cells:
@@ -63,6 +63,6 @@ def alerts_of_soak(recorder: Recorder, names: Sequence[str], now: datetime, grid
 
 
 def history_query(names: Sequence[str]) -> str:
-    """When did the named alerts fire? One series per alert, present where it fired within the step's five minutes."""
+    """Return the query for past alerts: one series per alert, present where it fired within the step's five minutes."""
     pattern = "|".join(re.escape(name) for name in names).replace("\\", "\\\\")
     return f'max by (alertname) (max_over_time(ALERTS{{alertname=~"{pattern}",alertstate="firing"}}[5m]))'

@@ -30,7 +30,7 @@ class Line:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """What was measured, in order, without the gaps."""
+        """The measured values in order, without the gaps."""
         return tuple(value for value in self.values if value is not None)
 
     @property
@@ -60,7 +60,7 @@ class Chart:
     problem: str = ""
 
     def moment(self, index: int) -> datetime:
-        """When the step of a value ends."""
+        """Return the end of a value's step."""
         return self.start + timedelta(seconds=(index + 1) * self.step_s)
 
     def line(self, name: str, stage: str = "") -> Line | None:
@@ -84,7 +84,7 @@ class Measure:
 
     @property
     def windows(self) -> int:
-        """How many steps its lines have."""
+        """The number of steps of its lines."""
         return max((len(line.values) for line in self.lines), default=0)
 
     @property
@@ -102,7 +102,7 @@ class Measure:
 
 
 def measures(charts: Sequence[Chart]) -> tuple[Measure, ...]:
-    """Everything that was measured, in the charts' order; a chart without a line is one measure by its title."""
+    """All measurements in the charts' order; a chart without a line is one measure by its title."""
     return tuple(measure for chart in charts for measure in _measures(chart))
 
 
@@ -114,11 +114,11 @@ def _measures(chart: Chart) -> Iterator[Measure]:
         yield Measure(chart, chart.title, ())
 
 
-# One drawing of a dashboard review: plain SVG, the same bytes for the same data, readable without colour.
+# The drawing of a dashboard review: plain SVG, the same bytes for the same data, readable without color.
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL, _RIGHT = 960, 260, 70, 40, 180, 190
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#c25e00", "#666666"
-_COLOURS = {"shadow": _ORANGE, "active": _BLUE}
+_COLORS = {"shadow": _ORANGE, "active": _BLUE}
 _DASHES = ("", "6 3", "2 3", "10 3 2 3", "1 4", "14 4", "8 2 2 2 2 2", "3 7")
 
 
@@ -161,8 +161,8 @@ def _panel(chart: Chart) -> Iterable[str]:
 
 
 def _line(line: Line, number: int, top: float) -> Iterable[str]:
-    colour, dash = _COLOURS.get(line.stage, _GREY), _DASHES[number % len(_DASHES)]
-    style = f'fill="none" stroke="{colour}" stroke-dasharray="{dash}"'
+    color, dash = _COLORS.get(line.stage, _GREY), _DASHES[number % len(_DASHES)]
+    style = f'fill="none" stroke="{color}" stroke-dasharray="{dash}"'
     for run in _runs(line.values):
         points = " ".join(f"{_x(index, len(line.values)):.2f},{_y(value, top):.2f}" for index, value in run)
         yield f'<polyline points="{points}" {style}/>'

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
-# One objective before the judge: what was measured, what the judge takes for granted, and how values are said.
+# The inputs of one objective's verdict: measurements, conditions, and the words for values.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a judgement takes for granted. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
+    """The conditions of a judgement. ``skew_s``: Prometheus's clock minus ours, ``None`` when unknown.
 
-    ``least`` is how many inferences the short window must hold to say anything. ``long_s`` is the window that was
-    asked for; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than that.
+    ``least`` is the number of inferences that the short window needs to say anything. ``long_s`` is the window of the
+    question; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than that.
     """
 
     now: datetime
@@ -74,7 +74,7 @@ class Case:
         return long, self.given.long_s
 
     def breaches(self, worst: Worst | None) -> bool:
-        """Whether a value is there and not below the limit."""
+        """True if a value is there and not below the limit."""
         return worst is not None and worst.is_number and not worst.value < self.limit
 
     def words(self, value: float) -> str:
@@ -86,7 +86,7 @@ class Case:
         return f"≥{self.words(value)} (clamped)" if self.clamped(value) else self.words(value)
 
     def clamped(self, value: float) -> bool:
-        """Whether a quantile is only known to be at least this much."""
+        """True if a quantile is only known to be at least this much."""
         return self.measured.top is not None and value >= self.measured.top
 
 
@@ -279,7 +279,7 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
 )
 
 
-# What all judgements of one round share: policy, moment, and how old a sample may be.
+# Common settings of one round: the policy, the time, and the allowed age of a sample.
 
 STALE_S = 60.0
 
@@ -312,13 +312,13 @@ class Terms:
 
     @property
     def latency(self) -> str:
-        """The histogram that tells whether inferences happen: that of the first quantile objective."""
+        """The histogram that counts inferences: that of the first quantile objective."""
         return next((each.metric for each in self.policy.objectives if each.metric), LATENCY)
 
     def circumstances(
         self, warnings: tuple[str, ...], skew_s: float | None, since: datetime | None = None
     ) -> Circumstances:
-        """What the judge takes for granted about one answer."""
+        """Return the conditions of one answer."""
         soak = self.policy.soak
         return Circumstances(
             now=self.now,
@@ -335,7 +335,7 @@ class Terms:
         )
 
 
-# A judged case as the reading that is shown, and the reading of a question that got no answer.
+# Readings for the interface: of a judged case, and of a question without an answer.
 
 
 def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
@@ -362,7 +362,7 @@ def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
 
 
 def failed_reading(objective: Objective, scope: Scope, terms: Terms, cause: str) -> Reading:
-    """The reading of an objective whose question got no answer."""
+    """Return the reading of an objective without an answer."""
     return Reading(
         name=objective.name,
         verdict=Verdict.ERROR,

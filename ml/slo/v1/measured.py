@@ -1,4 +1,4 @@
-"""What was measured for one objective: the answers to its questions, taken apart into numbers."""
+"""The measurements of one objective: the answers to its questions, as numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective
 
 
-# Whether times can be compared at all: our wall clock, Prometheus's, and what became of ours while we asked. Pure.
+# Checks of clocks: our wall clock against Prometheus's, and jumps of ours between question and answer. Pure.
 
 Finding = tuple[Verdict, str]
 """A verdict, and one sentence of why."""
@@ -49,7 +49,7 @@ def skew_of(answer: Answer) -> float | None:
 
 
 def skewed(skew_s: float | None) -> Finding | None:
-    """Why two clocks that are this far apart cannot be compared, if they are."""
+    """Return a finding if the two clocks are too far apart to compare times."""
     if skew_s is None or abs(skew_s) <= SKEW_S:
         return None
     side = "ahead of" if skew_s > 0 else "behind"
@@ -57,7 +57,7 @@ def skewed(skew_s: float | None) -> Finding | None:
 
 
 def clock_doubt(clock: Exchange, exchanges: Sequence[Exchange], now: datetime) -> Finding | None:
-    """Why no time of a judgement can be trusted: Prometheus's clock unknown or skewed, or ours jumped meanwhile."""
+    """Return a finding if no time can be trusted: Prometheus's clock is unknown or skewed, or ours jumped."""
     if isinstance(clock, Failure):
         return Verdict.ERROR, clock.cause
     for exchange in exchanges:
@@ -89,7 +89,7 @@ class Worst:
 
     @property
     def is_number(self) -> bool:
-        """Whether there is something that can be compared with a limit."""
+        """True if the value can be compared with a limit."""
         return math.isfinite(self.value) and not self.infinite
 
 
@@ -162,7 +162,7 @@ def _number(series: Sequence[Series]) -> float | None:
 
 
 def bound(text: str) -> float:
-    """A bucket's bound as the number that it is, so that ``100`` and ``100.0`` are one; NaN where it is none."""
+    """A bucket's bound as a number, so that ``100`` and ``100.0`` are equal; NaN where it is none."""
     try:
         return float(text)
     except ValueError:

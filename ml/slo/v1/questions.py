@@ -1,4 +1,4 @@
-"""What must be asked to judge one objective: the runbook's query, and everything that says whether to believe it.
+"""The questions behind one objective: the runbook's query, and the checks of its answer.
 
 All arithmetic is PromQL's; the texts here only say what to add up. Windows: the long one of the soak (24 h) and the
 short rolling one (5 m), because a day hides a ten-minute burst and five minutes say little.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective
 
 
-# PromQL as text: selectors merged from a stage and the policy, and many questions joined into one.
+# PromQL texts: selectors merged from a stage and the policy, and several questions joined into one.
 
 TAG = "mlconsole"
 """The label by which the answers to questions that were asked as one are told apart."""
@@ -27,7 +27,7 @@ TAG = "mlconsole"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose series are meant: one stage of one model, by the policy's ``selector`` (such as ``model="a"``)."""
+    """The selected series: one stage of one model, by the policy's ``selector`` (such as ``model="a"``)."""
 
     stage: Stage
     selector: str = ""
@@ -37,19 +37,19 @@ class Scope:
         return self._of(metric, f'mode="{self.stage}"')
 
     def timed_with(self, metric: str, matcher: str) -> str:
-        """As `timed`, with one more matcher."""
+        """Same as `timed`, with one more matcher."""
         return self._of(metric, f'mode="{self.stage}",{matcher}')
 
     def counted(self, metric: str) -> str:
-        """A metric that some engines label by mode and some do not: ours, or nobody's."""
+        """Select a metric that only some engines label by mode: ours, or without a mode."""
         return self._of(metric, f'mode=~"{self.stage}|"')
 
     def plain(self, metric: str) -> str:
-        """A metric whatever its mode."""
+        """Select a metric in any mode."""
         return self._of(metric, "")
 
     def plain_with(self, metric: str, matcher: str) -> str:
-        """As `plain`, with one more matcher."""
+        """Same as `plain`, with one more matcher."""
         return self._of(metric, matcher)
 
     def _of(self, metric: str, mode: str) -> str:
@@ -74,7 +74,7 @@ def _tree(terms: Sequence[str]) -> str:
 
 
 def split(series: Sequence[Series]) -> dict[str, tuple[Series, ...]]:
-    """The answers of a `joined` query by key, without the label that told them apart."""
+    """Split the answers of a `joined` query by key, and remove its label."""
     found: dict[str, tuple[Series, ...]] = {}
     for each in series:
         labels = tuple(pair for pair in each.labels if pair[0] != TAG)
@@ -83,7 +83,7 @@ def split(series: Sequence[Series]) -> dict[str, tuple[Series, ...]]:
 
 
 LONG, SHORT = "long", "short"
-"""The value over each window, every series by itself, so that the worst is judged and not an average of it."""
+"""The value over each window, one value per series, so that the worst is judged and not an average of it."""
 SHOWN = "shown"
 """The value as the runbook's own query has it."""
 SAMPLES, LATELY, LIVELY, NEWEST, COVERED = "samples", "lately", "lively", "newest", "covered"
@@ -127,7 +127,7 @@ def shown_query(objective: Objective, scope: Scope, window: str) -> str:
 
 
 def judged_query(objective: Objective, scope: Scope, window: str) -> str:
-    """The query whose worst series is judged."""
+    """Return the judged query; its worst series counts."""
     match objective.kind:
         case "quantile":
             return _quantile(objective, f"rate({_buckets(objective, scope)}[{window}])")
@@ -138,7 +138,7 @@ def judged_query(objective: Objective, scope: Scope, window: str) -> str:
 
 
 def count_query(objective: Objective, scope: Scope, window: str, latency: str = LATENCY) -> str:
-    """How many inferences an objective's value over a window rests on: attempts for a ratio, else latencies."""
+    """Count the inferences behind an objective's value over a window: attempts for a ratio, else latencies."""
     if objective.kind != "ratio":
         return f"sum(increase({scope.timed(f'{objective.metric or latency}_count')}[{window}]))"
     good = f"sum(increase({scope.counted(str(objective.successes))}[{window}]))"
@@ -147,9 +147,9 @@ def count_query(objective: Objective, scope: Scope, window: str, latency: str = 
 
 
 def questions(objective: Objective, scope: Scope, windows: Windows, latency: str = LATENCY) -> Mapping[str, str]:
-    """Every question behind one reading, by what its answer means.
+    """Return every question behind one reading, by the meaning of its answer.
 
-    ``latency`` is the histogram whose count tells that inferences happen, for objectives that do not name one.
+    ``latency`` is the histogram that counts inferences, for objectives that do not name one.
     """
     asked = {
         LONG: judged_query(objective, scope, windows.long),
@@ -210,7 +210,7 @@ def _counter_facts(objective: Objective, scope: Scope, windows: Windows, latency
 
 
 def _spellings(objective: Objective, scope: Scope) -> dict[str, str]:
-    """What the exporter calls its buckets, where a free query selects one by its text."""
+    """List the exporter's spellings of its buckets, where a free query selects one by its text."""
     named = {found[1] for found in _LE.finditer(objective.query or "")}
     return {
         f"{SPELLED}{number}": f"count by (le) ({scope.timed(metric)})" for number, metric in enumerate(sorted(named))

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
-# What a robust test finds odd in a day's lines, in words with effect sizes.
+# Robust tests for oddities in a day's lines, in words with effect sizes.
 #
-# Rank tests and medians only: latencies are skewed, and one burst must not hide or make a finding. Neighbouring windows
+# Rank tests and medians only: latencies are skewed, and one burst must not hide or make a finding. Neighboring windows
 # resemble each other, which makes every p-value look too good; so a finding also needs a large effect and a difference
 # of medians that a person would care about. Sources: Mann and Whitney 1947; Cliff 1993 (delta, large from 0.474, Romano
 # 2006); Leys et al. 2013 (median absolute deviation).
@@ -71,7 +71,7 @@ def _against_active(chart: Chart, line: Line) -> Iterable[str]:
 
 
 def _shift(before: Sequence[float], after: Sequence[float], unit: str) -> str:
-    """How the second sample lies against the first, in words; empty when that is nothing to speak of."""
+    """Describe the shift of the second sample against the first; empty when it is negligible."""
     from scipy import stats  # noqa: PLC0415  costs a second, and only a review needs it
 
     if min(len(before), len(after)) < _FEWEST:
@@ -144,7 +144,7 @@ _STEP_S, _CELLS = 300, 288
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """What there was to see. ``problem`` says in a sentence why there is nothing, or not all; empty when there is.
+    """The review's findings. ``problem`` says in a sentence why data is missing; empty when it is not.
 
     ``oddities`` are sentences for the reviewer to answer. ``svg`` is the drawing for the evidence.
     """
@@ -159,7 +159,7 @@ class Review:
 
 
 def review(metrics: Metrics, policy: Policy, model: str, now: datetime) -> Review:
-    """Ask for the last 24 h and look at them. Never raises for a sick source. Needs SciPy for a second."""
+    """Ask for the last 24 h and review them. Never raises for a failed source. Needs SciPy, which takes a second."""
     recorder = Recorder(metrics)
     inquiry = _Inquiry(recorder, Terms(policy, now), policy.selector(model), _grid(now))
     charts = (inquiry.latency(), inquiry.error_rate(), inquiry.blocks())
@@ -209,7 +209,7 @@ class _Inquiry:
         return self._chart("Latency", "ms", self._staged(asked, limits), limits["p99"])
 
     def _limit(self, quantile: float) -> float | None:
-        """What the policy allows a quantile of the latency to be."""
+        """Return the policy's limit for a quantile of the latency."""
         about = (
             each
             for each in self.terms.policy.objectives

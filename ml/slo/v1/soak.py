@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ml.policy import Objective, Policy
 
 
-# What a soak asks Prometheus about each objective, and what its answers become: readings, tapes, events.
+# A soak's questions to Prometheus about each objective, and the readings, tapes and events made of the answers.
 
 KILLED_METRIC, KILLED_REASON = "grinder_ml_block_total", "KILL_SWITCH_ENV"
 _SCRAPE_S = 60
@@ -61,7 +61,7 @@ class Inquiry:
     skew_s: float | None
 
     def events(self, artifact_id: str, kills: tuple[Killed, ...]) -> tuple[Events, Finding | None]:
-        """What happened in the cells besides inference, and why that may be incomplete, if it may."""
+        """Collect the events in the cells, and say why they may be incomplete, if they may."""
         count, step = self.scope.timed(f"{self.terms.latency}_count"), duration(self.grid.step_s)
         # A reset between the last scrape of one cell and the first of the next lies in neither: look a little further.
         wider = duration(self.grid.step_s + _SCRAPE_S)
@@ -90,7 +90,7 @@ class Inquiry:
         )
 
     def asks(self, recorder: Recorder) -> Inquiry:
-        """The same inquiry with another notebook."""
+        """Return the same inquiry with another recorder."""
         return replace(self, recorder=recorder)
 
     def hear(self, objective: Objective) -> Heard:
@@ -107,7 +107,7 @@ class Inquiry:
         return Heard(objective, reading, values, counts, doubt)
 
     def track(self, heard: Heard, events: Events) -> Track:
-        """What was heard of an objective as a tape, marked by what happened besides."""
+        """Return an objective's answers as a tape, marked with the events."""
         return Track(
             objective=heard.objective,
             reading=heard.reading,
@@ -120,7 +120,7 @@ class Inquiry:
         windows, now = self.terms.windows(self.since), self.terms.now
         asked = dict(questions(objective, self.scope, windows, self.terms.latency))
         asked.pop(SHOWN, None)
-        # The runbook's query runs by itself and to the letter, so that anybody can paste it and see the same number.
+        # The runbook's query runs alone and unchanged, so that anybody can paste it and see the same number.
         shown = self.recorder.query(shown_query(objective, self.scope, self.terms.windows().long), at=now)
         answer = self.recorder.query(joined(asked), at=now)
         for exchange in (shown, answer):
@@ -155,7 +155,7 @@ __all__ = ["Killed", "SoakJudgement", "SoakSubject", "judge_soak"]
 
 @dataclass(frozen=True, slots=True)
 class SoakJudgement:
-    """A soak's report, every exchange with the source that it rests on, in order, and what else was given."""
+    """A soak's report, its exchanges with the source in order, and its other inputs."""
 
     report: SoakReport
     responses: tuple[Exchange, ...]
@@ -173,7 +173,7 @@ def judge_soak(
     *,
     stale_s: float = STALE_S,
 ) -> SoakJudgement:
-    """Judge the whole soak of a shadow artifact as of ``now``. Never raises for a sick source.
+    """Judge the whole soak of a shadow artifact as of ``now``. Never raises for a failed source.
 
     Args:
         kills: when the kill switch was engaged, from our own audit log; the engine's block counter is read besides.
@@ -196,14 +196,14 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
     inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s)
     with errands(recorder) as sent:
         happened = sent.send(lambda page: inquiry.asks(page).events(subject.artifact_id, kills))
-        heard = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]
+        pending = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]
         alerts = sent.send(lambda page: alerts_of_soak(page, terms.policy.alerts.quiet, now, grid))
     events, doubt = happened.result()
     return Soaked(
         terms=terms,
         start=start,
         grid=grid,
-        tracks=tuple(inquiry.track(each.result(), events) for each in heard),
+        tracks=tuple(inquiry.track(each.result(), events) for each in pending),
         alerts=alerts.result(),
         doubt=clock_doubt(clock, recorder.exchanges, now) or doubt,
     )

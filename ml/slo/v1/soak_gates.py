@@ -185,7 +185,7 @@ def _eligible(soaked: Soaked) -> str:
 
 
 def first_reason(gates: Sequence[Gate]) -> str:
-    """Why the gates do not open, from the gravest one; or that they do."""
+    """Give the gravest reason why the gates stay closed, or say that they open."""
     gravest = worst(gate.verdict for gate in gates)
     if gravest.opens:
         return gates[0].why

@@ -1,4 +1,4 @@
-"""When a soak began: the later of the pointer's landing and the first inference of its artifact seen after that."""
+"""The start of a soak: the later of the pointer's landing and the first inference of its artifact after that."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FAR = timedelta(days=8)
 
 @dataclass(frozen=True, slots=True)
 class SoakSubject:
-    """Whose soak it is: the artifact in shadow, by its digest, and when its pointer landed on the base branch."""
+    """The subject of a soak: the artifact in shadow, by its digest, and its landing on the base branch."""
 
     model: str
     artifact_id: str
@@ -50,12 +50,12 @@ def find_start(recorder: Recorder, scope: Scope, subject: SoakSubject, latency: 
     answer = recorder.query(first_seen_query(scope, subject.artifact_id, latency, since, waited_s), at=now)
     if isinstance(answer, Failure):
         return Start(None, Verdict.ERROR, answer.cause)
-    seen = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
-    if seen is None:
+    first_at = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
+    if first_at is None:
         return Start(None, Verdict.NO_DATA, f"No shadow inference was seen since it landed at {format_utc(landed)}.")
-    if seen > now:
+    if first_at > now:
         return Start(None, Verdict.NO_DATA, "Prometheus says that the soak begins in the future.")
-    return Start(_ceiling(max(seen, since)))
+    return Start(_ceiling(max(first_at, since)))
 
 
 def first_seen_query(scope: Scope, artifact_id: str, latency: str, since: datetime, waited_s: int) -> str:

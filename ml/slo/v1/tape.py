@@ -1,4 +1,4 @@
-"""The tape of a soak: one cell per short window and objective, each judged by itself. Pure.
+"""The tape of a soak: one cell per short window and objective, each judged alone. Pure.
 
 A breach is a breach, whatever else happened in its cell. A cell in which the kill switch was engaged is void. A cell
 without a number, with too few inferences, or in which another artifact served, holds no data. A restart of the engine
@@ -34,7 +34,7 @@ class Killed:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the cells of a tape lie: the newest complete ones since the soak's start, at most a whole soak's."""
+    """The cells of a tape: the newest complete ones since the soak's start, at most a whole soak's."""
 
     start: datetime
     step_s: int
@@ -61,8 +61,9 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What happened in each cell of a grid, whichever objective is looked at: an engine restarted, the kill switch
-    was engaged, only another artifact than the soak's served."""
+    """The events in each cell of a grid, for every objective: an engine restarted, the kill switch was engaged, only
+    another artifact served.
+    """
 
     restarted: tuple[bool, ...]
     killed: tuple[bool, ...]
@@ -82,7 +83,7 @@ def row(grid: Grid, series: Sequence[Series]) -> tuple[float | None, ...]:
 
 
 def killed_cells(grid: Grid, kills: Sequence[Killed], counted: Sequence[float | None]) -> tuple[bool, ...]:
-    """Which cells a kill touched, by our own record of kills or by the engine's block counter."""
+    """Find the cells that a kill touched, by our own record of kills or by the engine's block counter."""
     return tuple(
         (counted[index] or 0.0) > 0 or any(_touches(kill, grid, index) for kill in kills) for index in range(grid.cells)
     )

@@ -1,4 +1,4 @@
-"""One warm cage for the tests of a worker: what they ask is the model's business, not how a process starts."""
+"""One warm sandbox for the tests of a worker: what they ask is the model's business, not how a process starts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from support.zygote import Zygote
 
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
-    """Runs probes in forks of one caged process (see `support.zygote`)."""
+    """Runs probes in forks of one sandboxed process (see `support.zygote`)."""
     with Zygote() as running:
         yield running

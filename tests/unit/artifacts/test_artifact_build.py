@@ -20,8 +20,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ORIGIN = Origin(dataset_id="theirs", notes="by hand", git_sha="c" * 40)
 
 
-def build(model: Path, out: Path, caged: Verifier) -> Verification:
-    return build_artifact(caged, model, out, ORIGIN, now=NOW)
+def build(model: Path, out: Path, sandboxed: Verifier) -> Verification:
+    return build_artifact(sandboxed, model, out, ORIGIN, now=NOW)
 
 
 def test_a_bare_model_becomes_an_artifact(tmp_path: Path, zygote: Zygote) -> None:

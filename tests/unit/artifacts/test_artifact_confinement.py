@@ -1,4 +1,4 @@
-"""What code that breaks out of a model could still reach: tried from inside the cage, by the calls themselves."""
+"""What code that breaks out of a model could still reach: tried from inside the sandbox, by the calls themselves."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from support.artifacts import GOOD, ROOT
 
 from ml.adapters import processes
 from ml.artifacts.confinement import Confinement
-from ml.artifacts.probe import cage_check
+from ml.artifacts.probe import sandbox_check
 from ml.artifacts.protocol import Examined, Request, Subject, Task
-from ml.artifacts.sandbox import Cage
+from ml.artifacts.sandbox import Sandbox
 from ml.verdict import Verdict
 
 _MALICE = """
@@ -118,13 +118,13 @@ def test_malice_inside_the_cage_reaches_neither_files_nor_network(
 
 
 def test_a_verification_says_what_the_cage_held() -> None:
-    found = Cage(processes.run).ask(
+    found = Sandbox(processes.run).ask(
         Request(Task.EXAMINE, (Subject(str(GOOD), "model.onnx", ("model.onnx",)),)), Examined
     )
-    (cage,) = (check for check in found.checks if check.name == "cage")
+    (sandbox,) = (check for check in found.checks if check.name == "cage")
     if _landlock_is_here():
-        assert cage.verdict is Verdict.PASS
-        assert "none of the operator's files (Landlock" in cage.why
+        assert sandbox.verdict is Verdict.PASS
+        assert "none of the operator's files (Landlock" in sandbox.why
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_verification_says_what_the_cage_held() -> None:
     ],
 )
 def test_nothing_is_claimed_that_does_not_hold(held: Confinement, says: str) -> None:
-    check = cage_check(held)
+    check = sandbox_check(held)
     assert check.verdict is Verdict.NO_DATA
     assert says in check.why
 
@@ -149,7 +149,7 @@ def test_no_probe_writes_to_standard_error(tmp_path: Path) -> None:
         told.append(finished.err)
         return finished
 
-    Cage(listening).ask(  # type: ignore[arg-type]
+    Sandbox(listening).ask(  # type: ignore[arg-type]
         Request(Task.EXAMINE, (Subject(str(GOOD), "model.onnx", ("model.onnx",)),)), Examined
     )
     assert told == [b""]

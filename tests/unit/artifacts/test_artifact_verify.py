@@ -52,8 +52,8 @@ def test_progress_names_bytes_and_steps(tmp_path: Path) -> None:
     assert {one.step for one in seen if one.note == "PASS"} == set(CHECKS)
     begun = [one.step for one in seen if one.note.startswith("in ")]
     assert begun == ["load", "shape", "finite", "batch", "variety", "golden", "determinism"]
-    caged = [(one.step, one.note) for one in seen]
-    assert caged.index(("load", "PASS")) < caged.index(("shape", "in the cage"))
+    sandboxed = [(one.step, one.note) for one in seen]
+    assert sandboxed.index(("load", "PASS")) < sandboxed.index(("shape", "in the sandbox"))
     copied = [one for one in seen if one.step == "copy"][-1]
     assert copied.done == copied.total > 7_000
 

@@ -1,4 +1,4 @@
-"""The cage itself: its limits hold, it has no network, and it never outlives who made it."""
+"""The sandbox itself: its limits hold, it has no network, and it never outlives who made it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.artifacts import GOOD, ROOT, artifact_of, endless_loop
 from ml.adapters import processes
 from ml.artifacts.probe import DEFAULT_LIMITS, Limits
 from ml.artifacts.protocol import Examined, Raced, Request, Subject, Task
-from ml.artifacts.sandbox import Cage, Killed
+from ml.artifacts.sandbox import Killed, Sandbox
 from ml.errors import Invalid, Unavailable
 from ml.ports import Finished
 from ml.verdict import Check, Verdict
@@ -105,18 +105,18 @@ def test_a_probe_whose_parent_is_gone_ends_at_once() -> None:
 
 def test_cpu_time_is_named_when_it_ran_out(tmp_path: Path) -> None:
     directory = artifact_of(endless_loop(), tmp_path)
-    cage = Cage(processes.run, limits=Limits(cpu_s=1))
+    sandbox = Sandbox(processes.run, limits=Limits(cpu_s=1))
     with pytest.raises(Killed, match="more than 1 s of CPU") as caught:
-        cage.ask(Request(Task.EXAMINE, (subject(directory),)), Examined)
+        sandbox.ask(Request(Task.EXAMINE, (subject(directory),)), Examined)
     assert caught.value.stage == "shape"
     assert [check.name for check in caught.value.checks] == ["cage", "load"]
 
 
 def test_wall_time_is_named_when_it_ran_out(tmp_path: Path) -> None:
     directory = artifact_of(endless_loop(), tmp_path)
-    cage = Cage(processes.run, limits=Limits(cpu_s=60, wall_s=1))
+    sandbox = Sandbox(processes.run, limits=Limits(cpu_s=60, wall_s=1))
     with pytest.raises(Killed, match="did not finish within 1 s"):
-        cage.ask(Request(Task.EXAMINE, (subject(directory),)), Examined)
+        sandbox.ask(Request(Task.EXAMINE, (subject(directory),)), Examined)
 
 
 def test_a_stopped_parent_does_not_keep_a_probe_alive(tmp_path: Path) -> None:
@@ -133,13 +133,13 @@ def test_a_stopped_parent_does_not_keep_a_probe_alive(tmp_path: Path) -> None:
 def test_an_artifacts_python_files_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "numpy.py").write_text("raise SystemExit('imported')")
     monkeypatch.chdir(tmp_path)
-    found = Cage(processes.run).ask(Request(Task.EXAMINE, (subject(GOOD),)), Examined)
+    found = Sandbox(processes.run).ask(Request(Task.EXAMINE, (subject(GOOD),)), Examined)
     assert found.checks[0].verdict is Verdict.PASS
 
 
 def test_a_probe_leaves_nothing_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    Cage(processes.run).ask(Request(Task.EXAMINE, (subject(GOOD),)), Examined)
+    Sandbox(processes.run).ask(Request(Task.EXAMINE, (subject(GOOD),)), Examined)
     assert list(tmp_path.rglob("*")) == []
 
 
@@ -153,14 +153,14 @@ def _answering(out: bytes = b"", err: bytes = b"", code: int = 0) -> Callable[..
 )
 def test_an_answer_that_cannot_be_read_is_a_failure(out: bytes) -> None:
     with pytest.raises(Killed, match="without an answer"):
-        Cage(_answering(out)).ask(Request(Task.RACE, ()), Raced)
+        Sandbox(_answering(out)).ask(Request(Task.RACE, ()), Raced)
 
 
 def test_two_answers_are_none() -> None:
     answer = b'answer {"checks":[],"rows":1,"bits":"","steady":true,"graph":null,"takes":[],"gives":[]}\n'
-    assert Cage(_answering(answer)).ask(Request(Task.EXAMINE, ()), Examined).rows == 1
+    assert Sandbox(_answering(answer)).ask(Request(Task.EXAMINE, ()), Examined).rows == 1
     with pytest.raises(Killed):
-        Cage(_answering(answer * 2)).ask(Request(Task.EXAMINE, ()), Examined)
+        Sandbox(_answering(answer * 2)).ask(Request(Task.EXAMINE, ()), Examined)
 
 
 def test_what_a_model_says_is_made_visible() -> None:
@@ -168,22 +168,22 @@ def test_what_a_model_says_is_made_visible() -> None:
     answer = (
         f'answer {{"checks":[{check}],"rows":1,"bits":"","steady":true,"graph":null,"takes":["\\u009b"],"gives":[]}}'
     )
-    found = Cage(_answering(answer.encode())).ask(Request(Task.EXAMINE, ()), Examined)
+    found = Sandbox(_answering(answer.encode())).ask(Request(Task.EXAMINE, ()), Examined)
     assert found.checks == (Check("load", Verdict.FAIL, "␛]0;owned␇\\u{202e}"),)
     assert found.takes == ("\\x9b",)
     with pytest.raises(Invalid, match="␛"):
-        Cage(_answering(err=b"\x1b[2J", code=10)).ask(Request(Task.RACE, ()), Raced)
+        Sandbox(_answering(err=b"\x1b[2J", code=10)).ask(Request(Task.RACE, ()), Raced)
 
 
 def test_a_crash_is_named_by_its_signal() -> None:
     with pytest.raises(Killed, match="crashed with SIGSEGV") as caught:
-        Cage(_answering(b"stage load\nstage shape\n", code=-signal.SIGSEGV)).ask(Request(Task.RACE, ()), Raced)
+        Sandbox(_answering(b"stage load\nstage shape\n", code=-signal.SIGSEGV)).ask(Request(Task.RACE, ()), Raced)
     assert caught.value.stage == "shape"
 
 
 def test_a_missing_runtime_is_no_verdict_on_the_model() -> None:
     with pytest.raises(Unavailable, match="onnxruntime cannot be imported: No module"):
-        Cage(_answering(err=b"No module named 'onnxruntime'", code=11)).ask(Request(Task.RACE, ()), Raced)
+        Sandbox(_answering(err=b"No module named 'onnxruntime'", code=11)).ask(Request(Task.RACE, ()), Raced)
 
 
 def test_limits_travel_as_one_word() -> None:
