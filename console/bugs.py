@@ -1,4 +1,4 @@
-"""What happens to an error that nobody foresaw: a report on disk, two sentences, exit code 70."""
+"""Reports of unexpected errors: a file on disk, two sentences on stderr, and exit code 70."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXIT_CODE = 70
 
 
 def report(bug: BaseException, argv: list[str]) -> int:
-    """Write the traceback to the state directory, tell where it is, and return the exit code."""
+    """Write the traceback to the state directory, print its path, and return the exit code."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     text = "".join(
         [

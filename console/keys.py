@@ -1,4 +1,4 @@
-"""Every key that works everywhere, in one table: its id for the user's keymap, and what it does in words."""
+"""Table of the global keys: binding id for the user's keymap, key, action, and description."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KILL_KEY = "f9"
 _NO_TEXT = re.compile(r"(?:(?:ctrl|alt|shift|super|meta|hyper)\+)*f\d{1,2}|(?:ctrl|alt)\+[a-z]")
 _TYPED = frozenset({"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+c", "ctrl+q"})
-"""Backspace, tab, new line and enter by other names, and the keys that lead out."""
+"""Control keys that are other names of Backspace, Tab, new line and Enter, and the keys that leave a screen."""
 
 MUTATING = frozenset({"promote", "rollback", "release", "stage", "withdraw"})
 """Actions that a read-only session does not have."""
@@ -71,16 +71,16 @@ APP_BINDINGS = (
 )  # fmt: skip
 
 FOOTER = ("view.stages", "view.soak", "view.history", "view.log", "promote", "rollback", "kill", "help")
-"""Ids of the keys in the footer; at most eight."""
+"""Ids of the keys in the footer, at most eight."""
 
 FOOTER_KILLED = tuple("release" if name == "promote" else name for name in FOOTER)
-"""While the kill switch is not off: nothing is promoted, and the release is the key that is missing."""
+"""Footer while the kill switch is not off: promotion is blocked, so the release key takes its place."""
 
 FOOTER_READ_ONLY = (*FOOTER[:4], "copy", "filter", "kill", "help")
 
 
 def kill_keys(configured: Mapping[str, str]) -> tuple[str, ...]:
-    """The keys that throw the kill switch: those that a keymap (binding id → keys, with commas) adds, and always F9.
+    """Return the keys that engage the kill switch: F9 always, and the keys that the keymap (binding id → keys) adds.
 
     Raises:
         Usage: a further kill key is one that typing or pasting sends.
@@ -90,11 +90,11 @@ def kill_keys(configured: Mapping[str, str]) -> tuple[str, ...]:
         if not _NO_TEXT.fullmatch(key) or key in _TYPED:
             remedy = "Use a function key, or ctrl or alt with a letter."
             raise Usage(f"The kill key {visible(key)!r} could be typed or pasted by accident.", remedy)
-    return (*added, KILL_KEY)  # the last one is the one that the footer shows
+    return (*added, KILL_KEY)  # The footer shows the last key.
 
 
 def keymap_of(configured: Mapping[str, str]) -> dict[str, str]:
-    """A configured keymap under which the kill keys kill: no other binding gets one of them. Raises as `kill_keys`."""
+    """Return the keymap with the kill keys reserved: no other binding gets one of them. Raises as `kill_keys`."""
     kill = kill_keys(configured)
     others = {name: [key for key in _keys(keys) if key not in kill] for name, keys in configured.items()}
     keymap = {name: ",".join(keys) for name, keys in others.items() if keys and name != "kill"}
@@ -105,7 +105,7 @@ def _keys(listed: str) -> list[str]:
     return [key for each in listed.split(",") if (key := each.strip())]
 
 
-# The palette: every action, model and artifact by name.
+# Command palette: every action, model and artifact by name.
 
 _HIDDEN = frozenset({"palette", "palette.colon", "quit.help"})
 
@@ -117,7 +117,7 @@ class _Command(NamedTuple):
 
 
 class ConsoleCommands(Provider):
-    """Offers the actions that this session has, and ways to each model and artifact of the board."""
+    """Offers the session's actions, and every model and artifact of the board."""
 
     @property
     def console(self) -> ConsoleApp:
@@ -125,12 +125,12 @@ class ConsoleCommands(Provider):
         return cast("ConsoleApp", self.app)
 
     async def discover(self) -> Hits:
-        """All actions, before anything is typed."""
+        """Yield all actions, before anything is typed."""
         for command in self._actions():
             yield DiscoveryHit(Content(command.name), command.run, command.name, command.help)
 
     async def search(self, query: str) -> Hits:
-        """Whatever matches, best first."""
+        """Yield the matching entries, best match first."""
         matcher = self.matcher(query)
         for command in (*self._actions(), *self._places()):
             if (score := matcher.match(command.name)) > 0:

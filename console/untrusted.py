@@ -1,4 +1,4 @@
-"""One line about a configuration that does not count, because it came with the repository and nobody trusted it."""
+"""Message about a configuration from the repository that does not count because it is not trusted."""
 
 import os
 from typing import NamedTuple
@@ -13,7 +13,9 @@ _MOST_NAMES = 6
 
 
 class Untrusted(NamedTuple):
-    """What does not count: one sentence, what to do, and the names of the settings (empty: nobody can tell).
+    """A message: one sentence of cause, one of remedy, and the names of the ignored settings (empty: unknown).
+
+    ``kill`` is True when settings of the kill switch are, or may be, among them.
 
     ``kill`` says that settings of the kill switch are, or may be, among them.
     """
@@ -24,12 +26,12 @@ class Untrusted(NamedTuple):
 
     @property
     def kill(self) -> bool:
-        """The kill switch may lead elsewhere than the file says."""
+        """True when the kill switch may write to another place than the file says."""
         return not self.names or any(name.startswith("kill_switch.") for name in self.names)
 
 
 def untrusted(settings: Settings) -> tuple[Untrusted, ...]:
-    """What of the repository's configuration, and of a user's file inside the repository, does not count."""
+    """List the ignored parts of the repository's configuration, and of a user's file inside the repository."""
     found = []
     if (ours := _repository(settings)) is not None:
         found.append(ours)
@@ -66,7 +68,7 @@ def _repository(settings: Settings) -> Untrusted | None:
 
 
 def _name(settings: Settings) -> str:
-    """The file, by its path in the repository where it has one."""
+    """Return the file's path in the repository, or its full path outside."""
     assert settings.standing is not None
     path = os.path.abspath(settings.standing.path)
     inside = os.path.relpath(path, os.path.abspath(settings.root))

@@ -15,7 +15,10 @@ from ml.text import visible
 
 BURST_KEYS = 12
 """So many characters in one burst, or the whole of a shorter phrase, were not typed: a paste without brackets, or an
-answer of the terminal. Fewer may be what hands typed while the line to the terminal stood still for a second."""
+answer of the terminal.
+
+Fewer may be what hands typed while the line to the terminal stood still for a second.
+"""
 
 BURST_GAP_S = 0.01
 """Seconds between two characters of a burst, at most. Hands need five times as long."""

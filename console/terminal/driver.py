@@ -100,7 +100,10 @@ MOST_COLUMNS, MOST_ROWS = 500, 200
 _HANGUP = 128 + signal.SIGHUP
 SWITCH_S = 0.0005
 """Seconds after which a thread that spins gives the interpreter up, ten times sooner than Python's own: each of a dozen
-steps of the kill key to the disk waits for that once. This driver is the only one who sets it."""
+steps of the kill key to the disk waits for that once.
+
+This driver is the only one who sets it.
+"""
 _LAST_RESORT_S = 10.0
 _KEEP_TITLE, _OLD_TITLE = "\x1b[22;2t", "\x1b[23;2t"
 _LEAVE = b"\x1b[?2004l\x1b[?1000l\x1b[?1003l\x1b[<u\x1b[?1049l\x1b[?25h"
