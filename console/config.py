@@ -4,11 +4,6 @@ A configuration from the repository counts in full only after it is trusted (`co
 one before. An unknown name is refused, and the error suggests the nearest known name. The source of every value is kept
 for ``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this module uses only
 named tuples and the standard library's TOML reader (contract §12).
-
-What came with the repository counts in full only once it is trusted (`console.trust`). Each layer overrides the one
-before; unknown names are refused with the nearest known one, and the source of every value is kept for
-``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this module is made of
-named tuples and the standard library's TOML reader only (contract §12).
 """
 
 import os
@@ -83,9 +78,6 @@ class Actuator(NamedTuple):
 
     A header is a text. A header with a secret is ``{file = "PATH"}`` or ``{env = "NAME"}``, like ``bearer_token_file``.
     With ``hosts``, the command runs once per host, all in parallel; ``{host}`` in its argv stands for the host name.
-
-    A header is a text, or ``{file = "PATH"}`` or ``{env = "NAME"}`` where it is a secret, as ``bearer_token_file`` is.
-    With ``hosts``, a command runs once for each of them, all side by side; ``{host}`` stands for the name in its argv.
     """
 
     type: str = ""
@@ -136,8 +128,6 @@ class Settings(NamedTuple):
     """The effective configuration. ``root`` is the repository; ``sources`` gives the source of each value.
 
     ``standing`` is the configuration file from the repository; ``None`` when a person named another file.
-
-    ``standing`` is the configuration file that came with the repository; ``None`` where a person named another one.
     """
 
     root: Path

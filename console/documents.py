@@ -21,8 +21,6 @@ def plain(value: object) -> Any:
     """Convert frozen values for JSON: times as RFC 3339, enumerations as words, NaN as null.
 
     The facts of findings become one object, with a value per name.
-
-    The facts of findings become one object, a value by each name.
     """
     return _named(to_jsonable_python(value, inf_nan_mode="null", bytes_mode="utf8"))
 

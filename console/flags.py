@@ -15,12 +15,7 @@ SWITCHES = {
 def understood(
     argv: Iterable[str], valued: Mapping[str, str], switches: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str | bool]] | None:
-    """Split arguments into words and options by name; ``None`` when a value is missing.
-
-    ``valued`` options take a value, after a space or ``=``; ``switches`` take none. Everything else is a word.
-
-    ``valued`` options take a value, after a space or ``=``; ``switches`` take none. Everything else is a word.
-    """
+    """Split arguments into words and options by name; ``None`` when a value is missing."""
     words: list[str] = []
     told: dict[str, str | bool] = {}
     rest = iter(argv)

@@ -1,8 +1,6 @@
 """``mlconsole kill on|off|status`` without slow imports: the switch is on disk before anything heavy is loaded.
 
 A kill needs no git, registry, Prometheus or terminal. Only the receipt, which follows, asks for metrics.
-
-A kill needs no git, no registry, no Prometheus and no terminal. Only the receipt, which comes after, asks metrics.
 """
 
 import contextlib

@@ -1,8 +1,6 @@
 """Messages from background threads to the interface. `console.app` has one handler per message.
 
 Values in messages are frozen. A failure is always a typed `ConsoleError` with cause and remedy.
-
-Values in messages are frozen; a failure is always a typed `ConsoleError` with cause and remedy.
 """
 
 from __future__ import annotations
@@ -84,10 +82,6 @@ class KillArrived(Message):
     `ConsoleApp.engage_kill` handles the press on the terminal's input thread; no screen does. `KillScreen` only shows
     ``app.kill``: a `KillView`, or ``None`` until the first answer. The application polls the receipts every second
     until they are CONFIRMED or UNCONFIRMED.
-
-    The press itself is `ConsoleApp.engage_kill`, called on the terminal's input thread, never by a screen:
-    `KillScreen` only shows ``app.kill`` (a `KillView`, or ``None`` until the first answer) as it climbs the ladder,
-    and the application reads the receipts back every second until they are CONFIRMED or UNCONFIRMED.
     """
 
     def __init__(self, view: KillView) -> None:

@@ -1,8 +1,6 @@
 """Paths of the repository, the user's configuration file, and the state folder.
 
 This module is light, because the kill key uses it.
-
-Light, because the kill key reads it.
 """
 
 import os

@@ -2,9 +2,6 @@
 
 While another process polls the board, the line comes from its snapshot and gives the snapshot's age. All other cases go
 to the full command line, which judges again.
-
-Where somebody watches already, the line comes from the snapshot of that board and says how old it is. Everything else
-is for the whole command line, which judges anew.
 """
 
 import sys

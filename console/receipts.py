@@ -26,8 +26,6 @@ def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait:
     """Print the switch and its receipt. With ``wait``, wait until it is CONFIRMED or the deadline has passed.
 
     Returns 0, or 4 when the switch's state is unknown or a request could not be confirmed.
-
-    Returns 0, or 4 where nobody can tell the switch's state, or a request could not be confirmed.
     """
     clock = SystemClock()
     metrics = prometheus(settings)

@@ -151,7 +151,7 @@ def serve(settings: Settings, *, config: str | None, host: str, port: int, publi
     """Serve until a signal arrives. Returns the exit code.
 
     Args:
-        settings: the configuration, whose root the consoles look at.
+        settings: the configuration. The consoles show its repository.
         config: the configuration file to pass on, when one was named.
         host, port: where to listen; port 0 takes a free one.
         public_url: where browsers find us, when that is a proxy or another name; else derived.

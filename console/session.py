@@ -63,8 +63,6 @@ class Session:
         """The part that verifies, builds and compares artifacts. Outside a repository, a version that needs none.
 
         A repository that was named must exist. Raises `ml.errors.Usage`.
-
-        A repository that was named must be there. Raises `ml.errors.Usage`.
         """
         if self.repo is not None or not outside():
             return self.operations

@@ -3,10 +3,6 @@
 The processes that poll boards (the interface, ``status --watch``, ``watch --follow``) replace it atomically after each
 poll. It is valid for two polls, and only for the same version, registry commit (which includes the policy),
 configuration and kill file. An outdated, torn or unknown snapshot is ignored, and the board is judged again.
-
-Whoever polls boards (the interface, ``status --watch``, ``watch --follow``) replaces it atomically after each poll. It
-is believed for two polls only, by the same version, for the same commit of the registry (which holds the policy too),
-the same configuration and the same kill file. Anything else, and anything torn or strange, means: judge anew.
 """
 
 from __future__ import annotations
@@ -126,8 +122,6 @@ def commit_at(root: Path, ref: str) -> str:
     """Read the base branch's commit without running git; empty when plain files do not show it.
 
     Looked up as `ml.adapters.git_first` does: the last fetched commit, else the local branch of that name.
-
-    Looked up as `ml.adapters.git_first` does: as last fetched, else the local branch of that name.
     """
     if ref.startswith("/") or ".." in ref:
         return ""

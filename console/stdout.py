@@ -12,9 +12,6 @@ def write_out(text: str) -> bool:
 
     When the write fails, for example on a full disk, stderr says so and gets the text. A closed pipe raises
     BrokenPipeError, as usual.
-
-    Where it did not, such as on a full disk, stderr says so, and the text follows there. Whoever has closed the pipe
-    has enough: then BrokenPipeError is raised, as ever.
     """
     try:
         sys.stdout.write(text)

@@ -109,10 +109,6 @@ def _email(root: str) -> str:
     Starting git takes longer than everything else that the kill key does, so the file with the highest priority is read
     here. That only works for plain sections. At the first sign of anything else (an include, a quotation, a continued
     line, a linked worktree), git is asked. ``GIT_*`` variables do not count, as for our commits.
-
-    Starting git costs the kill key more than everything else that it does. The file that counts most is therefore read
-    here, as long as it holds nothing but plain sections; at the first sign of anything else (an include, a quotation,
-    a continued line, a linked worktree), git is asked. ``GIT_*`` variables do not count, as for our commits.
     """
     try:
         told = _plain_email(root)

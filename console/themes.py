@@ -2,9 +2,6 @@
 
 Blue means good and orange means bad, because many people cannot tell green from red. Style sheets use only the
 variables named here and Textual's own, so a state looks the same on every screen.
-
-Blue says well and orange says badly, because green and red are one colour to many people. Style sheets use
-only the variables named here and Textual's own, so a state looks the same on every screen.
 """
 
 from __future__ import annotations

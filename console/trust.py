@@ -4,11 +4,6 @@ Everybody who pushes to the repository can write its console.toml. Its settings 
 kill switch and keys count only while the file is identical, byte for byte, to the trusted one. Until then the last
 trusted content holds; the state folder keeps it whole (contract §14). The kill key reads this module first, so it uses
 only the light parts of the standard library.
-
-Whoever pushes to the repository writes its console.toml. What it says about secrets, programs, addresses, the kill
-switch and keys therefore counts only while the file is, byte for byte, what was trusted; until then the content that
-was trusted last holds, which is kept whole in the state folder (contract §14). The kill key reads this module first, so
-it is made of the standard library's light parts only.
 """
 
 import errno
@@ -43,9 +38,6 @@ class Record(NamedTuple):
 
     ``base`` is the registry's commit when a person was asked; its rules were trusted at that time. ``seen`` is the
     registry's commit when a change was last accepted, by asking or by signature. Older changes never count again.
-
-    ``base`` is the commit of the registry's branch when a person was asked: the rules that were trusted before.
-    ``seen`` is its commit when a change was last accepted, by asking or by signature: older changes never count again.
     """
 
     content: bytes
@@ -61,9 +53,6 @@ class Standing(NamedTuple):
 
     ``found`` is the current content, empty without a file. ``unread`` is the reason why it could not be read.
     ``barred`` is the reason why no record of trust can be believed here. ``store`` is the record's path.
-
-    ``found`` is the content now (empty: there is no such file), ``unread`` says why it could not be read. ``barred``
-    says why no record of trust can be believed here. ``store`` is the record's file.
     """
 
     path: Path
@@ -97,8 +86,6 @@ def standing(path: Path, root: Path, state: Path, *, default: bool) -> Standing:
     """Read a repository's configuration file and its record of trust. ``default``: it is the root's own file.
 
     Nothing is raised. An unreadable file is noted in the result, and a damaged record counts as no record.
-
-    Nothing is raised: a file that cannot be read is told in the result, and a record that is damaged is none.
     """
     store = state / (_NAME if default else f"{_NAME}-{digest(os.fsencode(os.path.abspath(path)))[:16]}")
     barred = "The state folder lies in the repository, where everybody who pushes can write." * lies_in(state, root)
@@ -118,9 +105,6 @@ def layer_of(here: Standing, parse: Parse, only: Collection[str] = ()) -> tuple[
 
     The file counts as it is when it is trusted. Otherwise the last trusted content counts, or the file's harmless part.
     When ``only`` names no harmless section, an untrusted file is not parsed. Raises Usage for an invalid one.
-
-    That is the file as it stands where it is trusted, else what was trusted last, else its harmless part; where
-    ``only`` asks for no harmless section, an untrusted file is not even parsed. Raises Usage for an invalid one.
     """
     shown = visible(str(here.path))
     if here.record is not None:

@@ -16,8 +16,6 @@ class Untrusted(NamedTuple):
     """A message: one sentence of cause, one of remedy, and the names of the ignored settings (empty: unknown).
 
     ``kill`` is True when settings of the kill switch are, or may be, among them.
-
-    ``kill`` says that settings of the kill switch are, or may be, among them.
     """
 
     what: str

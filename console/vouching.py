@@ -5,10 +5,6 @@ An operator's signature replaces the question (contract §14, Trust).
 The file must be identical, byte for byte, to the one at the base. An operator must have signed the last commit on the
 base's first-parent line that changed it. The policy and allowed signers for this check come from the commit at which a
 person was last asked. A commit older than the last accepted one never counts again, however it is merged.
-
-That holds for a file that is, byte for byte, the one at the base; the last commit on the base's first-parent line that
-changed it must be signed by an operator, by the policy and the allowed signers of the commit at which a person was
-last asked. A commit older than what was accepted last never counts again, however it is merged.
 """
 
 from __future__ import annotations

@@ -41,8 +41,6 @@ class WatchingApp(App[int]):
     """Receives the session's results; views and header follow its variables. It knows no key or screen by name.
 
     They are plain variables: setting a reactive of an application would repaint the whole screen.
-
-    They are plain variables: a reactive of an application repaints the whole screen whenever it is set.
     """
 
     board: var[Board | None] = var(None, init=False)

@@ -78,9 +78,6 @@ class Score:
 
     ``total_s`` is the time until the previous artifact serves again; ``None`` when a step is missing. ``best_s`` is the
     best time so far, including this one. ``trouble`` is the error that stopped a scripted operator.
-
-    ``total_s`` is the time until serving again, ``None`` where a step is missing; ``best_s`` the best one so far,
-    this one included. ``trouble`` is what stopped a scripted operator.
     """
 
     seed: int

@@ -90,8 +90,6 @@ def deploy(layout: Layout) -> None:
 
     git writes paths in order, so artifacts are on disk before the registry that names them.
 
-    git writes paths in order, so artifacts are there before the registry that names them.
-
     Raises:
         ConsoleError: git cannot.
     """

@@ -2,8 +2,6 @@
 
 It measures the artifacts and writes the engines' past. It runs in its own process, because the console never loads
 onnxruntime and does not need numpy.
-
-A process of its own, because onnxruntime never runs in the console's and numpy need not be loaded there.
 """
 
 from __future__ import annotations

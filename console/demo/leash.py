@@ -3,10 +3,6 @@
 Usage: ``python -I -S leash.py SIGNAL PARENT PROGRAM …``. Every process of the demo starts through this script, so it
 imports almost nothing. The kernel's parent-death signal (prctl PR_SET_PDEATHSIG) survives exec. macOS has none; there,
 only an orderly exit stops the processes.
-
-``python -I -S leash.py SIGNAL PARENT PROGRAM …``. Run as a script and before anything is imported, because it is
-in the way of every process of the demo. The kernel's promise (prctl PR_SET_PDEATHSIG) survives exec; where there is
-none (macOS), only the orderly end remains.
 """
 
 import ctypes

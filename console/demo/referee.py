@@ -1,8 +1,6 @@
 """Referee of a drill: injects the fault at its moment, then records when each step was really reached.
 
 It ignores the operator's claims. It only reads the audit log on disk, the remote, and the metrics in Prometheus.
-
-It believes nothing that the operator says: only the audit log on disk, the remote, and what Prometheus scraped.
 """
 
 from __future__ import annotations

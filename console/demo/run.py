@@ -112,8 +112,6 @@ def _signals_end_us() -> Iterator[None]:
     """Turn signals into `SystemExit` (128 + number), so that every ``finally`` block runs.
 
     SIGINT is included: a shell starts background jobs with SIGINT ignored, and Python would leave it so.
-
-    SIGINT too: a shell starts background jobs with it ignored, and Python would leave it so.
     """
 
     def leave(number: int, _: object) -> None:

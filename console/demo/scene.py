@@ -1,8 +1,6 @@
 """Table of the demo's past: nine days of staging and promoting. Pure.
 
 `regime_classifier` has just completed 24 hours of soak, `regime_night` 18 hours; `regime_lowvol` is in staging.
-
-`regime_classifier` has just soaked for 24 hours, `regime_night` for 18, `regime_lowvol` waits in staging.
 """
 
 from __future__ import annotations

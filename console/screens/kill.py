@@ -1,4 +1,4 @@
-"""The kill switch and its receipt, from the moment that the key was pressed (contract §7)."""
+"""Kill screen: the switch and its receipt, from the moment the key is pressed (contract §7)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from widgets.receipt_ladder import ReceiptLadder, summary
 
 
 class KillScreen(PushedScreen):
-    """Shows the receipt ladder as the application reads it back. It only looks: the key alone throws the switch."""
+    """Shows the receipt ladder as the application reads it. The screen only displays; the kill key itself acts."""
 
     AUTO_FOCUS = "#receipt"
     LEAVE = "Close"
@@ -40,7 +40,7 @@ class KillScreen(PushedScreen):
             yield ReceiptLadder()
 
     def begin(self) -> None:
-        """Follow the switch, and what goes wrong with it."""
+        """Follow the switch and its errors."""
         self.title_is("Kill switch")
         self.watch(self.console, "kill", lambda view: self._show())
         self.watch(self.console, "problems", lambda problems: self._show())
@@ -75,7 +75,7 @@ _PROVEN = {
 
 
 def _advice(view: KillView | None) -> str:
-    """What the person should know or do next, by how far the switch is proven."""
+    """Return the next thing to know or do, by how far the switch is confirmed."""
     if view is None:
         return ""
     if view.unwritten:
@@ -87,13 +87,13 @@ def _advice(view: KillView | None) -> str:
     return _PROVEN[view.releases] if view.rung is Rung.CONFIRMED else _BY_RUNG.get(view.rung, _WAITING)
 
 
-# Releasing the kill switch: a typed word, a reason, and what speaks against it (contract §7).
+# Release screen: a typed word, a reason, and the objections to a release (contract §7).
 
 WORD = "RELEASE"
 
 
 class ReleaseScreen(PushedScreen):
-    """Releases the switch once word and reason are typed, and goes on to its receipt."""
+    """Releases the switch once word and reason are typed, then shows the receipt."""
 
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "release.tcss"]
 
@@ -102,7 +102,7 @@ class ReleaseScreen(PushedScreen):
         self._busy = False
 
     def body(self) -> ComposeResult:
-        """What is, what speaks against it, reason, word."""
+        """The switch's state, the objections to a release, the reason, and the word."""
         with VerticalScroll(can_focus=False):
             yield Static(id="state", markup=False)
             yield Static(id="warnings", markup=False)
@@ -112,11 +112,11 @@ class ReleaseScreen(PushedScreen):
             yield AckInput(WORD)
 
     def buttons(self) -> ComposeResult:
-        """The one that releases."""
+        """The button that releases."""
         yield Button("Release", id="release", compact=True, disabled=True)
 
     def begin(self) -> None:
-        """Follow the switch, and ask what speaks against releasing it."""
+        """Follow the switch, and look for objections to a release."""
         self.title_is("Release the kill switch")
         self.watch(self.console, "kill", self._show_state)
         self.query_one("#warnings", Static).update("Looking for what speaks against it …")
@@ -140,20 +140,20 @@ class ReleaseScreen(PushedScreen):
         self.query_one("#release", Button).disabled = not self._ready
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Reason and word together open the way."""
+        """Enable the release once reason and word are typed."""
         event.stop()
         self._arm()
 
     def on_ack_input_changed(self, message: AckInput.Changed) -> None:
-        """Reason and word together open the way."""
+        """Enable the release once reason and word are typed."""
         self._arm()
 
     def on_ack_input_confirmed(self, message: AckInput.Confirmed) -> None:
-        """Enter in the field does what the button does."""
+        """Enter in the field does the same as the button."""
         self._release()
 
     def pressed(self, button: str) -> None:
-        """The one button besides Cancel."""
+        """Handle the release button."""
         self._release()
 
     def _release(self) -> None:

@@ -76,7 +76,7 @@ def promote(
     dry_run: bool,
     no_push: bool,
 ) -> Answer:
-    """Promote a model one hop, through its checklist, onto a branch."""
+    """Promote a model one step, through its checklist, onto a branch."""
     operations = session.operations
     target = operations.target(model, Stage(to_stage))
     judged = operations.checklist(target, finding=finding, waivers=_waivers(waive), on_gate=_say_gate)
@@ -115,7 +115,7 @@ def withdraw(session: Session, model: str, stage_name: str, reason: str, dry_run
 def rollback(
     session: Session, models: tuple[str, ...], to: str | None, reason: str, dry_run: bool, no_push: bool
 ) -> Answer:
-    """Bring the last good active artifact back; needs no role and no ACK. Several models get a branch each."""
+    """Bring the last good active artifact back. It needs no role and no ACK. Several models get one branch each."""
     chosen = _Rollback(to, reason, dry_run=dry_run, push=not no_push)
     if len(models) == 1:
         return _roll_back(session, models[0], chosen)
@@ -136,7 +136,7 @@ class _Rollback(NamedTuple):
 
 
 def _attempted(session: Session, model: str, chosen: _Rollback) -> Answer:
-    """One of several: what keeps one model from going back must not keep the others."""
+    """Roll back one of several models. Its error must not stop the others."""
     try:
         return _roll_back(session, model, chosen)
     except ConsoleError as error:
@@ -147,7 +147,7 @@ def _roll_back(session: Session, model: str, chosen: _Rollback) -> Answer:
     operations = session.operations
     prepared = operations.rollback_plan(model, chosen.to)
     if prepared.plan is None:
-        # Nothing to do is done; an emergency for which no target is left must not look like that.
+        # Nothing to do is a success. An emergency without a target must not look like one.
         done_already = not prepared.from_artifact or chosen.to == prepared.from_artifact
         document = documents.no_change(operations.clock.now(), prepared)
         return Answer([prepared.why], document, 0 if done_already else 1)
@@ -160,7 +160,7 @@ def _roll_back(session: Session, model: str, chosen: _Rollback) -> Answer:
 @click.argument("branch")
 @verb
 def push(session: Session, branch: str) -> Answer:
-    """Send a branch that stayed local to the remote, and read the remote back."""
+    """Push a branch that exists only locally, and read the remote back."""
     done = session.operations.push(branch)
     document = documents.envelope(session.operations.clock.now()) | documents.plain(done)
     return Answer(_told(done), document, 0 if done.pushed else 3)
@@ -170,7 +170,7 @@ def push(session: Session, branch: str) -> Answer:
 @click.argument("branch")
 @verb
 def land(session: Session, branch: str) -> Answer:
-    """Fast-forward the base branch to a change branch after the gate passed; for repositories without a forge."""
+    """Fast-forward the base branch to a change branch after the gate has passed. For repositories without a forge."""
     landed = session.operations.land(branch)
     text = [*(lines.gate(item) for item in landed.gates), f"{landed.base} is now {landed.commit[:12]} ({branch})."]
     text += _rows(landed.problem) if landed.problem else []
@@ -197,7 +197,7 @@ def gate(
     received: str | None,
     unit_tests: bool,
 ) -> Answer:
-    """Judge a proposed change as CI does; or, with --pre-receive, a whole push as the server's hook does."""
+    """Judge a proposed change as CI does. With --pre-receive, judge a whole push as the server's hook does."""
     if received:
         return _receive(session, received)
     if not (base and head):
@@ -247,7 +247,7 @@ def approve(session: Session, branch: str) -> Answer:
 @_NO_PUSH
 @verb
 def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
-    """Propose a first policy that names you as operator, and a registry where there is none, on a branch."""
+    """Propose, on a branch, a first policy that names you as operator, and a registry if there is none."""
     proposed = session.operations.first_policy(push=not no_push, dry_run=dry_run)
     document = documents.envelope(session.operations.clock.now()) | documents.plain(proposed)
     text = [*_rows(proposed.policy), f"branch {proposed.branch}", *_rows(proposed.why)]
@@ -258,14 +258,14 @@ def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
 
 @click.group()
 def evidence() -> None:
-    """The evidence capsules that promotions commit."""
+    """Evidence capsules, which promotions commit."""
 
 
 @evidence.command("verify")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @verb
 def evidence_verify(session: Session, file: Path) -> Answer:
-    """Re-compute every verdict of a capsule from its raw responses, offline."""
+    """Recompute every verdict of a capsule from its raw responses, offline."""
     # Imported here: only this verb needs the judge without a repository.
     from ml.promotion.evidence import verify as verify_evidence  # noqa: PLC0415
 
@@ -331,5 +331,5 @@ def _told(done: Submission) -> list[str]:
 
 
 def _rows(text: str) -> list[str]:
-    """The lines of a text, its tabs expanded as a terminal does."""
+    """Return a text's lines, with tabs expanded as a terminal does."""
     return text.expandtabs(8).removesuffix("\n").split("\n")

@@ -1,4 +1,4 @@
-"""Verbs of an emergency: kill (carried out by `console.kill` on its short path), watch, incident, drill."""
+"""Verbs for an emergency: kill (run by `console.kill` without slow imports), watch, incident, drill."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
 @click.pass_obj
 def kill(session: Session, /, order: str, reason: str, confirm: str, no_wait: bool, as_json: bool) -> int:
-    """Switch all machine learning off or on again, and wait until the running engines prove it."""
+    """Switch all machine learning off or on, and wait until the running engines confirm it."""
     argv = ["kill", order, f"--reason={reason}", f"--confirm={confirm}"]
     argv += [f"--repo={session.repo}"] if session.repo else []
     argv += [f"--config={session.config}"] if session.config else []
@@ -53,7 +53,7 @@ def kill(session: Session, /, order: str, reason: str, confirm: str, no_wait: bo
 @click.option("--markdown", is_flag=True, help="A summary to paste into the pull request.")
 @verb
 def watch(session: Session, model: str, claim: bool, follow: bool, markdown: bool) -> Answer:
-    """The hour of watching over a model that has just become active."""
+    """Show the one-hour watch over a model that has just become active."""
     operations = session.operations
     if claim:
         say(operations.claim_watch(model))
@@ -71,7 +71,7 @@ def watch(session: Session, model: str, claim: bool, follow: bool, markdown: boo
 @click.option("--since", default="24h", show_default=True, metavar="TIME", help="2026-02-16T10:00:00Z, or 90m, 6h, 2d.")
 @verb
 def incident(session: Session, since: str) -> Answer:
-    """The timeline of what was done and seen, as Markdown for the review after an incident."""
+    """Print a timeline of actions and observations as Markdown, for the review after an incident."""
     operations = session.operations
     report = operations.incident(_moment(since, operations.clock.now()))
     document = documents.envelope(operations.clock.now()) | documents.plain(report.document())
@@ -84,7 +84,7 @@ def incident(session: Session, since: str) -> Answer:
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to build it; default: a new folder.")
 @verb
 def drill(session: Session, seed: int | None, headless: bool, directory: Path | None) -> Answer:
-    """Practise an emergency on a living system: notice, kill, roll back, and see how long you took."""
+    """Practice an emergency on a demo system: notice, kill, roll back, and see how long you took."""
     # Imported here: the demo needs onnxruntime and more.
     from console.demo.drill import drill as run_drill  # noqa: PLC0415
 
@@ -106,7 +106,7 @@ def _score_lines(score: Score) -> list[str]:
 
 
 def _watch_of(session: Session, model: str) -> tuple[Watch, Judgement]:
-    """Poll once, so that the watch is of now, and find it, with what is proven of the live artifact now."""
+    """Poll once, then return the model's watch with the current proof for the active artifact."""
     view = session.operations.board().model(model)
     live = live_of(view) if view is not None else Judgement(Verdict.NO_DATA)
     for held in session.operations.watches():
@@ -116,7 +116,7 @@ def _watch_of(session: Session, model: str) -> tuple[Watch, Judgement]:
 
 
 def _told(held: Watch, live: Judgement, well: str) -> str:
-    """What breaches; nothing is called well that is not measured now."""
+    """Return the breaches. Unmeasured objectives are never reported as good."""
     if held.breaching:
         return "; ".join(trouble.why for trouble in held.breaching)
     return well if live.verdict.opens else f"not known to be well: {live.name} {live.verdict.value} {live.why}".rstrip()

@@ -1,4 +1,4 @@
-"""Verbs around the console: config, info, completion, doctor, demo, serve, build."""
+"""Verbs for setup: config, info, completion, doctor, demo, serve, build."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ml.verdict import worst
 
 _SECRET_WORDS = ("token", "password")
 _SECRETS = frozenset({"notify.url"})
-"""A webhook's address is all that it takes to use it."""
+"""Hide a webhook's address: anybody who knows it can post."""
 
 
 @click.group()
 def config() -> None:
-    """The settings: show them, validate them, write a first file."""
+    """Show or validate the settings, or write a first configuration file."""
 
 
 @config.command("show")
 @verb
 def config_show(session: Session) -> Answer:
-    """Every setting, its effective value and where it came from."""
+    """Show every setting with its effective value and source."""
     rows = _rows(session.settings)
     text = [f"{name:<34} {value!s:<32} {source}" for name, value, source in rows]
     body = {name: {"value": value, "source": source} for name, value, source in rows}
@@ -45,7 +45,7 @@ def config_show(session: Session) -> Answer:
 @config.command("validate")
 @verb
 def config_validate(session: Session) -> Answer:
-    """Whether every file, variable and flag is known and well-typed; 2 when not."""
+    """Check every file, variable and flag; exit code 2 when one is unknown or has a wrong type."""
     settings = session.settings
     named = sorted(set(settings.sources.values())) or ["defaults only"]
     return Answer([f"valid: {', '.join(named)}"], documents.envelope(SystemClock().now()) | {"sources": named})
@@ -54,7 +54,7 @@ def config_validate(session: Session) -> Answer:
 @config.command("init")
 @verb
 def config_init(session: Session) -> Answer:
-    """Write a console.toml with every default into the repository, when there is none."""
+    """Write a console.toml with all defaults into the repository, if it has none."""
     path = session.settings.root / configuration.CONFIG_NAME
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -68,7 +68,7 @@ def config_init(session: Session) -> Answer:
 @click.command()
 @verb
 def info(session: Session) -> Answer:
-    """Version, paths, and the effective configuration."""
+    """Show version, paths, and the effective configuration."""
     settings = session.settings
     paths = {
         "version": __version__,
@@ -101,7 +101,7 @@ def completion(ctx: click.Context, shell: str) -> int:
 @verb
 def doctor(session: Session, model: str | None) -> Answer:
     """Check configuration, git, remote, Prometheus, rules and actuators; with MODEL, the runbook's troubleshooting."""
-    # Imported here: it looks at everything, which most verbs do not.
+    # Imported here: it imports everything, and most verbs do not.
     from console.doctor import examine  # noqa: PLC0415
 
     findings = examine(session, model)
@@ -120,7 +120,7 @@ def doctor(session: Session, model: str | None) -> Answer:
 @click.option("--keep", is_flag=True, help="Leave the folder behind.")
 @click.option("--no-console", is_flag=True, help="Start the stack, print where it is as JSON, wait for ^C.")
 def demo(directory: Path | None, keep: bool, no_console: bool) -> int:
-    """A living system on this machine: remote, engines, Prometheus with 26 h of history, and the console on it."""
+    """Run a demo system: remote, engines, Prometheus with 26 h of history, and the console on it."""
     # Imported here: the demo needs onnxruntime and more.
     from console.demo.run import demo as run_demo  # noqa: PLC0415
 
@@ -133,8 +133,8 @@ def demo(directory: Path | None, keep: bool, no_console: bool) -> int:
 @click.option("--public-url", metavar="URL", default="", help="Where browsers find it, when a proxy stands before it.")
 @click.pass_obj
 def serve(session: Session, host: str, port: int, public_url: str) -> int:
-    """The read-only console, without the kill key, in a browser; prints its address on stderr."""
-    # Imported here: it is an extra, and only this verb needs it.
+    """Serve the console read-only, without the kill key, in a browser. Prints its address on stderr."""
+    # Imported here: it is an optional extra, and only this verb needs it.
     try:
         from console.serve import serve as run_server  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -149,7 +149,7 @@ def serve(session: Session, host: str, port: int, public_url: str) -> int:
 @click.option("--notes", default="", help="What its user should know; it goes into the manifest.")
 @verb
 def build(session: Session, model_file: Path, out_dir: Path, dataset_id: str, notes: str) -> Answer:
-    """Make an artifact from a model that someone else trained."""
+    """Make an artifact from an existing model file."""
     from console.verbs.looking import StepLines  # noqa: PLC0415
 
     report = StepLines()
@@ -172,7 +172,7 @@ def _rows(settings: configuration.Settings) -> list[tuple[str, Any, str]]:
 
 
 def _shown(value: object) -> Any:
-    """Named tuples by their names, down to where a secret comes from."""
+    """Convert named tuples to values by name, including the sources of secrets."""
     if hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, Mapping):
