@@ -158,7 +158,7 @@ class PromoteScreen(PlanScreen):
 
     @property
     def promotion(self) -> Promotion:
-        """The running promotion. Raises RuntimeError before the screen is mounted."""
+        """The promotion, available once the screen is mounted."""
         assert self._promotion, "the screen is not mounted"
         return self._promotion
 

@@ -156,7 +156,7 @@ class Wizard:
     def with_checklist(self, checklist: Checklist, draft: Draft) -> Wizard:
         """Return the state with all gates judged.
 
-        A gate that a page behind this one must answer leads back to that page.
+        When a closed gate needs an answer, go back to its page.
         """
         judged = replace(self, busy="", gates=checklist.gates, judged=Judged(checklist, draft))
         closed = tuple(gate for gate in checklist.blockers if gate.name != ACK_GATE)
