@@ -155,9 +155,13 @@ class ActingApp(WatchingApp):
         """Use the mouse in the console, or leave it to the terminal."""
         toggle = getattr(self._driver, "toggle_mouse", None)
         if toggle is None:
-            self.say("The mouse is not ours to give here.")
+            self.say("The mouse cannot be switched in this session.")
         else:
-            self.say("The mouse is used here." if toggle() else "The mouse selects text again.")
+            self.say(
+                "The console uses the mouse now."
+                if toggle()
+                else "The terminal has the mouse again, for selecting text."
+            )
 
     def action_refresh(self) -> None:
         """Poll everything now."""

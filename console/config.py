@@ -396,7 +396,7 @@ def _require_hosts(actuator: Actuator, origin: str) -> None:
     for number, host in enumerate(actuator.hosts):
         if not _is_host(host):
             raise Usage(
-                f"{full} holds {visible(host, limit=80)!r}, which is no host name.",
+                f"{full} holds {visible(host, limit=80)!r}, which is not a host name.",
                 "Write NAME, USER@NAME or an address, of letters, digits and . _ - : only.",
             )
         if host in actuator.hosts[:number]:

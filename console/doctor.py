@@ -108,7 +108,7 @@ def _kill_file(file: Path, shown: str) -> Finding:
     """Check the kill file's content, and whether engines of other users can read it."""
     found = KillFile(file).read()
     if found.engaged is None:
-        remedy = "Press F9, or run `mlconsole kill on` or `kill off`: each writes it anew."
+        remedy = "Press F9, or run `mlconsole kill on` or `kill off`: each rewrites it."
         return _bad("kill file", found.problem, remedy)
     says = f"{shown} can be written; it says {'on' if found.engaged else 'off'}"
     closed = next((each for each in file.parents if each.is_dir() and not each.stat().st_mode & 0o001), None)

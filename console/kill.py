@@ -103,7 +103,7 @@ def _killed_all_the_same(call: _Call, mistake: Usage) -> int:
     _tell(request)
     left_out = _left_out(settings)
     _say(str(mistake))
-    _say("Only [kill_switch] was read, so nobody can tell yet whether the engines obey.")
+    _say("Only [kill_switch] was read, so it is not known yet whether the engines obey.")
     _answer_now(call, request, left_out)
     return _UNCONFIRMED
 

@@ -110,7 +110,7 @@ def _outcome(work: Callable[[], T], done: Callable[[T], Message], failed: Callab
 
 def unexpected(error: Exception) -> ConsoleError:
     """Return the typed error for an unexpected exception."""
-    cause = f"The console met a bug of its own ({type(error).__name__}: {visible(str(error), limit=200)})."
+    cause = f"The console has a bug ({type(error).__name__}: {visible(str(error), limit=200)})."
     return ConsoleError(cause, "Nothing was confirmed; look at the Log view and `mlconsole status`.")
 
 

@@ -153,7 +153,7 @@ def serve(settings: Settings, *, config: str | None, host: str, port: int, publi
     Args:
         settings: the configuration. The consoles show its repository.
         config: the configuration file to pass on, when one was named.
-        host, port: where to listen; port 0 takes a free one.
+        host, port: where to listen; port 0 chooses a free one.
         public_url: where browsers find us, when that is a proxy or another name; else derived.
 
     Raises:
@@ -267,7 +267,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(place[:2], family=family)
     except socket.gaierror as error:
-        raise Usage(f"{visible(host)} is no address of this machine.", "Correct --host.") from error
+        raise Usage(f"{visible(host)} is not an address of this machine.", "Correct --host.") from error
     except (OSError, OverflowError) as error:
         why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "no such port"
         raise Unavailable(f"Cannot listen on {visible(host)} port {port}: {why}.", "Choose another --port.") from error

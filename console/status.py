@@ -107,7 +107,7 @@ def _keys(watch: WatchView) -> list[tuple[str, str, str]]:
 def next_words(submission: Submission) -> str:
     """Return the next step in words, without its command."""
     if submission.pushed:
-        return "Have it reviewed. Where there is no forge, land it then"
+        return "Have it reviewed. Without a forge, land it then"
     return "When the remote is back, push it"
 
 

@@ -35,7 +35,7 @@ def untrusted(settings: Settings) -> tuple[Untrusted, ...]:
         found.append(ours)
     if settings.own_file_left_out:
         shown = visible(str(user_file()))
-        what = f"Your file {shown} lies in the repository, where everybody who pushes can write; left out:"
+        what = f"Your file {shown} is inside the repository, where everybody who pushes can change it. Ignored:"
         remedy = "Move it out of the repository, or set XDG_CONFIG_HOME."
         found.append(Untrusted(f"{what} {_listed(settings.own_file_left_out)}.", remedy, settings.own_file_left_out))
     return tuple(found)
@@ -52,16 +52,17 @@ def _repository(settings: Settings) -> Untrusted | None:
     try:
         names = not_counting(here)
     except Usage as error:
-        holds = "what was trusted last holds" if here.record else "the defaults hold"
+        holds = "the content trusted last holds" if here.record else "the defaults hold"
         return Untrusted(f"{shown} is not trusted, and {holds}: {error.cause}", remedy, ())
     if not names:
         return None
     if here.record is None:
         return Untrusted(
-            f"{shown} came with the repository and is not trusted; left out: {_listed(names)}.", remedy, names
+            f"{shown} came with the repository and is not trusted. Ignored: {_listed(names)}.", remedy, names
         )
     since = f" on {here.record.at}" if here.record.at else ""
-    what = f"{shown} is not what was trusted{since}, which holds until you trust the change of {_listed(names)}."
+    until = f"The trusted content holds until you trust the change of {_listed(names)}."
+    what = f"{shown} is not what was trusted{since}. {until}"
     return Untrusted(what, remedy, names)
 
 

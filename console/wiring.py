@@ -61,7 +61,7 @@ def _not_trusted(settings: Settings) -> Iterator[Problem]:
         yield Problem("configuration", each.what, each.remedy, severe=False)
         if each.kill:
             names = ", ".join(name for name in each.names if name.startswith("kill_switch."))
-            what = f"The kill switch leaves out what nobody trusted: {names or 'nobody can tell what'}."
+            what = f"The kill switch ignores untrusted settings: {names or 'it is not known which'}."
             yield Problem("kill target", what, each.remedy)
 
 

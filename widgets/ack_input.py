@@ -153,7 +153,7 @@ class AckInput(Widget, can_focus=True):
         self._burst = self._burst + 1 if at - self._last_key_at < BURST_GAP_S else 1
         self._last_key_at = at
         if self._burst >= min(BURST_KEYS, len(self._phrase)):
-            self._refuse("That came faster than hands type. Type the phrase by hand.")
+            self._refuse("That was too fast for typing. Type the phrase by hand.")
         elif len(self.typed) < len(self._phrase) + _OVERRUN:
             self._refusal = ""
             self.typed += character
@@ -214,5 +214,5 @@ class AckInput(Widget, can_focus=True):
         if right < len(self.typed):
             return f"It differs from letter {right + 1} on. Backspace deletes, ^U clears."
         if not self.has_focus:
-            return f"{self._way_here()} leads here; then type it. Paste is refused."
+            return f"{self._way_here()} leads here. Then type it. Paste is refused."
         return f"{len(self.typed)} of {len(self._phrase)} letters. Paste is refused."

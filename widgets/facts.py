@@ -146,9 +146,9 @@ class MeasureRows(RowList):
     """Shows ``measures``. The cursor chooses one; left and right ask for another time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "look(-1)", "Earlier", id="review.earlier", tooltip="Look at the stretch before"),
-        Binding("right,l", "look(1)", "Later", id="review.later", tooltip="Look at the stretch after"),
-        Binding("b", "highest", "Highest", id="review.highest", tooltip="Look at the highest value of this line"),
+        Binding("left,h", "look(-1)", "Earlier", id="review.earlier", tooltip="Show the stretch before"),
+        Binding("right,l", "look(1)", "Later", id="review.later", tooltip="Show the stretch after"),
+        Binding("b", "highest", "Highest", id="review.highest", tooltip="Show the highest value of this line"),
     ]
 
     measures: var[tuple[Measure, ...]] = var((), init=False)

@@ -60,7 +60,7 @@ class ReceiptLadder(Widget):
 def ladder_rows(view: KillView | None, width: int, glyphs: Glyphs) -> list[Content]:
     """Return headline, manual steps, then one ladder per instance, unconfirmed ones first."""
     if view is None:
-        return [Content.styled(f"Throwing the switch {glyphs.ellipsis}", "bold")]
+        return [Content.styled(f"Engaging the switch {glyphs.ellipsis}", "bold")]
     rows = [*_head(view, width, glyphs), *_manual(view, width), *_failed(view, width, glyphs)]
     if view.rung is Rung.IDLE:
         return rows

@@ -75,11 +75,11 @@ class SoakTapes(RowList):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "look(-1)", "Earlier", show=False, id="tape.earlier", tooltip="Look at the window before"),
-        Binding("right,l", "look(1)", "Later", show=False, id="tape.later", tooltip="Look at the window after"),
+        Binding("left,h", "look(-1)", "Earlier", show=False, id="tape.earlier", tooltip="Show the window before"),
+        Binding("right,l", "look(1)", "Later", show=False, id="tape.later", tooltip="Show the window after"),
         Binding("shift+left,H", "leap(-1)", "Hour back", show=False, id="tape.hour_back", tooltip="An hour earlier"),
         Binding("shift+right,L", "leap(1)", "Hour on", show=False, id="tape.hour_on", tooltip="An hour later"),
-        Binding("b", "worst", "Worst", show=False, id="tape.worst", tooltip="Look at the worst window"),
+        Binding("b", "worst", "Worst", show=False, id="tape.worst", tooltip="Show the worst window"),
     ]
 
     report: var[SoakReport | None] = var(None, init=False)

@@ -47,7 +47,7 @@ def import_history(layout: Layout, openmetrics: Path) -> None:
     ended = run([*argv, openmetrics, layout.prometheus / "data"], deadline_s=_IMPORT_S)
     if ended.code != 0:
         words = visible(ended.err.decode("utf-8", "replace").strip(), limit=400)
-        raise Unavailable(f"promtool did not take the history: {words}.", "Look at the text that it was given.")
+        raise Unavailable(f"promtool did not take the history: {words}.", "Check the OpenMetrics text that it got.")
     openmetrics.unlink()
 
 

@@ -32,7 +32,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
 
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "change.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+n", "next", "Plan", id="change.next", tooltip="Make the plan and show it; it writes nothing"),
+        Binding("ctrl+n", "next", "Plan", id="change.next", tooltip="Show the plan; this writes nothing"),
     ]
     CONFIRM: ClassVar[str]
     """Label of the button that writes."""
@@ -62,7 +62,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
         with ContentSwitcher(initial="question", id="pages"):
             with VerticalScroll(id="question", can_focus=False):
                 yield from self.fields()
-                yield Label("Why? Registry, commit and pull request will say so.")
+                yield Label("Why? The reason goes into registry, commit and pull request.")
                 yield LineInput(id="reason", max_length=500)
             yield PlanPage(id="plan")
             yield SubmissionPage(id="answer")
@@ -75,7 +75,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
 
     def begin(self) -> None:
         """Ask for the inputs."""
-        self._ask("Tab leads to the fields. Nothing is written before the plan is confirmed.")
+        self._ask("Press Tab to reach the fields. Nothing is written until you confirm the plan.")
 
     def _ask(self, notice: str, *, loud: bool = False) -> None:
         self._plan, self._planning = None, False
@@ -131,7 +131,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
         self.turn("plan")
         self._offer("confirm")
         self._arm()
-        self.say(f"All that {self.CONFIRM} does is one branch, for review. Nothing is written yet.")
+        self.say(f"{self.CONFIRM} writes one branch for review. Nothing is written yet.")
 
     def _not_planned(self, error: ConsoleError) -> None:
         self._ask(str(error), loud=True)
@@ -195,7 +195,7 @@ class WithdrawScreen(ChangeScreen):
         artifact = model.stage(self._stage).artifact_id if model is not None else None
         self.query_one("#meaning", Facts).facts = (
             Fact.of("artifact", artifact or "none"),
-            Fact.of("from", f"{self._stage}, which is empty once this is landed; active does not change"),
+            Fact.of("from", f"{self._stage}, which will be empty once this has landed; active does not change"),
         )
         super().begin()
 
@@ -216,7 +216,7 @@ class StageScreen(ChangeScreen):
 
     def fields(self) -> ComposeResult:
         """Return the fields for model and directory."""
-        yield Label("Into the staging of which model?")
+        yield Label("Which model gets the artifact in staging?")
         yield LineInput(self._model, id="model", max_length=80)
         yield Label("Which artifact directory of this clone? It is verified first.")
         yield LineInput(self._near, id="directory", max_length=300)

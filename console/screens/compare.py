@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml.ports import Progress
 
 
-_WORK = "Verifying both artifacts, then running both on the same inputs. A minute at most."
+_WORK = "Verifying both artifacts, then running both on the same inputs. This takes a minute at most."
 
 
 class CompareScreen(PushedScreen):

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from console.app import ConsoleApp
 
 _STEPS = {
-    "StagesScreen": ("Check Current Model State", "The current shadow and active model, and what blocks the next hop."),
+    "StagesScreen": (
+        "Check Current Model State",
+        "The current shadow and active model, and what blocks the next step.",
+    ),
     "SoakScreen": (
         "3. Promote shadow to active, step 1",
         "Verify SLO compliance: 24h in shadow, p99, p99.9, errors.",

@@ -59,18 +59,18 @@ class KillScreen(PushedScreen):
 
 
 _UNWRITTEN = "NOT WRITTEN. Do the steps by hand now, or make room and press F9 again."
-_UNCLEAR = "UNCLEAR. F9 writes the kill file anew and stops models; U writes it anew and lets them act."
-_UNKNOWN = "UNKNOWN. The kill file cannot be read, so nobody can tell whether engines obey it."
-_ELSEWHERE = "ON, thrown elsewhere. U releases what reads this clone's file; the steps above do the rest."
+_UNCLEAR = "UNCLEAR. F9 rewrites the kill file and stops models; U rewrites it and lets them act."
+_UNKNOWN = "UNKNOWN. The kill file cannot be read, so it is not known whether engines obey it."
+_ELSEWHERE = "ON, engaged elsewhere. U releases engines that read this clone's file; the steps above do the rest."
 _WAITING = "Waiting for the engines' own metrics to prove it."
 _BY_RUNG = {
-    Rung.IDLE: "The switch is off. F9 throws it at once, from every screen, without a question.",
-    Rung.UNPROVEN: "NOT PROVEN for engines that are silent. Make sure that they are stopped.",
+    Rung.IDLE: "The switch is off. F9 engages it at once, from every screen, without a question.",
+    Rung.UNPROVEN: "NOT PROVEN for silent engines. Make sure that they are stopped.",
     Rung.UNCONFIRMED: "NOT PROVEN. Do the steps by hand now; this screen keeps watching.",
 }
 _PROVEN = {
-    True: "Released, and seen in the engines' own metrics. It keeps watching.",
-    False: "ML is off, and the engines' own metrics prove it. It keeps watching. U releases, R rolls back.",
+    True: "Released, and the engines' own metrics prove it. This screen keeps watching.",
+    False: "ML is off, and the engines' own metrics prove it. U releases, R rolls back.",
 }
 
 
@@ -106,9 +106,9 @@ class ReleaseScreen(PushedScreen):
         with VerticalScroll(can_focus=False):
             yield Static(id="state", markup=False)
             yield Static(id="warnings", markup=False)
-            yield Label("Why is it released? It goes into the audit log.")
+            yield Label("Why do you release it? The reason goes into the audit log.")
             yield LineInput(id="reason", max_length=500)
-            yield Label("Type this word; inference starts again with it:")
+            yield Label("Type this word to let inference start again:")
             yield AckInput(WORD)
 
     def buttons(self) -> ComposeResult:
@@ -119,15 +119,15 @@ class ReleaseScreen(PushedScreen):
         """Follow the switch, and look for objections to a release."""
         self.title_is("Release the kill switch")
         self.watch(self.console, "kill", self._show_state)
-        self.query_one("#warnings", Static).update("Looking for what speaks against it …")
-        self.work("look before a release", self.console.operations.release_warnings, self._warn, self.complain)
+        self.query_one("#warnings", Static).update("Checking for reasons against a release …")
+        self.work("check before a release", self.console.operations.release_warnings, self._warn, self.complain)
 
     def _show_state(self, view: KillView | None) -> None:
         self.query_one("#state", Static).update(Content("\n").join(_state(view)))
 
     def _warn(self, warnings: tuple[str, ...]) -> None:
         shown = self.query_one("#warnings", Static)
-        lines = [f"! {visible(warning)}" for warning in warnings] or ["Nothing is known that speaks against it."]
+        lines = [f"! {visible(warning)}" for warning in warnings] or ["No reason against a release is known."]
         shown.update(Content("\n".join(lines)))
         shown.set_class(bool(warnings), "-fail")
 
@@ -183,13 +183,13 @@ class ReleaseScreen(PushedScreen):
 
 def _state(view: KillView | None) -> list[Content]:
     if view is None:
-        return [Content("The switch was not read yet.")]
+        return [Content("The switch has not been read yet.")]
     if view.engaged is False and view.releasing:
-        return [Content("It was released, and that is not proven yet; releasing again delivers it again.")]
+        return [Content("It was released, but that is not proven yet. Releasing it again sends the release again.")]
     if view.engaged is False:
-        return [Content("The switch is off already; releasing it again changes nothing.")]
+        return [Content("The switch is already off. Releasing it again changes nothing.")]
     if view.engaged is None:
-        return [Content(f"Nobody can tell whether the switch is on: {visible(view.problem)}")]
+        return [Content(f"It is not known whether the switch is on: {visible(view.problem)}")]
     if view.by_engines:
         rows = [Content.assemble("Engines are blocked: ", (summary(view), "bold"), f". {visible(view.beside)}")]
         reach = "This releases engines that read this clone's kill file, or that its actuators reach."

@@ -47,7 +47,9 @@ class PushedScreen(ModalScreen[None]):
     CSS_PATH: ClassVar[CSSPathType | None] = "pushed.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Leave", id="pushed.leave", tooltip="Leave without changing anything"),
-        Binding(KILL_KEY, "app.kill", "KILL", id="kill", tooltip="Throw the kill switch, unasked", priority=True),
+        Binding(
+            KILL_KEY, "app.kill", "KILL", id="kill", tooltip="Engage the kill switch, without a question", priority=True
+        ),
         Binding("y", "copy", "Copy", id="copy", tooltip="Copy the next command or the chosen row (OSC 52)"),
         Binding("f1,question_mark", "app.help", "Keys", id="help", tooltip="All keys of this screen"),
     ]

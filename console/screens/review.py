@@ -26,7 +26,7 @@ from widgets.row_list import RowList
 if TYPE_CHECKING:
     from ml.slo.review import Review
 
-_NOTHING_ODD = "Nothing is odd by the robust tests: halves of the day, shadow against active, spikes, gaps."
+_NOTHING_ODD = "The robust tests found no anomaly: halves of the day, shadow against active, spikes, gaps."
 
 
 class ReviewScreen(PushedScreen):
@@ -71,7 +71,7 @@ class ReviewScreen(PushedScreen):
             return
         self._asking = True
         if self._review is None:
-            self.say("Asking Prometheus for 24 h of shadow and active, and looking for what is odd.")
+            self.say("Asking Prometheus for 24 h of shadow and active, and checking for anomalies.")
         self.work("review", partial(self.console.operations.review, self._model), self._show, self._failed)
 
     def _show(self, review: Review) -> None:

@@ -83,7 +83,7 @@ class RollbackPage(VerticalScroll, can_focus=False):
         with Horizontal(id="why"):
             yield Label("reason", classes="quiet")
             yield LineInput(id="reason", max_length=500)
-        yield Label("Where to (Shift+Tab): Enter prepares another one", classes="quiet", id="where")
+        yield Label("Targets (Shift+Tab): Enter prepares another one", classes="quiet", id="where")
         yield CandidateRows()
         yield Facts(id="cautions", label_width=_LABEL)
 

@@ -167,7 +167,7 @@ class WritingScreen(PushedScreen):
     def action_leave(self) -> None:
         """Leave. While the change is being written, wait for its end."""
         if self._writing:
-            self.say(f"{self.CHANGE} is being written. It ends by itself; then Escape closes.")
+            self.say(f"{self.CHANGE} is being written. Press Escape when it has finished.")
         else:
             self.dismiss()
 

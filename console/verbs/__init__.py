@@ -62,15 +62,15 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--repo", metavar="PATH", help="The repository that holds the registry; default: the one you are in.")
 @click.option("--config", metavar="FILE", help="A configuration file in place of the repository's console.toml.")
-@click.option("--read-only", is_flag=True, help="Look, change nothing; the kill key stays.")
-@click.option("--no-kill", is_flag=True, help="Remove the kill key as well.")
+@click.option("--read-only", is_flag=True, help="Allow no changes; the kill key still works.")
+@click.option("--no-kill", is_flag=True, help="Disable the kill key.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw with plain ASCII.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="mlconsole", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, /, **flags: str | bool | None) -> int | None:
-    """Watch, promote and pull back the ML models of a live trading system. Without a verb: the interface."""
+    """Watch, promote and roll back the ML models of a live trading system. Without a verb, the interface starts."""
     ctx.obj = Session(**flags)  # type: ignore[arg-type]
     if ctx.invoked_subcommand is not None:
         return None
@@ -133,5 +133,5 @@ def _failed(error: BaseException, argv: list[str]) -> int:
     code = report(error, argv)
     if "--json" in argv:
         name = type(error).__name__
-        tell_error(ending(f"mlconsole met an error of its own: {name}.", "The report is named on stderr.", code))
+        tell_error(ending(f"mlconsole has a bug: {name}.", "The report is named on stderr.", code))
     return code

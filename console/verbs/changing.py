@@ -23,22 +23,22 @@ from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Gate, Verdict, worst
 
-_REASON = click.option("--reason", required=True, help="Why; goes into the event, the commit and the pull request.")
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be done, write nothing.")
+_REASON = click.option("--reason", required=True, help="Reason for the event, the commit and the pull request.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show the plan; write nothing.")
 _OWN_CODE = (
     "This repository holds mlconsole's own code. Install the gate from a pinned release, outside of this repository, "
     "so that no change can change its own judge."
 )
 _INIT_SIGNED = "Changes must be signed: allowed_signers names your key. Let git sign: git config commit.gpgSign true."
 _INIT_SELF_DECLARED = (
-    "Who makes a change is self-declared: git does not sign by SSH here. See docs/security.md, Signatures."
+    "The author of a change is self-declared: git does not sign with SSH here. See docs/security.md, Signatures."
 )
 _NO_PUSH = click.option("--no-push", is_flag=True, help="Commit the branch locally; `push BRANCH` sends it later.")
 
 
 @click.command()
 @click.argument("directory", metavar="DIR")
-@click.option("--model", required=True, help="The model whose staging the artifact enters.")
+@click.option("--model", required=True, help="The model that gets the artifact in staging.")
 @_REASON
 @_DRY_RUN
 @_NO_PUSH
@@ -56,11 +56,11 @@ def stage(session: Session, directory: str, model: str, reason: str, dry_run: bo
     "to_stage",
     required=True,
     type=click.Choice(["shadow", "active"]),
-    help="The stage that it enters: shadow from staging, active from shadow.",
+    help="The target stage: shadow from staging, active from shadow.",
 )
 @_REASON
-@click.option("--ack", default="", metavar="PHRASE", help="The typed acknowledgement that a hop to active needs.")
-@click.option("--finding", default="", metavar="TEXT", help="What the dashboard review found; needed for active.")
+@click.option("--ack", default="", metavar="PHRASE", help="The typed acknowledgement that a step to active needs.")
+@click.option("--finding", default="", metavar="TEXT", help="Finding of the dashboard review; required for active.")
 @click.option("--waive", multiple=True, metavar="GATE=REASON", help="Waive one gate, with a reason; repeatable.")
 @_DRY_RUN
 @_NO_PUSH
@@ -93,7 +93,7 @@ def promote(
     "stage_name",
     required=True,
     type=click.Choice(["staging", "shadow"]),
-    help="The stage that is cleared; active is only ever rolled back.",
+    help="The stage to clear. An active model is rolled back instead.",
 )
 @_REASON
 @_DRY_RUN
@@ -107,8 +107,8 @@ def withdraw(session: Session, model: str, stage_name: str, reason: str, dry_run
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--to", default=None, metavar="ID", help="Another artifact than the last good one.")
-@click.option("--reason", default="", help="Why; default: EMERGENCY and what is breaching now.")
+@click.option("--to", default=None, metavar="ID", help="An artifact other than the last good one.")
+@click.option("--reason", default="", help="Reason; default: EMERGENCY and the current breaches.")
 @_DRY_RUN
 @_NO_PUSH
 @verb
@@ -178,11 +178,11 @@ def land(session: Session, branch: str) -> Answer:
 
 
 @click.command()
-@click.option("--base", metavar="REV", help="What the change is to land on, whose rules hold.")
-@click.option("--head", metavar="REV", help="The change.")
-@click.option("--offered", is_flag=True, help="The branch is offered, not landed: nobody can have approved it yet.")
+@click.option("--base", metavar="REV", help="The commit that the change lands on. Its rules apply.")
+@click.option("--head", metavar="REV", help="The commit of the change.")
+@click.option("--offered", is_flag=True, help="Judge a branch that is not approved yet.")
 @click.option(
-    "--landed", is_flag=True, help="The head is the base branch now: it must hold the base in its first line."
+    "--landed", is_flag=True, help="The head is now the base branch: its first-parent line must contain the base."
 )
 @click.option("--pre-receive", "received", metavar="BRANCH", help="Judge the refs of a push, as git's hook lists them.")
 @click.option("--unit-tests", is_flag=True, help="Only run the base policy's unit tests on a clean export of the head.")

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("order", type=click.Choice(["on", "off", "status"]))
-@click.option("--reason", default="", help="Why; a release needs one.")
+@click.option("--reason", default="", help="Reason; required for a release.")
 @click.option("--confirm", default="", metavar=RELEASE_WORD, help="The typed confirmation of a release.")
-@click.option("--no-wait", is_flag=True, help="Do not wait for the engines' proof.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until the engines confirm it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
 @click.pass_obj
 def kill(session: Session, /, order: str, reason: str, confirm: str, no_wait: bool, as_json: bool) -> int:
@@ -48,9 +48,9 @@ def kill(session: Session, /, order: str, reason: str, confirm: str, no_wait: bo
 
 @click.command()
 @click.argument("model")
-@click.option("--claim", is_flag=True, help="Take the watch over from whoever keeps it.")
-@click.option("--follow", is_flag=True, help="Keep watch until it ends: 0 when nothing breached, 1 when something did.")
-@click.option("--markdown", is_flag=True, help="A summary to paste into the pull request.")
+@click.option("--claim", is_flag=True, help="Take over the watch.")
+@click.option("--follow", is_flag=True, help="Follow the watch until it ends. Exit code 0 without a breach, else 1.")
+@click.option("--markdown", is_flag=True, help="Print a summary for the pull request.")
 @verb
 def watch(session: Session, model: str, claim: bool, follow: bool, markdown: bool) -> Answer:
     """Show the one-hour watch over a model that has just become active."""
@@ -79,9 +79,9 @@ def incident(session: Session, since: str) -> Answer:
 
 
 @click.command()
-@click.option("--seed", type=click.IntRange(min=0), help="Chooses fault and moment; default: nobody knows.")
-@click.option("--headless", is_flag=True, help="A scripted operator instead of you, for CI.")
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to build it; default: a new folder.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed for fault and moment; default: random.")
+@click.option("--headless", is_flag=True, help="Use a scripted operator, for CI.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Folder for the demo; default: a new one.")
 @verb
 def drill(session: Session, seed: int | None, headless: bool, directory: Path | None) -> Answer:
     """Practice an emergency on a demo system: notice, kill, roll back, and see how long you took."""
@@ -135,4 +135,4 @@ def _moment(text: str, now: datetime) -> datetime:
     try:
         return now - timedelta(seconds=float(text[:-1]) * unit) if unit else parse_utc(text)
     except ValueError as error:
-        raise Usage(f"{text!r} is no time.", "Write 2026-02-16T10:00:00Z, or how long ago: 90m, 6h, 2d.") from error
+        raise Usage(f"{text!r} is not a time.", "Write 2026-02-16T10:00:00Z, or how long ago: 90m, 6h, 2d.") from error

@@ -91,8 +91,10 @@ def verify(session: Session, directory: str) -> Answer:
 
 @click.command()
 @click.argument("model")
-@click.option("--wait", is_flag=True, help="Wait until the soak is decided: 0 when it passes, 1 when it fails.")
-@click.option("--timeout", type=float, default=0.0, metavar="SECONDS", help="Stop waiting after this; exit code 4.")
+@click.option("--wait", is_flag=True, help="Wait for the soak's result. Exit code 0 when it passes, else 1.")
+@click.option(
+    "--timeout", type=float, default=0.0, metavar="SECONDS", help="Stop waiting after this time, with exit code 4."
+)
 @verb
 def soak(session: Session, model: str, wait: bool, timeout: float) -> Answer:
     """Judge the shadow artifact's soak against its objectives, cell by cell."""
@@ -139,7 +141,7 @@ def compare(session: Session, a: str, b: str) -> Answer:
 
 @click.command()
 @click.option("--verify", "check_chain", is_flag=True, help="Check that no line was cut or edited.")
-@click.option("--limit", default=200, show_default=True, help="How many lines, newest first.")
+@click.option("--limit", default=200, show_default=True, help="Number of lines, newest first.")
 @verb
 def log(session: Session, check_chain: bool, limit: int) -> Answer:
     """Show the audit log of kills, releases, promotions and rollbacks."""

@@ -19,9 +19,11 @@ from ml.text import visible
 from ml.verdict import Gate
 
 _OPTIONS = (
-    click.option("--prometheus", metavar="URL", help="Ask the evidence's recorded questions again at this Prometheus."),
-    click.option("--prometheus-token-file", metavar="FILE", help="A bearer token for it, read with every question."),
-    click.option("--prometheus-ca-file", metavar="FILE", help="The authority that its certificate is signed by."),
+    click.option("--prometheus", metavar="URL", help="Run the evidence's recorded queries again on this Prometheus."),
+    click.option(
+        "--prometheus-token-file", metavar="FILE", help="File with a bearer token for it, read for every query."
+    ),
+    click.option("--prometheus-ca-file", metavar="FILE", help="File with the authority that signed its certificate."),
 )
 
 
@@ -59,13 +61,15 @@ def _measure(
     """
     if not prometheus:
         if prometheus_token_file or prometheus_ca_file:
-            raise Usage("Credentials are given, and no Prometheus to give them to.", "Add --prometheus URL.")
+            raise Usage("Credentials are given without a Prometheus.", "Add --prometheus URL.")
         session.operations.measure_with(None)
         return
     parts = urlsplit(prometheus)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
         shown = visible(prometheus.rpartition("@")[2], limit=120)
-        raise Usage(f"{shown} is no address of a Prometheus.", "Write http://HOST:PORT, with credentials in a file.")
+        raise Usage(
+            f"{shown} is not the address of a Prometheus.", "Write http://HOST:PORT, with credentials in a file."
+        )
     # Imported here: a gate without a Prometheus does not need an HTTP client.
     from ml.adapters.http_deadline import Access  # noqa: PLC0415
     from ml.adapters.prometheus import Prometheus  # noqa: PLC0415

@@ -61,7 +61,7 @@ def config_init(session: Session) -> Answer:
             file.write(_template())
     except FileExistsError as error:
         raise Refused(f"{path} exists already.", "Edit it; see `mlconsole config show`.") from error
-    hint = "What you put into it counts in a clone once `mlconsole trust` has shown it there and somebody said yes."
+    hint = "Its settings count in a clone after somebody has trusted them there with `mlconsole trust`."
     return Answer([f"wrote {path}", hint], documents.envelope(SystemClock().now()) | {"path": str(path)})
 
 
@@ -116,9 +116,9 @@ def doctor(session: Session, model: str | None) -> Answer:
 
 
 @click.command()
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to build it; default: a new folder.")
-@click.option("--keep", is_flag=True, help="Leave the folder behind.")
-@click.option("--no-console", is_flag=True, help="Start the stack, print where it is as JSON, wait for ^C.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Folder for the demo; default: a new one.")
+@click.option("--keep", is_flag=True, help="Keep the folder afterwards.")
+@click.option("--no-console", is_flag=True, help="Start the demo only, print its paths as JSON, and wait for ^C.")
 def demo(directory: Path | None, keep: bool, no_console: bool) -> int:
     """Run a demo system: remote, engines, Prometheus with 26 h of history, and the console on it."""
     # Imported here: the demo needs onnxruntime and more.
@@ -128,9 +128,11 @@ def demo(directory: Path | None, keep: bool, no_console: bool) -> int:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; elsewhere needs a token.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--public-url", metavar="URL", default="", help="Where browsers find it, when a proxy stands before it.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; other machines need a token."
+)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
+@click.option("--public-url", metavar="URL", default="", help="Address for browsers, when a proxy is in front.")
 @click.pass_obj
 def serve(session: Session, host: str, port: int, public_url: str) -> int:
     """Serve the console read-only, without the kill key, in a browser. Prints its address on stderr."""
@@ -144,9 +146,11 @@ def serve(session: Session, host: str, port: int, public_url: str) -> int:
 
 @click.command()
 @click.argument("model_file", metavar="MODEL.onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", "out_dir", required=True, type=click.Path(path_type=Path), help="The directory to make.")
-@click.option("--dataset-id", required=True, help="What it was trained on; it goes into the manifest.")
-@click.option("--notes", default="", help="What its user should know; it goes into the manifest.")
+@click.option(
+    "--out", "out_dir", required=True, type=click.Path(path_type=Path), help="The artifact directory to create."
+)
+@click.option("--dataset-id", required=True, help="The training data set, for the manifest.")
+@click.option("--notes", default="", help="Notes for its users, for the manifest.")
 @verb
 def build(session: Session, model_file: Path, out_dir: Path, dataset_id: str, notes: str) -> Answer:
     """Make an artifact from an existing model file."""

@@ -29,10 +29,10 @@ _LEAST_DIGEST = 12
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Trust what is shown without being asked; for scripts.")
+@click.option("--yes", is_flag=True, help="Trust the shown changes without a question; for scripts.")
 @click.option("--digest", "expected", default="", metavar="SHA256", help="Trust the file only if its digest is this.")
-@click.option("--show", is_flag=True, help="Show what is trusted and what is not; 0 when all of it is, else 1.")
-@click.option("--revoke", is_flag=True, help="Forget what was trusted; only harmless settings count then.")
+@click.option("--show", is_flag=True, help="Show what is trusted. Exit code 0 when everything is, else 1.")
+@click.option("--revoke", is_flag=True, help="Forget all trust. Only harmless settings count then.")
 @verb
 def trust(session: Session, yes: bool, expected: str, show: bool, revoke: bool) -> Answer:
     """Show changes of the repository's configuration since it was last trusted, and ask whether to trust them."""
@@ -63,13 +63,13 @@ def _ask(session: Session, question: Answer) -> None:
     emit(question, as_json=False, err=True)
     if session.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(
-            "Nobody could be asked, so nothing was trusted.",
+            "There is no terminal for the question, so nothing was trusted.",
             "Run `mlconsole trust` in a terminal, or repeat with --yes --digest and the digest shown.",
         )
     sys.stderr.write(f"Type {_WORD} to trust this, anything else to leave it: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip() != _WORD:
-        raise Refused("Nothing was trusted.", "What was trusted before still holds.")
+        raise Refused("Nothing was trusted.", "The settings trusted before still hold.")
 
 
 def _require_digest(here: Standing, expected: str) -> None:
@@ -78,9 +78,7 @@ def _require_digest(here: Standing, expected: str) -> None:
     if len(expected) < _LEAST_DIGEST:
         raise Usage(f"--digest needs at least {_LEAST_DIGEST} characters.", "Copy it from `mlconsole trust --show`.")
     if not here.digest.startswith(expected.lower()):
-        raise Conflict(
-            "The file is not the one with that digest, so nothing was trusted.", "Read it: `mlconsole trust --show`."
-        )
+        raise Conflict("The file has another digest, so nothing was trusted.", "Read it: `mlconsole trust --show`.")
 
 
 def _accepted(settings: Settings, here: Standing, *, shown: bool, warnings: tuple[str, ...]) -> Answer:
@@ -126,7 +124,7 @@ def _answer(
         difference = [] if here.trusted else list(_difference(here))
         body |= {"file": str(here.path), "state": _state(here), "digest": here.digest, "trusted": _record(here.record)}
         if not here.trusted:
-            listed = f"Not counting until you trust it: {', '.join(names) or 'nothing; only comments differ'}."
+            listed = f"Ignored until you trust it: {', '.join(names) or 'nothing; only comments differ'}."
             text = [*difference, "", *warnings, listed, f"sha256 {here.digest}", *text]
     body |= {"difference": "\n".join(difference), "warnings": list(warnings)}
     return Answer(text, documents.envelope(SystemClock().now()) | body, code)

@@ -41,7 +41,7 @@ class HopPage(Vertical):
 
     def compose(self) -> ComposeResult:
         """The question; `offer` adds the answers."""
-        yield Label("Which hop?")
+        yield Label("Which step?")
 
     def offer(self, hops: tuple[tuple[Stage, str], ...]) -> None:
         """Show one button per step, with the stages and the artifact."""
@@ -87,12 +87,12 @@ class ReasonPage(VerticalScroll, can_focus=False):
 
     def compose(self) -> ComposeResult:
         """Reason first, review below it."""
-        yield Label("Why is it promoted? Registry, commit and pull request will say so.")
+        yield Label("Why do you promote it? The reason goes into registry, commit and pull request.")
         yield LineInput(id="reason", max_length=500)
         with Vertical(id="review"):
-            yield Label("Dashboard review, shadow against active: F4 draws the 24 h. Odd in it:")
+            yield Label("Dashboard review, shadow against active: F4 shows the 24 h. Anomalies:")
             yield Static(id="oddities", markup=False)
-            yield Label("What did you see? A sentence; the evidence will say so.")
+            yield Label("What did you see? One sentence; it goes into the evidence.")
             yield LineInput(id="finding", max_length=1000)
 
     def open(self, draft: Draft, to_stage: Stage) -> None:
@@ -103,7 +103,7 @@ class ReasonPage(VerticalScroll, can_focus=False):
 
     def odd(self, oddities: tuple[str, ...]) -> None:
         """Show the anomalies of the robust test, for the reviewer to answer."""
-        lines = [f"  ! {visible(each)}" for each in oddities] or ["  Nothing odd was found by the robust test."]
+        lines = [f"  ! {visible(each)}" for each in oddities] or ["  The robust test found no anomaly."]
         oddities_shown = self.query_one("#oddities", Static)
         oddities_shown.update(Content("\n".join(lines)))
         oddities_shown.set_class(bool(oddities), "-error")
@@ -136,14 +136,14 @@ class AckPage(VerticalScroll, can_focus=False):
 
 def _meaning(target: Target, checklist: Checklist, environment: str) -> Iterator[Fact]:
     where = f" in {environment}" if environment else ""
-    yield Fact.of("", f"Reviewed and landed, {target.artifact_id} decides orders{where}.", "bold")
+    yield Fact.of("", f"After review and landing, {target.artifact_id} decides orders{where}.", "bold")
     yield Fact("", Content(""))
     yield Fact.of("artifact", target.model_sha256)
     yield Fact.of("evidence", checklist.evidence.sha256)
     yield Fact.of("registry", target.registry_blob)
-    yield Fact.of("", "The ACK holds for exactly these three, once, and not for long.", "$quiet")
+    yield Fact.of("", "The ACK is valid once, for exactly these three, and expires soon.", "$quiet")
     yield Fact("", Content(""))
-    yield Fact.of("", "Type this phrase; every gate is judged once more after it:")
+    yield Fact.of("", "Type this phrase. Every gate is then judged once more:")
 
 
 class PlanPage(Vertical):

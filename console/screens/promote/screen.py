@@ -98,8 +98,8 @@ class PromoteScreen(PlanScreen):
 
     CSS_PATH: ClassVar[CSSPathType | None] = ["../pushed.tcss", "promote.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+n", "next", "Next", id="promote.next", tooltip="Go on to the next page; it never submits"),
-        Binding("f4", "charts", "Charts", id="promote.charts", tooltip="Draw the 24 h that the finding is about"),
+        Binding("ctrl+n", "next", "Next", id="promote.next", tooltip="Go to the next page; this never submits"),
+        Binding("f4", "charts", "Charts", id="promote.charts", tooltip="Charts of the 24 h for the review"),
         Binding("f5", "rejudge", "Judge again", id="promote.rejudge", tooltip="Judge every gate again"),
     ]
 
@@ -283,7 +283,7 @@ class PromoteScreen(PlanScreen):
     def action_leave(self) -> None:
         """Leave. While the change is being written, wait for its end."""
         if self._shown and self._shown.step is Step.SUBMIT and self._shown.busy:
-            self.say("The change is being written. It ends by itself; then Escape closes.")
+            self.say("Writing the change. Press Escape when it has finished.")
         else:
             self.dismiss()
 

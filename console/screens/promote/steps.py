@@ -116,11 +116,11 @@ class Wizard:
     def hint(self) -> str:
         """Return the next thing to do on a page that is complete; empty where the page itself says it."""
         if self.step is Step.CHECKLIST:
-            resumed = "What you typed before is here again. " if self.resumed else ""
+            resumed = "Your earlier input is restored. " if self.resumed else ""
             waived = f"{len(self.draft.waivers)} waived by you. " if self.draft.waivers else ""
-            return f"{resumed}{waived}Nothing blocks. ^N goes on."
+            return f"{resumed}{waived}No gate blocks. Press ^N to go on."
         if self.step is Step.PLAN:
-            return "Nothing is written yet. Tab to Submit, then Enter."
+            return "Nothing is written yet. Press Tab to reach Submit, then Enter."
         return ""
 
     @property
