@@ -70,12 +70,12 @@ class ConsoleApp(ActingApp):
     """The interface to one session.
 
     Args:
-        operations: the façade; its methods block, so only threads call them.
+        operations: the session; its methods block, so only threads call them.
         clock: the time of every age on screen.
         theme: a name of `console.themes`, or one of Textual's own; empty chooses by the terminal.
         keymap: binding id → keys, from the user's configuration.
         ascii_only: draw with ASCII characters only.
-        read_only: no action that changes anything; the façade enforces it too.
+        read_only: no action that changes anything; the session enforces it too.
         kill_key: whether the kill key works in this session.
         poll_seconds, fetch_seconds: rest between two looks at the board, and at the remote.
         environment, production: what the header says until the first board tells it.
