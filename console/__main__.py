@@ -11,7 +11,7 @@ import sys
 from console.flags import SWITCHES, VALUED, understood
 
 COMPLETE = "_MLCONSOLE_COMPLETE"
-"""What a shell's completion sets when it calls us without arguments to ask for the next word."""
+"""Shell completion sets this variable when it runs the program without arguments to ask for the next word."""
 
 
 def main() -> None:
