@@ -1,4 +1,7 @@
-"""``python -m console`` and ``mlconsole``. Kill, the line for prompts and the interface start before the parser."""
+"""Entry point of ``mlconsole`` and ``python -m console``.
+
+``kill``, ``status --short`` and the interface start before the command-line parser is imported.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 from console.flags import SWITCHES, VALUED, understood
 
 COMPLETE = "_MLCONSOLE_COMPLETE"
-"""What a shell's completion sets when it calls us without arguments to ask for the next word."""
+"""Shell completion sets this variable when it runs the program without arguments to ask for the next word."""
 
 
 def main() -> None:
@@ -32,9 +35,9 @@ def main() -> None:
 
 
 def run_bare(argv: list[str]) -> int | None:
-    """Run the interface without importing the command line parser, so that the first frame comes early.
+    """Run the interface without the command-line parser, which would delay the first frame.
 
-    Returns None when the arguments need the parser.
+    Returns ``None`` when the full command line must handle the arguments.
     """
     if COMPLETE in os.environ:
         return None

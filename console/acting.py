@@ -1,4 +1,4 @@
-"""From keys to screens and actions, and which of them a session has. Nothing here waits."""
+"""Actions of the application: each key opens a screen or starts an action. Nothing here blocks."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ from widgets.model_list import by_need
 
 
 class ActingApp(WatchingApp):
-    """Turns what the operator asks for into a screen that does it; screens are loaded when they are first shown."""
+    """Opens the screen for each action. A screen's module is imported when the screen is first shown."""
 
     kill_allowed = True
-    """Whether the kill key works in this session."""
+    """True when the kill key works in this session."""
 
     # --- what may be done ----------------------------------------------------------------------------------------
     def offers(self, action: str) -> bool:
-        """Whether this session has an action at all."""
+        """Return True when this session offers an action."""
         name = action.removeprefix("app.").partition("(")[0]
         return self.kill_allowed if name == "kill" else not (self.read_only and name in MUTATING)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A read-only session has no mutating keys; they say why instead, as the kill key does under --no-kill."""
+        """Disable keys that change something in a read-only session; pressing one explains why.
+
+        Same for F9 with --no-kill.
+        """
         return self.read_only if action == "explain" else action == "kill" or self.offers(action)
 
     def action_explain(self, what: str) -> None:
-        """Say why a key does nothing here."""
+        """Explain why a key does nothing in this session."""
         broken = self.board.registry.problem if self.board is not None else ""
         why = broken or "this session is read-only. Start the console without --read-only."
         self.say(f"{what} is not possible: {why}")
 
     def get_key_display(self, binding: Binding) -> str:
-        """A key as keyboards print it."""
+        """Return a key's name as keyboards print it."""
         display = super().get_key_display(binding)
         return display.upper() if display[:1] == "f" and display[1:].isdigit() else display
 
     # --- pushed screens ------------------------------------------------------------------------------------------
     def action_promote(self) -> None:
-        """Open the wizard, for the stage in focus, else for the hop that is next."""
+        """Open the promotion wizard for the stage in focus, or for the next possible step."""
         from console.screens.promote.screen import PromoteScreen  # noqa: PLC0415
 
         stage = self.screen.stage if isinstance(self.screen, ViewScreen) else None
@@ -50,14 +53,14 @@ class ActingApp(WatchingApp):
             self.push_screen(PromoteScreen(self.model_name, to_stage))
 
     def action_rollback(self) -> None:
-        """Open the rollback of the chosen model."""
+        """Open the rollback screen for the chosen model."""
         from console.screens.rollback import RollbackScreen  # noqa: PLC0415
 
         if self._has_model():
             self.push_screen(RollbackScreen(self.model_name))
 
     def action_stage(self) -> None:
-        """Open the way of an artifact into staging, also where there is no model yet."""
+        """Open the screen that puts an artifact into staging. It works without any model too."""
         from console.screens.change import StageScreen  # noqa: PLC0415
 
         views = [self.model.stage(stage) for stage in Stage] if self.model is not None else []
@@ -65,7 +68,7 @@ class ActingApp(WatchingApp):
         self.push_screen(StageScreen(self.model_name, near))
 
     def action_withdraw(self) -> None:
-        """Open the withdrawal of the stage in focus, else of the one that is filled."""
+        """Open the withdrawal screen for the stage in focus, or for the stage that holds an artifact."""
         from console.screens.change import WithdrawScreen  # noqa: PLC0415
 
         if self.model is None:
@@ -83,7 +86,7 @@ class ActingApp(WatchingApp):
             self.push_screen(WithdrawScreen(self.model_name, meant or filled[0]))
 
     def action_compare(self) -> None:
-        """Compare the chosen model's newest artifact with the next further on."""
+        """Compare the chosen model's newest artifact with the one in the next stage."""
         from console.screens.compare import CompareScreen  # noqa: PLC0415
 
         views = [self.model.stage(stage) for stage in Stage] if self.model is not None else []
@@ -94,14 +97,14 @@ class ActingApp(WatchingApp):
             self.push_screen(CompareScreen(found[-2], found[-1]))
 
     def action_review(self) -> None:
-        """Draw the last day of the chosen model."""
+        """Show charts of the chosen model's last 24 hours."""
         from console.screens.review import ReviewScreen  # noqa: PLC0415
 
         if self._has_model():
             self.push_screen(ReviewScreen(self.model_name))
 
     def action_help(self) -> None:
-        """Show the keys of the screen that is open."""
+        """Show the keys of the open screen."""
         from console.screens.help import HelpScreen  # noqa: PLC0415
 
         if not isinstance(self.screen, HelpScreen):
@@ -113,49 +116,53 @@ class ActingApp(WatchingApp):
         return self.model is not None
 
     def action_release(self) -> None:
-        """Open the release of the kill switch."""
+        """Open the screen that releases the kill switch."""
         from console.screens.kill import ReleaseScreen  # noqa: PLC0415
 
         self.push_screen(ReleaseScreen())
 
     # --- views ---------------------------------------------------------------------------------------------------
     async def action_view(self, name: str) -> None:
-        """Open a view."""
+        """Switch to a view."""
         await self.switch_mode(name)
-        self._seen("view")  # what the view before could not show is its own problem, and told again when it is open
+        self._seen("view")  # A failed poll of the previous view is shown again when that view is opened.
         self.look()
 
     async def go_to(self, model: str, stage: Stage) -> None:
-        """Show a stage of a model."""
+        """Show one stage of a model."""
         self.select(model)
         await self.action_view("stages")
         self.screen.set_focus(self.screen.query_one(f"#{stage.value}"))
 
     async def action_filter(self) -> None:
-        """Open the filter of the view."""
+        """Open the view's filter."""
         if isinstance(self.screen, ViewScreen):
             await self.screen.start_filter()
 
     def action_copy(self) -> None:
-        """Copy what is chosen, by OSC 52."""
+        """Copy the chosen item with OSC 52."""
         if isinstance(self.screen, ViewScreen) and (text := self.screen.chosen_text()):
             self.copy_to_clipboard(text)
             self.say(f"Copied: {visible(text, limit=60)}")
 
     def action_model(self, by: int) -> None:
-        """Look at the model before or after."""
+        """Choose the previous or next model."""
         names = [each.model.name for each in by_need(self.models)]
         if names:
             self.select(names[(names.index(self.model_name) + by) % len(names)])
 
     def action_mouse(self) -> None:
-        """Use the mouse, or leave it to the terminal."""
+        """Use the mouse in the console, or leave it to the terminal."""
         toggle = getattr(self._driver, "toggle_mouse", None)
         if toggle is None:
-            self.say("The mouse is not ours to give here.")
+            self.say("The mouse cannot be switched in this session.")
         else:
-            self.say("The mouse is used here." if toggle() else "The mouse selects text again.")
+            self.say(
+                "The console uses the mouse now."
+                if toggle()
+                else "The terminal has the mouse again, for selecting text."
+            )
 
     def action_refresh(self) -> None:
-        """Look at everything now."""
+        """Poll everything now."""
         self._lookout.hurry()

@@ -1,4 +1,4 @@
-"""The application: what `console.watching` sees, on four views, with one table of keys. Nothing here waits."""
+"""The Textual application: four views of the data in `console.watching`, with one key table. Nothing here blocks."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ def _commands() -> Any:
 
 
 class ConsoleApp(ActingApp):
-    """The interface on one façade.
+    """The interface to one session.
 
     Args:
-        operations: the façade; its methods block, so only threads call them.
+        operations: the session; its methods block, so only threads call them.
         clock: the time of every age on screen.
         theme: a name of `console.themes`, or one of Textual's own; empty chooses by the terminal.
         keymap: binding id → keys, from the user's configuration.
         ascii_only: draw with ASCII characters only.
-        read_only: no action that changes anything; the façade enforces it too.
+        read_only: no action that changes anything; the session enforces it too.
         kill_key: whether the kill key works in this session.
         poll_seconds, fetch_seconds: rest between two looks at the board, and at the remote.
         environment, production: what the header says until the first board tells it.
@@ -84,7 +84,7 @@ class ConsoleApp(ActingApp):
     """
 
     TITLE = "mlconsole"
-    # The first view's sheets too: each sheet that comes later has Textual parse all of them again.
+    # Load the first view's style sheet now as well: every later sheet makes Textual parse all of them again.
     CSS_PATH: ClassVar[CSSPathType | None] = ["theme.tcss", "screens/view.tcss", "screens/stages.tcss"]
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "stages": _stages,
@@ -125,14 +125,14 @@ class ConsoleApp(ActingApp):
             poll_seconds=poll_seconds,
             fetch_seconds=fetch_seconds,
             driver_class=_driver_class(),
-            # Only native colours can be none at all: Textual's own monochrome still sends greys.
+            # Textual's monochrome mode still sends gray colors, so only native colors can be switched off completely.
             ansi_color=True if colorless else None,
             names=names,
         )
         self.workshop = Workshop()
         self._open_drafts = drafts
         self.bug: Exception | None = None
-        """What ended the application, if it was a bug of ours."""
+        """The unexpected exception that ended the application, if any."""
         self.kill_keys = frozenset(kill_keys(keymap or {}))
         self.kill_allowed = kill_key
         self._switch = KillKey(operations, clock, self.post_message, allowed=kill_key)
@@ -146,7 +146,7 @@ class ConsoleApp(ActingApp):
         self.set_keymap(keymap_of(keymap or {}))
 
     def _start_with(self, theme: str) -> None:
-        """Have the first theme in the style sheet before anything is parsed, instead of parsing it twice."""
+        """Put the first theme into the style sheet before the sheet is parsed, to avoid parsing it twice."""
         for each in THEMES:
             self.register_theme(each)
         if theme not in self.available_themes:
@@ -164,34 +164,37 @@ class ConsoleApp(ActingApp):
         self.stylesheet.set_variables(self._parsed_variables)
 
     def refresh_css(self, animate: bool = True) -> None:
-        """Parse the style sheets again, if anything that they use has changed."""
+        """Parse the style sheets again if something they use has changed."""
         variables = self.get_css_variables()
         if variables != self._parsed_variables:
             self._parsed_variables = variables
             super().refresh_css(animate)
 
     def get_css_variables(self) -> dict[str, str]:
-        """The theme's variables, generated once for each theme: it takes milliseconds and is asked for often."""
+        """Return the theme's variables.
+
+        They are cached per theme: Textual asks often, and generating them takes milliseconds.
+        """
         if self.theme not in self._variables_of:
             self._variables_of[self.theme] = super().get_css_variables()
         return dict(self._variables_of[self.theme])
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Our variables for themes that do not know them."""
+        """Return defaults of our variables for themes that do not define them."""
         return VARIABLES
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Every line passes the last door."""
+        """Return the filters that every line passes before it reaches the terminal."""
         return [*super().get_line_filters(), *self._doors]
 
     @cached_property
     def drafts(self) -> Drafts | None:
-        """Where the wizard keeps what is typed."""
+        """The store that keeps the wizard's drafts."""
         return self._open_drafts() if self._open_drafts is not None else None
 
     # --- the end -------------------------------------------------------------------------------------------------
     def end(self, code: int) -> None:
-        """Leave with an exit code, after the writes under way; a thread waits for them."""
+        """Leave with an exit code after running writes have finished. A thread waits for them."""
 
         def leave() -> None:
             while not self.workshop.drained(1.0):
@@ -204,7 +207,7 @@ class ConsoleApp(ActingApp):
             threading.Thread(target=leave, name="leave", daemon=True).start()
 
     async def action_quit(self) -> None:
-        """Leave; while a write runs, only when asked twice."""
+        """Leave. While a write runs, the operator has to ask twice."""
         if (writing := self.workshop.writing) and not self._leaving:
             self._leaving = True
             self.say(f"Still writing: {', '.join(writing)}. Press ^q again to leave when that is done.", severe=True)
@@ -213,8 +216,8 @@ class ConsoleApp(ActingApp):
 
     def _handle_exception(self, error: Exception) -> None:
         if self._exit:
-            return  # A screen that is closed while it opens finds its parts missing; we are leaving in order.
-        # Textual would print local variables, which may hold secrets; the caller makes a report of `bug` instead.
+            return  # The application is ending: a screen that is closed while it opens cannot find its parts.
+        # Textual would print local variables, which may hold secrets. The caller writes a report from `bug` instead.
         self.bug = self.bug or error
         super()._handle_exception(error)
         self._exit_renderables.clear()
@@ -222,27 +225,27 @@ class ConsoleApp(ActingApp):
 
     # --- the kill switch -----------------------------------------------------------------------------------------
     def engage_kill(self) -> None:
-        """Throw the kill switch; from any thread, returns at once."""
+        """Engage the kill switch. Callable from any thread; returns at once."""
         self._switch.press()
 
     def action_kill(self) -> None:
-        """The kill key, where the driver did not see it first."""
+        """Engage the kill switch if the driver did not handle the key already."""
         self.engage_kill()
 
     def on_kill_pressed(self) -> None:
-        """Show what becomes of it, over whatever is open."""
+        """Show the kill screen on top of any open screen."""
         from console.screens.kill import KillScreen  # noqa: PLC0415
 
         if not any(isinstance(screen, KillScreen) for screen in self.screen_stack):
             self.push_screen(KillScreen())
 
     def on_kill_not_here(self) -> None:
-        """Say where the switch is, quietly."""
+        """Explain how to engage the kill switch outside this session."""
         self.say("The kill key is off in this session (--no-kill). In a shell: `mlconsole kill on`.")
 
     # --- the watch after a promotion -----------------------------------------------------------------------------
     def watch_board(self, board: Board | None) -> None:
-        """Ring once for each breach of a watched model and look at that model, unless something else is open."""
+        """Ring once for each new breach of a watched model, and show that model unless a screen is open."""
         fresh = self._breaches.fresh(board.watches if board is not None else ())
         if fresh:
             self.bell()
@@ -251,7 +254,7 @@ class ConsoleApp(ActingApp):
 
 
 def _driver_class() -> type[Driver] | None:
-    """Our driver on a terminal; Textual's choice in a browser."""
+    """Return our driver on a terminal, and Textual's choice in a browser."""
     if "TEXTUAL_DRIVER" in os.environ or sys.__stdin__ is None or not sys.__stdin__.isatty():
         return None
     from console.terminal.driver import ConsoleDriver  # noqa: PLC0415 it needs a terminal to be of use

@@ -1,4 +1,4 @@
-"""What happens to an error that nobody foresaw: a report on disk, two sentences, exit code 70."""
+"""Reports of unexpected errors: a file on disk, two sentences on stderr, and exit code 70."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXIT_CODE = 70
 
 
 def report(bug: BaseException, argv: list[str]) -> int:
-    """Write the traceback to the state directory, tell where it is, and return the exit code."""
+    """Write the traceback to the state directory, print its path, and return the exit code."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     text = "".join(
         [
@@ -31,6 +31,6 @@ def report(bug: BaseException, argv: list[str]) -> int:
         where = f"The report is in {path}."
     except OSError:
         where = f"The report could not be saved:\n{text}"
-    told = f"mlconsole met an error of its own: {type(bug).__name__}.\n{where}\n"
+    told = f"mlconsole has a bug: {type(bug).__name__}.\n{where}\n"
     sys.stderr.write(whole_lines(told))
     return EXIT_CODE

@@ -1,9 +1,9 @@
-"""Configuration: one frozen `Settings`, from the repository's console.toml, the user's file, MLCONSOLE_* and flags.
+"""Configuration: one frozen `Settings` from console.toml, the user's file, MLCONSOLE_* variables and flags.
 
-What came with the repository counts in full only once it is trusted (`console.trust`). Each layer overrides the one
-before; unknown names are refused with the nearest known one, and the source of every value is kept for
-``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this module is made of
-named tuples and the standard library's TOML reader only (contract §12).
+A configuration from the repository counts in full only after it is trusted (`console.trust`). Each layer overrides the
+one before. An unknown name is refused, and the error suggests the nearest known name. The source of every value is kept
+for ``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this module uses only
+named tuples and the standard library's TOML reader (contract §12).
 """
 
 import os
@@ -39,14 +39,14 @@ _NOT_SETTINGS = frozenset({"MLCONSOLE_REPO", "MLCONSOLE_CONFIG", "MLCONSOLE_READ
 
 
 class Environment(NamedTuple):
-    """Where we are. ``production`` puts ``!PROD!`` on every screen."""
+    """The environment's name, and whether it is production. ``production`` puts ``!PROD!`` on every screen."""
 
     name: str = "local"
     production: bool = False
 
 
 class Registry(NamedTuple):
-    """Where the registry is read: ``ref`` in git, artifacts from ``artifact_base`` unless the policy names its own."""
+    """The registry's location: a git ``ref``, and an ``artifact_base`` unless the policy sets its own."""
 
     path: str = "ml/registry/models.json"
     ref: str = "origin/main"
@@ -55,7 +55,7 @@ class Registry(NamedTuple):
 
 
 class Prometheus(NamedTuple):
-    """How Prometheus is asked. Secrets come from files or MLCONSOLE_PROMETHEUS_BEARER_TOKEN and _PASSWORD."""
+    """The Prometheus connection. Secrets come from files or from MLCONSOLE_PROMETHEUS_BEARER_TOKEN and _PASSWORD."""
 
     url: str = ""
     fallback_url: str = ""
@@ -74,10 +74,10 @@ class Prometheus(NamedTuple):
 
 
 class Actuator(NamedTuple):
-    """One way to deliver the kill switch: ``file``, ``command`` (argv) or ``http`` (a POST), within a deadline.
+    """One way to deliver the kill switch before a deadline: ``file``, ``command`` (argv) or ``http`` (a POST).
 
-    A header is a text, or ``{file = "PATH"}`` or ``{env = "NAME"}`` where it is a secret, as ``bearer_token_file`` is.
-    With ``hosts``, a command runs once for each of them, all side by side; ``{host}`` stands for the name in its argv.
+    A header is a text. A header with a secret is ``{file = "PATH"}`` or ``{env = "NAME"}``, like ``bearer_token_file``.
+    With ``hosts``, the command runs once per host, all in parallel; ``{host}`` in its argv stands for the host name.
     """
 
     type: str = ""
@@ -90,7 +90,7 @@ class Actuator(NamedTuple):
 
 
 class KillSwitch(NamedTuple):
-    """The env file that engines read, how long to wait for their proof, and further actuators in order."""
+    """The kill file that engines read, the time to wait for confirmation, and further actuators in order."""
 
     file: str = "var/kill_switch.env"
     confirm_seconds: float = 30.0
@@ -98,26 +98,26 @@ class KillSwitch(NamedTuple):
 
 
 class Alertmanager(NamedTuple):
-    """Where silences are looked up; empty: not at all."""
+    """The Alertmanager to ask about silences. An empty URL turns the lookup off."""
 
     url: str = ""
 
 
 class PullRequest(NamedTuple):
-    """Which tool opens pull requests: ``auto``, ``gh``, ``glab`` or ``none``."""
+    """The tool that opens pull requests: ``auto``, ``gh``, ``glab`` or ``none``."""
 
     tool: str = "auto"
 
 
 class Notify(NamedTuple):
-    """A webhook told of promotions, kills, releases, rollbacks and breaches; ``json`` or ``slack``."""
+    """A webhook for promotions, kills, releases, rollbacks and breaches, in ``json`` or ``slack`` form."""
 
     url: str = ""
     style: str = "json"
 
 
 class Interface(NamedTuple):
-    """How the interface looks and which keys it takes (binding id → key)."""
+    """The look of the interface and its keymap (binding id → key)."""
 
     theme: str = ""
     ascii: bool = False
@@ -125,9 +125,9 @@ class Interface(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The effective configuration. ``root`` is the repository; ``sources`` names where each value came from.
+    """The effective configuration. ``root`` is the repository; ``sources`` gives the source of each value.
 
-    ``standing`` is the configuration file that came with the repository; ``None`` where a person named another one.
+    ``standing`` is the configuration file from the repository; ``None`` when a person named another file.
     """
 
     root: Path
@@ -147,11 +147,14 @@ class Settings(NamedTuple):
 
     @property
     def state(self) -> Path:
-        """Where this repository's journal, audit log, drafts and watches live: one kill voids no other soak."""
+        """The state folder of this repository: journal, audit log, drafts and watches.
+
+        Other repositories do not share it.
+        """
         return state_of(self.root)
 
     def resolve(self, path: str) -> Path:
-        """A configured path; a relative one is relative to the repository's root."""
+        """Resolve a configured path. A relative path starts at the repository's root."""
         return self.root / Path(path).expanduser()
 
 
@@ -214,7 +217,7 @@ _Layer = tuple[dict[str, dict[str, Any]], str]
 
 
 def _standing(root: Path, named: str | None, environ: Mapping[str, str]) -> Standing | None:
-    """The configuration file that came with the repository; ``None`` where a person named one from elsewhere.
+    """Read the configuration file from the repository; ``None`` when a person named a file outside it.
 
     Raises:
         Usage: there is no such file, and nothing was trusted in its place.
@@ -230,7 +233,7 @@ def _standing(root: Path, named: str | None, environ: Mapping[str, str]) -> Stan
 
 
 def _user_layer(root: Path, environ: Mapping[str, str], only: Collection[str]) -> "tuple[_Layer, tuple[str, ...]]":
-    """The user's own file, which needs no trust, unless it lies where everybody who pushes can write."""
+    """Read the user's own file. It needs no trust unless it lies where everybody who pushes can write."""
     path = user_file(environ)
     layer, shown = _file_layer(path, only, required=False)
     if not layer or not lies_in(path, root):
@@ -240,7 +243,7 @@ def _user_layer(root: Path, environ: Mapping[str, str], only: Collection[str]) -
 
 
 def not_counting(here: Standing | None) -> tuple[str, ...]:
-    """The settings of a repository's configuration that do not count, because nobody trusted it as it is now.
+    """List the settings of the repository's configuration that do not count because the file is not trusted as it is.
 
     Raises:
         Usage: it cannot be read or is not valid, so that nobody can tell.
@@ -266,14 +269,14 @@ def _no_such_file(path: Path) -> Usage:
 
 
 def _parsed(content: bytes, shown: str, only: Collection[str]) -> dict[str, dict[str, Any]]:
-    """The settings of a file by section. Raises Usage for anything that is not one of them."""
+    """Parse a file's settings by section. Raises Usage for an unknown or invalid setting."""
     try:
         text = content.decode("utf-8")
         require_short_names(text, shown)
         tables = tomllib.loads(text)
     except RecursionError as error:
         raise Usage(f"{shown} is nested too deeply.", "Correct it.") from error
-    except ValueError as error:  # no TOML, no UTF-8, or a number that nobody can mean
+    except ValueError as error:  # invalid TOML, invalid UTF-8, or a number outside every range
         raise Usage(f"{shown} is not valid TOML: {visible(str(error), limit=300)}.", "Correct that line.") from error
     layer: dict[str, dict[str, Any]] = {}
     for name, table in tables.items():
@@ -359,7 +362,7 @@ def _value(value: object, default: object, full: str, origin: str) -> object:
 
 
 def _require_no_password(url: str, full: str, origin: str) -> None:
-    """A URL is shown in sentences and documents, so it must not hold what nobody may see."""
+    """Refuse a password in a URL: URLs appear in messages and documents, which must not show secrets."""
     if "@" in url.partition("://")[2].partition("/")[0]:
         beside = {"prometheus": "prometheus.username and password_file", "kill_switch": "bearer_token_file"}
         remedy = f"Use {beside.get(full.partition('.')[0], 'an address without one')} in its place."
@@ -379,7 +382,7 @@ def _actuators(value: object, origin: str) -> tuple[Actuator, ...]:
 
 
 def _require_hosts(actuator: Actuator, origin: str) -> None:
-    """A host name reaches argument lists, so it must be one that no program takes for an option or for syntax."""
+    """Refuse host names that a program could read as an option or as syntax: they end up in argument lists."""
     placed = any("{host}" in part for part in actuator.argv)
     if not actuator.hosts and not placed:
         return
@@ -393,7 +396,7 @@ def _require_hosts(actuator: Actuator, origin: str) -> None:
     for number, host in enumerate(actuator.hosts):
         if not _is_host(host):
             raise Usage(
-                f"{full} holds {visible(host, limit=80)!r}, which is no host name.",
+                f"{full} holds {visible(host, limit=80)!r}, which is not a host name.",
                 "Write NAME, USER@NAME or an address, of letters, digits and . _ - : only.",
             )
         if host in actuator.hosts[:number]:
@@ -421,13 +424,16 @@ def _actuator(item: dict[str, object], origin: str) -> Actuator:
 
 
 def tells_a_secret(name: str) -> bool:
-    """Whether the name of a header says that its value is a secret."""
+    """Return True when a header's name suggests a secret value."""
     return any(word in name.lower() for word in _SECRET_WORDS)
 
 
 def _header(name: str, told: object, origin: str) -> "str | Credential":
-    """A header's text, or where it comes from; the name alone tells that a text would be a secret."""
-    # Imported here: most kill switches are a file alone.
+    """Parse a header: a text, or the place to read it from.
+
+    A name that suggests a secret must not have a plain text.
+    """
+    # Imported here: most kill switches are only a file and have no headers.
     from ml.emergency.actuators import Credential  # noqa: PLC0415
 
     shown = f"{origin}: the header {visible(name)} of a kill_switch.actuator"
@@ -453,7 +459,7 @@ def _merge(layers: Iterable[_Layer]) -> tuple[dict[str, dict[str, Any]], dict[st
 
 
 def _unknown(name: str, known: Iterable[str], what: str) -> Usage:
-    # Imported here: a configuration without mistakes does not pay for it.
+    # Imported here: only a configuration with mistakes needs it.
     from difflib import get_close_matches  # noqa: PLC0415
 
     near = get_close_matches(name, list(known), n=1, cutoff=0.0)

@@ -1,4 +1,4 @@
-"""``mlconsole doctor``: everything that the console stands on, looked at once, each finding with its fix."""
+"""``mlconsole doctor``: check everything that the console depends on. Each result comes with its fix."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ from ml.verdict import Check, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, and what to do when it is not well."""
+    """Result of one check, and the fix when the check is not good."""
 
     check: Check
     remedy: str = ""
 
 
 def examine(session: Session, model: str | None) -> tuple[Finding, ...]:
-    """Look at everything, or at one model's runbook troubleshooting. Raises Usage for a broken configuration."""
+    """Check everything, or follow the runbook's troubleshooting for one model.
+
+    Raises Usage for an invalid configuration.
+    """
     settings = session.settings
     if model is not None:
         return tuple(Finding(check, remedy) for check, remedy in session.operations.troubleshoot(model))
@@ -102,10 +105,10 @@ def _actuators(settings: Settings) -> Iterator[Finding]:
 
 
 def _kill_file(file: Path, shown: str) -> Finding:
-    """What the file says, and whether engines of other users can get to it."""
+    """Check the kill file's content, and whether engines of other users can read it."""
     found = KillFile(file).read()
     if found.engaged is None:
-        remedy = "Press F9, or run `mlconsole kill on` or `kill off`: each writes it anew."
+        remedy = "Press F9, or run `mlconsole kill on` or `kill off`: each rewrites it."
         return _bad("kill file", found.problem, remedy)
     says = f"{shown} can be written; it says {'on' if found.engaged else 'off'}"
     closed = next((each for each in file.parents if each.is_dir() and not each.stat().st_mode & 0o001), None)
@@ -115,7 +118,7 @@ def _kill_file(file: Path, shown: str) -> Finding:
 
 
 def _leads_elsewhere(settings: Settings, file: Path) -> str:
-    """The real folder of a kill file that a link takes out of the repository; empty where none does."""
+    """Return the real folder of a kill file that a link moves out of the repository; empty without such a link."""
     root, folder = os.path.abspath(settings.root), os.path.dirname(os.path.abspath(file))
     inside = os.path.commonpath((root, folder)) == root
     return visible(os.path.realpath(folder)) if inside and not lies_in(Path(folder), settings.root) else ""

@@ -1,4 +1,4 @@
-"""The JSON documents of the verbs (contract §11): frozen values in, plain dictionaries out."""
+"""JSON documents of the verbs (contract §11), made from frozen values."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SCHEMA_VERSION = "v1"
 
 
 def plain(value: object) -> Any:
-    """Turn frozen values into what JSON holds: times as RFC 3339, enumerations as words, NaN as null.
+    """Convert frozen values for JSON: times as RFC 3339, enumerations as words, NaN as null.
 
-    The facts of findings become one object, a value by each name.
+    The facts of findings become one object, with a value per name.
     """
     return _named(to_jsonable_python(value, inf_nan_mode="null", bytes_mode="utf8"))
 
@@ -32,13 +32,13 @@ def _named(value: Any) -> Any:
 
 
 def envelope(as_of: datetime, verdict: Verdict | None = None) -> dict[str, Any]:
-    """What every document carries."""
+    """Return the fields that every document has."""
     head: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "as_of": format_utc(as_of)}
     return head if verdict is None else head | {"verdict": verdict.value}
 
 
 def status(board: Board) -> dict[str, Any]:
-    """The whole board; ``verdict``, of it and of each model, is the worst of readings and gates."""
+    """Return the whole board. ``verdict`` of the board and of each model is the worst of its readings and gates."""
     fetched = board.registry.fetched
     return envelope(board.as_of, board_verdict(board)) | {
         "environment": {"name": board.environment, "production": board.production, "read_only": board.read_only},
@@ -88,7 +88,7 @@ def _stage(view: StageView) -> dict[str, Any] | None:
 
 
 def soak(report: SoakReport) -> dict[str, Any]:
-    """A soak with its gates and the cells of each objective as letters."""
+    """Return a soak with its gates and the cells of each objective as letters."""
     return envelope(report.as_of, report.verdict) | _soak_body(report)
 
 
@@ -122,7 +122,7 @@ def verification(as_of: datetime, artifact_id: str, verdict: Verdict, checks: tu
 
 
 def change(as_of: datetime, planned: Plan, done: Submission | None) -> dict[str, Any]:
-    """A planned change and, unless it was a dry run, what became of it."""
+    """Return a planned change and, unless it was a dry run, its result."""
     return envelope(as_of, worst(item.verdict for item in planned.gates) if planned.gates else None) | {
         "branch": planned.branch,
         "commit": done.commit if done else None,
@@ -145,7 +145,7 @@ def change(as_of: datetime, planned: Plan, done: Submission | None) -> dict[str,
 
 
 def no_change(as_of: datetime, prepared: RollbackPlan) -> dict[str, Any]:
-    """A rollback that has nothing to do, or nowhere to go."""
+    """Return a rollback that has nothing to do, or no target."""
     return envelope(as_of) | {
         "branch": None,
         "commit": None,
@@ -159,7 +159,7 @@ def no_change(as_of: datetime, prepared: RollbackPlan) -> dict[str, Any]:
 
 
 def landing(as_of: datetime, landed: Landing) -> dict[str, Any]:
-    """A change that became the base branch."""
+    """Return a change that was landed on the base branch."""
     body: dict[str, Any] = plain(landed)
     return envelope(as_of, worst(item.verdict for item in landed.gates)) | body
 

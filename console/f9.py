@@ -1,4 +1,4 @@
-"""The way from the kill key to the switch: no event loop, no queue, no other action in between (contract §7)."""
+"""Kill key: a press runs the kill switch directly, without event loop or queue (contract §7)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ml.session import Operations
 
 HELD_S = 0.7
-"""Presses that follow each other faster than this are one key, held."""
+"""Seconds. Presses closer together than this count as one held key."""
 
 
 class KillKey:
-    """Throws the switch on a thread of its own for each press, from whichever thread saw the key."""
+    """Runs the kill switch on a new thread for each press, whichever thread read the key."""
 
     def __init__(self, operations: Operations, clock: Clock, post: Callable[[Message], bool], *, allowed: bool) -> None:
         self._operations = operations
@@ -33,7 +33,7 @@ class KillKey:
         self._last = float("-inf")
 
     def press(self) -> None:
-        """One press; returns at once. A held key is one press, and a later one delivers the switch again."""
+        """Handle one press; returns at once. A held key is one press. A later press delivers the switch again."""
         with self._lock:
             now = self._clock.monotonic()
             held, self._last = now - self._last < HELD_S, now

@@ -1,4 +1,4 @@
-"""The registry's names for the first frame, read while the interface is still being imported."""
+"""Early read of the registry's names for the first frame, while the interface is still being imported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def look_ahead(read: Callable[[], Glance]) -> Future[Glance]:
-    """Read the names on a thread of their own, from now on; it keeps nobody from leaving."""
+    """Start reading the names on a daemon thread, which does not delay the exit."""
     names: Future[Glance] = Future()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""The global flags on the short paths: what is understood here waits for no command line parser."""
+"""Parser of the global flags for the commands that start without the full command-line parser."""
 
 from collections.abc import Iterable, Mapping
 
@@ -15,10 +15,7 @@ SWITCHES = {
 def understood(
     argv: Iterable[str], valued: Mapping[str, str], switches: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str | bool]] | None:
-    """The words, and what the options among them tell, by name; ``None`` when a value is missing.
-
-    ``valued`` options take a value, after a space or ``=``; ``switches`` take none. Everything else is a word.
-    """
+    """Split arguments into words and options by name; ``None`` when a value is missing."""
     words: list[str] = []
     told: dict[str, str | bool] = {}
     rest = iter(argv)

@@ -1,4 +1,4 @@
-"""Starting the interface: a terminal is needed, and whatever ends it becomes an exit code."""
+"""Start of the interface: checks for a terminal, runs the application, and returns an exit code."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
     from ml.records.drafts import Drafts
 
 
-# When to look for garbage: only among what comes and goes, and never while somebody waits for the first frame.
+# Timing of garbage collection: only recent objects, and never before the first frame.
 
 _DRAWN_S = 2.0
-"""Seconds after the start in which the first frame is drawn; nearly all that was made by then stays."""
+"""Seconds until the first frame is drawn. Nearly all objects made by then stay for the whole run."""
 _IMPORTED_S = 10.0
-"""Seconds after the start in which all that the views and their first looks need has long been imported."""
+"""Seconds until everything that the views and their first polls need has been imported."""
 
 
 def collect_later() -> None:
-    """Collect nothing now; later, leave out what is imported, which stays and takes long to look through."""
+    """Disable garbage collection now. Later, exclude imported modules from it: they stay, and scanning them is slow."""
     gc.disable()
     _after(_DRAWN_S, gc.freeze)
     _after(_IMPORTED_S, _begin)
 
 
 def _begin() -> None:
-    gc.collect()  # of the first seconds' garbage, or it would be kept for good; what was frozen before is not looked at
+    # Without this, gc.freeze() would keep the garbage of the first seconds for good. Frozen objects are not scanned.
+    gc.collect()
     gc.freeze()
     gc.enable()
 
@@ -48,14 +49,14 @@ def _after(seconds: float, action: Callable[[], None]) -> None:
 
 
 def run_interface(session: Session) -> int:
-    """Run the interface until it is left; returns the exit code. Raises Usage without a terminal."""
+    """Run the interface until it is left. Returns the exit code; raises Usage without a terminal."""
     in_browser = "TEXTUAL_DRIVER" in os.environ  # set by textual-serve, see console.serve
     if not (in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise Usage("The interface needs a terminal.", "Use `mlconsole status`, or another verb; see mlconsole --help.")
     settings = session.settings
     collect_later()
     names = look_ahead(session.operations.glance)
-    # Imported here: a terminal is there, the configuration is sound, and the registry is being read.
+    # Imported here: the terminal and the configuration are checked, and the registry is being read.
     from console.app import ConsoleApp  # noqa: PLC0415
 
     shown = settings.interface

@@ -1,4 +1,4 @@
-"""Every key that works everywhere, in one table: its id for the user's keymap, and what it does in words."""
+"""Table of the global keys: binding id for the user's keymap, key, action, and description."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 KILL_KEY = "f9"
 _NO_TEXT = re.compile(r"(?:(?:ctrl|alt|shift|super|meta|hyper)\+)*f\d{1,2}|(?:ctrl|alt)\+[a-z]")
 _TYPED = frozenset({"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+c", "ctrl+q"})
-"""Backspace, tab, new line and enter by other names, and the keys that lead out."""
+"""Control keys that are other names of Backspace, Tab, new line and Enter, and the keys that leave a screen."""
 
 MUTATING = frozenset({"promote", "rollback", "release", "stage", "withdraw"})
 """Actions that a read-only session does not have."""
 
 APP_BINDINGS = (
-    Binding("1", "view('stages')", "Stages", id="view.stages", tooltip="What stands where, and the SLO gauges"),
+    Binding("1", "view('stages')", "Stages", id="view.stages", tooltip="Artifacts by stage, and the SLO gauges"),
     Binding("2", "view('soak')", "Soak", id="view.soak", tooltip="The 24 h soak window by window"),
     Binding("3", "view('history')", "History", id="view.history", tooltip="Every promotion and rollback of the model"),
     Binding("4", "view('log')", "Log", id="view.log", tooltip="The audit log of this machine"),
@@ -39,21 +39,21 @@ APP_BINDINGS = (
     Binding("u", "release", "Release", id="release", tooltip="Release the kill switch", show=False),
     Binding("c", "compare", "Compare", id="compare", tooltip="Compare two artifacts", show=False),
     Binding("v", "review", "Review", id="review", show=False,
-            tooltip="The last 24 h drawn, shadow against active"),
+            tooltip="Charts of the last 24 h, shadow against active"),
     Binding(
-        KILL_KEY, "kill", "KILL", id="kill", tooltip="Throw the kill switch now, without a question", priority=True,
+        KILL_KEY, "kill", "KILL", id="kill", tooltip="Engage the kill switch now, without a question", priority=True,
         key_display="F9",
     ),
     Binding("question_mark", "help", "Keys", id="help", tooltip="All keys of this screen, in the runbook's words"),
-    Binding("f1", "help", "Keys", id="help.f1", tooltip="The same, also while something is typed", show=False,
+    Binding("f1", "help", "Keys", id="help.f1", tooltip="The same, also while you type", show=False,
             priority=True, key_display="F1"),
     Binding("slash", "filter", "Filter", id="filter", tooltip="Filter the list of this view", show=False),
-    Binding("y", "copy", "Copy", id="copy", tooltip="Copy what is chosen to the clipboard (OSC 52)", show=False),
-    Binding("left_square_bracket", "model(-1)", "Model before", id="model.before", tooltip="Look at the model before",
+    Binding("y", "copy", "Copy", id="copy", tooltip="Copy the chosen row to the clipboard (OSC 52)", show=False),
+    Binding("left_square_bracket", "model(-1)", "Previous model", id="model.before", tooltip="Show the previous model",
             show=False),
-    Binding("right_square_bracket", "model(1)", "Next model", id="model.next", tooltip="Look at the next model",
+    Binding("right_square_bracket", "model(1)", "Next model", id="model.next", tooltip="Show the next model",
             show=False),
-    Binding("f5", "refresh", "Look now", id="refresh", tooltip="Ask Prometheus and the remote now", show=False),
+    Binding("f5", "refresh", "Refresh", id="refresh", tooltip="Ask Prometheus and the remote now", show=False),
     Binding("m", "mouse", "Mouse", id="mouse", tooltip="Mouse for the console, or for selecting text",
             show=False),
     Binding("ctrl+p", "command_palette", "Palette", id="palette", tooltip="Every action, model and artifact by name",
@@ -64,23 +64,23 @@ APP_BINDINGS = (
     Binding("u", "explain('A release')", id="release", show=False),
     Binding("s", "explain('Staging')", id="stage", show=False),
     Binding("w", "explain('A withdrawal')", id="withdraw", show=False),
-    Binding("q", "quit", "Quit", id="quit", tooltip="Leave; nothing stops running because of that", show=False),
-    Binding("ctrl+q", "quit", "Quit", id="quit.ctrl", tooltip="Leave, also while something is typed", show=False,
+    Binding("q", "quit", "Quit", id="quit", tooltip="Leave; engines and models keep running", show=False),
+    Binding("ctrl+q", "quit", "Quit", id="quit.ctrl", tooltip="Leave, also while you type", show=False,
             priority=True, system=True),
     Binding("ctrl+c", "help_quit", "Quit", id="quit.help", tooltip="Say how to quit", show=False, system=True),
 )  # fmt: skip
 
 FOOTER = ("view.stages", "view.soak", "view.history", "view.log", "promote", "rollback", "kill", "help")
-"""Ids of the keys in the footer; at most eight."""
+"""Ids of the keys in the footer, at most eight."""
 
 FOOTER_KILLED = tuple("release" if name == "promote" else name for name in FOOTER)
-"""While the kill switch is not off: nothing is promoted, and the release is the key that is missing."""
+"""Footer while the kill switch is not off: promotion is blocked, so the release key takes its place."""
 
 FOOTER_READ_ONLY = (*FOOTER[:4], "copy", "filter", "kill", "help")
 
 
 def kill_keys(configured: Mapping[str, str]) -> tuple[str, ...]:
-    """The keys that throw the kill switch: those that a keymap (binding id → keys, with commas) adds, and always F9.
+    """Return the keys that engage the kill switch: F9 always, and the keys that the keymap (binding id → keys) adds.
 
     Raises:
         Usage: a further kill key is one that typing or pasting sends.
@@ -90,11 +90,11 @@ def kill_keys(configured: Mapping[str, str]) -> tuple[str, ...]:
         if not _NO_TEXT.fullmatch(key) or key in _TYPED:
             remedy = "Use a function key, or ctrl or alt with a letter."
             raise Usage(f"The kill key {visible(key)!r} could be typed or pasted by accident.", remedy)
-    return (*added, KILL_KEY)  # the last one is the one that the footer shows
+    return (*added, KILL_KEY)  # The footer shows the last key.
 
 
 def keymap_of(configured: Mapping[str, str]) -> dict[str, str]:
-    """A configured keymap under which the kill keys kill: no other binding gets one of them. Raises as `kill_keys`."""
+    """Return the keymap with the kill keys reserved: no other binding gets one of them. Raises as `kill_keys`."""
     kill = kill_keys(configured)
     others = {name: [key for key in _keys(keys) if key not in kill] for name, keys in configured.items()}
     keymap = {name: ",".join(keys) for name, keys in others.items() if keys and name != "kill"}
@@ -105,7 +105,7 @@ def _keys(listed: str) -> list[str]:
     return [key for each in listed.split(",") if (key := each.strip())]
 
 
-# The palette: every action, model and artifact by name.
+# Command palette: every action, model and artifact by name.
 
 _HIDDEN = frozenset({"palette", "palette.colon", "quit.help"})
 
@@ -117,7 +117,7 @@ class _Command(NamedTuple):
 
 
 class ConsoleCommands(Provider):
-    """Offers the actions that this session has, and ways to each model and artifact of the board."""
+    """Offers the session's actions, and every model and artifact of the board."""
 
     @property
     def console(self) -> ConsoleApp:
@@ -125,12 +125,12 @@ class ConsoleCommands(Provider):
         return cast("ConsoleApp", self.app)
 
     async def discover(self) -> Hits:
-        """All actions, before anything is typed."""
+        """Yield all actions, before anything is typed."""
         for command in self._actions():
             yield DiscoveryHit(Content(command.name), command.run, command.name, command.help)
 
     async def search(self, query: str) -> Hits:
-        """Whatever matches, best first."""
+        """Yield the matching entries, best match first."""
         matcher = self.matcher(query)
         for command in (*self._actions(), *self._places()):
             if (score := matcher.match(command.name)) > 0:

@@ -1,6 +1,6 @@
-"""``mlconsole kill on|off|status`` on its short path: nothing heavy is imported before the switch is on disk.
+"""``mlconsole kill on|off|status`` without slow imports: the switch is on disk before anything heavy is loaded.
 
-A kill needs no git, no registry, no Prometheus and no terminal. Only the receipt, which comes after, asks metrics.
+A kill needs no git, registry, Prometheus or terminal. Only the receipt, which follows, asks for metrics.
 """
 
 import contextlib
@@ -43,14 +43,14 @@ class _Call(NamedTuple):
 
 
 def run_kill(argv: list[str]) -> int | None:
-    """Carry out a kill order; ``None`` when the arguments are for the whole command line to explain."""
+    """Run a kill command. Returns ``None`` when the full command line must handle the arguments."""
     call = _understood(argv)
     if call is None:
         return None
     try:
         return _carry_out(call)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever ends it becomes an exit code
-        # Imported here: what could be killed is, so nobody waits for the parser that it brings.
+        # Imported here: the switch is written already, so the slow import of the parser does no harm.
         from console.verbs import code_of_end  # noqa: PLC0415
 
         return code_of_end(error, argv)
@@ -88,7 +88,7 @@ def _carry_out(call: _Call) -> int:
 
 
 def _killed_all_the_same(call: _Call, mistake: Usage) -> int:
-    """Throw the switch past a mistake in other settings. Raises the mistake where it hides which file that is."""
+    """Engage the switch despite a mistake in other settings. Raises when the mistake hides the kill file's path."""
     if call.order != "on":
         raise mistake
     try:
@@ -103,13 +103,13 @@ def _killed_all_the_same(call: _Call, mistake: Usage) -> int:
     _tell(request)
     left_out = _left_out(settings)
     _say(str(mistake))
-    _say("Only [kill_switch] was read, so nobody can tell yet whether the engines obey.")
+    _say("Only [kill_switch] was read, so it is not known yet whether the engines obey.")
     _answer_now(call, request, left_out)
     return _UNCONFIRMED
 
 
 def _ready(call: _Call) -> tuple[Settings, KillSwitch]:
-    """The switch, as long as nothing is thrown yet. Raises Usage for a mistake in the settings, Refused."""
+    """Return the switch, ready to use. Raises Usage for a mistake in its settings, Refused when it may not be used."""
     settings = load(repo=call.repo, config=call.config, read_only=call.read_only, kill_allowed=not call.no_kill)
     if call.no_kill and call.order != "status":
         raise Refused("This session was started with --no-kill.", "Start it without --no-kill.")
@@ -141,7 +141,7 @@ def _say(line: str) -> None:
 
 
 def _tell(request: KillRequest) -> None:
-    """Say on stderr what was done; a kill is thrown whether or not anybody can read of it."""
+    """Print the result on stderr. The kill stands even when nobody can read the output."""
     with contextlib.suppress(OSError):
         _say_steps(request)
 
@@ -160,10 +160,10 @@ def _say_steps(request: KillRequest) -> None:
 
 
 def _left_out(settings: Settings) -> "tuple[Untrusted, ...]":
-    """What of the configuration the switch left out, because nobody trusted it."""
+    """Return the settings that the switch ignored because the configuration is not trusted."""
     if settings.standing is None or (settings.standing.trusted and not settings.own_file_left_out):
         return ()
-    # Imported here: the switch is thrown, and most configurations are trusted.
+    # Imported here: the switch is written already, and most configurations are trusted.
     from console.untrusted import untrusted  # noqa: PLC0415
 
     found = untrusted(settings)
@@ -173,7 +173,10 @@ def _left_out(settings: Settings) -> "tuple[Untrusted, ...]":
 
 
 def _answer_now(call: _Call, request: KillRequest, left_out: "tuple[Untrusted, ...]") -> int:
-    """Answer without waiting; a switch that may lead elsewhere than the repository's file says is not called done."""
+    """Answer without waiting.
+
+    A switch that may write to another place than the repository's file says is not reported as done.
+    """
     if call.as_json:
         document = {
             "schema_version": "v1",
@@ -193,7 +196,7 @@ def _answer_now(call: _Call, request: KillRequest, left_out: "tuple[Untrusted, .
 
 
 def _receipt(call: _Call, settings: Settings, switch: KillSwitch, *, wait: bool) -> int:
-    # Imported here: the switch is written; what follows may take its time.
+    # Imported here: the switch is written already, so slow imports do no harm.
     from console.receipts import show_receipt  # noqa: PLC0415
 
     return show_receipt(settings, switch, as_json=call.as_json, wait=wait)

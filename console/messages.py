@@ -1,6 +1,6 @@
-"""What background work tells the interface. Threads only post these; one handler each, in `console.app`.
+"""Messages from background threads to the interface. `console.app` has one handler per message.
 
-Values in messages are frozen; a failure is always a typed `ConsoleError` with cause and remedy.
+Values in messages are frozen. A failure is always a typed `ConsoleError` with cause and remedy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BoardArrived(Message):
-    """One poll finished."""
+    """One poll of the board finished."""
 
     def __init__(self, board: Board) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class BoardArrived(Message):
 
 
 class PollFailed(Message):
-    """A background look failed as a whole; what is shown stays, and is marked by its age."""
+    """A background poll failed as a whole. The shown data stays, and its age marks it."""
 
     def __init__(self, what: str, error: ConsoleError) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class PollFailed(Message):
 
 
 class RemoteFetched(Message):
-    """The registry's remote was asked; its state afterwards."""
+    """A fetch of the registry's remote finished; holds the remote's state."""
 
     def __init__(self, source: Source) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class RemoteFetched(Message):
 
 
 class SoakArrived(Message):
-    """The whole soak of one model."""
+    """A model's whole soak was read."""
 
     def __init__(self, report: SoakReport) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class SoakArrived(Message):
 
 
 class HistoryArrived(Message):
-    """A model's events, newest first."""
+    """A model's events were read, newest first."""
 
     def __init__(self, model: str, rows: tuple[HistoryRow, ...]) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class HistoryArrived(Message):
 
 
 class LogArrived(Message):
-    """The newest lines of the audit log, newest first."""
+    """The newest lines of the audit log were read, newest first."""
 
     def __init__(self, lines: tuple[str, ...]) -> None:
         super().__init__()
@@ -69,19 +69,19 @@ class RollbacksArmed(Message):
 
 
 class KillPressed(Message):
-    """The kill key was pressed and the switch is being thrown on a thread of its own."""
+    """The kill key was pressed. Another thread is engaging the switch."""
 
 
 class KillNotHere(Message):
-    """The kill key was pressed in a session that was started without it."""
+    """The kill key was pressed in a session that was started with --no-kill."""
 
 
 class KillArrived(Message):
-    """The kill switch as it stands now: after a press, a release, or a look at the receipts.
+    """The kill switch's state after a press, a release, or a poll of the receipts.
 
-    The press itself is `ConsoleApp.engage_kill`, called on the terminal's input thread, never by a screen:
-    `KillScreen` only shows ``app.kill`` (a `KillView`, or ``None`` until the first answer) as it climbs the ladder,
-    and the application reads the receipts back every second until they are CONFIRMED or UNCONFIRMED.
+    `ConsoleApp.engage_kill` handles the press on the terminal's input thread; no screen does. `KillScreen` only shows
+    ``app.kill``: a `KillView`, or ``None`` until the first answer. The application polls the receipts every second
+    until they are CONFIRMED or UNCONFIRMED.
     """
 
     def __init__(self, view: KillView) -> None:
@@ -90,7 +90,7 @@ class KillArrived(Message):
 
 
 class KillFailed(Message):
-    """The switch could not be thrown, or its receipts could not be read."""
+    """The switch could not be written, or its receipts could not be read."""
 
     def __init__(self, error: ConsoleError) -> None:
         super().__init__()

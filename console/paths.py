@@ -1,6 +1,6 @@
-"""Where things are: the repository, the user's configuration file, and the folder of everything that survives a crash.
+"""Paths of the repository, the user's configuration file, and the state folder.
 
-Light, because the kill key reads it.
+This module is light, because the kill key uses it.
 """
 
 import os
@@ -12,7 +12,7 @@ from ml.text import visible
 
 
 def find_root(start: Path) -> Path:
-    """The repository that ``start`` is in: the nearest directory with ``.git``, or a bare repository itself.
+    """Find the repository that contains ``start``: the nearest directory with ``.git``, or a bare repository itself.
 
     Raises:
         Usage: there is none.
@@ -37,19 +37,19 @@ def outside(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def user_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """The user's own configuration file (XDG, on every system)."""
+    """Return the path of the user's own configuration file (XDG, on every system)."""
     base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "~"), ".config")
     return Path(base).expanduser() / "mlconsole" / "config.toml"
 
 
 def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where everything that must survive a crash lives (XDG, on every system); see `Settings.state`."""
+    """Return the folder of everything that must survive a crash (XDG, on every system); see `Settings.state`."""
     base = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME", "~"), ".local", "state")
     return Path(base).expanduser() / "mlconsole"
 
 
 def state_of(root: Path, environ: Mapping[str, str] = os.environ) -> Path:
-    """The state folder of one repository; see `Settings.state`."""
+    """Return the state folder of one repository; see `Settings.state`."""
     import hashlib  # noqa: PLC0415 it loads OpenSSL, for which neither the first frame nor the kill key waits
 
     key = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
@@ -61,8 +61,11 @@ def _is_bare(folder: Path) -> bool:
 
 
 def _came_with_another(folder: Path) -> bool:
-    """A bare repository inside a working tree can be pushed like any folder, with a git configuration that runs
-    programs; it is none, unless git itself says that we are called for it, as in a hook."""
+    """Return True for a bare repository that was pushed as part of a working tree.
+
+    Such a folder can bring a git configuration that runs programs, so it does not count as a repository. The exception
+    is a hook, where git itself sets the directory.
+    """
     if os.environ.get("GIT_DIR") and os.path.realpath(os.environ["GIT_DIR"]) == os.path.realpath(folder):
         return False
     return any((each / ".git").exists() for each in folder.parents)

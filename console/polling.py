@@ -1,4 +1,4 @@
-"""What the console looks at in the background, and how often: board, remote, receipts, and what the open view needs."""
+"""Background work of the console: actions that block, and polls of board, remote, receipts and the open view."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from ml.session import Operations
 
 
-# The one wrapper for actions that block: a thread of its own, and always one message back.
+# Wrapper for actions that block. Each runs on its own thread and always posts one message.
 #
-# Textual's shared executor is not used, because one hung thread there delays every other. The message carries
-# the result or a typed failure; nothing is lost, whatever the action raises.
+# Textual's shared executor is not used: one hung thread there delays all others. The message carries the result or a
+# typed failure, whatever the action raises.
 
 T = TypeVar("T")
 
 
 class Workshop:
-    """Starts blocking actions, and knows which of them write."""
+    """Starts blocking actions, and tracks which of them write."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -50,12 +50,12 @@ class Workshop:
 
     @property
     def writing(self) -> tuple[str, ...]:
-        """The names of the writes under way; quitting warns about them."""
+        """Names of the running writes. Quitting warns about them."""
         with self._changed:
             return tuple(self._writing)
 
     def drained(self, timeout_s: float) -> bool:
-        """Wait until no write is under way; whether that came true in time."""
+        """Wait until no write is running. Returns False after the timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._writing, timeout_s)
 
@@ -109,12 +109,12 @@ def _outcome(work: Callable[[], T], done: Callable[[T], Message], failed: Callab
 
 
 def unexpected(error: Exception) -> ConsoleError:
-    """A bug of ours, in words."""
-    cause = f"The console met a bug of its own ({type(error).__name__}: {visible(str(error), limit=200)})."
+    """Return the typed error for an unexpected exception."""
+    cause = f"The console has a bug ({type(error).__name__}: {visible(str(error), limit=200)})."
     return ConsoleError(cause, "Nothing was confirmed; look at the Log view and `mlconsole status`.")
 
 
-# Background looks at the world: each in a thread of its own, never overlapping, slower while it fails (contract §4).
+# Background pollers: each has its own thread, never overlaps, and slows down while it fails (contract §4).
 #
 # A poll that hangs delays only itself. Its thread holds no lock and is a daemon, so it cannot keep the console alive.
 
@@ -153,7 +153,7 @@ class Poller:
         self._thread: threading.Thread | None = None
 
     def watch(self, look: Look | None) -> None:
-        """Look at this from now on, and at once; ``None`` rests until there is something again."""
+        """Poll this target now and from now on. ``None`` pauses polling."""
         with self._changed:
             self._look, self._hurry = look, look is not None
             if self._thread is None and look is not None:
@@ -162,13 +162,13 @@ class Poller:
             self._changed.notify_all()
 
     def hurry(self) -> None:
-        """Look again as soon as the look under way, if any, is over."""
+        """Poll again as soon as a running poll has finished."""
         with self._changed:
             self._hurry = self._look is not None
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Take no further look."""
+        """Stop polling."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -207,14 +207,17 @@ class Poller:
 
 
 VIEW_S = 30.0
-"""Seconds between two looks at what the open view needs."""
+"""Seconds between two polls of the open view's data."""
 
 _RECEIPT_S = 1.0
 _CLIMBING = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED)
 
 
 class Lookout:
-    """The pollers of one session. Looks are frozen when they are set: a thread never asks what is current."""
+    """The pollers of one session.
+
+    Targets are frozen when they are set, so a thread never reads the current selection.
+    """
 
     def __init__(
         self, operations: Operations, post: Callable[[Message], bool], *, poll_s: float, fetch_s: float
@@ -230,32 +233,32 @@ class Lookout:
         self._at_once = threading.Event()
 
     def start(self) -> None:
-        """Look at the board and the remote from now on."""
+        """Start polling the board and the remote."""
         self._board.watch(self._look_at_board)
         self._fetch.watch(lambda: RemoteFetched(self._operations.fetch()))
         self._rollbacks.watch(self._keep_rollbacks_armed)
 
     def hurry(self) -> None:
-        """Look at everything again now, also at what rests because it did not answer."""
+        """Poll everything again now, including targets that were slowed down by failures."""
         self._at_once.set()
         for poller in (self._board, self._fetch, self._view):
             poller.hurry()
 
     def look_at(self, view: str, model: str) -> None:
-        """What the open view needs for the chosen model; the same again changes nothing."""
+        """Poll the data of the open view for the chosen model. Setting the same target again changes nothing."""
         if (view, model) != self._looking_at:
             self._looking_at = (view, model)
             self._view.watch(self._look(view, model))
 
     def follow(self, kill: KillView) -> None:
-        """Read the receipts back every second while they climb."""
+        """Poll the receipts every second until they are confirmed."""
         climbing = kill.rung in _CLIMBING
         if climbing != self._climbing:
             self._climbing = climbing
             self._receipts.watch((lambda: KillArrived(self._operations.kill_view())) if climbing else None)
 
     def end(self) -> None:
-        """Take no further looks."""
+        """Stop all polls."""
         for poller in (self._board, self._fetch, self._view, self._rollbacks, self._receipts):
             poller.end()
 

@@ -1,7 +1,7 @@
-"""``mlconsole status --short`` on its short path: a prompt asks every few seconds, and waits for the answer.
+"""``mlconsole status --short`` without slow imports, for shell prompts that ask every few seconds.
 
-Where somebody watches already, the line comes from the snapshot of that board and says how old it is. Everything else
-is for the whole command line, which judges anew.
+While another process polls the board, the line comes from its snapshot and gives the snapshot's age. All other cases go
+to the full command line, which judges again.
 """
 
 import sys
@@ -18,7 +18,7 @@ _SHORT = {"--short": "short"}
 
 
 def run_short(argv: list[str]) -> int | None:
-    """Print the line of a fresh snapshot and return its exit code; ``None`` where the status must be judged anew."""
+    """Print the line of a fresh snapshot and return its exit code; ``None`` when the status must be judged again."""
     found = understood(argv, VALUED, SWITCHES | _SHORT)
     if found is None:
         return None
@@ -34,7 +34,7 @@ def run_short(argv: list[str]) -> int | None:
         )
         seen = fresh(settings, time.time())
     except (ConsoleError, OSError):
-        return None  # the whole command line says what is wrong
+        return None  # the full command line reports the error
     if seen is None:
         return None
     line = short_line(seen.kill, seen.models, f"{int(seen.age_s)}s")

@@ -1,4 +1,4 @@
-"""The receipt of a kill on the command line: wait until it is proven, or say what to do by hand."""
+"""Receipt of a kill on the command line: wait for confirmation, or print the manual steps."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _UNCONFIRMED = 4
 
 
 def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait: bool) -> int:
-    """Print the switch and its receipt; with ``wait``, only once it is CONFIRMED or its deadline has passed.
+    """Print the switch and its receipt. With ``wait``, wait until it is CONFIRMED or the deadline has passed.
 
-    Returns 0, or 4 where nobody can tell the switch's state, or a request could not be confirmed.
+    Returns 0, or 4 when the switch's state is unknown or a request could not be confirmed.
     """
     clock = SystemClock()
     metrics = prometheus(settings)

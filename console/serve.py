@@ -1,4 +1,4 @@
-"""The read-only console in a browser: textual-serve behind a guard, one process of the console per browser window."""
+"""Read-only console in a browser: textual-serve behind an access guard, with one console process per browser window."""
 
 from __future__ import annotations
 
@@ -26,28 +26,31 @@ from console.verbs.output import say
 from ml.errors import Unavailable, Usage
 from ml.text import visible
 
-# The driver of a console that `console.serve` shows in a browser: it ends when its window or its server does.
+# Driver of a console in a browser. The console ends when its window or its server ends.
 
 _LAST_RESORT_S = 3.0
 
 
 class BrowserDriver(WebDriver):
-    """Textual's driver for textual-serve; that one would poll on for nobody when its server has died."""
+    """Textual's driver for textual-serve, changed to end when its server has died. The original would poll forever."""
 
     def run_input_thread(self) -> None:
-        """Read keys until the server has no more; a closed pipe is the end."""
+        """Read keys until the server closes the pipe."""
         super().run_input_thread()
         self._end()
 
     def on_meta(self, packet_type: str, payload: dict[str, object]) -> None:
-        """Take a message of the server; ``quit`` comes when the window is closed."""
+        """Handle a message of the server. ``quit`` arrives when the window is closed."""
         if packet_type == "quit":
             self._end()
         else:
             super().on_meta(packet_type, payload)
 
     def _end(self) -> None:
-        """Leave in order, or soon; the session is read-only, so nothing can be half done."""
+        """End the application in order, or force it after a short wait.
+
+        The session is read-only, so no write can be cut off.
+        """
         if not self.exit_event.is_set():
             threading.Thread(target=self._last_resort, name="last resort", daemon=True).start()
             self._app.call_from_thread(self._app.exit)
@@ -57,17 +60,17 @@ class BrowserDriver(WebDriver):
         os._exit(0)
 
 
-# Who may look at the console in a browser: a page of ours, under a name of ours, and from elsewhere with a token.
+# Access rules: requests must come from our own page, under our own name, and from other machines with a token.
 #
-# A read-only console still tells what trades and where, and any page that is open in the same browser may try to reach
-# it: by opening a WebSocket to it, which no same-origin rule forbids, or by pointing a name of its own at this address.
+# A read-only console still shows what trades and where, and any page open in the same browser may try to reach it. A
+# page can open a WebSocket, which no same-origin rule forbids, or point its own host name at this address.
 
 _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is not answered: an HTTP status and one sentence."""
+    """Reason why a request is refused: an HTTP status and one sentence."""
 
     status: int
     why: str
@@ -75,7 +78,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Guard:
-    """The rules of one server.
+    """The access rules of one server.
 
     Args:
         public_url: where browsers find the console; of the same host and port as ``names`` or of a proxy before it.
@@ -88,8 +91,8 @@ class Guard:
     token: str
 
     def refusal(self, host: str, origin: str | None, token: str) -> Refusal | None:
-        """Judge a request by its ``Host`` and ``Origin`` headers and by the token that it shows; None lets it in."""
-        # A proxy that speaks https passes a name without a port.
+        """Judge a request by its ``Host`` and ``Origin`` headers and its token. Returns ``None`` when it is allowed."""
+        # A proxy with https passes a name without a port.
         asked = {_place(f"{scheme}://{host}") for scheme in _PORTS}
         if not self.token and not asked & self._places():
             return Refusal(403, f"This console answers only to {self.public_url}.")
@@ -100,7 +103,7 @@ class Guard:
         return None
 
     def knows(self, token: str) -> bool:
-        """Whether this is the token, told in the same time whether it nearly is or not."""
+        """Compare a token in constant time."""
         return hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
 
     def _places(self) -> set[tuple[str, int] | None]:
@@ -108,7 +111,8 @@ class Guard:
 
 
 def _place(url: str) -> tuple[str, int] | None:
-    """Host and port of a URL; None for what is none, such as the origin ``null`` of a sandboxed page."""
+    """Return host and port of a URL; ``None`` for a text that is no URL, such as the origin ``null`` of a sandboxed
+    page."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme)
@@ -118,12 +122,12 @@ def _place(url: str) -> tuple[str, int] | None:
 
 
 MOST_VIEWERS = 8
-"""Each window costs a process and polls Prometheus."""
+"""Each window costs one process and polls Prometheus."""
 
 _LEAVE_S = 5.0
 _DRIVER = "console.serve:BrowserDriver"
 _HEADERS = {
-    # The page of textual-serve asks for a font from outside; nothing of this console may be told to anybody.
+    # textual-serve's page asks for a font from another site. This policy blocks all requests to other sites.
     "Content-Security-Policy": "; ".join(
         (
             "default-src 'self'",
@@ -144,12 +148,12 @@ _HEADERS = {
 
 
 def serve(settings: Settings, *, config: str | None, host: str, port: int, public_url: str) -> int:
-    """Serve until a signal; returns the exit code.
+    """Serve until a signal arrives. Returns the exit code.
 
     Args:
-        settings: the configuration, whose root the consoles look at.
+        settings: the configuration. The consoles show its repository.
         config: the configuration file to pass on, when one was named.
-        host, port: where to listen; port 0 takes a free one.
+        host, port: where to listen; port 0 chooses a free one.
         public_url: where browsers find us, when that is a proxy or another name; else derived.
 
     Raises:
@@ -169,20 +173,20 @@ def serve(settings: Settings, *, config: str | None, host: str, port: int, publi
 
 
 def command(settings: Settings, config: str | None) -> str:
-    """The shell's command line that starts one console: read-only, without the kill key, whatever else is set."""
-    # -P: the folder that we are in may hold a package of the same name.
+    """Return the shell command that starts one console: always read-only and without the kill key."""
+    # -P: the current folder may hold a package of the same name.
     argv = [sys.executable, "-P", "-m", "console", "--read-only", "--no-kill", "--repo", str(settings.root)]
-    # exec: the shell that textual-serve runs this by would outlive us.
+    # exec: the shell that textual-serve uses would outlive us.
     return f"exec env TEXTUAL_DRIVER={_DRIVER} {shlex.join([*argv, *(['--config', config] if config else [])])}"
 
 
 class GuardedServer(Server):
-    """textual-serve's server, whose every request passes the guard first, and whose consoles end with it."""
+    """textual-serve's server. Every request passes the guard first, and all consoles end with the server."""
 
     def __init__(self, command: str, guard: Guard, *, port: int) -> None:
         super().__init__(command, port=port, title="mlconsole", public_url=guard.public_url)
         self._guard = guard
-        self._cookie = f"mlconsole-{port}"  # browsers do not keep the cookies of two ports apart
+        self._cookie = f"mlconsole-{port}"  # Browsers share cookies between ports, so the port is part of the name.
         self._viewers: set[asyncio.Task[object]] = set()
 
     async def _make_app(self) -> web.Application:
@@ -192,10 +196,10 @@ class GuardedServer(Server):
         return app
 
     async def on_startup(self, app: web.Application) -> None:
-        """Say nothing: the address is on stderr already."""
+        """Print nothing: stderr shows the address already."""
 
     async def on_shutdown(self, app: web.Application) -> None:
-        """Close every window and wait for its console to leave."""
+        """Close every window and wait until its console has ended."""
         for viewer in self._viewers:
             viewer.cancel()
         if self._viewers:
@@ -216,7 +220,7 @@ class GuardedServer(Server):
         return door
 
     def _remembering(self, request: web.Request) -> web.Response:
-        """The same page without the token in its address, which goes into histories and over shoulders."""
+        """Redirect to the same page without the token, so that browser histories and bystanders do not get it."""
         response = web.Response(status=303, headers={"Location": request.path})
         secure = self._guard.public_url.startswith("https:")
         response.set_cookie(self._cookie, self._guard.token, httponly=True, samesite="Strict", secure=secure, path="/")
@@ -263,14 +267,14 @@ def _listen(host: str, port: int) -> socket.socket:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(place[:2], family=family)
     except socket.gaierror as error:
-        raise Usage(f"{visible(host)} is no address of this machine.", "Correct --host.") from error
+        raise Usage(f"{visible(host)} is not an address of this machine.", "Correct --host.") from error
     except (OSError, OverflowError) as error:
         why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "no such port"
         raise Unavailable(f"Cannot listen on {visible(host)} port {port}: {why}.", "Choose another --port.") from error
 
 
 def _checked(url: str) -> str:
-    """A public URL without its last slash, if it is the address of a whole site; empty stays empty."""
+    """Return a public URL without its last slash, when it is the address of a whole site. Empty stays empty."""
     with contextlib.suppress(ValueError):
         parts, bare = urlsplit(url), url.removesuffix("/")
         whole = parts.scheme in ("http", "https") and bare == f"{parts.scheme}://{parts.netloc}"
@@ -280,7 +284,7 @@ def _checked(url: str) -> str:
 
 
 def _name_of(host: str, address: str) -> str:
-    """What a browser elsewhere calls us; every address has no name but the machine's."""
+    """Return the host name that other machines use. A wildcard address stands for the machine's own name."""
     return socket.gethostname() if ipaddress.ip_address(address).is_unspecified else host
 
 

@@ -1,4 +1,4 @@
-"""What one run of the command line carries from its flags to its verbs."""
+"""State of one command-line run: the global flags, and the settings and session made from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """The global flags, and the settings and operations that are made from them when first needed."""
+    """The global flags, and the settings and operations, which are created on first use."""
 
     repo: str | None = None
     config: str | None = None
@@ -38,7 +38,7 @@ class Session:
         here = settings.standing
         if here is None or here.trusted or here.record is None:
             return settings
-        # Imported here: it asks git, and only a changed configuration needs that.
+        # Imported here: it runs git, and only a changed configuration needs it.
         from console.vouching import vouched  # noqa: PLC0415
 
         return self._load() if vouched(settings) else settings
@@ -54,30 +54,26 @@ class Session:
 
     @cached_property
     def operations(self) -> Operations:
-        """The façade on the repository. Raises `ml.errors.Usage`."""
-        # Imported here: verbs that only print settings do not pay for git, pydantic and requests.
+        """The session on the repository. Raises `ml.errors.Usage`."""
 
         return operations(self.settings)
 
     @cached_property
     def artifacts(self) -> Operations | LooseArtifacts:
-        """Who verifies, builds and compares artifacts: the façade, or outside a repository somebody who needs none.
+        """The part that verifies, builds and compares artifacts. Outside a repository, a version that needs none.
 
-        A repository that was named must be there. Raises `ml.errors.Usage`.
+        A repository that was named must exist. Raises `ml.errors.Usage`.
         """
         if self.repo is not None or not outside():
             return self.operations
-        # Imported here for the same reason.
+        # Imported here: most verbs do not need it.
         from console.wiring import loose_artifacts  # noqa: PLC0415
 
         return loose_artifacts(Path.cwd(), read_only=self.read_only)
 
 
-# The façade of a session; light, because it is there before the first frame and its parts are not.
-
-
 def operations(settings: Settings) -> Operations:
-    """The façade on the configured repository."""
+    """Create the session on the configured repository. It is cheap: heavy parts are imported on first use."""
     registry = settings.registry
     return Operations(
         partial(_context, settings),
@@ -87,7 +83,7 @@ def operations(settings: Settings) -> Operations:
 
 
 def _context(settings: Settings) -> Context:
-    # Imported with the first question: it brings git, Prometheus, records and the kill desk.
+    # Imported on first use: it brings git, Prometheus and the records.
     from console.wiring import context  # noqa: PLC0415
 
     return context(settings)

@@ -1,4 +1,4 @@
-"""The one line of ``status --short``, and the exit code of a verdict; nothing heavy is imported for them."""
+"""The line of ``status --short``, and the exit code of a verdict. This module has no slow imports."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _CODES = {
 
 
 def code_of(verdict: Verdict) -> int:
-    """The exit code of a verdict: 0 it is so, 3 unknown (the data is not there), 1 the answer is no."""
+    """Return the exit code of a verdict: 0 good, 1 bad, 3 unknown because data is missing."""
     return 0 if verdict.opens else _CODES.get(verdict, 1)
 
 
 def kill_word(view: KillView) -> str:
-    """The state of the switch in a few words."""
+    """Return the switch's state in a few words."""
     if view.unwritten:
         return "NOT WRITTEN"
     if view.engaged is None:
@@ -38,24 +38,24 @@ def kill_word(view: KillView) -> str:
 
 
 def model_word(found: Judgement) -> str:
-    """A model in a word or two: ``ok`` only where it is PASS, else what decides, and the verdict."""
+    """Return a model in a word or two: ``ok`` only for PASS, otherwise the deciding objective and the verdict."""
     return "ok" if found.verdict is Verdict.PASS else f"{found.name} {found.verdict.value}".lstrip()
 
 
 def words_of(board: Board) -> tuple[tuple[str, str], ...]:
-    """Each model of a board with its word."""
-    # Imported here: a snapshot holds the words already.
+    """Return each model of a board with its word."""
+    # Imported here: a snapshot already holds the words.
     from ml.judgement import judged  # noqa: PLC0415
 
     return tuple((model.name, model_word(judged(model))) for model in board.models)
 
 
 def short(board: Board) -> str:
-    """The line of a board that was judged just now."""
+    """Return the line of a board that was judged just now."""
     return short_line(kill_word(board.kill), words_of(board))
 
 
 def short_line(kill: str, words: Iterable[tuple[str, str]], age: str = "") -> str:
-    """``KILL off | regime_classifier:ok spacing:p99 FAIL``, and how old that is where it was not judged just now."""
+    """Return ``KILL off | regime_classifier:ok spacing:p99 FAIL``, with an age when the board is from a snapshot."""
     told = f"KILL {kill} | " + " ".join(f"{name}:{word}" for name, word in words)
     return f"{told} | {age} ago" if age else told

@@ -1,8 +1,8 @@
-"""The snapshot of the last board in the state folder: what ``status --short`` may say without judging anew.
+"""Snapshot of the last board in the state folder, which ``status --short`` may print without judging again.
 
-Whoever polls boards (the interface, ``status --watch``, ``watch --follow``) replaces it atomically after each poll. It
-is believed for two polls only, by the same version, for the same commit of the registry (which holds the policy too),
-the same configuration and the same kill file. Anything else, and anything torn or strange, means: judge anew.
+The processes that poll boards (the interface, ``status --watch``, ``watch --follow``) replace it atomically after each
+poll. It is valid for two polls, and only for the same version, registry commit (which includes the policy),
+configuration and kill file. An outdated, torn or unknown snapshot is ignored, and the board is judged again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOOKED_AT = ("environment", "registry", "prometheus", "kill_switch", "alertmana
 
 
 class Snapshot(NamedTuple):
-    """What a board said: its verdict, the switch, each model with its word, and its age in seconds."""
+    """Summary of a board: its verdict, the switch, each model with its word, and its age in seconds."""
 
     verdict: Verdict
     kill: str
@@ -38,8 +38,8 @@ class Snapshot(NamedTuple):
 
 
 def keep(settings: Settings, board: Board) -> None:
-    """Replace the snapshot. A board on which a soak waits to be judged is not kept; what the disk refuses neither."""
-    # Imported here: who reads a snapshot judges nothing.
+    """Replace the snapshot. A board with a soak that is still to be judged is not kept; disk errors are ignored."""
+    # Imported here: a process that only reads snapshots judges nothing.
     from console.short import kill_word, words_of  # noqa: PLC0415
     from ml.judgement import board_verdict  # noqa: PLC0415
     from ml.records.durable import replace_file  # noqa: PLC0415
@@ -60,7 +60,7 @@ def keep(settings: Settings, board: Board) -> None:
 
 
 def whole(board: Board) -> bool:
-    """Whether every soak that can be judged was judged; while the source is silent none can."""
+    """Return True when every soak that can be judged was judged. While the source is silent, none can be."""
     from ml.board import SourceState  # noqa: PLC0415 as above
 
     waiting = any(model.shadow.artifact_id and model.soak is None for model in board.models)
@@ -68,7 +68,7 @@ def whole(board: Board) -> bool:
 
 
 def fresh(settings: Settings, now: float) -> Snapshot | None:
-    """The snapshot, where it may be believed at ``now`` (seconds since 1970); ``None``: judge anew."""
+    """Return the snapshot if it is valid at ``now`` (Unix seconds), else ``None``: judge again."""
     body = _opened(_read(settings.state / FILE))
     commit = commit_at(settings.root, settings.registry.ref)
     if body is None or not commit:
@@ -85,7 +85,7 @@ def fresh(settings: Settings, now: float) -> Snapshot | None:
         return None
 
 
-# --- what it is bound to ---------------------------------------------------------------------------------------------
+# --- inputs that a snapshot is bound to -----------------------------------------------------------------------------
 def _bound_to(settings: Settings, commit: str) -> dict[str, Any]:
     return {
         "format": _FORMAT,
@@ -97,7 +97,10 @@ def _bound_to(settings: Settings, commit: str) -> dict[str, Any]:
 
 
 def _configuration(settings: Settings) -> str:
-    """A digest of every setting that a verdict can depend on. Secrets are left out: a digest of one can be guessed."""
+    """Digest every setting that a verdict can depend on.
+
+    Secrets are left out, because their digest could be guessed.
+    """
     sections = {name: getattr(settings, name)._asdict() for name in _LOOKED_AT}
     for name in _SECRETS:
         del sections["prometheus"][name]
@@ -105,7 +108,7 @@ def _configuration(settings: Settings) -> str:
 
 
 def _stamp(path: Path) -> str:
-    """What changes whenever a file is replaced or written: the switch may have been thrown since."""
+    """Return values that change when a file is replaced or written: the switch may have changed since."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -116,9 +119,9 @@ def _stamp(path: Path) -> str:
 
 
 def commit_at(root: Path, ref: str) -> str:
-    """The commit that the base branch points to, read without git; empty where that is not plain to see.
+    """Read the base branch's commit without running git; empty when plain files do not show it.
 
-    Looked up as `ml.adapters.git_first` does: as last fetched, else the local branch of that name.
+    Looked up as `ml.adapters.git_first` does: the last fetched commit, else the local branch of that name.
     """
     if ref.startswith("/") or ".." in ref:
         return ""
@@ -133,7 +136,7 @@ def commit_at(root: Path, ref: str) -> str:
 
 
 def _common(root: Path) -> Path:
-    """The folder that holds the refs, of a clone, a worktree or a bare repository."""
+    """Return the folder with the refs of a clone, a worktree or a bare repository."""
     folder = root / ".git"
     if folder.is_file():
         folder = root / folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
@@ -174,7 +177,7 @@ def _sealed(body: dict[str, Any]) -> bytes:
 
 
 def _opened(raw: bytes) -> dict[str, Any] | None:
-    """The body of a snapshot whose digest is right."""
+    """Decode a snapshot after checking its digest."""
     import json  # noqa: PLC0415
 
     digest, _, data = raw.partition(b"\n")
@@ -194,7 +197,7 @@ def _digest(data: bytes) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of a regular file of our own that nobody else may write; nothing of any other."""
+    """Read a regular file that we own and nobody else may write. Other files read as empty."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

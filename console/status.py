@@ -1,4 +1,4 @@
-"""From what was last seen to what is shown: header, problems, and the models of the first frame. Pure functions."""
+"""Pure functions from the last polls to the shown header, problems, and first frame's models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def glanced(glance: Glance) -> tuple[ModelView, ...]:
-    """The models of a glance: names of artifacts, and nothing judged."""
+    """Return the models of a first, unjudged read: only names of artifacts."""
     return tuple(
         ModelView(
             name,
@@ -30,7 +30,7 @@ def glanced(glance: Glance) -> tuple[ModelView, ...]:
 
 
 def status_before(environment: str, *, production: bool, read_only: bool, glance: Glance | None, model: str) -> Status:
-    """The header before the first board."""
+    """Return the header before the first board."""
     return Status(
         environment=environment,
         production=production,
@@ -44,7 +44,7 @@ def status_before(environment: str, *, production: bool, read_only: bool, glance
 
 
 def status_of(board: Board, model: str, kill: KillView | None, remote: Source | None) -> Status:
-    """The header of a board; the remote's own answer counts when it is newer than the board's."""
+    """Return the header of a board. The remote's own state is used when it is newer than the board's."""
     return Status(
         environment=board.environment,
         production=board.production,
@@ -59,14 +59,14 @@ def status_of(board: Board, model: str, kill: KillView | None, remote: Source | 
 
 
 def problems_of(board: Board | None, glance: Glance | None, failures: dict[str, ConsoleError]) -> tuple[Problem, ...]:
-    """Everything that needs somebody, each thing once: looks that failed, the board, and each model's own."""
+    """Return the problems that need a person, each once: failed polls, the board's, and each model's."""
     failed = tuple(Problem(what, error.cause, error.remedy) for what, error in failures.items())
     if board is None:
         return failed + ((Problem("registry", glance.problem),) if glance is not None and glance.problem else ())
     told = {problem.what for problem in board.problems}
     failed = tuple(problem for problem in failed if problem.what not in told)
     own = tuple(problem for model in board.models for problem in model.problems)
-    # The banner of every screen tells the kill switch's state already.
+    # Every screen's banner shows the kill switch's state already.
     board_own = tuple(problem for problem in board.problems if problem.where != "kill")
     known = set(board.problems)
     sick = () if any(problem.where == "prometheus" for problem in known) else _source(board.prometheus)
@@ -79,17 +79,17 @@ def _source(source: Source) -> tuple[Problem, ...]:
     return (Problem(source.name, source.why or f"{source.name} does not answer.", severe=False),)
 
 
-# Which breaches of a watch are new, so that the bell rings once for each and not with every poll. Pure.
+# New breaches of a watch: the bell rings once for each, not with every poll. Pure.
 
 
 class Breaches:
-    """Remembers what was breaching at the last look; one that ended and came back is new again."""
+    """Remembers the breaches of the last poll. A breach that ended and came back counts as new."""
 
     def __init__(self) -> None:
         self._known: frozenset[tuple[str, str, str]] = frozenset()
 
     def fresh(self, watches: Sequence[WatchView]) -> tuple[WatchView, ...]:
-        """The watches with a breach that the last look did not have."""
+        """Return the watches with a breach that the last poll did not have."""
         now = {key: watch for watch in watches for key in _keys(watch)}
         new = [now[key] for key in now if key not in self._known]
         self._known = frozenset(now)
@@ -97,20 +97,20 @@ class Breaches:
 
 
 def _keys(watch: WatchView) -> list[tuple[str, str, str]]:
-    """One key per breach, by its objective: the measured value changes with every look."""
+    """Return one key per breach, by objective: the measured value changes with every poll."""
     return [(watch.model, watch.artifact_id, told.partition(":")[0]) for told in watch.breaching]
 
 
-# What follows a written change: the same words on the receipt of the interface and of a verb.
+# Next steps after a written change. The interface's receipt and the verbs use the same words.
 
 
 def next_words(submission: Submission) -> str:
-    """What to do next, without the command for it."""
+    """Return the next step in words, without its command."""
     if submission.pushed:
-        return "Have it reviewed. Where there is no forge, land it then"
+        return "Have it reviewed. Without a forge, land it then"
     return "When the remote is back, push it"
 
 
 def next_command(submission: Submission) -> str:
-    """The command that goes on from this submission."""
+    """Return the command that continues after this submission."""
     return f"mlconsole {'land' if submission.pushed else 'push'} {submission.branch}"

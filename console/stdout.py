@@ -1,4 +1,4 @@
-"""Standard output, which may be full: what was done stands whether or not anybody can read of it."""
+"""Writing to standard output, including a full disk. A finished action stands even when its output is lost."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 
 
 def write_out(text: str) -> bool:
-    """Write an answer to standard output, whole; whether it went.
+    """Write an answer to standard output as a whole. Returns True when it was written.
 
-    Where it did not, such as on a full disk, stderr says so, and the text follows there. Whoever has closed the pipe
-    has enough: then BrokenPipeError is raised, as ever.
+    When the write fails, for example on a full disk, stderr says so and gets the text. A closed pipe raises
+    BrokenPipeError, as usual.
     """
     try:
         sys.stdout.write(text)
@@ -20,10 +20,10 @@ def write_out(text: str) -> bool:
         raise
     except OSError as error:
         with contextlib.suppress(OSError, ValueError):
-            # What is left in the buffer must not fail once more, and change the exit code, when the interpreter ends.
+            # Discard the buffer. Otherwise the interpreter fails again at exit and changes the exit code.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         why = error.strerror or "it cannot be written"
-        told = f"Standard output did not take the answer: {why}. What was done stands. The answer is:\n{text}"
+        told = f"Standard output did not accept the answer: {why}. Completed changes stand. The answer is:\n{text}"
         with contextlib.suppress(OSError):
             sys.stderr.write(told)
         return False

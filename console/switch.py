@@ -1,4 +1,4 @@
-"""The kill switch as the configuration describes it; light, because the kill key waits for nothing."""
+"""Kill switch built from the configuration. This module is light, because the kill key must not wait."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ AUDIT_NAME = "audit.jsonl"
 
 
 def audit_log(settings: Settings) -> AuditLog:
-    """The audit log of this user for this repository."""
+    """Return this user's audit log for this repository."""
     return AuditLog(settings.state / AUDIT_NAME)
 
 
 def kill_switch(settings: Settings) -> KillSwitch:
-    """The env file first, then the configured actuators in their order."""
+    """Return the switch: the kill file first, then the configured actuators in order."""
     further = [
         made for each in settings.kill_switch.actuator if each.type != "file" for made in _actuators(settings, each)
     ]
@@ -35,8 +35,8 @@ def kill_switch(settings: Settings) -> KillSwitch:
 
 
 def _actuators(settings: Settings, configured: Actuator) -> list[CommandActuator | HttpActuator]:
-    """One actuator, or one for each host of a command template."""
-    # Imported here: most kill switches are a file alone.
+    """Build one actuator, or one for each host of a command template."""
+    # Imported here: most kill switches are only a file.
     from ml.emergency.actuators import CommandActuator, HttpActuator  # noqa: PLC0415
 
     if configured.type == "command":
@@ -50,7 +50,7 @@ def _actuators(settings: Settings, configured: Actuator) -> list[CommandActuator
 
 
 def actuator_headers(settings: Settings, configured: Actuator) -> dict[str, str | Credential]:
-    """What an ``http`` actuator sends besides its body, files resolved."""
+    """Return the headers that an ``http`` actuator sends, with secrets read from their files."""
     from ml.emergency.actuators import Credential  # noqa: PLC0415 - see above
 
     headers = dict(configured.headers)
@@ -64,10 +64,10 @@ def actuator_headers(settings: Settings, configured: Actuator) -> dict[str, str 
     }
 
 
-# Who is at the keyboard: the git identity, and beside it the login: ``ann@example.com (root@host)``.
+# The person at the keyboard: git identity and login, such as ``ann@example.com (root@host)``.
 #
-# The same words stand in every record: kill file, audit log, watches, notifications. Nothing here waits for git before
-# the kill file is written: `Person.at_once` tells what is known, `Person.full` is asked afterwards.
+# The same text stands in every record: kill file, audit log, watches, notifications. Nothing here waits for git before
+# the kill file is written: `Person.at_once` returns what is known, and `Person.full` asks git afterwards.
 
 _ASK_GIT_S = 1.0
 _KNOWN_FOR_S = 60.0
@@ -75,14 +75,14 @@ _MOST = 1 << 16
 
 
 def login() -> str:
-    """The login name behind sudo if there is one, and the host, as far as the machine knows."""
+    """Return the login name (the one before sudo, if any) and the host."""
     environ = os.environ
     name = environ.get("SUDO_USER") or environ.get("USER") or environ.get("LOGNAME") or f"uid{os.getuid()}"
     return visible(f"{name}@{os.uname().nodename}", limit=120)
 
 
 class Person:
-    """The person of one session on one repository; threads may share it."""
+    """The person of one session on one repository. Safe to share between threads."""
 
     def __init__(self, root: Path) -> None:
         self._root = os.fspath(root)
@@ -90,11 +90,11 @@ class Person:
         self._asked_at = float("-inf")
 
     def at_once(self) -> str:
-        """Who it is as far as that is known by now; waits for nothing, not even for a disk."""
+        """Return the identity as known so far, without waiting for git or the disk."""
         return self._known or login()
 
     def full(self) -> str:
-        """Git identity and login; the login alone where git has no identity, or does not answer within a second."""
+        """Return git identity and login; only the login when git has no identity or does not answer in a second."""
         now = time.monotonic()
         if now - self._asked_at > _KNOWN_FOR_S:
             email = _email(self._root)
@@ -104,11 +104,11 @@ class Person:
 
 
 def _email(root: str) -> str:
-    """``user.email`` as git sees it: read from the files in the plain case, else told by git itself.
+    """Return git's ``user.email``, read from plain files when possible, else by running git.
 
-    Starting git costs the kill key more than everything else that it does. The file that counts most is therefore read
-    here, as long as it holds nothing but plain sections; at the first sign of anything else (an include, a quotation,
-    a continued line, a linked worktree), git is asked. ``GIT_*`` variables do not count, as for our commits.
+    Starting git takes longer than everything else that the kill key does, so the file with the highest priority is read
+    here. That only works for plain sections. At the first sign of anything else (an include, a quotation, a continued
+    line, a linked worktree), git is asked. ``GIT_*`` variables do not count, as for our commits.
     """
     try:
         told = _plain_email(root)
@@ -118,11 +118,11 @@ def _email(root: str) -> str:
 
 
 class _NotPlain(Exception):
-    """The configuration holds what only git itself reads rightly."""
+    """The configuration has content that only git itself reads correctly."""
 
 
 def _plain_email(root: str) -> str | None:
-    """The e-mail of the most particular file that has one; ``None`` where none of the usual files has."""
+    """Return the e-mail with the highest priority; ``None`` when none of the usual files has one."""
     git = os.path.join(root, ".git")
     home = os.environ.get("HOME", "")
     particular_first = (
@@ -132,7 +132,7 @@ def _plain_email(root: str) -> str | None:
     )
     for path in particular_first:
         try:
-            # Non-blocking: a FIFO in its place must not hold up a kill.
+            # Non-blocking: a FIFO in the file's place must not delay a kill.
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             continue

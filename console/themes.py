@@ -1,7 +1,7 @@
-"""Four themes: dark, light, high contrast, and one in the terminal's own colours (contract §10).
+"""Four color themes: dark, light, high contrast, and the terminal's own colors (contract §10).
 
-Blue says well and orange says badly, because green and red are one colour to many people. Style sheets use
-only the variables named here and Textual's own, so a state looks the same on every screen.
+Blue means good and orange means bad, because many people cannot tell green from red. Style sheets use only the
+variables named here and Textual's own, so a state looks the same on every screen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ HIGH_CONTRAST = "mlconsole-high-contrast"
 ANSI = "mlconsole-ansi"
 
 SHORT_NAMES = {"dark": DARK, "light": LIGHT, "high-contrast": HIGH_CONTRAST, "ansi": ANSI}
-"""What a person writes in the configuration."""
+"""Theme names for the configuration."""
 
 VARIABLES = {
     "verdict-good": "#6cb6ff",
@@ -29,7 +29,7 @@ VARIABLES = {
     "alarm-background": "#ff9a4d",
     "row-cursor": "#1c2733",
 }
-"""Defaults for themes that do not define ours, such as Textual's own."""
+"""Default values for themes that do not define our variables, such as Textual's own."""
 
 _DARK = Theme(
     name=DARK,
@@ -149,7 +149,7 @@ THEMES = (_DARK, _LIGHT, _HIGH_CONTRAST, _ANSI)
 
 
 def theme_name(wanted: str, *, few_colors: bool) -> str:
-    """The theme to start with: the one asked for, or dark; the terminal's own colours where it has only those."""
+    """Return the first theme: the requested one, else dark. A terminal with only its own colors gets those."""
     if few_colors:
         return ANSI
     return SHORT_NAMES.get(wanted, wanted) or DARK

@@ -1,9 +1,9 @@
-"""Trust in a configuration that came with the repository: it counts once a person has read it, as with direnv.
+"""Trust in a configuration from the repository: like direnv, it counts only after a person has read it.
 
-Whoever pushes to the repository writes its console.toml. What it says about secrets, programs, addresses, the kill
-switch and keys therefore counts only while the file is, byte for byte, what was trusted; until then the content that
-was trusted last holds, which is kept whole in the state folder (contract §14). The kill key reads this module first, so
-it is made of the standard library's light parts only.
+Everybody who pushes to the repository can write its console.toml. Its settings for secrets, programs, addresses, the
+kill switch and keys count only while the file is identical, byte for byte, to the trusted one. Until then the last
+trusted content holds; the state folder keeps it whole (contract §14). The kill key reads this module first, so it uses
+only the light parts of the standard library.
 """
 
 import errno
@@ -18,14 +18,14 @@ from ml.errors import Refused, Unavailable, Usage
 from ml.text import visible
 
 MOST_BYTES = 1 << 16
-"""The longest configuration file that is read: a larger one would hold up the kill key."""
+"""Size limit of a configuration file: reading a larger file would delay the kill key."""
 
 HARMLESS = frozenset({"environment", "registry", "interface.theme", "interface.ascii"})
-"""Sections and settings that count before a configuration of the repository is trusted for the first time."""
+"""Sections and settings that count before the repository's configuration is trusted for the first time."""
 
 Layer = dict[str, dict[str, Any]]
 Parse = Callable[[bytes, str], Layer]
-"""Reads settings by section from a content and the name that errors call it by. Raises Usage."""
+"""Parser of a content into settings by section. The second argument is the name for errors. Raises Usage."""
 
 _MAGIC = b"mlconsole trust 1"
 _NAME = "trusted"
@@ -34,10 +34,10 @@ _MOST_DOTS = 40
 
 
 class Record(NamedTuple):
-    """What was trusted last: the whole content, when, by whom and how (``asked``, ``signed`` or ``demo``).
+    """The last trusted configuration: whole content, time, person, and method (``asked``, ``signed`` or ``demo``).
 
-    ``base`` is the commit of the registry's branch when a person was asked: the rules that were trusted before.
-    ``seen`` is its commit when a change was last accepted, by asking or by signature: older changes never count again.
+    ``base`` is the registry's commit when a person was asked; its rules were trusted at that time. ``seen`` is the
+    registry's commit when a change was last accepted, by asking or by signature. Older changes never count again.
     """
 
     content: bytes
@@ -49,10 +49,10 @@ class Record(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A configuration file that came with a repository, read once, beside what was trusted before.
+    """A configuration file from a repository, read once, and the record of trust for it.
 
-    ``found`` is the content now (empty: there is no such file), ``unread`` says why it could not be read. ``barred``
-    says why no record of trust can be believed here. ``store`` is the record's file.
+    ``found`` is the current content, empty without a file. ``unread`` is the reason why it could not be read.
+    ``barred`` is the reason why no record of trust can be believed here. ``store`` is the record's path.
     """
 
     path: Path
@@ -64,28 +64,28 @@ class Standing(NamedTuple):
 
     @property
     def trusted(self) -> bool:
-        """The file counts as it stands: it is what was trusted last, or there is nothing in it to trust."""
+        """True when the file counts as it is: it is identical to the trusted content, or there is nothing to trust."""
         if self.unread:
             return False
         return self.found == (self.record.content if self.record else b"")
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the content now."""
+        """The SHA-256 of the current content."""
         return digest(self.found)
 
 
 def digest(content: bytes) -> str:
-    """The SHA-256 of a content, in hexadecimal."""
+    """Return the SHA-256 of a content in hexadecimal."""
     import hashlib  # noqa: PLC0415 it loads OpenSSL; where nothing is to be trusted, nobody waits for it
 
     return hashlib.sha256(content).hexdigest()
 
 
 def standing(path: Path, root: Path, state: Path, *, default: bool) -> Standing:
-    """Read a configuration file of a repository, and what was trusted of it; ``default``: it is the root's own.
+    """Read a repository's configuration file and its record of trust. ``default``: it is the root's own file.
 
-    Nothing is raised: a file that cannot be read is told in the result, and a record that is damaged is none.
+    Nothing is raised. An unreadable file is noted in the result, and a damaged record counts as no record.
     """
     store = state / (_NAME if default else f"{_NAME}-{digest(os.fsencode(os.path.abspath(path)))[:16]}")
     barred = "The state folder lies in the repository, where everybody who pushes can write." * lies_in(state, root)
@@ -101,10 +101,10 @@ def standing(path: Path, root: Path, state: Path, *, default: bool) -> Standing:
 
 
 def layer_of(here: Standing, parse: Parse, only: Collection[str] = ()) -> tuple[Layer, str]:
-    """What came with the repository, as far as it counts, and the name of its source.
+    """Return the part of a repository's configuration that counts, and the name of its source.
 
-    That is the file as it stands where it is trusted, else what was trusted last, else its harmless part; where
-    ``only`` asks for no harmless section, an untrusted file is not even parsed. Raises Usage for an invalid one.
+    The file counts as it is when it is trusted. Otherwise the last trusted content counts, or the file's harmless part.
+    When ``only`` names no harmless section, an untrusted file is not parsed. Raises Usage for an invalid one.
     """
     shown = visible(str(here.path))
     if here.record is not None:
@@ -116,7 +116,10 @@ def layer_of(here: Standing, parse: Parse, only: Collection[str] = ()) -> tuple[
 
 
 def left_out(here: Standing, parse: Parse) -> tuple[str, ...]:
-    """The settings that do not count, because nobody trusted the file as it is now. Raises Usage for an invalid one."""
+    """List the settings that do not count because the file is not trusted as it is.
+
+    Raises Usage for an invalid file.
+    """
     if here.trusted:
         return ()
     found = _parsed(here, parse)
@@ -128,7 +131,7 @@ def left_out(here: Standing, parse: Parse) -> tuple[str, ...]:
 
 
 def harmless(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
-    """The part of a layer that nobody needs to trust, and the names of the rest."""
+    """Split a layer into the part that needs no trust and the names of the other settings."""
     rest = tuple(f"{section}.{field}" for section, values in layer.items() for field in values)
     rest = tuple(name for name in rest if not _counts(name))
     kept = {
@@ -155,7 +158,7 @@ def _at(layer: Layer, name: str) -> object:
 
 
 def read_whole(path: Path) -> bytes:
-    """A small regular file's bytes; it is opened once, so that what is judged is what is used.
+    """Read a small regular file. It is opened once, so the bytes that are judged are the bytes that are used.
 
     Raises:
         OSError: it cannot be read, is no regular file (a FIFO or a device would hang), or is too long.
@@ -176,7 +179,7 @@ def read_whole(path: Path) -> bytes:
 
 
 def require_short_names(text: str, shown: str) -> None:
-    """Refuse names of very many parts: the TOML reader's time grows with their square, and the kill key would wait.
+    """Refuse names with very many parts: the TOML reader needs quadratic time for them, which would delay the kill key.
 
     Raises:
         Usage: a line has more dots than anybody means, texts in quotes left aside.
@@ -187,13 +190,13 @@ def require_short_names(text: str, shown: str) -> None:
 
 
 def lies_in(path: Path, root: Path) -> bool:
-    """A path leads into a repository's working tree, so that whoever pushes can write there."""
+    """Return True when a path leads into a repository's working tree, where everybody who pushes can write."""
     real, tree = os.path.realpath(path), os.path.realpath(root)
     return _below(real, tree) and not _below(real, os.path.join(tree, ".git"))
 
 
 def of_a_repository(path: Path, root: Path) -> bool:
-    """A file came with this repository, or with any other: by its name or by where a link leads."""
+    """Return True when a file came with this or another repository, judged by its path and by the target of links."""
     for real in (os.path.abspath(path), os.path.realpath(path)):
         folder = os.path.dirname(real)
         if _below(folder, os.path.realpath(root)) or any(
@@ -208,7 +211,7 @@ def _below(path: str, folder: str) -> bool:
 
 
 def read_record(store: Path) -> Record | None:
-    """What was trusted last; ``None`` where nothing was, or where the record is damaged or not ours."""
+    """Read the record of trust; ``None`` when it is missing, damaged or not ours."""
     try:
         handle = os.open(store, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -228,7 +231,7 @@ def read_record(store: Path) -> Record | None:
 
 
 def write_record(here: Standing, record: Record) -> None:
-    """Keep what is trusted from now on.
+    """Write the record of trust.
 
     Raises:
         Refused: the state folder lies in the repository. Unavailable: it could not be written.
@@ -247,7 +250,7 @@ def write_record(here: Standing, record: Record) -> None:
 
 
 def remove_record(here: Standing) -> bool:
-    """Forget what was trusted; whether there was anything. Raises Unavailable where that cannot be written."""
+    """Delete the record of trust. Returns True if there was one. Raises Unavailable when it cannot be deleted."""
     try:
         os.unlink(here.store)
     except FileNotFoundError:

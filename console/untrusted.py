@@ -1,4 +1,4 @@
-"""One line about a configuration that does not count, because it came with the repository and nobody trusted it."""
+"""Message about a configuration from the repository that does not count because it is not trusted."""
 
 import os
 from typing import NamedTuple
@@ -13,9 +13,9 @@ _MOST_NAMES = 6
 
 
 class Untrusted(NamedTuple):
-    """What does not count: one sentence, what to do, and the names of the settings (empty: nobody can tell).
+    """A message: one sentence of cause, one of remedy, and the names of the ignored settings (empty: unknown).
 
-    ``kill`` says that settings of the kill switch are, or may be, among them.
+    ``kill`` is True when settings of the kill switch are, or may be, among them.
     """
 
     what: str
@@ -24,18 +24,18 @@ class Untrusted(NamedTuple):
 
     @property
     def kill(self) -> bool:
-        """The kill switch may lead elsewhere than the file says."""
+        """True when the kill switch may write to another place than the file says."""
         return not self.names or any(name.startswith("kill_switch.") for name in self.names)
 
 
 def untrusted(settings: Settings) -> tuple[Untrusted, ...]:
-    """What of the repository's configuration, and of a user's file inside the repository, does not count."""
+    """List the ignored parts of the repository's configuration, and of a user's file inside the repository."""
     found = []
     if (ours := _repository(settings)) is not None:
         found.append(ours)
     if settings.own_file_left_out:
         shown = visible(str(user_file()))
-        what = f"Your file {shown} lies in the repository, where everybody who pushes can write; left out:"
+        what = f"Your file {shown} is inside the repository, where everybody who pushes can change it. Ignored:"
         remedy = "Move it out of the repository, or set XDG_CONFIG_HOME."
         found.append(Untrusted(f"{what} {_listed(settings.own_file_left_out)}.", remedy, settings.own_file_left_out))
     return tuple(found)
@@ -52,21 +52,22 @@ def _repository(settings: Settings) -> Untrusted | None:
     try:
         names = not_counting(here)
     except Usage as error:
-        holds = "what was trusted last holds" if here.record else "the defaults hold"
+        holds = "the content trusted last holds" if here.record else "the defaults hold"
         return Untrusted(f"{shown} is not trusted, and {holds}: {error.cause}", remedy, ())
     if not names:
         return None
     if here.record is None:
         return Untrusted(
-            f"{shown} came with the repository and is not trusted; left out: {_listed(names)}.", remedy, names
+            f"{shown} came with the repository and is not trusted. Ignored: {_listed(names)}.", remedy, names
         )
     since = f" on {here.record.at}" if here.record.at else ""
-    what = f"{shown} is not what was trusted{since}, which holds until you trust the change of {_listed(names)}."
+    until = f"The trusted content holds until you trust the change of {_listed(names)}."
+    what = f"{shown} is not what was trusted{since}. {until}"
     return Untrusted(what, remedy, names)
 
 
 def _name(settings: Settings) -> str:
-    """The file, by its path in the repository where it has one."""
+    """Return the file's path in the repository, or its full path outside."""
     assert settings.standing is not None
     path = os.path.abspath(settings.standing.path)
     inside = os.path.relpath(path, os.path.abspath(settings.root))

@@ -1,8 +1,10 @@
-"""A change of the repository's configuration that an operator signed needs no question (contract §14, Trust).
+"""Signed changes of the repository's configuration.
 
-That holds for a file that is, byte for byte, the one at the base; the last commit on the base's first-parent line that
-changed it must be signed by an operator, by the policy and the allowed signers of the commit at which a person was
-last asked. A commit older than what was accepted last never counts again, however it is merged.
+An operator's signature replaces the question (contract §14, Trust).
+
+The file must be identical, byte for byte, to the one at the base. An operator must have signed the last commit on the
+base's first-parent line that changed it. The policy and allowed signers for this check come from the commit at which a
+person was last asked. A commit older than the last accepted one never counts again, however it is merged.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
     from ml.promotion.repository import Reader
 
 _MOST_COMMITS = 1000
-"""Changes of the base that are looked through; after a longer absence a person is asked."""
+"""Limit of base commits to inspect. After more commits than this, a person is asked."""
 
 
 def base_commit(settings: Settings) -> str:
-    """The commit of the registry's branch as it is known here; empty where there is none."""
+    """Return the commit of the registry's branch as known here; empty without one."""
     from ml.adapters.git import Repository  # noqa: PLC0415 most sessions ask neither for it nor for a signature
 
     try:
@@ -34,7 +36,7 @@ def base_commit(settings: Settings) -> str:
 
 
 def vouched(settings: Settings) -> bool:
-    """Whether an operator signed the configuration as it is now; it then is what is trusted from now on."""
+    """Check for an operator's signature on the current configuration. A signed configuration is recorded as trusted."""
     from ml.adapters.git import Repository  # noqa: PLC0415 - see above
 
     here = settings.standing
@@ -56,7 +58,7 @@ def vouched(settings: Settings) -> bool:
 
 
 def _operator_of(repository: Reader, commit: str, path: str, found: bytes, record: Record, settings: Settings) -> str:
-    """Who signed the last change of the file, if the rules that were trusted before name them an operator."""
+    """Return the signer of the file's last change, if the previously trusted rules name the signer an operator."""
     from ml.policy import parse_policy  # noqa: PLC0415 it brings pydantic
     from ml.promotion.paths import Places  # noqa: PLC0415
 
@@ -76,7 +78,7 @@ def _operator_of(repository: Reader, commit: str, path: str, found: bytes, recor
 
 
 def _first_parents(repository: Reader, older: str, newer: str) -> frozenset[str]:
-    """The commits of the first-parent line after ``older`` up to ``newer``; empty where ``older`` is not on it."""
+    """Return the commits of the first-parent line after ``older`` up to ``newer``; empty if ``older`` is not on it."""
     known = {each.sha: each for each in repository.between(older, newer)}
     line, sha = set[str](), newer
     while sha in known and len(line) < _MOST_COMMITS:

@@ -1,4 +1,4 @@
-"""What was last seen: one reactive per thing, set by the one handler of each message from the background."""
+"""Latest results of all background polls: one reactive per result, set by one handler per message."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 
 
 _POLLS = 3
-"""Polls after which a board that was not renewed is not believed any more."""
+"""Polls without a new board after which the shown board counts as outdated."""
 
 
 class WatchingApp(App[int]):
-    """Follows the façade; views and header follow its variables. Knows no key and no screen by name.
+    """Receives the session's results; views and header follow its variables. It knows no key or screen by name.
 
-    They are plain variables: a reactive of an application repaints the whole screen whenever it is set.
+    They are plain variables: setting a reactive of an application would repaint the whole screen.
     """
 
     board: var[Board | None] = var(None, init=False)
     checking: var[bool] = var(True, init=False)
-    """Nothing is judged yet: only names are known."""
+    """True until something was judged: only names are known."""
     models: var[tuple[ModelView, ...]] = var((), init=False)
     model: var[ModelView | None] = var(None, init=False)
-    """The model that is looked at."""
+    """The chosen model."""
     kill: var[KillView | None] = var(None, init=False)
     soak: var[SoakReport | None] = var(None, init=False)
     history: var[tuple[HistoryRow, ...] | None] = var(None, init=False)
@@ -88,7 +88,7 @@ class WatchingApp(App[int]):
 
     # --- life ----------------------------------------------------------------------------------------------------
     def on_load(self) -> None:
-        """Have the names in the first frame if they are read already, else as soon as they are."""
+        """Show the names in the first frame if they are read already, else as soon as they arrive."""
         if self._first_look.done():
             self._take_names()
         else:
@@ -96,16 +96,16 @@ class WatchingApp(App[int]):
         self._renew_status()
 
     def on_mount(self) -> None:
-        """Start looking once the first frame is drawn."""
+        """Start polling once the first frame is drawn."""
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self._lookout.start)
 
     def on_unmount(self) -> None:
-        """Stop looking."""
+        """Stop polling."""
         self._lookout.end()
 
     def _take_names(self) -> None:
-        """Show the names; a bug in reading them is told, and the board comes all the same."""
+        """Show the names. An error in reading them is shown, and the board still follows."""
         try:
             names = self._first_look.result()
         except Exception as bug:  # noqa: BLE001 whatever it was, it must be told
@@ -118,7 +118,7 @@ class WatchingApp(App[int]):
         if self.board is None or self._outdated:
             return
         models = models_at(self.board, self.now, self._believed)
-        if models is not self.board.models:  # nobody has looked for too long, so nothing stays green
+        if models is not self.board.models:  # The last poll is too old, so no verdict stays green.
             self._outdated = True
             self._show(models)
 
@@ -127,7 +127,7 @@ class WatchingApp(App[int]):
 
     # --- what arrives --------------------------------------------------------------------------------------------
     def on_board_arrived(self, event: messages.BoardArrived) -> None:
-        """One poll."""
+        """Take one poll of the board."""
         for look in ("registry", "board"):
             self._failures.pop(look, None)
         read_only = self._asked_read_only or event.board.read_only
@@ -135,67 +135,67 @@ class WatchingApp(App[int]):
             self.read_only = read_only
             self.call_next(self.refresh_bindings)
         self.board, self.checking, self._outdated = event.board, False, False
-        # A board that was begun before the switch was last read by itself knows less about it.
+        # A board that was started before the last separate read of the switch has an older state of the switch.
         if self._kill_seen is None or event.board.as_of > self._kill_seen:
             self._take_kill(event.board.kill)
         self._show(models_at(event.board, self.clock.now(), self._believed))
 
     def on_remote_fetched(self, event: messages.RemoteFetched) -> None:
-        """The remote answered or not."""
+        """Take the remote's state."""
         self._failures.pop("remote", None)
         self._remote = event.source
         self._renew_status()
 
     def on_poll_failed(self, event: messages.PollFailed) -> None:
-        """A look failed as a whole."""
+        """Note a failed poll."""
         self._failures[event.what] = event.error
         self._renew_status()
 
     def on_rollbacks_armed(self) -> None:
-        """Every rollback that may be wanted is prepared."""
+        """Note that all prepared rollbacks are up to date."""
         self._seen("rollback")
 
     def on_soak_arrived(self, event: messages.SoakArrived) -> None:
-        """The soak of a model, unless another is looked at by now."""
+        """Take a model's soak, unless another model is chosen by now."""
         if event.report.model == self.model_name:
             self._seen("view")
             self.soak = event.report
 
     def on_history_arrived(self, event: messages.HistoryArrived) -> None:
-        """The history of a model, unless another is looked at by now."""
+        """Take a model's history, unless another model is chosen by now."""
         if event.model == self.model_name:
             self._seen("view")
             self.history = event.rows
 
     def on_log_arrived(self, event: messages.LogArrived) -> None:
-        """The audit log."""
+        """Take the audit log."""
         self._seen("view")
         self.log_lines = event.lines
 
     def on_kill_arrived(self, event: messages.KillArrived) -> None:
-        """The switch was thrown, released, or read back."""
+        """Take the switch's state after an engage, a release, or a poll."""
         self._kill_seen = self.clock.now()
         self._seen("kill switch")
         self._take_kill(event.view)
 
     def on_kill_failed(self, event: messages.KillFailed) -> None:
-        """The switch is perhaps not thrown; this stays until it is."""
+        """Note that the switch may not be engaged. The note stays until it is."""
         self._failures["kill switch"] = event.error
         self.say(str(event.error), severe=True)
         self._renew_status()
 
     def say(self, text: str, *, severe: bool = False) -> None:
-        """Tell something in passing."""
+        """Show a short notification."""
         self.notify(visible(text), severity="error" if severe else "information", markup=False)
 
     # --- what follows --------------------------------------------------------------------------------------------
     @property
     def model_name(self) -> str:
-        """The name of the model that is looked at; empty when there is none."""
+        """Name of the chosen model; empty when there is none."""
         return self.model.name if self.model is not None else ""
 
     def select(self, name: str) -> None:
-        """Look at a model; where there is none of that name, at the one that most needs it."""
+        """Choose a model. For an unknown name, choose the model that needs attention most."""
         before = self.model_name
         found = next((model for model in self.models if model.name == name), None)
         self.model = found or next((each.model for each in by_need(self.models)), None)
@@ -205,7 +205,7 @@ class WatchingApp(App[int]):
         self.look()
 
     def look(self) -> None:
-        """Have what the open view needs looked at."""
+        """Poll the data that the open view needs."""
         self._lookout.look_at(self.current_mode, self.model_name)
 
     def _seen(self, what: str) -> None:
@@ -223,7 +223,7 @@ class WatchingApp(App[int]):
         self._name_window()
 
     def _name_window(self) -> None:
-        """Have the terminal's window say how all models are, for whoever has another one in front."""
+        """Show the state of all models in the window's title, visible while another window is in front."""
         board = self.board
         verdict = "checking" if board is None else board_verdict(replace(board, models=self.models)).value
         if self._driver is None:

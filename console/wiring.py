@@ -1,4 +1,4 @@
-"""Settings → adapters → the parts of a session: the only place where concrete parts meet."""
+"""Assembly of a session from settings and adapters. Only this module creates concrete parts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 
 def context(settings: Settings) -> Context:
-    """What the façade works with on the configured repository. Raises Usage when the settings do not fit together."""
+    """Build the session's context for the configured repository.
+
+    Raises Usage when the settings contradict each other.
+    """
     clock, audit, metrics = SystemClock(), audit_log(settings), prometheus(settings)
     return Context(
         place=_place(settings),
@@ -53,17 +56,17 @@ def context(settings: Settings) -> Context:
 
 
 def _not_trusted(settings: Settings) -> Iterator[Problem]:
-    """What does not count; severe where F9 may write elsewhere than the repository's file says."""
+    """Return a problem for settings that do not count; severe when F9 may write to another place than the file says."""
     for each in untrusted(settings):
         yield Problem("configuration", each.what, each.remedy, severe=False)
         if each.kill:
             names = ", ".join(name for name in each.names if name.startswith("kill_switch."))
-            what = f"The kill switch leaves out what nobody trusted: {names or 'nobody can tell what'}."
+            what = f"The kill switch ignores untrusted settings: {names or 'it is not known which'}."
             yield Problem("kill target", what, each.remedy)
 
 
 def prometheus(settings: Settings) -> Metrics | None:
-    """The metrics source; ``None`` where none is configured."""
+    """Return the metrics source; ``None`` without a configured one."""
     configured = settings.prometheus
     if not configured.url:
         return None
@@ -109,7 +112,7 @@ def _place(settings: Settings) -> Place:
 
 
 def loose_artifacts(folder: Path, *, read_only: bool) -> LooseArtifacts:
-    """What verifies, builds and compares artifacts where there is no repository."""
+    """Return the part that verifies, builds and compares artifacts without a repository."""
     from ml.artifacts.verify import Verifier  # noqa: PLC0415 - as below
     from ml.session.artifacts import LooseArtifacts  # noqa: PLC0415
 
@@ -118,7 +121,7 @@ def loose_artifacts(folder: Path, *, read_only: bool) -> LooseArtifacts:
 
 
 def _verifier(settings: Settings) -> Verifier:
-    # Imported with the first verification: the first frame does not wait for it.
+    # Imported on the first verification, so that the first frame does not wait for it.
     from ml.artifacts.cache import VerificationCache  # noqa: PLC0415
     from ml.artifacts.verify import Verifier  # noqa: PLC0415
 

@@ -1,1 +1,1 @@
-"""Pure views: values in, intent out; no git, no network, no files."""
+"""Pure views: they draw values and post the operator's intent, without git, network or files."""

@@ -1,4 +1,4 @@
-"""A field for a phrase that a person must type by hand, letter for letter, before something dangerous."""
+"""Input for a phrase that a person must type by hand, letter by letter, before something dangerous."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from textual.widget import Widget
 from ml.text import visible
 
 BURST_KEYS = 12
-"""So many characters in one burst, or the whole of a shorter phrase, were not typed: a paste without brackets, or an
-answer of the terminal. Fewer may be what hands typed while the line to the terminal stood still for a second."""
+"""Characters in one burst that count as not typed by hand.
+
+A burst of this length, or of a whole shorter phrase, is a paste without brackets or an answer of the terminal. A
+shorter burst may be typed text that a slow line held back for a second.
+"""
 
 BURST_GAP_S = 0.01
-"""Seconds between two characters of a burst, at most. Hands need five times as long."""
+"""Longest pause in seconds between two characters of a burst. Typing by hand takes five times as long."""
 
 _OVERRUN = 8
 
@@ -26,7 +29,8 @@ _OVERRUN = 8
 class AckInput(Widget, can_focus=True):
     """Takes one exact phrase: nothing is trimmed, folded or completed, and a paste is refused.
 
-    Enter does nothing until the phrase matches, and confirms once; another letter, or coming back, arms it again.
+    Enter does nothing until the phrase matches, and then confirms once. Typing another letter, or leaving the field and
+    coming back, allows Enter again.
     """
 
     ALLOW_SELECT = False
@@ -52,10 +56,10 @@ class AckInput(Widget, can_focus=True):
     """
 
     typed: reactive[str] = reactive("")
-    """What was typed so far."""
+    """The text typed so far."""
 
     class Changed(Message):
-        """The typed text changed; ``matches`` tells whether it is the phrase now."""
+        """The typed text changed. ``matches`` is True when it is the phrase."""
 
         def __init__(self, ack_input: AckInput, matches: bool) -> None:
             super().__init__()
@@ -68,7 +72,7 @@ class AckInput(Widget, can_focus=True):
             return self.ack_input
 
     class Confirmed(Message):
-        """Enter was pressed on the matching phrase; posted once per typing."""
+        """Enter was pressed on the matching phrase. Posted once per typing."""
 
         def __init__(self, ack_input: AckInput, phrase: str) -> None:
             super().__init__()
@@ -90,31 +94,31 @@ class AckInput(Widget, can_focus=True):
 
     @property
     def phrase(self) -> str:
-        """The phrase that is asked for."""
+        """The phrase to type."""
         return self._phrase
 
     @property
     def matches(self) -> bool:
-        """Whether exactly the phrase was typed; never while no phrase is asked for."""
+        """True when exactly the phrase was typed; False while there is no phrase."""
         return bool(self._phrase) and self.typed == self._phrase
 
     def ask(self, phrase: str) -> None:
-        """Ask for another phrase, from an empty field."""
+        """Set another phrase, and clear the field."""
         self._phrase = phrase
         self.clear()
         self.refresh()
 
     def clear(self) -> None:
-        """Forget what was typed."""
+        """Clear the typed text."""
         self._refusal = ""
         self.typed = ""
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        """Letters belong to the field and to no binding behind it."""
+        """Take letters before any binding sees them."""
         return character is not None and character.isprintable()
 
     def on_key(self, event: events.Key) -> None:
-        """Take letters, Backspace and ^U; everything else goes on to its binding."""
+        """Take letters, Backspace and ^U. Other keys go on to their bindings."""
         if event.is_printable:
             assert event.character is not None
             self._take(event.character, event.time)
@@ -129,18 +133,18 @@ class AckInput(Widget, can_focus=True):
         event.prevent_default()
 
     def on_mount(self) -> None:
-        """The hint says which way leads here, so it follows the focus."""
+        """Follow the focus: the hint names the key that leads to this field."""
         self.watch(self.screen, "focused", self._focus_moved, init=False)
 
     def _focus_moved(self) -> None:
         self.refresh()
 
     def on_focus(self) -> None:
-        """Whoever comes back may confirm again; a held Enter never leaves."""
+        """Allow Enter again. A held Enter never leaves the field, so it cannot come back to it."""
         self._confirmed = False
 
     def on_paste(self, event: events.Paste) -> None:
-        """Refuse a paste: an acknowledgement that is not typed acknowledges nothing."""
+        """Refuse a paste: the acknowledgement only counts when it is typed."""
         event.stop()
         event.prevent_default()
         self._refuse("Paste is refused. Type the phrase by hand.")
@@ -149,17 +153,17 @@ class AckInput(Widget, can_focus=True):
         self._burst = self._burst + 1 if at - self._last_key_at < BURST_GAP_S else 1
         self._last_key_at = at
         if self._burst >= min(BURST_KEYS, len(self._phrase)):
-            self._refuse("That came faster than hands type. Type the phrase by hand.")
+            self._refuse("That was too fast for typing. Type the phrase by hand.")
         elif len(self.typed) < len(self._phrase) + _OVERRUN:
             self._refusal = ""
             self.typed += character
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Enter is offered once the phrase matches, and does nothing before."""
+        """Offer Enter only when the phrase matches."""
         return (True if self.matches else None) if action == "confirm" else True
 
     def action_confirm(self) -> None:
-        """Confirm once; a held Enter confirms no second time."""
+        """Confirm once. A held Enter does not confirm again."""
         if self.matches and not self._confirmed:
             self._confirmed = True
             self.post_message(self.Confirmed(self, self._phrase))
@@ -170,13 +174,13 @@ class AckInput(Widget, can_focus=True):
         self.refresh()
 
     def watch_typed(self) -> None:
-        """Arm Enter anew and tell the screen."""
+        """Allow Enter again, and tell the screen."""
         self._confirmed = False
         self.refresh_bindings()
         self.post_message(self.Changed(self, self.matches))
 
     def render(self) -> Content:
-        """The phrase, what was typed under it letter by letter, and where the two part."""
+        """Draw the phrase, the typed text below it, and the first difference."""
         right = self._right()
         typed = visible(self.typed)
         return Content.assemble(
@@ -189,13 +193,13 @@ class AckInput(Widget, can_focus=True):
         )
 
     def _way_here(self) -> str:
-        """The key that leads from where the focus is to this field."""
+        """Return the key that moves the focus to this field."""
         chain, focused = self.screen.focus_chain, self.screen.focused
         behind = focused in chain and chain.index(self) < chain.index(focused)
         return "Shift+Tab" if behind else "Tab"
 
     def _right(self) -> int:
-        """How many letters from the start agree with the phrase."""
+        """Return the number of letters from the start that agree with the phrase."""
         pairs = zip(self.typed, self._phrase, strict=False)
         return next((index for index, (ours, theirs) in enumerate(pairs) if ours != theirs), self._shorter())
 
@@ -210,5 +214,5 @@ class AckInput(Widget, can_focus=True):
         if right < len(self.typed):
             return f"It differs from letter {right + 1} on. Backspace deletes, ^U clears."
         if not self.has_focus:
-            return f"{self._way_here()} leads here; then type it. Paste is refused."
+            return f"{self._way_here()} leads here. Then type it. Paste is refused."
         return f"{len(self.typed)} of {len(self._phrase)} letters. Paste is refused."

@@ -1,4 +1,4 @@
-"""One loud line on every view while a model that has just become active breaches: what to press, which, and why."""
+"""Banners of every screen: breaches after a promotion, the kill switch, the first problem, and a quiet watch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class WatchBanner(Still):
-    """Hidden while nothing breaches. The model that is looked at comes first, because `r` rolls that one back."""
+    """Banner for breaches after a promotion; hidden otherwise.
+
+    The chosen model comes first, because `r` rolls it back.
+    """
 
     DEFAULT_CSS = """
     WatchBanner { height: 1; padding: 0 1; text-wrap: nowrap; display: none; }
@@ -29,28 +32,28 @@ class WatchBanner(Still):
 
     watches: var[tuple[WatchView, ...]] = var(())
     chosen: var[str] = var("")
-    """The model that is looked at."""
+    """The chosen model."""
     may_roll_back: var[bool] = var(True)
 
     def on_mount(self) -> None:
-        """Take the one alarm style that every screen shares."""
+        """Use the alarm style that all screens share."""
         self.add_class("alarm")
 
     def watch_watches(self) -> None:
-        """Appear and disappear with the breaches."""
+        """Show or hide the banner as breaches come and go."""
         self.set_class(bool(self._breaching), "-on")
         self.renew()
 
     def watch_chosen(self) -> None:
-        """Another model, another key."""
+        """Update the key for the chosen model."""
         self.renew()
 
     def watch_may_roll_back(self) -> None:
-        """A session may turn out to be read-only."""
+        """Update the key when the session becomes read-only."""
         self.renew()
 
     def content(self) -> Content:
-        """The key before the reason, because a narrow terminal cuts from the right."""
+        """Return the text. The key comes before the reason, because a narrow terminal cuts from the right."""
         if not self._breaching:
             return Content("")
         first, *others = self._breaching
@@ -70,7 +73,7 @@ class WatchBanner(Still):
         return sorted(breaching, key=lambda each: (each.model != self.chosen, each.began_at))
 
 
-# One loud line on every screen while the kill switch is not off: engaged, unclear, or released without proof.
+# Banner for a kill switch that is not off: engaged, unclear, or released without proof.
 
 
 class KillBanner(Widget):
@@ -86,18 +89,21 @@ class KillBanner(Widget):
     """
 
     view: reactive[KillView | None] = reactive(None)
-    """The switch as last read; ``None`` before the first reading, which is no reason for alarm."""
+    """The switch as last read; ``None`` before the first reading, which raises no alarm."""
 
     def on_mount(self) -> None:
-        """Take the one alarm style that every screen shares."""
+        """Use the alarm style that all screens share."""
         self.add_class("alarm")
 
     def watch_view(self, view: KillView | None) -> None:
-        """Appear and disappear with the state."""
+        """Show or hide the banner with the switch's state."""
         self.set_class(view is not None and not view.off, "-on")
 
     def render(self) -> Content:
-        """State, proof, key, time and person: what matters first, because a narrow terminal cuts from the right."""
+        """State, proof, key, time and person.
+
+        The most important part comes first, because a narrow terminal cuts the end.
+        """
         glyphs = glyphs_of(self.app)
         return cut(Content(f" {glyphs.dot} ".join(self._words())), self.size.width, glyphs)
 
@@ -115,7 +121,7 @@ class KillBanner(Widget):
 
 
 def _state(view: KillView) -> tuple[str, ...]:
-    # Imported here: the first frame knows nothing of receipts.
+    # Imported here: the first frame shows no receipt.
     from widgets.receipt_ladder import summary  # noqa: PLC0415
 
     since = f"since {view.requested_at:%H:%M:%SZ}" if view.requested_at else ""
@@ -129,14 +135,14 @@ def _state(view: KillView) -> tuple[str, ...]:
     return "KILL SWITCH ENGAGED", summary(view), who
 
 
-# One line for what needs a person: the first problem, and how many there are; a broken registry's in full.
+# Line for problems that need a person: the first one and the number of all. The registry's problem is shown in full.
 
 REGISTRY = "registry"
-"""Where the problem is that makes a session read-only."""
+"""Source of the problem that makes a session read-only."""
 
 
 class ProblemLine(Widget):
-    """Empty while nothing needs anybody."""
+    """Empty while there is no problem."""
 
     DEFAULT_CSS = """
     ProblemLine { height: 1; text-wrap: nowrap; }
@@ -146,7 +152,7 @@ class ProblemLine(Widget):
     problems: reactive[tuple[Problem, ...]] = reactive(())
 
     def watch_problems(self) -> None:
-        """Give the registry's own problem as many lines as it needs: its field path is the last thing to cut."""
+        """Give the registry's own problem as many lines as it needs: its field path must not be cut."""
         before, whole = self.has_class("-whole"), bool(self.problems) and self._ordered()[0].where == REGISTRY
         self.set_class(whole, "-whole")
         if before or whole:
@@ -156,7 +162,7 @@ class ProblemLine(Widget):
         return sorted(self.problems, key=lambda problem: (problem.where != REGISTRY, not problem.severe))
 
     def render(self) -> Content:
-        """Where, what, and what to do."""
+        """Source, cause, and remedy."""
         if not self.problems:
             return Content("")
         ordered = self._ordered()
@@ -171,11 +177,11 @@ class ProblemLine(Widget):
         return cut(line, self.size.width - len(more), glyphs) + Content.assemble((more, "$quiet"))
 
 
-# One quiet line for the hour after a promotion to active: what is watched, for how long yet, and that all is well.
+# Quiet line for the hour after a promotion to active: artifact, minutes left, and state.
 
 
 class WatchLine(Still):
-    """The watch that ends first of those in which nothing breaches; hidden while there is none."""
+    """The watch that ends first among those without breaches; hidden while there is none."""
 
     DEFAULT_CSS = """
     WatchLine { height: 1; text-wrap: nowrap; display: none; }
@@ -184,28 +190,31 @@ class WatchLine(Still):
 
     watches: var[tuple[WatchView, ...]] = var(())
     unproven: var[frozenset[str]] = var(frozenset(), init=False)
-    """Models of which it is not proven that what is live keeps its limits now."""
+    """Models without current proof that the active artifact keeps its limits."""
     now: var[datetime | None] = var(None)
 
     def watch_watches(self) -> None:
-        """Appear and disappear with the watches."""
+        """Show or hide the line as watches start and end."""
         self.set_class(bool(self._calm), "-on")
         self.renew()
 
     def watch_unproven(self) -> None:
-        """A model is measured again, or is not any more."""
+        """Update the state when a model is measured again, or no longer."""
         self.renew()
 
     def watch_now(self) -> None:
-        """Time passes."""
+        """Update the remaining time."""
         self.renew()
 
     def content(self) -> Content:
-        """Artifact, minutes left, keeper; in minutes, so that a quiet hour paints sixty times and not 3,600."""
+        """Artifact, minutes left, and watcher.
+
+        The time is in minutes, so a quiet hour repaints 60 times and not 3,600.
+        """
         if self.now is None or not self._calm:
             return Content("")
         first, *others = self._calm
-        # The screen's clock may be a second older than a watch that has just begun.
+        # The screen's clock may be a second behind a watch that has just begun.
         rest = first.ends_at - max(self.now, first.began_at)
         left = max(0, math.ceil(rest.total_seconds() / 60))
         state = "not measured now" if first.model in self.unproven else "nothing breaches"

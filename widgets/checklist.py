@@ -1,4 +1,4 @@
-"""The gates of one promotion as a list: verdict, name, value, limit and why, with the chosen gate in full."""
+"""Gates of one promotion as a list: verdict, name, value, limit and reason, and the chosen gate in full."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class GateRows(RowList):
     gates: reactive[tuple[Gate, ...]] = reactive((), init=False)
 
     class WaiverAsked(Message):
-        """The operator wants to waive ``gate``; whether that is possible is for the screen to say."""
+        """The operator wants to waive ``gate``. The screen decides whether that is possible."""
 
         def __init__(self, rows: GateRows, gate: Gate) -> None:
             super().__init__()
@@ -52,12 +52,12 @@ class GateRows(RowList):
         return self.gates[self.cursor] if self.cursor < len(self.gates) else None
 
     def watch_gates(self, gates: tuple[Gate, ...]) -> None:
-        """Draw what differs."""
+        """Repaint rows that changed."""
         self.count = len(gates)
         self.renew()
 
     def row(self, index: int) -> Content:
-        """One gate in columns."""
+        """Return one gate in columns."""
         return Content(self.lead(index)) + gate_line(self.gates[index], glyphs_of(self.app))
 
     def action_waive(self) -> None:
@@ -67,7 +67,7 @@ class GateRows(RowList):
 
 
 class ChecklistView(Vertical):
-    """Shows ``gates`` in their order, and the whole sentence of the chosen one below them."""
+    """Shows ``gates`` in their order, and the chosen one's full explanation below them."""
 
     DEFAULT_CSS = """
     ChecklistView { height: auto; }
@@ -84,16 +84,16 @@ class ChecklistView(Vertical):
         yield Static(classes="why", markup=False)
 
     def on_mount(self) -> None:
-        """Show what was set before there were rows."""
+        """Show values that were set before the rows existed."""
         self._show(self.gates)
 
     def watch_gates(self, gates: tuple[Gate, ...]) -> None:
-        """Show the gates as judged so far."""
+        """Show the gates judged so far."""
         if self.is_mounted:
             self._show(gates)
 
     def on_row_list_moved(self, message: RowList.Moved) -> None:
-        """Explain another gate."""
+        """Explain the chosen gate."""
         message.stop()
         self._explain()
 
@@ -107,7 +107,7 @@ class ChecklistView(Vertical):
 
 
 def gate_line(gate: Gate, glyphs: Glyphs) -> Content:
-    """One gate as a line of columns; whoever shows it cuts it to its width."""
+    """Return one gate as a line of columns. The caller cuts it to its width."""
     mark = MARKS[gate.verdict]
     value, limit = (f"{amount(each, gate.unit, limit=gate.limit):>{_AMOUNT}}" for each in (gate.value, gate.limit))
     return Content.assemble(
@@ -119,30 +119,30 @@ def gate_line(gate: Gate, glyphs: Glyphs) -> Content:
 
 
 def explanation(gate: Gate) -> Content:
-    """A gate's whole sentence, and whether it can be waived."""
+    """Return a gate's full explanation, and whether it can be waived."""
     never = "" if gate.waivable or gate.verdict.opens else " This gate can never be waived."
     return Content.assemble(f"{visible(gate.name)}: {visible(gate.why)}", (never, "$quiet"))
 
 
-# What stands between a stage and the next: one line that sums the gates up, and the gates with their reasons.
+# Gates between a stage and the next: one summary line, and the gates with their reasons.
 
 _GATE_LIST_NAME = 11
 _ORDER = tuple(reversed(Verdict))
 
 
 class GateList(RowList):
-    """The ``gates`` of a hop, the most severe first."""
+    """The ``gates`` of a step, the most severe first."""
 
     gates: var[tuple[Gate, ...]] = var((), init=False)
 
     def watch_gates(self, gates: tuple[Gate, ...]) -> None:
-        """Draw what differs."""
+        """Repaint rows that changed."""
         self._shown = tuple(sorted(gates, key=lambda gate: _ORDER.index(gate.verdict)))
         self.count = len(gates)
         self.renew()
 
     def row(self, index: int) -> Content:
-        """Verdict, name and reason of one gate."""
+        """Return verdict, name and reason of one gate."""
         gate, glyphs = self._shown[index], glyphs_of(self.app)
         mark = MARKS[gate.verdict]
         return Content.assemble(
@@ -156,12 +156,12 @@ class GateList(RowList):
 
 
 def closed(gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
-    """The gates that stop the next step."""
+    """Return the gates that block the next step."""
     return tuple(gate for gate in gates if not gate.verdict.opens)
 
 
 def gate_summary(model: ModelView, glyphs: Glyphs) -> Content:
-    """Which hop is judged, over which window, and whether it is open: ``GATE shadow→active · … · BLOCKED: 1 FAIL``."""
+    """Summarize a step's gates and window: ``GATE shadow→active · … · BLOCKED: 1 FAIL``."""
     if not model.hop:
         return Content.assemble(("GATE ", "bold"), ("no promotion is possible: staging and shadow are empty", "$quiet"))
     dot = f" {glyphs.dot} "

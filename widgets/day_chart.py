@@ -1,4 +1,4 @@
-"""One measure over a day, shadow above active on one scale: the same columns, so that a time can be compared."""
+"""Chart of one measure over a day: shadow above active, on the same scale and columns, so that times compare."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from widgets.drawing import Glyphs, amount, figure, glyphs_of
 from widgets.quiet_widget import Still
 from widgets.soak_tape import NAME_WIDTH, Grid
 
-# Values as a bar chart of several rows: one column each, from zero up, with a limit drawn where no bar covers it.
+# Bar chart of several rows: one column per value, from zero up. The limit is drawn where no bar covers it.
 
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """What a chart draws: the value of each column, ``None`` where there is none, up to ``top``.
+    """Values of a chart: one per column, ``None`` for a missing one, up to ``top``.
 
-    ``mark`` is the column that is looked at, -1 for none: a line stands in it above its bar. ``gap`` stands where
-    nothing was measured.
+    ``mark`` is the chosen column, -1 for none: a line stands in it above its bar. ``gap`` is drawn where nothing was
+    measured.
     """
 
     values: Sequence[float | None]
@@ -43,13 +43,13 @@ class Bars:
 
     @property
     def limit_row(self) -> int:
-        """The row that the limit lies in, counted from the bottom; -1 where it is not on the scale."""
+        """The row that contains the limit, counted from the bottom; -1 when it is not on the scale."""
         if self.limit is None or self.limit > self.top:
             return -1
         return min(int(self.limit / self.step), self.height - 1)
 
     def row(self, y: int, glyphs: Glyphs) -> Content:
-        """One row, ``y`` counted from the bottom."""
+        """Return one row, with ``y`` counted from the bottom."""
         return Content.assemble(*(self._cell(column, y, glyphs) for column in range(len(self.values)))).simplify()
 
     def _cell(self, column: int, y: int, glyphs: Glyphs) -> tuple[str, str]:
@@ -69,29 +69,29 @@ class Bars:
         return glyph, self._color(value, top=filled <= 1)
 
     def _color(self, value: float | None, *, top: bool) -> str:
-        """Loud from the limit on; else only the top of a bar stands out."""
+        """Return the style of a cell: loud from the limit on; below it, only the top of a bar stands out."""
         if value is not None and self.limit is not None and value >= self.limit:
             return "$verdict-bad"
         return "$verdict-good" if top else "$frame"
 
 
 def highest(values: Sequence[float | None]) -> float | None:
-    """The highest of some values; ``None`` where none is a number."""
+    """Return the highest value; ``None`` when none is a number."""
     return max((value for value in values if value is not None and math.isfinite(value)), default=None)
 
 
 _LABEL = 18
 _HEADROOM = 1.15
 _FAR = 3.0
-"""A limit so many times above everything measured is said and not drawn: it would press the day into one row."""
+"""A limit this many times above every value is only named: drawing it would flatten the day into one row."""
 _EVERY_H = (1, 2, 3, 6, 12)
 _TIME = 7
 _FEWEST, _FRAME = 2, 3
-"""Rows of a panel at least, and rows of title, axis and times."""
+"""Minimum rows of a panel, and rows of title, axis and times."""
 
 
 class DayChart(Still):
-    """Draws ``measure``; ``column`` is the stretch of time that is looked at, -1 for the newest."""
+    """Draws ``measure``. ``column`` is the chosen stretch of time, -1 for the newest."""
 
     DEFAULT_CSS = """
     DayChart { height: 1fr; min-height: 7; text-wrap: nowrap; }
@@ -102,22 +102,22 @@ class DayChart(Still):
 
     @property
     def grid(self) -> Grid:
-        """How the day's windows lie in columns."""
+        """The layout of the day's windows in columns."""
         return Grid.fitting(max(1, self.measure.windows if self.measure else 1), self.size.width - _LABEL - 1)
 
     @property
     def looked_at(self) -> int:
-        """The column in question."""
+        """The chosen column."""
         last = self.grid.columns - 1
         return last if self.column < 0 else min(self.column, last)
 
     def look(self, by: int) -> None:
-        """Look at another column, so many away."""
+        """Choose the column some steps to the right."""
         target = max(0, self.looked_at + by)
         self.column = -1 if target >= self.grid.columns - 1 else target
 
     def look_at_highest(self) -> None:
-        """Look at the column with the highest value of any line."""
+        """Choose the column with the highest value of any line."""
         lines = self.measure.lines if self.measure else ()
         found = [(value, index) for line in lines for index, value in enumerate(line.values) if value is not None]
         if found:
@@ -128,11 +128,11 @@ class DayChart(Still):
         self.renew()
 
     def watch_column(self) -> None:
-        """Draw the mark elsewhere."""
+        """Draw the mark in its new column."""
         self.renew()
 
     def content(self) -> Content:
-        """The chart in the room that there is."""
+        """Return the chart for the current size."""
         if self.measure is None:
             return Content("")
         glyphs = glyphs_of(self.app)
@@ -140,7 +140,7 @@ class DayChart(Still):
 
 
 def chart(measure: Measure, grid: Grid, height: int, glyphs: Glyphs, *, mark: int = -1) -> list[Content]:
-    """Title, a panel per line, and the times below them."""
+    """Return title, a panel per line, and the times below them."""
     top = _top(measure)
     panels = measure.lines or (None,)
     rows = max(_FEWEST, (height - _FRAME) // len(panels))
@@ -205,7 +205,7 @@ def _axis(grid: Grid, glyphs: Glyphs, mark: int) -> Content:
 
 
 def _times(measure: Measure, grid: Grid) -> Content:
-    """Full hours below their columns, as many as have room."""
+    """Return full hours below their columns, as many as fit."""
     step, start = measure.chart.step_s, measure.chart.start
     per_hour = 3600 / (step * grid.stretch)
     every = next((hours for hours in _EVERY_H if hours * per_hour >= _TIME), _EVERY_H[-1])
@@ -221,7 +221,7 @@ def _times(measure: Measure, grid: Grid) -> Content:
 
 
 def look_words(measure: Measure, grid: Grid, column: int, glyphs: Glyphs) -> Content:
-    """What each line holds at a column, with its time; of several windows the highest."""
+    """Return time and value of each line at a column; of several windows, the highest value."""
     span = grid.span(column)
     begin, step = measure.chart.start, timedelta(seconds=measure.chart.step_s)
     first, last = begin + span.start * step, begin + min(span.stop, grid.windows) * step
@@ -244,13 +244,13 @@ def _highest(line: Line, span: slice, measure: Measure) -> str:
     return f"{figure(found, measure.chart.unit)}{over}"
 
 
-# The values behind one tape, drawn below it in the same columns, with the limit as a line.
+# Values behind one tape, drawn below it in the same columns, with the limit as a line.
 
 _LATENCY_CHART_HEADROOM = 1.15
 
 
 class LatencyChart(Widget):
-    """Draws ``tape`` of ``report``, the worst value of each stretch of windows."""
+    """Draws ``tape`` of ``report``: the worst value of each stretch of windows."""
 
     DEFAULT_CSS = """
     LatencyChart { height: 1fr; min-height: 3; text-wrap: nowrap; }
@@ -260,7 +260,7 @@ class LatencyChart(Widget):
     tape: reactive[Tape | None] = reactive(None)
 
     def render(self) -> Content:
-        """The chart in the room that there is."""
+        """Return the chart for the current size."""
         if self.report is None or self.tape is None:
             return Content("")
         grid = Grid.of(self.report, self.size.width)
@@ -268,7 +268,7 @@ class LatencyChart(Widget):
 
 
 def latency_chart(tape: Tape, grid: Grid, height: int, glyphs: Glyphs) -> list[Content]:
-    """Rows of a bar chart, top first. The scale starts at zero and holds the limit."""
+    """Return the rows of a bar chart, top first. The scale starts at zero and includes the limit."""
     peaks = [highest(tape.values[grid.span(column)]) for column in range(grid.columns)]
     top = max([tape.limit * _LATENCY_CHART_HEADROOM, *(peak for peak in peaks if peak is not None)]) or 1.0
     bars = Bars(peaks, top, height, tape.limit)

@@ -1,4 +1,4 @@
-"""A unified diff for people: every line marked by its sign, folded to the width, safe to print."""
+"""Unified diff: every line starts with its sign, is folded to the width, and is safe to print."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LIMIT = 256 * 1024
 
 
 class LineKind(StrEnum):
-    """What a line of a unified diff is; the value is the name of its style."""
+    """Kinds of lines in a unified diff. Each value is the name of its style."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -42,7 +42,7 @@ _SIGNS = {"+": LineKind.ADDED, "-": LineKind.REMOVED, "@": LineKind.HUNK}
 
 
 def diff_lines(diff: str) -> tuple[DiffLine, ...]:
-    """Split a unified diff; control characters are made visible and tabs expanded."""
+    """Split a unified diff. Control characters are made visible, and tabs are expanded."""
     return tuple(_line(raw) for raw in visible(diff, limit=_LIMIT, lines=True).splitlines())
 
 
@@ -56,7 +56,7 @@ def _line(raw: str) -> DiffLine:
 
 
 def fold(lines: tuple[DiffLine, ...], width: int) -> tuple[DiffLine, ...]:
-    """Cut lines to ``width`` cells, sign and gap included; each piece keeps its sign, so a digest stays whole."""
+    """Fold lines to ``width`` cells, including sign and gap. Each piece keeps its sign, and a digest stays whole."""
     room = max(1, width - 2)
     return tuple(
         DiffLine(line.kind, line.sign, piece) for line in lines for piece in (chop_cells(line.text, room) or [""])
@@ -64,7 +64,7 @@ def fold(lines: tuple[DiffLine, ...], width: int) -> tuple[DiffLine, ...]:
 
 
 class _Body(Widget):
-    """The folded lines; as high as they are."""
+    """The folded lines. Its height is their number."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"diff-view--{kind}" for kind in LineKind}
     DEFAULT_CSS = """
@@ -84,23 +84,23 @@ class _Body(Widget):
         return max(1, len(fold(self.lines, width)))
 
     def render(self) -> Content:
-        """All lines, each in the style of its kind."""
+        """Draw all lines, each in the style of its kind."""
         rows = fold(self.lines, self.size.width)
         return Content("\n").join(Content.styled(f"{row.sign} {row.text}", f".diff-view--{row.kind}") for row in rows)
 
 
 class DiffView(VerticalScroll):
-    """Shows ``diff`` and scrolls by keys; says so in words when there is no difference."""
+    """Shows ``diff``, scrollable by keys; without a difference, a sentence says so."""
 
     diff: reactive[str] = reactive("")
     """The unified diff."""
 
     def compose(self) -> ComposeResult:
-        """One body inside the scroll."""
+        """One scrolling body."""
         yield _Body()
 
     def on_mount(self) -> None:
-        """Show what was set before there was a body."""
+        """Show a diff that was set before the body existed."""
         self._show(self.diff)
 
     def watch_diff(self, diff: str) -> None:

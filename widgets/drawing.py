@@ -1,6 +1,6 @@
-"""Characters that widgets draw with, and their ``--ascii`` twins.
+"""Drawing characters of the widgets, and their ASCII versions for ``--ascii``.
 
-The application carries the choice as its style class ``-ascii``, so style sheets and widgets read one source.
+The application stores the choice in its style class ``-ascii``, so style sheets and widgets read one source.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ml.verdict import Verdict
 
 
 class Glyphs(NamedTuple):
-    """One set of drawing characters. ``levels`` run from lowest to highest, for sparklines and charts."""
+    """One set of drawing characters. ``levels`` go from lowest to highest, for sparklines and charts."""
 
     ascii_only: bool
     levels: str
@@ -48,20 +48,20 @@ ASCII = Glyphs(True, "_.-:=+*", "#", "#", "-", "!", "-", "->", "|", "~", ">", " 
 
 
 def glyphs_of(app: App[object]) -> Glyphs:
-    """The drawing characters of the running application."""
+    """Return the drawing characters of the running application."""
     return ASCII if app.has_class("-ascii") else UNICODE
 
 
-# Ages as they are shown: coarse, so that a calm board stays still, and never younger than they are.
+# Ages: coarse, so that a calm board does not repaint, and rounded up, so that data never looks newer than it is.
 
 _STEPS = ((60, 5), (600, 10), (3_600, 60))
-"""Below so many seconds, ages are shown in steps of so many."""
+"""Steps of shown ages: pairs of an upper bound and the step below it, in seconds."""
 
 
 def age(moment: datetime | None, now: datetime) -> str:
-    """How long ago a moment was, rounded up: ``5s``, ``3m40s``, ``12m``, ``18h22m``; a dash for never.
+    """Return the age of a moment, rounded up: ``5s``, ``3m40s``, ``12m``, ``18h22m``; a dash for never.
 
-    A moment after ``now`` (a clock that is off) is shown as ``future``, because an age would hide it.
+    A moment after ``now`` (a wrong clock) is shown as ``future``.
     """
     if moment is None:
         return "-"
@@ -75,15 +75,15 @@ def age(moment: datetime | None, now: datetime) -> str:
     return span(seconds).removesuffix("00s") if seconds >= 600 else span(seconds)
 
 
-# Measured values in the few characters that a column has.
+# Measured values for narrow columns.
 
 _RATIOS = ("", "ratio")
 
 
 def amount(value: float | None, unit: str, *, limit: float | None = None) -> str:
-    """A value for a narrow column: ``42.1 ms``, ``6.3 %``, ``24h``; a dash for none.
+    """Return a value for a narrow column: ``42.1 ms``, ``6.3 %``, ``24h``; a dash for none.
 
-    A ratio has no unit, and a ``limit`` of at most 1; it is shown in percent, as the runbook writes it.
+    A ratio has no unit and a ``limit`` of at most 1. It is shown in percent, like in the runbook.
     """
     if value is None:
         return "-"
@@ -95,14 +95,14 @@ def amount(value: float | None, unit: str, *, limit: float | None = None) -> str
 
 
 def figure(value: float | None, unit: str = "") -> str:
-    """A measured value in three figures and never with an exponent: ``42.1 ms``, ``12,480 blocks``; a dash for none."""
+    """Return a value with three digits and no exponent: ``42.1 ms``, ``12,480 blocks``; a dash for none."""
     if value is None:
         return "-"
     return f"{value:,.0f} {unit}".rstrip() if abs(value) >= 1000 else f"{value:.3g} {unit}".rstrip()
 
 
 def count(number: int | None) -> str:
-    """A number of samples: ``950``, ``182k``, ``1.2M``; a dash for none."""
+    """Return a number of samples: ``950``, ``182k``, ``1.2M``; a dash for none."""
     if number is None:
         return "-"
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
@@ -112,11 +112,11 @@ def count(number: int | None) -> str:
     return str(number)
 
 
-# Bars and sparklines out of plain characters.
+# Bars and sparklines from plain characters.
 
 
 def bar(share: float | None, width: int, glyphs: Glyphs) -> str:
-    """A share, 0 to 1, as a bar; above 1 the last cell says that it goes on. Blank when unknown."""
+    """Return a share from 0 to 1 as a bar. Above 1 the last cell marks the overflow. Blank when unknown."""
     if share is None or math.isnan(share):
         return " " * width
     if share > 1:
@@ -126,7 +126,7 @@ def bar(share: float | None, width: int, glyphs: Glyphs) -> str:
 
 
 def sparkline(values: Sequence[float | None], width: int, glyphs: Glyphs) -> str:
-    """The newest ``width`` values, right-aligned, scaled between their own extremes; a gap where there is none."""
+    """Return the newest ``width`` values, right-aligned, scaled to their own range, with a gap for a missing value."""
     shown = list(values[-width:])
     known = [value for value in shown if value is not None]
     if not known:
@@ -138,11 +138,11 @@ def sparkline(values: Sequence[float | None], width: int, glyphs: Glyphs) -> str
     return "".join(line).rjust(width)
 
 
-# Text in columns: exactly as many cells as asked for, whatever the characters are.
+# Text in columns: exactly the requested number of cells, for any characters.
 
 
 def fit(text: str, width: int, glyphs: Glyphs) -> str:
-    """The text padded to ``width`` cells, or cut to them with an ellipsis."""
+    """Pad the text to ``width`` cells, or cut it with an ellipsis."""
     if cell_len(text) <= width:
         return set_cell_size(text, width)
     if width <= len(glyphs.ellipsis):
@@ -150,25 +150,25 @@ def fit(text: str, width: int, glyphs: Glyphs) -> str:
     return set_cell_size(text, width - len(glyphs.ellipsis)) + glyphs.ellipsis
 
 
-# Shortening one line of content, with the ellipsis that the terminal can draw.
+# One line of content, cut with an ellipsis that the terminal can draw.
 
 
 def cut(line: Content, width: int, glyphs: Glyphs) -> Content:
-    """The line in at most ``width`` cells; a cut is marked at its end."""
+    """Cut the line to at most ``width`` cells. A cut is marked at its end."""
     if line.cell_length <= width:
         return line
     return line.truncate(max(0, width - len(glyphs.ellipsis))) + glyphs.ellipsis
 
 
-# How far a long action is, in one line: a real bar and a rate where there is one, never a spinner.
+# Progress of a long action on one line: a bar and a rate where they are known, never a spinner.
 
 _BAR = 10
 
 
 def progress_words(progress: Progress) -> str:
-    """``digests ######---- 61 % 812 MiB/s``; a step without parts is its name and its note.
+    """Return a line such as ``digests ######---- 61 % 812 MiB/s``; name and note for a step without parts.
 
-    The bar is of plain characters, because the line is also read out and copied.
+    The bar uses plain characters, because the line is also read aloud and copied.
     """
     step, note = visible(progress.step, limit=40), visible(progress.note, limit=120)
     if progress.total <= 1:
@@ -177,16 +177,16 @@ def progress_words(progress: Progress) -> str:
     return f"{step} {bar(share, _BAR, ASCII)} {share * 100:.0f} % {note}".rstrip()
 
 
-# One visual language for verdicts: a word, a glyph, a style class and a colour per verdict (contract §10).
+# Display of verdicts: a word, a glyph, a style class and a color per verdict (contract §10).
 #
-# The word tells the state; glyph and colour only repeat it, so a monochrome terminal loses nothing.
+# The word carries the state. Glyph and color only repeat it, so a monochrome terminal shows everything.
 
 WORD_WIDTH = 7
-"""Cells of the longest word; columns of verdicts are aligned to it."""
+"""Cells of the longest word; columns of verdicts align to it."""
 
 
 class Mark(NamedTuple):
-    """How one verdict looks.
+    """Display of one verdict.
 
     ``style`` is the CSS class of a widget in that state, ``color`` the theme variable (with text style)
     for a span of content.
@@ -199,7 +199,7 @@ class Mark(NamedTuple):
     color: str
 
     def text(self, *, ascii_only: bool = False) -> str:
-        """Glyph and word, such as ``✓ PASS``, padded so that marks below each other align."""
+        """Return glyph and word, such as ``✓ PASS``, padded so that marks align."""
         return f"{self.ascii_glyph if ascii_only else self.glyph} {self.word:<{WORD_WIDTH}}"
 
 
@@ -217,11 +217,11 @@ MARKS: Mapping[Verdict, Mark] = MappingProxyType(
 )
 
 STYLES = frozenset(mark.style for mark in MARKS.values())
-"""Every style class of a verdict, for widgets that swap one for another."""
+"""All style classes of verdicts, for widgets that replace one by another."""
 
 
 def summary(verdicts: tuple[Verdict, ...]) -> str:
-    """How many of each verdict that keeps a gate closed, worst first: ``1 FAIL · 2 NO DATA``; empty when none."""
+    """Count the verdicts that keep a gate closed, worst first: ``1 FAIL · 2 NO DATA``; empty when there are none."""
     order = reversed(tuple(Verdict))
     counts = ((MARKS[verdict].word, verdicts.count(verdict)) for verdict in order if not verdict.opens)
     return " · ".join(f"{count} {word}" for word, count in counts if count)

@@ -1,4 +1,4 @@
-"""Lists of past events in columns: a model's history, and the lines of the audit log."""
+"""Lists of past events in columns: a model's history, and the audit log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ACTION, _HOP, _ARTIFACT, _BY = 9, 15, 24, 22
 
 
 class HistoryList(RowList):
-    """The ``events`` that hold the letters of ``pattern``, newest first."""
+    """The ``events`` that match ``pattern``, newest first. Letters must occur in the same order."""
 
     events: var[tuple[HistoryRow, ...]] = var((), init=False)
     pattern: var[str] = var("", init=False)
@@ -28,15 +28,15 @@ class HistoryList(RowList):
         return self._shown[self.cursor] if self.cursor < len(self._shown) else None
 
     def watch_events(self) -> None:
-        """Draw what differs."""
+        """Repaint rows that changed."""
         self._arrange()
 
     def watch_pattern(self) -> None:
-        """Show what matches."""
+        """Show the matching events."""
         self._arrange()
 
     def row(self, index: int) -> Content:
-        """One event."""
+        """Return one event's row."""
         return Content(self.lead(index)) + event_line(self._shown[index], glyphs_of(self.app))
 
     def _arrange(self) -> None:
@@ -47,7 +47,7 @@ class HistoryList(RowList):
 
 
 class LogList(RowList):
-    """The ``lines`` that hold ``pattern``, newest first."""
+    """The ``lines`` that match ``pattern``, newest first."""
 
     lines: var[tuple[str, ...]] = var((), init=False)
     pattern: var[str] = var("", init=False)
@@ -58,15 +58,15 @@ class LogList(RowList):
         return self._shown[self.cursor] if self.cursor < len(self._shown) else ""
 
     def watch_lines(self) -> None:
-        """Draw what differs."""
+        """Repaint rows that changed."""
         self._arrange()
 
     def watch_pattern(self) -> None:
-        """Show what matches."""
+        """Show the matching lines."""
         self._arrange()
 
     def row(self, index: int) -> Content:
-        """One line."""
+        """Return one line's row."""
         return Content(self.lead(index) + visible(self._shown[index]))
 
     def _arrange(self) -> None:
@@ -77,7 +77,7 @@ class LogList(RowList):
 
 
 def event_line(event: HistoryRow, glyphs: Glyphs) -> Content:
-    """When, what, from where to where, which artifact, by whom, and why."""
+    """Time, kind, stages, artifact, person, and reason of an event."""
     hop = f"{event.from_stage or '-'}{glyphs.arrow}{event.to_stage}"
     when = f"{event.at:%Y-%m-%d %H:%M}Z" if event.at is not None else "unknown time"
     loud = event.action == "rollback"
@@ -94,16 +94,16 @@ def event_line(event: HistoryRow, glyphs: Glyphs) -> Content:
 
 
 def event_text(event: HistoryRow) -> str:
-    """One event as plain text, for the filter and the clipboard."""
+    """Return one event as plain text, for the filter and the clipboard."""
     when = f"{event.at:%Y-%m-%dT%H:%M:%SZ}" if event.at is not None else "-"
     return " ".join((when, event.action, event.from_stage, event.to_stage, event.artifact_id, event.by, event.reason))
 
 
-# The changes that have not landed yet, one line each.
+# Changes that have not landed yet, one line each.
 
 
 class BranchLines(Still):
-    """At ``most`` so many of ``branches`` under a heading, or a single one beside it; hidden while there are none."""
+    """Up to ``most`` of ``branches`` below a heading; a single one beside it. Hidden while there are none."""
 
     DEFAULT_CSS = """
     BranchLines { height: auto; text-wrap: nowrap; }
@@ -117,12 +117,12 @@ class BranchLines(Still):
         self._most = most
 
     def watch_branches(self, branches: tuple[OpenBranch, ...]) -> None:
-        """Nothing open takes no room."""
+        """Hide the widget while no change is open."""
         self.display = bool(branches)
         self.renew(layout=True)
 
     def watch_now(self) -> None:
-        """Ages grow."""
+        """Update the ages."""
         self.renew()
 
     def content(self) -> Content:
@@ -138,7 +138,7 @@ class BranchLines(Still):
 
 
 def branch_line(branch: OpenBranch, now: datetime, glyphs: Glyphs) -> Content:
-    """What it would do, whether the remote has it, since when and by whom."""
+    """Return a branch's effect, whether the remote has it, its age and its author."""
     where = ("pushed", "$quiet") if branch.pushed else ("local only, `mlconsole push` sends it", "$verdict-unknown")
     hop = f"{glyphs.arrow} {visible(branch.to_stage, limit=20)}"
     what = f"  {visible(branch.action, limit=20)} {visible(branch.artifact_id, limit=80)} {hop}  "

@@ -1,4 +1,4 @@
-"""Facts below each other: a quiet label, and a value that wraps beside it, never under it."""
+"""Facts as rows: a quiet label, and a value that wraps in its own column."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ class Fact:
 
     @classmethod
     def of(cls, label: str, value: str, style: str = "") -> Fact:
-        """A fact from outside text, made visible."""
+        """Make a fact from outside text, with control characters made visible."""
         return cls(label, Content.styled(visible(value), style))
 
     @classmethod
     def lines(cls, label: str, values: Iterable[str], style: str = "") -> Iterator[Fact]:
-        """Several values under one label."""
+        """Make facts from several values under one label."""
         for number, value in enumerate(values):
             yield cls.of(label if number == 0 else " ", value, style)
 
 
 class Facts(Widget):
-    """Shows ``facts``; as high as they are, and gone while there are none."""
+    """Shows ``facts``. Its height is their height; it is hidden while there are none."""
 
     DEFAULT_CSS = "Facts { height: auto; }"
 
     facts: reactive[tuple[Fact, ...]] = reactive((), layout=True)
-    """What is shown, in order."""
+    """The facts, in order."""
 
     def __init__(self, *, id: str | None = None, label_width: int = 10) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self._label_width = label_width
 
     def watch_facts(self, facts: tuple[Fact, ...]) -> None:
-        """No facts take no room, and no margin either."""
+        """Hide the widget and its margin while there are no facts."""
         self.display = bool(facts)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
@@ -74,7 +74,7 @@ class Facts(Widget):
         return [head + first, *(Content(indent) + line for line in rest)]
 
 
-# Properties of two things in two columns, marked where they differ.
+# Properties of two things in two columns, with a mark where they differ.
 
 _NAME = 18
 
@@ -89,7 +89,7 @@ class RowView:
 
     @property
     def differs(self) -> bool:
-        """Whether the two are not the same here."""
+        """True when the two values differ."""
         return self.left != self.right
 
 
@@ -111,11 +111,11 @@ class ComparisonRows(RowList):
         return shown[self.cursor] if self.cursor < len(shown) else None
 
     def watch_rows(self) -> None:
-        """Draw what differs from before."""
+        """Repaint rows that changed."""
         self._take()
 
     def watch_only_differences(self) -> None:
-        """Draw more or fewer rows."""
+        """Show all rows, or only those that differ."""
         self._take()
 
     def _take(self) -> None:
@@ -124,7 +124,7 @@ class ComparisonRows(RowList):
         self.post_message(self.Moved(self, self.cursor))
 
     def row(self, index: int) -> Content:
-        """Mark, name, left, right; the two columns share what is left of the width."""
+        """Return mark, name, left and right value. The two values share the remaining width."""
         row, glyphs = self.shown[index], glyphs_of(self.app)
         column = max(8, (self.width - _NAME - 8) // 2)
         differs = "!=" if glyphs.ascii_only else "≠ "
@@ -137,24 +137,24 @@ class ComparisonRows(RowList):
         )
 
 
-# What a dashboard review measured, one line each: median and highest of shadow and of active against the limit.
+# Measures of a dashboard review: median and maximum of shadow and of active, against the limit.
 
 _MEASURE_ROWS_NAME, _MIDDLE, _HIGHEST, _LIMIT = 17, 10, 9, 9
 
 
 class MeasureRows(RowList):
-    """Shows ``measures``; the cursor chooses one, and left and right ask to look at another time."""
+    """Shows ``measures``. The cursor chooses one; left and right ask for another time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "look(-1)", "Earlier", id="review.earlier", tooltip="Look at the stretch before"),
-        Binding("right,l", "look(1)", "Later", id="review.later", tooltip="Look at the stretch after"),
-        Binding("b", "highest", "Highest", id="review.highest", tooltip="Look at the highest value of this line"),
+        Binding("left,h", "look(-1)", "Earlier", id="review.earlier", tooltip="Show the stretch before"),
+        Binding("right,l", "look(1)", "Later", id="review.later", tooltip="Show the stretch after"),
+        Binding("b", "highest", "Highest", id="review.highest", tooltip="Show the highest value of this line"),
     ]
 
     measures: var[tuple[Measure, ...]] = var((), init=False)
 
     class Looked(Message):
-        """Another time is asked for: some columns away, or where the highest value is, for ``by`` = 0."""
+        """Another time was requested: ``by`` columns away, or the time of the highest value for 0."""
 
         def __init__(self, by: int) -> None:
             super().__init__()
@@ -166,7 +166,7 @@ class MeasureRows(RowList):
         return self.measures[self.cursor] if self.cursor < len(self.measures) else None
 
     def watch_measures(self) -> None:
-        """Draw what differs."""
+        """Repaint rows that changed."""
         self.count = len(self.measures)
         self.renew()
         self.post_message(self.Moved(self, self.cursor))
@@ -180,18 +180,18 @@ class MeasureRows(RowList):
         self.post_message(self.Looked(0))
 
     def row(self, index: int) -> Content:
-        """One measure."""
+        """Return one measure's row."""
         return Content(self.lead(index)) + measure_line(self.measures[index], glyphs_of(self.app))
 
 
 def heading() -> Content:
-    """The columns' names, for a line above the rows."""
+    """Return the columns' names, for a line above the rows."""
     words = " ".join(f"{stage + ' med':>{_MIDDLE}}{'highest':>{_HIGHEST}}" for stage in ("shadow", "active"))
     return Content.styled(f"{'':{_MEASURE_ROWS_NAME + 2}}{words}{'limit':>{_LIMIT}}  over", "$quiet")
 
 
 def measure_line(measure: Measure, glyphs: Glyphs) -> Content:
-    """A measure in columns; one that belongs to no stage has its numbers in the first two."""
+    """Return a measure in columns. A measure without a stage has its numbers in the first two."""
     name = (f"{fit(visible(measure.name, limit=80), _MEASURE_ROWS_NAME, glyphs)}", "bold")
     if not measure.lines:
         words = "not known" if measure.chart.problem else "none reported"

@@ -1,4 +1,7 @@
-"""The models of a registry, those with problems first, filtered by a few letters; a thousand are as quick as ten."""
+"""Models of a registry, those with problems first, filtered by a few letters.
+
+The cost does not grow with their number.
+"""
 
 from __future__ import annotations
 
@@ -22,25 +25,25 @@ if TYPE_CHECKING:
     from ml.judgement import Judgement
 
 
-# Which model needs a person most; the order of every list of models.
+# Order of models by priority, used in every list of models.
 
 _GRAVITY = {verdict: rank for rank, verdict in enumerate(reversed(Verdict))}
 
 
 class Judged(NamedTuple):
-    """A model with its verdict and what decides it, which are asked for often."""
+    """A model with its verdict and the reading that decides it. Both are cached, because they are read often."""
 
     model: ModelView
     found: Judgement
 
     @property
     def verdict(self) -> Verdict:
-        """The model in one word."""
+        """The model's verdict."""
         return self.found.verdict
 
 
 def by_need(models: tuple[ModelView, ...]) -> tuple[Judged, ...]:
-    """The models with the worst verdict first, then by name."""
+    """Order models by verdict, worst first, then by name."""
     found = (Judged(model, judged(model)) for model in models)
     return tuple(sorted(found, key=lambda each: (_GRAVITY[each.verdict], each.model.name)))
 
@@ -50,7 +53,7 @@ _NAME_AT_LEAST, _NAME_AT_MOST = 14, 32
 
 
 def matching(judged: tuple[Judged, ...], pattern: str) -> tuple[Judged, ...]:
-    """The models whose name holds the letters of ``pattern`` in order, the best match first."""
+    """Return models with the letters of ``pattern`` in their name, in order; the best match first."""
     if not pattern:
         return judged
     search = FuzzySearch(cache_size=1)
@@ -59,7 +62,7 @@ def matching(judged: tuple[Judged, ...], pattern: str) -> tuple[Judged, ...]:
 
 
 class ModelList(RowList):
-    """The ``models`` that match ``pattern``; moving the cursor chooses."""
+    """The ``models`` that match ``pattern``. Moving the cursor chooses a model."""
 
     models: var[tuple[ModelView, ...]] = var((), init=False)
     pattern: var[str] = var("", init=False)
@@ -83,28 +86,28 @@ class ModelList(RowList):
         self._rows: tuple[Judged, ...] = ()
 
     def choose(self, name: str) -> None:
-        """Put the cursor on a model, because it was chosen elsewhere; posts nothing."""
+        """Move the cursor to a model that was chosen elsewhere. Posts nothing."""
         for index, row in enumerate(self._rows):
             if row.model.name == name and index != self.cursor:
                 with self.prevent(self.Chosen):
                     self.cursor = index
 
     def watch_models(self) -> None:
-        """Order anew; the chosen model stays chosen wherever it is now."""
+        """Order the models again. The chosen model stays chosen."""
         self._ordered = by_need(self.models)
         self._arrange()
 
     def watch_pattern(self) -> None:
-        """Show what matches; the best match is chosen."""
+        """Show the matching models, and choose the best match."""
         self._arrange(best=bool(self.pattern))
 
     def watch_cursor(self, before: int, now: int) -> None:
-        """Tell which model is chosen."""
+        """Post the chosen model."""
         super().watch_cursor(before, now)
         self._tell()
 
     def row(self, index: int) -> Content:
-        """Verdict, name, occupied stages, soak, and what is wrong first."""
+        """Return verdict, name, filled stages, soak, and the first problem."""
         row, glyphs = self._rows[index], glyphs_of(self.app)
         mark, model = MARKS[row.verdict], row.model
         name_width = max(_NAME_AT_LEAST, min(_NAME_AT_MOST, self.width // 4))
@@ -134,7 +137,7 @@ class ModelList(RowList):
 
 
 def _short(model: ModelView, stage: Stage) -> str:
-    """Two letters for a stage that holds an artifact, blanks for an empty one."""
+    """Return two letters for a stage with an artifact, blanks for an empty one."""
     return _LETTERS[stage] if model.stage(stage).artifact_id else "  "
 
 
@@ -145,7 +148,7 @@ def _soak(model: ModelView) -> str:
 
 
 def _wrong(row: Judged) -> str:
-    """What decides the verdict; where all is well, what else is to be told of the model."""
+    """Return the deciding reading or gate. For a good model, return its notice, if any."""
     if row.verdict.opens:
         return row.model.problems[0].what if row.model.problems else ""
     return row.found.why if row.found.name == PROBLEM else f"{row.found.name}: {row.found.why}".removeprefix(": ")

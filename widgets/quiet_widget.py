@@ -1,4 +1,4 @@
-"""A widget that stays still: it repaints only when what it would draw has changed."""
+"""Widget that repaints only when its content has changed."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ from ml.text import visible
 
 
 class Still(Widget):
-    """Draws `content`. Its values are plain variables; their watchers call `renew`."""
+    """Draws `content`. Its values are plain variables, and their watchers call `renew`."""
 
     _drawn: Content | None = None
 
     @abstractmethod
     def content(self) -> Content:
-        """What to draw, by the values as they are now."""
+        """Return the content for the current values."""
 
     def renew(self, *, layout: bool = False) -> None:
-        """Repaint if the content differs from what is drawn."""
+        """Repaint if the content has changed."""
         if self.is_mounted and (self._drawn is None or not self._drawn.is_same(self.content())):
             self.refresh(layout=layout)
 
     def render(self) -> Content:
-        """The content, noted as drawn."""
+        """Return the content, and remember it."""
         self._drawn = self.content()
         return self._drawn
 
 
-# One line of typed text that is quiet on the line: its cursor does not blink.
+# Text input without a blinking cursor, which would cost bytes on a slow line.
 
 
 class LineInput(Input):
-    """A compact input. A blinking cursor would repaint twice a second for as long as somebody thinks."""
+    """A compact input. A blinking cursor would repaint twice a second for as long as the input has the focus."""
 
     def __init__(self, value: str = "", *, id: str, max_length: int, placeholder: str = "") -> None:  # noqa: A002
         super().__init__(value, id=id, max_length=max_length, placeholder=placeholder, compact=True)
         self.cursor_blink = False
 
 
-# Text of several lines from anywhere, shown as it is, wrapped, and scrolled by keys.
+# Several lines of outside text, wrapped and scrolled by keys.
 
 _LIMIT = 256 * 1024
 
 
 class TextView(VerticalScroll):
-    """Shows ``text``: markup is not interpreted, control characters are made visible."""
+    """Shows ``text``. Markup is not interpreted, and control characters are made visible."""
 
     DEFAULT_CSS = "TextView > Static { height: auto; }"
 
     text: reactive[str] = reactive("")
-    """What is shown."""
+    """The text."""
 
     def compose(self) -> ComposeResult:
-        """One body inside the scroll."""
+        """One scrolling body."""
         yield Static(markup=False)
 
     def on_mount(self) -> None:
-        """Show what was set before there was a body."""
+        """Show a text that was set before the body existed."""
         self._show(self.text)
 
     def watch_text(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The receipt ladder: how far a kill or a release is proven, instance by instance, and what to do by hand."""
+"""Receipt ladder: the proof of a kill or a release, instance by instance, and the manual steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _RUNGS = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED, Rung.CONFIRMED)
 _SEVERAL = 3
-"""Deliveries from which on they are counted; one or two are told by the problem line."""
+"""Number of deliveries from which they are counted. One or two are named on the problem line."""
 _MOST_FAILED = 20
 _OPEN = (Rung.UNCONFIRMED, Rung.UNPROVEN)
 _LADDER = 51
@@ -29,9 +29,9 @@ _FAILED = "$verdict-bad bold"
 
 
 def summary(view: KillView) -> str:
-    """How far the switch is proven, in a few words: ``CONFIRMED 3 of 4``, ``WRITTEN, none of 4 confirmed``.
+    """Summarize the proof: ``CONFIRMED 3 of 4``, ``WRITTEN, none of 4 confirmed``.
 
-    Just the rung where nobody answers.
+    Without any answering instance, only the rung.
     """
     if not view.engines:
         return str(view.rung)
@@ -41,26 +41,26 @@ def summary(view: KillView) -> str:
 
 
 class ReceiptLadder(Widget):
-    """Shows ``view``: one ladder per instance, REQUESTED to CONFIRMED, with its seconds and the observation."""
+    """Shows ``view``: one ladder per instance, REQUESTED to CONFIRMED, with seconds and the observation."""
 
     DEFAULT_CSS = "ReceiptLadder { height: auto; }"
 
     view: reactive[KillView | None] = reactive(None, layout=True)
-    """The switch as last read back; ``None`` until the first answer."""
+    """The switch as last read; ``None`` until the first answer."""
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As many rows as are drawn."""
         return len(ladder_rows(self.view, width, glyphs_of(self.app)))
 
     def render(self) -> Content:
-        """The rows below each other."""
+        """Draw all rows."""
         return Content("\n").join(ladder_rows(self.view, self.size.width, glyphs_of(self.app)))
 
 
 def ladder_rows(view: KillView | None, width: int, glyphs: Glyphs) -> list[Content]:
-    """Headline, what to do by hand, then one ladder per instance; those that are not proven come first."""
+    """Return headline, manual steps, then one ladder per instance, unconfirmed ones first."""
     if view is None:
-        return [Content.styled(f"Throwing the switch {glyphs.ellipsis}", "bold")]
+        return [Content.styled(f"Engaging the switch {glyphs.ellipsis}", "bold")]
     rows = [*_head(view, width, glyphs), *_manual(view, width), *_failed(view, width, glyphs)]
     if view.rung is Rung.IDLE:
         return rows
@@ -100,7 +100,7 @@ def _manual(view: KillView, width: int) -> list[Content]:
 
 
 def _failed(view: KillView, width: int, glyphs: Glyphs) -> list[Content]:
-    """The actuators of which there are several: how many did their part, and each that did not."""
+    """Return the number of successful deliveries and each failed one, when there are several actuators."""
     if len(view.deliveries) < _SEVERAL:
         return []
     open_ones = [each for each in view.deliveries if not each.done]
@@ -115,7 +115,7 @@ def _failed(view: KillView, width: int, glyphs: Glyphs) -> list[Content]:
 
 
 def _ladder(view: KillView, receipt: InstanceReceipt, room: int, width: int, glyphs: Glyphs) -> list[Content]:
-    """One instance in one line, with its observation behind or below; a name too long for that has its own line."""
+    """Return one instance's ladder, with its observation behind or below it. A long name takes a line of its own."""
     steps = Content(" ").join([_step(rung, view, receipt, glyphs) for rung in _RUNGS])
     ladder = Content.assemble(steps, (f" {_after(view, receipt):<5}", "$quiet"))
     name, why = Content.styled(visible(receipt.instance), "bold"), Content.styled(visible(receipt.why), "$quiet")
@@ -128,7 +128,7 @@ def _ladder(view: KillView, receipt: InstanceReceipt, room: int, width: int, gly
 
 
 def _step(rung: Rung, view: KillView, receipt: InstanceReceipt, glyphs: Glyphs) -> Content:
-    """One rung, padded so that ladders align: reached in capitals, open in small letters."""
+    """Return one rung, padded so that ladders align: a reached one in capitals, an open one in small letters."""
     reached = receipt.rung in _RUNGS and _RUNGS.index(rung) <= _RUNGS.index(receipt.rung)
     if receipt.rung in _OPEN:
         if rung is Rung.CONFIRMED:
@@ -150,7 +150,7 @@ def _what(view: KillView) -> str:
 
 
 def _after(view: KillView, receipt: InstanceReceipt) -> str:
-    """How long after the request the rung was reached."""
+    """Return the seconds from the request to the rung."""
     if receipt.at is None or view.requested_at is None:
         return ""
     return f"+{span((receipt.at - view.requested_at).total_seconds())}"

@@ -1,4 +1,4 @@
-"""A list of one-line rows that costs what is visible, whether it has ten rows or thousands."""
+"""List of one-line rows. Its cost depends on the visible rows only, for ten rows or thousands."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from widgets.drawing import cut, glyphs_of
 
 
 class RowList(ScrollView, can_focus=True):
-    """Shows ``count`` rows, of which a subclass draws each by `row`; ``cursor`` is the chosen one.
+    """Shows ``count`` rows. A subclass draws each with `row`; ``cursor`` is the chosen one.
 
-    A row is asked for when it comes into view. `renew` asks for the visible rows again and repaints those that differ.
+    A row is requested when it becomes visible. `renew` requests the visible rows again and repaints those that differ.
     """
 
     ALLOW_SELECT = False
@@ -51,7 +51,7 @@ class RowList(ScrollView, can_focus=True):
     """
 
     count: var[int] = var(0, init=False)
-    """How many rows there are."""
+    """The number of rows."""
     cursor: var[int] = var(0, init=False)
     """Index of the chosen row."""
 
@@ -70,35 +70,35 @@ class RowList(ScrollView, can_focus=True):
 
     @property
     def width(self) -> int:
-        """Cells for a row, beside the scrollbar where there is one."""
+        """Cells of a row, without the scrollbar if there is one."""
         return self.scrollable_content_region.width
 
     @abstractmethod
     def row(self, index: int) -> Content:
-        """One row; it is cut at the right when it is too long."""
+        """Return one row. It is cut at the right when it is too long."""
 
     def lead(self, index: int) -> str:
-        """What a row begins with: the pointer where it is the chosen one, so that it is told without colour too."""
+        """Return a row's start: a pointer for the chosen row, so that it shows without color."""
         return f"{glyphs_of(self.app).pointer if index == self.cursor else ' '} "
 
     def renew(self) -> None:
-        """Repaint the visible rows that are not what they were."""
+        """Repaint visible rows that changed."""
         top = self.scroll_offset.y
         for y in range(top, min(self.count, top + self.size.height)):
             if (drawn := self._drawn.get(y)) is None or not drawn.is_same(self._row(y)):
                 self.refresh_line(y)
 
-    # --- choosing ------------------------------------------------------------------------------------------------
+    # --- choice --------------------------------------------------------------------------------------------------
     def validate_count(self, count: int) -> int:
-        """No list is shorter than empty."""
+        """Keep the count at zero or above."""
         return max(0, count)
 
     def validate_cursor(self, cursor: int) -> int:
-        """The cursor stays inside the list."""
+        """Keep the cursor inside the list."""
         return max(0, min(cursor, self.count - 1))
 
     def watch_count(self, before: int, count: int) -> None:
-        """Take the new height and keep the cursor inside."""
+        """Set the new height, and keep the cursor inside."""
         self.virtual_size = Size(0, count)
         self.cursor = self.validate_cursor(self.cursor)
         self.refresh(layout=before != count)
@@ -139,7 +139,7 @@ class RowList(ScrollView, can_focus=True):
         self._drawn: dict[int, Content] = {}
 
     def render_line(self, y: int) -> Strip:
-        """One line of the visible part."""
+        """Return one line of the visible part."""
         index = y + self.scroll_offset.y
         width = self.width
         base = self.visual_style

@@ -1,4 +1,4 @@
-"""The SLO gauges: verdict, value against limit, bar, trend, samples and age of every reading, one line each."""
+"""SLO gauges: verdict, value against limit, bar, trend, samples and age of every reading, one line each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEAST_BAR, _MOST_BAR = 5, 30
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Cells for the drawn columns. What a narrow terminal has no room for is left out: first trend, then bar."""
+    """Cells of the drawn columns. A narrow terminal first loses the trend, then the bar."""
 
     bar: int
     trend: int
@@ -32,13 +32,13 @@ class Columns:
 
     @property
     def width(self) -> int:
-        """Cells of a whole line in these columns, without the pointer before it."""
+        """Cells of a whole line in these columns, without the pointer."""
         fixed = _MARK + _NAME + _VALUE + _LIMIT + _AGE + 4
         return fixed + sum(part + 1 for part in (self.bar, self.trend, _COUNT * self.count) if part)
 
     @classmethod
     def of(cls, width: int, points: int) -> Columns:
-        """The columns that fit a width, for trends of at most so many points."""
+        """Return the columns that fit a width, for trends of up to ``points`` points."""
         left = width - (2 + _MARK + _NAME + _VALUE + _LIMIT + _AGE + 5)
         with_count = left >= _COUNT + 1
         left -= (_COUNT + 1) * with_count
@@ -51,11 +51,11 @@ class Columns:
 
 
 class SloGauges(RowList):
-    """Gauges of ``readings``; the chosen one is told by `Chosen`, so that its query and reason can be shown."""
+    """Gauges of ``readings``. `Chosen` reports the chosen one, so that its query and reason can be shown."""
 
     readings: var[tuple[Reading, ...]] = var((), init=False)
     gates: var[tuple[Gate, ...]] = var((), init=False)
-    """The gates of the next step: an objective that breached in the soak is not well because it is well now."""
+    """The gates of the next step. An objective that failed in the soak does not look good because it is good now."""
     now: var[datetime | None] = var(None, init=False)
 
     class Chosen(Message):
@@ -77,30 +77,30 @@ class SloGauges(RowList):
         return gauge_of(self.readings[self.cursor], self.gates) if self.cursor < len(self.readings) else None
 
     def watch_readings(self, before: tuple[Reading, ...], readings: tuple[Reading, ...]) -> None:
-        """Draw what differs; equal readings draw nothing."""
+        """Repaint gauges that changed."""
         self.count = len(readings)
         self.renew()
         if before[self.cursor : self.cursor + 1] != readings[self.cursor : self.cursor + 1]:
             self.post_message(self.Chosen(self, self.chosen))
 
     def watch_gates(self) -> None:
-        """An objective is judged anew; draw what differs, and explain the chosen one anew."""
+        """Repaint gauges that changed, and explain the chosen one again."""
         self.renew()
         self.post_message(self.Chosen(self, self.chosen))
 
     def watch_now(self, before: datetime | None, now: datetime) -> None:
-        """Ages grow, in steps; between two steps there is nothing to draw."""
+        """Update the ages."""
         moments = [reading.sampled_at for reading in self.readings]
         if before is None or any(age(moment, before) != age(moment, now) for moment in moments):
             self.renew()
 
     def watch_cursor(self, before: int, now: int) -> None:
-        """Tell which reading is chosen."""
+        """Post the chosen reading."""
         super().watch_cursor(before, now)
         self.post_message(self.Chosen(self, self.chosen))
 
     def row(self, index: int) -> Content:
-        """One gauge."""
+        """Return one gauge."""
         assert self.now is not None
         glyphs = glyphs_of(self.app)
         pointer = glyphs.pointer if index == self.cursor and self.has_focus else " "
@@ -111,10 +111,10 @@ class SloGauges(RowList):
 def gauge_line(
     reading: Reading, now: datetime, columns: Columns, glyphs: Glyphs, gates: tuple[Gate, ...] = ()
 ) -> Content:
-    """One reading in columns. Where there is no value to draw, its reason takes the room.
+    """Return one reading in columns. Without a value, its reason takes the free columns.
 
-    Where a gate of the same objective says worse, the line takes the gate's verdict, and its reason takes the room of
-    bar and trend: the value beside it is of now, and the gate judges the whole soak.
+    When a gate of the same objective has a worse verdict, the line shows that verdict, and its reason replaces bar and
+    trend. The value is current; the gate judges the whole soak.
     """
     gate = overruling(reading, gates)
     if gate is not None and _known(reading.value) is not None:
@@ -147,7 +147,7 @@ def gauge_line(
 
 
 def _overruled_line(reading: Reading, gate: Gate, columns: Columns, glyphs: Glyphs) -> Content:
-    """``✗ FAIL p99  now 42.1 ms PASS; in the soak FAIL: p99 breached in 2 of 288 windows …``."""
+    """Return such as ``✗ FAIL p99  now 42.1 ms PASS; in the soak FAIL: p99 breached in 2 of 288 windows …``."""
     mark = MARKS[gate.verdict]
     told = f"now {_value(reading, glyphs)} {MARKS[reading.verdict].word}; in the soak {mark.word}: {visible(gate.why)}"
     return Content.assemble(
@@ -178,5 +178,5 @@ def _known(value: float | None) -> float | None:
 
 
 def reading_text(reading: Reading) -> str:
-    """A reading in one sentence for the clipboard: name, verdict, reason and query."""
+    """Return a reading in one sentence for the clipboard: name, verdict, reason and query."""
     return f"{reading.name} {reading.verdict}: {reading.why} {reading.query}".strip()

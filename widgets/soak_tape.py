@@ -1,4 +1,4 @@
-"""The soak as a tape: one column per stretch of windows, and the worst window of a stretch decides how it looks."""
+"""Soak as a tape: one column per stretch of windows. The worst window of a stretch decides the column's look."""
 
 from __future__ import annotations
 
@@ -39,54 +39,55 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """How windows are laid out in columns: ``stretch`` windows in each of ``columns``, for ``windows`` in all."""
+    """Layout of windows in columns: ``stretch`` windows in each of ``columns``, for ``windows`` in all."""
 
     windows: int
     stretch: int
 
     @classmethod
     def of(cls, report: SoakReport, width: int) -> Grid:
-        """The finest layout of the required time that fits a width."""
+        """Return the finest layout of the required time that fits a width."""
         step = report.tapes[0].step_s if report.tapes else 300
         longest = max((len(tape.cells) for tape in report.tapes), default=0)
         return cls.fitting(max(1, report.required_s // step, longest), width - NAME_WIDTH - _TAIL_WIDTH)
 
     @classmethod
     def fitting(cls, windows: int, room: int) -> Grid:
-        """The finest layout of so many windows in so many cells."""
+        """Return the finest layout of a number of windows that fits a number of cells."""
         room = max(1, room)
         return cls(windows, next((s for s in _STRETCHES if windows <= s * room), -(-windows // room)))
 
     @property
     def columns(self) -> int:
-        """How many columns the whole soak takes."""
+        """The number of columns for the whole soak."""
         return -(-self.windows // self.stretch)
 
     def span(self, column: int) -> slice:
-        """The windows behind a column."""
+        """Return the windows of a column."""
         return slice(column * self.stretch, (column + 1) * self.stretch)
 
 
 class SoakTapes(RowList):
-    """One tape per objective of ``report`` with a scale below; ``window`` is the window that is looked at.
+    """One tape per objective of ``report``, with a scale below. ``window`` is the chosen window.
 
-    A column holds as many windows as the width asks for, and looks as the worst of them; looking goes window by window.
+    A column holds as many windows as the width requires, and looks like the worst of them. The cursor moves window by
+    window.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "look(-1)", "Earlier", show=False, id="tape.earlier", tooltip="Look at the window before"),
-        Binding("right,l", "look(1)", "Later", show=False, id="tape.later", tooltip="Look at the window after"),
+        Binding("left,h", "look(-1)", "Earlier", show=False, id="tape.earlier", tooltip="Show the window before"),
+        Binding("right,l", "look(1)", "Later", show=False, id="tape.later", tooltip="Show the window after"),
         Binding("shift+left,H", "leap(-1)", "Hour back", show=False, id="tape.hour_back", tooltip="An hour earlier"),
         Binding("shift+right,L", "leap(1)", "Hour on", show=False, id="tape.hour_on", tooltip="An hour later"),
-        Binding("b", "worst", "Worst", show=False, id="tape.worst", tooltip="Look at the worst window"),
+        Binding("b", "worst", "Worst", show=False, id="tape.worst", tooltip="Show the worst window"),
     ]
 
     report: var[SoakReport | None] = var(None, init=False)
     window: var[int] = var(-1, init=False)
-    """The window that is looked at; -1 for the newest."""
+    """The chosen window; -1 for the newest."""
 
     class Looked(Message):
-        """Another tape or window is looked at, or the soak has new windows."""
+        """Another tape or window was chosen, or the soak has new windows."""
 
         def __init__(self, tapes: SoakTapes) -> None:
             super().__init__()
@@ -105,44 +106,44 @@ class SoakTapes(RowList):
 
     @property
     def looked_at(self) -> int:
-        """The window in question, between the first and the newest."""
+        """The chosen window, between the first and the newest."""
         return self._newest() if self.window < 0 else min(self.window, self._newest())
 
     def action_look(self, by: int) -> None:
-        """Look at an earlier or a later window."""
+        """Choose an earlier or a later window."""
         target = max(0, self.looked_at + by)
         self.window = -1 if target >= self._newest() else target
 
     def action_leap(self, hours: int) -> None:
-        """Look at a window some hours away."""
+        """Choose a window some hours away."""
         if self.tape is not None:
             self.action_look(hours * max(1, 3600 // self.tape.step_s))
 
     def action_worst(self) -> None:
-        """Look at the worst window of this tape."""
+        """Choose the worst window of this tape."""
         if self.tape is not None and self.tape.worst is not None:
             self.window = self.tape.worst
 
     def validate_cursor(self, cursor: int) -> int:
-        """The scale below the tapes cannot be chosen."""
+        """Keep the cursor on the tapes: the scale below them cannot be chosen."""
         return max(0, min(cursor, self.count - 2))
 
     def watch_report(self, report: SoakReport | None) -> None:
-        """Draw what differs."""
+        """Repaint rows that changed."""
         self.count = len(report.tapes) + 1 if report is not None and report.tapes else 0
         self._looked()
 
     def watch_cursor(self, before: int, now: int) -> None:
-        """Another tape is chosen."""
+        """Post the chosen tape."""
         super().watch_cursor(before, now)
         self._looked()
 
     def watch_window(self) -> None:
-        """Another window is looked at."""
+        """Post the chosen window."""
         self._looked()
 
     def row(self, index: int) -> Content:
-        """One tape, or the scale."""
+        """Return one tape, or the scale."""
         assert self.report is not None
         grid, glyphs = Grid.of(self.report, self.width), glyphs_of(self.app)
         if index == len(self.report.tapes):
@@ -160,7 +161,7 @@ class SoakTapes(RowList):
 
 
 def tape_line(tape: Tape, grid: Grid, glyphs: Glyphs, *, pointer: str = " ", mark: int = -1) -> Content:
-    """A tape in columns: its name, its windows, the time still to come, and how many windows were not ok."""
+    """Return a tape in columns: name, windows, remaining time, and the number of windows that were not ok."""
     parts: list[tuple[str, str] | str] = [
         f"{pointer} {fit(visible(tape.objective, limit=40), NAME_WIDTH - 3, glyphs)} "
     ]
@@ -186,7 +187,7 @@ def _looks(tape: Tape, grid: Grid, column: int, glyphs: Glyphs) -> tuple[str, st
 
 
 def scale(report: SoakReport, grid: Grid, glyphs: Glyphs) -> Content:
-    """Hours since the start, below the tapes."""
+    """Return hours since the start, below the tapes."""
     step = report.tapes[0].step_s
     line = [" "] * (grid.columns + 4)
     for hour in range(0, report.required_s // 3600 + 1, 6):
@@ -198,9 +199,9 @@ def scale(report: SoakReport, grid: Grid, glyphs: Glyphs) -> Content:
 
 
 def look_words(tape: Tape, window: int, glyphs: Glyphs, now: datetime | None = None) -> Content:
-    """What a window holds: its time, value and judgement; and where the worst is.
+    """Return a window's time, value and verdict, and the place of the worst window.
 
-    Times that are more than 12 hours before ``now`` carry their date; without ``now``, before the end of the tape.
+    Times more than 12 hours before ``now`` carry their date. Without ``now``, the end of the tape counts.
     """
     if window >= len(tape.cells):
         return Content("")

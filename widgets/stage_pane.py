@@ -1,4 +1,4 @@
-"""One stage of one model: which artifact stands there, since when, and whether it really serves."""
+"""Pane of one stage: its artifact, its start, and whether engines really serve it."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class StagePane(Still, can_focus=True):
     model: var[ModelView | None] = var(None)
     now: var[datetime | None] = var(None)
     checking: var[bool] = var(True)
-    """Only names are known yet; nothing may look well."""
+    """True while only names are known: nothing may look good."""
     killed: var[bool] = var(False)
-    """It is proven that the kill switch stops every engine: nothing may look live."""
+    """True when the kill switch is confirmed on every engine: nothing may look live."""
 
     class Chosen(Message):
         """The pane got the focus."""
@@ -74,19 +74,19 @@ class StagePane(Still, can_focus=True):
         self.renew()
 
     def watch_now(self) -> None:
-        """Times grow."""
+        """Update the times."""
         self.renew()
 
     def watch_checking(self) -> None:
-        """The title says nothing about a state that is not known."""
+        """Show no state in the title while it is unknown."""
         self.watch_model(self.model)
 
     def watch_killed(self) -> None:
-        """The switch was confirmed, or is not any more."""
+        """Update the pane when the switch is confirmed, or no longer."""
         self.watch_model(self.model)
 
     def on_focus(self) -> None:
-        """Tell the view which stage is meant."""
+        """Tell the view which stage has the focus."""
         self.post_message(self.Chosen(self))
 
     def content(self) -> Content:
@@ -102,7 +102,7 @@ class StagePane(Still, can_focus=True):
 def _stopped_lines(
     stage: Stage, model: ModelView, now: datetime, width: int, glyphs: Glyphs, *, checking: bool
 ) -> tuple[Content, ...]:
-    """The lines of a pane under a confirmed kill: which artifact stands there, and that it does nothing."""
+    """Return the lines of a pane under a confirmed kill: the artifact, and that it does nothing."""
     view = model.stage(stage)
     if checking or view.artifact_id is None or stage is Stage.STAGING:
         return pane_lines(stage, model, now, width, glyphs, checking=checking)
@@ -115,7 +115,7 @@ def _stopped_lines(
 def pane_lines(
     stage: Stage, model: ModelView, now: datetime, width: int, glyphs: Glyphs, *, checking: bool
 ) -> tuple[Content, ...]:
-    """The lines of a pane, most important first."""
+    """Return the lines of a pane, most important first."""
     view = model.stage(stage)
     if view.artifact_id is None:
         return (Content.assemble(("(empty)", "$quiet")),)
@@ -132,7 +132,7 @@ def pane_lines(
 
 
 def _live_lines(model: ModelView, now: datetime, glyphs: Glyphs) -> tuple[Content, ...]:
-    """What is live: first an objective that it breaches; while all is well, how it does takes the last line."""
+    """Return the lines of the live artifact: a breached objective first; for a good artifact, its values come last."""
     view = model.active
     usual = (_since_line(view, now), *_engines(view, model.silent))
     if model.breaching:
@@ -143,12 +143,12 @@ def _live_lines(model: ModelView, now: datetime, glyphs: Glyphs) -> tuple[Conten
 
 
 def _unwell_first(model: ModelView) -> list[Reading]:
-    """The readings of what is live, those that say least for it first."""
+    """Return the live artifact's readings, worst first."""
     return sorted(model.active_readings, key=lambda reading: reading.verdict.opens)
 
 
 def _reading(reading: Reading, glyphs: Glyphs) -> Content:
-    """Word and value: ``✗ FAIL p99 182 ms``; loud only where it fails."""
+    """Return word and value: ``✗ FAIL p99 182 ms``. Only a failure is loud."""
     from widgets.drawing import MARKS, amount  # noqa: PLC0415 nothing of the first frame is judged
 
     mark = MARKS[reading.verdict]
@@ -173,7 +173,7 @@ def _state(stage: Stage, model: ModelView, *, killed: bool) -> str:
 
 
 def _live_state(levels: set[float | None]) -> str:
-    """What the instances that answer now say of deciding trades."""
+    """Return whether the answering instances decide trades."""
     if levels == {1.0}:
         return "LIVE"
     if 1.0 in levels:
@@ -192,7 +192,7 @@ def _soak_line(soak: SoakReport, width: int, glyphs: Glyphs) -> Content:
 def _since_line(view: StageView, now: datetime) -> Content:
     since = f"for {age(view.served_since or view.since, now)}" if view.served_since or view.since else _WHEN_UNKNOWN
     if view.served_since is None and view.since is not None and view.deployment not in _SOUND:
-        return Content(f"landed {age(view.since, now)} ago")  # it has not served for as long
+        return Content(f"landed {age(view.since, now)} ago")  # It has not served for that long.
     levels = {serving.active_on for serving in view.serving if serving.active_on is not None}
     on = f"  active_on={min(levels):g}" if view.stage is Stage.ACTIVE and levels else ""
     return Content(since + on)
@@ -203,7 +203,7 @@ def _by(view: StageView) -> Content:
 
 
 def _engines(view: StageView, silent: str) -> tuple[Content, Content]:
-    """Whether it serves, and on how many instances; while the source is silent, what was seen last."""
+    """Return whether engines serve it, and how many. While the source is silent, return the last known number."""
     if not silent or not view.serving:
         return _deployment(view), _instances(view)
     last = f"last seen: {visible(view.deployment) or 'not known'}"

@@ -1,4 +1,4 @@
-"""The header of every screen: where we are, what we look at, how fresh it is, and whether the switch is on."""
+"""Header of every screen: environment, registry, freshness of the data, and the kill switch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _SHORTEST_MODEL = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What the header says. ``commit`` is empty until the registry was read, ``kill`` ``None`` until the switch was."""
+    """Content of the header.
+
+    ``commit`` is empty until the registry was read, ``kill`` is ``None`` until the switch was.
+    """
 
     environment: str
     production: bool
@@ -41,9 +44,9 @@ class Status:
 
 
 class StatusLine(Still):
-    """One line, on every screen. It takes ``status`` and ``now`` from the application's reactives of these names.
+    """Header line of every screen. It follows the application's reactives ``status`` and ``now``.
 
-    ``model`` is the one that a screen is about, whichever is looked at meanwhile; empty follows the application.
+    ``model`` is the screen's own model. When it is empty, the model chosen in the views is shown.
     """
 
     DEFAULT_CSS = """
@@ -67,15 +70,15 @@ class StatusLine(Still):
         return lambda value: setattr(self, name, value)
 
     def watch_status(self) -> None:
-        """Something is known anew."""
+        """Show the new status."""
         self.renew()
 
     def watch_now(self) -> None:
-        """The clock goes on."""
+        """Update the ages."""
         self.renew()
 
     def content(self) -> Content:
-        """The line, shortened in the order of what can be spared."""
+        """Return the line. On a narrow terminal the least important parts go first."""
         if self.status is None or self.now is None:
             return Content("")
         status = replace(self.status, model=self._model) if self._model else self.status
@@ -83,7 +86,7 @@ class StatusLine(Still):
 
 
 def status_content(status: Status, now: datetime, width: int, glyphs: Glyphs) -> Content:
-    """The header in ``width`` cells. What does not fit is spared in this order: ref, blanks, model name."""
+    """Return the header in ``width`` cells. Parts are dropped in this order: ref, blanks, model name."""
     for ref, rule in ((True, f" {glyphs.rule} "), (False, f" {glyphs.rule} "), (False, glyphs.rule)):
         parts = [_place(status), *_sources(status, now, ref=ref), _kill(status), Content(f"{now:%H:%M:%S}Z")]
         room = width - sum(part.cell_length for part in parts) - len(parts) * len(rule)
@@ -139,16 +142,16 @@ def _kill(status: Status) -> Content:
     return Content.assemble((word, "$verdict-bad bold reverse"))
 
 
-# The footer: at most eight keys, and which view is open.
+# Footer: up to eight keys, and the open view.
 
 MOST_KEYS = 8
 
 _ALWAYS = 3
-"""So many keys at the end stay on a narrow terminal, whatever goes: the way out, the kill key, the help."""
+"""Keys at the end that stay on a narrow terminal: quit, kill and help."""
 
 
 class KeyHint(NamedTuple):
-    """One key with its label. ``here``: it leads to where we are; ``loud``: it must be found in an emergency."""
+    """One key with its label. ``here``: its view is open; ``loud``: an emergency key."""
 
     key: str
     label: str
@@ -166,7 +169,7 @@ class KeyLine(Widget):
     keys: reactive[tuple[KeyHint, ...]] = reactive(())
 
     def render(self) -> Content:
-        """Key and label, key and label."""
+        """Draw each key with its label."""
         parts = [_hint(hint) for hint in self.keys[:MOST_KEYS]]
         line = Content("  ").join(parts)
         while line.cell_length > self.size.width and len(parts) > _ALWAYS:

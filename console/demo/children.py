@@ -1,4 +1,4 @@
-"""The long-running processes of the demo: started by argv in sessions of their own, ended by id, none forgotten."""
+"""Long-running processes of the demo. Each starts in its own session and is ended by its id."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _TAIL = 2_000
 
 
 class Children:
-    """Every process that one demo started. On Linux they also die with the thread that started them."""
+    """All processes of one demo. On Linux they also die with the thread that started them."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> int:
-        """Start a program; its output goes to ``NAME.log``. Its process id, which is its session's too."""
+        """Start a program, with its output in ``NAME.log``. Returns its process id, which is also its session id."""
         with self.log(name).open("ab") as log:
             child = subprocess.Popen(
                 held(argv, signal.SIGKILL),
@@ -43,11 +43,11 @@ class Children:
         return child.pid
 
     def log(self, name: str) -> Path:
-        """Where a program's output goes."""
+        """Return the path of a program's log."""
         return self._logs / f"{name}.log"
 
     def pids(self) -> tuple[int, ...]:
-        """The process ids of all programs that have not been stopped."""
+        """Return the process ids of all programs that were not stopped."""
         return tuple(child.pid for child in self._running.values())
 
     def wait_until(self, name: str, ready: Callable[[], bool], deadline_s: float) -> None:
@@ -65,7 +65,7 @@ class Children:
             time.sleep(_POLL_S)
 
     def stop(self) -> None:
-        """End all programs and whatever they started, politely at first; returns when none is left."""
+        """Stop all programs and their children: SIGTERM first, then SIGKILL. Returns when none is left."""
         for child in self._running.values():
             _signal_session(child, signal.SIGTERM)
         deadline = time.monotonic() + _PATIENCE_S
@@ -82,7 +82,7 @@ class Children:
 
 
 def held(argv: Sequence[str | Path], number: signal.Signals) -> list[str]:
-    """The argv of a program that gets a signal when we die (see `console.demo.leash`)."""
+    """Return the argv of a program that gets a signal when this process dies (see `console.demo.leash`)."""
     return [
         sys.executable,
         "-I",
@@ -95,7 +95,7 @@ def held(argv: Sequence[str | Path], number: signal.Signals) -> list[str]:
 
 
 def _exited(child: subprocess.Popen[bytes]) -> bool:
-    """Whether a child has ended; it is not reaped, so that its session's id cannot be taken by another."""
+    """Return True when a child has ended. It is not reaped, so no other process can get its session id."""
     return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 

@@ -1,4 +1,4 @@
-"""``mlconsole drill``: the newest artifact goes bad at a random moment, and everything that counts is timed."""
+"""``mlconsole drill``: make the newest artifact fail at a random moment, and time the operator's response."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from console.demo.stack import Stack
 from console.paths import state_directory
 from ml.errors import ConsoleError, Unavailable
 
-# The local high score of drills: the shortest time from the injection until everything was right again.
+# Local best scores of drills: the shortest time from the fault until the previous artifact serves again.
 
 _NAME = "drill.json"
 
 
 def best(player: str) -> float | None:
-    """The best time of a player in seconds; ``None`` before the first complete drill."""
+    """Return a player's best time in seconds; ``None`` before the first complete drill."""
     found = _read().get(player)
     return found if isinstance(found, float) else None
 
 
 def keep(player: str, seconds: float) -> bool:
-    """Note a complete drill; whether it is the best one so far."""
+    """Record a complete drill. Returns True when it is the best so far."""
     before = best(player)
     if before is not None and before <= seconds:
         return False
@@ -47,7 +47,7 @@ def keep(player: str, seconds: float) -> bool:
 
 
 def _read() -> dict[str, object]:
-    """All scores; a file that is missing or broken holds none."""
+    """Read all scores. A missing or broken file counts as no scores."""
     try:
         told = json.loads(_path().read_bytes())
     except (OSError, ValueError):
@@ -61,7 +61,7 @@ def _path() -> Path:
 
 _DEADLINE_S = 180.0
 _PAST_HOURS = 1
-"""What a drill looks at are the last minutes; nobody waits for a day of history."""
+"""Hours of history in a drill. A drill only looks at the last minutes, so a whole day is not needed."""
 _QUIET_S = (10.0, 40.0)
 _QUIET_HEADLESS_S = (1.0, 4.0)
 _BRIEFING = """
@@ -74,10 +74,10 @@ _BRIEFING = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One drill: what was broken, seconds from that moment to each step, and how the total compares.
+    """Result of one drill: the fault, seconds from the fault to each step, and the comparison with the best time.
 
-    ``total_s`` is the time until serving again, ``None`` where a step is missing; ``best_s`` the best one so far,
-    this one included. ``trouble`` is what stopped a scripted operator.
+    ``total_s`` is the time until the previous artifact serves again; ``None`` when a step is missing. ``best_s`` is the
+    best time so far, including this one. ``trouble`` is the error that stopped a scripted operator.
     """
 
     seed: int
@@ -122,7 +122,7 @@ def _person(stack: Stack) -> str:
 
 
 def _script(stack: Stack, referee: Referee) -> str:
-    """Let the scripted operator work, then wait for the referee; what went wrong."""
+    """Run the scripted operator, then wait for the referee. Returns the error that stopped the operator, if any."""
     started = time.monotonic()
     try:
         Operator(stack, _tell(referee), _DEADLINE_S).work()

@@ -1,4 +1,4 @@
-"""The engines of the demo: one reference engine per model and stage, continuing the counters of the history."""
+"""Engines of the demo: one reference engine per model and stage. Each continues the counters of the history."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ml.errors import ConsoleError
 from ml.stage import Stage
 
 JOB = "ml-engine"
-"""The job's name in ``ml/monitoring/prometheus.yml``, which the history must carry too."""
+"""The job's name in ``ml/monitoring/prometheus.yml``. The history must use the same name."""
 RATE_HZ = 10.0
 _READY_S = 30.0
 
@@ -32,12 +32,12 @@ class EngineSpec:
 
     @property
     def name(self) -> str:
-        """Such as ``regime_classifier-shadow``."""
+        """The engine's name, such as ``regime_classifier-shadow``."""
         return f"{self.model}-{self.stage}"
 
     @property
     def labels(self) -> dict[str, str]:
-        """Its target labels in Prometheus."""
+        """The engine's target labels in Prometheus."""
         return {"instance": self.name, "model": self.model}
 
 
@@ -51,7 +51,7 @@ ENGINES = (
 
 
 def start_engines(layout: Layout, children: Children, env: Mapping[str, str]) -> None:
-    """Start every engine and wait until each exports metrics; then tell Prometheus where they are.
+    """Start every engine, wait until each exports metrics, then give Prometheus their addresses.
 
     Raises:
         Unavailable, TimedOut: an engine does not come up.
@@ -77,18 +77,18 @@ def _argv(layout: Layout, engine: EngineSpec) -> list[str]:
     return [*argv, "--counters", str(counters)] if counters.exists() else argv
 
 
-# Merge → deploy: a checkout that follows the remote's main branch, as a delivery pipeline would.
+# The demo's deployment: a checkout that follows the remote's main branch, like a delivery pipeline.
 #
-# ``python -m console.demo.engines ROOT`` follows until it is ended; `deploy` does one round.
+# ``python -m console.demo.engines ROOT`` follows the branch until it is stopped; `deploy` does one round.
 
 BRANCH = "main"
 _EVERY_S = 1.0
 
 
 def deploy(layout: Layout) -> None:
-    """Bring the checkout to the remote's main branch, then tell the engines which commit that is.
+    """Update the checkout to the remote's main branch, then write the deployed commit for the engines.
 
-    git writes paths in order, so artifacts are there before the registry that names them.
+    git writes paths in order, so artifacts are on disk before the registry that names them.
 
     Raises:
         ConsoleError: git cannot.
@@ -105,7 +105,7 @@ def deploy(layout: Layout) -> None:
 
 
 def main() -> None:
-    """Follow for ever; what goes wrong is said once per round and tried again."""
+    """Follow the branch until stopped. An error is printed once per round, and the next round tries again."""
     layout = Layout(Path(sys.argv[1]))
     while True:
         try:

@@ -1,6 +1,7 @@
-"""``python -m console.demo.historian < ORDER.json``: measures the artifacts and writes the engines' past.
+"""Writer of the demo's metric history: ``python -m console.demo.historian < ORDER.json``.
 
-A process of its own, because onnxruntime never runs in the console's and numpy need not be loaded there.
+It measures the artifacts and writes the engines' past. It runs in its own process, because the console never loads
+onnxruntime and does not need numpy.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from ml.serving.model import LoadedModel
 from ml.serving.registry_file import Deployment
 from ml.stage import Stage
 
-# Measures a real artifact as the engine runs it, so that the demo's history holds no invented latency.
+# Measurements of the real artifacts, so that the demo's history shows real latencies.
 
 _ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """What was measured on one artifact: the share of inferences in each histogram cell, and their mean in ms.
+    """Measured latencies of one artifact: the share of inferences per histogram bucket, and the mean in ms.
 
     ``shares`` has one entry per bucket of the engine and one for +Inf, and sums to one.
     """
@@ -44,7 +45,7 @@ class Latencies:
 
 
 def measure(directory: Path, seconds: float) -> Latencies:
-    """Run inferences on one artifact for so many seconds, timed like the engine times them.
+    """Run inferences on one artifact for a number of seconds, and time them as the engine does.
 
     Raises:
         Invalid: the artifact is not what its manifest says, or onnxruntime refuses it.
@@ -63,9 +64,9 @@ def measure(directory: Path, seconds: float) -> Latencies:
     return Latencies(tuple(count / done for count in counts), total_ms / done, done)
 
 
-# Twenty-six hours of what the engines would have exported, drawn from measured latencies, as OpenMetrics text.
+# 26 hours of engine metrics as OpenMetrics text, generated from the measured latencies.
 #
-# Names and labels come from the engine's own `Meters`, so that the history and the live scrape are one series.
+# Names and labels come from the engine's own `Meters`, so the history and the live scrape form one series.
 
 Counts = NDArray[np.int64]
 Values = NDArray[np.int64] | NDArray[np.float64]
@@ -73,7 +74,10 @@ Values = NDArray[np.int64] | NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
-    """What one engine served from ``start`` (Unix seconds) until the next tenure; no artifact: it stood idle."""
+    """One artifact on one engine, from ``start`` (Unix seconds) until the next tenure.
+
+    No artifact: the engine was idle.
+    """
 
     start: int
     artifact_id: str
@@ -82,7 +86,7 @@ class Tenure:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """One engine's past: its target labels in Prometheus, its stage, and its tenures in the order of time."""
+    """Past of one engine: its target labels in Prometheus, its stage, and its tenures in time order."""
 
     labels: Mapping[str, str]
     stage: Stage
@@ -91,7 +95,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Scrapes:
-    """When Prometheus looked: ``times`` in Unix seconds, evenly spaced, and the engines' rate in Hz."""
+    """Scrape times (Unix seconds, evenly spaced), and the engines' rate in Hz."""
 
     times: Counts
     rate: float
@@ -127,7 +131,7 @@ class Record:
         self._idle = idle.cumsum()
 
     def families(self) -> Iterator[tuple[Metric, list[tuple[Sample, Counts, Values]]]]:
-        """Each metric family with its samples, the times at which they were exported and their values."""
+        """Return each metric family with its samples, their export times and their values."""
         for family in Meters(self._past.stage).collect():
             if family.name == "grinder_ml_model_info":
                 yield family, list(self._infos())
@@ -135,7 +139,7 @@ class Record:
                 yield family, [(sample, self._scrapes.times, self._values(sample)) for sample in family.samples]
 
     def final(self) -> dict[str, float]:
-        """The newest value of every counter, in the form that the engine's ``--counters`` reads."""
+        """Return the newest value of every counter, in the form that the engine's ``--counters`` option reads."""
         counters = (rows for family, rows in self.families() if family.type in ("counter", "histogram"))
         return {
             _series(sample.name, sample.labels): float(values[-1])
@@ -171,7 +175,7 @@ class Record:
 
 
 def openmetrics(records: Sequence[tuple[Past, Record]], scrapes: Scrapes) -> Iterator[str]:
-    """The whole history as OpenMetrics text, family by family, series by series."""
+    """Return the whole history as OpenMetrics text, by family and series."""
     yield "# TYPE up gauge\n"
     for past, _ in records:
         yield from _lines("up", past.labels, scrapes.times, np.ones_like(scrapes.times))
@@ -198,7 +202,7 @@ _MEASURE_S = 0.8
 
 
 def main() -> int:
-    """Read the order from standard input; write the OpenMetrics file and one counters file per engine."""
+    """Read the order from standard input. Writes the OpenMetrics file and one counters file per engine."""
     order = json.load(sys.stdin)
     measured = {Path(folder).name: _measure(Path(folder)) for folder in order["artifacts"]}
     past = [_past(entry) for entry in order["engines"]]

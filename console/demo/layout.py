@@ -1,4 +1,4 @@
-"""Where everything of one demo lies: one folder, so that removing it removes the demo."""
+"""Paths of one demo. All lie in one folder, so removing the folder removes the demo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Layout:
 
     @property
     def remote(self) -> Path:
-        """The bare remote, whose main branch is the truth."""
+        """The bare remote. Its main branch is the source of truth."""
         return self.root / "remote.git"
 
     @property
@@ -28,17 +28,17 @@ class Layout:
 
     @property
     def deployment(self) -> Path:
-        """The checkout that follows the remote's main branch and that engines serve from."""
+        """The checkout that follows the remote's main branch. Engines serve from it."""
         return self.root / "deploy"
 
     @property
     def deployed_commit(self) -> Path:
-        """The file that tells engines which commit is deployed."""
+        """The file that holds the deployed commit, for the engines."""
         return self.root / "run" / "deployed_commit"
 
     @property
     def kill_file(self) -> Path:
-        """The env file of the kill switch, at its default place in the clone."""
+        """The kill file, at its default place in the clone."""
         return self.clone / "var" / "kill_switch.env"
 
     @property
@@ -48,7 +48,7 @@ class Layout:
 
     @property
     def logs(self) -> Path:
-        """What every process of the demo said."""
+        """The logs of all processes of the demo."""
         return self.root / "logs"
 
     @property
@@ -58,33 +58,33 @@ class Layout:
 
     @property
     def shell(self) -> Path:
-        """What a shell beside the console reads to be where and who the console is."""
+        """The file that a second shell sources to use the same clone and identity as the console."""
         return self.root / "shell"
 
     def port_file(self, engine: str) -> Path:
-        """Where an engine writes the port of its metrics."""
+        """The file in which an engine writes its metrics port."""
         return self.root / "run" / f"{engine}.port"
 
     def fault_file(self, engine: str) -> Path:
-        """Where a drill writes what an engine suffers from."""
+        """The file in which a drill writes an engine's fault."""
         return self.root / "run" / f"{engine}.fault.json"
 
     def counters_file(self, engine: str) -> Path:
-        """Where the history leaves the counters that an engine continues from."""
+        """The file with the counters that an engine continues after the history."""
         return self.root / "run" / f"{engine}.counters.json"
 
     def make(self) -> None:
-        """Create the folders that processes expect."""
+        """Create the folders that the processes expect."""
         for folder in (self.root, self.root / "run", self.logs, self.state, self.prometheus / "targets"):
             folder.mkdir(parents=True, exist_ok=True)
 
 
 def shipped(path: str) -> Path:
-    """A file or folder of ours that belongs to no package: beside the source, or inside an installed ``console``."""
+    """Return a shipped file outside all packages: beside the source, or inside an installed ``console``."""
     beside = _SOURCE / path
     return beside if beside.exists() else Path(console.__file__).resolve().parent / "shipped" / path
 
 
 def source_path() -> Path:
-    """What ``PYTHONPATH`` must hold so that ``python -m scripts.…`` works in any folder."""
+    """Return the ``PYTHONPATH`` that makes ``python -m scripts.…`` work in every folder."""
     return _SOURCE

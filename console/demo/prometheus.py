@@ -1,4 +1,4 @@
-"""A real Prometheus on a free port: our shipped configuration and rules, 26 hours of history, then live scrape."""
+"""Prometheus of the demo: a real server on a free port, with our configuration and rules and 26 hours of history."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def installed() -> bool:
-    """Whether Prometheus and its tool are on the PATH."""
+    """Return True when Prometheus and promtool are on the PATH."""
     return all(shutil.which(name) for name in (NAME, "promtool"))
 
 
 def free_port() -> int:
-    """A TCP port on the loopback that nobody listens on now."""
+    """Return a free TCP port on the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -37,17 +37,17 @@ def free_port() -> int:
 
 
 def import_history(layout: Layout, openmetrics: Path) -> None:
-    """Turn the written history into Prometheus blocks, and remove the text.
+    """Convert the written history to Prometheus blocks, and remove the text.
 
     Raises:
         Unavailable: promtool cannot be started or refuses the text.
     """
-    # The hidden flag makes two large blocks instead of fourteen, in a third of the time.
+    # The hidden option makes two large blocks instead of fourteen, in a third of the time.
     argv = ["promtool", "tsdb", "create-blocks-from", "--max-block-duration=48h", "openmetrics", "--quiet"]
     ended = run([*argv, openmetrics, layout.prometheus / "data"], deadline_s=_IMPORT_S)
     if ended.code != 0:
         words = visible(ended.err.decode("utf-8", "replace").strip(), limit=400)
-        raise Unavailable(f"promtool did not take the history: {words}.", "Look at the text that it was given.")
+        raise Unavailable(f"promtool did not take the history: {words}.", "Check the OpenMetrics text that it got.")
     openmetrics.unlink()
 
 

@@ -1,6 +1,6 @@
-"""The referee of a drill: breaks the engine at its moment, then writes down when each step really was reached.
+"""Referee of a drill: injects the fault at its moment, then records when each step was really reached.
 
-It believes nothing that the operator says: only the audit log on disk, the remote, and what Prometheus scraped.
+It ignores the operator's claims. It only reads the audit log on disk, the remote, and the metrics in Prometheus.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from ml.errors import ConsoleError
 from ml.records.audit import AuditLine, AuditLog
 from ml.stage import Stage
 
-# What a drill breaks: a fault is chosen by a seed and written where the engine looks for it at every snapshot.
+# The fault of a drill. A seed chooses it, and the engine reads it from a file at every snapshot.
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What an engine suffers from: so many milliseconds more per inference, and the share of them that fails."""
+    """A fault of an engine: added latency per inference in milliseconds, and the share of inferences that fail."""
 
     latency_ms: float = 0.0
     error_rate: float = 0.0
 
     @property
     def words(self) -> str:
-        """Such as ``380 ms more latency``."""
+        """The fault in words, such as ``380 ms more latency``."""
         return f"{self.latency_ms:.0f} ms more latency" if self.latency_ms else f"{self.error_rate:.0%} errors"
 
 
 def choose(random: Random) -> Fault:
-    """Latency or errors, strong enough to breach a 5-minute window within half a minute."""
+    """Choose added latency or errors, strong enough to breach a 5-minute window within half a minute."""
     if random.random() < 0.5:
         return Fault(latency_ms=random.uniform(300, 450))
     return Fault(error_rate=random.uniform(0.6, 0.95))
 
 
 def inject(file: Path, fault: Fault) -> None:
-    """Break the engine that reads this file; a `Fault` of nothing heals it."""
+    """Write a fault for the engine that reads this file. An all-zero `Fault` clears it."""
     part = file.with_suffix(".part")
     part.write_text(json.dumps(asdict(fault)), "utf-8")
     os.replace(part, file)
@@ -56,11 +56,11 @@ def inject(file: Path, fault: Fault) -> None:
 
 _LOOK_S = 0.25
 ENGINE: EngineSpec = next(each for each in ENGINES if each.stage is Stage.ACTIVE)
-"""Whose engine a drill breaks."""
+"""The model that a drill breaks."""
 
 
 class Step(StrEnum):
-    """What an operator has to reach, in the runbook's order."""
+    """Steps that an operator has to reach, in the runbook's order."""
 
     NOTICED = "noticed"
     KILLED = "killed"
@@ -78,12 +78,12 @@ class Observed:
 
     @property
     def missing(self) -> tuple[Step, ...]:
-        """What was not reached."""
+        """Steps that were not reached."""
         return tuple(step for step in Step if step not in self.seconds)
 
 
 class Referee(threading.Thread):
-    """Waits ``delay_s``, injects the fault, and observes until every step is reached or it is told to stop."""
+    """Waits ``delay_s``, injects the fault, and observes until every step is reached or `stop` is called."""
 
     def __init__(self, stack: Stack, fault: Fault, delay_s: float, bad_artifact: str) -> None:
         super().__init__(name="referee", daemon=True)
@@ -99,7 +99,7 @@ class Referee(threading.Thread):
         self.observed = Observed()
 
     def run(self) -> None:
-        """Break it and look on."""
+        """Inject the fault and observe."""
         if self._stopped.wait(self._delay_s):
             return
         lines_before = len(self._audit())
@@ -109,7 +109,7 @@ class Referee(threading.Thread):
             self._look(self._audit()[lines_before:])
 
     def stop(self) -> Observed:
-        """Look no more; what was observed."""
+        """Stop observing, and return the observations."""
         self._stopped.set()
         self.join()
         return self.observed
@@ -119,7 +119,7 @@ class Referee(threading.Thread):
             for step in _reached(line.kind, line.fields):
                 self._reach(step)
         if Step.ROLLED_BACK in self.observed.seconds and self._holds(self._replaced):
-            inject(self._file, Fault())  # The fault is the artifact's: it leaves with it.
+            inject(self._file, Fault())  # The fault belongs to the artifact and ends with it.
             if self._holds(self._serving):
                 self._reach(Step.SERVING)
 
@@ -138,7 +138,7 @@ class Referee(threading.Thread):
 
 
 def _reached(kind: str, told: Mapping[str, object]) -> tuple[Step, ...]:
-    """The steps that a line of the audit log proves; whoever does the first of them has noticed."""
+    """Return the steps that a line of the audit log proves. The first of them also proves that the operator noticed."""
     if kind == "kill" and told.get("written"):
         return Step.NOTICED, Step.KILLED
     if kind == "receipt" and (told.get("of"), told.get("rung")) == ("kill", Rung.CONFIRMED):

@@ -1,4 +1,4 @@
-"""The demo's three repositories: a bare remote with nine days of history, the operator's clone, the deployment."""
+"""Repositories of the demo: a bare remote with nine days of history, the operator's clone, and the deployment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DASHBOARDS = Path(ml.__file__).parent / "monitoring" / "grafana" / "dashboards"
 def make_repositories(
     layout: Layout, now: datetime, url: str, moves: Sequence[Move] = MOVES
 ) -> tuple[tuple[Step, str], ...]:
-    """Make remote, clone and deployment; returns every step of the past with its commit, oldest first.
+    """Create remote, clone and deployment. Returns every step of the past with its commit, oldest first.
 
     Raises:
         ConsoleError: git cannot, or a shipped artifact is not what its manifest says.
@@ -51,7 +51,7 @@ def make_repositories(
 
 
 def _trust_ours(layout: Layout, clone: GitRunner, url: str) -> None:
-    """Trust the clone's console.toml, as long as it holds what this demo wrote into it."""
+    """Trust the clone's console.toml while it holds exactly the content that this demo wrote."""
     state = state_of(layout.clone, {"XDG_STATE_HOME": str(layout.state)})
     here = standing(layout.clone / CONFIG_NAME, layout.clone, state, default=True)
     if here.found == settings(url).encode():
@@ -79,7 +79,7 @@ def _artifact(artifact_id: str) -> Path:
 
 
 def _stream(past: tuple[Step, ...], url: str) -> Iterator[bytes]:
-    """The whole history for ``git fast-import``, with the committer dates of the past."""
+    """Return the whole history for ``git fast-import``, with committer dates in the past."""
     there: set[str] = set()
     for step in past:
         stamp = f"{step.by.partition('@')[0].title()} <{step.by}> {int(step.at.timestamp())} +0000"
@@ -101,7 +101,7 @@ def _founding_files(url: str) -> dict[str, bytes]:
     return {
         **{path: text.encode() for path, text in texts.items()},
         f"docs/{runbook.name}": runbook.read_bytes(),
-        **_files(_DASHBOARDS, "grafana/dashboards"),  # where the runbook's links lead
+        **_files(_DASHBOARDS, "grafana/dashboards"),  # the runbook's links lead here
         **_files(_SEED, ""),
     }
 

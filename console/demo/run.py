@@ -1,4 +1,4 @@
-"""``mlconsole demo``: the stack, the console on it, and nothing left afterwards."""
+"""``mlconsole demo``: start the demo's system, run the console on it, and remove everything afterwards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WITHOUT_PROMETHEUS = (
 
 
 def demo(*, directory: Path | None, keep: bool, console: bool) -> int:
-    """Start the stack, run the console on it (or wait for ^C), stop and remove everything.
+    """Start the system, run the console on it (or wait for ^C), then stop and remove everything.
 
     Args:
         directory: where to build it; a new folder of our state directory without one.
@@ -55,7 +55,7 @@ def demo(*, directory: Path | None, keep: bool, console: bool) -> int:
 def lived_in(
     directory: Path | None, *, keep: bool = False, moves: Sequence[Move] = MOVES, hours: int = HISTORY_HOURS
 ) -> Iterator[Stack]:
-    """A running stack in a folder that is removed afterwards, whatever ends us.
+    """Run the system in a folder. The folder is removed afterwards, however the run ends.
 
     Raises:
         Refused: the folder holds something. Unavailable, TimedOut: a part does not come up.
@@ -68,7 +68,7 @@ def lived_in(
 
 
 def run_console(stack: Stack) -> int:
-    """Run the interface on a stack until it is left; its exit code."""
+    """Run the interface on the demo until it is left. Returns its exit code."""
     clone = stack.layout.clone
     click.echo(whole(f"  for a shell beside the console: . {shlex.quote(str(stack.layout.shell))}"), err=True)
     argv = held([sys.executable, "-m", "console", "--repo", clone], signal.SIGTERM)
@@ -109,9 +109,9 @@ def _removed(root: Path, *, keep: bool) -> Iterator[None]:
 
 @contextmanager
 def _signals_end_us() -> Iterator[None]:
-    """Turn signals into `SystemExit` (128 + number), so that every ``finally`` runs.
+    """Turn signals into `SystemExit` (128 + number), so that every ``finally`` block runs.
 
-    SIGINT too: a shell starts background jobs with it ignored, and Python would leave it so.
+    SIGINT is included: a shell starts background jobs with SIGINT ignored, and Python would leave it so.
     """
 
     def leave(number: int, _: object) -> None:

@@ -1,6 +1,6 @@
-"""What has happened before the demo begins: nine days of staging and promoting, as a table. Pure.
+"""Table of the demo's past: nine days of staging and promoting. Pure.
 
-`regime_classifier` has just soaked for 24 hours, `regime_night` for 18, `regime_lowvol` waits in staging.
+`regime_classifier` has just completed 24 hours of soak, `regime_night` 18 hours; `regime_lowvol` is in staging.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ARTIFACTS = (FIRST, SECOND, THIRD)
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One change of the past: so long before now, a model's artifact entered a stage."""
+    """One change of the past: a model's artifact entered a stage at a given time before now."""
 
     ago: timedelta
     model: str
@@ -59,14 +59,14 @@ DRILL_MOVES = (
     *MOVES,
     Move(_h(0.1), "regime_classifier", THIRD, Stage.ACTIVE, OPERATOR, "Soak of 24 h within its objectives"),
 )
-"""A drill begins where a bad night does: the newest artifact has been active for six minutes, nothing soaks."""
+"""Past of a drill: the newest artifact has been active for six minutes, and no artifact soaks."""
 FOUNDED = _h(240)
-"""How long ago the repository's first commit was made, before all moves."""
+"""Age of the repository's first commit, which comes before all moves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One commit of the past on the main branch; ``registry`` is the whole file after it."""
+    """One commit of the past on the main branch. ``registry`` is the whole file after it."""
 
     at: datetime
     by: str
@@ -77,7 +77,7 @@ class Step:
 
 
 def steps(now: datetime, pointers: Mapping[str, Pointer], moves: Sequence[Move] = MOVES) -> Iterator[Step]:
-    """The commits of the past, oldest first; ``pointers`` holds each artifact's pointer by its id."""
+    """Return the commits of the past, oldest first. ``pointers`` holds each artifact's pointer by its id."""
     document = empty_document()
     yield Step(now - FOUNDED, DEVELOPER, "The registry, its policy and the runbook", document.raw)
     for move in moves:
@@ -103,7 +103,8 @@ def _message(move: Move) -> str:
 
 
 def tenures(engine: EngineSpec, past: Sequence[tuple[Step, str]]) -> list[tuple[int, str, str]]:
-    """What an engine served: (start in Unix seconds, artifact or nothing, registry commit), from steps and commits."""
+    """Return the tenures of an engine, from steps and commits: (start in Unix seconds, artifact or none, registry
+    commit)."""
     found = []
     for step, commit in past:
         model = json.loads(step.registry)["models"].get(engine.model, {})
@@ -113,7 +114,7 @@ def tenures(engine: EngineSpec, past: Sequence[tuple[Step, str]]) -> list[tuple[
 
 
 def policy() -> str:
-    """The demo's policy: who may promote, how models share one Prometheus, and the tests of its repository."""
+    """Return the demo's policy: roles, model selector in Prometheus, and the unit tests of its repository."""
     tests = json.dumps([sys.executable, "-B", "-m", "unittest", "discover", "-v", "-s", "tests"])
     models = dict.fromkeys(engine.model for engine in ENGINES)
     selectors = "\n".join(f"[model.{name}]\nselector = 'model=\"{name}\"'\n" for name in models)
@@ -121,5 +122,5 @@ def policy() -> str:
 
 
 def settings(url: str) -> str:
-    """The console.toml of the operator's clone."""
+    """Return the console.toml of the operator's clone."""
     return f'[environment]\nname = "demo"\n\n[registry]\nfetch_seconds = 5\n\n[prometheus]\nurl = "{url}"\n'

@@ -1,4 +1,4 @@
-"""The scripted operator of a headless drill: what a person does at 3 a.m., with the same verbs, on the same clone."""
+"""Scripted operator of a headless drill. It follows the runbook with the same verbs as a person, on the same clone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Tell = Callable[[str], None]
 
 
 class Operator:
-    """Reads the board until something fails, then follows the runbook to its end."""
+    """Watches the board until something fails, then follows the runbook to its end."""
 
     def __init__(self, stack: Stack, tell: Tell, deadline_s: float) -> None:
         self._stack = stack
@@ -46,7 +46,7 @@ class Operator:
         self._tell("released, and confirmed by every engine")
 
     def _breach(self) -> str:
-        """Look until a reading of the model that is live fails; why."""
+        """Poll until a reading of the active artifact fails. Returns the reason."""
         while True:
             model = json.loads(self._verb("status", "--json", answers=(0, 1, 3)))["models"][ENGINE.model]
             why = next((_why(each) for each in model["readings"] if each["verdict"] == Verdict.FAIL), None)
@@ -54,7 +54,7 @@ class Operator:
                 return why
 
     def _verb(self, *words: str, answers: tuple[int, ...] = (0,)) -> str:
-        """Run a verb to its end; what it printed. ``answers`` are the exit codes that answer the question."""
+        """Run a verb to its end and return its output. ``answers`` are exit codes that are not errors."""
         left = self._ends - time.monotonic()
         if left <= 0:
             raise TimedOut(f"The drill's time was over before `mlconsole {words[0]}`.", "Look at what is missing.")

@@ -1,4 +1,4 @@
-"""The demo's living system: built step by step below one folder, stopped and removed as a whole."""
+"""The demo's running system: built step by step in one folder, stopped and removed as a whole."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _STEP_S = 15
 _HISTORIAN_S = 120.0
 
 Tell = Callable[[str, float | None], None]
-"""Takes a step in words when it begins (no seconds) and again when it is done, with the seconds that it took."""
+"""Progress callback. Called with a step's text when the step begins, and again with its seconds when it is done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running demo: where it lies, where Prometheus answers (empty: there is none), and its processes."""
+    """A running demo: its folder, the address of Prometheus (empty without one), and its processes."""
 
     layout: Layout
     url: str
@@ -42,7 +42,7 @@ class Stack:
     children: Children
 
     def document(self) -> dict[str, object]:
-        """What a script needs to use the demo: paths, address, environment."""
+        """Paths, address and environment of the demo, for scripts."""
         layout = self.layout
         paths = {"root": layout.root, "clone": layout.clone, "remote": layout.remote, "deployment": layout.deployment}
         paths |= {"kill_file": layout.kill_file, "logs": layout.logs, "shell": layout.shell}
@@ -56,15 +56,16 @@ class Stack:
 
 
 def shell_lines(layout: Layout, env: Mapping[str, str]) -> str:
-    """For a shell to source: the environment of the console, and the operator's clone as the place to be."""
+    """Return lines for a shell to source: the console's environment, and a ``cd`` into the operator's clone."""
     exports = (f"export {name}={shlex.quote(env[name])}\n" for name in _OURS)
     return "".join((*exports, f"cd {shlex.quote(str(layout.clone))}\n"))
 
 
 @contextmanager
 def running_stack(root: Path, tell: Tell, moves: Sequence[Move] = MOVES, hours: int = HISTORY_HOURS) -> Iterator[Stack]:
-    """Build and run the whole system below ``root``, with so many hours of measured past; every process is gone when
-    the block ends.
+    """Build and run the whole system below ``root``, with a number of hours of history.
+
+    Every process is stopped when the block ends.
 
     Raises:
         Unavailable, TimedOut: a part does not come up. Only Prometheus may be missing.
@@ -94,7 +95,7 @@ def running_stack(root: Path, tell: Tell, moves: Sequence[Move] = MOVES, hours: 
 
 
 def environment(layout: Layout) -> dict[str, str]:
-    """The environment of everything in the demo: our Python first, the operator's state inside the folder."""
+    """Return the environment of all demo processes: our Python first, the operator's state inside the folder."""
     dropped = ("ML_KILL_SWITCH", "GIT_", "MLCONSOLE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return kept | {
@@ -102,7 +103,7 @@ def environment(layout: Layout) -> dict[str, str]:
         "PYTHONPATH": str(source_path()),
         "XDG_STATE_HOME": str(layout.state),
         "XDG_CONFIG_HOME": str(layout.root / "config"),
-        # Unless told not to, onnxruntime notes a device id in the home directory and tells its maker what it loads.
+        # By default onnxruntime stores a device id in the home directory and sends telemetry. This turns it off.
         "ORT_DISABLE_TELEMETRY": "1",
     }
 

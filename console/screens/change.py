@@ -1,4 +1,4 @@
-"""Two small changes: an artifact enters staging, or staging or shadow is cleared (contract §2, §5)."""
+"""Screens for two small changes: put an artifact into staging, and clear staging or shadow (contract §2, §5)."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from widgets.facts import Fact, Facts
 from widgets.quiet_widget import LineInput
 
 ARTIFACTS = "artifacts/onnx/"
-"""Where artifacts lie when no stage of a model tells."""
+"""Default artifact folder, used when no stage of a model has one."""
 
 
 class ChangeScreen(PlanScreen, WritingScreen):
-    """Asks for what a change needs, shows its plan, and writes it when the plan is confirmed, once."""
+    """Asks for the change's inputs, shows its plan, and writes it once, after confirmation."""
 
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "change.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+n", "next", "Plan", id="change.next", tooltip="Make the plan and show it; it writes nothing"),
+        Binding("ctrl+n", "next", "Plan", id="change.next", tooltip="Show the plan; this writes nothing"),
     ]
     CONFIRM: ClassVar[str]
-    """What the button says that writes."""
+    """Label of the button that writes."""
 
     def __init__(self, model: str) -> None:
         super().__init__()
@@ -45,37 +45,37 @@ class ChangeScreen(PlanScreen, WritingScreen):
 
     @property
     def model_name(self) -> str:
-        """The model that is changed."""
+        """The model to change."""
         return self._model
 
     @abstractmethod
     def fields(self) -> ComposeResult:
-        """What has to be typed, above the reason."""
+        """The input fields above the reason."""
 
     @abstractmethod
     def planner(self, reason: str) -> Callable[[], Plan] | None:
-        """What makes the plan by what is typed now; ``None`` while something is missing."""
+        """Return a function that makes the plan from the typed inputs; ``None`` while an input is missing."""
 
     # --- frame -------------------------------------------------------------------------------------------------------
     def body(self) -> ComposeResult:
-        """The question, the plan, the receipt."""
+        """The question, the plan, and the receipt."""
         with ContentSwitcher(initial="question", id="pages"):
             with VerticalScroll(id="question", can_focus=False):
                 yield from self.fields()
-                yield Label("Why? Registry, commit and pull request will say so.")
+                yield Label("Why? The reason goes into registry, commit and pull request.")
                 yield LineInput(id="reason", max_length=500)
             yield PlanPage(id="plan")
             yield SubmissionPage(id="answer")
 
     def buttons(self) -> ComposeResult:
-        """On to the plan; the one that writes; and one for after a conflict."""
+        """Buttons: show the plan, write the change, and plan again after a conflict."""
         yield Button("Show the plan", id="next", compact=True, disabled=True)
         yield Button(self.CONFIRM, id="confirm", compact=True)
         yield Button("Plan again", id="again", compact=True)
 
     def begin(self) -> None:
-        """Ask."""
-        self._ask("Tab leads to the fields. Nothing is written before the plan is confirmed.")
+        """Ask for the inputs."""
+        self._ask("Press Tab to reach the fields. Nothing is written until you confirm the plan.")
 
     def _ask(self, notice: str, *, loud: bool = False) -> None:
         self._plan, self._planning = None, False
@@ -102,12 +102,12 @@ class ChangeScreen(PlanScreen, WritingScreen):
         return self.planner(reason) if reason else None
 
     def typed(self, field: str) -> str:
-        """What stands in a field, without blanks around it."""
+        """Return a field's text, without blanks around it."""
         return self.query_one(f"#{field}", Input).value.strip()
 
     # --- the plan ----------------------------------------------------------------------------------------------------
     def action_next(self) -> None:
-        """Make the plan of what is typed now."""
+        """Make the plan from the typed inputs."""
         planner = self._planner()
         if planner is None or not self._ready:
             return
@@ -118,7 +118,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
         self.work(f"plan for {self._model}", planner, self._planned, self._not_planned)
 
     def verifying(self, progress: Progress) -> None:
-        """How far a verification is; called on the action's thread."""
+        """Report a verification's progress; called on the action's thread."""
         self.call_later(self._verified, progress)
 
     def _verified(self, progress: Progress) -> None:
@@ -131,31 +131,31 @@ class ChangeScreen(PlanScreen, WritingScreen):
         self.turn("plan")
         self._offer("confirm")
         self._arm()
-        self.say(f"All that {self.CONFIRM} does is one branch, for review. Nothing is written yet.")
+        self.say(f"{self.CONFIRM} writes one branch for review. Nothing is written yet.")
 
     def _not_planned(self, error: ConsoleError) -> None:
         self._ask(str(error), loud=True)
 
     def _confirm(self) -> None:
-        """Hand the plan over. It is gone with this call, so a second one finds nothing."""
+        """Submit the plan. The plan is taken away by this call, so a second call finds nothing."""
         plan, self._plan = self._plan, None
         if plan is not None:
             self.write(f"{plan.target.action} {self._model}", partial(self.console.operations.submit, plan))
 
     # --- what the person does ----------------------------------------------------------------------------------------
     def on_input_changed(self, event: Input.Changed) -> None:
-        """The way to the plan opens when everything is filled in."""
+        """Enable the plan button once every field is filled."""
         event.stop()
         self._arm()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter goes to the next field, and from the last one nowhere."""
+        """Enter moves to the next field; in the last field it does nothing."""
         event.stop()
         if event.input.id != "reason":
             self.focus_next()
 
     def pressed(self, button: str) -> None:
-        """On to the plan, write it, or begin again after a conflict."""
+        """Handle a button: show the plan, write it, or start again after a conflict."""
         if button == "confirm":
             self._confirm()
         elif button == "again":
@@ -165,7 +165,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
             self.action_next()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The plan's keys are offered beside the plan, the way to it before."""
+        """Offer the plan's keys only on the plan, and the key that makes the plan only before it."""
         page = self.query_one("#pages", ContentSwitcher).current if self.is_mounted else None
         if action == "next":
             return (True if self._ready else None) if page == "question" else False
@@ -175,7 +175,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
 
 
 class WithdrawScreen(ChangeScreen):
-    """Clears staging or shadow of a model; an active model is rolled back instead."""
+    """Clears a model's staging or shadow. An active model is rolled back instead."""
 
     CHANGE = "The withdrawal"
     CONFIRM = "Withdraw"
@@ -185,27 +185,27 @@ class WithdrawScreen(ChangeScreen):
         self._stage = stage
 
     def fields(self) -> ComposeResult:
-        """What stands there now."""
+        """Return no input: the screen shows the stage's current artifact."""
         yield Facts(id="meaning", label_width=10)
 
     def begin(self) -> None:
-        """Say what is about to be cleared."""
+        """Show the artifact that is about to be cleared."""
         self.title_is(f"Withdraw {self._model} from {self._stage}")
         model = self.console.model
         artifact = model.stage(self._stage).artifact_id if model is not None else None
         self.query_one("#meaning", Facts).facts = (
             Fact.of("artifact", artifact or "none"),
-            Fact.of("from", f"{self._stage}, which is empty once this is landed; active does not change"),
+            Fact.of("from", f"{self._stage}, which will be empty once this has landed; active does not change"),
         )
         super().begin()
 
     def planner(self, reason: str) -> Callable[[], Plan]:
-        """By the stage that was in focus when the screen opened."""
+        """Return the planner for the stage that had the focus when the screen opened."""
         return partial(self.console.operations.plan_withdraw, self._model, self._stage, reason)
 
 
 class StageScreen(ChangeScreen):
-    """Puts a verified artifact directory of the working tree into a model's staging."""
+    """Puts a verified artifact directory from the working tree into a model's staging."""
 
     CHANGE = "The staging"
     CONFIRM = "Stage"
@@ -215,8 +215,8 @@ class StageScreen(ChangeScreen):
         self._near = near.rpartition("/")[0] + "/" if "/" in near else ARTIFACTS
 
     def fields(self) -> ComposeResult:
-        """The model and the directory."""
-        yield Label("Into the staging of which model?")
+        """Return the fields for model and directory."""
+        yield Label("Which model gets the artifact in staging?")
         yield LineInput(self._model, id="model", max_length=80)
         yield Label("Which artifact directory of this clone? It is verified first.")
         yield LineInput(self._near, id="directory", max_length=300)
@@ -227,7 +227,7 @@ class StageScreen(ChangeScreen):
         super().begin()
 
     def planner(self, reason: str) -> Callable[[], Plan] | None:
-        """By what is typed now."""
+        """Return the planner for the typed model and directory."""
         directory, model = self.typed("directory"), self.typed("model")
         if not model or not directory or directory.endswith("/"):
             return None

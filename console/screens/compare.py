@@ -1,4 +1,4 @@
-"""Two artifacts side by side: what they are made of, how fast they are, how often they disagree (contract §3)."""
+"""Comparison of two artifacts side by side: composition, latency, and share of different decisions (contract §3)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml.ports import Progress
 
 
-_WORK = "Verifying both artifacts, then running both on the same inputs. A minute at most."
+_WORK = "Verifying both artifacts, then running both on the same inputs. This takes a minute at most."
 
 
 class CompareScreen(PushedScreen):
@@ -48,20 +48,20 @@ class CompareScreen(PushedScreen):
         self._b = b
 
     def body(self) -> ComposeResult:
-        """Rows, the whole values of the chosen one, and what was found."""
+        """Return the rows, the full values of the chosen row, and the findings."""
         yield ComparisonRows()
         yield Static(id="whole", markup=False)
         yield Static(id="findings", markup=False)
 
     def begin(self) -> None:
-        """Compare."""
+        """Start the comparison."""
         self.title_is("Compare artifacts", self._a, self._b)
         self.say(_WORK)
         action = partial(self.console.operations.compare, self._a, self._b, self._report)
         self.work("compare", action, self._show, self.complain)
 
     def _report(self, progress: Progress) -> None:
-        """Told by the thread that compares."""
+        """Report progress; called on the comparing thread."""
         self.post_message(self.Settled(partial(self._show_progress, progress)))
 
     def _show_progress(self, progress: Progress) -> None:
@@ -87,7 +87,7 @@ class CompareScreen(PushedScreen):
             yield Content.styled(visible(comparison.why), MARKS[Verdict.FAIL].color)
 
     def on_row_list_moved(self, message: RowList.Moved) -> None:
-        """Show the chosen row's values whole: a digest does not fit a column."""
+        """Show the chosen row's values in full: a digest does not fit a column."""
         message.stop()
         chosen = self.query_one(ComparisonRows).chosen
         whole = (chosen.name, f"  {chosen.left}", f"  {chosen.right}") if chosen else ()
@@ -96,7 +96,7 @@ class CompareScreen(PushedScreen):
 
     @property
     def copyable(self) -> str:
-        """The chosen row."""
+        """Return the chosen row."""
         chosen = self.query_one(ComparisonRows).chosen if self.is_mounted else None
         return f"{chosen.name}: {chosen.left} {chosen.right}" if chosen else ""
 

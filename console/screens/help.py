@@ -1,4 +1,4 @@
-"""All keys of the screen that is open, and the runbook's own words for what it is about."""
+"""Help: all keys of the open screen, and the runbook's text about its task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from console.app import ConsoleApp
 
 _STEPS = {
-    "StagesScreen": ("Check Current Model State", "The current shadow and active model, and what blocks the next hop."),
+    "StagesScreen": (
+        "Check Current Model State",
+        "The current shadow and active model, and what blocks the next step.",
+    ),
     "SoakScreen": (
         "3. Promote shadow to active, step 1",
         "Verify SLO compliance: 24h in shadow, p99, p99.9, errors.",
@@ -42,11 +45,11 @@ _STEPS = {
     "ReleaseScreen": ("4. Rollback, step 7", "Disable the kill-switch if enabled."),
     "CompareScreen": ("Latency spike after promotion", "Compare model sizes; does the new model have more parameters?"),
 }
-"""For each screen the runbook's heading, and its words."""
+"""The runbook's heading and text for each screen."""
 
 
 class HelpScreen(PushedScreen):
-    """Explains the screen below it; it changes nothing."""
+    """Explains the screen below it. It changes nothing."""
 
     AUTO_FOCUS = "#keys"
     LEAVE = "Close"
@@ -58,7 +61,7 @@ class HelpScreen(PushedScreen):
             yield Static(markup=False)
 
     def begin(self) -> None:
-        """Look at the screen below."""
+        """Read the keys of the screen below."""
         below = self.console.screen_stack[-2]
         heading, words = _STEPS.get(type(below).__name__, ("", ""))
         self.title_is("Keys of this screen", *([f"runbook: {heading}"] if heading else []))
@@ -82,9 +85,9 @@ class HelpScreen(PushedScreen):
 
 
 def _split(console: ConsoleApp, screen: Screen[Any]) -> tuple[list[list[ActiveBinding]], list[list[ActiveBinding]]]:
-    """Bindings of the screen and its focus, and those of the application, what the footer shows first.
+    """Split bindings into those of the screen and its focus, and the application's. Footer keys come first.
 
-    Keys that do the same, such as the arrow and the letter of vi, stand together.
+    Keys with the same action, such as an arrow and its vi letter, stand together.
     """
     once: dict[str, list[ActiveBinding]] = {}
     for each in screen.active_bindings.values():

@@ -1,4 +1,4 @@
-"""The third view: every promotion, rollback and withdrawal of the model, and the changes that have not landed yet."""
+"""History view: every promotion, rollback and withdrawal of the model, and the open changes. Also the log view."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 class HistoryScreen(ViewScreen):
-    """Events newest first, the chosen one in full, open branches, condemned artifacts."""
+    """History of a model: events, newest first, the chosen one in full, open branches, condemned artifacts."""
 
     NAME = "history"
     CSS_PATH: ClassVar[CSSPathType | None] = "history.tcss"
     AUTO_FOCUS = "HistoryList"
 
     def body(self) -> ComposeResult:
-        """Heading, events, detail, branches."""
+        """Heading, events, detail, and branches."""
         yield Static(id="heading", markup=False)
         yield HistoryList(id="events")
         yield Static(id="detail", markup=False)
         yield BranchLines(most=4)
 
     def on_mount(self) -> None:
-        """Follow history and board."""
+        """Follow the history and the board."""
         self.follow("history", self._show_history)
         self.follow("board", self._show_board)
         self.follow("now", self._show_now)
@@ -84,23 +84,23 @@ class HistoryScreen(ViewScreen):
         self.query_one(HistoryList).focus()
 
     def chosen_text(self) -> str:
-        """The chosen event."""
+        """Return the chosen event."""
         chosen = self.query_one(HistoryList).chosen
         return event_text(chosen) if chosen is not None else ""
 
 
-# The fourth view: the audit log of this machine, newest first.
+# Log view: the audit log of this machine, newest first.
 
 
 class LogScreen(ViewScreen):
-    """One line per kill, release, promotion, rollback and landing; the chosen one in full below."""
+    """One line per kill, release, promotion, rollback and landing, and the chosen one in full."""
 
     NAME = "log"
     CSS_PATH: ClassVar[CSSPathType | None] = "log.tcss"
     AUTO_FOCUS = "LogList"
 
     def body(self) -> ComposeResult:
-        """Heading, lines, detail."""
+        """Heading, lines, and detail."""
         yield Static(id="heading", markup=False)
         yield LogList(id="lines")
         yield Static(id="detail", markup=False)
@@ -131,5 +131,5 @@ class LogScreen(ViewScreen):
         self.query_one(LogList).focus()
 
     def chosen_text(self) -> str:
-        """The chosen line."""
+        """Return the chosen line."""
         return self.query_one(LogList).chosen

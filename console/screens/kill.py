@@ -1,4 +1,4 @@
-"""The kill switch and its receipt, from the moment that the key was pressed (contract §7)."""
+"""Kill screen: the switch and its receipt, from the moment the key is pressed (contract §7)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from widgets.receipt_ladder import ReceiptLadder, summary
 
 
 class KillScreen(PushedScreen):
-    """Shows the receipt ladder as the application reads it back. It only looks: the key alone throws the switch."""
+    """Shows the receipt ladder as the application reads it. The screen only displays; the kill key itself acts."""
 
     AUTO_FOCUS = "#receipt"
     LEAVE = "Close"
@@ -40,7 +40,7 @@ class KillScreen(PushedScreen):
             yield ReceiptLadder()
 
     def begin(self) -> None:
-        """Follow the switch, and what goes wrong with it."""
+        """Follow the switch and its errors."""
         self.title_is("Kill switch")
         self.watch(self.console, "kill", lambda view: self._show())
         self.watch(self.console, "problems", lambda problems: self._show())
@@ -59,23 +59,23 @@ class KillScreen(PushedScreen):
 
 
 _UNWRITTEN = "NOT WRITTEN. Do the steps by hand now, or make room and press F9 again."
-_UNCLEAR = "UNCLEAR. F9 writes the kill file anew and stops models; U writes it anew and lets them act."
-_UNKNOWN = "UNKNOWN. The kill file cannot be read, so nobody can tell whether engines obey it."
-_ELSEWHERE = "ON, thrown elsewhere. U releases what reads this clone's file; the steps above do the rest."
+_UNCLEAR = "UNCLEAR. F9 rewrites the kill file and stops models; U rewrites it and lets them act."
+_UNKNOWN = "UNKNOWN. The kill file cannot be read, so it is not known whether engines obey it."
+_ELSEWHERE = "ON, engaged elsewhere. U releases engines that read this clone's file; the steps above do the rest."
 _WAITING = "Waiting for the engines' own metrics to prove it."
 _BY_RUNG = {
-    Rung.IDLE: "The switch is off. F9 throws it at once, from every screen, without a question.",
-    Rung.UNPROVEN: "NOT PROVEN for engines that are silent. Make sure that they are stopped.",
+    Rung.IDLE: "The switch is off. F9 engages it at once, from every screen, without a question.",
+    Rung.UNPROVEN: "NOT PROVEN for silent engines. Make sure that they are stopped.",
     Rung.UNCONFIRMED: "NOT PROVEN. Do the steps by hand now; this screen keeps watching.",
 }
 _PROVEN = {
-    True: "Released, and seen in the engines' own metrics. It keeps watching.",
-    False: "ML is off, and the engines' own metrics prove it. It keeps watching. U releases, R rolls back.",
+    True: "Released, and the engines' own metrics prove it. This screen keeps watching.",
+    False: "ML is off, and the engines' own metrics prove it. U releases, R rolls back.",
 }
 
 
 def _advice(view: KillView | None) -> str:
-    """What the person should know or do next, by how far the switch is proven."""
+    """Return the next thing to know or do, by how far the switch is confirmed."""
     if view is None:
         return ""
     if view.unwritten:
@@ -87,13 +87,13 @@ def _advice(view: KillView | None) -> str:
     return _PROVEN[view.releases] if view.rung is Rung.CONFIRMED else _BY_RUNG.get(view.rung, _WAITING)
 
 
-# Releasing the kill switch: a typed word, a reason, and what speaks against it (contract §7).
+# Release screen: a typed word, a reason, and the objections to a release (contract §7).
 
 WORD = "RELEASE"
 
 
 class ReleaseScreen(PushedScreen):
-    """Releases the switch once word and reason are typed, and goes on to its receipt."""
+    """Releases the switch once word and reason are typed, then shows the receipt."""
 
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "release.tcss"]
 
@@ -102,32 +102,32 @@ class ReleaseScreen(PushedScreen):
         self._busy = False
 
     def body(self) -> ComposeResult:
-        """What is, what speaks against it, reason, word."""
+        """The switch's state, the objections to a release, the reason, and the word."""
         with VerticalScroll(can_focus=False):
             yield Static(id="state", markup=False)
             yield Static(id="warnings", markup=False)
-            yield Label("Why is it released? It goes into the audit log.")
+            yield Label("Why do you release it? The reason goes into the audit log.")
             yield LineInput(id="reason", max_length=500)
-            yield Label("Type this word; inference starts again with it:")
+            yield Label("Type this word to let inference start again:")
             yield AckInput(WORD)
 
     def buttons(self) -> ComposeResult:
-        """The one that releases."""
+        """The button that releases."""
         yield Button("Release", id="release", compact=True, disabled=True)
 
     def begin(self) -> None:
-        """Follow the switch, and ask what speaks against releasing it."""
+        """Follow the switch, and look for objections to a release."""
         self.title_is("Release the kill switch")
         self.watch(self.console, "kill", self._show_state)
-        self.query_one("#warnings", Static).update("Looking for what speaks against it …")
-        self.work("look before a release", self.console.operations.release_warnings, self._warn, self.complain)
+        self.query_one("#warnings", Static).update("Checking for reasons against a release …")
+        self.work("check before a release", self.console.operations.release_warnings, self._warn, self.complain)
 
     def _show_state(self, view: KillView | None) -> None:
         self.query_one("#state", Static).update(Content("\n").join(_state(view)))
 
     def _warn(self, warnings: tuple[str, ...]) -> None:
         shown = self.query_one("#warnings", Static)
-        lines = [f"! {visible(warning)}" for warning in warnings] or ["Nothing is known that speaks against it."]
+        lines = [f"! {visible(warning)}" for warning in warnings] or ["No reason against a release is known."]
         shown.update(Content("\n".join(lines)))
         shown.set_class(bool(warnings), "-fail")
 
@@ -140,20 +140,20 @@ class ReleaseScreen(PushedScreen):
         self.query_one("#release", Button).disabled = not self._ready
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Reason and word together open the way."""
+        """Enable the release once reason and word are typed."""
         event.stop()
         self._arm()
 
     def on_ack_input_changed(self, message: AckInput.Changed) -> None:
-        """Reason and word together open the way."""
+        """Enable the release once reason and word are typed."""
         self._arm()
 
     def on_ack_input_confirmed(self, message: AckInput.Confirmed) -> None:
-        """Enter in the field does what the button does."""
+        """Enter in the field does the same as the button."""
         self._release()
 
     def pressed(self, button: str) -> None:
-        """The one button besides Cancel."""
+        """Handle the release button."""
         self._release()
 
     def _release(self) -> None:
@@ -183,13 +183,13 @@ class ReleaseScreen(PushedScreen):
 
 def _state(view: KillView | None) -> list[Content]:
     if view is None:
-        return [Content("The switch was not read yet.")]
+        return [Content("The switch has not been read yet.")]
     if view.engaged is False and view.releasing:
-        return [Content("It was released, and that is not proven yet; releasing again delivers it again.")]
+        return [Content("It was released, but that is not proven yet. Releasing it again sends the release again.")]
     if view.engaged is False:
-        return [Content("The switch is off already; releasing it again changes nothing.")]
+        return [Content("The switch is already off. Releasing it again changes nothing.")]
     if view.engaged is None:
-        return [Content(f"Nobody can tell whether the switch is on: {visible(view.problem)}")]
+        return [Content(f"It is not known whether the switch is on: {visible(view.problem)}")]
     if view.by_engines:
         rows = [Content.assemble("Engines are blocked: ", (summary(view), "bold"), f". {visible(view.beside)}")]
         reach = "This releases engines that read this clone's kill file, or that its actuators reach."

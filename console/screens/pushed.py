@@ -1,4 +1,4 @@
-"""The frame of every screen that is pushed on top of the views: header, heading, body, notice, buttons, keys."""
+"""Base of every screen pushed on top of the views: header, heading, body, notice, buttons, keys."""
 
 from __future__ import annotations
 
@@ -35,26 +35,27 @@ _EVERYWHERE = ("pushed.leave", "kill", "help")
 
 
 class PushedScreen(ModalScreen[None]):
-    """One task with the whole screen to itself. Escape and Cancel always leave it without consequence.
+    """One task that fills the screen. Escape and Cancel always leave it without changing anything.
 
-    It is modal, so that a key of the views, held or injected, cannot open a second task on top of it; the kill
-    key, the help and the palette work all the same. Cancel has the focus when it opens, so Enter that is held
-    or repeated confirms nothing.
+    The screen is modal, so a view's key, held or injected, cannot open a second task on top of it. The kill key, the
+    help and the palette still work. Cancel has the focus at first, so a held or repeated Enter confirms nothing.
     """
 
     AUTO_FOCUS = "#cancel"
     LEAVE: ClassVar[str] = "Cancel"
-    """What the button says that leaves; screens that only look say Close."""
+    """Label of the button that leaves. Screens that only show something use Close."""
     CSS_PATH: ClassVar[CSSPathType | None] = "pushed.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Leave", id="pushed.leave", tooltip="Leave without changing anything"),
-        Binding(KILL_KEY, "app.kill", "KILL", id="kill", tooltip="Throw the kill switch, unasked", priority=True),
+        Binding(
+            KILL_KEY, "app.kill", "KILL", id="kill", tooltip="Engage the kill switch, without a question", priority=True
+        ),
         Binding("y", "copy", "Copy", id="copy", tooltip="Copy the next command or the chosen row (OSC 52)"),
         Binding("f1,question_mark", "app.help", "Keys", id="help", tooltip="All keys of this screen"),
     ]
 
     class Settled(Message):
-        """A background action ended; ``then`` goes on with it on the event loop."""
+        """A background action ended. ``then`` continues with its result on the event loop."""
 
         def __init__(self, then: Callable[[], None]) -> None:
             super().__init__()
@@ -62,12 +63,12 @@ class PushedScreen(ModalScreen[None]):
 
     @property
     def console(self) -> ConsoleApp:
-        """The application, with its façade, board and clock."""
+        """The application, with its session, board and clock."""
         return cast("ConsoleApp", self.app)
 
     # --- frame -------------------------------------------------------------------------------------------------------
     def compose(self) -> ComposeResult:
-        """The frame; subclasses fill it by `body` and `buttons`."""
+        """The frame. Subclasses fill it with `body` and `buttons`."""
         yield StatusLine(self.model_name)
         yield KillBanner()
         yield Static(TOO_SMALL, id="too-small", markup=False)
@@ -82,25 +83,25 @@ class PushedScreen(ModalScreen[None]):
         yield KeyLine()
 
     def render(self) -> RenderResult:  # type: ignore[override]  # Screen declares less than it returns itself
-        """Cover the view below, also where the terminal's own background counts as transparent."""
+        """Cover the view below, even when the terminal's background counts as transparent."""
         own = self.styles.background
         return Blank(self.app.styles.background if own.is_transparent else own)
 
     @property
     def model_name(self) -> str:
-        """The model that the task is about; empty: whichever is looked at."""
+        """The task's model. Empty: the model chosen in the views."""
         return ""
 
     def body(self) -> ComposeResult:
-        """What the task is done with."""
+        """Return the widgets of the task."""
         yield from ()
 
     def buttons(self) -> ComposeResult:
-        """The buttons right of Cancel."""
+        """Return the buttons to the right of Cancel."""
         yield from ()
 
     def on_mount(self) -> None:
-        """Follow the switch and the keys; the task begins once the frame is drawn.
+        """Follow the switch and the keys. The task starts once the frame is drawn.
 
         Textual 8.2 caches a height under a counter that it does not raise for a second change before the first
         layout, so what is filled in earlier than that may keep the height of the empty widget.
@@ -111,13 +112,13 @@ class PushedScreen(ModalScreen[None]):
         self.call_after_refresh(self.begin)
 
     def begin(self) -> None:
-        """The first thing that the task does."""
+        """Start the task."""
 
     def _show_kill(self, view: KillView | None) -> None:
         self.query_one(KillBanner).view = view
 
     def _show_keys(self) -> None:
-        """What can be done here first, then what can be done on every pushed screen."""
+        """Show this screen's own keys first, then the keys of every pushed screen."""
         active = [each.binding for each in self.active_bindings.values() if each.enabled]
         shown = [binding for binding in active if binding.show and self.console.offers(binding.action)]
         once: dict[str | None, Binding] = {}
@@ -129,9 +130,10 @@ class PushedScreen(ModalScreen[None]):
             for binding in ordered
         )
 
-    # --- words -------------------------------------------------------------------------------------------------------
+    # --- text
+    # ----------------------------------------------------------------------------------------------------------
     def title_is(self, heading: str, *facts: str) -> None:
-        """Name the task, and what it is about in some facts on the line below."""
+        """Set the heading, and facts about the task on the line below it."""
         dot = f" {glyphs_of(self.app).dot} "
         self.query_one("#heading", Static).update(Content(visible(heading)))
         subject = self.query_one("#subject", Static)
@@ -139,14 +141,14 @@ class PushedScreen(ModalScreen[None]):
         subject.display = bool(facts)
 
     def say(self, text: str, *, loud: bool = False) -> None:
-        """Put one or two sentences above the buttons; an empty text takes them away."""
+        """Show one or two sentences above the buttons. An empty text removes them."""
         notice = self.query_one("#notice", Static)
         notice.update(Content(visible(text)))
         notice.set_class(loud, "alarm")
         notice.display = bool(text)
 
     def complain(self, error: ConsoleError) -> None:
-        """Say what went wrong and what to do about it."""
+        """Show an error's cause and remedy."""
         self.say(str(error), loud=True)
 
     # --- work --------------------------------------------------------------------------------------------------------
@@ -159,7 +161,7 @@ class PushedScreen(ModalScreen[None]):
         *,
         writes: bool = False,
     ) -> None:
-        """Run a blocking action off the event loop, and go on with its result or its failure on the loop."""
+        """Run a blocking action off the event loop, then handle its result or its failure on the loop."""
         self.console.workshop.start(
             self,
             action,
@@ -170,13 +172,13 @@ class PushedScreen(ModalScreen[None]):
         )
 
     def on_pushed_screen_settled(self, message: Settled) -> None:
-        """Go on where the action ended."""
+        """Continue after a background action."""
         message.stop()
         message.then()
 
     # --- what the person does ----------------------------------------------------------------------------------------
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Cancel leaves; other buttons belong to the subclass."""
+        """Cancel leaves the screen. The subclass handles other buttons."""
         event.stop()
         if event.button.id == "cancel":
             self.action_leave()
@@ -184,26 +186,26 @@ class PushedScreen(ModalScreen[None]):
             self.pressed(event.button.id or "")
 
     def pressed(self, button: str) -> None:
-        """A button other than Cancel was pressed."""
+        """Handle a button other than Cancel."""
 
     @property
     def copyable(self) -> str:
-        """What Y copies; empty when there is nothing."""
+        """Return the text that Y copies; empty when there is none."""
         return ""
 
     def action_copy(self) -> None:
-        """Copy by OSC 52."""
+        """Copy with OSC 52."""
         if text := self.copyable:
             self.app.copy_to_clipboard(text)
             self.say(f"Copied: {text}")
 
     @property
     def hidden(self) -> bool:
-        """Whether the terminal is too small to show what a key would confirm."""
+        """Return True when the terminal is too small to show what a key would confirm."""
         return self.has_class("-tiny") or self.has_class("-flat")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Copying is offered where there is something to copy."""
+        """Offer the copy key only when there is something to copy."""
         return bool(self.copyable) if action == "copy" else True
 
     def action_leave(self) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard review in the terminal: 24 h of latency, errors and blocks, shadow against active (contract §4)."""
+"""Dashboard review in the terminal: 24 hours of latency, errors and blocks, shadow against active (contract §4)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from widgets.row_list import RowList
 if TYPE_CHECKING:
     from ml.slo.review import Review
 
-_NOTHING_ODD = "Nothing is odd by the robust tests: halves of the day, shadow against active, spikes, gaps."
+_NOTHING_ODD = "The robust tests found no anomaly: halves of the day, shadow against active, spikes, gaps."
 
 
 class ReviewScreen(PushedScreen):
-    """Draws the last 24 h of one model; it changes nothing.
+    """Charts of one model's last 24 hours. It changes nothing.
 
     Args:
         model: the model's name in the registry.
@@ -51,7 +51,7 @@ class ReviewScreen(PushedScreen):
         self._facts: tuple[str, ...] = ()
 
     def body(self) -> ComposeResult:
-        """The measures, the chosen one as a chart, its values at one time, and what is odd."""
+        """The measures, a chart of the chosen one, its values at one time, and the anomalies."""
         yield Static(heading(), id="columns", markup=False)
         yield MeasureRows()
         yield DayChart()
@@ -60,25 +60,25 @@ class ReviewScreen(PushedScreen):
             yield Static(id="oddities", markup=False)
 
     def begin(self) -> None:
-        """Ask."""
+        """Ask for the measures."""
         self.title_is("Dashboard review", self._model)
         self.watch(self.console, "now", self._show_age)
         self.action_again()
 
     def action_again(self) -> None:
-        """Ask for the 24 h that end now, unless that is under way; what is shown stays until then."""
+        """Ask for the last 24 hours, unless a request is running. The shown data stays until the answer."""
         if self._asking:
             return
         self._asking = True
         if self._review is None:
-            self.say("Asking Prometheus for 24 h of shadow and active, and looking for what is odd.")
+            self.say("Asking Prometheus for 24 h of shadow and active, and checking for anomalies.")
         self.work("review", partial(self.console.operations.review, self._model), self._show, self._failed)
 
     def _show(self, review: Review) -> None:
         self._asking = False
         self.say(review.problem, loud=True)
         if self._review is not None and all(chart.problem for chart in review.charts):
-            return  # nobody answered: what was seen before stays, and its age says how old it is
+            return  # No answer: the earlier data stays, and its age shows how old it is.
         self._review = review
         self.query_one(MeasureRows).measures = measures(review.charts)
         self.query_one("#oddities", Static).update(Content("\n").join(self._oddities(review)))
@@ -103,15 +103,16 @@ class ReviewScreen(PushedScreen):
             self._facts = facts
             self.title_is("Dashboard review: shadow against active", *facts)
 
-    # --- looking around ----------------------------------------------------------------------------------------------
+    # --- navigation
+    # ----------------------------------------------------------------------------------------------------
     def on_row_list_moved(self, message: RowList.Moved) -> None:
-        """Another measure is chosen; the time that is looked at stays."""
+        """Show another measure at the same time of day."""
         message.stop()
         self.query_one(DayChart).measure = self.query_one(MeasureRows).chosen
         self._show_looked()
 
     def on_measure_rows_looked(self, message: MeasureRows.Looked) -> None:
-        """Another time is asked for."""
+        """Show another time."""
         message.stop()
         chart = self.query_one(DayChart)
         if message.by:
@@ -121,7 +122,7 @@ class ReviewScreen(PushedScreen):
         self._show_looked()
 
     def on_resize(self) -> None:
-        """A stretch is another time in other columns."""
+        """Recompute the chosen time: a column covers another stretch of time at this width."""
         self.call_after_refresh(self._show_looked)
 
     def _show_looked(self) -> None:
@@ -134,5 +135,5 @@ class ReviewScreen(PushedScreen):
 
     @property
     def copyable(self) -> str:
-        """What is odd, as text for the finding or for a colleague."""
+        """Return the anomalies as text, for the finding or for a colleague."""
         return "\n".join(self._review.oddities) if self._review else ""

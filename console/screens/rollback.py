@@ -1,4 +1,4 @@
-"""Rollback: one screen, one key, no ACK (contract §6)."""
+"""Rollback screen: one screen, one key, no ACK (contract §6)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from widgets.facts import Fact, Facts
 from widgets.quiet_widget import LineInput
 from widgets.row_list import RowList
 
-# What a rollback would do, in words: from, to, why, proof, choices, and what could undo it.
+# Text of a rollback: from, to, reason, verification, other targets, and changes that could undo it.
 
 _LABEL = 10
 
 
 class CandidateRows(RowList):
-    """The artifacts to which one could roll back, best first; Enter prepares another one and commits nothing."""
+    """Possible rollback targets, best first. Enter prepares the chosen one and commits nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "Prepare", id="rollback.choose", key_display="Enter",
@@ -44,19 +44,19 @@ class CandidateRows(RowList):
     candidates: reactive[tuple[Candidate, ...]] = reactive((), init=False)
 
     class Chosen(Message):
-        """The operator wants to go to this artifact instead."""
+        """The operator chose another target."""
 
         def __init__(self, candidate: Candidate) -> None:
             super().__init__()
             self.candidate = candidate
 
     def watch_candidates(self, candidates: tuple[Candidate, ...]) -> None:
-        """Draw what differs."""
+        """Repaint rows that changed."""
         self.count = len(candidates)
         self.renew()
 
     def row(self, index: int) -> Content:
-        """Verdict, artifact, how long it served, and why it is good or not."""
+        """Return verdict, artifact, time served, and the reason for the verdict."""
         candidate, glyphs = self.candidates[index], glyphs_of(self.app)
         mark = MARKS[candidate.verdict]
         served = f"served {span(candidate.tenure_s)}" if candidate.tenure_s is not None else ""
@@ -78,12 +78,12 @@ class RollbackPage(VerticalScroll, can_focus=False):
     """Shows one prepared rollback, and takes its reason."""
 
     def compose(self) -> ComposeResult:
-        """Facts, reason, choices, cautions: what decides stands above what may scroll."""
+        """Facts, reason, targets and warnings. Facts for the decision stand above the scrolling part."""
         yield Facts(id="facts", label_width=_LABEL)
         with Horizontal(id="why"):
             yield Label("reason", classes="quiet")
             yield LineInput(id="reason", max_length=500)
-        yield Label("Where to (Shift+Tab): Enter prepares another one", classes="quiet", id="where")
+        yield Label("Targets (Shift+Tab): Enter prepares another one", classes="quiet", id="where")
         yield CandidateRows()
         yield Facts(id="cautions", label_width=_LABEL)
 
@@ -96,7 +96,7 @@ class RollbackPage(VerticalScroll, can_focus=False):
         self.query_one("#cautions", Facts).facts = tuple(cautions(prepared))
 
     def show_facts(self, prepared: RollbackPlan, now: datetime) -> None:
-        """Show what it would do, and how old it is by now."""
+        """Show the rollback's effect and its age."""
         self.query_one("#facts", Facts).facts = tuple(facts(prepared, glyphs_of(self.app), now))
 
     @property
@@ -106,7 +106,7 @@ class RollbackPage(VerticalScroll, can_focus=False):
 
 
 def facts(prepared: RollbackPlan, glyphs: Glyphs, now: datetime) -> Iterator[Fact]:
-    """From, to, why, verification, how long ago that was, and what breaches."""
+    """Return from, to, reason, verification and its age, and breaches."""
     yield Fact.of("from", prepared.from_artifact or "nothing is active", "bold")
     if prepared.plan is not None:
         served = f"  served {span(prepared.tenure_s)} before" if prepared.tenure_s is not None else ""
@@ -123,7 +123,7 @@ def facts(prepared: RollbackPlan, glyphs: Glyphs, now: datetime) -> Iterator[Fac
 
 
 def verification(checks: tuple[Check, ...], glyphs: Glyphs) -> Content:
-    """The worst verdict, and the checks by name; those that do not open say why."""
+    """Return the worst verdict and the checks by name, with a reason for each closed check."""
     mark = MARKS[worst(check.verdict for check in checks)]
     closed = [check for check in checks if not check.verdict.opens]
     bad = [f"{visible(check.name)} {check.verdict}: {visible(check.why)}" for check in closed]
@@ -132,7 +132,7 @@ def verification(checks: tuple[Check, ...], glyphs: Glyphs) -> Content:
 
 
 def cautions(prepared: RollbackPlan) -> Iterator[Fact]:
-    """Condemned artifacts, branches that would bring the bad one back, and the plan's warnings."""
+    """Return warnings: condemned artifacts, branches that would undo the rollback, and the plan's own."""
     if prepared.condemned:
         yield Fact.of("condemned", ", ".join(prepared.condemned))
     yield from Fact.lines("would undo", prepared.reviving, "$verdict-unknown")
@@ -142,7 +142,7 @@ def cautions(prepared: RollbackPlan) -> Iterator[Fact]:
 
 
 class RollbackScreen(WritingScreen):
-    """Shows the pre-armed rollback of a model; confirming commits and pushes it, once."""
+    """Shows a model's prepared rollback. Confirming commits and pushes it once."""
 
     CHANGE = "The rollback"
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "rollback.tcss"]
@@ -159,22 +159,22 @@ class RollbackScreen(WritingScreen):
 
     @property
     def model_name(self) -> str:
-        """The model whose rollback this is."""
+        """The model to roll back."""
         return self._model
 
     def body(self) -> ComposeResult:
-        """The question, then the answer."""
+        """The prepared rollback, then its result."""
         with ContentSwitcher(initial="question", id="pages"):
             yield RollbackPage(id="question")
             yield SubmissionPage(id="answer")
 
     def buttons(self) -> ComposeResult:
-        """The one that writes, and one for after a conflict."""
+        """Buttons: roll back, and prepare again after a conflict."""
         yield Button("Roll back", id="confirm", compact=True, disabled=True)
         yield Button("Prepare again", id="again", compact=True)
 
     def begin(self) -> None:
-        """Ask for the default target; from then on the age of what is shown counts, and whether it still holds."""
+        """Ask for the default target. Afterwards, check every second whether the shown rollback is still valid."""
         self.title_is(f"Roll back {self._model}")
         self._prepare(None)
         self.watch(self.console, "now", self._age, init=False)
@@ -203,7 +203,7 @@ class RollbackScreen(WritingScreen):
             self.query_one(RollbackPage).show_facts(self._prepared, now)
 
     def _compare(self, board: Board | None) -> None:
-        """Prepare anew what was prepared on a registry that has moved since; its confirmation would be refused."""
+        """Prepare again after the registry has changed. Confirming the old one would be refused."""
         plan = self._prepared.plan if self._prepared is not None else None
         commit = board.registry.commit if board is not None else ""
         if plan is not None and commit and commit != plan.target.base_commit:
@@ -214,7 +214,7 @@ class RollbackScreen(WritingScreen):
         self.complain(error)
 
     def _arm(self, notice: str) -> None:
-        """Open the way on when there is something to confirm, and say what else is the matter."""
+        """Enable the confirmation when there is something to confirm, and show any warning."""
         self.query_one("#confirm", Button).disabled = not self._armed
         self.say(notice)
         self.refresh_bindings()
@@ -236,7 +236,7 @@ class RollbackScreen(WritingScreen):
             self.say(f"{candidate.artifact_id} is refused: {candidate.why}", loud=True)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """A rollback without a reason is not armed."""
+        """Require a reason for a rollback."""
         event.stop()
         if self._prepared and self._prepared.plan:
             self._arm("" if event.value.strip() else "Type a reason.")
@@ -249,7 +249,7 @@ class RollbackScreen(WritingScreen):
             self.action_confirm()
 
     def action_confirm(self) -> None:
-        """Hand the prepared rollback over. It is gone with this call, so a second one finds nothing."""
+        """Submit the prepared rollback. It is taken away by this call, so a second call finds nothing."""
         if not self._armed:
             return
         prepared, self._prepared = self._prepared, None
@@ -259,7 +259,7 @@ class RollbackScreen(WritingScreen):
         self.write(f"roll back {self._model}", partial(self.console.operations.rollback, prepared, reason))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The confirming key is dimmed while there is nothing to confirm."""
+        """Dim the confirming key while there is nothing to confirm."""
         if action == "confirm" and self.is_mounted:
             return True if self._armed and not self.hidden else None
         return super().check_action(action, parameters)

@@ -1,4 +1,4 @@
-"""The second view: the soak of the shadow artifact, window by window, against what it still needs."""
+"""Soak view: the shadow artifact's soak, window by window, against its requirements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NOT_CONFIGURED = "No Prometheus is configured, so no soak can be judged. Set pr
 
 
 class SoakScreen(ViewScreen):
-    """Progress, tapes, the chart of the chosen tape, and the gates that the soak answers."""
+    """Progress, tapes, a chart of the chosen tape, and the gates that the soak decides."""
 
     NAME = "soak"
     CSS_PATH: ClassVar[CSSPathType | None] = "soak.tcss"
@@ -43,7 +43,7 @@ class SoakScreen(ViewScreen):
         self._judged: SoakReport | None = None
 
     def body(self) -> ComposeResult:
-        """Summary, tapes, what is looked at, chart, gates."""
+        """Summary, tapes, chosen window, chart, and gates."""
         yield Static(id="summary", markup=False)
         yield SoakTapes(id="tapes")
         yield Static(id="looked", markup=False)
@@ -68,7 +68,7 @@ class SoakScreen(ViewScreen):
 
     @property
     def _report(self) -> SoakReport | None:
-        """The report as it may be shown now: not when it is too old, and never better than the gates of the model."""
+        """Return the report to show now: not an outdated one, and never with better verdicts than the model's gates."""
         report, now = self.console.soak, self.console.now
         return soak_of(report, self.console.model, now) if report is not None and now is not None else None
 
@@ -80,14 +80,14 @@ class SoakScreen(ViewScreen):
             shown.gates = gates
 
     def _best(self, report: SoakReport | None) -> SoakReport | None:
-        """The report whose tapes are drawn: what a silent source cannot tell any more is not erased."""
+        """Return the report for the tapes. While the source is silent, the earlier data stays."""
         before = self._judged
         if report is None or before is None or report.verdict is not Verdict.ERROR or has_windows(report):
             return report
         return before if (before.model, before.model_sha256) == (report.model, report.model_sha256) else report
 
     def _show_summary(self) -> None:
-        """Say what is known, and repaint it only when that differs: this is called every second."""
+        """Show the summary. It is called every second, so it repaints only on a difference."""
         report, now = self._report, self.console.now
         self._show_gates()
         glyphs = glyphs_of(self.app)
@@ -102,7 +102,7 @@ class SoakScreen(ViewScreen):
             self.query_one("#summary", Static).update(words, layout=False)
 
     def _show_silences(self, report: SoakReport | None) -> None:
-        """Who silenced which alert until when: a quiet alert and a silenced one look alike to whoever is on call."""
+        """List silenced alerts with author and end. On call, a silenced alert looks like a quiet one."""
         words = "\n".join(map(visible, report.silences)) if report is not None else ""
         shown = self.query_one("#silenced", Static)
         if shown.content != words:
@@ -122,7 +122,7 @@ class SoakScreen(ViewScreen):
         return Content.assemble((asking, "$quiet"), (silent, "$verdict-unknown"))
 
     def on_soak_tapes_looked(self, event: SoakTapes.Looked) -> None:
-        """Say what is at the column, and draw the tape's values."""
+        """Describe the chosen window, and draw the tape's values."""
         event.stop()
         tapes, words = event.tapes, Content("")
         if tapes.tape is not None:
@@ -135,17 +135,17 @@ class SoakScreen(ViewScreen):
         self.query_one(SoakTapes).focus()
 
     def chosen_text(self) -> str:
-        """Every query that was run."""
+        """Return every query of the soak."""
         return "\n".join(self.console.soak.queries) if self.console.soak is not None else ""
 
 
 def has_windows(report: SoakReport) -> bool:
-    """Whether a report tells anything about any window; a source that falls silent midway leaves them without data."""
+    """Return True when a report has data for any window. A source that fails midway leaves windows without data."""
     return any(set(tape.cells) - {Cell.NO_DATA} for tape in report.tapes)
 
 
 def silent_lines(report: SoakReport, judged: SoakReport | None, now: datetime, glyphs: Glyphs) -> tuple[Content, ...]:
-    """A soak that could not be judged: why, how old what is drawn is, and when it is tried again."""
+    """Return lines for a soak that could not be judged: the reason, the age of the drawn data, and the next attempt."""
     dot = f" {glyphs.dot} "
     drawn = ""
     if judged is not None and has_windows(judged):
@@ -157,7 +157,7 @@ def silent_lines(report: SoakReport, judged: SoakReport | None, now: datetime, g
 
 
 def summary_lines(report: SoakReport, now: datetime, width: int, glyphs: Glyphs) -> tuple[Content, ...]:
-    """Whose soak it is, how far it is, what it still needs, and how old that is."""
+    """Return artifact, progress, missing requirements, and the age of the data."""
     dot = f" {glyphs.dot} "
     share = report.elapsed_s / report.required_s if report.required_s else None
     drawn = bar(None if share is None else min(share, 1.0), _BAR, glyphs) + " " if width >= _BAR_FROM else ""

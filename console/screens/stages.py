@@ -1,4 +1,4 @@
-"""The first view: what stands in the three stages of a model, its gauges, and what blocks the next promotion."""
+"""Stages view: the artifacts in a model's three stages, its gauges, and the gates that block the next promotion."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class StagesScreen(ViewScreen):
-    """Three live panes, and the gate between them; below it, as soon as anything is judged, the details."""
+    """Three live panes with the gate line between them. Details follow below once anything is judged."""
 
     NAME = "stages"
     AUTO_FOCUS = ""
@@ -42,7 +42,7 @@ class StagesScreen(ViewScreen):
     ]
 
     def body(self) -> ComposeResult:
-        """Panes and gate line, which is all that the first frame shows."""
+        """Panes and gate line: the first frame shows only these."""
         with Horizontal(id="panes"):
             for stage in Stage:
                 yield StagePane(stage)
@@ -56,7 +56,7 @@ class StagesScreen(ViewScreen):
         self.follow("kill", self._show_kill)
         self._stand_on(Stage.SHADOW)
 
-    # --- showing -------------------------------------------------------------------------------------------------
+    # --- updates -----------------------------------------------------------------------------------------------------
     async def _show_checking(self, checking: bool) -> None:
         for pane in self.query(StagePane):
             pane.checking = checking
@@ -96,18 +96,18 @@ class StagesScreen(ViewScreen):
 
         return gate_summary(model, glyphs_of(self.app))
 
-    # --- intent --------------------------------------------------------------------------------------------------
+    # --- navigation --------------------------------------------------------------------------------------------------
     def on_stage_pane_chosen(self, event: StagePane.Chosen) -> None:
-        """Another stage is meant."""
+        """Note the stage in focus."""
         event.stop()
         self._stand_on(event.stage)
 
     def action_pane(self, by: int) -> None:
-        """Go to the stage before or after."""
+        """Move to the previous or next stage."""
         panes = list(self.query(StagePane))
         at = next((index for index, pane in enumerate(panes) if pane.has_class("-current")), 0)
         pane = panes[max(0, min(at + by, len(panes) - 1))]
-        self.set_focus(pane)  # at once, not by a message: the next key may be the one that promotes what stands here
+        self.set_focus(pane)  # Set it now, not by a message: the next key may be the one that promotes this stage.
         self._stand_on(pane.stage)
 
     def _stand_on(self, stage: Stage) -> None:
@@ -116,7 +116,7 @@ class StagesScreen(ViewScreen):
 
     @property
     def stage(self) -> Stage | None:
-        """The stage whose pane has the focus."""
+        """The stage in focus."""
         return self.focused.stage if isinstance(self.focused, StagePane) else None
 
     @property
@@ -131,23 +131,23 @@ class StagesScreen(ViewScreen):
             self._details.filtered(pattern)
 
     def focus_list(self) -> None:
-        """The models where there are several, else the gauges."""
+        """Focus the models when there are several, else the gauges."""
         if self._details is not None:
             self._details.focus_list()
 
     def chosen_text(self) -> str:
-        """The artifact of the focused pane, else the chosen gauge with its query."""
+        """Return the artifact of the pane in focus, else the chosen gauge with its query."""
         model = self.console.model
         if model is not None and self.stage is not None:
             return model.stage(self.stage).artifact_id or ""
         return self._details.chosen_text() if self._details is not None else ""
 
 
-# The lower part of the first view: closed gates, gauges, the chosen one in words, models, changes, the soak.
+# Details below the panes: closed gates, gauges, the chosen gauge in words, models, open changes, the soak.
 
 
 class StageDetails(Vertical):
-    """Follows the application by itself, from the moment that something is judged."""
+    """Details that follow the application's variables. Mounted once something is judged."""
 
     @property
     def console(self) -> ConsoleApp:
@@ -155,7 +155,7 @@ class StageDetails(Vertical):
         return cast("ConsoleApp", self.app)
 
     def compose(self) -> ComposeResult:
-        """Gates that are closed, gauges, the chosen one in words, models and open gates, watch, open changes."""
+        """Closed gates, gauges, the chosen gauge in words, models and open gates, watch, and open changes."""
         yield GateList(id="closed")
         yield SloGauges(id="gauges")
         yield Static(id="detail", markup=False)
@@ -213,7 +213,7 @@ class StageDetails(Vertical):
         self.query_one("#detail", Static).update(words, layout=False)
 
     def on_model_list_chosen(self, event: ModelList.Chosen) -> None:
-        """Another model is looked at."""
+        """Show the chosen model."""
         event.stop()
         self.console.select(event.name)
 
@@ -222,10 +222,10 @@ class StageDetails(Vertical):
         self.query_one(ModelList).pattern = pattern
 
     def focus_list(self) -> None:
-        """The models where there are several, else the gauges."""
+        """Focus the models when there are several, else the gauges."""
         self.query_one("#models" if self.has_class("-many") else "#gauges").focus()
 
     def chosen_text(self) -> str:
-        """The chosen gauge with its query."""
+        """Return the chosen gauge with its query."""
         reading = self.query_one(SloGauges).chosen
         return reading_text(reading) if reading is not None else ""

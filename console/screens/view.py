@@ -1,4 +1,4 @@
-"""The frame of the four views: header, banners, body, filter, problem line, keys."""
+"""Base of the four views: header, banners, body, filter, problem line, keys."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _TOO_SMALL = "This terminal is too small for the console (60×16 at least). `mlc
 
 
 class ViewScreen(Screen[None]):
-    """One view. A subclass gives ``body``, follows the application's reactives, and may have a filter."""
+    """One view. A subclass defines ``body``, follows the application's reactives, and may have a filter."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "clear_filter", "Clear", show=False, id="filter.clear", tooltip="Clear the filter"),
     ]
     NAME: ClassVar[str] = ""
-    """The view's mode; the key line marks it."""
+    """The view's mode. The key line marks it."""
 
     @property
     def console(self) -> ConsoleApp:
@@ -42,7 +42,7 @@ class ViewScreen(Screen[None]):
         return cast("ConsoleApp", self.app)
 
     def compose(self) -> ComposeResult:
-        """Header, body and keys: the first frame. The rest of the frame follows it, see `_complete`."""
+        """Header, body and keys: the first frame. `_complete` adds the rest of the frame."""
         yield StatusLine()
         with Vertical(id="body"):
             yield from self.body()
@@ -50,11 +50,11 @@ class ViewScreen(Screen[None]):
 
     @abstractmethod
     def body(self) -> ComposeResult:
-        """What the view shows."""
+        """Return the view's widgets."""
 
     @on(Mount)
     async def frame(self) -> None:
-        """Show the keys. Before anything is judged, the rest can wait until the first frame is out."""
+        """Show the keys. Until something is judged, the rest can wait for the first frame."""
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
         self._show_keys()
         if self.console.checking:
@@ -63,7 +63,7 @@ class ViewScreen(Screen[None]):
             await self._complete()
 
     async def _complete(self) -> None:
-        """Add what is empty or hidden while all is well, and follow what every view shows."""
+        """Add the parts that are hidden in normal operation, and follow the variables that every view shows."""
         too_small = Static(_TOO_SMALL, id="too-small", markup=False)
         await self.mount(KillBanner(), WatchBanner(), too_small, before="#body")
         await self.mount(ProblemLine(), after="#body")
@@ -73,16 +73,16 @@ class ViewScreen(Screen[None]):
         self.follow("problems", lambda problems: setattr(self.query_one(ProblemLine), "problems", problems))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There is something to clear only while a filter is open."""
+        """Offer the clear key only while a filter is open."""
         return self.has_class("-filtering") if action == "clear_filter" else super().check_action(action, parameters)
 
     def follow(self, name: str, show: Callable[[Any], None] | Callable[[Any], Awaitable[None]]) -> None:
-        """Call ``show`` with an application's reactive now and whenever it changes."""
+        """Call ``show`` with the value of an application's reactive now and after each change."""
         self.watch(self.app, name, show)
 
     def _show_kill(self, view: KillView | None) -> None:
         self.query_one(KillBanner).view = view
-        self._show_keys()  # the footer offers the release while the switch is not off
+        self._show_keys()  # The footer offers the release while the switch is not off.
 
     def _show_breaches(self, _: object) -> None:
         banner, console = self.query_one(WatchBanner), self.console
@@ -93,21 +93,21 @@ class ViewScreen(Screen[None]):
     # --- filter --------------------------------------------------------------------------------------------------
     @property
     def stage(self) -> Stage | None:
-        """The stage that is meant, where the view knows one."""
+        """The stage in focus, in views that have one."""
         return None
 
     def filtered(self, pattern: str) -> None:
-        """Show only what matches."""
+        """Show only matching rows."""
 
     async def start_filter(self) -> None:
-        """Open the filter's input, which is made when it is first needed."""
+        """Open the filter's input. It is created on first use."""
         if not self.query("#filter"):
             await self.mount(Input(placeholder="filter", id="filter", compact=True), after="#body")
         self.add_class("-filtering")
         self.query_one("#filter").focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter while typing."""
+        """Apply the filter while the operator types."""
         event.stop()
         self.filtered(event.value)
 
@@ -125,10 +125,10 @@ class ViewScreen(Screen[None]):
         self.focus_list()
 
     def focus_list(self) -> None:
-        """Give the focus to what the view is about."""
+        """Focus the view's main widget."""
 
     def chosen_text(self) -> str:
-        """What `y` copies; empty when there is nothing."""
+        """Return the text that `y` copies; empty when there is none."""
         return ""
 
     # --- keys ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What screens that write one change have in common: it is shown step by step, and ends in a receipt."""
+"""Base of screens that write one change: progress step by step, then a receipt."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from widgets.diff_view import DiffView
 from widgets.drawing import MARKS, Glyphs, bar, glyphs_of
 from widgets.facts import Fact, Facts
 
-# The page on which a change is written: its progress step by step, then a receipt, a conflict or a failure.
+# Page that shows a write: its progress step by step, then a receipt, a conflict or a failure.
 
 _BAR, _LABEL = 20, 8
 
 
 class SubmissionPage(Vertical):
-    """Shows one write from its first step to its end. Nothing here can be pressed, so a held key does nothing."""
+    """Shows one write from its first step to its end. It has no buttons, so a held key does nothing."""
 
     DEFAULT_CSS = """
     SubmissionPage { height: 1fr; }
@@ -38,14 +38,14 @@ class SubmissionPage(Vertical):
     """
 
     def compose(self) -> ComposeResult:
-        """Progress above, outcome below, the difference of a conflict under both."""
+        """Progress, outcome below it, and the difference of a conflict last."""
         yield Static(id="steps-done", markup=False)
         with VerticalScroll(id="outcome"):
             yield Facts(label_width=_LABEL)
         yield DiffView()
 
     def show(self, progress: tuple[Progress, ...], submission: Submission | None, failure: ConsoleError | None) -> None:
-        """Show the write as far as it is, and how it ended."""
+        """Show the write's progress and outcome."""
         glyphs = glyphs_of(self.app)
         under_way = _under_way(progress, glyphs, failed=failure is not None)
         self.query_one("#steps-done", Static).update(_done(progress, glyphs) if submission else under_way)
@@ -58,13 +58,13 @@ class SubmissionPage(Vertical):
 
 
 def _under_way(progress: tuple[Progress, ...], glyphs: Glyphs, *, failed: bool) -> Content:
-    """One line per step; the last one is what is done now, or what failed."""
+    """One line per step; the last line is the running or failed step."""
     last = Verdict.FAIL if failed else Verdict.WAIT
     return Content("\n").join([_row(step, last if step is progress[-1] else Verdict.PASS, glyphs) for step in progress])
 
 
 def _done(progress: tuple[Progress, ...], glyphs: Glyphs) -> Content:
-    """All steps in one line: the receipt below says the rest."""
+    """All steps in one line; the receipt below has the details."""
     mark = MARKS[Verdict.PASS]
     names = ", ".join(visible(step.step) for step in progress)
     return Content.assemble((mark.ascii_glyph if glyphs.ascii_only else mark.glyph, mark.color), f" {names}")
@@ -80,7 +80,7 @@ def _row(progress: Progress, verdict: Verdict, glyphs: Glyphs) -> Content:
 
 
 def complaint(error: ConsoleError) -> Iterator[Fact]:
-    """Why a write did not happen, and what to do; a remote hook's own words may fill several lines."""
+    """Return cause and remedy of a failed write. A remote hook's own message may take several lines."""
     word = "CONFLICT: nothing was published, and nothing is replayed" if isinstance(error, Conflict) else "NOT DONE"
     yield Fact("", Content.styled(word, MARKS[Verdict.FAIL].color))
     yield from (Fact.of("", line) for line in visible(error.cause, lines=True).splitlines())
@@ -88,7 +88,7 @@ def complaint(error: ConsoleError) -> Iterator[Fact]:
 
 
 def receipt(submission: Submission) -> Iterator[Fact]:
-    """What exists now, where it was read back, and the next steps."""
+    """Return the result, the remote where it was read back, and the next steps."""
     word, color = "PUSHED, and read back from the remote", "$verdict-good bold"
     if not submission.pushed:
         word, color = "NOT PUSHED: the branch is local only", "$verdict-unknown bold"
@@ -106,10 +106,13 @@ def receipt(submission: Submission) -> Iterator[Fact]:
 
 
 class WritingScreen(PushedScreen):
-    """A screen with pages, the last of which, ``#answer``, is a `SubmissionPage`; with ``#confirm`` and ``#again``."""
+    """A screen with the pages of a change. The last page, ``#answer``, is a `SubmissionPage`.
+
+    It has the buttons ``#confirm`` and ``#again``.
+    """
 
     CHANGE: ClassVar[str] = "The change"
-    """What is written, in words."""
+    """Name of the change, in words."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +125,7 @@ class WritingScreen(PushedScreen):
         self.query_one("#pages", ContentSwitcher).current = page
 
     def write(self, name: str, action: Callable[..., Submission]) -> None:
-        """Run an action that takes ``report``, and show how far it is."""
+        """Run an action that takes ``report``, and show its progress."""
         self._writing, self._progress = True, ()
         self.turn("answer")
         self.query_one("#outcome").focus()
@@ -131,10 +134,10 @@ class WritingScreen(PushedScreen):
         self.work(name, partial(action, report=self._report), self._done, self._failed, writes=True)
 
     def ended(self) -> None:
-        """The write is over, with a receipt or without."""
+        """Handle the end of the write, with or without a receipt."""
 
     def _report(self, progress: Progress) -> None:
-        """Called on the action's thread."""
+        """Show progress; called on the action's thread."""
         self.call_later(self._progressed, progress)
 
     def _progressed(self, progress: Progress) -> None:
@@ -162,13 +165,13 @@ class WritingScreen(PushedScreen):
         self.query_one(SubmissionPage).show(self._progress, submission, failure)
 
     def action_leave(self) -> None:
-        """Leave; while the change is written, its end is waited for."""
+        """Leave. While the change is being written, wait for its end."""
         if self._writing:
-            self.say(f"{self.CHANGE} is being written. It ends by itself; then Escape closes.")
+            self.say(f"{self.CHANGE} is being written. Press Escape when it has finished.")
         else:
             self.dismiss()
 
     @property
     def copyable(self) -> str:
-        """The command that goes on from the receipt."""
+        """Return the receipt's next command."""
         return next_command(self._submission) if self._submission else ""

@@ -1,1 +1,1 @@
-"""The way to the terminal: driver, output, and filters."""
+"""Connection to the terminal: driver, output, and filters."""

@@ -1,7 +1,7 @@
-"""The terminal as it really is: it hangs up, stalls, stops, sends odd bytes, and has any size (contract §14, terminal).
+"""Textual driver for a real terminal, which hangs up, stalls, stops, and sends invalid bytes (contract §14, terminal).
 
-A driver for Textual that survives all of that, and that throws the kill switch from the thread that reads the keys, so
-that neither a busy event loop nor a slow line stands between the key and the switch (contract §7).
+The kill key acts on the thread that reads the keys, so neither a busy event loop nor a slow line can delay the kill
+switch (contract §7).
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from console.app import ConsoleApp
 
 
-# Keeps a paste that never ends from swallowing the keyboard (contract §14, terminal).
+# Paste guard: a paste that never ends must not block the keyboard (contract §14, terminal).
 
 _START, _END = "\x1b[200~", "\x1b[201~"
 LONGEST = 65_536
-"""Characters of one paste that are passed on; nothing that is pasted here is longer."""
+"""Longest paste in characters; the rest is dropped. Nothing that is pasted here is longer."""
 PATIENCE_S = 1.0
-"""A paste is over when nothing came for so long, whether or not the terminal said so."""
+"""Seconds without input after which a paste counts as finished, even without an end mark."""
 
 
 class PasteGuard:
-    """Watches input on its way to the key parser, and closes a bracketed paste that is too long or was cut off."""
+    """Filters input before the key parser, and closes a bracketed paste that is too long or was cut off."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -53,7 +53,7 @@ class PasteGuard:
         self._kept = ""
 
     def feed(self, text: str) -> str:
-        """Input as it may be parsed."""
+        """Return the input that may be parsed."""
         self._last = self._monotonic()
         text, self._kept = _whole(self._kept + text)
         out: list[str] = []
@@ -62,7 +62,7 @@ class PasteGuard:
         return "".join(out)
 
     def tick(self) -> str:
-        """Called when there is no input for the moment: the end of a paste that was never closed, or nothing."""
+        """Handle a pause in the input: return the end mark of an unfinished paste, or nothing."""
         kept, self._kept = self._kept, ""
         if self._pasting and self._monotonic() - self._last > PATIENCE_S:
             self._pasting = False
@@ -86,7 +86,7 @@ class PasteGuard:
 
 
 def _whole(text: str) -> tuple[str, str]:
-    """Split off the beginning of a paste mark at the very end, which the next input may complete."""
+    """Split off an incomplete paste mark at the end of the input. The next input may complete it."""
     for length in range(min(len(_START) - 1, len(text)), 1, -1):
         tail = text[-length:]
         if _START.startswith(tail) or _END.startswith(tail):
@@ -95,25 +95,31 @@ def _whole(text: str) -> tuple[str, str]:
 
 
 MOST_COLUMNS, MOST_ROWS = 500, 200
-"""Larger terminals are drawn in their upper left part; a 3000 × 3000 one would cost seconds per frame."""
+"""Largest drawn size.
+
+Only the upper left part of a larger terminal is used; 3000 × 3000 cells would need seconds per frame.
+"""
 
 _HANGUP = 128 + signal.SIGHUP
 SWITCH_S = 0.0005
-"""Seconds after which a thread that spins gives the interpreter up, ten times sooner than Python's own: each of a dozen
-steps of the kill key to the disk waits for that once. This driver is the only one who sets it."""
+"""Switch interval in seconds, ten times shorter than Python's default.
+
+A busy thread releases the interpreter after this time, and the kill key waits for that in each of about twelve steps to
+the disk. No other module sets the interval.
+"""
 _LAST_RESORT_S = 10.0
 _KEEP_TITLE, _OLD_TITLE = "\x1b[22;2t", "\x1b[23;2t"
 _LEAVE = b"\x1b[?2004l\x1b[?1000l\x1b[?1003l\x1b[<u\x1b[?1049l\x1b[?25h"
 
 
 class ConsoleDriver(LinuxDriver):
-    """Textual's driver with a diffing output and an input loop that nothing but the end of the terminal ends."""
+    """Textual's driver with a diffing output. Its input loop ends only when the terminal is gone."""
 
     def __init__(self, app: ConsoleApp, **options: Any) -> None:
-        # The mouse stays the terminal's, for selecting text, until somebody asks for it.
+        # The terminal keeps the mouse, for selecting text, until the operator asks for it.
         super().__init__(app, **(options | {"mouse": False}))
         self._console = app
-        # Threads that read keys and write frames are short and urgent; a busy loop must not hold them up for long.
+        # Threads that read keys and write frames are short and urgent; a busy loop must not delay them.
         self._switch_before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
         assert self._file is not None
@@ -124,9 +130,9 @@ class ConsoleDriver(LinuxDriver):
         self._named = False
         self._end_lock = threading.Lock()
 
-    # --- life ----------------------------------------------------------------------------------------------------
+    # --- start and stop ----------------------------------------------------------------------------------------------
     def start_application_mode(self) -> None:
-        """Take the terminal, and the signals that end us."""
+        """Take over the terminal, and handle the signals that end the process."""
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self._started = True
         loop = asyncio.get_running_loop()
@@ -135,7 +141,7 @@ class ConsoleDriver(LinuxDriver):
         loop.add_signal_handler(signal.SIGWINCH, self._resized)
 
     def stop_application_mode(self) -> None:
-        """Give the terminal back as it was."""
+        """Restore the terminal."""
         self._started = False
         if self._named:
             self._named = False
@@ -146,24 +152,24 @@ class ConsoleDriver(LinuxDriver):
         """Draw on a canvas of the size that Textual draws for."""
         width, height = self._app.size
         if self._line.resize(width, height):
-            self._app.call_later(self._app.refresh)  # this frame may hold but what changed, on a canvas now empty
+            self._app.call_later(self._app.refresh)  # This frame may hold only changes, and the canvas is empty now.
         super().write(data)
 
     def _resized(self) -> None:
-        """Draw everything again, at the same size too: a terminal that was smaller for a moment has lost the rest."""
+        """Draw everything again, even at the same size: a terminal that was smaller for a moment has lost the rest."""
         self._line.forget()
         if not self._in_band_window_resize:
             size = Size(*self._get_terminal_size())
             self._app.post_message(events.Resize(size, size))
 
     def name_window(self, title: str) -> None:
-        """Give the terminal's window a title; the one that it had comes back when we leave."""
+        """Set the terminal window's title. The old title returns at exit."""
         before = "" if self._named else _KEEP_TITLE
         self._named = True
         self.write(f"{before}\x1b]2;{visible(title, limit=80)}\x07")
 
     def toggle_mouse(self) -> bool:
-        """Take the mouse from the terminal or give it back; whether it is ours now."""
+        """Take the mouse from the terminal or give it back. Returns True when the console has it now."""
         if self._mouse:
             self._disable_mouse_support()
             self._mouse = False
@@ -173,19 +179,19 @@ class ConsoleDriver(LinuxDriver):
         return self._mouse
 
     def close(self) -> None:
-        """Let the last bytes out, but not for ever, and leave the interpreter as it was."""
+        """Send the last bytes, with a time limit, and restore the interpreter's switch interval."""
         super().close()
         self._line.drain()
         sys.setswitchinterval(self._switch_before)
 
     def _sigcont_application(self, *_: object) -> None:
-        # A plain SIGSTOP leaves no chance to give the terminal back, so it is taken anew: the shell used it meanwhile.
+        # SIGSTOP leaves no chance to restore the terminal, so set it up again: the shell has used it meanwhile.
         if self._started:
             self.suspend_application_mode()
         super()._sigcont_application()
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        # The terminal itself knows better than COLUMNS and LINES, which may have come from another one.
+        # Ask the terminal itself: COLUMNS and LINES may come from another one.
         try:
             width, height = os.get_terminal_size(self.fileno)
         except OSError:
@@ -196,18 +202,18 @@ class ConsoleDriver(LinuxDriver):
 
     # --- the end -------------------------------------------------------------------------------------------------
     def _hung_up(self) -> None:
-        """The terminal is gone; called from the reading or the writing thread, so that no busy loop can miss it."""
+        """Handle a lost terminal. The reading or the writing thread calls this, so a busy event loop cannot miss it."""
         if self._begin_to_end(_HANGUP):
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._console.end, _HANGUP)
 
     def _end(self, code: int) -> None:
-        """End in order: a write under way is waited for."""
+        """End in order, after a running write."""
         if self._begin_to_end(code):
             self._console.end(code)
 
     def _begin_to_end(self, code: int) -> bool:
-        """Have a loop that does not come back ended all the same; whether this is the first to ask for an end."""
+        """Start a watchdog for an event loop that does not return. Returns True for the first request to end."""
         with self._end_lock:
             first, self._ending = not self._ending, True
         if first:
@@ -227,7 +233,7 @@ class ConsoleDriver(LinuxDriver):
 
     # --- input ---------------------------------------------------------------------------------------------------
     def run_input_thread(self) -> None:
-        """Read keys until the terminal is given back or gone."""
+        """Read keys until the terminal is restored or gone."""
         decode = getincrementaldecoder("utf-8")("replace").decode
         keys = _Keys(self._debug)
         guard = PasteGuard()
@@ -252,28 +258,28 @@ class ConsoleDriver(LinuxDriver):
             return b""
 
     def process_message(self, message: Message) -> None:
-        """Pass a key or another event on; the kill key acts at once, on this thread's account."""
+        """Pass on a key or another event. The kill key acts at once, on this thread."""
         if isinstance(message, events.Key) and message.key in self._console.kill_keys:
             self._console.engage_kill()
             return
         if isinstance(message, events.Resize):
             if not self._in_band_window_resize:
-                return  # No terminal was asked for this, so it is data that looks like an answer.
+                return  # The console never asked the terminal for this, so it is data that looks like an answer.
             message = _clamped(message)
         super().process_message(message)
 
 
 class _Keys:
-    """Textual's key parser, renewed when odd input breaks it."""
+    """Textual's key parser. It is replaced when invalid input breaks it."""
 
     def __init__(self, debug: bool) -> None:
         self._debug = debug
         self._parser = XTermParser(debug)
 
     def feed(self, text: str) -> list[Message]:
-        """The events in some input; an escape key on its own is known after a while without any."""
+        """Return the events of some input. A single Escape key is recognized after a pause."""
         messages: list[Message] = []
-        for char in text:  # one by one, so that what breaks the parser takes nothing with it
+        for char in text:  # One by one, so that only the character that breaks the parser is lost.
             messages += self._guarded(self._parser.feed, char)
         return messages + self._guarded(self._parser.tick)
 

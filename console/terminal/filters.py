@@ -1,7 +1,7 @@
-"""The last door before the terminal: every line of every widget, whoever wrote it (contract §14, Textual).
+"""Last filter before the terminal: it applies to every line of every widget (contract §14, Textual).
 
-Text from outside is made visible where it enters (`ml.text.visible`). Should a widget of ours or of a library
-forget that, this filter still lets no control, bidirectional or invisible character through.
+`ml.text.visible` makes text from outside harmless where it enters. If a widget of ours or of a library forgets that,
+this filter still stops control, bidirectional and invisible characters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ml.text import visible
 
 
 class VisibleFilter(LineFilter):
-    """Replaces characters that a terminal would act on, cell for cell, so that columns stay aligned."""
+    """Replaces characters that a terminal would act on, cell by cell, so that columns stay aligned."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The same line, harmless."""
@@ -27,7 +27,7 @@ class VisibleFilter(LineFilter):
 
 
 def harmless(text: str) -> str:
-    """The text with every acting character replaced by as many marks as it has cells, which may be none."""
+    """Replace every character that a terminal would act on by marks of the same width, which may be zero."""
     return "".join(map(_harmless, text))
 
 
@@ -37,7 +37,7 @@ def _harmless(char: str) -> str:
 
 
 class AsciiFilter(LineFilter):
-    """Draws with ASCII only, cell for cell: our own signs by likeness, everything else as a question mark."""
+    """Draws with ASCII only, cell by cell: our own signs get similar ones, everything else a question mark."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The same line in ASCII."""
@@ -47,7 +47,7 @@ class AsciiFilter(LineFilter):
 
 
 def to_ascii(text: str) -> str:
-    """The text with every other character replaced by as many ASCII ones as it has cells."""
+    """Replace every non-ASCII character by ASCII characters of the same width."""
     return "".join(map(_ascii, text))
 
 

@@ -1,4 +1,4 @@
-"""The line to the terminal: takes frames at any pace, sends what the line can carry, never blocks its caller."""
+"""Output to the terminal: takes frames at any rate, sends only what the line can carry, and never blocks its caller."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# The screen as it should be and as the terminal shows it, and the fewest bytes from one to the other.
+# Difference between the wanted and the shown screen, in as few bytes as possible.
 #
-# Textual repaints whole widgets, with colours spelled out for every piece. Over SSH that is most of the traffic, and
-# a slow line falls behind. So frames are drawn here first, and only cells that differ are sent; frames that a
-# slow line has no time for are never sent at all. This is what curses does, between Textual and the pseudo-terminal.
+# Textual repaints whole widgets and repeats the colors for every piece. Over SSH that is most of the traffic, and a
+# slow line falls behind. So frames are drawn on this canvas first, only changed cells are sent, and frames that a slow
+# line cannot carry are skipped. curses does the same.
 
 Cell = tuple[str, str]
-"""A character with its combining marks (empty: the right half of a wide one), and its SGR parameters."""
+"""A cell: a character with its combining marks (empty: right half of a wide one), and its SGR parameters."""
 
 _BLANK: Cell = (" ", "")
 _UNKNOWN: Cell = ("\0", "?")
 _MOST_MARKS = 4
 _GAP = 4
-"""Cells that are cheaper to write again than to jump over."""
+"""Gap in cells up to which rewriting is cheaper than moving the cursor."""
 _SMALL = 256
-"""Updates of fewer characters are not worth a frame of synchronized output."""
+"""Smallest update in characters that is sent as a synchronized frame."""
 
 _TOKEN = re.compile(
     r"""(?P<text>[^\x00-\x1f\x7f-\x9f]+)
@@ -47,7 +47,7 @@ _TOKEN = re.compile(
 
 
 class Canvas:
-    """What is wanted on a screen of ``width`` × ``height`` cells, and what is there already."""
+    """Wanted and shown content of a screen with ``width`` × ``height`` cells."""
 
     def __init__(self, width: int, height: int) -> None:
         self._x = self._y = 0
@@ -58,20 +58,20 @@ class Canvas:
         self.resize(width, height)
 
     def resize(self, width: int, height: int) -> None:
-        """Take another size; nothing is known of the terminal's content afterwards."""
+        """Set another size. The terminal's content counts as unknown afterwards."""
         self.width, self.height = width, height
         self._wanted = [[_BLANK] * width for _ in range(height)]
         self._drawn: list[bool] = [False] * height
         self.forget()
 
     def forget(self) -> None:
-        """Assume nothing about what the terminal shows; every line drawn so far is sent again."""
+        """Treat the terminal's content as unknown, so every line drawn so far is sent again."""
         self._shown = [[_UNKNOWN] * self.width for _ in range(self.height)]
         self._dirty = {y for y, drawn in enumerate(self._drawn) if drawn}
         self._lose_pen()
 
     def feed(self, data: str) -> None:
-        """Take what Textual would have written to the terminal."""
+        """Take output that Textual would write to the terminal."""
         for token in _TOKEN.finditer(data):
             match token.lastgroup:
                 case "text":
@@ -91,10 +91,10 @@ class Canvas:
                 case "raw":
                     self._raw.append(token[0])
                 case _:
-                    self._put("\ufffd")  # nothing that we know, so nothing that the terminal shall act on
+                    self._put("\ufffd")  # an unknown sequence, which the terminal must not act on
 
     def render(self) -> str:
-        """The bytes that bring the terminal up to date; empty when it is."""
+        """Return the bytes that bring the terminal up to date; empty when it is."""
         before = "".join(self._raw)
         if self._raw:
             self._raw.clear()
@@ -114,7 +114,7 @@ class Canvas:
             body = f"\x1b[?2026h{body}\x1b[?2026l"
         return before + body
 
-    # --- wanted --------------------------------------------------------------------------------------------------
+    # --- wanted content ----------------------------------------------------------------------------------------------
     def _style(self, parameters: str) -> None:
         if parameters in ("", "0"):
             self._sgr = ""
@@ -133,7 +133,7 @@ class Canvas:
         for char in text:
             self._x = _put_char(row, self._x, char, sgr)
 
-    # --- shown ---------------------------------------------------------------------------------------------------
+    # --- shown content -----------------------------------------------------------------------------------------------
     def _lose_pen(self) -> None:
         self._pen: tuple[int, int] | None = None
         self._pen_sgr: str | None = None
@@ -151,13 +151,13 @@ class Canvas:
                 self._reach(y, x, out)
             self._ink(sgr, out)
             out.append(char)
-            # Terminals disagree about wide and combined characters, so after one of them the pen is lost.
+            # Terminals disagree about the width of wide and combined characters, so the cursor is unknown after them.
             self._pen = (y, x + 1) if len(char) == 1 and get_character_cell_size(char) == 1 else None
         if self._pen is not None and self._pen[1] >= self.width:
             self._pen = None
 
     def _reach(self, y: int, x: int, out: list[str]) -> None:
-        """Bring the pen to a cell: over a short gap by writing what is there, else by moving."""
+        """Move to a cell: over a short gap by writing its content, else with a cursor sequence."""
         if self._pen is not None and self._pen[0] == y and 0 < x - self._pen[1] <= _GAP:
             between = self._shown[y][self._pen[1] : x]
             if all(sgr == self._pen_sgr and char.isascii() and char for char, sgr in between):
@@ -178,7 +178,7 @@ class Canvas:
 
 
 def _put_narrow(row: list[Cell], x: int, text: str, sgr: str) -> int:
-    """Write characters of one cell each; the column after them."""
+    """Write characters of one cell each. Returns the column after them."""
     end = min(len(row), x + len(text))
     if end <= x:
         return x + len(text)
@@ -189,7 +189,7 @@ def _put_narrow(row: list[Cell], x: int, text: str, sgr: str) -> int:
 
 
 def _put_char(row: list[Cell], x: int, char: str, sgr: str) -> int:
-    """Write any character; the column after it."""
+    """Write any character. Returns the column after it."""
     width = get_character_cell_size(char)
     if width == 0:
         _put_mark(row, x, char)
@@ -213,7 +213,7 @@ def _put_mark(row: list[Cell], x: int, mark: str) -> None:
 
 
 def _unhook(row: list[Cell], x: int) -> None:
-    """Blank the left half of a wide character whose right half is about to be written over."""
+    """Blank the left half of a wide character before its right half is overwritten."""
     if 0 < x < len(row) and not row[x][0]:
         row[x - 1] = (" ", row[x - 1][1])
         row[x] = (" ", row[x][1])
@@ -224,10 +224,10 @@ _DRAIN_S = 1.0
 
 
 class Line:
-    """A file-like end for Textual's writer thread, with a thread of its own that writes to the terminal.
+    """File-like output for Textual's writer thread. Another thread sends to the terminal.
 
-    While the terminal is slow or stalled, frames only change the canvas; when it can take bytes again, it gets the
-    difference between what it shows and what is wanted by then.
+    While the terminal is slow or stalled, frames only change the canvas. When the terminal accepts bytes again, it gets
+    the difference between its content and the newest frame.
 
     Args:
         descriptor: the terminal, open for writing.
@@ -245,27 +245,27 @@ class Line:
         threading.Thread(target=self._run, name="terminal line", daemon=True).start()
 
     def fileno(self) -> int:
-        """The terminal's descriptor."""
+        """Return the terminal's descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether this still leads to a terminal."""
+        """Return True while this still leads to a terminal."""
         return os.isatty(self._descriptor)
 
     def write(self, text: str) -> int:
-        """Take output; returns at once."""
+        """Take output. Returns at once."""
         with self._changed:
             self._canvas.feed(text)
         return len(text)
 
     def flush(self) -> None:
-        """Have what was written sent when the terminal can take it."""
+        """Send the written output when the terminal accepts it."""
         with self._changed:
             self._waiting = True
             self._changed.notify_all()
 
     def resize(self, width: int, height: int) -> bool:
-        """Take the size that frames have from now on; whether it is another, so that everything must be drawn anew."""
+        """Set the size of the coming frames. Returns True when it changed, so that everything must be drawn again."""
         with self._changed:
             other = (width, height) != (self._canvas.width, self._canvas.height)
             if other:
@@ -273,14 +273,14 @@ class Line:
             return other
 
     def forget(self) -> None:
-        """Send everything again: the terminal may have lost what it showed."""
+        """Send everything again: the terminal may have lost its content."""
         with self._changed:
             self._canvas.forget()
             self._waiting = True
             self._changed.notify_all()
 
     def drain(self) -> None:
-        """Wait until everything is sent, or until it is clear that nobody takes it."""
+        """Wait until everything is sent, or until the terminal clearly accepts nothing."""
         deadline = time.monotonic() + _DRAIN_S
         with self._changed:
             self._changed.wait_for(
@@ -307,7 +307,8 @@ class Line:
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            # Small pieces, and only when there is room: a blocking write of a whole frame could not be given up.
+            # Write small pieces, and only when there is room: a blocking write of a whole frame could not be
+            # interrupted.
             select.select([], [self._descriptor], [])
             written = os.write(self._descriptor, view[:_CHUNK])
             self.sent += written

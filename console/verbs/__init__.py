@@ -1,4 +1,4 @@
-"""The command line: one click group whose verbs are imported only when they are called."""
+"""Command line: one click group. Each verb's module is imported only when the verb is called."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 
 
 class LazyGroup(click.Group):
-    """A group that knows its verbs by name and imports one when it is asked for."""
+    """A group that lists its verbs by name and imports a verb when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All verbs, in the order of the runbook rather than of the alphabet."""
+        """List all verbs in the runbook's order."""
         return list(_MODULE_OF)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module that is the home of a verb."""
+        """Import the module of a verb."""
         if cmd_name not in _MODULE_OF:
             return None
         command = getattr(import_module(f"console.verbs.{_MODULE_OF[cmd_name]}"), cmd_name)
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest verb where there is none of that name."""
+        """Resolve a verb. For an unknown name, the error suggests the nearest verb."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -62,19 +62,19 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--repo", metavar="PATH", help="The repository that holds the registry; default: the one you are in.")
 @click.option("--config", metavar="FILE", help="A configuration file in place of the repository's console.toml.")
-@click.option("--read-only", is_flag=True, help="Look, change nothing; the kill key stays.")
-@click.option("--no-kill", is_flag=True, help="Remove the kill key as well.")
+@click.option("--read-only", is_flag=True, help="Allow no changes; the kill key still works.")
+@click.option("--no-kill", is_flag=True, help="Disable the kill key.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw with plain ASCII.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="mlconsole", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, /, **flags: str | bool | None) -> int | None:
-    """Watch, promote and pull back the ML models of a live trading system. Without a verb: the interface."""
+    """Watch, promote and roll back the ML models of a live trading system. Without a verb, the interface starts."""
     ctx.obj = Session(**flags)  # type: ignore[arg-type]
     if ctx.invoked_subcommand is not None:
         return None
-    # Imported here: a verb does not pay for the interface.
+    # Imported here: a verb does not need the interface.
     from console.interface import run_interface  # noqa: PLC0415
 
     return run_interface(ctx.obj)
@@ -90,7 +90,10 @@ def run(argv: list[str]) -> int:
 
 
 def code_of_end(error: BaseException, argv: list[str]) -> int:
-    """The exit code of what ended a run, explained on stderr. Only our own bugs end in 70, with a report on disk."""
+    """Return the exit code for an exception, after explaining it on stderr.
+
+    Only our own bugs end in 70, with a report on disk.
+    """
     as_json = "--json" in argv
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         if as_json:
@@ -105,7 +108,7 @@ def code_of_end(error: BaseException, argv: list[str]) -> int:
             tell_error(ending(visible(error.format_message(), limit=500), "See the help of the verb: --help.", 2))
         return 2
     if isinstance(error, BrokenPipeError):
-        # Whoever read us has enough; the interpreter must not complain when it flushes.
+        # The reader has closed the pipe; the interpreter must not report an error when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     if "--debug" in argv:
@@ -115,7 +118,7 @@ def code_of_end(error: BaseException, argv: list[str]) -> int:
 
 
 def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Python's own traceback, with what came from outside made visible."""
+    """Print Python's own traceback, with outside text made visible."""
     from traceback import format_exception  # noqa: PLC0415 only --debug shows one
 
     sys.stderr.write(whole_lines("".join(format_exception(kind, error, trace))))
@@ -124,11 +127,11 @@ def _show_traceback(kind: type[BaseException], error: BaseException, trace: Trac
 def _failed(error: BaseException, argv: list[str]) -> int:
     if isinstance(error, ConsoleError):
         return fail(error, as_json="--json" in argv)
-    # Imported here: it is needed only when we are wrong.
+    # Imported here: only a bug needs it.
     from console.bugs import report  # noqa: PLC0415
 
     code = report(error, argv)
     if "--json" in argv:
         name = type(error).__name__
-        tell_error(ending(f"mlconsole met an error of its own: {name}.", "The report is named on stderr.", code))
+        tell_error(ending(f"mlconsole has a bug: {name}.", "The report is named on stderr.", code))
     return code

@@ -23,22 +23,22 @@ from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Gate, Verdict, worst
 
-_REASON = click.option("--reason", required=True, help="Why; goes into the event, the commit and the pull request.")
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be done, write nothing.")
+_REASON = click.option("--reason", required=True, help="Reason for the event, the commit and the pull request.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show the plan; write nothing.")
 _OWN_CODE = (
     "This repository holds mlconsole's own code. Install the gate from a pinned release, outside of this repository, "
     "so that no change can change its own judge."
 )
 _INIT_SIGNED = "Changes must be signed: allowed_signers names your key. Let git sign: git config commit.gpgSign true."
 _INIT_SELF_DECLARED = (
-    "Who makes a change is self-declared: git does not sign by SSH here. See docs/security.md, Signatures."
+    "The author of a change is self-declared: git does not sign with SSH here. See docs/security.md, Signatures."
 )
 _NO_PUSH = click.option("--no-push", is_flag=True, help="Commit the branch locally; `push BRANCH` sends it later.")
 
 
 @click.command()
 @click.argument("directory", metavar="DIR")
-@click.option("--model", required=True, help="The model whose staging the artifact enters.")
+@click.option("--model", required=True, help="The model that gets the artifact in staging.")
 @_REASON
 @_DRY_RUN
 @_NO_PUSH
@@ -56,11 +56,11 @@ def stage(session: Session, directory: str, model: str, reason: str, dry_run: bo
     "to_stage",
     required=True,
     type=click.Choice(["shadow", "active"]),
-    help="The stage that it enters: shadow from staging, active from shadow.",
+    help="The target stage: shadow from staging, active from shadow.",
 )
 @_REASON
-@click.option("--ack", default="", metavar="PHRASE", help="The typed acknowledgement that a hop to active needs.")
-@click.option("--finding", default="", metavar="TEXT", help="What the dashboard review found; needed for active.")
+@click.option("--ack", default="", metavar="PHRASE", help="The typed acknowledgement that a step to active needs.")
+@click.option("--finding", default="", metavar="TEXT", help="Finding of the dashboard review; required for active.")
 @click.option("--waive", multiple=True, metavar="GATE=REASON", help="Waive one gate, with a reason; repeatable.")
 @_DRY_RUN
 @_NO_PUSH
@@ -76,7 +76,7 @@ def promote(
     dry_run: bool,
     no_push: bool,
 ) -> Answer:
-    """Promote a model one hop, through its checklist, onto a branch."""
+    """Promote a model one step, through its checklist, onto a branch."""
     operations = session.operations
     target = operations.target(model, Stage(to_stage))
     judged = operations.checklist(target, finding=finding, waivers=_waivers(waive), on_gate=_say_gate)
@@ -93,7 +93,7 @@ def promote(
     "stage_name",
     required=True,
     type=click.Choice(["staging", "shadow"]),
-    help="The stage that is cleared; active is only ever rolled back.",
+    help="The stage to clear. An active model is rolled back instead.",
 )
 @_REASON
 @_DRY_RUN
@@ -107,15 +107,15 @@ def withdraw(session: Session, model: str, stage_name: str, reason: str, dry_run
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--to", default=None, metavar="ID", help="Another artifact than the last good one.")
-@click.option("--reason", default="", help="Why; default: EMERGENCY and what is breaching now.")
+@click.option("--to", default=None, metavar="ID", help="An artifact other than the last good one.")
+@click.option("--reason", default="", help="Reason; default: EMERGENCY and the current breaches.")
 @_DRY_RUN
 @_NO_PUSH
 @verb
 def rollback(
     session: Session, models: tuple[str, ...], to: str | None, reason: str, dry_run: bool, no_push: bool
 ) -> Answer:
-    """Bring the last good active artifact back; needs no role and no ACK. Several models get a branch each."""
+    """Bring the last good active artifact back. It needs no role and no ACK. Several models get one branch each."""
     chosen = _Rollback(to, reason, dry_run=dry_run, push=not no_push)
     if len(models) == 1:
         return _roll_back(session, models[0], chosen)
@@ -136,7 +136,7 @@ class _Rollback(NamedTuple):
 
 
 def _attempted(session: Session, model: str, chosen: _Rollback) -> Answer:
-    """One of several: what keeps one model from going back must not keep the others."""
+    """Roll back one of several models. Its error must not stop the others."""
     try:
         return _roll_back(session, model, chosen)
     except ConsoleError as error:
@@ -147,7 +147,7 @@ def _roll_back(session: Session, model: str, chosen: _Rollback) -> Answer:
     operations = session.operations
     prepared = operations.rollback_plan(model, chosen.to)
     if prepared.plan is None:
-        # Nothing to do is done; an emergency for which no target is left must not look like that.
+        # Nothing to do is a success. An emergency without a target must not look like one.
         done_already = not prepared.from_artifact or chosen.to == prepared.from_artifact
         document = documents.no_change(operations.clock.now(), prepared)
         return Answer([prepared.why], document, 0 if done_already else 1)
@@ -160,7 +160,7 @@ def _roll_back(session: Session, model: str, chosen: _Rollback) -> Answer:
 @click.argument("branch")
 @verb
 def push(session: Session, branch: str) -> Answer:
-    """Send a branch that stayed local to the remote, and read the remote back."""
+    """Push a branch that exists only locally, and read the remote back."""
     done = session.operations.push(branch)
     document = documents.envelope(session.operations.clock.now()) | documents.plain(done)
     return Answer(_told(done), document, 0 if done.pushed else 3)
@@ -170,7 +170,7 @@ def push(session: Session, branch: str) -> Answer:
 @click.argument("branch")
 @verb
 def land(session: Session, branch: str) -> Answer:
-    """Fast-forward the base branch to a change branch after the gate passed; for repositories without a forge."""
+    """Fast-forward the base branch to a change branch after the gate has passed. For repositories without a forge."""
     landed = session.operations.land(branch)
     text = [*(lines.gate(item) for item in landed.gates), f"{landed.base} is now {landed.commit[:12]} ({branch})."]
     text += _rows(landed.problem) if landed.problem else []
@@ -178,11 +178,11 @@ def land(session: Session, branch: str) -> Answer:
 
 
 @click.command()
-@click.option("--base", metavar="REV", help="What the change is to land on, whose rules hold.")
-@click.option("--head", metavar="REV", help="The change.")
-@click.option("--offered", is_flag=True, help="The branch is offered, not landed: nobody can have approved it yet.")
+@click.option("--base", metavar="REV", help="The commit that the change lands on. Its rules apply.")
+@click.option("--head", metavar="REV", help="The commit of the change.")
+@click.option("--offered", is_flag=True, help="Judge a branch that is not approved yet.")
 @click.option(
-    "--landed", is_flag=True, help="The head is the base branch now: it must hold the base in its first line."
+    "--landed", is_flag=True, help="The head is now the base branch: its first-parent line must contain the base."
 )
 @click.option("--pre-receive", "received", metavar="BRANCH", help="Judge the refs of a push, as git's hook lists them.")
 @click.option("--unit-tests", is_flag=True, help="Only run the base policy's unit tests on a clean export of the head.")
@@ -197,7 +197,7 @@ def gate(
     received: str | None,
     unit_tests: bool,
 ) -> Answer:
-    """Judge a proposed change as CI does; or, with --pre-receive, a whole push as the server's hook does."""
+    """Judge a proposed change as CI does. With --pre-receive, judge a whole push as the server's hook does."""
     if received:
         return _receive(session, received)
     if not (base and head):
@@ -247,7 +247,7 @@ def approve(session: Session, branch: str) -> Answer:
 @_NO_PUSH
 @verb
 def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
-    """Propose a first policy that names you as operator, and a registry where there is none, on a branch."""
+    """Propose, on a branch, a first policy that names you as operator, and a registry if there is none."""
     proposed = session.operations.first_policy(push=not no_push, dry_run=dry_run)
     document = documents.envelope(session.operations.clock.now()) | documents.plain(proposed)
     text = [*_rows(proposed.policy), f"branch {proposed.branch}", *_rows(proposed.why)]
@@ -258,14 +258,14 @@ def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
 
 @click.group()
 def evidence() -> None:
-    """The evidence capsules that promotions commit."""
+    """Evidence capsules, which promotions commit."""
 
 
 @evidence.command("verify")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @verb
 def evidence_verify(session: Session, file: Path) -> Answer:
-    """Re-compute every verdict of a capsule from its raw responses, offline."""
+    """Recompute every verdict of a capsule from its raw responses, offline."""
     # Imported here: only this verb needs the judge without a repository.
     from ml.promotion.evidence import verify as verify_evidence  # noqa: PLC0415
 
@@ -331,5 +331,5 @@ def _told(done: Submission) -> list[str]:
 
 
 def _rows(text: str) -> list[str]:
-    """The lines of a text, its tabs expanded as a terminal does."""
+    """Return a text's lines, with tabs expanded as a terminal does."""
     return text.expandtabs(8).removesuffix("\n").split("\n")

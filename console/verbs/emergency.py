@@ -1,4 +1,4 @@
-"""Verbs of an emergency: kill (carried out by `console.kill` on its short path), watch, incident, drill."""
+"""Verbs for an emergency: kill (run by `console.kill` without slow imports), watch, incident, drill."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("order", type=click.Choice(["on", "off", "status"]))
-@click.option("--reason", default="", help="Why; a release needs one.")
+@click.option("--reason", default="", help="Reason; required for a release.")
 @click.option("--confirm", default="", metavar=RELEASE_WORD, help="The typed confirmation of a release.")
-@click.option("--no-wait", is_flag=True, help="Do not wait for the engines' proof.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until the engines confirm it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
 @click.pass_obj
 def kill(session: Session, /, order: str, reason: str, confirm: str, no_wait: bool, as_json: bool) -> int:
-    """Switch all machine learning off or on again, and wait until the running engines prove it."""
+    """Switch all machine learning off or on, and wait until the running engines confirm it."""
     argv = ["kill", order, f"--reason={reason}", f"--confirm={confirm}"]
     argv += [f"--repo={session.repo}"] if session.repo else []
     argv += [f"--config={session.config}"] if session.config else []
@@ -48,12 +48,12 @@ def kill(session: Session, /, order: str, reason: str, confirm: str, no_wait: bo
 
 @click.command()
 @click.argument("model")
-@click.option("--claim", is_flag=True, help="Take the watch over from whoever keeps it.")
-@click.option("--follow", is_flag=True, help="Keep watch until it ends: 0 when nothing breached, 1 when something did.")
-@click.option("--markdown", is_flag=True, help="A summary to paste into the pull request.")
+@click.option("--claim", is_flag=True, help="Take over the watch.")
+@click.option("--follow", is_flag=True, help="Follow the watch until it ends. Exit code 0 without a breach, else 1.")
+@click.option("--markdown", is_flag=True, help="Print a summary for the pull request.")
 @verb
 def watch(session: Session, model: str, claim: bool, follow: bool, markdown: bool) -> Answer:
-    """The hour of watching over a model that has just become active."""
+    """Show the one-hour watch over a model that has just become active."""
     operations = session.operations
     if claim:
         say(operations.claim_watch(model))
@@ -71,7 +71,7 @@ def watch(session: Session, model: str, claim: bool, follow: bool, markdown: boo
 @click.option("--since", default="24h", show_default=True, metavar="TIME", help="2026-02-16T10:00:00Z, or 90m, 6h, 2d.")
 @verb
 def incident(session: Session, since: str) -> Answer:
-    """The timeline of what was done and seen, as Markdown for the review after an incident."""
+    """Print a timeline of actions and observations as Markdown, for the review after an incident."""
     operations = session.operations
     report = operations.incident(_moment(since, operations.clock.now()))
     document = documents.envelope(operations.clock.now()) | documents.plain(report.document())
@@ -79,12 +79,12 @@ def incident(session: Session, since: str) -> Answer:
 
 
 @click.command()
-@click.option("--seed", type=click.IntRange(min=0), help="Chooses fault and moment; default: nobody knows.")
-@click.option("--headless", is_flag=True, help="A scripted operator instead of you, for CI.")
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to build it; default: a new folder.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed for fault and moment; default: random.")
+@click.option("--headless", is_flag=True, help="Use a scripted operator, for CI.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Folder for the demo; default: a new one.")
 @verb
 def drill(session: Session, seed: int | None, headless: bool, directory: Path | None) -> Answer:
-    """Practise an emergency on a living system: notice, kill, roll back, and see how long you took."""
+    """Practice an emergency on a demo system: notice, kill, roll back, and see how long you took."""
     # Imported here: the demo needs onnxruntime and more.
     from console.demo.drill import drill as run_drill  # noqa: PLC0415
 
@@ -106,7 +106,7 @@ def _score_lines(score: Score) -> list[str]:
 
 
 def _watch_of(session: Session, model: str) -> tuple[Watch, Judgement]:
-    """Poll once, so that the watch is of now, and find it, with what is proven of the live artifact now."""
+    """Poll once, then return the model's watch with the current proof for the active artifact."""
     view = session.operations.board().model(model)
     live = live_of(view) if view is not None else Judgement(Verdict.NO_DATA)
     for held in session.operations.watches():
@@ -116,7 +116,7 @@ def _watch_of(session: Session, model: str) -> tuple[Watch, Judgement]:
 
 
 def _told(held: Watch, live: Judgement, well: str) -> str:
-    """What breaches; nothing is called well that is not measured now."""
+    """Return the breaches. Unmeasured objectives are never reported as good."""
     if held.breaching:
         return "; ".join(trouble.why for trouble in held.breaching)
     return well if live.verdict.opens else f"not known to be well: {live.name} {live.verdict.value} {live.why}".rstrip()
@@ -135,4 +135,4 @@ def _moment(text: str, now: datetime) -> datetime:
     try:
         return now - timedelta(seconds=float(text[:-1]) * unit) if unit else parse_utc(text)
     except ValueError as error:
-        raise Usage(f"{text!r} is no time.", "Write 2026-02-16T10:00:00Z, or how long ago: 90m, 6h, 2d.") from error
+        raise Usage(f"{text!r} is not a time.", "Write 2026-02-16T10:00:00Z, or how long ago: 90m, 6h, 2d.") from error

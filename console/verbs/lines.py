@@ -1,4 +1,4 @@
-"""How readings, gates and stages look on one line of a terminal; shared by the verbs."""
+"""One-line texts of readings, gates and stages for a terminal, used by the verbs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def check(item: Check) -> str:
 
 def gate(item: Gate | Reading) -> str:
     """``[PASS]    p99            42.1 ms < 100   why``."""
-    seconds = item.unit == "s"  # a soak must last, where every other value must stay below its limit
+    seconds = item.unit == "s"  # A soak has a minimum; every other value has a maximum.
     value = hours(item.value) if seconds and item.value is not None else amount(item.value, item.unit)
     limit = "" if item.limit is None else f"≥ {hours(item.limit)}" if seconds else f"< {amount(item.limit, item.unit)}"
     return f"{tag(item.verdict)} {item.name:<17} {value:>9} {limit:<10} {item.why}".rstrip()
 
 
 def tag(verdict: Verdict) -> str:
-    """The verdict as a word of fixed width."""
+    """Return the verdict as a word of fixed width."""
     return f"[{verdict.value}]".ljust(9)
 
 
 def amount(value: float | None, unit: str) -> str:
-    """A value in its unit; a ratio is shown in per cent."""
+    """Return a value in its unit; a ratio is shown in percent."""
     if value is None:
         return "-"
     if unit in ("", "ratio"):
@@ -43,7 +43,7 @@ def amount(value: float | None, unit: str) -> str:
 
 
 def status(board: Board) -> list[str]:
-    """The board for a shell: header, kill switch, models, problems."""
+    """Return the board for a shell: header, kill switch, models, problems."""
     mode = "RO" if board.read_only else "RW"
     name = f"!{board.environment.upper()}!" if board.production else board.environment
     registry = board.registry
@@ -62,7 +62,10 @@ def status(board: Board) -> list[str]:
 
 
 def soak(report: SoakReport) -> list[str]:
-    """A soak's queries, tapes, gates and verdict; what decides comes last, where a terminal leaves off."""
+    """Return a soak's queries, tapes, gates and verdict.
+
+    The verdict comes last, where it stays visible in a terminal.
+    """
     started = format_utc(report.started_at) if report.started_at else "not started"
     return [
         "queries",
@@ -91,7 +94,7 @@ def _model(model: ModelView, now: datetime, *, killed: bool) -> list[str]:
     found = judged(model)
     lines.append(f"  {tag(found.verdict)} {found.name}{': ' if found.name and found.why else ''}{found.why}".rstrip())
     lines += [f"  {gate(reading)}" for reading in gauges_of(model)]
-    if model.shadow.artifact_id is not None:  # the readings above are of shadow
+    if model.shadow.artifact_id is not None:  # The readings above are of shadow.
         live = (reading for reading in model.active_readings if reading.limit is not None)
         lines += [f"  {gate(replace(reading, name=f'active {reading.name}'))}" for reading in live]
     if model.hop:
@@ -117,7 +120,7 @@ def _stage(view: StageView, now: datetime, *, killed: bool, silent: bool) -> str
     moment = view.served_since or view.since
     since = f" for {span((now - moment).total_seconds())}" if moment else ""
     if view.served_since is None and view.since is not None and view.deployment not in ("", SERVING):
-        since = f" landed {span((now - view.since).total_seconds())} ago"  # it has not served for as long
+        since = f" landed {span((now - view.since).total_seconds())} ago"  # It has not served for that long.
     told = "stopped by the kill switch" if killed and view.stage is not Stage.STAGING else view.deployment
     told = f"last seen: {told}" if silent and told and not killed else told
     deployment = f" · {told}" if told else ""

@@ -1,4 +1,4 @@
-"""Verbs that only look: status, check, verify, compare, soak, history, log."""
+"""Verbs that only read: status, check, verify, compare, soak, history, log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ml.verdict import Verdict
 
 _TELL_S = 1.0
 _LONGEST = 1 << 20
-"""Characters of one line; the line for prompts names every model."""
+"""Longest line in characters; the prompt's line names every model."""
 
 
 @click.command()
@@ -27,7 +27,7 @@ _LONGEST = 1 << 20
 @click.option("--watch", is_flag=True, help="Print again whenever something changes, until ^C.")
 @verb
 def status(session: Session, short: bool, watch: bool) -> Answer:
-    """Stages, readings, soak, switch and problems."""
+    """Show stages, readings, soak, switch and problems."""
     answer = _status(session, short)
     shown: list[str] = []
     while watch:
@@ -44,7 +44,7 @@ def _status(session: Session, short: bool) -> Answer:
     board = operations.board()
     soaking = [model.name for model in board.models if model.shadow.artifact_id and model.soak is None]
     if soaking and board.prometheus.state is SourceState.OK:
-        # One look is all that this process takes, so it waits for what the interface would judge in the background.
+        # This process polls once, so it waits for judgments that the interface would make in the background.
         operations.judge_soaks(soaking)
         board = operations.board()
     text = [short_of(board)] if short else lines.status(board)
@@ -56,7 +56,7 @@ def _status(session: Session, short: bool) -> Answer:
 @click.command()
 @verb
 def check(session: Session) -> Answer:
-    """Examine the whole registry and every artifact that it names."""
+    """Check the whole registry and every artifact in it."""
     examined = session.operations.check(StepLines())
     text = [f"{finding.path}: {finding.what} {finding.remedy}".rstrip() for finding in examined.findings]
     for artifact in examined.artifacts:
@@ -91,11 +91,13 @@ def verify(session: Session, directory: str) -> Answer:
 
 @click.command()
 @click.argument("model")
-@click.option("--wait", is_flag=True, help="Wait until the soak is decided: 0 when it passes, 1 when it fails.")
-@click.option("--timeout", type=float, default=0.0, metavar="SECONDS", help="Stop waiting after this; exit code 4.")
+@click.option("--wait", is_flag=True, help="Wait for the soak's result. Exit code 0 when it passes, else 1.")
+@click.option(
+    "--timeout", type=float, default=0.0, metavar="SECONDS", help="Stop waiting after this time, with exit code 4."
+)
 @verb
 def soak(session: Session, model: str, wait: bool, timeout: float) -> Answer:
-    """Whether the shadow artifact's soak meets its objectives, cell by cell."""
+    """Judge the shadow artifact's soak against its objectives, cell by cell."""
     started = time.monotonic()
     report = session.operations.soak(model)
     told = ""
@@ -103,7 +105,7 @@ def soak(session: Session, model: str, wait: bool, timeout: float) -> Answer:
         if timeout and time.monotonic() - started > timeout:
             return Answer(lines.soak(report), documents.soak(report), 4)
         line = f"{report.verdict.value}: {report.why}"
-        if line != told:  # the same line twice says nothing new
+        if line != told:  # Skip a line that repeats the previous one.
             say(line)
             told = line
         time.sleep(session.settings.prometheus.poll_seconds)
@@ -115,7 +117,7 @@ def soak(session: Session, model: str, wait: bool, timeout: float) -> Answer:
 @click.argument("model")
 @verb
 def history(session: Session, model: str) -> Answer:
-    """What was done to a model, newest first."""
+    """List a model's changes, newest first."""
     rows = session.operations.history(model)
     text = [
         f"{documents.plain(row.at) or '(no time)':<20} {row.action:<9} {row.from_stage or '-':>8} → {row.to_stage:<8} "
@@ -131,7 +133,7 @@ def history(session: Session, model: str) -> Answer:
 @click.argument("b")
 @verb
 def compare(session: Session, a: str, b: str) -> Answer:
-    """Two artifacts side by side: size, parameters, features, latency, and how often they disagree."""
+    """Compare two artifacts: size, parameters, features, latency, and share of different decisions."""
     comparison = session.artifacts.compare(a, b, StepLines())
     document = documents.envelope(session.artifacts.clock.now(), comparison.verdict) | comparison.document()
     return Answer(list(comparison.lines()), document, code_of(comparison.verdict))
@@ -139,10 +141,10 @@ def compare(session: Session, a: str, b: str) -> Answer:
 
 @click.command()
 @click.option("--verify", "check_chain", is_flag=True, help="Check that no line was cut or edited.")
-@click.option("--limit", default=200, show_default=True, help="How many lines, newest first.")
+@click.option("--limit", default=200, show_default=True, help="Number of lines, newest first.")
 @verb
 def log(session: Session, check_chain: bool, limit: int) -> Answer:
-    """The audit log of kills, releases, promotions and rollbacks."""
+    """Show the audit log of kills, releases, promotions and rollbacks."""
     now = session.operations.clock.now()
     if check_chain:
         chain = session.operations.verify_log()
@@ -155,13 +157,13 @@ def log(session: Session, check_chain: bool, limit: int) -> Answer:
 
 
 class StepLines:
-    """Takes progress (`ml.ports.Report`) and prints on stderr each step as it begins, and each second how far it is."""
+    """Prints progress (`ml.ports.Report`) on stderr: each step as it starts, and every second its progress."""
 
     def __init__(self) -> None:
         self._step, self._told = "", 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Print the step when it is a new one; of a long one its share, and its speed where it has one."""
+        """Print a new step; for a long step, print its share and its rate if it has one."""
         now, words = time.monotonic(), f"{progress.step} …"
         if progress.step == self._step:
             if progress.total <= 1 or now - self._told < _TELL_S:

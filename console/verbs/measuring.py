@@ -1,4 +1,4 @@
-"""The gate's own Prometheus on the command line, and its lines with what each rests on."""
+"""Options for the gate's own Prometheus, and the gate's output with the basis of each line."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from ml.text import visible
 from ml.verdict import Gate
 
 _OPTIONS = (
-    click.option("--prometheus", metavar="URL", help="Ask the evidence's recorded questions again at this Prometheus."),
-    click.option("--prometheus-token-file", metavar="FILE", help="A bearer token for it, read with every question."),
-    click.option("--prometheus-ca-file", metavar="FILE", help="The authority that its certificate is signed by."),
+    click.option("--prometheus", metavar="URL", help="Run the evidence's recorded queries again on this Prometheus."),
+    click.option(
+        "--prometheus-token-file", metavar="FILE", help="File with a bearer token for it, read for every query."
+    ),
+    click.option("--prometheus-ca-file", metavar="FILE", help="File with the authority that signed its certificate."),
 )
 
 
 def measuring(function: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Add the options that name the gate's own Prometheus, and let the gate ask there before the verb begins."""
+    """Add the options for the gate's own Prometheus, and connect the gate to it before the verb starts."""
 
     @functools.wraps(function)
     def run(
@@ -50,23 +52,25 @@ def measuring(function: Callable[..., Answer]) -> Callable[..., Answer]:
 def _measure(
     session: Session, prometheus: str | None, prometheus_token_file: str | None, prometheus_ca_file: str | None
 ) -> None:
-    """Let the gate ask at the Prometheus that this command line names, and nowhere else.
+    """Connect the gate to the Prometheus given on this command line, and to no other.
 
-    Neither the address nor the credentials ever come from console.toml: that file may be the author's.
+    Address and credentials never come from console.toml: the author of a change can edit that file.
 
     Raises:
         Usage: it is no address, or credentials are given without one.
     """
     if not prometheus:
         if prometheus_token_file or prometheus_ca_file:
-            raise Usage("Credentials are given, and no Prometheus to give them to.", "Add --prometheus URL.")
+            raise Usage("Credentials are given without a Prometheus.", "Add --prometheus URL.")
         session.operations.measure_with(None)
         return
     parts = urlsplit(prometheus)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
         shown = visible(prometheus.rpartition("@")[2], limit=120)
-        raise Usage(f"{shown} is no address of a Prometheus.", "Write http://HOST:PORT, with credentials in a file.")
-    # Imported here: a gate without a Prometheus does not pay for an HTTP client.
+        raise Usage(
+            f"{shown} is not the address of a Prometheus.", "Write http://HOST:PORT, with credentials in a file."
+        )
+    # Imported here: a gate without a Prometheus does not need an HTTP client.
     from ml.adapters.http_deadline import Access  # noqa: PLC0415
     from ml.adapters.prometheus import Prometheus  # noqa: PLC0415
 
@@ -79,14 +83,17 @@ _QUESTION_S = 20.0
 
 
 def judged_line(item: Gate) -> str:
-    """A line of the gate, and what it rests on."""
+    """Return a line of the gate with its basis."""
     from ml.promotion.gate.case import shown_basis  # noqa: PLC0415  it is needed by this verb alone
 
     return f"{lines.gate(item)}  ({shown_basis(item)})"
 
 
 def judged_document(gates: Sequence[Gate]) -> list[dict[str, Any]]:
-    """The lines of the gate for scripts; ``basis`` is what each rests on, ``claimed_by`` by whom it is claimed."""
+    """Return the gate's lines for scripts.
+
+    ``basis`` is the evidence for each line; ``claimed_by`` is the claim's author.
+    """
     from ml.promotion.gate.case import basis_of  # noqa: PLC0415  it is needed by this verb alone
 
     found = []

@@ -1,4 +1,4 @@
-"""How every verb answers: lines for people or one JSON document, an exit code, and errors in two sentences."""
+"""Output of every verb: text or one JSON document, an exit code, and errors in two sentences."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["Answer", "code_of", "emit", "error_document", "fail", "say", "verb"]
 P = ParamSpec("P")
 
 _UNTOLD = 3
-"""The exit code of an answer that would be good, and that standard output did not take: nobody knows it yet."""
+"""Exit code for a good answer that standard output did not accept, so the reader did not get it."""
 
 
 class Answer(NamedTuple):
-    """What a verb found: ``lines`` for a terminal, ``document`` for scripts, and the exit code."""
+    """Answer of a verb: ``lines`` for a terminal, ``document`` for scripts, and the exit code."""
 
     lines: list[str]
     document: dict[str, Any]
@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 def verb(function: Callable[Concatenate[Session, P], Answer]) -> Callable[..., int]:
-    """Make a click callback of a function that takes the session and returns an `Answer`; adds ``--json``."""
+    """Make a click callback from a function that takes the session and returns an `Answer`. Adds ``--json``."""
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
     @click.pass_obj
@@ -47,7 +47,7 @@ def verb(function: Callable[Concatenate[Session, P], Answer]) -> Callable[..., i
 
 
 def emit(answer: Answer, *, as_json: bool, err: bool = False) -> bool:
-    """Print an answer in the form that was asked for, each line as one line. False: standard output did not take it."""
+    """Print an answer in the requested form. Returns False when standard output did not accept it."""
     text = json_text(answer.document) if as_json else "\n".join(whole(line) for line in answer.lines)
     if not text:
         return True
@@ -58,12 +58,12 @@ def emit(answer: Answer, *, as_json: bool, err: bool = False) -> bool:
 
 
 def say(line: str) -> None:
-    """Tell a person what is going on, on stderr, so that stdout stays the answer."""
+    """Print progress on stderr, so that stdout holds only the answer."""
     click.echo(whole(line), err=True)
 
 
 def fail(error: ConsoleError, *, as_json: bool) -> int:
-    """Print an error as one sentence of cause and one of remedy; returns its exit code."""
+    """Print an error as one sentence of cause and one of remedy. Returns its exit code."""
     for text in (error.cause, error.remedy):
         if text:
             click.echo(continued(text), err=True)
@@ -76,22 +76,22 @@ def fail(error: ConsoleError, *, as_json: bool) -> int:
 
 
 def continued(text: str) -> str:
-    """A message safe to print; of several lines, as a server's hook says, only the first begins where ours do."""
+    """Make a message safe to print. Only the first of several lines starts at our own indentation."""
     return whole_lines(text).replace("\n", "\n  ")
 
 
 def tell_error(document: dict[str, Any]) -> None:
-    """Print the document of an error."""
+    """Print an error's JSON document."""
     write_out(json_text(document) + "\n")
 
 
 def error_document(error: ConsoleError) -> dict[str, Any]:
-    """An error for scripts."""
+    """Return an error for scripts."""
     return ending(error.cause, error.remedy, error.exit_code)
 
 
 def ending(cause: str, remedy: str, exit_code: int) -> dict[str, Any]:
-    """Whatever ended a run, for scripts."""
+    """Return any exception that ended a run, for scripts."""
     return {
         "schema_version": "v1",
         "as_of": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -1,4 +1,4 @@
-"""Verbs around the console: config, info, completion, doctor, demo, serve, build."""
+"""Verbs for setup: config, info, completion, doctor, demo, serve, build."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ml.verdict import worst
 
 _SECRET_WORDS = ("token", "password")
 _SECRETS = frozenset({"notify.url"})
-"""A webhook's address is all that it takes to use it."""
+"""Hide a webhook's address: anybody who knows it can post."""
 
 
 @click.group()
 def config() -> None:
-    """The settings: show them, validate them, write a first file."""
+    """Show or validate the settings, or write a first configuration file."""
 
 
 @config.command("show")
 @verb
 def config_show(session: Session) -> Answer:
-    """Every setting, its effective value and where it came from."""
+    """Show every setting with its effective value and source."""
     rows = _rows(session.settings)
     text = [f"{name:<34} {value!s:<32} {source}" for name, value, source in rows]
     body = {name: {"value": value, "source": source} for name, value, source in rows}
@@ -45,7 +45,7 @@ def config_show(session: Session) -> Answer:
 @config.command("validate")
 @verb
 def config_validate(session: Session) -> Answer:
-    """Whether every file, variable and flag is known and well-typed; 2 when not."""
+    """Check every file, variable and flag; exit code 2 when one is unknown or has a wrong type."""
     settings = session.settings
     named = sorted(set(settings.sources.values())) or ["defaults only"]
     return Answer([f"valid: {', '.join(named)}"], documents.envelope(SystemClock().now()) | {"sources": named})
@@ -54,21 +54,21 @@ def config_validate(session: Session) -> Answer:
 @config.command("init")
 @verb
 def config_init(session: Session) -> Answer:
-    """Write a console.toml with every default into the repository, when there is none."""
+    """Write a console.toml with all defaults into the repository, if it has none."""
     path = session.settings.root / configuration.CONFIG_NAME
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(_template())
     except FileExistsError as error:
         raise Refused(f"{path} exists already.", "Edit it; see `mlconsole config show`.") from error
-    hint = "What you put into it counts in a clone once `mlconsole trust` has shown it there and somebody said yes."
+    hint = "Its settings count in a clone after somebody has trusted them there with `mlconsole trust`."
     return Answer([f"wrote {path}", hint], documents.envelope(SystemClock().now()) | {"path": str(path)})
 
 
 @click.command()
 @verb
 def info(session: Session) -> Answer:
-    """Version, paths, and the effective configuration."""
+    """Show version, paths, and the effective configuration."""
     settings = session.settings
     paths = {
         "version": __version__,
@@ -101,7 +101,7 @@ def completion(ctx: click.Context, shell: str) -> int:
 @verb
 def doctor(session: Session, model: str | None) -> Answer:
     """Check configuration, git, remote, Prometheus, rules and actuators; with MODEL, the runbook's troubleshooting."""
-    # Imported here: it looks at everything, which most verbs do not.
+    # Imported here: it imports everything, and most verbs do not.
     from console.doctor import examine  # noqa: PLC0415
 
     findings = examine(session, model)
@@ -116,11 +116,11 @@ def doctor(session: Session, model: str | None) -> Answer:
 
 
 @click.command()
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to build it; default: a new folder.")
-@click.option("--keep", is_flag=True, help="Leave the folder behind.")
-@click.option("--no-console", is_flag=True, help="Start the stack, print where it is as JSON, wait for ^C.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Folder for the demo; default: a new one.")
+@click.option("--keep", is_flag=True, help="Keep the folder afterwards.")
+@click.option("--no-console", is_flag=True, help="Start the demo only, print its paths as JSON, and wait for ^C.")
 def demo(directory: Path | None, keep: bool, no_console: bool) -> int:
-    """A living system on this machine: remote, engines, Prometheus with 26 h of history, and the console on it."""
+    """Run a demo system: remote, engines, Prometheus with 26 h of history, and the console on it."""
     # Imported here: the demo needs onnxruntime and more.
     from console.demo.run import demo as run_demo  # noqa: PLC0415
 
@@ -128,13 +128,15 @@ def demo(directory: Path | None, keep: bool, no_console: bool) -> int:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; elsewhere needs a token.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--public-url", metavar="URL", default="", help="Where browsers find it, when a proxy stands before it.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; other machines need a token."
+)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
+@click.option("--public-url", metavar="URL", default="", help="Address for browsers, when a proxy is in front.")
 @click.pass_obj
 def serve(session: Session, host: str, port: int, public_url: str) -> int:
-    """The read-only console, without the kill key, in a browser; prints its address on stderr."""
-    # Imported here: it is an extra, and only this verb needs it.
+    """Serve the console read-only, without the kill key, in a browser. Prints its address on stderr."""
+    # Imported here: it is an optional extra, and only this verb needs it.
     try:
         from console.serve import serve as run_server  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -144,12 +146,14 @@ def serve(session: Session, host: str, port: int, public_url: str) -> int:
 
 @click.command()
 @click.argument("model_file", metavar="MODEL.onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", "out_dir", required=True, type=click.Path(path_type=Path), help="The directory to make.")
-@click.option("--dataset-id", required=True, help="What it was trained on; it goes into the manifest.")
-@click.option("--notes", default="", help="What its user should know; it goes into the manifest.")
+@click.option(
+    "--out", "out_dir", required=True, type=click.Path(path_type=Path), help="The artifact directory to create."
+)
+@click.option("--dataset-id", required=True, help="The training data set, for the manifest.")
+@click.option("--notes", default="", help="Notes for its users, for the manifest.")
 @verb
 def build(session: Session, model_file: Path, out_dir: Path, dataset_id: str, notes: str) -> Answer:
-    """Make an artifact from a model that someone else trained."""
+    """Make an artifact from an existing model file."""
     from console.verbs.looking import StepLines  # noqa: PLC0415
 
     report = StepLines()
@@ -172,7 +176,7 @@ def _rows(settings: configuration.Settings) -> list[tuple[str, Any, str]]:
 
 
 def _shown(value: object) -> Any:
-    """Named tuples by their names, down to where a secret comes from."""
+    """Convert named tuples to values by name, including the sources of secrets."""
     if hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The verb trust: read the configuration that came with the repository, and say whether it counts."""
+"""Verb trust: show the configuration from the repository, and ask whether to trust it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _LEAST_DIGEST = 12
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Trust what is shown without being asked; for scripts.")
+@click.option("--yes", is_flag=True, help="Trust the shown changes without a question; for scripts.")
 @click.option("--digest", "expected", default="", metavar="SHA256", help="Trust the file only if its digest is this.")
-@click.option("--show", is_flag=True, help="Show what is trusted and what is not; 0 when all of it is, else 1.")
-@click.option("--revoke", is_flag=True, help="Forget what was trusted; only harmless settings count then.")
+@click.option("--show", is_flag=True, help="Show what is trusted. Exit code 0 when everything is, else 1.")
+@click.option("--revoke", is_flag=True, help="Forget all trust. Only harmless settings count then.")
 @verb
 def trust(session: Session, yes: bool, expected: str, show: bool, revoke: bool) -> Answer:
-    """Show the configuration that came with the repository, against what was trusted before, and ask about it."""
+    """Show changes of the repository's configuration since it was last trusted, and ask whether to trust them."""
     if show + revoke + (yes or bool(expected)) > 1:
         raise Usage("These options exclude each other.", "Give --yes (with --digest), --show or --revoke.")
     settings = session.settings
@@ -59,17 +59,17 @@ def trust(session: Session, yes: bool, expected: str, show: bool, revoke: bool) 
 
 
 def _ask(session: Session, question: Answer) -> None:
-    """Show the whole difference and wait for the word. Raises Refused for anything else."""
+    """Show the whole difference and wait for the typed word. Raises Refused for any other answer."""
     emit(question, as_json=False, err=True)
     if session.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(
-            "Nobody could be asked, so nothing was trusted.",
+            "There is no terminal for the question, so nothing was trusted.",
             "Run `mlconsole trust` in a terminal, or repeat with --yes --digest and the digest shown.",
         )
     sys.stderr.write(f"Type {_WORD} to trust this, anything else to leave it: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip() != _WORD:
-        raise Refused("Nothing was trusted.", "What was trusted before still holds.")
+        raise Refused("Nothing was trusted.", "The settings trusted before still hold.")
 
 
 def _require_digest(here: Standing, expected: str) -> None:
@@ -78,13 +78,11 @@ def _require_digest(here: Standing, expected: str) -> None:
     if len(expected) < _LEAST_DIGEST:
         raise Usage(f"--digest needs at least {_LEAST_DIGEST} characters.", "Copy it from `mlconsole trust --show`.")
     if not here.digest.startswith(expected.lower()):
-        raise Conflict(
-            "The file is not the one with that digest, so nothing was trusted.", "Read it: `mlconsole trust --show`."
-        )
+        raise Conflict("The file has another digest, so nothing was trusted.", "Read it: `mlconsole trust --show`.")
 
 
 def _accepted(settings: Settings, here: Standing, *, shown: bool, warnings: tuple[str, ...]) -> Answer:
-    """Keep the very bytes that were shown, and record who said yes."""
+    """Trust exactly the bytes that were shown, and record the person."""
     commit, by = base_commit(settings), Person(settings.root).full()
     record = Record(here.found, format_utc(SystemClock().now()), by, "asked", commit, commit)
     write_record(here, record)
@@ -105,7 +103,7 @@ def _revoked(settings: Settings, here: Standing) -> Answer:
 
 
 def _recorded(settings: Settings, kind: str, sha256: str) -> list[str]:
-    """Write the audit line; what kept it from being written, as lines for a person."""
+    """Write the audit line. Returns lines that explain a failure to write it."""
     try:
         assert settings.standing is not None
         audit_log(settings).append(
@@ -126,7 +124,7 @@ def _answer(
         difference = [] if here.trusted else list(_difference(here))
         body |= {"file": str(here.path), "state": _state(here), "digest": here.digest, "trusted": _record(here.record)}
         if not here.trusted:
-            listed = f"Not counting until you trust it: {', '.join(names) or 'nothing; only comments differ'}."
+            listed = f"Ignored until you trust it: {', '.join(names) or 'nothing; only comments differ'}."
             text = [*difference, "", *warnings, listed, f"sha256 {here.digest}", *text]
     body |= {"difference": "\n".join(difference), "warnings": list(warnings)}
     return Answer(text, documents.envelope(SystemClock().now()) | body, code)
@@ -154,7 +152,7 @@ def _trusted_line(here: Standing) -> str:
 
 
 def _difference(here: Standing) -> Iterator[str]:
-    """Every line of the file against what was trusted, made visible and never cut."""
+    """Compare the file with the trusted one, line by line, made visible and never cut."""
     before = here.record.content if here.record else b""
     since = f"trusted {here.record.at}" if here.record else "nothing trusted so far"
     rows = unified_diff(_rows(before), _rows(here.found), since, str(here.path), lineterm="", n=3)
@@ -162,12 +160,13 @@ def _difference(here: Standing) -> Iterator[str]:
 
 
 def _rows(content: bytes) -> list[str]:
-    # Only what TOML calls a line ends one: other separators are shown, not obeyed.
+    # Split only at TOML's line ends. Other separators are shown as characters.
     return content.decode("utf-8", "replace").removesuffix("\n").split("\n") if content else []
 
 
 def _warnings(settings: Settings, here: Standing) -> Iterator[str]:
-    """What a reader may overlook: look-alike letters, and programs that whoever pushes can rewrite."""
+    """Return warnings about things a reader may miss: look-alike letters, and programs that anybody who pushes can
+    change."""
     for number, row in enumerate(_rows(here.found), 1):
         if not row.isascii():
             yield f"Look closely: line {number} holds characters that are not plain ASCII."
@@ -177,7 +176,7 @@ def _warnings(settings: Settings, here: Standing) -> Iterator[str]:
 
 
 def _programs(root: Path, here: Standing) -> Iterator[Path]:
-    """Files of the working tree that the file's commands name."""
+    """Return files of the working tree that the configuration's commands run."""
     import tomllib  # noqa: PLC0415 the configuration has been parsed; this looks at the commands alone
 
     switch = tomllib.loads(here.found.decode("utf-8")).get("kill_switch", {})

@@ -188,10 +188,10 @@ def test_a_paste_presses_no_key_and_an_unterminated_one_ends(terminal: Terminal,
 def test_the_mouse_is_the_terminals_until_it_is_asked_for(terminal: Terminal) -> None:
     assert b"\x1b[?1000h" not in terminal.output
     terminal.press("m")
-    terminal.wait_for("The mouse is used here", DEADLINE_S)
+    terminal.wait_for("The console uses the mouse now", DEADLINE_S)
     assert b"\x1b[?1000h" in terminal.output
     terminal.press("m")
-    terminal.wait_for("The mouse selects text again", DEADLINE_S)
+    terminal.wait_for("The terminal has the mouse again", DEADLINE_S)
     assert terminal.output.rindex(b"\x1b[?1000l") > terminal.output.rindex(b"\x1b[?1000h")
 
 

@@ -78,7 +78,7 @@ def test_a_full_standard_output_is_no_error_of_our_own(clones: Clones) -> None:
         ended = run(clones, *argv, into="/dev/full")
         assert ended.returncode not in (0, 70, 120), argv
         assert b"error of its own" not in ended.stderr
-        assert b"Standard output did not take the answer: No space left on device" in ended.stderr
+        assert b"Standard output did not accept the answer: No space left on device" in ended.stderr
 
 
 def test_the_answer_that_standard_output_did_not_take_stands_on_stderr(clones: Clones) -> None:

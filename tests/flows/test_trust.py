@@ -224,7 +224,7 @@ def test_nobody_is_taken_to_have_said_yes(desk: Desk) -> None:
     code, _, err = desk.say("trust")
     assert code == 5
     assert '+url = "http://127.0.0.1:9"' in err
-    assert "Nobody could be asked" in err
+    assert "There is no terminal for the question" in err
     assert desk.say("trust", "--show")[0] == 1
     assert desk.say("--read-only", "trust", "--yes")[0] == 5
     assert desk.document("config", "show")[1]["settings"]["prometheus.url"]["value"] == ""
@@ -247,7 +247,7 @@ def test_a_digest_binds_the_yes_to_what_was_read(desk: Desk) -> None:
     desk.push('[notify]\nurl = "http://127.0.0.1:9/b"\n')
     code, _, err = desk.say("trust", "--yes", "--digest", digest)
     assert code == 5
-    assert "not the one with that digest" in err
+    assert "The file has another digest" in err
     assert desk.document("trust", "--show")[1]["trusted"] is None
     again = desk.document("trust", "--show")[1]["digest"]
     assert desk.say("trust", "--yes", "--digest", again)[0] == 0
@@ -351,7 +351,7 @@ def test_a_users_file_in_the_repository_is_not_ones_own(desk: Desk, monkeypatch:
     assert settings["notify.url"]["value"] == ""
     assert settings["environment.name"]["value"] == "desk"
     (problem,) = [each for each in desk.document("status")[1]["problems"] if each["where"] == "configuration"]
-    assert "lies in the repository" in problem["what"]
+    assert "is inside the repository" in problem["what"]
 
 
 def test_each_clone_and_worktree_is_trusted_on_its_own(desk: Desk) -> None:

@@ -73,7 +73,7 @@ def test_the_kill_key_writes_the_last_trusted_target_and_runs_no_pushed_program(
         running.press("f9")
         wait_until(target.exists, running)
         wait_until(lambda: delivered(layout), running)
-        running.wait_for("leaves out what nobody trusted", START_S)
+        running.wait_for("ignores untrusted settings", START_S)
     assert target.read_text().endswith(KILLED)
     assert not (layout.root / "evil.env").exists()
     assert not (layout.root / "ran").exists()

@@ -20,7 +20,7 @@ NEW = "artifacts/onnx/regime_v2026_02_18_001"
 
 
 async def reason_typed(pilot: Pilot[object], reason: str = "Not wanted any more") -> None:
-    await reads_soon(pilot, "Nothing is written before the plan")
+    await reads_soon(pilot, "Nothing is written until you confirm")
     pilot.app.screen.query_one("#reason", Input).focus()
     await type_by_hand(pilot, reason)
 

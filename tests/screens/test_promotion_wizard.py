@@ -178,7 +178,7 @@ async def test_a_plan_is_submitted_once_however_often_the_key_comes() -> None:
         pilot.app.screen.query_one("#next").focus()
         with operations.held("submit"):
             await pilot.press("enter", "enter", "enter", "escape")
-            assert reads(pilot, "It ends by itself")
+            assert reads(pilot, "Press Escape when it has finished")
             assert isinstance(pilot.app.screen, PromoteScreen)
         await reads_soon(pilot, "PUSHED")
         await pilot.press("enter", "enter", "enter")
@@ -270,7 +270,7 @@ async def test_two_possible_hops_are_offered_with_cancel_focused() -> None:
     operations = WizardOperations()
     operations.shown = board(model_view(staging=stage_view(Stage.STAGING, CANDIDATE)))
     async with walking(operations, PromoteScreen(MODEL, None)) as pilot:
-        await reads_soon(pilot, "Which hop?")
+        await reads_soon(pilot, "Which step?")
         assert pilot.app.focused is pilot.app.screen.query_one("#cancel")
         pilot.app.screen.query_one("#to-shadow").focus()
         await pilot.press("enter")
@@ -322,7 +322,7 @@ async def test_what_was_typed_is_there_again_after_a_lost_connection(tmp_path: P
         kept = lambda: Drafts(tmp_path).find(MODEL, Stage.ACTIVE, sha("a"))  # noqa: E731
         await until(pilot, lambda: (draft := kept()) and draft.reason == "Soak passed")
     async with walking(operations, to_active(), drafts=Drafts(tmp_path)) as pilot:
-        await reads_soon(pilot, "What you typed before is here again. 1 waived by you.")
+        await reads_soon(pilot, "Your earlier input is restored. 1 waived by you.")
         await to_the_reason(pilot)
         assert pilot.app.screen.query_one("#reason", Input).value == "Soak passed"
     assert [call[-1] for call in operations.calls if call[0] == "checklist"] == ["", "error_rate"]

@@ -107,7 +107,7 @@ def promote_tests() -> Picture:
 def promote_hops() -> Picture:
     operations = WizardOperations()
     operations.shown = board(model_view(staging=stage_view(Stage.STAGING, CANDIDATE)))
-    return Picture(operations, PromoteScreen(MODEL, None), sees("Which hop?"))
+    return Picture(operations, PromoteScreen(MODEL, None), sees("Which step?"))
 
 
 def promote_reason() -> Picture:
@@ -240,12 +240,12 @@ def rollback_pushed() -> Picture:
 
 # --- staging, withdrawal ---------------------------------------------------------------------------------------------
 def stage_question() -> Picture:
-    return Picture(WizardOperations(), StageScreen(MODEL, NEW), sees("Nothing is written before the plan"))
+    return Picture(WizardOperations(), StageScreen(MODEL, NEW), sees("Nothing is written until you confirm"))
 
 
 def withdraw_question() -> Picture:
     async def walk(pilot: Pilot[object]) -> None:
-        await reads_soon(pilot, "Nothing is written before the plan")
+        await reads_soon(pilot, "Nothing is written until you confirm")
         pilot.app.screen.query_one("#reason", Input).focus()
         await type_by_hand(pilot, "A better one comes")
 
@@ -346,7 +346,7 @@ def kill_unproven() -> Picture:
 def kill_released() -> Picture:
     view = kill_view(Rung.CONFIRMED, engaged=False, asked=False, reason="The bad artifact is rolled back")
     infers = tuple(replace(each, why="it infers again") for each in view.instances)
-    return kill_is(replace(view, instances=infers), "Released, and seen")
+    return kill_is(replace(view, instances=infers), "Released, and the engines")
 
 
 def kill_confirmed() -> Picture:

@@ -34,7 +34,7 @@ async def test_v_opens_it_on_the_soak_view_and_escape_leads_back() -> None:
 async def test_the_wizards_review_step_opens_it_beside_what_is_typed() -> None:
     async with walking(WizardOperations(), to_active()) as pilot:
         await to_the_reason(pilot)
-        await reads_soon(pilot, "F4 draws the 24 h")
+        await reads_soon(pilot, "F4 shows the 24 h")
         await pilot.press("S", "o", "f4")
         await reads_soon(pilot, "shadow against active")
         await pilot.press("escape")

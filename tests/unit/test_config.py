@@ -209,7 +209,7 @@ def test_a_command_template_becomes_one_actuator_for_each_host(tmp_path: Path) -
     ["-oProxyCommand=x", "", "a b", "a;b", "$(id)", "a/b", "ops@-x", "@a", "a@b@c", "ä", "a\\n", "a{host}", "x" * 254],
 )
 def test_a_host_that_a_program_or_a_shell_might_take_for_more_is_refused(tmp_path: Path, host: str) -> None:
-    with pytest.raises(Usage, match="no host name"):
+    with pytest.raises(Usage, match="not a host name"):
         configured(tmp_path, f'{HOSTS}hosts = ["good", "{host}"]')
 
 

@@ -103,7 +103,7 @@ def test_failures_are_typed_and_looks_go_on() -> None:
     assert isinstance(first, PollFailed)
     assert isinstance(second, PollFailed)
     assert (first.what, first.error.cause) == ("board", "It is away.")
-    assert "bug of its own (KeyError" in second.error.cause
+    assert "The console has a bug (KeyError" in second.error.cause
 
 
 def test_rests_grow_with_failures_up_to_a_bound() -> None:

@@ -85,7 +85,7 @@ async def test_a_release_has_a_ladder_of_its_own() -> None:
 
 
 async def test_before_the_first_answer_it_says_what_happens() -> None:
-    assert (await drawn(None))[0].startswith("Throwing the switch")
+    assert (await drawn(None))[0].startswith("Engaging the switch")
 
 
 async def test_ascii_only_draws_no_other_character() -> None:

@@ -1,4 +1,4 @@
-"""One promotion from its frozen target to its receipt: the part of the wizard that asks the façade (contract §5)."""
+"""Controller of one promotion, from its frozen target to its receipt: it makes the wizard's calls (contract §5)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ml.records.drafts import Draft, Drafts
 from ml.session import Operations
 from ml.stage import Stage
 
-# Keeps what is typed: off the event loop, never two writes at a time, and always the newest last.
+# Keeper of drafts: writes off the event loop, one at a time, and always the newest last.
 
 Start = Callable[[str, Callable[[], None], Callable[[None], None], Callable[[ConsoleError], None]], None]
-"""Runs an action elsewhere and goes on here, like `console.screens.pushed.PushedScreen.work`."""
+"""Runs an action on another thread, then continues here, like `console.screens.pushed.PushedScreen.work`."""
 
 
 class DraftKeeper:
-    """Writes drafts as fast as the disk takes them; of those that come meanwhile only the newest.
+    """Writes drafts as fast as the disk allows. Of drafts that arrive during a write, only the newest is kept.
 
     Args:
         drafts: where they are kept; ``None`` keeps nothing.
@@ -39,19 +39,19 @@ class DraftKeeper:
         self._busy = False
 
     def keep(self, draft: Draft) -> None:
-        """Keep a draft; one in which nothing is typed is forgotten instead."""
+        """Keep a draft. An empty draft is deleted instead."""
         if self._drafts and (draft.reason or draft.finding or draft.waivers):
             self._soon(partial(self._drafts.keep, draft))
         else:
             self.drop(draft.model, draft.to_stage)
 
     def drop(self, model: str, to_stage: Stage) -> None:
-        """Forget a draft."""
+        """Delete a draft."""
         if self._drafts:
             self._soon(partial(self._drafts.drop, model, to_stage))
 
     def find(self, model: str, to_stage: Stage, model_sha256: str) -> Draft | None:
-        """The draft of this artifact and hop, if there is one. Reads a file, so it belongs on a thread."""
+        """Return the draft of this artifact and step, if there is one. It reads a file, so call it on a thread."""
         return self._drafts.find(model, to_stage, model_sha256) if self._drafts else None
 
     def _soon(self, write: Callable[[], None]) -> None:
@@ -62,7 +62,7 @@ class DraftKeeper:
             self._start("keep a draft", self._write_all, lambda _: None, self._complain)
 
     def _write_all(self) -> None:
-        """Runs on a thread until nothing is left, so that a screen which closes meanwhile loses nothing."""
+        """Write until nothing is left. It runs on a thread, so a screen that closes meanwhile loses nothing."""
         while True:
             with self._lock:
                 write, self._next = self._next, None
@@ -81,7 +81,7 @@ T = TypeVar("T")
 
 
 class Desk(Protocol):
-    """Where a promotion is worked on: a screen, or a test."""
+    """The owner of a promotion: a screen, or a test."""
 
     def work(
         self,
@@ -92,28 +92,28 @@ class Desk(Protocol):
         *,
         writes: bool = False,
     ) -> None:
-        """Run a blocking action elsewhere, and go on here."""
+        """Run a blocking action on another thread, then continue here."""
         ...
 
     def soon(self, callback: Callable[..., object], *args: object) -> None:
-        """Have something called here; may be called from any thread."""
+        """Call a function here. Callable from any thread."""
         ...
 
     def show(self, wizard: Wizard) -> None:
-        """The state changed."""
+        """Show a changed state."""
         ...
 
     def printed(self, line: str) -> None:
-        """The unit tests printed a line."""
+        """Show a line that the unit tests printed."""
         ...
 
     def complain(self, error: ConsoleError) -> None:
-        """There is not even a target."""
+        """Show an error that left the promotion without a target."""
         ...
 
 
 class Promotion:
-    """Carries one wizard's state through the façade's calls; at most one of them runs at a time."""
+    """Runs the session's calls for one wizard's state, at most one at a time."""
 
     def __init__(self, operations: Operations, desk: Desk, model: str, drafts: DraftKeeper) -> None:
         self._operations = operations
@@ -123,7 +123,7 @@ class Promotion:
         self.wizard: Wizard | None = None
 
     def open(self, to_stage: Stage) -> None:
-        """Freeze the target, take up the draft of it, and judge."""
+        """Freeze the target, restore its draft, and judge the gates."""
 
         def freeze() -> tuple[Target, Draft | None]:
             target = self._operations.target(self._model, to_stage)
@@ -149,7 +149,7 @@ class Promotion:
         self._desk.work(f"look at {self._model}", action, frozen, self._desk.complain)
 
     def judge(self) -> None:
-        """Judge every gate anew, by the answers that are typed now."""
+        """Judge every gate again, with the answers typed so far."""
         wizard = self._become(self._now.judging())
         action = partial(
             self._operations.checklist,
@@ -168,17 +168,17 @@ class Promotion:
             self._plan()
 
     def waive(self, gate: str, reason: str) -> None:
-        """Waive a gate, or take the waiver back with an empty reason."""
+        """Waive a gate. An empty reason takes the waiver back."""
         self._drafts.keep(self._become(self._now.waived(gate, reason)).draft)
 
     def typed(self, reason: str, finding: str) -> None:
-        """Keep what is typed, letter by letter."""
+        """Keep the typed text on every keystroke."""
         self._drafts.keep(self._become(self._now.typed(reason, finding)).draft)
 
     def onwards(self) -> None:
-        """Leave the checklist or the reason forwards, when nothing is in the way.
+        """Go on from the checklist or the reason page when nothing blocks it.
 
-        Behind the reason every gate must be judged by what was typed, so that the ACK is about that evidence.
+        After the reason page, every gate must be judged by the typed answers, so that the ACK covers that evidence.
         """
         if self._now.obstacle or self._now.step not in (Step.CHECKLIST, Step.REASON):
             return
@@ -191,13 +191,13 @@ class Promotion:
             self._plan()
 
     def acknowledge(self, phrase: str) -> None:
-        """Take the typed phrase; every gate is judged once more after it."""
+        """Take the typed phrase, then judge every gate once more."""
         if self._now.step is Step.ACK and not self._now.obstacle:
             self._become(self._now.onwards())
             self._plan(phrase)
 
     def backwards(self) -> None:
-        """Go one page back; the plan is given up, and with it the ACK."""
+        """Go back one page. This discards the plan and the ACK."""
         if not self._now.busy:
             self._become(self._now.backwards())
 
@@ -208,7 +208,7 @@ class Promotion:
         self._work("plan", action, lambda plan: self._become(self._now.planned(plan)))
 
     def submit(self) -> None:
-        """Hand the plan over. It is gone with this call, so a second one finds nothing to submit."""
+        """Submit the plan. The plan is taken away by this call, so a second call finds nothing to submit."""
         plan = self._now.plan
         if plan is None or self._now.busy:
             return

@@ -1,4 +1,4 @@
-"""The pages of the promotion wizard; each shows values and takes text, none decides anything."""
+"""Pages of the promotion wizard. They show values and take text; decisions are made elsewhere."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _OUTPUT_LINES = 2000
 
 
 class HopPage(Vertical):
-    """Offers the hops that are possible, where there is more than one."""
+    """Offers the possible steps when there is more than one."""
 
     class Chosen(Message):
-        """One hop was chosen."""
+        """A step was chosen."""
 
         def __init__(self, to_stage: Stage) -> None:
             super().__init__()
             self.to_stage = to_stage
 
     def compose(self) -> ComposeResult:
-        """The question; the answers come with `offer`."""
-        yield Label("Which hop?")
+        """The question; `offer` adds the answers."""
+        yield Label("Which step?")
 
     def offer(self, hops: tuple[tuple[Stage, str], ...]) -> None:
-        """Show one button per hop, from the stage below to the stage and artifact named."""
+        """Show one button per step, with the stages and the artifact."""
         arrow = glyphs_of(self.app).arrow
         below = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
         for to_stage, artifact_id in hops:
@@ -52,13 +52,13 @@ class HopPage(Vertical):
             self.mount(Button(label, id=f"to-{to_stage}", compact=True))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Tell which hop."""
+        """Post the chosen step."""
         event.stop()
         self.post_message(self.Chosen(Stage((event.button.id or "").removeprefix("to-"))))
 
 
 class ChecklistPage(Vertical):
-    """The live checklist, and below it what the unit tests print."""
+    """The live checklist, and below it the output of the unit tests."""
 
     def compose(self) -> ComposeResult:
         """Gates above, output below."""
@@ -66,88 +66,88 @@ class ChecklistPage(Vertical):
         yield Log(id="output", max_lines=_OUTPUT_LINES)
 
     def on_mount(self) -> None:
-        """The output takes room only once there is some."""
+        """The output takes no space while it is empty."""
         self.query_one(Log).display = False
 
     def show(self, gates: tuple[Gate, ...]) -> None:
-        """Show the gates as judged so far. No gate is known at the start of a run, which forgets the old output."""
+        """Show the gates judged so far. No known gate means that a new run has started, which clears the old output."""
         self.query_one(ChecklistView).gates = gates
         if not gates:
             self.query_one(Log).clear().display = False
 
     def printed(self, line: str) -> None:
-        """One more line of the unit tests."""
+        """Add a line of the unit tests' output."""
         log = self.query_one(Log)
         log.display = True
         log.write_line(visible(line))
 
 
 class ReasonPage(VerticalScroll, can_focus=False):
-    """Takes the reason and, for a hop to active, the reviewer's finding."""
+    """Takes the reason and, for a step to active, the reviewer's finding."""
 
     def compose(self) -> ComposeResult:
-        """Reason first; the review below it."""
-        yield Label("Why is it promoted? Registry, commit and pull request will say so.")
+        """Reason first, review below it."""
+        yield Label("Why do you promote it? The reason goes into registry, commit and pull request.")
         yield LineInput(id="reason", max_length=500)
         with Vertical(id="review"):
-            yield Label("Dashboard review, shadow against active: F4 draws the 24 h. Odd in it:")
+            yield Label("Dashboard review, shadow against active: F4 shows the 24 h. Anomalies:")
             yield Static(id="oddities", markup=False)
-            yield Label("What did you see? A sentence; the evidence will say so.")
+            yield Label("What did you see? One sentence; it goes into the evidence.")
             yield LineInput(id="finding", max_length=1000)
 
     def open(self, draft: Draft, to_stage: Stage) -> None:
-        """Fill in what is known, and hide the review where the hop asks for none."""
+        """Fill in the known texts. Hide the review when the step needs none."""
         self.query_one("#reason", Input).value = draft.reason
         self.query_one("#finding", Input).value = draft.finding
         self.query_one("#review").display = to_stage is Stage.ACTIVE
 
     def odd(self, oddities: tuple[str, ...]) -> None:
-        """What the robust test found odd, for the reviewer to answer."""
-        lines = [f"  ! {visible(each)}" for each in oddities] or ["  Nothing odd was found by the robust test."]
+        """Show the anomalies of the robust test, for the reviewer to answer."""
+        lines = [f"  ! {visible(each)}" for each in oddities] or ["  The robust test found no anomaly."]
         oddities_shown = self.query_one("#oddities", Static)
         oddities_shown.update(Content("\n".join(lines)))
         oddities_shown.set_class(bool(oddities), "-error")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter goes to the next field, and from the last one nowhere."""
+        """Enter moves to the next field; in the last field it does nothing."""
         event.stop()
         finding = self.query_one("#finding", Input)
         if event.input is not finding and self.query_one("#review").display:
             finding.focus()
 
     def typed(self) -> tuple[str, str]:
-        """Reason and finding as they stand."""
+        """Return the typed reason and finding."""
         return self.query_one("#reason", Input).value, self.query_one("#finding", Input).value
 
 
 class AckPage(VerticalScroll, can_focus=False):
-    """Says what is about to be acknowledged, and takes the phrase."""
+    """Explains the acknowledgement, and takes the phrase."""
 
     def compose(self) -> ComposeResult:
-        """The meaning above the field."""
+        """The explanation above the field."""
         yield Facts(id="meaning", label_width=9)
         yield AckInput("")
 
     def ask(self, target: Target, checklist: Checklist, environment: str) -> None:
-        """Ask anew for one artifact and one evidence."""
+        """Ask for the phrase of one artifact and one evidence."""
         self.query_one(Facts).facts = tuple(_meaning(target, checklist, environment))
         self.query_one(AckInput).ask(checklist.ack_phrase)
 
 
 def _meaning(target: Target, checklist: Checklist, environment: str) -> Iterator[Fact]:
     where = f" in {environment}" if environment else ""
-    yield Fact.of("", f"Reviewed and landed, {target.artifact_id} decides orders{where}.", "bold")
+    yield Fact.of("", f"After review and landing, {target.artifact_id} decides orders{where}.", "bold")
     yield Fact("", Content(""))
     yield Fact.of("artifact", target.model_sha256)
     yield Fact.of("evidence", checklist.evidence.sha256)
     yield Fact.of("registry", target.registry_blob)
-    yield Fact.of("", "The ACK holds for exactly these three, once, and not for long.", "$quiet")
+    yield Fact.of("", "The ACK is valid once, for exactly these three, and expires soon.", "$quiet")
     yield Fact("", Content(""))
-    yield Fact.of("", "Type this phrase; every gate is judged once more after it:")
+    yield Fact.of("", "Type this phrase. Every gate is then judged once more:")
 
 
 class PlanPage(Vertical):
-    """What submitting will do: the difference, the pull request, the branch and its commit."""
+    """Shows the effect of submitting: the difference, the pull request, the branch and its commit."""
 
     def compose(self) -> ComposeResult:
         """Three tabs, each scrollable."""
@@ -160,20 +160,20 @@ class PlanPage(Vertical):
                 yield Facts(id="branch-facts")
 
     def show(self, plan: Plan) -> None:
-        """Show a plan from its first tab."""
+        """Show a plan, starting at its first tab."""
         self.query_one(DiffView).diff = plan.diff
         self.query_one("#body-text", TextView).text = f"{plan.title}\n\n{plan.body}"
         self.query_one("#branch-facts", Facts).facts = tuple(_branch(plan))
         self.query_one(TabbedContent).active = "difference"
 
     def turn(self, by: int) -> None:
-        """Go some tabs to the right, around the end."""
+        """Move some tabs to the right, wrapping around."""
         tabs = self.query_one(TabbedContent)
         ids = ("difference", "request", "branch")
         tabs.active = ids[(ids.index(tabs.active) + by) % len(ids)]
 
     def scroll_pages(self, by: int) -> None:
-        """Scroll the tab that is shown by some pages."""
+        """Scroll the open tab by some pages."""
         shown = self.query_one(TabbedContent).active_pane
         for view in shown.query(VerticalScroll) if shown else ():
             view.scroll_relative(y=by * max(1, view.size.height - 1), animate=False)
@@ -191,7 +191,7 @@ def _branch(plan: Plan) -> Iterator[Fact]:
     yield from Fact.lines("message", visible(plan.message, lines=True).splitlines())
 
 
-# The keys of a screen that shows a plan: its tabs, and scrolling in them while Cancel keeps the focus.
+# Keys of a screen with a plan: they switch and scroll its tabs while Cancel keeps the focus.
 
 
 class PlanScreen(PushedScreen):
@@ -205,7 +205,7 @@ class PlanScreen(PushedScreen):
     ]
 
     def action_tab(self, by: int) -> None:
-        """Turn to another tab of the plan."""
+        """Switch to another tab of the plan."""
         self.query_one(PlanPage).turn(by)
 
     def action_page(self, by: int) -> None:

@@ -1,4 +1,4 @@
-"""The promotion wizard: one model, one hop, one frozen target, five pages (contract §5)."""
+"""Promotion wizard: one model, one step, one frozen target, five pages (contract §5)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from widgets.checklist import GateRows
 from widgets.drawing import glyphs_of
 from widgets.quiet_widget import LineInput
 
-# Asks for the reason of one waiver.
+# Dialog for the reason of one waiver.
 
 
 class WaiveScreen(ModalScreen[str | None]):
-    """Closes with the typed reason, or with ``None`` when the gate is not to be waived."""
+    """Closes with the typed reason, or with ``None`` when the gate is not waived."""
 
     AUTO_FOCUS = "#cancel"
     CSS_PATH = "waive.tcss"
@@ -42,13 +42,13 @@ class WaiveScreen(ModalScreen[str | None]):
     ]
 
     def __init__(self, gate: Gate, reason: str = "") -> None:
-        """Ask about a gate; ``reason`` is what was typed before, which an empty field takes back."""
+        """Ask about a gate. ``reason`` is the earlier reason; an empty field takes the waiver back."""
         super().__init__()
         self._gate = gate
         self._reason = reason
 
     def compose(self) -> ComposeResult:
-        """What is waived, and the field for why."""
+        """The gate, and the field for the reason."""
         with Vertical(id="dialog", classes="box") as box:
             box.border_title = f"Waive {visible(self._gate.name)}"
             yield Static(f"{self._gate.verdict}: {visible(self._gate.why)}", markup=False)
@@ -62,14 +62,14 @@ class WaiveScreen(ModalScreen[str | None]):
                 yield Button("Waive", id="waive", compact=True, disabled=not self._reason)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """A waiver without a reason is none."""
+        """Require a reason for a waiver."""
         event.stop()
         waive = self.query_one("#waive", Button)
         waive.disabled = not event.value.strip() and not self._reason
         waive.label = "Take back" if self._reason and not event.value.strip() else "Waive"
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Close with the reason, or without."""
+        """Close with the reason, or without a waiver."""
         event.stop()
         self.dismiss(self.query_one(Input).value.strip() if event.button.id == "waive" else None)
 
@@ -85,11 +85,11 @@ _PAGES = {
     Step.PLAN: ("plan-page", "#cancel"),
     Step.SUBMIT: ("submission-page", "#outcome"),
 }
-"""Each step's page, and what has the focus there: never something that a held Enter would confirm."""
+"""The page of each step, and its first focus. A held Enter must never find a confirming button there."""
 
 
 class PromoteScreen(PlanScreen):
-    """Walks one model one hop. What it is about is frozen when it opens, whatever later polls bring.
+    """Promotes one model by one step. The target is frozen when the screen opens; later polls do not change it.
 
     Args:
         model: the model's name in the registry.
@@ -98,8 +98,8 @@ class PromoteScreen(PlanScreen):
 
     CSS_PATH: ClassVar[CSSPathType | None] = ["../pushed.tcss", "promote.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+n", "next", "Next", id="promote.next", tooltip="Go on to the next page; it never submits"),
-        Binding("f4", "charts", "Charts", id="promote.charts", tooltip="Draw the 24 h that the finding is about"),
+        Binding("ctrl+n", "next", "Next", id="promote.next", tooltip="Go to the next page; this never submits"),
+        Binding("f4", "charts", "Charts", id="promote.charts", tooltip="Charts of the 24 h for the review"),
         Binding("f5", "rejudge", "Judge again", id="promote.rejudge", tooltip="Judge every gate again"),
     ]
 
@@ -113,11 +113,11 @@ class PromoteScreen(PlanScreen):
     # --- frame -------------------------------------------------------------------------------------------------------
     @property
     def model_name(self) -> str:
-        """The model whose promotion this is."""
+        """The model to promote."""
         return self._model
 
     def body(self) -> ComposeResult:
-        """One page at a time, under the line of steps."""
+        """One page at a time, below the line of steps."""
         yield Static(id="steps", markup=False)
         with ContentSwitcher(initial="checklist-page", id="pages"):
             yield HopPage(id="hop-page")
@@ -128,12 +128,12 @@ class PromoteScreen(PlanScreen):
             yield SubmissionPage(id="submission-page")
 
     def buttons(self) -> ComposeResult:
-        """On, and behind it back: the first Tab must not lead to where Enter gives up a typed ACK."""
+        """Next, and behind it Back: the first Tab must not lead to a button with which Enter discards a typed ACK."""
         yield Button("Next", id="next", compact=True, disabled=True)
         yield Button("Back", id="back", compact=True, disabled=True)
 
     def begin(self) -> None:
-        """Freeze the target, or ask which hop where several are possible."""
+        """Freeze the target, or ask for the step when several are possible."""
         drafts = DraftKeeper(self.console.drafts, self.work, self.complain)
         self._promotion = Promotion(self.console.operations, self, self._model, drafts)
         self.title_is(f"Promote {self._model}")
@@ -158,21 +158,21 @@ class PromoteScreen(PlanScreen):
 
     @property
     def promotion(self) -> Promotion:
-        """What is being promoted."""
+        """The promotion, available once the screen is mounted."""
         assert self._promotion, "the screen is not mounted"
         return self._promotion
 
-    # --- what the promotion tells ------------------------------------------------------------------------------------
+    # --- updates from the promotion ----------------------------------------------------------------------------------
     def soon(self, callback: Callable[..., object], *args: object) -> None:
-        """Have something called on the event loop; may be called from any thread."""
+        """Call a function on the event loop. Callable from any thread."""
         self.call_later(callback, *args)
 
     def printed(self, line: str) -> None:
-        """The unit tests printed a line."""
+        """Show a line that the unit tests printed."""
         self.query_one(ChecklistPage).printed(line)
 
     def show(self, wizard: Wizard) -> None:
-        """Show a state; a page is filled and focused when it is entered."""
+        """Show a state. A page is filled and gets the focus when it is entered."""
         before, self._shown = self._shown, wizard
         if before is None:
             self._introduce(wizard.target)
@@ -218,26 +218,26 @@ class PromoteScreen(PlanScreen):
 
     # --- what the person does ----------------------------------------------------------------------------------------
     def on_hop_page_chosen(self, message: HopPage.Chosen) -> None:
-        """The hop is chosen; from here on it is fixed."""
+        """Take the chosen step. It does not change afterwards."""
         self._freeze(partial(self.promotion.open, message.to_stage))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Keep what is typed, letter by letter."""
+        """Keep the typed text on every keystroke."""
         event.stop()
         if self._shown and self._shown.step is Step.REASON:
             self.promotion.typed(*self.query_one(ReasonPage).typed())
 
     def on_ack_input_changed(self, message: AckInput.Changed) -> None:
-        """The way on opens and closes with the phrase."""
+        """Enable or disable the next button as the phrase changes."""
         if self._shown:
             self._show_frame(self._shown)
 
     def on_ack_input_confirmed(self, message: AckInput.Confirmed) -> None:
-        """The phrase stands."""
+        """Take the confirmed phrase."""
         self.promotion.acknowledge(message.phrase)
 
     def on_gate_rows_waiver_asked(self, message: GateRows.WaiverAsked) -> None:
-        """Ask for the waiver's reason, or say why there is nothing to waive."""
+        """Ask for the waiver's reason, or explain why the gate cannot be waived."""
         gate = message.gate
         if self._shown is None or self._shown.busy:
             return
@@ -254,7 +254,7 @@ class PromoteScreen(PlanScreen):
             self.promotion.waive(gate, reason)
 
     def pressed(self, button: str) -> None:
-        """Back, or on: the only button that submits says so."""
+        """Handle Back and Next. Only the button labeled Submit submits."""
         if button == "back":
             self.promotion.backwards()
         elif self._shown and self._shown.conflicted:
@@ -267,7 +267,7 @@ class PromoteScreen(PlanScreen):
             self.action_next()
 
     def action_next(self) -> None:
-        """Leave the checklist or the reason forwards."""
+        """Go on from the checklist or the reason page."""
         if self._shown:
             self.promotion.onwards()
 
@@ -277,18 +277,18 @@ class PromoteScreen(PlanScreen):
             self.promotion.judge()
 
     def action_charts(self) -> None:
-        """Draw what the reviewer has to look at."""
+        """Show the charts that the reviewer has to look at."""
         self.console.push_screen(ReviewScreen(self._model))
 
     def action_leave(self) -> None:
-        """Leave; while the change is written, its end is waited for."""
+        """Leave. While the change is being written, wait for its end."""
         if self._shown and self._shown.step is Step.SUBMIT and self._shown.busy:
-            self.say("The change is being written. It ends by itself; then Escape closes.")
+            self.say("Writing the change. Press Escape when it has finished.")
         else:
             self.dismiss()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that mean nothing on this page are not offered; the way on is dimmed while something is in it."""
+        """Offer only the keys that work on this page. The next key is dimmed while something blocks the page."""
         shown = self._shown
         step = shown.step if shown else None
         if action == "next":
@@ -304,17 +304,17 @@ class PromoteScreen(PlanScreen):
 
     @property
     def copyable(self) -> str:
-        """The command that goes on from the receipt."""
+        """Return the receipt's next command."""
         return next_command(self._shown.submission) if self._shown and self._shown.submission else ""
 
 
 def _asks_already(wizard: Wizard | None) -> bool:
-    """Whether the ACK page asks for the phrase in this state; asking again would forget what is typed."""
+    """Return True when the ACK page already asks for this phrase; asking again would clear the typed text."""
     return wizard is not None and wizard.step is Step.ACK and wizard.checklist is not None
 
 
 def _step_line(wizard: Wizard, pointer: str) -> Content:
-    """All steps in order, the one of this page in brackets, so that it is told without colour."""
+    """Return all steps in order, with the current one in brackets so that it shows without color."""
     names = [
         (f"[{step.value}]", "bold") if step is wizard.step else (f" {step.value} ", "$quiet") for step in wizard.steps
     ]

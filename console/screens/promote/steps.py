@@ -1,4 +1,4 @@
-"""What the promotion wizard knows apart from its screen: its steps, its draft, and why it may not go on."""
+"""State of the promotion wizard without its screen: steps, draft, and the obstacles on each page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from widgets.drawing import progress_words
 
 
 class Step(Enum):
-    """One page of the wizard; the value is its name on the step line."""
+    """Pages of the wizard. Each value is the page's name on the step line."""
 
     CHECKLIST = "Checklist"
     REASON = "Reason"
@@ -26,12 +26,12 @@ class Step(Enum):
 
 
 def steps(to_stage: Stage) -> tuple[Step, ...]:
-    """The pages of a hop in order; only a hop to active asks for an ACK."""
+    """Return a step's pages in order. Only a step to active needs an ACK."""
     return tuple(step for step in Step if step is not Step.ACK or to_stage is Stage.ACTIVE)
 
 
 def hops(model: ModelView | None) -> tuple[tuple[Stage, str], ...]:
-    """Where a model could go next, as the board shows it: the stage, and the artifact that would enter it."""
+    """Return the possible steps of a model by the board: each next stage with the artifact that would enter it."""
     if model is None:
         return ()
     possible = ((Stage.ACTIVE, model.shadow.artifact_id), (Stage.SHADOW, model.staging.artifact_id))
@@ -39,30 +39,30 @@ def hops(model: ModelView | None) -> tuple[tuple[Stage, str], ...]:
 
 
 def empty_draft(target: Target) -> Draft:
-    """Nothing is typed yet for a frozen target."""
+    """Return a draft for a frozen target, with nothing typed yet."""
     return Draft(model=target.model, to_stage=target.to_stage, model_sha256=target.model_sha256)
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A checklist together with the typed answers that it was judged by."""
+    """A checklist with the typed answers that it was judged by."""
 
     checklist: Checklist
     draft: Draft
 
     def holds_for(self, draft: Draft) -> bool:
-        """Whether judging again could change anything: finding and waivers are the same."""
+        """Return True when the draft has the same finding and waivers, so judging again would change nothing."""
         return (self.draft.finding, self.draft.waivers) == (draft.finding, draft.waivers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wizard:
-    """The whole state of one promotion; each change makes a new one.
+    """State of one promotion. Each change makes a new state.
 
-    ``busy`` says what goes on in the background; meanwhile nothing else starts. ``trouble`` is what the person
-    must know before anything else. ``resumed``: the draft was typed before this screen was opened. ``progress``
-    holds the last state of each step of the write, which ends in a ``submission`` or in a ``failure``. The ACK
-    is never kept: it goes straight from its field into the plan.
+    ``busy`` names the running background action; no other action starts meanwhile. ``trouble`` is an error to show
+    before everything else. ``resumed`` means that the draft was typed before this screen was opened. ``progress`` holds
+    the last state of each step of the write, which ends in a ``submission`` or in a ``failure``. The ACK is never kept:
+    it goes straight from its field into the plan.
     """
 
     target: Target
@@ -78,15 +78,15 @@ class Wizard:
     submission: Submission | None = None
     failure: ConsoleError | None = None
 
-    # --- what is shown -----------------------------------------------------------------------------------------------
+    # --- shown values ------------------------------------------------------------------------------------------------
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The pages of this hop."""
+        """The pages of this step."""
         return steps(self.target.to_stage)
 
     @property
     def shown_gates(self) -> tuple[Gate, ...]:
-        """The gates as they stand with waivers that are typed but not judged yet."""
+        """Return the gates, including waivers that are typed but not judged yet."""
         reasons = dict(self.draft.waivers)
         return tuple(
             gate.waived(reasons[gate.name]) if gate.name in reasons and _can_waive(gate) else gate
@@ -95,13 +95,13 @@ class Wizard:
 
     @property
     def blocking(self) -> tuple[Gate, ...]:
-        """The judged gates that keep the checklist from being left; none while something else does."""
+        """Return the judged gates that block the checklist page; empty while something else blocks it."""
         judged = self.step is Step.CHECKLIST and self.judged and not self.busy
         return _standing_in_the_way(self.shown_gates) if judged else ()
 
     @property
     def obstacle(self) -> str:
-        """Why this page cannot be left forwards now; empty when it can."""
+        """Return the reason why this page cannot be left forwards now; empty when it can."""
         if self.busy:
             return self.busy
         if self.step is Step.CHECKLIST:
@@ -114,44 +114,50 @@ class Wizard:
 
     @property
     def hint(self) -> str:
-        """What to do next on a page that can be left; empty where the page itself says it."""
+        """Return the next thing to do on a page that is complete; empty where the page itself says it."""
         if self.step is Step.CHECKLIST:
-            resumed = "What you typed before is here again. " if self.resumed else ""
+            resumed = "Your earlier input is restored. " if self.resumed else ""
             waived = f"{len(self.draft.waivers)} waived by you. " if self.draft.waivers else ""
-            return f"{resumed}{waived}Nothing blocks. ^N goes on."
+            return f"{resumed}{waived}No gate blocks. Press ^N to go on."
         if self.step is Step.PLAN:
-            return "Nothing is written yet. Tab to Submit, then Enter."
+            return "Nothing is written yet. Press Tab to reach Submit, then Enter."
         return ""
 
     @property
     def conflicted(self) -> bool:
-        """Whether the registry moved underneath; then one starts again from a new target, and nothing is replayed."""
+        """Return True when the registry has changed since the target was frozen.
+
+        Start again then; nothing is replayed.
+        """
         return isinstance(self.failure, Conflict)
 
     @property
     def way_on(self) -> str:
-        """What the button that leads on says; empty where nothing follows."""
+        """Return the label of the next button; empty when no page follows."""
         if self.step is Step.SUBMIT:
             return "Start again" if self.conflicted else ""
         return "Submit" if self.step is Step.PLAN else "Next"
 
-    # --- what happens ------------------------------------------------------------------------------------------------
+    # --- transitions -------------------------------------------------------------------------------------------------
     def judging(self) -> Wizard:
-        """Every gate is about to be judged anew."""
+        """Return the state in which every gate is being judged again."""
         return replace(self, busy="Judging the gates.", trouble="", gates=(), judged=None, plan=None)
 
     def with_gate(self, gate: Gate) -> Wizard:
-        """One gate is known, or known to be running."""
+        """Return the state with one more gate, judged or running."""
         if any(each.name == gate.name for each in self.gates):
             return replace(self, gates=tuple(gate if each.name == gate.name else each for each in self.gates))
         return replace(self, gates=(*self.gates, gate))
 
     def with_progress(self, progress: Progress) -> Wizard:
-        """The judging came further; what comes after its end is of no interest."""
+        """Return the state with the judging's progress. Progress after the end is ignored."""
         return replace(self, busy=f"Judging the gates: {progress_words(progress)}") if self.busy else self
 
     def with_checklist(self, checklist: Checklist, draft: Draft) -> Wizard:
-        """All gates are judged. Where one is closed on a page behind the reason, back to where it is answered."""
+        """Return the state with all gates judged.
+
+        When a closed gate needs an answer, go back to its page.
+        """
         judged = replace(self, busy="", gates=checklist.gates, judged=Judged(checklist, draft))
         closed = tuple(gate for gate in checklist.blockers if gate.name != ACK_GATE)
         if self.step in (Step.ACK, Step.PLAN) and closed:
@@ -160,58 +166,59 @@ class Wizard:
         return judged
 
     def typed(self, reason: str, finding: str) -> Wizard:
-        """The reason page holds these texts now."""
+        """Return the state with the reason page's texts."""
         return replace(self, draft=replace(self.draft, reason=reason, finding=finding), trouble="")
 
     def waived(self, gate: str, reason: str) -> Wizard:
-        """A waiver is typed, to be judged with the next checklist; an empty reason takes it back."""
+        """Return the state with a typed waiver, to be judged with the next checklist. An empty reason removes it."""
         others = tuple(pair for pair in self.draft.waivers if pair[0] != gate)
         waivers = (*others, (gate, reason)) if reason else others
         return replace(self, draft=replace(self.draft, waivers=waivers), trouble="")
 
     def onwards(self) -> Wizard:
-        """On the next page."""
+        """Return the state on the next page."""
         return replace(self, step=self.steps[self.steps.index(self.step) + 1], trouble="")
 
     def backwards(self) -> Wizard:
-        """On the page before, or where it is when that is the first. The plan is given up."""
+        """Return the state on the page before, if there is one. The plan is discarded."""
         return replace(self, step=self.steps[max(0, self.steps.index(self.step) - 1)], trouble="", plan=None)
 
     def planning(self) -> Wizard:
-        """A plan is being computed, for which a typed ACK makes the façade judge every gate once more."""
+        """Return the state in which a plan is computed. With a typed ACK, the session judges every gate once more."""
         again = "Judging every gate once more after the ACK. " if Step.ACK in self.steps else ""
         return replace(self, busy=f"{again}Computing the plan; nothing is written.", trouble="", plan=None)
 
     def planned(self, plan: Plan) -> Wizard:
-        """The plan is there."""
+        """Return the state with a finished plan."""
         return replace(self, busy="", plan=plan)
 
     def submitting(self) -> Wizard:
-        """The plan is handed over, once."""
+        """Return the state in which the plan is submitted, which happens once."""
         return replace(self, step=Step.SUBMIT, busy="Writing the change.", trouble="", plan=None, progress=())
 
     def progressed(self, progress: Progress) -> Wizard:
-        """One step of the write came further."""
+        """Return the state with one more step of the write."""
         return replace(self, progress=(*(each for each in self.progress if each.step != progress.step), progress))
 
     def submitted(self, submission: Submission) -> Wizard:
-        """The change is written."""
+        """Return the state with the written change."""
         return replace(self, busy="", submission=submission)
 
     def failed(self, error: ConsoleError) -> Wizard:
-        """What was under way ended in an error; a failed write and a conflict have a page of their own."""
+        """Return the state after an error. A failed write and a conflict have a page of their own."""
         if self.step is Step.SUBMIT or isinstance(error, Conflict):
             return replace(self, step=Step.SUBMIT, busy="", trouble="", failure=error)
         return replace(self, busy="", trouble=str(error))
 
     @property
     def checklist(self) -> Checklist | None:
-        """The checklist, if it was judged by the answers that are typed now."""
+        """The checklist, if it was judged by the answers typed now."""
         return self.judged.checklist if self.judged and self.judged.holds_for(self.draft) else None
 
 
 def blocked(gates: tuple[Gate, ...]) -> str:
-    """Which gates block, in one line: ``BLOCKED by alerts (NO_DATA), errors (FAIL).``; one alone says why itself."""
+    """List the blocking gates in one line: ``BLOCKED by alerts (NO_DATA), errors (FAIL).``; one gate alone adds its
+    reason."""
     named = ", ".join(f"{gate.name} ({gate.verdict})" for gate in gates)
     if len(gates) == 1:
         return f"BLOCKED by {named}: {gates[0].why}"
@@ -219,7 +226,7 @@ def blocked(gates: tuple[Gate, ...]) -> str:
 
 
 def _missing(draft: Draft) -> str:
-    """What still has to be typed before the plan; empty when nothing."""
+    """List the texts still to be typed before the plan; empty when none."""
     if not draft.reason.strip():
         return "Type a reason: it goes into the registry, the commit and the pull request."
     if draft.to_stage is Stage.ACTIVE and not draft.finding.strip():
@@ -228,7 +235,7 @@ def _missing(draft: Draft) -> str:
 
 
 def _standing_in_the_way(gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
-    """Closed gates, but for those that merely wait for an answer of a later page."""
+    """Return closed gates, except those that only wait for an answer on a later page."""
     return tuple(gate for gate in gates if not gate.verdict.opens and not _answered_later(gate))
 
 
