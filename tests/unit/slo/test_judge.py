@@ -94,8 +94,8 @@ RULES: dict[str, tuple[dict[str, Any], Verdict, Code, str]] = {
         {"blended": ("a:9100",)},
         Verdict.VACUOUS,
         Code.MODES_BLENDED,
-        "grinder_ml_inference_total of a:9100 has no label mode, and a:9100 infers in two modes: the errors of one cannot be "
-        "told from those of the other.",
+        "grinder_ml_inference_total of a:9100 has no label mode, and a:9100 infers in two modes: the errors of one "
+        "cannot be told from those of the other.",
     ),
     "blind": (
         {"blind": ("a:9100",)},
@@ -541,5 +541,5 @@ class TestPause:
 
 
 def test_the_judgement_is_about_now() -> None:
-    assert NOW == case().given.now
+    assert case().given.now == NOW
     assert P99.limit == case().limit == 100.0
