@@ -42,11 +42,11 @@ _SCREEN_S = 6.0
 _OPEN_S = 60.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Count:
     """Files and functions that were entered, and how many processes were started, by one journey.
 
-    ``thread`` counts the functions of one thread alone; processes are counted whoever starts them.
+    ``thread`` counts the functions of one thread alone, and then processes are not counted.
     """
 
     thread: int | None = None
@@ -62,7 +62,8 @@ class Count:
 
     def words(self, what: str) -> str:
         """The journey with its functions and processes."""
-        return f"{what} ({len(self.functions)} functions, {self.processes} processes):"
+        processes = f", {self.processes} processes" if self.thread is None else ""
+        return f"{what} ({len(self.functions)} functions{processes}):"
 
 
 _counts: list[Count] = []
@@ -137,8 +138,9 @@ def _session(stack: Stack) -> Operations:
 
 
 def _journeys(stack: Stack) -> Iterator[Result]:
-    poll = _count(_session(stack).board)
-    yield _files("one board poll", poll, 30)
+    session = _session(stack)
+    first, poll = _count(session.board), _count(session.board)
+    yield _files(f"one board poll, after a first one of {len(first.files)} files", poll, 30)
     screen = asyncio.run(_to_screen(_session(stack)))
     screen.files -= poll.files
     yield _files("board to screen, beyond the poll", screen, 20)

@@ -510,6 +510,7 @@ class TestCoverage:
 
     def test_its_facts(self) -> None:
         assert dict(judge(case(covered=100.0)).facts) == {"covered_s": 30_000.0, "window_s": DAY_S}
+        assert dict(judge(case(covered=None)).facts) == {"covered_s": 0.0, "window_s": DAY_S}
 
 
 class TestPause:
