@@ -1,6 +1,7 @@
 """How much code six journeys run through: files and functions entered, and processes started, on the demo's system.
 
-Everything is imported before anything is counted, so that a file counts when one of its functions runs. The reach of
+Everything is imported before anything is counted, and each session has looked at its board once, so that a file counts
+when the journey itself runs one of its functions. The reach of
 each journey is a number of files that a person can still follow.
 """
 
@@ -155,7 +156,9 @@ def _journeys(stack: Stack) -> Iterator[Result]:
     checklist, promotion = _promotion(_session(stack))
     yield _files("checklist to active", checklist, 45)
     yield _files("whole promotion, landed", promotion, 60)
-    yield _files("kill", _count(_session(stack).kill), 10)
+    session = _session(stack)
+    session.board()
+    yield _files("kill, as by F9 on an open board", _count(session.kill), 10)
 
 
 def _files(what: str, count: Count, reach: int) -> Result:

@@ -202,6 +202,31 @@ def test_each_rule_objects_with_its_code_and_its_sentence(name: str) -> None:
     assert (found.verdict, found.code, found.why) == (verdict, expected, why)
 
 
+@pytest.mark.parametrize("name", ["warnings", "blended", "blind", "uncounted", "down"])
+def test_of_several_the_first_is_named(name: str) -> None:
+    found = judge(
+        case(ERRORS, **longs(a=0.01), **shorts(a=0.01), buckets={}, **{name: ("first:1", "second:2", "third:3")})
+    )
+    assert "first:1" in found.why
+    assert "first:1" in dict(found.facts).values()
+    assert not {"second:2", "third:3"} & set(dict(found.facts).values())
+
+
+def test_of_several_misspelled_bounds_the_first_is_told() -> None:
+    found = judge(case(misspelled=(("100", "100.0"), ("250", "250.0"), ("500", "500.0"))))
+    assert dict(found.facts) == {"asked": "100", "exported": "100.0"}
+
+
+def test_of_several_engines_at_fault_the_first_by_name_is_told() -> None:
+    without = {A: Buckets((), None), B: Buckets((), None)}
+    assert fact(judge(case(**two(buckets=without))), "instance") == "a:9100"
+    assert fact(judge(case(**two(lively={B: 0.0, A: 0.0}))), "instance") == "a:9100"
+    assert (
+        fact(judge(case(**two(buckets={B: Buckets((50.0,), 50.0), A: Buckets((50.0,), 50.0)}))), "instance") == "a:9100"
+    )
+    assert fact(judge(case(**two(lately={}))), "instance") == "a:9100"
+
+
 PAIRS = [
     (first, second) for first, second in combinations(RULES, 2) if not RULES[first][0].keys() & RULES[second][0].keys()
 ]
