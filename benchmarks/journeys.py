@@ -1,8 +1,8 @@
 """How much code six journeys run through: files and functions entered, and processes started, on the demo's system.
 
 Everything is imported before anything is counted, and each session has looked at its board once, so that a file counts
-when the journey itself runs one of its functions. The reach of
-each journey is a number of files that a person can still follow.
+when the journey itself runs one of its functions. The reach of each journey is a number of files that a person can
+still follow.
 """
 
 from __future__ import annotations
