@@ -10,6 +10,7 @@ without any change.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib.abc
 import importlib.machinery
@@ -39,6 +40,7 @@ LONGEST_S = 120.0
 """A run that takes longer is a loop without end, and counts as noticed."""
 
 _JUDGE_TESTS = ("judge", "inputs", "soak_gates", "tape", "tape_limits", "soak", "readings")
+_GATE_TESTS = ("gate_rules", "gate_history", "gates", "received", "remeasured", "signers", "plan")
 _COMPARISONS = (
     "Lt_LtE",
     "Lt_GtE",
@@ -107,7 +109,7 @@ GOALS = {
     ),
     "gate": Goal(
         tuple(f"ml/promotion/gate/{name}.py" for name in ("authority", "scope", "transition", "evidence", "remeasure")),
-        ("tests/unit/promotion/test_gate_rules.py", "tests/unit/promotion"),
+        tuple(f"tests/unit/promotion/test_{name}.py" for name in _GATE_TESTS),
     ),
 }
 
@@ -217,6 +219,15 @@ def _passes(goal: Goal, mutant: Mutant | None) -> bool:
     child = os.fork()
     if child == 0:
         _test(goal, mutant, text)
+    try:
+        return _ends_well(child)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+
+
+def _ends_well(child: int) -> bool:
+    """Wait for a process; one that takes too long does not end well."""
     ends = time.monotonic() + LONGEST_S
     while time.monotonic() < ends:
         ended, status = os.waitpid(child, os.WNOHANG)

@@ -13,7 +13,16 @@ from ml.policy import parse_policy
 from ml.promotion.gate import authority
 from ml.promotion.gate.authority import acknowledged, approved, author, clock, freeze, signed, timely, waivers
 from ml.promotion.gate.case import Case, Move
-from ml.promotion.gate.evidence import _checklist, _foreign_soak, _laxer, _old, required_gates
+from ml.promotion.gate.evidence import (
+    _checklist,
+    _foreign_soak,
+    _laxer,
+    _old,
+    artifact,
+    blob_id,
+    foreign_source,
+    required_gates,
+)
 from ml.promotion.gate.guard import Guard
 from ml.promotion.gate.remeasure import acceptable_format, claims, measured
 from ml.promotion.gate.scope import evidence_folder, rules_role, rules_scope, scope
@@ -557,6 +566,60 @@ class TestEvidence:
         (to_shadow,) = claims(move(to_stage="shadow"))
         assert dict(to_shadow.facts) == {"who": ANN, "claims": 1}
         assert not list(claims(move("rollback")))
+
+
+class TestSource:
+    NAMED = b'[prometheus]\nurl = "http://prom:9090/"\nfallback_url = "http://other:9090"\n[alertmanager]\nurl = "http://am:9093"\n'
+
+    @staticmethod
+    def judged(configured: bytes | None, soak: str | None, review: str | None = None) -> str:
+        values = {"soak_exchanges": [{"url": soak}], "review_exchanges": [{"url": review}, {}]}
+        return foreign_source(configured, values)
+
+    @pytest.mark.parametrize(
+        "url", ["http://prom:9090", "http://prom:9090/", "http://other:9090", "http://am:9093", None]
+    )
+    def test_an_address_that_the_base_names(self, url: str | None) -> None:
+        assert self.judged(self.NAMED, url) == self.judged(self.NAMED, None, url) == ""
+
+    def test_any_other_address(self) -> None:
+        for said in (self.judged(self.NAMED, "http://mine:9090"), self.judged(self.NAMED, None, "http://mine:9090")):
+            assert said.startswith("the evidence is of the source http://mine:9090, and the base's console.toml names")
+
+    @pytest.mark.parametrize(
+        "configured",
+        [
+            None,
+            b"",
+            b"[",
+            b"\xff",
+            b"prometheus = 7",
+            b"[prometheus]\nurl = 7\n",
+            b'[prometheus]\nurl = ""\n',
+            b'[alertmanager]\nurl = "http://am:9093"\n',
+        ],
+    )
+    def test_a_base_that_names_none_binds_nobody(self, configured: bytes | None) -> None:
+        assert self.judged(configured, "http://mine:9090") == ""
+
+
+def test_a_withdrawal_needs_no_artifact_and_a_misnamed_one_is_refused() -> None:
+    nowhere: Any = None
+    assert opens(artifact(nowhere, case(), move("withdraw", "shadow"), nowhere))
+    other = artifact(nowhere, case(), move(after=Model(active=pointer(OLD))), nowhere)
+    assert not opens(other)
+    assert f"is not named after {ID}" in other.why
+
+
+@pytest.mark.parametrize(
+    ("digits", "expected"),
+    [
+        (40, "ce013625030ba8dba906f756967f9e9ca394464a"),
+        (64, "2cf8d83d9ee29543b34a87727421fdecb7e3f3a183d337639025de576db9ebb4"),
+    ],
+)
+def test_a_blobs_id_is_gits(digits: int, expected: str) -> None:
+    assert blob_id(b"hello\n", digits) == expected
 
 
 class TestTransition:
