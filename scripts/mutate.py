@@ -131,7 +131,7 @@ class Mutant:
 
     @property
     def known(self) -> bool:
-        """Whether a person has found that the change has no consequences."""
+        """True where a person has found that the change has no consequences."""
         return any(line.strip() in _KNOWN for line in self.source().splitlines())
 
     def difference(self) -> str:
@@ -149,7 +149,7 @@ def main() -> int:
     read.add_argument("--count", type=int, default=60, help="how many changes are tried of each goal; 0: all")
     read.add_argument("--seed", type=int, default=SEED)
     read.add_argument("--minutes", type=float, default=10.0, help="the longest time that one goal may take")
-    read.add_argument("--only", default="", help="only changes in modules whose path contains this text")
+    read.add_argument("--only", default="", help="only modules with this text in their path")
     chosen = read.parse_args()
     return max([_goal(name, chosen) for name in chosen.goals or GOALS])
 
@@ -214,16 +214,17 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def _passes(goal: Goal, mutant: Mutant | None) -> bool:
-    """Whether all tests pass in a process of their own, with one change or with none."""
+    """Tell if all tests pass in a process of their own, with one change or with none."""
     text = mutant.source() if mutant else ""
     child = os.fork()
     if child == 0:
         _test(goal, mutant, text)
     try:
         return _ends_well(child)
-    finally:
+    except KeyboardInterrupt:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
+        raise
 
 
 def _ends_well(child: int) -> bool:

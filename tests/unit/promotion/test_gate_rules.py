@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -18,6 +18,7 @@ from ml.promotion.gate.evidence import (
     _foreign_soak,
     _laxer,
     _old,
+    _strangeness,
     artifact,
     blob_id,
     foreign_source,
@@ -566,6 +567,41 @@ class TestEvidence:
         (to_shadow,) = claims(move(to_stage="shadow"))
         assert dict(to_shadow.facts) == {"who": ANN, "claims": 1}
         assert not list(claims(move("rollback")))
+
+
+class TestStrangeness:
+    TARGET: ClassVar[dict[str, str]] = {
+        "artifact_id": ID,
+        "model": "regime",
+        "model_sha256": MODEL_SHA,
+        "action": "rollback",
+        "from_stage": "shadow",
+        "to_stage": "active",
+        "actor": ANN,
+        "registry_blob": BLOB,
+    }
+
+    def test_evidence_about_exactly_this_change(self) -> None:
+        assert not list(_strangeness(case(), move("rollback"), {"target": self.TARGET}, BLOB))
+
+    @pytest.mark.parametrize("key", TARGET)
+    def test_each_value_of_its_target_is_this_changes(self, key: str) -> None:
+        (why,) = _strangeness(case(), move("rollback"), {"target": self.TARGET | {key: "another"}}, BLOB)
+        assert why.startswith(f"the evidence is of another change: its {key} is another, and should be ")
+
+    def test_a_promotion_is_judged_by_the_bases_policy(self) -> None:
+        def found(source: str) -> list[str]:
+            values = {
+                "target": self.TARGET | {"action": "promote", "to_stage": "shadow"},
+                "policy": {"source": source},
+                "as_of": "2026-02-17T14:00:00Z",
+                "soak": None,
+                "review": None,
+            }
+            return list(_strangeness(case(), move(to_stage="shadow"), values, BLOB))
+
+        assert not found(OPERATORS)
+        assert found(f"{OPERATORS}# laxer") == ["the evidence was judged by another policy than the base's"]
 
 
 class TestSource:
