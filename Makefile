@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test attack check bench docs format clean wheel prometheus tools compiled
+.PHONY: demo test attack mutate check bench docs format clean wheel prometheus tools compiled
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make test    every test, on real parts"
 	@echo "make check   lint, types, import contracts, the fast tests"
 	@echo "make attack  5,000 pushes by strangers, developers and operators against a guarded repository"
+	@echo "make mutate  small changes of the soak judge and the gate, and which of them no unit test notices"
 	@echo "make bench   speed as ratios, measured now"
 	@echo "make docs    the documents as a site, in site/"
 	@echo "make format  format the code      make clean   remove what make made"
@@ -50,6 +51,13 @@ test: tools check
 ATTACK_PUSHES ?= 5000
 attack: compiled prometheus
 	ATTACK_PUSHES=$(ATTACK_PUSHES) $(BIN)/python -m pytest tests/attack -q -s
+
+# A sample with a fixed seed, within MUTATE_MINUTES for each of judge and gate; MUTANTS=0 tries all.
+MUTANTS ?= 60
+MUTATE_MINUTES ?= 10
+mutate: compiled
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutate]'
+	$(BIN)/python -m scripts.mutate --count $(MUTANTS) --minutes $(MUTATE_MINUTES)
 
 bench: compiled prometheus
 	$(BIN)/python -m benchmarks

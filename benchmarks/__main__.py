@@ -18,6 +18,7 @@ _ALL = (
     "soak",
     "rollback",
     "gate",
+    "journeys",
 )
 
 

@@ -103,6 +103,7 @@ class TestSeveralEngines:
         counts = {A: but(MANY, c2=2.0), B: but(MANY, c2=2.0)}
         found = drawn({A: GOOD, B: GOOD}, counts, {A: first, B: second})
         assert found.seen[2] == 1.0
+        assert drawn({A: GOOD, B: GOOD}, counts, {A: but(first, c2=18.0), B: but(second, c2=18.0)}).seen[2] == 1.0
         assert found.cells == "oo.ooo", "four inferences together are enough, but no value rests on enough of them"
 
 
