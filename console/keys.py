@@ -142,6 +142,12 @@ class ConsoleCommands(Provider):
                 run = partial(self.app.run_action, binding.action)
                 yield _Command(f"{binding.description} ({self.app.get_key_display(binding)})", binding.tooltip, run)
 
+        for each in self.console.problems:
+            if each.where == "configuration":
+                told = f"{each.what} {each.remedy}"
+                tell = partial(self.app.notify, told, title="Configuration", severity="warning", markup=False)
+                yield _Command("trust: something in the configuration does not count", told, tell)
+
     def _places(self) -> Iterator[_Command]:
         for model in self.console.models:
             name = visible(model.name, limit=80)

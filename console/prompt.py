@@ -11,6 +11,7 @@ from console.config import load
 from console.flags import SWITCHES, VALUED, understood
 from console.short import code_of, short_line
 from console.snapshot import fresh
+from console.untrusted import untrusted
 from ml.errors import ConsoleError
 from ml.text import visible
 
@@ -37,7 +38,7 @@ def run_short(argv: list[str]) -> int | None:
         return None  # the full command line reports the error
     if seen is None:
         return None
-    line = short_line(seen.kill, seen.models, f"{int(seen.age_s)}s")
+    line = short_line(seen.kill, seen.models, f"{int(seen.age_s)}s", untrusted=bool(untrusted(settings)))
     try:
         sys.stdout.write(visible(line, limit=1 << 20) + "\n")
         sys.stdout.flush()

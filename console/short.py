@@ -50,12 +50,16 @@ def words_of(board: Board) -> tuple[tuple[str, str], ...]:
     return tuple((model.name, model_word(judged(model))) for model in board.models)
 
 
-def short(board: Board) -> str:
-    """Return the line of a board that was judged just now."""
-    return short_line(kill_word(board.kill), words_of(board))
+def short(board: Board, *, untrusted: bool = False) -> str:
+    """The line of a board that was judged just now; ``untrusted`` as for `short_line`."""
+    return short_line(kill_word(board.kill), words_of(board), untrusted=untrusted)
 
 
-def short_line(kill: str, words: Iterable[tuple[str, str]], age: str = "") -> str:
-    """Return ``KILL off | regime_classifier:ok spacing:p99 FAIL``, with an age when the board is from a snapshot."""
+def short_line(kill: str, words: Iterable[tuple[str, str]], age: str = "", *, untrusted: bool = False) -> str:
+    """``KILL off | regime_classifier:ok spacing:p99 FAIL``, and how old that is where it was not judged just now.
+
+    ``untrusted``: something in the configuration does not count, so that the line begins with ``UNTRUSTED CONFIG``.
+    """
     told = f"KILL {kill} | " + " ".join(f"{name}:{word}" for name, word in words)
+    told = f"UNTRUSTED CONFIG (mlconsole trust) | {told}" if untrusted else told
     return f"{told} | {age} ago" if age else told

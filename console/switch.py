@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from console.config import Actuator, Settings
+from console.pins import changed_programs, names_changed
 from ml.clock import SystemClock
 from ml.emergency.switch import KillSwitch
-from ml.errors import Usage
+from ml.errors import Unavailable, Usage
 from ml.records.audit import AuditLog
 from ml.text import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ml.emergency.actuators import CommandActuator, Credential, HttpActuator
+    from ml.ports import Finished, Runner
 
 
 AUDIT_NAME = "audit.jsonl"
@@ -40,13 +44,34 @@ def _actuators(settings: Settings, configured: Actuator) -> list[CommandActuator
     from ml.emergency.actuators import CommandActuator, HttpActuator  # noqa: PLC0415
 
     if configured.type == "command":
-        from ml.adapters.processes import run  # noqa: PLC0415
-
+        run = _as_trusted(settings, configured)
         hosts = configured.hosts or ("",)
         return [CommandActuator(configured.argv, run, configured.deadline_seconds, host) for host in hosts]
     if configured.type == "http":
         return [HttpActuator(configured.url, actuator_headers(settings, configured), configured.deadline_seconds)]
     raise Usage(f"There is no actuator of type {configured.type}.", "Use file, command or http.")
+
+
+def _as_trusted(settings: Settings, configured: Actuator) -> Runner:
+    """Runs a command; one that runs a program of the repository only while that is, byte for byte, what was trusted.
+
+    An interface may be open for days, so that this is looked at when the switch is thrown.
+    """
+    from ml.adapters.processes import run  # noqa: PLC0415 - see above
+
+    here = settings.standing
+    pins = here.record.pins if here is not None and here.record is not None else ""
+    if here is None or not pins:
+        return run
+
+    def checked(argv: Sequence[str | Path], **told: Any) -> Finished:
+        changed = changed_programs(pins, here.root)
+        if names_changed(configured.argv, changed):
+            what = f"{visible(', '.join(changed), limit=200)} is not what was trusted, so it was not run."
+            raise Unavailable(what, "Look at the program, then run `mlconsole trust`.")
+        return run(argv, **told)
+
+    return checked
 
 
 def actuator_headers(settings: Settings, configured: Actuator) -> dict[str, str | Credential]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from console.pins import changed_programs, names_changed, pins_of
 from ml.errors import Refused, Unavailable, Usage
 from ml.text import visible
 
@@ -29,15 +30,18 @@ Parse = Callable[[bytes, str], Layer]
 
 _MAGIC = b"mlconsole trust 1"
 _NAME = "trusted"
-_PARTS = 7
+_ACTUATORS = "kill_switch.actuator"
+_PARTS = 8
+_MOST_HEAD = 1 << 16
 _MOST_DOTS = 40
 
 
 class Record(NamedTuple):
     """The last trusted configuration: whole content, time, person, and method (``asked``, ``signed`` or ``demo``).
 
-    ``base`` is the registry's commit when a person was asked; its rules were trusted at that time. ``seen`` is the
-    registry's commit when a change was last accepted, by asking or by signature. Older changes never count again.
+    ``base`` is the commit of the registry's branch when a person was asked: the rules that were trusted before.
+    ``seen`` is its commit when a change was last accepted, by asking or by signature: older changes never count again.
+    ``pins`` are the digests of the programs inside the repository that the content runs (`console.pins`).
     """
 
     content: bytes
@@ -46,13 +50,15 @@ class Record(NamedTuple):
     how: str = "asked"
     base: str = ""
     seen: str = ""
+    pins: str = ""
 
 
 class Standing(NamedTuple):
     """A configuration file from a repository, read once, and the record of trust for it.
 
-    ``found`` is the current content, empty without a file. ``unread`` is the reason why it could not be read.
-    ``barred`` is the reason why no record of trust can be believed here. ``store`` is the record's path.
+    ``found`` is the content now (empty: there is no such file), ``unread`` says why it could not be read. ``barred``
+    says why no record of trust can be believed here. ``store`` is the record's file. ``changed`` are the programs
+    inside the repository, below ``root``, that are not what was trusted with the content.
     """
 
     path: Path
@@ -61,11 +67,13 @@ class Standing(NamedTuple):
     unread: str = ""
     record: Record | None = None
     barred: str = ""
+    root: Path = Path()
+    changed: tuple[str, ...] = ()
 
     @property
     def trusted(self) -> bool:
-        """True when the file counts as it is: it is identical to the trusted content, or there is nothing to trust."""
-        if self.unread:
+        """The file counts as it stands: it is what was trusted last, or there is nothing in it to trust."""
+        if self.unread or self.changed:
             return False
         return self.found == (self.record.content if self.record else b"")
 
@@ -97,7 +105,8 @@ def standing(path: Path, root: Path, state: Path, *, default: bool) -> Standing:
     except OSError as error:
         unread = error.strerror or "it cannot be read"
     record = None if barred else read_record(store)
-    return Standing(path, store, found, unread, record, barred)
+    changed = changed_programs(record.pins, root) if record else ()
+    return Standing(path, store, found, unread, record, barred, root, changed)
 
 
 def layer_of(here: Standing, parse: Parse, only: Collection[str] = ()) -> tuple[Layer, str]:
@@ -109,7 +118,9 @@ def layer_of(here: Standing, parse: Parse, only: Collection[str] = ()) -> tuple[
     shown = visible(str(here.path))
     if here.record is not None:
         origin = shown if here.trusted else f"{shown}, as trusted last"
-        return (parse(here.record.content, origin), origin) if here.record.content else ({}, "")
+        if not here.record.content:
+            return {}, ""
+        return _without(parse(here.record.content, origin), here.changed), origin
     if here.trusted or (only and not any(_counts(f"{name}.") for name in only)):
         return {}, ""
     return harmless(_parsed(here, parse))[0], shown
@@ -127,7 +138,17 @@ def left_out(here: Standing, parse: Parse) -> tuple[str, ...]:
         return harmless(found)[1]
     before = parse(here.record.content, visible(str(here.path)))
     names = {f"{section}.{field}" for layer in (found, before) for section, values in layer.items() for field in values}
-    return tuple(sorted(name for name in names if _at(found, name) != _at(before, name)))
+    odd = {name for name in names if _at(found, name) != _at(before, name)}
+    return tuple(sorted(odd | ({_ACTUATORS} if here.changed else set())))
+
+
+def _without(layer: Layer, changed: tuple[str, ...]) -> Layer:
+    """A layer without the commands that run a program which is not what was trusted."""
+    section, _, field = _ACTUATORS.partition(".")
+    if not changed or field not in layer.get(section, {}):
+        return layer
+    kept = tuple(each for each in layer[section][field] if not names_changed(each.argv, changed))
+    return {**layer, section: {**layer[section], field: kept}}
 
 
 def harmless(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
@@ -216,7 +237,7 @@ def read_record(store: Path) -> Record | None:
         handle = os.open(store, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             about = os.fstat(handle)
-            whole = os.read(handle, MOST_BYTES + 4096)
+            whole = os.read(handle, MOST_BYTES + _MOST_HEAD)
         finally:
             os.close(handle)
     except OSError:
@@ -240,8 +261,10 @@ def write_record(here: Standing, record: Record) -> None:
 
     if here.barred:
         raise Refused(here.barred, "Set XDG_STATE_HOME to a folder outside of the repository.")
-    told = [visible(part, limit=200) for part in record[1:]]
-    head = "\t".join([_MAGIC.decode(), digest(record.content), *told])
+    told = [visible(part, limit=200) for part in record[1:-1]]
+    head = "\t".join([_MAGIC.decode(), digest(record.content), *told, pins_of(record.content, here.root)])
+    if len(head) >= _MOST_HEAD:
+        raise Refused("The configuration names too many programs of the repository.", "Keep them outside of it.")
     try:
         os.makedirs(here.store.parent, mode=0o700, exist_ok=True)
         replace_file(here.store, head.encode() + b"\n" + record.content)

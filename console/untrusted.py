@@ -61,8 +61,11 @@ def _repository(settings: Settings) -> Untrusted | None:
             f"{shown} came with the repository and is not trusted. Ignored: {_listed(names)}.", remedy, names
         )
     since = f" on {here.record.at}" if here.record.at else ""
-    until = f"The trusted content holds until you trust the change of {_listed(names)}."
-    what = f"{shown} is not what was trusted{since}. {until}"
+    if here.changed:
+        programs = visible(", ".join(here.changed), limit=200)
+        what = f"{programs}, which {shown} runs, is not what was trusted{since}; the kill switch does not run it."
+        return Untrusted(what, f"Look at the program, then run {_COMMAND}.", names)
+    what = f"{shown} is not what was trusted{since}, which holds until you trust the change of {_listed(names)}."
     return Untrusted(what, remedy, names)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from console.pins import known_programs
 from console.trust import Record, write_record
 from ml.clock import SystemClock, format_utc
 from ml.errors import ConsoleError
@@ -42,6 +43,8 @@ def vouched(settings: Settings) -> bool:
     here = settings.standing
     if here is None or here.trusted or here.record is None or here.unread or not here.found:
         return False
+    if here.changed or not known_programs(here.found, settings.root, here.record.pins):
+        return False  # the signature is of the configuration, not of the programs beside it
     inside = os.path.relpath(os.path.abspath(here.path), os.path.abspath(settings.root))
     try:
         commit = base_commit(settings)

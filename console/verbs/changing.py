@@ -170,7 +170,7 @@ def push(session: Session, branch: str) -> Answer:
 @click.argument("branch")
 @verb
 def land(session: Session, branch: str) -> Answer:
-    """Fast-forward the base branch to a change branch after the gate has passed. For repositories without a forge."""
+    """Bring a change branch into the base after the gate passed; for repositories without a forge."""
     landed = session.operations.land(branch)
     text = [*(lines.gate(item) for item in landed.gates), f"{landed.base} is now {landed.commit[:12]} ({branch})."]
     text += _rows(landed.problem) if landed.problem else []

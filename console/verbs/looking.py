@@ -9,6 +9,7 @@ import click
 from console import documents
 from console.session import Session
 from console.short import short as short_of
+from console.untrusted import untrusted
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, emit, say, verb
 from ml.board import SourceState
@@ -47,7 +48,7 @@ def _status(session: Session, short: bool) -> Answer:
         # This process polls once, so it waits for judgments that the interface would make in the background.
         operations.judge_soaks(soaking)
         board = operations.board()
-    text = [short_of(board)] if short else lines.status(board)
+    text = [short_of(board, untrusted=bool(untrusted(session.settings)))] if short else lines.status(board)
     return Answer(
         [visible(line, limit=_LONGEST) for line in text], documents.status(board), code_of(board_verdict(board))
     )

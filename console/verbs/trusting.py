@@ -6,23 +6,21 @@ import os
 import sys
 from collections.abc import Iterator
 from difflib import unified_diff
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from console import documents
 from console.config import Settings, not_counting
+from console.pins import programs_of
 from console.session import Session
 from console.switch import Person, audit_log
-from console.trust import Record, Standing, digest, lies_in, remove_record, write_record
+from console.trust import Record, Standing, digest, remove_record, write_record
 from console.verbs.output import Answer, emit, verb
 from console.vouching import base_commit
 from ml.clock import SystemClock, format_utc
 from ml.errors import Conflict, ConsoleError, Refused, Usage
 from ml.text import visible
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _WORD = "yes"
 _LEAST_DIGEST = 12
@@ -87,7 +85,7 @@ def _accepted(settings: Settings, here: Standing, *, shown: bool, warnings: tupl
     record = Record(here.found, format_utc(SystemClock().now()), by, "asked", commit, commit)
     write_record(here, record)
     problem = _recorded(settings, "trust", here.digest)
-    now = here._replace(record=record)
+    now = here._replace(record=record, changed=())
     text = [] if shown else [*_difference(here), *warnings]
     answer = _answer(now, _trusted_line(now), 0, warnings=warnings)
     return answer._replace(lines=[*text, *answer.lines, *problem])
@@ -98,7 +96,7 @@ def _revoked(settings: Settings, here: Standing) -> Answer:
         return _answer(here, "Nothing was trusted.", 0)
     problem = _recorded(settings, "trust revoked", here.digest)
     line = "Forgotten. The kill switch uses your own file or the default again. `mlconsole kill status` shows which."
-    answer = _answer(here._replace(record=None), line, 0)
+    answer = _answer(here._replace(record=None, changed=()), line, 0)
     return answer._replace(lines=[*answer.lines, *problem])
 
 
@@ -170,18 +168,8 @@ def _warnings(settings: Settings, here: Standing) -> Iterator[str]:
     for number, row in enumerate(_rows(here.found), 1):
         if not row.isascii():
             yield f"Look closely: line {number} holds characters that are not plain ASCII."
-    for path in _programs(settings.root, here):
-        shown = visible(os.path.relpath(path, settings.root))
-        yield f"Look closely: {shown} lies in the repository, so everybody who pushes can change what it does."
-
-
-def _programs(root: Path, here: Standing) -> Iterator[Path]:
-    """Return files of the working tree that the configuration's commands run."""
-    import tomllib  # noqa: PLC0415 the configuration has been parsed; this looks at the commands alone
-
-    switch = tomllib.loads(here.found.decode("utf-8")).get("kill_switch", {})
-    for actuator in switch.get("actuator", ()):
-        for word in actuator.get("argv", ()):
-            path = root / word
-            if path.is_file() and lies_in(path, root):
-                yield path
+    for word in programs_of(here.found, settings.root):
+        shown = visible(os.path.relpath(settings.root / word, settings.root))
+        again = " It is not what was trusted before." if word in here.changed else ""
+        why = "lies in the repository, where everybody who pushes can change it; it is run only as it is now"
+        yield f"Look closely: {shown} {why}.{again}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +28,7 @@ _LOG = (
 )
 _DIFF = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=none")
 _EXPORT_LIMIT = 1 << 30
+_BATCH = 4096
 _HEADS = frozenset({"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "@"})
 _WHOLE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _OBJECT_ID = re.compile(r"[0-9a-f]{7,64}")
@@ -157,6 +158,18 @@ class ObjectReading(OnRepository):
         out = self._git("ls-tree", "-r", "-z", "-l", "--full-tree", plain(commit, "a commit"), *where)
         return tuple(_entry(line) for line in out.decode("utf-8", "surrogateescape").split("\0") if line)
 
+    def new_trees(self, base: str, head: str) -> Iterator[tuple[str, bytes]]:
+        """Every tree that ``head`` reaches and ``base`` does not, as its id and raw bytes; some of the base's may come.
+
+        One process lists the objects and one more reads each few thousand of them. Blobs are not looked at.
+        """
+        shown = ("--objects", "--no-object-names", "--filter=blob:none")
+        out = self._git("rev-list", *shown, plain(head, "a commit"), f"^{plain(base, 'a commit')}", "--")
+        listed = out.split()
+        for first in range(0, len(listed), _BATCH):
+            wanted = b"".join(each + b"\n" for each in listed[first : first + _BATCH])
+            yield from _trees(self._git("cat-file", "--batch", stdin=wanted))
+
     def export(self, commit: str, directory: Path, paths: Sequence[str] = ()) -> None:
         """Write a commit's files (or those under ``paths``) into an existing directory.
 
@@ -177,6 +190,20 @@ class ObjectReading(OnRepository):
             at = bytes(out[at : at + 200]).index(b"\n") + at + 1
             _place(directory, entry, bytes(out[at : at + entry.size]))
             at += entry.size + 1
+
+
+def _trees(out: bytes) -> Iterator[tuple[str, bytes]]:
+    """The trees among what ``cat-file --batch`` gives of some objects."""
+    at = 0
+    while at < len(out):
+        end = out.index(b"\n", at)
+        words = out[at:end].decode("ascii", "replace").split(" ")
+        if len(words) != 3:
+            raise Invalid(f"The object {visible(words[0][:12])} is missing.", "Run git fsck, and fetch or clone anew.")
+        sha, kind, size = words
+        at = end + 1 + int(size) + 1
+        if kind == "tree":
+            yield sha, out[end + 1 : at - 1]
 
 
 def _split(rev: str) -> tuple[str, str]:

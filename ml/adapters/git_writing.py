@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ml.adapters.git_runner import OnRepository, failure, plain
 from ml.errors import Refused, Unavailable
-from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, REGULAR_FILE, Person, PushResult
+from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, REGULAR_FILE, PathChange, Person, PushResult
 from ml.text import visible
 
 _QUEUE_S = 60.0
@@ -80,6 +80,24 @@ class CommitWriting(OnRepository):
             tree = self._tree(base, files, Path(folder))
         return self._commit(tree, base, message, author, at, signed=self.signs(), config=())
 
+    def write_merge(
+        self,
+        base: str,
+        other: str,
+        entries: Sequence[PathChange],
+        files: Sequence[tuple[str, bytes]],
+        message: str,
+        author: Person,
+        at: datetime,
+    ) -> str:
+        """Merge ``other`` into ``base``; no ref names the merge yet. Returns its id.
+
+        Its tree is the base's, in which ``entries`` are as their newer side has them and ``files`` have new bytes.
+        """
+        with tempfile.TemporaryDirectory(prefix="write-", dir=self._folder()) as folder:
+            tree = self._tree(base, files, Path(folder), entries)
+        return self._commit(tree, base, message, author, at, signed=self.signs(), config=(), other=other)
+
     def write_note_commit(self, parent: str, message: str, author: Person, at: datetime) -> str:
         """Make an SSH-signed commit on ``parent`` that changes no file, such as an approval. Returns its id.
 
@@ -93,22 +111,35 @@ class CommitWriting(OnRepository):
         self._private.mkdir(exist_ok=True)
         return self._private
 
-    def _tree(self, base: str, files: Sequence[tuple[str, bytes]], folder: Path) -> str:
+    def _tree(
+        self, base: str, files: Sequence[tuple[str, bytes]], folder: Path, changes: Sequence[PathChange] = ()
+    ) -> str:
         sources = [folder / str(number) for number in range(len(files))]
         for source, (_, content) in zip(sources, files, strict=True):
             source.write_bytes(content)
-        listed = "".join(f"{source}\n" for source in sources).encode()
-        blobs = self._git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=listed).decode().split()
+        named = "".join(f"{source}\n" for source in sources).encode()
+        blobs = self._git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=named).decode().split()
         index = {"GIT_INDEX_FILE": str(folder / "index")}
-        entries = (
+        entries = [f"{each.new_mode} {each.new_blob}\t{plain(each.path, 'a path')}\0" for each in changes]
+        entries += [
             f"{REGULAR_FILE} {blob}\t{plain(path, 'a path')}\0" for blob, (path, _) in zip(blobs, files, strict=True)
-        )
+        ]
         self._git("read-tree", plain(base, "a commit"), env=index)
-        self._git("update-index", "-z", "--index-info", stdin="".join(entries).encode(), env=index)
+        listed = "".join(entries).encode("utf-8", "surrogateescape")
+        self._git("update-index", "-z", "--index-info", stdin=listed, env=index)
         return self._git("write-tree", env=index).decode().strip()
 
     def _commit(
-        self, tree: str, parent: str, message: str, author: Person, at: datetime, *, signed: bool, config: Sequence[str]
+        self,
+        tree: str,
+        parent: str,
+        message: str,
+        author: Person,
+        at: datetime,
+        *,
+        signed: bool,
+        config: Sequence[str],
+        other: str = "",
     ) -> str:
         when = f"{int(at.timestamp())} +0000"
         env = {
@@ -116,7 +147,8 @@ class CommitWriting(OnRepository):
             for role in ("AUTHOR", "COMMITTER")
             for field, value in (("NAME", author.name), ("EMAIL", author.email), ("DATE", when))
         }
-        args = ("commit-tree", *(("-S",) if signed else ()), "-p", plain(parent, "a commit"), tree)
+        parents = [word for each in (parent, other) if each for word in ("-p", plain(each, "a commit"))]
+        args = ("commit-tree", *(("-S",) if signed else ()), *parents, tree)
         return self._git(*args, stdin=message.encode(), env=env, config=config).decode().strip()
 
     def signs(self) -> bool:

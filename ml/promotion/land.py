@@ -1,15 +1,19 @@
-"""Landing: fast-forward the base branch to a change branch after the gate passed (contract §5)."""
+"""Landing: the base branch becomes a change branch's commit, after the gate passed (contract §5).
+
+That is a fast-forward. Where the base moved on by other models only, a merge carries the change there, as the gate
+allows (contract §14, Binding).
+"""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from ml.errors import Conflict, Invalid, Refused, Unavailable
+from ml.errors import Invalid, Refused, Unavailable
 from ml.policy import parse_policy
 from ml.ports import Progress, Report
-from ml.promotion.gate.authority import signature_of
+from ml.promotion.carry import joined
+from ml.promotion.gate.authority import Electorate, signature_of, why_no_approval
 from ml.promotion.publish import Desk, Sent, send
 from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, Person
 from ml.promotion.values import Landing
@@ -19,11 +23,13 @@ from ml.verdict import Gate, Verdict
 
 
 def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
-    """Fast-forward the base branch to a change branch, on the remote if there is one.
+    """Bring a change branch into the base branch, on the remote where there is one.
+
+    The base becomes the branch's commit; where it moved on by what the change is not about, a merge of both.
 
     Raises:
         Refused: there is no such branch, the server refuses, or the base is checked out here and has no remote.
-        Conflict: the base moved since the branch was made.
+        Conflict: the same model moved on the base since the branch was made, or the base moved during the landing.
         Invalid: the gate says no, with its first reason.
         Unavailable: the remote is out of reach, or the result of the push is unknown.
     """
@@ -32,10 +38,7 @@ def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
         _tell(report, "fetch", 0, desk.base)
         base, head = ends(branch, desk)
         if not repository.is_ancestor(base, head):
-            raise Conflict(
-                f"{visible(desk.base)} moved on since {visible(branch)} was made, so it is no fast-forward.",
-                "Plan the change anew on what is there now.",
-            )
+            head = joined(repository, desk.places, base, head, branch, desk.base)
         _tell(report, "gate", 1, branch)
         gates = desk.judge(base, head)
         _require_open(branch, gates)
@@ -107,7 +110,8 @@ def _tell(report: Report | None, step: str, done: int, note: str) -> None:
 # Approval by a second operator: signed, and bound to one commit (docs/decisions/approvals.md).
 #
 # An approval is a signed commit that changes no file, has the approved commit as its only parent, and names it in a
-# trailer. It lies under ``refs/approvals/<approved commit>/``, where it is only ever added.
+# trailer. It lies at ``refs/approvals/<approved commit>/<its own commit>``: that name can hold nothing else, so that
+# nobody can take the place of an operator's approval. There approvals are only ever added.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,15 +139,24 @@ def approve(branch: str, desk: Desk, *, now: datetime) -> Approval:
         base, head = ends(branch, desk)
         person = repository.identity()
         _require_other_operator(desk, base, head, person)
-        ref = f"{APPROVALS}{head}/{hashlib.sha256(person.email.encode()).hexdigest()[:16]}"
-        given = repository.resolve(ref)
+        given = _given(desk, base, head, person, now)
         commit = given or _proven(desk, branch, (base, head), person, now)
+        ref = f"{APPROVALS}{head}/{commit}"
         with desk.journal.begin("approve", branch=branch, remote=desk.remote, ref=ref) as entry:
-            if given is None:
+            if repository.resolve(ref) is None:
                 repository.create_ref(ref, commit)
             sent = send(desk, ref, commit, entry) if desk.remote else Sent(False, "This repository has no remote.")
             entry.done()
     return Approval(branch=branch, commit=head, approval=commit, by=person.email, pushed=sent.there, why=sent.why)
+
+
+def _given(desk: Desk, base: str, head: str, person: Person, now: datetime) -> str:
+    """The approval that this person gave here before and that still counts, else empty."""
+    repository, places = desk.repository, desk.places
+    rules = Electorate(parse_policy(repository.read(base, places.policy)), repository.read(base, places.signers))
+    notes = (note for _, note in repository.refs(f"{APPROVALS}{head}/") if repository.resolve(note) == note)
+    own = (note for note in notes if repository.commit(note).author.email == person.email)
+    return next((note for note in own if not why_no_approval(repository, (head, note), note, rules, now)), "")
 
 
 def _require_other_operator(desk: Desk, base: str, head: str, person: Person) -> None:

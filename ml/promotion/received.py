@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ml.errors import ConsoleError, Usage
@@ -13,6 +14,7 @@ from ml.verdict import Gate, Verdict
 
 _HEADS = "refs/heads/"
 _REPLACEMENTS = "refs/replace/"
+_APPROVAL = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})/([0-9a-f]{16,64})")
 _DEEP = {"init/": 1}
 """The number of parts after the prefix of a change branch: model and change; after ``init/`` only the change."""
 
@@ -46,6 +48,14 @@ class Judges(Protocol):
         ...
 
 
+class Approves(Protocol):
+    """The judge of approvals."""
+
+    def __call__(self, base: str, slot: tuple[str, str], note: str) -> str:
+        """Why a commit is no operator's approval for that slot, by the rules of ``base``; empty where it is."""
+        ...
+
+
 def parse_updates(told: bytes) -> tuple[RefUpdate, ...]:
     """Parse the input of a ``pre-receive`` hook: a line ``<old> <new> <ref>`` for each ref, zeros for none.
 
@@ -64,36 +74,47 @@ def _update(line: str) -> RefUpdate:
     return RefUpdate(words[2], old, new)
 
 
-def receive(updates: Sequence[RefUpdate], repository: Reader, branch: str, judge: Judges) -> tuple[Received, ...]:
+@dataclass(frozen=True, slots=True)
+class _Server:
+    repository: Reader
+    branch: str
+    judge: Judges
+    approves: Approves
+
+
+def receive(
+    updates: Sequence[RefUpdate], repository: Reader, branch: str, judge: Judges, approves: Approves
+) -> tuple[Received, ...]:
     """Judge every ref of a push. ``branch`` is the base, the one that engines follow.
 
     A change branch is judged from where it left the base. Whatever cannot be judged is refused.
     """
-    return tuple(_received(update, repository, branch, judge) for update in updates)
+    server = _Server(repository, branch, judge, approves)
+    return tuple(_received(update, server) for update in updates)
 
 
-def _received(update: RefUpdate, repository: Reader, branch: str, judge: Judges) -> Received:
+def _received(update: RefUpdate, server: _Server) -> Received:
     notes: list[str] = []
 
     def noting(base: str, head: str, *, offered: bool = False) -> Sequence[Gate]:
-        gates = judge(base, head, offered=offered)
+        gates = server.judge(base, head, offered=offered)
         notes.extend(f"{gate.name}: {gate.why}" for gate in gates if gate.verdict is Verdict.WAIVED)
         return gates
 
-    return Received(update.ref, _why_not(update, repository, branch, noting), tuple(notes))
+    return Received(update.ref, _why_not(update, replace(server, judge=noting)), tuple(notes))
 
 
-def _why_not(update: RefUpdate, repository: Reader, branch: str, judge: Judges) -> tuple[str, ...]:
+def _why_not(update: RefUpdate, server: _Server) -> tuple[str, ...]:
     if update.new and "/refs/" in update.ref:
         return ("a ref with refs/ inside its name makes a shorter name ambiguous, and git then pushes nothing to that",)
     try:
-        return tuple(_reasons(update, repository, branch, judge))
+        return tuple(_reasons(update, server))
     except ConsoleError as error:
         return (f"it cannot be judged: {error.cause}",)
 
 
-def _reasons(update: RefUpdate, repository: Reader, branch: str, judge: Judges) -> Iterator[str]:
-    base, ref = f"{_HEADS}{branch}", update.ref
+def _reasons(update: RefUpdate, server: _Server) -> Iterator[str]:
+    base, ref, judge = f"{_HEADS}{server.branch}", update.ref, server.judge
     misnamed = _misnamed(ref, base) if update.new else ""
     if misnamed:
         yield misnamed
@@ -103,15 +124,31 @@ def _reasons(update: RefUpdate, repository: Reader, branch: str, judge: Judges) 
         elif update.old:
             yield from _closed(judge(update.old, update.new))
     elif ref.removeprefix(_HEADS).startswith(CHANGE_PREFIXES) and update.new:
-        fork = repository.merge_base(base, update.new)
+        fork = server.repository.merge_base(base, update.new)
         if fork is None:
-            yield f"it shares no history with {visible(branch)}"
+            yield f"it shares no history with {visible(server.branch)}"
         else:
             yield from _closed(judge(fork, update.new, offered=True))
     elif ref.startswith(APPROVALS) and (update.old or not update.new):
         yield "an approval is never changed or taken back"
+    elif ref.startswith(APPROVALS):
+        yield from _approval(update, base, server)
     elif ref.startswith(_REPLACEMENTS):
         yield "replaced objects would show another history than the one that was judged"
+
+
+def _approval(update: RefUpdate, base: str, server: _Server) -> Iterator[str]:
+    """Why an approval is not taken: its name has exactly two parts, and an operator signed it."""
+    named = _APPROVAL.fullmatch(update.ref.removeprefix(APPROVALS))
+    rules = server.repository.resolve(base)
+    if named is None:
+        yield f"an approval is named {APPROVALS}APPROVED-COMMIT/ITS-OWN-COMMIT; another name would stand in the way"
+    elif rules is None:
+        yield f"there is no {visible(server.branch)} yet, and so no policy that names operators"
+    else:
+        why = server.approves(rules, (named[1], named[2]), update.new)
+        if why:
+            yield f"only an operator's signed approval is taken here: {why}"
 
 
 def _misnamed(ref: str, base: str) -> str:

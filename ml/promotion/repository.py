@@ -6,7 +6,7 @@ repository root, with ``/``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,11 @@ CHANGE_PREFIXES = ("stage/", "promote/", "rollback/", "withdraw/", "init/")
 """The prefix of change branches; other branches are not ours."""
 
 APPROVALS = "refs/approvals/"
-"""The prefix of approvals: ``refs/approvals/<approved commit>/<digest of the approver's name>``."""
+"""Where approvals live, as ``refs/approvals/<approved commit>/<the approval's own commit>``.
+
+A slot that is named after its own content can be taken by nothing else. Consoles of the first edition named it after
+the approver (`ml.promotion.gate.authority.approver_slot`).
+"""
 
 REGULAR_FILE = "100644"
 ABSENT = "000000"
@@ -230,6 +234,10 @@ class Reader(Protocol):
         """All files at or under a path of a commit's tree."""
         ...
 
+    def new_trees(self, base: str, head: str) -> Iterator[tuple[str, bytes]]:
+        """Every tree object that ``head`` reaches and ``base`` does not: its id, and its bytes as git stores them."""
+        ...
+
     def attributes(self, commit: str, paths: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
         """The git attributes that convert each path at checkout, by name: ``set``, ``unset`` or a value."""
         ...
@@ -301,6 +309,19 @@ class Writer(Reader, Protocol):
         self, base: str, files: Sequence[tuple[str, bytes]], message: str, author: Person, at: datetime
     ) -> str:
         """Make a commit on ``base`` with some files' new bytes, signed where git is configured to; returns its id."""
+        ...
+
+    def write_merge(
+        self,
+        base: str,
+        other: str,
+        entries: Sequence[PathChange],
+        files: Sequence[tuple[str, bytes]],
+        message: str,
+        author: Person,
+        at: datetime,
+    ) -> str:
+        """Merge ``other`` into ``base``: the base's tree, ``entries`` as their newer side has them, ``files`` anew."""
         ...
 
     def write_note_commit(self, parent: str, message: str, author: Person, at: datetime) -> str:

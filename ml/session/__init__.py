@@ -243,7 +243,7 @@ class Operations:
 
     # --- branches ----------------------------------------------------------------------------------
     def land(self, branch: str, report: Report | None = None) -> Landing:
-        """Fast-forward the base branch to a change branch after the gate passed, and push it."""
+        """Bring a change branch into the base after the gate passed, and push it."""
         return self._parts.changes.land(branch, report)
 
     def push(self, branch: str) -> Submission:

@@ -141,7 +141,7 @@ class Changes:
         return replace(done, why=f"{done.why} {problem}".rstrip())
 
     def land(self, branch: str, report: Report | None = None) -> Landing:
-        """Fast-forward the base after the gate, and note it in the audit log; ``problem`` says where that failed."""
+        """Bring a branch into the base after the gate, and note it in the audit log; ``problem``: why that failed."""
         self._context.require_write()
         by = self._context.repository.identity().email
         landed = land(branch, self._registries.desk(), report)

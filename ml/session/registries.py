@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from ml.board import Problem
 from ml.errors import ConsoleError, Refused, Unavailable, Usage
 from ml.policy import Policy, PolicyInvalid, parse_policy
-from ml.promotion.gate import Bench, judge
+from ml.promotion.gate import Bench, judge, why_no_approval
 from ml.promotion.paths import Places
 from ml.promotion.publish import Desk
 from ml.promotion.received import Received, parse_updates, receive
@@ -124,8 +124,11 @@ class Registries:
                 "This clone is shallow: it holds only the newest commits, so that no change can be judged in it.",
                 "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0.",
             )
+        return judge(self._context.repository, base, head, self._bench(offered=offered, merging=merging))
+
+    def _bench(self, *, offered: bool = False, merging: bool = False) -> Bench:
         place = self._context.place
-        bench = Bench(
+        return Bench(
             verifier=self._context.verifier(),
             places=place.places,
             artifact_base=place.artifact_base,
@@ -134,11 +137,13 @@ class Registries:
             now=self._context.clock.now(),
             source=self.source,
         )
-        return judge(self._context.repository, base, head, bench)
 
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
-        """Judge git's input to a ``pre-receive`` hook. Raises Usage for other input."""
-        return receive(parse_updates(told), self._context.repository, branch, self.judge)
+        """Judge what git tells a server's ``pre-receive`` hook. Raises Usage when it tells something else."""
+        return receive(parse_updates(told), self._context.repository, branch, self.judge, self._why_no_approval)
+
+    def _why_no_approval(self, base: str, slot: tuple[str, str], note: str) -> str:
+        return why_no_approval(self._context.repository, base, slot, note, self._bench())
 
     def _read(self, ref: BaseRef) -> Base:
         repository, path = self._context.repository, self._context.place.places.registry

@@ -16,13 +16,16 @@ from support.gatehouse import FRESH, LIVE, OLD, SECOND, SOAKED, STRANGER
 
 from attack.crowd import DEVELOPER, EXTRA
 from attack.driver import Move
-from attack.machine import TWINS
+from attack.machine import JUNK, SLOTS, TWINS
 from attack.objects import SLASH
 
 
 @dataclass(frozen=True)
 class Known:
-    """An attack by name: the rules and the past of the repository, and the moves. ``sin`` are words of the oracle."""
+    """An attack by name: the rules and the past of the repository, and the moves. ``sin`` are words of the oracle.
+
+    ``lands``: the last push is legal, and is taken although something stands in its way.
+    """
 
     name: str
     moves: tuple[Move, ...]
@@ -30,6 +33,7 @@ class Known:
     rules: str = "plain"
     lived: str = "usual"
     moved: bool = False
+    lands: bool = False
 
     @property
     def life(self) -> tuple[Move, ...]:
@@ -64,6 +68,11 @@ def _ride(step: str, what: str, *, before: bool = False) -> Move:
 
 def _roll(artifact: str, origin: str, who: str) -> Move:
     return _move("false_rollback", artifact=artifact, origin=origin, who=who)
+
+
+def _squat(slot: str, junk: str) -> Known:
+    move = _move("junk_approval", junk=junk, slot=slot, who=STRANGER)
+    return Known(f"{junk} takes the slot {slot}", (move,), "no operator's approval", rules="four", lands=True)
 
 
 def _twin(path: str) -> Known:
@@ -137,6 +146,7 @@ KNOWN = (
     Known("a step lands 26 hours after its date", (_hands("stage", EXTRA, DEVELOPER, "26 h ago", "none"),), "dated"),
     Known("one operator approves alone", (_move("alone", who=OPERATOR, name=SECOND),), "cannot be used", rules="alone"),
     *(_twin(path) for path in TWINS),
+    *(_squat(slot, junk) for slot in SLOTS for junk in (JUNK if slot == "of the first edition" else JUNK[2:3])),
     *(
         Known(f"{name} makes main ambiguous", (_move("other_ref", name=name, pick=0, delete=False),), "ambiguous")
         for name in ("heads/refs/heads/main", "tags/refs/heads/main")

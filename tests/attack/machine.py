@@ -7,6 +7,7 @@ and a push that the rules allow must be taken.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,7 +65,14 @@ BENDS = (
     ),
     *("another stage too", "evidence elsewhere", "without evidence", "trailer", "a waiver", "an archive"),
 )
-JUNK = ("a blob", "a commit of another change", "a stranger's approval")
+JUNK = (
+    *("a blob", "a commit of another change", "an approval of their own", "an approval under an operator's name"),
+    *("an approval with files", "an operator's approval of main"),
+)
+SLOTS = (
+    *("of the first edition", "of the approval itself", "the folder of all approvals", "a folder below the approval"),
+    "any",
+)
 MERGES = ("main's", "the first's", "the last's")
 
 
@@ -98,7 +106,7 @@ class Attack(Pushing):
         commit = self.world.commit(self._base(), {f"src/{at}.py": b"x = 1\n"}, stamp, "Code\n")
         self._offer(commit, f"{who} commits code", keep=keep, honest="code")
 
-    @rule(4, step=STEPS, artifact=ALL, lands=LANDINGS)
+    @rule(6, step=STEPS, artifact=ALL, lands=LANDINGS)
     def honest(self, step: str, artifact: str, lands: str) -> None:
         """A legal step by somebody who may make it, landed as people and forges do."""
         if self.start.moved:
@@ -134,25 +142,53 @@ class Attack(Pushing):
         who, message = store.said[commit]
         return store.commit(tree, [self.main], Stamp(who, self._now(), store.times[commit]), message)
 
-    @rule(0.4, junk=JUNK)
-    def junk_approval(self, junk: str) -> None:
-        """Somebody without a role leaves junk among the approvals of an operator's change, which lands all the same."""
+    @rule(0.4, junk=JUNK, slot=SLOTS, who=(STRANGER, DEVELOPER))
+    def junk_approval(self, junk: str, slot: str, who: str, older: bool = False) -> None:
+        """Somebody without a role puts junk where approvals go, and an operator's change lands all the same.
+
+        ``older``: it was put there before the hook was.
+        """
         if self.start.rules != "four" or self.start.moved or not self.world.soaked(self.main):
             return
         self.kept = ""
-        store, at = self.world.store, self._now()
-        commit = self._step("to active", "", OPERATOR, at, "own")
+        commit = self._step("to active", "", OPERATOR, self._now(), "own")
         if not commit:
             return
-        stamp, tree = self._stamp(STRANGER, at, "own"), store.trees[commit]
-        ways = {
-            "a blob": lambda: store.blob(b"junk\n"),
-            "a commit of another change": lambda: store.commit(tree, [self.main], stamp, f"Approves: {commit}\n"),
-            "a stranger's approval": lambda: store.commit(tree, [commit], stamp, f"Approve\n\nApproves: {commit}\n"),
+        refs = self._approved(commit, SECOND)
+        note = refs[0].partition(":")[0]
+        names = {
+            "of the first edition": f"{commit}/{hashlib.sha256(SECOND.encode()).hexdigest()[:16]}",
+            "of the approval itself": f"{commit}/{note}",
+            "the folder of all approvals": commit,
+            "a folder below the approval": f"{commit}/{note}/x",
+            "any": f"{commit}/0000000000000000",
         }
-        spec = f"{ways[junk]()}:refs/approvals/{commit}/0000000000000000"
-        self._push([spec], f"{STRANGER} leaves {junk} among the approvals of {commit[:8]}")
-        self._offer(commit, f"{OPERATOR}: to active", refs=self._approved(commit, SECOND), honest="among junk")
+        spec = f"{self._junk(junk, commit, who)}:refs/approvals/{names[slot]}"
+        before = self.oracle.ledger.refs("refs")
+        if older:
+            self.world.git(self.remote, "config", "core.hooksPath", "nowhere")
+        taken, _ = self._push([spec], f"{who} puts {junk} into the slot {slot} of {commit[:8]}")
+        if older:
+            self.world.git(self.remote, "config", "--unset", "core.hooksPath")
+        elif taken:
+            self._confess(self.oracle.sins_of_approvals(self.main, before, self.oracle.ledger.refs("refs")))
+        self._offer(commit, f"{OPERATOR}: to active", refs=refs, honest="among junk")
+
+    def _junk(self, junk: str, commit: str, who: str) -> str:
+        """What is no approval of a commit by an operator."""
+        store, at = self.world.store, self._now()
+        stamp, claims, tree = self._stamp(who, at, "own"), self.world.stamp(SECOND, at), store.trees[commit]
+        words = f"Approve\n\nApproves: {commit}\nApproved-By: {SECOND}\n"
+        more = {**tree, "src/junk.py": ("100644", store.blob(b"junk = 1\n"))}
+        ways: dict[str, Callable[[], str]] = {
+            "a blob": lambda: store.blob(b"junk\n"),
+            "a commit of another change": lambda: store.commit(tree, [self.main], stamp, words),
+            "an approval of their own": lambda: store.commit(tree, [commit], stamp, words),
+            "an approval under an operator's name": lambda: store.commit(tree, [commit], claims, words),
+            "an approval with files": lambda: store.commit(more, [commit], stamp, words),
+            "an operator's approval of main": lambda: self._approved(self.main, SECOND)[0].partition(":")[0],
+        }
+        return ways[junk]()
 
     @rule(1.5, bend=BENDS, step=("stage", "roll back", "withdraw shadow", "withdraw staging"), artifact=ALL)
     def bent(self, bend: str, step: str, artifact: str) -> None:
@@ -333,7 +369,9 @@ class Attack(Pushing):
         self.taken, _ = self._push([f"+{'' if delete else of}:{ref}"], tale)
         if self.taken:
             self._check(self.main, f"{ref} moved")
-            self._confess(self.oracle.sins_of_refs(before, self.oracle.ledger.refs("refs")))
+            after = self.oracle.ledger.refs("refs")
+            self._confess(self.oracle.sins_of_refs(before, after))
+            self._confess(self.oracle.sins_of_approvals(self.main, before, after))
 
     @rule(0.5, what=(*ON_WAY, "code"), who=PEOPLE)
     def with_tag(self, what: str, who: str) -> None:

@@ -12,6 +12,7 @@ knows the day's true numbers (``measured``) and holds every number in accepted e
 
 from __future__ import annotations
 
+import hashlib
 import json
 import posixpath
 import time
@@ -54,6 +55,21 @@ class Oracle:
         sins += [f"{ref} replaces an object" for ref in after if ref.startswith("refs/replace/")]
         twins = {f"refs/{home}/refs/heads/main" for home in ("heads", "tags")}
         return sins + [f"{ref} makes main ambiguous, so that git pushes nothing to it" for ref in after if ref in twins]
+
+    def sins_of_approvals(self, main: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+        """What somebody put where only an operator's approval of that commit may stand, in a place that is its own."""
+        state = State(self.ledger, main)
+        operators = (state.policy or {}).get("roles", {}).get("operators", [])
+        sins = []
+        for ref, sha in after.items():
+            approved, _, name = ref.removeprefix("refs/approvals/").partition("/")
+            if not ref.startswith("refs/approvals") or before.get(ref) == sha:
+                continue
+            own = {sha, *(hashlib.sha256(each.encode()).hexdigest()[:16] for each in operators)}
+            signed = any(self.ledger.signed_by(sha, state.signers, each, (self.clock(),)) for each in operators)
+            if name not in own or not signed or self.ledger.commit(sha).parents != (approved,):
+                sins.append(f"{ref} is no operator's approval, and stands where one may have to stand")
+        return sins
 
     def _judge(self, old: State, new: State) -> Iterator[str]:
         if not self.ledger.on_first_parent_line(old.commit, new.commit):
@@ -190,7 +206,7 @@ class Oracle:
         if operators and change.author not in operators:
             yield f"{change.author} changed {path} and is no operator of the old rules"
         yield from self.witness.proven(old, change)
-        yield from self.witness.dated(old, change)
+        yield from self.witness.dated(old, change.committed)
         if new.policy is None and (old.policy is not None or path.endswith("policy.toml")):
             yield "the new policy cannot be used"
         if old.models != new.models:

@@ -70,7 +70,7 @@ class Pushing:
         stamp = self.world.stamp(by, self._now(), by if by in self.world.keys else None)
         tree = self.world.store.trees[commit]
         note = self.world.store.commit(tree, [commit], stamp, f"Approve\n\nApproves: {commit}\nApproved-By: {by}\n")
-        return [f"{note}:refs/approvals/{commit}/{note[:16]}"]
+        return [f"{note}:refs/approvals/{commit}/{note}"]
 
     def _stamp(self, who: str, at: int, key: str) -> Any:
         signs = {"own": who, "none": None, "expired": "expired", "another's": STRANGER}[key]

@@ -60,10 +60,10 @@ class Witness:
         if len(set(found.values())) < needed:
             yield f"{len(set(found.values()))} of {needed} approvals are there"
 
-    def dated(self, old: State, change: Commit) -> Iterator[str]:
-        """Dated within what the rules allow."""
+    def dated(self, old: State, made: float) -> Iterator[str]:
+        """Made within what the rules allow, in Unix seconds."""
         hours = (old.policy or {}).get("ack", {}).get("lands_within_hours", 24)
-        age = self.clock() - change.committed
+        age = self.clock() - made
         if age > hours * HOUR + SKEW:
             yield f"the change is dated {age / HOUR:.0f} h back"
         if age < -SKEW:
@@ -80,6 +80,15 @@ class Step:
     change: Commit
     name: str
     event: Mapping[str, Any]
+
+    @property
+    def _made(self) -> float:
+        """When the step was made, as its author says: the earlier one of its event and its commit."""
+        try:
+            told = next(self.event[key] for key in ("timestamp_utc", "ts_utc", "at") if key in self.event)
+            return min(_seconds(told), self.change.committed)
+        except (StopIteration, ValueError):
+            return self.change.committed
 
     def sins(self) -> Iterator[str]:
         """Everything that is wrong with the step."""
@@ -105,7 +114,7 @@ class Step:
         if self.event.get("by") != self.change.author:
             yield f"the event is by {self.event.get('by')}, the commit by {self.change.author}"
         if action != "rollback":
-            yield from self.witness.dated(self.old, self.change)
+            yield from self.witness.dated(self.old, self._made)
         yield from judges[action](before, now or {}, stage)
 
     def stray(self, everything: set[str]) -> Iterator[str]:
@@ -237,7 +246,7 @@ class Step:
         if ack.get("model_sha256") != now.get("model_sha256") or ack.get("evidence_sha256") != evidence.get("sha256"):
             yield "the ACK is for another artifact or other evidence"
         given, until = _seconds(ack.get("at")), _seconds(ack.get("expires_at"))
-        if not given <= self.change.committed <= until or until - given > 60 * told.get("expires_minutes", 15):
+        if not given <= self._made <= until or until - given > 60 * told.get("expires_minutes", 15):
             yield "the ACK was not good when the change was made"
         used = [(event.get("evidence") or {}).get("sha256") for event in self.old.events(self.name)]
         if evidence.get("sha256") in used:
@@ -262,7 +271,7 @@ class Step:
         policy = self.witness.ledger.read(self.old.commit, self.old.beside("policy.toml")) or b""
         if told["policy"]["source"].encode() != policy:
             yield "the evidence was judged by another policy"
-        age = self.change.committed - _seconds(told["as_of"])
+        age = self._made - _seconds(told["as_of"])
         if not -SKEW <= age <= HOUR:
             yield f"the evidence is {age / HOUR:.1f} h older than the change"
         gates = {gate["name"]: gate for gate in told["gates"]}

@@ -19,7 +19,7 @@ from support.gatehouse import FRESH, STRANGER
 from attack.crowd import Crowd, crowd
 from attack.driver import Tally, Wrong, run
 from attack.known import KNOWN, Known
-from attack.machine import JUNK, Attack
+from attack.machine import JUNK, SLOTS, Attack
 
 HERE = Path(__file__).parent
 PUSHES = int(os.environ.get("ATTACK_PUSHES", "200"))
@@ -55,7 +55,7 @@ def test_nothing_illegal_lands(world: Crowd, record_property: pytest.RecordPrope
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name.replace(" ", "-"))
 def test_what_got_through_once_is_refused(world: Crowd, known: Known) -> None:
     attack = _lived(world, known, Attack)
-    assert not attack.taken, attack.story
+    assert attack.taken is known.lands, attack.story
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name.replace(" ", "-"))
@@ -78,13 +78,26 @@ def _lived(world: Crowd, known: Known, kind: type[Attack]) -> Attack:
     return attack
 
 
+@pytest.mark.parametrize("slot", SLOTS)
+def test_whatever_is_put_among_approvals_an_operators_change_lands(world: Crowd, slot: str) -> None:
+    attack = _four_eyes(world)
+    attack.junk_approval(junk="an approval of their own", slot=slot, who=STRANGER)
+    assert attack.taken, attack.story
+
+
 @pytest.mark.parametrize("junk", JUNK)
-def test_junk_among_approvals_holds_nothing_up(world: Crowd, junk: str) -> None:
+@pytest.mark.parametrize("slot", ["of the first edition", "any"])
+def test_junk_that_was_there_before_the_hook_holds_nothing_up(world: Crowd, junk: str, slot: str) -> None:
+    attack = _four_eyes(world)
+    attack.junk_approval(junk=junk, slot=slot, who=STRANGER, older=True)
+    assert attack.taken, attack.story
+
+
+def _four_eyes(world: Crowd) -> Attack:
     Attack.world, Attack.tally = world, Tally(most=1 << 30)
     attack = Attack(replayed=True)
     attack.begin(rules="four", lived="usual", moved=False, denies=False)
-    attack.junk_approval(junk=junk)
-    assert attack.taken, attack.story
+    return attack
 
 
 def test_the_warm_hook_says_what_the_cold_one_says(world: Crowd) -> None:

@@ -29,6 +29,7 @@ from support.landings import merged, rebased, squashed
 
 from ml.policy import parse_policy
 from ml.promotion.evidence_seal import plain
+from ml.promotion.gate import judge
 from ml.promotion.plan import plan_rollback
 from ml.registry import changes
 from ml.registry.codec import empty_document, parse
@@ -38,7 +39,7 @@ from ml.slo.source import Answer
 from ml.slo.v1 import soak as v1_soak
 from ml.slo.v1.review import review as v1_review
 from ml.stage import Action, Stage
-from ml.verdict import Gate
+from ml.verdict import Code, Gate
 
 Made = tuple[str, str]
 BY: dict[str, Any] = {"by": OPERATOR, "reason": "as planned"}
@@ -348,6 +349,37 @@ def test_forty_legal_changes_are_accepted_however_they_arrive(
     record_property(
         "count", f"legal changes accepted {arrived}/40, {ours / floor:.1f} times git rev-list and diff-tree"
     )
+
+
+@pytest.mark.parametrize("arrive", [squashed, merged, rebased])
+@pytest.mark.parametrize("hours", [3, 23])
+def test_a_review_may_take_longer_than_the_acknowledgement(
+    house: Gatehouse, arrive: Callable[..., str], hours: float
+) -> None:
+    """A forge gives its commit the time of the click; the change is as old as its event says, however it arrives."""
+    later = replace(house, now=house.now + timedelta(hours=hours))
+    for make in FORTY:
+        base, change = make(house)
+        moved = house.base({"NOTES.md": "moved\n"}, on=base)
+        bench = replace(house.bench, now=later.now + timedelta(minutes=1))
+        accepted(judge(house.repository, moved, arrive(later, moved, change), bench))
+
+
+@pytest.mark.parametrize("arrive", [squashed, merged, rebased])
+def test_no_forge_makes_a_change_younger(house: Gatehouse, arrive: Callable[..., str]) -> None:
+    later = replace(house, now=house.now + timedelta(hours=25))
+    bench = replace(house.bench, now=later.now + timedelta(minutes=1))
+    gates = judge(house.repository, house.main, arrive(later, house.main, house.made(house.to_active())), bench)
+    assert {gate.name for gate in gates if not gate.verdict.opens} == {"age", "evidence"}
+    assert next(gate for gate in gates if gate.name == "age").code is Code.TOO_OLD
+
+
+def test_a_commit_that_is_dated_back_makes_no_old_acknowledgement_good(house: Gatehouse) -> None:
+    """Event and commit are one claim: the earlier one counts, in both directions."""
+    plan = house.to_active()
+    for at in (house.now - timedelta(minutes=10), house.now - timedelta(hours=2)):
+        closed = {gate.name for gate in house.verdict(house.main, house.made(plan, at=at)) if not gate.verdict.opens}
+        assert closed & {"ack", "clock"}
 
 
 def test_the_change_that_lands_is_the_one_that_was_judged(house: Gatehouse) -> None:

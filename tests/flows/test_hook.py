@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from ml.adapters.git_hooks import install_gate
 from ml.adapters.git_runner import environment
 from ml.adapters.processes import run
 from ml.errors import Unavailable
+from ml.promotion.repository import Person
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
 BRANCH = "refs/heads/promote/regime_classifier/x-to-active-20260216T100000Z"
@@ -54,10 +57,42 @@ def test_the_base_is_neither_deleted_nor_rewound(house: Gatehouse, server: Folde
     assert "does not build on the base" in push(house, server, f"+{house.main}:refs/heads/main", fails=True)
 
 
-def test_approvals_are_only_added_and_replacements_not_taken(house: Gatehouse, server: Folder) -> None:
-    ref = f"refs/approvals/{house.main}/0123456789abcdef"
-    push(house, server, f"{house.main}:{ref}")
-    assert "never changed" in push(house, server, f":{ref}", fails=True)
+def test_approvals_are_only_added_and_replacements_not_taken(house: Gatehouse, server: Folder, signing: str) -> None:
+    """Only an operator's signed approval is taken, under the name of its own commit or, as once, of its operator."""
+    base = house.base({SIGNERS: signing})
+    server.git("fetch", "-q", house.clones.operator.path, f"{base}:refs/keep/base")
+    server.git("update-ref", "refs/heads/main", base)
+    home, at = f"refs/approvals/{base}", house.now
+    words = f"Approve\n\nApproves: {base}\n"
+    operator, stranger = Person("operator", OPERATOR), Person("stranger", STRANGER)
+    note = house.repository.write_note_commit(base, words, operator, at)
+    older = house.repository.write_note_commit(base, words, operator, at - timedelta(seconds=1))
+    files = house.commit(base, [("x", b"x")], words, by=OPERATOR)
+    unsigned = house.clones.operator.git("commit-tree", "-p", base, f"{base}^{{tree}}", stdin=words)
+    of_old = hashlib.sha256(OPERATOR.encode()).hexdigest()[:16]
+    strangers = hashlib.sha256(STRANGER.encode()).hexdigest()[:16]
+    refused = {
+        f"{unsigned}:{home}/{unsigned}": "nobody proves it",
+        f"{note}:{home}": "stand in the way",
+        f"{note}:{home}/{note}/x": "stand in the way",
+        f"{note}:{home}/{'0' * 40}": "its name must end in",
+        f"{note}:{home}/{strangers}": "its name must end in",
+        f"{note}:refs/approvals/{house.main}/{note}": "approves another commit",
+        f"{base}:{home}/{base}": "approves another commit",
+        f"{files}:{home}/{files}": "it changes files",
+    }
+    for refspec, why in refused.items():
+        assert why in push(house, server, refspec, fails=True)
+    assert server.git("for-each-ref", "refs/approvals") == ""
+    push(house, server, f"{note}:{home}/{note}")
+    push(house, server, f"{older}:{home}/{of_old}")
+    assert "never changed" in push(house, server, f":{home}/{note}", fails=True)
+    assert "never changed" in push(house, server, f"+{note}:{home}/{of_old}", fails=True)
+    nobody = house.base({SIGNERS: signing.replace(OPERATOR, stranger.email)})
+    server.git("fetch", "-q", house.clones.operator.path, f"{nobody}:refs/keep/nobody")
+    server.git("update-ref", "refs/heads/main", nobody)
+    third = house.repository.write_note_commit(base, words, operator, at - timedelta(seconds=2))
+    assert f"{STRANGER} is no operator" in push(house, server, f"{third}:{home}/{third}", fails=True)
     said = push(house, server, f"{house.main}:refs/replace/{house.main}", fails=True)
     assert "another history" in said
 

@@ -253,7 +253,7 @@ def test_landing_after_the_base_moved_is_a_conflict(life: tuple[Clones, Session]
     mine = submit(session.withdraw(), session.desk, now=NOW)
     second = open_session(clones.another("second"), tmp_path / "second-state", actor="second@example.com")
     land(submit(second.stage(), second.desk, now=NOW).branch, second.desk)
-    with pytest.raises(Conflict, match="moved on"):
+    with pytest.raises(Conflict, match=r"moved on since .* and the same model was changed there too"):
         land(mine.branch, session.desk)
 
 

@@ -130,3 +130,18 @@ def test_where_nothing_was_trusted_a_signature_alone_is_not_enough(keys: Keys) -
     keys.desk.say("trust", "--revoke")
     keys.change("operator", second())
     assert keys.state() == "untrusted"
+
+
+def test_a_signature_vouches_for_no_program_beside_the_configuration(keys: Keys) -> None:
+    """Whoever pushed the program last is not who signed the file; the same bytes as before need no question."""
+    script = keys.desk.path / "restart.sh"
+    script.write_text("#!/bin/sh\n")
+    actuator = f'[[kill_switch.actuator]]\ntype = "command"\nargv = ["{script}"]\n'
+    keys.change("operator", second() + actuator)
+    assert keys.state() == "changed"
+    assert keys.desk.say("trust", "--yes")[0] == 0
+    keys.change("operator", second("third") + actuator)
+    assert keys.state() == "trusted"
+    script.write_text("#!/bin/sh\necho hostile\n")
+    keys.change("operator", second("fourth") + actuator)
+    assert keys.state() == "changed"

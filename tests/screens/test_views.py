@@ -327,6 +327,19 @@ async def test_the_palette_finds_actions_models_and_artifacts() -> None:
             await until(pilot, lambda: getattr(pilot.app.focused, "stage", None) is Stage.ACTIVE)
 
 
+async def test_the_palette_names_a_configuration_that_does_not_count() -> None:
+    told = Problem("configuration", "console.toml is not trusted; left out: [prometheus].", "Run `mlconsole trust`.")
+    async with console(FakeOperations(replace(board(), problems=(told,)))) as pilot:
+        await settled(pilot)
+        await pilot.press("colon", *"trust")
+        await reads_soon(pilot, "trust: something in the configuration does not count")
+        await pilot.press("enter")
+        await until(pilot, lambda: told.remedy in "".join(each.message for each in pilot.app._notifications))
+    async with console(FakeOperations(board())) as pilot:
+        await pilot.press("colon", *"trust")
+        await reads_soon(pilot, "No matches found")
+
+
 async def test_a_read_only_palette_offers_nothing_that_changes() -> None:
     async with console(FakeOperations(board(read_only=True)), read_only=True) as pilot:
         await pilot.press("ctrl+p", *"promote")

@@ -186,6 +186,7 @@ class Gatehouse:
         finding: str = "Baseline stable, nothing odd.",
         at: datetime | None = None,
         about: str = "",
+        model: str = MODEL,
     ) -> Proposal:
         """Judge a hop as the console does, and keep the evidence; ``about`` makes it another artifact's."""
         # Leniently: an attacker plans on rules that our own planner refuses.
@@ -196,7 +197,7 @@ class Gatehouse:
         came = {Action.PROMOTE: below, Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}.get(action)
         target = Target(
             action=action,
-            model=MODEL,
+            model=model,
             from_stage=came,
             to_stage=to_stage,
             artifact_id=artifact_id,
@@ -231,7 +232,7 @@ class Gatehouse:
             reason="as planned",
             at=now,
             evidence=capsule,
-            archive=self.raw(base, archive_path(MODEL)),
+            archive=self.raw(base, archive_path(model)),
             gates=gates,
             soak=soak.report if soak else None,
         )
@@ -308,9 +309,9 @@ class Gatehouse:
         """A legal rollback."""
         return plan_rollback(self.propose(base or self.main, Action.ROLLBACK, artifact_id, Stage.ACTIVE, **told))
 
-    def withdraw(self, base: str = "", artifact_id: str = SOAKED, stage: Stage = Stage.SHADOW) -> Plan:
+    def withdraw(self, base: str = "", artifact_id: str = SOAKED, stage: Stage = Stage.SHADOW, **told: Any) -> Plan:
         """A legal withdrawal."""
-        return plan_withdraw(self.propose(base or self.main, Action.WITHDRAW, artifact_id, stage))
+        return plan_withdraw(self.propose(base or self.main, Action.WITHDRAW, artifact_id, stage, **told))
 
     def once(self, name: str, make: Callable[[Gatehouse], tuple[str, str]]) -> tuple[str, str]:
         """The base and head of a proposed change, made the first time that anybody asks for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -103,7 +104,7 @@ def acknowledged(case: Case, move: Move, registry_blob: str) -> Gate:
         return refused(ACK_GATE, f"it claims to be good for longer than {policy.expires_minutes:g} minutes")
     evidence = str(_mapping(move, "evidence").get("sha256"))
     target = _target(case, move, registry_blob)
-    why = misfit(given, phrase=policy.phrase, target=target, evidence_sha256=evidence, now=case.commit.at)
+    why = misfit(given, phrase=policy.phrase, target=target, evidence_sha256=evidence, now=move.made_at)
     return (
         refused(ACK_GATE, f"the acknowledgement does not cover this: {visible(why)}")
         if why
@@ -135,7 +136,7 @@ def _target(case: Case, move: Move, registry_blob: str) -> Target:
         model_sha256=pointer.model_sha256 or "",
         base_commit=case.parent.sha,
         registry_blob=registry_blob,
-        opened_at=case.commit.at,
+        opened_at=move.made_at,
         actor=move.by,
     )
 
@@ -267,28 +268,80 @@ def _misfit(case: Case, approval: _Approval, author: Signature, by: str) -> str:
     return next((why for wrong, why in reasons if wrong), "")
 
 
-# The age limit of a change: one that waited too long must be planned again on the current base (contract §14). Pure.
+def approver_slot(email: str) -> str:
+    """The slot below a commit where a console of the first edition puts an operator's approval."""
+    return hashlib.sha256(email.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Electorate:
+    """Who may approve, by the base's rules: its policy, and its list of allowed signers (``None``: there is none)."""
+
+    policy: Policy
+    signers: bytes | None
+
+
+def why_no_approval(
+    repository: Reader, slot: tuple[str, str], note: str, rules: Electorate, now: datetime | None
+) -> str:
+    """Why a commit is no operator's approval, in a slot that is its own: one clause, empty where it is.
+
+    A server takes nothing else below `APPROVALS`: anything else could stand where an operator's own approval must go,
+    and the gate would have to judge the signature of each.
+
+    Args:
+        slot: the two last parts of its ref's name, the approved commit and a name of its own.
+        note: the commit that the ref would be at.
+    """
+    return next(_no_approval(repository, slot, note, rules, now), "")
+
+
+def _no_approval(
+    repository: Reader, slot: tuple[str, str], note: str, rules: Electorate, now: datetime | None
+) -> Iterator[str]:
+    commit, name = slot
+    if repository.resolve(note) != note:
+        yield "it is no commit"
+        return
+    given = repository.commit(note)
+    if given.parents != (commit,) or given.trailer("Approves") != commit:
+        yield f"it approves another commit than {visible(commit[:12])}"
+        return
+    if given.tree != repository.commit(commit).tree:
+        yield "it changes files, and an approval changes none"
+    signature = signature_of(repository, note, rules.signers, now, given.author.email)
+    if not signature.good:
+        yield f"nobody proves it: {signature.why}"
+    if rules.policy.is_operator(signature.principal) is not Verdict.PASS:
+        yield f"{visible(signature.principal)} is no operator"
+    if name not in (note, approver_slot(signature.principal)):
+        yield f"its name must end in {note}, so that nothing else can stand there"
+
+
+# Whether a change lands while it is fresh: what waited too long is planned anew on what holds now (contract §14). Pure.
 
 AGE = "age"
 
 
-def timely(case: Case, now: datetime | None, action: Action | None = None) -> Gate:
-    """The change lands within the policy's hours of its own date, by the judge's clock.
+def timely(case: Case, now: datetime | None, move: Move | None = None) -> Gate:
+    """The change lands within the policy's hours of when it was made, by the judge's clock.
 
-    Otherwise anybody could land an operator's branch of last month today. Rollbacks and withdrawals are
-    exempt, and so are the first rules, because there is no role yet that an old branch could misuse.
+    Otherwise whoever finds an operator's branch of last month could land it today, or squash it into a commit of today.
+    Rollbacks and withdrawals are exempt, and so are the first rules, because nobody holds a role yet that an old branch
+    could misuse.
 
     Args:
         now: the judge's clock; ``None`` where it is no witness, as in a review of old history.
-        action: what the change does; ``None`` for a change of the rules.
+        move: what the change does; ``None`` for a change of the rules.
     """
-    exempt = exemption(action) if action else "" if case.policy.roles.operators else "these are the first rules"
+    exempt = exemption(move.action) if move else "" if case.policy.roles.operators else "these are the first rules"
     if exempt or now is None:
         return passed(AGE, exempt or "the clock here is no witness of when it landed")
-    age, allowed = now - case.commit.at, timedelta(hours=case.policy.ack.lands_within_hours)
+    made_at = min(move.made_at, case.commit.at) if move else case.commit.at
+    age, allowed = now - made_at, timedelta(hours=case.policy.ack.lands_within_hours)
     if age > allowed:
         why = (
-            f"it is dated {format_utc(case.commit.at)}, {span(age.total_seconds())} ago, and a change lands within "
+            f"it is dated {format_utc(made_at)}, {span(age.total_seconds())} ago, and a change lands within "
             f"{case.policy.ack.lands_within_hours:g} hours; plan it anew"
         )
         return refused(AGE, why, code=Code.TOO_OLD, age_s=age.total_seconds())

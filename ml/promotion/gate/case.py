@@ -77,6 +77,15 @@ class Move:
         return with_archive(self.before, self.archive)
 
     @property
+    def made_at(self) -> datetime:
+        """When the change was made: the time in its event, which a forge's squash or rebase keeps.
+
+        A forge gives its own commit the time of the click, hours after the acknowledgement, and no date of the commit
+        survives a squash. Both times are the author's word; the earlier one counts, and `timely` bounds its age.
+        """
+        return min(self.event.at or self.committed_at, self.committed_at)
+
+    @property
     def action(self) -> Action:
         """The event's action. `transition` has checked that it is one of ours."""
         return Action(self.event.action or "")

@@ -260,19 +260,19 @@ def _strangeness(case: Case, move: Move, values: Mapping[str, Any], registry_blo
         return  # an emergency is not held up by the age of what was found before it
     if values["policy"]["source"].encode() != case.policy.source:
         yield "the evidence was judged by another policy than the base's"
-    yield from _old(case, values)
+    yield from _old(move, values)
     if affects_trading(move):
         yield from _foreign_soak(move, values["soak"])
         yield from _laxer(case, values["soak"])
 
 
-def _old(case: Case, values: Mapping[str, Any]) -> Iterator[str]:
-    """List the judgements that are not from the last hour before the change."""
+def _old(move: Move, values: Mapping[str, Any]) -> Iterator[str]:
+    """Each time at which something was judged lies in the last hour before the change."""
     soak, review = values["soak"], values["review"]
     times = {"evidence": values["as_of"]}
     times |= {"soak's report": soak["report"]["as_of"]} if soak else {}
     times |= {"dashboard review": review["as_of"]} if review else {}
-    at = case.commit.at
+    at = move.made_at
     for name, written in times.items():
         as_of = parse_utc(written)
         if not at - FRESH <= as_of <= at + SKEW:

@@ -62,6 +62,18 @@ def judge(repository: Reader, base: str, head: str, bench: Bench) -> tuple[Gate,
     return (found,) if isinstance(found, Gate) else tuple(_judged(judged, found))
 
 
+def why_no_approval(repository: Reader, base: str, slot: tuple[str, str], note: str, bench: Bench) -> str:
+    """Why a commit is no approval by an operator of the base's policy: one clause, empty where it is.
+
+    Args:
+        slot: the two last parts of its ref's name, the commit that it approves and a name of its own.
+        note: the commit that the ref would be at.
+    """
+    rules = _Base(repository, base, bench)
+    electorate = authority.Electorate(rules.policy, repository.read(base, rules.places.signers))
+    return authority.why_no_approval(repository, slot, note, electorate, bench.now)
+
+
 class _Base:
     """The base, read once: the place of its registry, its rules, and its contents."""
 
@@ -220,7 +232,7 @@ def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Itera
     yield scope(case, move)
     yield authority.author(case, move)
     yield authority.clock(case, bench.now)
-    yield timely(case, bench.now, move.action)
+    yield timely(case, bench.now, move)
     yield authority.role(case, move)
     yield authority.freeze(case, move)
     yield authority.waivers(case, move)

@@ -21,6 +21,7 @@ from ml.promotion.gate.guard import (
     local_steps,
     runs_the_gate,
 )
+from ml.promotion.gate.trees import malformed
 from ml.promotion.repository import CommitInfo, PathChange, Reader
 from ml.registry.codec import Document
 from ml.text import visible
@@ -172,6 +173,9 @@ def _range(ground: Ground, head: str, *, landed: bool) -> Range | Gate:
         )
     if why:
         return refused("ancestry", why)
+    why = malformed(ground.repository.new_trees(base, head), len(head) // 2)
+    if why:
+        return refused("trees", why)
     outside = {commit.sha: commit for commit in ground.repository.commits((base, *sorted(edge - {base})))}
     return Range(commits, outside, commits[head])
 

@@ -19,11 +19,15 @@ OPEN = Gate(name="scope", verdict=Verdict.PASS, why="3 files")
 
 
 class Forks:
-    """A repository that only knows where branches left the base."""
+    """A repository that only knows where branches left the base, and where the base is."""
 
     def merge_base(self, one: str, other: str) -> str | None:
         """Where everything but OLD comes from."""
         return None if other == OLD else FORK
+
+    def resolve(self, rev: str) -> str | None:
+        """Where the base is."""
+        return {"refs/heads/main": FORK}.get(rev)
 
 
 class Judge:
@@ -41,8 +45,13 @@ class Judge:
         return self.gates
 
 
+def unproven(base: str, slot: tuple[str, str], note: str) -> str:
+    """Nobody ever approved anything."""
+    return "nobody proves it"
+
+
 def why_not(line: str, judge: Judge) -> tuple[str, ...]:
-    (found,) = receive(parse_updates(line.encode()), cast("Reader", Forks()), "main", judge)
+    (found,) = receive(parse_updates(line.encode()), cast("Reader", Forks()), "main", judge, unproven)
     return found.why_not
 
 
@@ -62,6 +71,11 @@ def test_the_base_is_judged_from_where_it_is_and_a_change_branch_from_where_it_l
         (f"{ZERO} {OLD} refs/heads/rollback/m/x", "no history with main"),
         (f"{OLD} {NEW} refs/approvals/a/b", "never changed"),
         (f"{OLD} {ZERO} refs/approvals/a/b", "never changed"),
+        (f"{ZERO} {NEW} refs/approvals/{OLD}/{NEW}", "nobody proves it"),
+        (f"{ZERO} {NEW} refs/approvals/{OLD}", "another name would stand in the way"),
+        (f"{ZERO} {NEW} refs/approvals/{OLD}/{NEW}/more", "another name would stand in the way"),
+        (f"{ZERO} {NEW} refs/approvals/{OLD.replace('1', 'A')}/{NEW}", "another name would stand in the way"),
+        (f"{ZERO} {NEW} refs/approvals/a/b", "another name would stand in the way"),
         (f"{ZERO} {NEW} refs/replace/{OLD}", "another history"),
         (f"{ZERO} {NEW} refs/heads/rollback", "every change needs names below"),
         (f"{ZERO} {NEW} refs/heads/Rollback/m/x", "every change needs names below"),
@@ -87,17 +101,30 @@ def test_what_no_gate_is_asked_about(line: str, says: str) -> None:
         f"{OLD} {NEW} refs/heads/promoted",
         f"{OLD} {NEW} refs/heads/main2",
         f"{ZERO} {NEW} refs/tags/promote/x",
-        f"{ZERO} {NEW} refs/approvals/a/b",
     ],
 )
 def test_what_is_nobodys_business(line: str) -> None:
     assert why_not(line, Judge(CLOSED)) == ()
 
 
+def test_an_approval_is_judged_by_the_rules_of_the_base_as_it_is() -> None:
+    asked = []
+
+    def approves(base: str, slot: tuple[str, str], note: str) -> str:
+        asked.append((base, slot, note))
+        return ""
+
+    updates = parse_updates(f"{ZERO} {NEW} refs/approvals/{OLD}/{NEW}".encode())
+    (found,) = receive(updates, cast("Reader", Forks()), "main", Judge(), approves)
+    assert (found.why_not, asked) == ((), [(FORK, (OLD, NEW), NEW)])
+    (found,) = receive(updates, cast("Reader", Forks()), "trunk", Judge(), approves)
+    assert "no policy that names operators" in found.why_not[0]
+
+
 def test_what_cannot_be_judged_is_refused_and_the_other_refs_are_judged_all_the_same() -> None:
     judge = Judge(error=Unavailable("The object is damaged."))
     lines = f"{OLD} {NEW} refs/heads/main\n{OLD} {ZERO} refs/heads/main\n"
-    first, second = receive(parse_updates(lines.encode()), cast("Reader", Forks()), "main", judge)
+    first, second = receive(parse_updates(lines.encode()), cast("Reader", Forks()), "main", judge, unproven)
     assert first.why_not == ("it cannot be judged: The object is damaged.",)
     assert "never deleted" in second.why_not[0]
 
