@@ -52,7 +52,7 @@ class Approves(Protocol):
     """The judge of approvals."""
 
     def __call__(self, base: str, slot: tuple[str, str], note: str) -> str:
-        """Why a commit is no operator's approval for that slot, by the rules of ``base``; empty where it is."""
+        """The reason why a commit is no operator's approval for that slot, by the rules of ``base``; empty where it is."""
         ...
 
 
@@ -138,7 +138,7 @@ def _reasons(update: RefUpdate, server: _Server) -> Iterator[str]:
 
 
 def _approval(update: RefUpdate, base: str, server: _Server) -> Iterator[str]:
-    """Why an approval is not taken: its name has exactly two parts, and an operator signed it."""
+    """The reason to refuse an approval: its name has exactly two parts, and an operator signed it."""
     named = _APPROVAL.fullmatch(update.ref.removeprefix(APPROVALS))
     rules = server.repository.resolve(base)
     if named is None:

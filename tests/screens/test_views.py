@@ -11,6 +11,7 @@ from fakes import (
     SOAKING,
     FakeOperations,
     FrozenClock,
+    ago,
     board,
     healthy_model,
     kill_view,
@@ -207,10 +208,13 @@ async def test_an_older_board_does_not_hide_a_newer_kill() -> None:
 
 
 async def test_with_the_switch_on_the_stages_offer_the_release() -> None:
-    async with console(FakeOperations(board(kill=kill_view(Rung.CONFIRMED)))) as pilot:
+    operations = FakeOperations(board(kill=kill_view(Rung.CONFIRMED)))
+    async with console(operations) as pilot:
         await reads_soon(pilot, "u Release")
         assert not reads(pilot, "p Promote")
-        console_of(pilot).on_board_arrived(BoardArrived(board()))
+        operations.kill_state = kill_view()
+        # Younger than the look at the switch of its own, which a confirmed kill goes on with.
+        console_of(pilot).on_board_arrived(BoardArrived(board(as_of=ago(-1))))
         await reads_soon(pilot, "p Promote")
 
 

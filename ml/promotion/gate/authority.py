@@ -275,7 +275,7 @@ def approver_slot(email: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Electorate:
-    """Who may approve, by the base's rules: its policy, and its list of allowed signers (``None``: there is none)."""
+    """The people who may approve, by the base's rules: its policy, and its list of allowed signers (``None``: there is none)."""
 
     policy: Policy
     signers: bytes | None
@@ -284,7 +284,7 @@ class Electorate:
 def why_no_approval(
     repository: Reader, slot: tuple[str, str], note: str, rules: Electorate, now: datetime | None
 ) -> str:
-    """Why a commit is no operator's approval, in a slot that is its own: one clause, empty where it is.
+    """One clause about why a commit is no operator's approval for its slot; empty when it is one.
 
     A server takes nothing else below `APPROVALS`: anything else could stand where an operator's own approval must go,
     and the gate would have to judge the signature of each.

@@ -78,7 +78,7 @@ class Move:
 
     @property
     def made_at(self) -> datetime:
-        """When the change was made: the time in its event, which a forge's squash or rebase keeps.
+        """The time of the change: the one in its event, which a forge's squash or rebase keeps.
 
         A forge gives its own commit the time of the click, hours after the acknowledgement, and no date of the commit
         survives a squash. Both times are the author's word; the earlier one counts, and `timely` bounds its age.

@@ -63,7 +63,7 @@ def judge(repository: Reader, base: str, head: str, bench: Bench) -> tuple[Gate,
 
 
 def why_no_approval(repository: Reader, base: str, slot: tuple[str, str], note: str, bench: Bench) -> str:
-    """Why a commit is no approval by an operator of the base's policy: one clause, empty where it is.
+    """One clause about why a commit is no approval by an operator of the base's policy; empty when it is one.
 
     Args:
         slot: the two last parts of its ref's name, the commit that it approves and a name of its own.

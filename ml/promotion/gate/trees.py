@@ -34,7 +34,7 @@ def malformed(trees: Iterable[tuple[str, bytes]], width: int) -> str:
 
 
 def _fault(raw: bytes, width: int) -> str:
-    """What is wrong with one tree: one clause about it, empty where nothing is."""
+    """One clause about a malformed tree; empty for a well-formed one."""
     at, last, names = 0, b"", set[bytes]()
     while at < len(raw):
         space = raw.find(b" ", at)
@@ -59,7 +59,7 @@ def _fault(raw: bytes, width: int) -> str:
 
 
 def _is_git(name: bytes) -> bool:
-    """Whether some file system takes a name, or a part of it between backslashes, for git's own folder."""
+    """Return True when a file system takes a name, or a part between backslashes, for git's own folder."""
     lowered = name.lower()
     if b"git" not in lowered and name.isascii():
         return False
