@@ -53,7 +53,7 @@ class StagesScreen(ViewScreen):
         self.follow("now", self._show_now)
         self.follow("checking", self._show_checking)
         self.follow("model", self._show_model)
-        self.follow("kill", self._show_kill)
+        self.follow("kill", self._show_stopped)
         self._stand_on(Stage.SHADOW)
 
     # --- updates -----------------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ class StagesScreen(ViewScreen):
             pane.model = model
         self._show_gate(model)
 
-    def _show_kill(self, kill: KillView | None) -> None:
+    def _show_stopped(self, kill: KillView | None) -> None:
         from ml.judgement import stopped  # noqa: PLC0415 not part of the first frame
 
         for pane in self.query(StagePane):

@@ -52,7 +52,7 @@ class Approves(Protocol):
     """The judge of approvals."""
 
     def __call__(self, base: str, slot: tuple[str, str], note: str) -> str:
-        """The reason why a commit is no operator's approval for that slot, by the rules of ``base``; empty where it is."""
+        """The reason why a commit is no operator's approval for that slot, by the rules of ``base``; else empty."""
         ...
 
 

@@ -212,9 +212,9 @@ async def test_with_the_switch_on_the_stages_offer_the_release() -> None:
     async with console(operations) as pilot:
         await reads_soon(pilot, "u Release")
         assert not reads(pilot, "p Promote")
-        operations.kill_state = kill_view()
-        # Younger than the look at the switch of its own, which a confirmed kill goes on with.
-        console_of(pilot).on_board_arrived(BoardArrived(board(as_of=ago(-1))))
+        # Every later look sees it off; this board is younger than the look at the switch on its own.
+        operations.kill_state, operations.shown = kill_view(), board(as_of=ago(-1))
+        console_of(pilot).on_board_arrived(BoardArrived(operations.shown))
         await reads_soon(pilot, "p Promote")
 
 

@@ -275,7 +275,7 @@ def approver_slot(email: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Electorate:
-    """The people who may approve, by the base's rules: its policy, and its list of allowed signers (``None``: there is none)."""
+    """The people who may approve, by the base's policy and its allowed signers (``None`` without such a file)."""
 
     policy: Policy
     signers: bytes | None
