@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 
 from click.testing import CliRunner
 from fakes import NOW
@@ -71,6 +72,7 @@ class _Session:
     def __init__(self, board: Board) -> None:
         self.as_json = False
         self.operations = self
+        self.settings = SimpleNamespace(standing=None, own_file_left_out=())
         self._board = board
 
     def board(self) -> Board:

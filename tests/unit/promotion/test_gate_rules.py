@@ -165,22 +165,22 @@ class TestAge:
 
     @pytest.mark.parametrize(("age", "allowed"), [(timedelta(hours=24), True), (timedelta(hours=24, seconds=1), False)])
     def test_a_change_lands_within_the_policys_hours(self, age: timedelta, *, allowed: bool) -> None:
-        for action in (Action.PROMOTE, Action.STAGE, None):
-            gate = timely(case(self.POLICY), AT + age, action)
+        for step in (move(), move("stage", "staging"), None):
+            gate = timely(case(self.POLICY), AT + age, step)
             assert opens(gate) == allowed
         assert allowed or (gate.code, dict(gate.facts)) == (Code.TOO_OLD, {"age_s": age.total_seconds()})
 
-    @pytest.mark.parametrize("action", [Action.ROLLBACK, Action.WITHDRAW])
-    def test_an_emergency_may_be_old(self, action: Action) -> None:
-        assert opens(timely(case(self.POLICY), AT + timedelta(days=9), action))
+    @pytest.mark.parametrize("step", [move("rollback"), move("withdraw", "shadow")], ids=["rollback", "withdraw"])
+    def test_an_emergency_may_be_old(self, step: Move) -> None:
+        assert opens(timely(case(self.POLICY), AT + timedelta(days=9), step))
 
     def test_the_first_rules_may_be_old_and_later_ones_may_not(self) -> None:
         assert opens(timely(case(""), AT + timedelta(days=9)))
         assert not opens(timely(case(self.POLICY), AT + timedelta(days=9)))
-        assert not opens(timely(case(""), AT + timedelta(days=9), Action.PROMOTE))
+        assert not opens(timely(case(""), AT + timedelta(days=9), move()))
 
     def test_a_clock_that_is_no_witness_refuses_nothing(self) -> None:
-        assert opens(timely(case(self.POLICY), None, Action.PROMOTE))
+        assert opens(timely(case(self.POLICY), None, move()))
 
 
 class TestFreeze:
@@ -511,8 +511,8 @@ class TestEvidence:
             "soak": {"report": {"as_of": moments["soak"]}},
             "review": {"as_of": moments["review"]},
         }
-        assert (not list(_old(case(), values))) == allowed
-        assert not list(_old(case(), {"as_of": good, "soak": None, "review": None}))
+        assert (not list(_old(move(), values))) == allowed
+        assert not list(_old(move(), {"as_of": good, "soak": None, "review": None}))
 
     @pytest.mark.parametrize(
         ("stale_s", "allowed"),

@@ -77,11 +77,11 @@ class TestWindows:
 
 def test_the_circumstances_are_the_policys_and_the_rounds() -> None:
     doubt = finding(Verdict.VACUOUS, Code.SEVERAL_MODELS, "Two models.")
-    found = TERMS.circumstances(("w",), -2.0, ago(600), scrape_s=15.0, whose=doubt)
+    found = TERMS.circumstances(("w",), -2.0, ago(600), scrape_s=15.0, mixed_models=doubt)
     assert (found.now, found.since, found.skew_s, found.warnings) == (NOW, ago(600), -2.0, ("w",))
     assert (found.min_samples, found.min_coverage) == (1000, 0.99)
     assert (found.long_s, found.short_s, found.required_s) == (600, CELL_S, DAY_S)
-    assert (found.scrape_s, found.whose) == (15.0, doubt)
+    assert (found.scrape_s, found.mixed_models) == (15.0, doubt)
 
 
 def test_what_a_policy_measures() -> None:

@@ -76,7 +76,12 @@ RULES: dict[str, tuple[dict[str, Any], Verdict, Code, str]] = {
         Code.CLOCK_SKEWED,
         "Prometheus's clock is 6s ahead of ours, so no age can be trusted.",
     ),
-    "whose": ({"whose": MIXED}, Verdict.VACUOUS, Code.SEVERAL_MODELS, "Two models are behind these numbers."),
+    "mixed_models": (
+        {"mixed_models": MIXED},
+        Verdict.VACUOUS,
+        Code.SEVERAL_MODELS,
+        "Two models are behind these numbers.",
+    ),
     "misspelled": (
         {"misspelled": (("100", "100.0"),)},
         Verdict.VACUOUS,

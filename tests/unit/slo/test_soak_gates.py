@@ -279,7 +279,7 @@ REASONS: dict[str, tuple[dict[str, Any], Code]] = {
     "doubt": ({"doubt": DOUBT}, Code.CLOCK_JUMPED),
     "unbegun": ({"start": Start(None, UNBEGUN)}, Code.LANDED_JUST_NOW),
     "gap": ({"gap": GAP}, Code.SOURCE_FAILED),
-    "whose": ({"whose": STRANGERS}, Code.SEVERAL_MODELS),
+    "mixed_models": ({"mixed_models": STRANGERS}, Code.SEVERAL_MODELS),
     "breached": ({"cells": "b" + "o" * 287}, Code.SOAK_BREACHED),
     "restarted": ({"restarts": Restarts({"a": 7})}, Code.RESTARTED_TOO_OFTEN),
     "short": ({"elapsed_s": 3_600}, Code.SOAK_SHORT),
