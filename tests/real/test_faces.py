@@ -24,6 +24,7 @@ from support.clones import Clones, Folder, clean_environment, make_clones
 from support.engine_past import HOUR, MINUTE, EnginePast, calm, during, steady
 from support.gatehouse import LIVE, MODEL, OLD, POLICY, SOAKED, artifact_files, life
 from support.prometheus import RealPrometheus, running
+from support.trusting import trust
 from support.walk import shown_on
 
 from console.app import ConsoleApp
@@ -125,7 +126,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             files |= artifact_files(name)
         with landed_ago(30):
             clones = make_clones(home, files)
-        yield World(clones, server)
+        made = World(clones, server)
+        trust(made.here.path, made.environ)
+        yield made
 
 
 def test_status_in_every_form_says_it_and_ends_in_one(world: World) -> None:
