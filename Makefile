@@ -42,6 +42,7 @@ check: compiled
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.prose
 	$(BIN)/python -m pytest tests/unit tests/widgets -q -n 2
 
 test: tools check
