@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.csv
@@ -106,7 +107,34 @@ def test_a_committed_artifact_can_be_trained_again(tmp_path: Path) -> None:
         seed=report["seed"],
     )
     assert again.code == 0
-    assert sha256(tmp_path / "again" / "model.onnx") == report["model_sha256"]
+    ours, theirs = (folder / "model.onnx" for folder in (tmp_path / "again", committed))
+    assert sha256(theirs) == report["model_sha256"]
+    # The same bytes wherever the processor takes the same kernels of OpenBLAS; others round the last bits differently.
+    assert sha256(ours) == sha256(theirs) or _same_but_for_rounding(ours, theirs)
+
+
+def _same_but_for_rounding(one: Path, other: Path) -> bool:
+    """Return True when two models have the same graph, and numbers that agree to the last digit kept (1e-4)."""
+    import numpy as np  # noqa: PLC0415
+    import onnx  # noqa: PLC0415
+    from onnx import numpy_helper  # noqa: PLC0415
+
+    def taken_apart(path: Path) -> tuple[bytes, list[Any]]:
+        model = onnx.load(path)
+        numbers: list[Any] = []
+        for initializer in model.graph.initializer:
+            numbers.append(numpy_helper.to_array(initializer))
+            initializer.ClearField("raw_data")
+            initializer.ClearField("float_data")
+        for attribute in (each for node in model.graph.node for each in node.attribute):
+            numbers.append(np.array([attribute.f, *attribute.floats]))
+            attribute.ClearField("f")
+            attribute.ClearField("floats")
+        return model.SerializeToString(deterministic=True), numbers
+
+    (graph, numbers), (graph_again, numbers_again) = taken_apart(one), taken_apart(other)
+    same = [np.allclose(left, right, rtol=1e-4, atol=2e-4) for left, right in zip(numbers, numbers_again, strict=True)]
+    return graph == graph_again and bool(same) and all(same)
 
 
 def test_the_commit_is_recorded_where_there_is_a_repository(tmp_path: Path) -> None:
