@@ -109,7 +109,7 @@ def test_a_committed_artifact_can_be_trained_again(tmp_path: Path) -> None:
     assert again.code == 0
     ours, theirs = (folder / "model.onnx" for folder in (tmp_path / "again", committed))
     assert sha256(theirs) == report["model_sha256"]
-    # The artifact was made with AVX-512. OpenBLAS takes other kernels elsewhere, and they round the last digit differently.
+    # The artifact was made with AVX-512; other kernels of OpenBLAS round the last digit differently.
     if "avx512f" in Path("/proc/cpuinfo").read_text():
         assert sha256(ours) == sha256(theirs)
     else:
