@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -121,9 +121,9 @@ def promote_to_active_with_a_console_of_the_first_edition(house: Gatehouse, rule
     """Evidence format v1, by the judge that was released with it."""
     base = house.main if rules == POLICY else house.base({POLICY_PATH: rules})
     plan, policy = house.to_active(base), parse_policy(rules.encode())
-    now, pointer = datetime.now(UTC), pointer_to(SOAKED)
+    now, metrics, pointer = house.now, house.as_of(house.now), pointer_to(SOAKED)
     subject = v1_soak.SoakSubject(MODEL, SOAKED, pointer.model_sha256 or "", house.now - timedelta(hours=30))
-    soak, seen = v1_soak.judge_soak(house.metrics, policy, subject, now), v1_review(house.metrics, policy, MODEL, now)
+    soak, seen = v1_soak.judge_soak(metrics, policy, subject, now), v1_review(metrics, policy, MODEL, now)
     path = next(path for path, _ in plan.files if path.endswith("review.svg"))
 
     def as_v1(values: dict[str, Any]) -> None:

@@ -178,7 +178,7 @@ def test_a_repository_without_a_registry_is_left_alone(house: Gatehouse, server:
     "where", [".gitattributes", "artifacts/.gitattributes", f"artifacts/onnx/{LIVE}/.gitattributes"]
 )
 def test_attributes_that_alter_checked_out_bytes_are_found(house: Gatehouse, where: str, line: str, says: str) -> None:
-    base = house.base({f"{where}.gitattributes": line})
+    base = house.base({where: line})
     found = list(altered_files(house.repository, base, parse(house.raw(base)), Places(), "."))
     assert found
     assert all(finding.severe and finding.model == MODEL for finding in found)

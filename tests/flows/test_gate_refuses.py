@@ -457,8 +457,8 @@ def review_of_this_morning(house: Gatehouse) -> Made:
     raw = (POLICY + "# looked at early\n").encode()
     policy = parse_policy(raw)
     soak, _ = house.judged(policy, SOAKED)
-    early = review(house.metrics, policy, MODEL, soak.report.as_of - timedelta(hours=3))
-    house.judgements[raw + SOAKED.encode()] = (soak, early)
+    early = review(house.as_of(house.now), policy, MODEL, soak.report.as_of - timedelta(hours=3))
+    house.judgements[house.judgement_key(policy, SOAKED, house.now)] = (soak, early)
     plan = house.to_active(house.base({POLICY_PATH: raw.decode()}))
     return plan.target.base_commit, house.made(plan)
 

@@ -51,7 +51,7 @@ def fabricated(house: Gatehouse, policy_text: str, work: Work) -> str:
     forged = judge_soak(Replay(altered), policy, soak.subject, soak.report.as_of, stale_s=soak.stale_s)
     assert forged.report.verdict is Verdict.PASS
     looked = review(Replay([work(each) for each in seen.responses]), policy, MODEL, seen.as_of)
-    key = policy.source + SOAKED.encode()
+    key = house.judgement_key(policy, SOAKED, house.now)
     house.judgements[key] = (forged, looked)
     try:
         return house.made(house.to_active(base))
@@ -83,7 +83,7 @@ def base_of(house: Gatehouse, head: str) -> str:
 
 def own(house: Gatehouse) -> str:
     """The address of the house's Prometheus."""
-    return next(iter(house.metrics._urls))
+    return house.url
 
 
 def edited(exchange: Exchange, about: str, work: Callable[[str], str]) -> Exchange:
@@ -111,7 +111,7 @@ FORGERIES: dict[str, Work] = {
     ),
     "everything": lambda each: edited(each, "histogram_quantile", quicker),
     "one label": lambda each: edited(
-        each, "by (job, instance)", lambda body: body.replace('"instance":"shadow"', '"instance":"x"')
+        each, "by (instance, job)", lambda body: body.replace('"instance":"shadow"', '"instance":"x"')
     ),
 }
 

@@ -83,7 +83,8 @@ def test_an_expired_key_is_not_helped_by_a_commit_dated_back(crew: Crew) -> None
     there = listed(crew, f'{OPERATOR} valid-before="{ended}" {crew.ann.key}\n', at=base_at)
     repository = Repository(crew.ann.folder.path)
     person, dated_back = Person("Operator", OPERATOR), house.now - timedelta(hours=2)
-    head = repository.write_commit(there.base, there.plan.files, there.plan.message, person, dated_back)
+    plan = house.to_active(there.base, at=dated_back)
+    head = repository.write_commit(there.base, plan.files, plan.message, person, dated_back)
     found = gates(house, crew.ann.folder.path, there.base, head)["signature"]
     assert found.verdict is Verdict.FAIL
     assert "is not valid at" in found.why
@@ -100,7 +101,8 @@ def test_a_key_that_was_not_valid_yet_at_the_commits_date_is_none(crew: Crew) ->
     there = listed(crew, f'{OPERATOR} valid-after="{begins}" {crew.ann.key}\n', at=base_at)
     repository, person = Repository(crew.ann.folder.path), Person("Operator", OPERATOR)
     early = house.now - timedelta(hours=1)
-    head = repository.write_commit(there.base, there.plan.files, there.plan.message, person, early)
+    plan = house.to_active(there.base, at=early)
+    head = repository.write_commit(there.base, plan.files, plan.message, person, early)
     assert gates(house, crew.ann.folder.path, there.base, head)["signature"].verdict is Verdict.FAIL
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from requests import Response
 from support.artifacts import ROOT, verifier
 from support.clones import OPERATOR, Clones, make_clones
 from support.engine_past import EnginePast
@@ -43,6 +44,7 @@ from ml.registry.codec import Document, empty_document, parse
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH, Model, Pointer, archive_path
 from ml.slo.review import Review, review
 from ml.slo.soak import SoakJudgement, SoakSubject, judge_soak
+from ml.slo.source import Ask, Kind
 from ml.stage import Action, Stage
 from ml.verdict import Gate, Verdict
 
@@ -132,6 +134,17 @@ class RememberingVerifier:
         return self._known[key].expecting(expect_sha256)
 
 
+class PrometheusAsOf(Prometheus):
+    """A real Prometheus that evaluates each instant query at one moment.
+
+    A world's changes are dated by one clock, however long the tests that share it take.
+    """
+
+    def _send(self, ask: Ask, url: str) -> Response:
+        asked = replace(ask, at=self._now()) if ask.kind is Kind.QUERY and ask.at is None else ask
+        return super()._send(asked, url)
+
+
 @dataclass(frozen=True)
 class Gatehouse:
     """The world: one repository whose ``main`` is `life`, and everything that legal changes are made with."""
@@ -139,7 +152,7 @@ class Gatehouse:
     clones: Clones
     repository: Repository
     bench: Bench
-    metrics: Prometheus
+    url: str
     now: datetime
     main: str
     verifier: RememberingVerifier
@@ -210,7 +223,7 @@ class Gatehouse:
         )
         soak = seen = None
         if action is Action.PROMOTE and to_stage is Stage.ACTIVE:
-            soak, seen = self.judged(policy, artifact_id)
+            soak, seen = self.judged(policy, artifact_id, now)
         gates = tuple(
             gate.waived("known and accepted") if gate.name in waive else gate
             for gate in self._gates(target, policy, document, soak)
@@ -237,16 +250,25 @@ class Gatehouse:
             soak=soak.report if soak else None,
         )
 
-    def judged(self, policy: Policy, artifact_id: str) -> tuple[SoakJudgement, Review]:
-        """The soak and the review by the real Prometheus, once per policy and artifact."""
-        key = policy.source + artifact_id.encode()
+    def judged(self, policy: Policy, artifact_id: str, at: datetime | None = None) -> tuple[SoakJudgement, Review]:
+        """The soak and the review by the real Prometheus as of a moment, once per policy, artifact and moment."""
+        now = at or self.now
+        key = self.judgement_key(policy, artifact_id, now)
         if key not in self.judgements:
             landed = self.now - timedelta(hours=30)
             subject = SoakSubject(MODEL, artifact_id, pointer_to(artifact_id).model_sha256 or "", landed)
-            now = datetime.now(UTC)  # the soak's judge compares it with Prometheus's own clock
-            soak = judge_soak(self.metrics, policy, subject, now)
-            self.judgements[key] = (soak, review(self.metrics, policy, MODEL, now))
+            metrics = self.as_of(now)
+            soak = judge_soak(metrics, policy, subject, now)
+            self.judgements[key] = (soak, review(metrics, policy, MODEL, now))
         return self.judgements[key]
+
+    def judgement_key(self, policy: Policy, artifact_id: str, at: datetime) -> bytes:
+        """The key of a kept judgement."""
+        return policy.source + f"{artifact_id} {at.isoformat()}".encode()
+
+    def as_of(self, now: datetime) -> PrometheusAsOf:
+        """The real Prometheus, asked as of a moment."""
+        return PrometheusAsOf(self.url, now=lambda: now)
 
     def _gates(self, target: Target, policy: Policy, document: Document, soak: SoakJudgement | None) -> Iterator[Gate]:
         model = document.registry.models.get(target.model, Model())
@@ -393,4 +415,4 @@ def gatehouse(home: Path) -> Iterator[Gatehouse]:
         remembering = RememberingVerifier(home / "scratch")
         bench = Bench(verifier=remembering, places=Places(), now=now + timedelta(minutes=1))
         repository = Repository(clones.operator.path)
-        yield Gatehouse(clones, repository, bench, Prometheus(server.url), now, clones.tip(), remembering)
+        yield Gatehouse(clones, repository, bench, server.url, now, clones.tip(), remembering)
