@@ -34,6 +34,7 @@ from support.gatehouse import (
     pointer_to,
 )
 
+from ml.clock import format_utc
 from ml.policy import parse_policy
 from ml.promotion.paths import Places
 from ml.promotion.plan import plan_promotion
@@ -316,8 +317,8 @@ def ack_used_before(house: Gatehouse) -> Made:
 
 @illegal("ack", "only")
 def ack_expired(house: Gatehouse) -> Made:
-    plan = house.to_active(at=house.now - timedelta(minutes=20))
-    return bent(house, plan, at=house.now)
+    given, ends = (format_utc(house.now - timedelta(minutes=minutes)) for minutes in (20, 5))
+    return ack_bent(house, at=given, expires_at=ends)
 
 
 @illegal("ack", "longer than 15 minutes")
