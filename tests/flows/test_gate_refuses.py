@@ -403,6 +403,16 @@ def promoted_in_a_freeze(house: Gatehouse) -> Made:
     return plan.target.base_commit, house.made(plan)
 
 
+@illegal("freeze", "it began just now")
+def promotion_dated_before_the_freeze_in_which_it_lands(house: Gatehouse) -> Made:
+    begins = (house.now - timedelta(minutes=10)).replace(tzinfo=None).isoformat()
+    window = f'[[freeze]]\nfrom = {begins}Z\nto = 2099-01-01T00:00:00Z\nreason = "it began just now"\n'
+    made_at = house.now - timedelta(minutes=20)
+    base = house.commit(house.main, [(POLICY_PATH, (POLICY + window).encode())], "base", at=made_at)
+    plan = house.to_active(base, at=made_at, force=True)
+    return base, house.made(plan, at=made_at)
+
+
 # --- evidence -------------------------------------------------------------------------------------------
 
 

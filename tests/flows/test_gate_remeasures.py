@@ -110,9 +110,7 @@ FORGERIES: dict[str, Work] = {
         edited(each, "histogram_quantile", quicker) if each.ask.kind is Kind.RANGE else each
     ),
     "everything": lambda each: edited(each, "histogram_quantile", quicker),
-    "one label": lambda each: edited(
-        each, "", lambda body: body.replace('"instance":"shadow"', '"instance":"x"')
-    ),
+    "one label": lambda each: edited(each, "", lambda body: body.replace('"instance":"shadow"', '"instance":"x"')),
 }
 
 

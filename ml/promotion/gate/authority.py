@@ -68,11 +68,16 @@ def role(case: Case, move: Move) -> Gate:
     return role_gate(case.policy, move.by, move.action, move.to_stage)
 
 
-def freeze(case: Case, move: Move) -> Gate:
-    """No promotion is dated in a freeze window, unless an operator waived that; everything else is exempt."""
+def freeze(case: Case, move: Move, now: datetime | None) -> Gate:
+    """No promotion is dated in a freeze window or lands in one, unless an operator waived that; the rest is exempt.
+
+    The commit's date is its author's claim. ``now``, the judge's clock, is ``None`` in a review of old history.
+    """
     if move.action is not Action.PROMOTE:
         return passed(FREEZE_GATE, f"a {move.action} is not held up by freeze windows")
-    gate = freeze_gate(case.policy, case.commit.at)
+    moments = (case.commit.at, *((now,) if now else ()))
+    judged = [freeze_gate(case.policy, moment) for moment in moments]
+    gate = next((each for each in judged if not each.verdict.opens), judged[0])
     return gate.waived("the event says so") if not gate.verdict.opens and FREEZE_GATE in waived_gates(move) else gate
 
 

@@ -234,7 +234,7 @@ def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Itera
     yield authority.clock(case, bench.now)
     yield timely(case, bench.now, move)
     yield authority.role(case, move)
-    yield authority.freeze(case, move)
+    yield authority.freeze(case, move, bench.now)
     yield authority.waivers(case, move)
     yield authority.acknowledged(case, move, bound(repository, case, move, move.written.get("ack")))
     exempt = authority.exemption(move.action)

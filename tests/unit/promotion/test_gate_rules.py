@@ -191,15 +191,27 @@ class TestFreeze:
         [(AT - SECOND, True), (AT, False), (AT + timedelta(minutes=59), False), (AT + timedelta(hours=1), True)],
     )
     def test_a_promotion_is_not_dated_in_a_window(self, at: datetime, *, allowed: bool) -> None:
-        assert opens(freeze(case(self.POLICY, commit=commit(at)), move())) == allowed
+        assert opens(freeze(case(self.POLICY, commit=commit(at)), move(), None)) == allowed
+
+    @pytest.mark.parametrize(
+        ("now", "allowed"),
+        [(AT - SECOND, True), (AT, False), (AT + timedelta(minutes=59), False), (AT + timedelta(hours=1), True)],
+    )
+    def test_a_promotion_that_is_dated_before_a_window_does_not_land_in_it(
+        self, now: datetime, *, allowed: bool
+    ) -> None:
+        before = case(self.POLICY, commit=commit(AT - timedelta(minutes=10)))
+        assert opens(freeze(before, move(), now)) == allowed
 
     def test_only_a_waiver_of_the_freeze_waives_it(self) -> None:
-        assert freeze(case(self.POLICY), move(written={"waivers": [{"gate": "freeze"}]})).verdict is Verdict.WAIVED
-        assert not opens(freeze(case(self.POLICY), move(written={"waivers": [{"gate": "alerts"}]})))
+        assert (
+            freeze(case(self.POLICY), move(written={"waivers": [{"gate": "freeze"}]}), None).verdict is Verdict.WAIVED
+        )
+        assert not opens(freeze(case(self.POLICY), move(written={"waivers": [{"gate": "alerts"}]}), None))
 
     @pytest.mark.parametrize("action", ["rollback", "withdraw", "stage"])
     def test_everything_else_is_exempt(self, action: str) -> None:
-        assert opens(freeze(case(self.POLICY), move(action)))
+        assert opens(freeze(case(self.POLICY), move(action), AT))
 
 
 # --- acknowledgement, waivers, signatures, approvals -----------------------------------------------------------------
