@@ -31,9 +31,9 @@ from benchmarks.measure import Result
 from console.app import ConsoleApp
 from console.config import load
 from console.demo.stack import Stack, running_stack
-from console.session import operations
+from console.invocation import open_session
 from ml.clock import SystemClock
-from ml.session import Operations
+from ml.session import Session
 from ml.stage import Stage
 
 _MODEL = "regime_classifier"
@@ -136,8 +136,8 @@ def _import_everything() -> None:
                 importlib.import_module(module.name)
 
 
-def _session(stack: Stack) -> Operations:
-    return operations(load(repo=str(stack.layout.clone), environ=dict(os.environ)))
+def _session(stack: Stack) -> Session:
+    return open_session(load(repo=str(stack.layout.clone), environ=dict(os.environ)))
 
 
 def _journeys(stack: Stack) -> Iterator[Result]:
@@ -173,7 +173,7 @@ def _count(journey: Callable[[], object]) -> Count:
     return found
 
 
-async def _to_screen(session: Operations) -> Count:
+async def _to_screen(session: Session) -> Count:
     """The event loop's thread while polls come in and are drawn; the poll itself runs in a thread of its own."""
     app = ConsoleApp(session, SystemClock(), environment="bench", poll_seconds=_POLL_S)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -192,14 +192,14 @@ async def _until(pilot: Pilot[int], arrived: Callable[[], bool]) -> None:
         await pilot.pause(0.1)
 
 
-def _rollback(session: Operations) -> None:
+def _rollback(session: Session) -> None:
     prepared = session.rollback_plan(_MODEL)
     assert prepared.plan is not None, prepared.why
     done = session.submit(session.reworded(prepared, "Latency doubled after the last promotion"))
     assert done.pushed, done.why
 
 
-def _promotion(session: Operations) -> tuple[Count, Count]:
+def _promotion(session: Session) -> tuple[Count, Count]:
     session.board()
     checklist = Count()
     with counted() as whole:

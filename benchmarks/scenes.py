@@ -154,9 +154,9 @@ class _Counted:
 def _polls(clone: str, polls: int, told: Path) -> NoReturn:
     """Make the pollers' calls at their real rates: the remote is asked at every sixth board."""
     from console.config import load  # noqa: PLC0415
-    from console.session import operations  # noqa: PLC0415
+    from console.invocation import session  # noqa: PLC0415
 
-    counted = _Counted(operations(load(repo=clone)), polls, told)
+    counted = _Counted(session(load(repo=clone)), polls, told)
     print("polling", flush=True)
     while True:
         counted.fetch()

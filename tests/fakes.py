@@ -42,7 +42,7 @@ from ml.promotion.values import (
     Submission,
     Target,
 )
-from ml.session import Operations
+from ml.session import Session
 from ml.slo.charts import Chart, Line
 from ml.slo.review import Review
 from ml.stage import Action, Stage
@@ -483,7 +483,7 @@ def rollback_plan(**changes: object) -> RollbackPlan:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-class FakeOperations(Operations):
+class FakeSession(Session):
     """Answers at once with what its attributes hold, and notes each call that would change something.
 
     ``failures`` maps a method's name to an error that it raises. A test holds a method open with `held`.

@@ -140,7 +140,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
         """Submit the plan. The plan is taken away by this call, so a second call finds nothing."""
         plan, self._plan = self._plan, None
         if plan is not None:
-            self.write(f"{plan.target.action} {self._model}", partial(self.console.operations.submit, plan))
+            self.write(f"{plan.target.action} {self._model}", partial(self.console.session.submit, plan))
 
     # --- what the person does ----------------------------------------------------------------------------------------
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -201,7 +201,7 @@ class WithdrawScreen(ChangeScreen):
 
     def planner(self, reason: str) -> Callable[[], Plan]:
         """Return the planner for the stage that had the focus when the screen opened."""
-        return partial(self.console.operations.plan_withdraw, self._model, self._stage, reason)
+        return partial(self.console.session.plan_withdraw, self._model, self._stage, reason)
 
 
 class StageScreen(ChangeScreen):
@@ -231,4 +231,4 @@ class StageScreen(ChangeScreen):
         directory, model = self.typed("directory"), self.typed("model")
         if not model or not directory or directory.endswith("/"):
             return None
-        return partial(self.console.operations.plan_stage, directory, model, reason, self.verifying)
+        return partial(self.console.session.plan_stage, directory, model, reason, self.verifying)

@@ -57,7 +57,7 @@ class CompareScreen(PushedScreen):
         """Start the comparison."""
         self.title_is("Compare artifacts", self._a, self._b)
         self.say(_WORK)
-        action = partial(self.console.operations.compare, self._a, self._b, self._report)
+        action = partial(self.console.session.compare, self._a, self._b, self._report)
         self.work("compare", action, self._show, self.complain)
 
     def _report(self, progress: Progress) -> None:

@@ -120,7 +120,7 @@ class ReleaseScreen(PushedScreen):
         self.title_is("Release the kill switch")
         self.watch(self.console, "kill", self._show_state)
         self.query_one("#warnings", Static).update("Checking for reasons against a release …")
-        self.work("check before a release", self.console.operations.release_warnings, self._warn, self.complain)
+        self.work("check before a release", self.console.session.release_warnings, self._warn, self.complain)
 
     def _show_state(self, view: KillView | None) -> None:
         self.query_one("#state", Static).update(Content("\n").join(_state(view)))
@@ -164,7 +164,7 @@ class ReleaseScreen(PushedScreen):
         self._arm()
         self.say("Releasing.")
         typed, reason = self.query_one(AckInput).typed, self.query_one("#reason", Input).value.strip()
-        action = partial(self.console.operations.release, typed, reason)
+        action = partial(self.console.session.release, typed, reason)
         self.work("release the kill switch", action, self._released, self._refused, writes=True)
 
     def _released(self, view: KillView) -> None:

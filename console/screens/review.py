@@ -72,7 +72,7 @@ class ReviewScreen(PushedScreen):
         self._asking = True
         if self._review is None:
             self.say("Asking Prometheus for 24 h of shadow and active, and checking for anomalies.")
-        self.work("review", partial(self.console.operations.review, self._model), self._show, self._failed)
+        self.work("review", partial(self.console.session.review, self._model), self._show, self._failed)
 
     def _show(self, review: Review) -> None:
         self._asking = False

@@ -186,7 +186,7 @@ class RollbackScreen(WritingScreen):
         self.query_one("#again").display = False
         self.query_one("#cancel", Button).label = "Cancel"
         self._arm(f"Verifying {to}." if to else "Fetching the prepared rollback.")
-        action = partial(self.console.operations.rollback_plan, self._model, to)
+        action = partial(self.console.session.rollback_plan, self._model, to)
         self.work(f"prepare a rollback of {self._model}", action, self._ready, self._not_ready)
 
     def _ready(self, prepared: RollbackPlan) -> None:
@@ -256,7 +256,7 @@ class RollbackScreen(WritingScreen):
         assert prepared
         reason = self.query_one(RollbackPage).reason.value.strip()
         self._arm("")
-        self.write(f"roll back {self._model}", partial(self.console.operations.rollback, prepared, reason))
+        self.write(f"roll back {self._model}", partial(self.console.session.rollback, prepared, reason))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim the confirming key while there is nothing to confirm."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 RELEASE_WORD = "RELEASE"
 
 
-class Operations:
+class Session:
     """One console session on one repository.
 
     Args:

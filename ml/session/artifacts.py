@@ -179,7 +179,7 @@ def _pointers(base: Base) -> tuple[tuple[str, Pointer], ...]:
 
 @dataclass(frozen=True, slots=True)
 class LooseArtifacts:
-    """`verify`, `compare` and `build` as `ml.session.Operations` has them, for paths relative to ``folder``.
+    """`verify`, `compare` and `build` as `ml.session.Session` has them, for paths relative to ``folder``.
 
     There is no policy to ask, so the runbook's latency ratio judges a comparison, and no commit to name in a manifest.
     """

@@ -16,13 +16,13 @@ from support.clones import Clones, make_clones
 from support.gatehouse import LIVE, MODEL, OLD, artifact_files, life
 
 from console.config import load
-from console.session import operations
+from console.invocation import open_session
 from ml.board import Board, OpenBranch
 from ml.errors import Refused
 from ml.registry import changes
 from ml.registry.codec import Document
 from ml.registry.schema import REGISTRY_PATH
-from ml.session import Operations
+from ml.session import Session
 from ml.session.artifacts import CommitArtifacts
 from ml.session.context import Context
 from ml.session.registries import Registries
@@ -49,7 +49,7 @@ class Room:
 
     clones: Clones
     document: Document
-    session: Operations
+    session: Session
     context: Context
     clock: FrozenClock
     git: Counted
@@ -94,7 +94,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
     document = life(datetime.now(UTC).replace(microsecond=0) - timedelta(days=1))
     files: dict[str, str | bytes] = {REGISTRY_PATH: document.raw} | artifact_files(OLD) | artifact_files(LIVE)
     clones = make_clones(tmp_path, files)
-    session = operations(load(repo=str(clones.operator.path)))
+    session = open_session(load(repo=str(clones.operator.path)))
     whole = session._context
     git, sandbox, clock = Counted(whole.repository), Counted(whole.verifier()), FrozenClock(datetime.now(UTC))
     context = replace(whole, repository=git, verifier=lambda: sandbox, clock=clock)

@@ -19,13 +19,13 @@ from support.gatehouse import LIVE, MODEL, OLD, artifact_files, life
 from support.killed import running_git, unsound, until
 
 from console.config import Settings, load
-from console.session import operations
+from console.invocation import open_session
 from console.switch import audit_log
 from console.verbs import run
 from ml.promotion.values import RollbackPlan
 from ml.records.journal import Entry, Journal
 from ml.registry.schema import REGISTRY_PATH
-from ml.session import Operations
+from ml.session import Session
 
 EFFECTS = ("subprocess.Popen", "os.rename", "os.remove", "open")
 MOST_STEPS = 80
@@ -64,7 +64,7 @@ def die_at(step: int) -> None:
     sys.addaudithook(effect)
 
 
-def confirm(session: Operations, prepared: RollbackPlan, step: int) -> None:
+def confirm(session: Session, prepared: RollbackPlan, step: int) -> None:
     """What the screen does when the rollback is confirmed, up to a step."""
     die_at(step)
     session.rollback(prepared, f"EMERGENCY: step {step}")
@@ -93,9 +93,9 @@ class Night:
         until(lambda: not running_git(self.home))
         return writer.exitcode != ENDED_BY_ITSELF
 
-    def next_start(self) -> tuple[Operations, list[str]]:
+    def next_start(self) -> tuple[Session, list[str]]:
         """A new session, and what its first board says about the last one."""
-        session = operations(self.settings)
+        session = open_session(self.settings)
         return session, [each.what for each in session.board().problems if each.where == "last session"]
 
     def branch(self, clone: bool = False) -> str:
@@ -131,7 +131,7 @@ def test_the_next_start_tells_the_truth_about_every_step(
     night: Night, record_property: Callable[[str, str], None]
 ) -> None:
     before, trace = night.clones.tip(), night.clones.operator.trace()
-    session = operations(night.settings)
+    session = open_session(night.settings)
     prepared = session.rollback_plan(MODEL)
     ends: Counter[str] = Counter()
     step = 1

@@ -71,7 +71,7 @@ class _Session:
 
     def __init__(self, board: Board) -> None:
         self.as_json = False
-        self.operations = self
+        self.session = self
         self.settings = SimpleNamespace(standing=None, own_file_left_out=())
         self._board = board
 

@@ -12,7 +12,7 @@ from console.screens.promote.steps import Step, Wizard, empty_draft
 from ml.errors import ConsoleError
 from ml.promotion.values import Checklist, Submission, Target
 from ml.records.drafts import Draft, Drafts
-from ml.session import Operations
+from ml.session import Session
 from ml.stage import Stage
 
 # Keeper of drafts: writes off the event loop, one at a time, and always the newest last.
@@ -115,8 +115,8 @@ class Desk(Protocol):
 class Promotion:
     """Runs the session's calls for one wizard's state, at most one at a time."""
 
-    def __init__(self, operations: Operations, desk: Desk, model: str, drafts: DraftKeeper) -> None:
-        self._operations = operations
+    def __init__(self, session: Session, desk: Desk, model: str, drafts: DraftKeeper) -> None:
+        self._session = session
         self._desk = desk
         self._model = model
         self._drafts = drafts
@@ -126,7 +126,7 @@ class Promotion:
         """Freeze the target, restore its draft, and judge the gates."""
 
         def freeze() -> tuple[Target, Draft | None]:
-            target = self._operations.target(self._model, to_stage)
+            target = self._session.target(self._model, to_stage)
             return target, self._drafts.find(target.model, target.to_stage, target.model_sha256)
 
         def frozen(found: tuple[Target, Draft | None]) -> None:
@@ -145,14 +145,14 @@ class Promotion:
             self._drafts.keep(self.wizard.draft)
             self.judge()
 
-        action = partial(self._operations.target, self._model, before.target.to_stage)
+        action = partial(self._session.target, self._model, before.target.to_stage)
         self._desk.work(f"look at {self._model}", action, frozen, self._desk.complain)
 
     def judge(self) -> None:
         """Judge every gate again, with the answers typed so far."""
         wizard = self._become(self._now.judging())
         action = partial(
-            self._operations.checklist,
+            self._session.checklist,
             wizard.target,
             finding=wizard.draft.finding,
             waivers=dict(wizard.draft.waivers),
@@ -204,7 +204,7 @@ class Promotion:
     def _plan(self, ack: str = "") -> None:
         wizard = self._become(self._now.planning())
         assert wizard.checklist, "no page leads to the plan without it"
-        action = partial(self._operations.plan, wizard.checklist, wizard.draft.reason, ack=ack)
+        action = partial(self._session.plan, wizard.checklist, wizard.draft.reason, ack=ack)
         self._work("plan", action, lambda plan: self._become(self._now.planned(plan)))
 
     def submit(self) -> None:
@@ -214,7 +214,7 @@ class Promotion:
             return
         self._become(self._now.submitting())
         report = partial(self._desk.soon, lambda progress: self._become(self._now.progressed(progress)))
-        action = partial(self._operations.submit, plan, report=report)
+        action = partial(self._session.submit, plan, report=report)
         self._work("promote", action, self._submitted, writes=True)
 
     def _submitted(self, submission: Submission) -> None:
