@@ -74,13 +74,13 @@ def run() -> tuple[Result, ...]:
 
 def _landings(layout: Layout, session: Session) -> Iterator[tuple[str, str]]:
     """Bases and heads: rollbacks of one second each, in four ways to arrive."""
-    prepared = session.rollback_plan(_MODEL)
+    prepared = session.rollbacks.plan(_MODEL)
     assert prepared.plan is not None, prepared.why
     base = prepared.plan.target.base_commit
     moved = _commit(layout, base, (base,), "The base moved\n")
     for number in range(_EACH):
         branch = f"rollback/{_MODEL}/{uuid.uuid4().hex}"
-        change = session.submit(replace(prepared.plan, branch=branch), push=False).commit
+        change = session.changes.submit(replace(prepared.plan, branch=branch), push=False).commit
         message = _git(layout, "log", "-1", "--format=%B", change)
         yield base, change
         yield base, _commit(layout, change, (base,), f"{message}\n")

@@ -33,10 +33,10 @@ def run() -> tuple[Result, ...]:
         )
         # A plain bare remote: a server's gate takes the server's time, the same for every push.
         (layout.remote / "hooks" / "pre-receive").unlink()
-        session.board()
-        session.keep_rollbacks_armed()
-        prepared = session.rollback_plan(_MODEL)
-        assert session.rollback_plan(_MODEL) is prepared, "what is armed is what is offered"
+        session.boards.poll()
+        session.rollbacks.keep_armed()
+        prepared = session.rollbacks.plan(_MODEL)
+        assert session.rollbacks.plan(_MODEL) is prepared, "what is armed is what is offered"
         assert prepared.plan is not None, prepared.why
         ours, floor = in_turns(lambda: _confirm(session, prepared), lambda: _plumbing(layout, prepared), _ROUNDS)
     return (Result("rollback confirm → pushed, read back", "git plumbing and push", ours, floor, 1.5),)
@@ -45,7 +45,7 @@ def run() -> tuple[Result, ...]:
 def _confirm(session: Session, prepared: RollbackPlan) -> None:
     assert prepared.plan is not None
     # A branch of its own each time: branch names hold the second, and this is faster.
-    done = session.submit(replace(prepared.plan, branch=f"rollback/{_MODEL}/{uuid.uuid4().hex}"))
+    done = session.changes.submit(replace(prepared.plan, branch=f"rollback/{_MODEL}/{uuid.uuid4().hex}"))
     assert done.pushed, done.why
 
 

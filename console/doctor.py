@@ -18,7 +18,6 @@ from console.trust import lies_in
 from console.untrusted import untrusted
 from ml.emergency.killfile import KillFile
 from ml.errors import ConsoleError
-from ml.session import Session
 from ml.text import visible
 from ml.verdict import Check, Verdict
 
@@ -38,7 +37,7 @@ def examine(invocation: Invocation, model: str | None) -> tuple[Finding, ...]:
     """
     settings = invocation.settings
     if model is not None:
-        return tuple(Finding(check, remedy) for check, remedy in invocation.session.troubleshoot(model))
+        return tuple(Finding(check, remedy) for check, remedy in invocation.session.doctor.model(model))
     findings = [_configuration(settings), *_trust(settings), _state(settings), _terminal(), *_actuators(settings)]
     return (*findings, *_session(invocation))
 
@@ -134,26 +133,26 @@ def _credentials(settings: Settings, actuator: Actuator) -> Finding:
 
 def _session(invocation: Invocation) -> Iterator[Finding]:
     try:
-        session = invocation.session
+        doctor = invocation.session.doctor
     except ConsoleError as error:
         yield _bad("repository", error.cause, error.remedy)
         return
-    looks: tuple[tuple[str, Callable[[Session], str]], ...] = (
-        ("identity", Session.who),
-        ("registry", Session.describe_registry),
-        ("policy", Session.describe_policy),
-        ("signatures", Session.describe_signatures),
-        ("clone", Session.describe_clone),
-        ("remote", Session.describe_remote),
-        ("prometheus", Session.describe_prometheus),
-        ("alert rules", Session.describe_rules),
-        ("runtime", Session.describe_runtime),
-        ("cage", Session.describe_sandbox),
-        ("journal", Session.describe_journal),
+    looks: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("identity", doctor.identity),
+        ("registry", doctor.registry),
+        ("policy", doctor.policy),
+        ("signatures", doctor.signatures),
+        ("clone", doctor.clone),
+        ("remote", doctor.remote),
+        ("prometheus", doctor.prometheus),
+        ("alert rules", doctor.rules),
+        ("runtime", doctor.runtime),
+        ("cage", doctor.sandbox),
+        ("journal", doctor.journal),
     )
     for name, look in looks:
         try:
-            yield _ok(name, look(session))
+            yield _ok(name, look())
         except ConsoleError as error:
             yield _bad(name, error.cause, error.remedy)
 

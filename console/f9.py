@@ -47,7 +47,7 @@ class KillKey:
     def _throw(self) -> None:
         try:
             self._post(KillPressed())
-            self._post(KillArrived(self._session.kill(by_key=True)))
+            self._post(KillArrived(self._session.kill.engage(by_key=True)))
         except ConsoleError as error:
             self._post(KillFailed(error))
         except Exception as error:  # noqa: BLE001 the operator must read that the switch may not be thrown

@@ -11,11 +11,11 @@ from console.config import Settings, load
 from console.paths import outside
 from console.snapshot import keep
 from ml.adapters import processes
+from ml.adapters.git_first import glance
 from ml.session import Session
-from ml.session.glance import glance
 
 if TYPE_CHECKING:
-    from ml.session.artifacts import LooseArtifacts
+    from ml.session.artifacts import FolderArtifacts
     from ml.session.context import Context
 
 
@@ -59,13 +59,13 @@ class Invocation:
         return open_session(self.settings)
 
     @cached_property
-    def artifacts(self) -> Session | LooseArtifacts:
+    def artifacts(self) -> FolderArtifacts:
         """The part that verifies, builds and compares artifacts. Outside a repository, a version that needs none.
 
         A repository that was named must exist. Raises `ml.errors.Usage`.
         """
         if self.repo is not None or not outside():
-            return self.session
+            return self.session.artifacts
         # Imported here: most verbs do not need it.
         from console.wiring import loose_artifacts  # noqa: PLC0415
 

@@ -233,7 +233,7 @@ class Lookout:
     def start(self) -> None:
         """Start polling the board and the remote."""
         self._board.watch(self._look_at_board)
-        self._fetch.watch(lambda: RemoteFetched(self._session.fetch()))
+        self._fetch.watch(lambda: RemoteFetched(self._session.boards.fetch()))
         self._rollbacks.watch(self._keep_rollbacks_armed)
 
     def hurry(self) -> None:
@@ -253,7 +253,7 @@ class Lookout:
         climbing = kill.rung in _CLIMBING
         if climbing != self._climbing:
             self._climbing = climbing
-            self._receipts.watch((lambda: KillArrived(self._session.kill_view())) if climbing else None)
+            self._receipts.watch((lambda: KillArrived(self._session.kill.view())) if climbing else None)
 
     def end(self) -> None:
         """Stop all polls."""
@@ -263,20 +263,20 @@ class Lookout:
     def _look_at_board(self) -> Message:
         at_once = self._at_once.is_set()
         self._at_once.clear()
-        return BoardArrived(self._session.board(at_once=at_once))
+        return BoardArrived(self._session.boards.poll(at_once=at_once))
 
     def _keep_rollbacks_armed(self) -> Message:
-        self._session.keep_rollbacks_armed()
+        self._session.rollbacks.keep_armed()
         return RollbacksArmed()
 
     def _look(self, view: str, model: str) -> Look | None:
         session = self._session
         if view == "log":
-            return lambda: LogArrived(session.log())
+            return lambda: LogArrived(session.audit.sentences())
         if not model:
             return None
         looks: dict[str, Look] = {
-            "soak": lambda: SoakArrived(session.soak(model)),
-            "history": lambda: HistoryArrived(model, session.history(model)),
+            "soak": lambda: SoakArrived(session.soaks.judge(model).report),
+            "history": lambda: HistoryArrived(model, session.registries.history(model)),
         }
         return looks.get(view)

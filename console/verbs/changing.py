@@ -45,7 +45,7 @@ _NO_PUSH = click.option("--no-push", is_flag=True, help="Commit the branch local
 @verb
 def stage(invocation: Invocation, directory: str, model: str, reason: str, dry_run: bool, no_push: bool) -> Answer:
     """Verify an artifact directory and put it into a model's staging."""
-    planned = invocation.session.plan_stage(directory, model, reason)
+    planned = invocation.session.changes.plan_stage(directory, model, reason)
     return _submit(invocation, planned, dry_run=dry_run, push=not no_push)
 
 
@@ -78,11 +78,11 @@ def promote(
 ) -> Answer:
     """Promote a model one step, through its checklist, onto a branch."""
     session = invocation.session
-    target = session.target(model, Stage(to_stage))
-    judged = session.checklist(target, finding=finding, waivers=_waivers(waive), on_gate=_say_gate)
+    target = session.changes.target(model, Stage(to_stage))
+    judged = session.checklists.judge(target, finding=finding, waivers=_waivers(waive), on_gate=_say_gate)
     if dry_run and not judged.ready:
         return _blocked(judged)
-    planned = session.plan(judged, reason, ack=ack, preview=dry_run)
+    planned = session.changes.plan(judged, reason, ack=ack, preview=dry_run)
     return _submit(invocation, planned, dry_run=dry_run, push=not no_push)
 
 
@@ -101,7 +101,7 @@ def promote(
 @verb
 def withdraw(invocation: Invocation, model: str, stage_name: str, reason: str, dry_run: bool, no_push: bool) -> Answer:
     """Clear a model's staging or shadow."""
-    planned = invocation.session.plan_withdraw(model, Stage(stage_name), reason)
+    planned = invocation.session.changes.plan_withdraw(model, Stage(stage_name), reason)
     return _submit(invocation, planned, dry_run=dry_run, push=not no_push)
 
 
@@ -145,14 +145,14 @@ def _attempted(invocation: Invocation, model: str, chosen: _Rollback) -> Answer:
 
 def _roll_back(invocation: Invocation, model: str, chosen: _Rollback) -> Answer:
     session = invocation.session
-    prepared = session.rollback_plan(model, chosen.to)
+    prepared = session.rollbacks.plan(model, chosen.to)
     if prepared.plan is None:
         # Nothing to do is a success. An emergency without a target must not look like one.
         done_already = not prepared.from_artifact or chosen.to == prepared.from_artifact
         document = documents.no_change(session.clock.now(), prepared)
         return Answer([prepared.why], document, 0 if done_already else 1)
     say(f"{prepared.from_artifact} → {prepared.to_artifact}: {prepared.why}")
-    planned = session.reworded(prepared, chosen.reason or prepared.reason)
+    planned = session.rollbacks.reworded(prepared, chosen.reason or prepared.reason)
     return _submit(invocation, planned, dry_run=chosen.dry_run, push=chosen.push)
 
 
@@ -161,7 +161,7 @@ def _roll_back(invocation: Invocation, model: str, chosen: _Rollback) -> Answer:
 @verb
 def push(invocation: Invocation, branch: str) -> Answer:
     """Push a branch that exists only locally, and read the remote back."""
-    done = invocation.session.push(branch)
+    done = invocation.session.changes.push(branch)
     document = documents.envelope(invocation.session.clock.now()) | documents.plain(done)
     return Answer(_told(done), document, 0 if done.pushed else 3)
 
@@ -171,7 +171,7 @@ def push(invocation: Invocation, branch: str) -> Answer:
 @verb
 def land(invocation: Invocation, branch: str) -> Answer:
     """Bring a change branch into the base after the gate passed; for repositories without a forge."""
-    landed = invocation.session.land(branch)
+    landed = invocation.session.changes.land(branch)
     text = [*(lines.gate(item) for item in landed.gates), f"{landed.base} is now {landed.commit[:12]} ({branch})."]
     text += _rows(landed.problem) if landed.problem else []
     return Answer(text, documents.landing(invocation.session.clock.now(), landed))
@@ -204,9 +204,9 @@ def gate(
         raise Usage("There is nothing to judge.", "Give --base REV and --head REV.")
     if unit_tests:
         return _tests(invocation, base, head)
-    gates = invocation.session.judge(base, head, offered=offered, landed=landed)
+    gates = invocation.session.gate.judge(base, head, offered=offered, landed=landed)
     verdict = worst(item.verdict for item in gates)
-    note = _OWN_CODE if invocation.session.holds_own_code(base) else ""
+    note = _OWN_CODE if invocation.session.gate.holds_own_code(base) else ""
     document = documents.envelope(invocation.session.clock.now(), verdict)
     document |= {"gates": judged_document(gates), "judge": f"mlconsole {__version__}", "note": note}
     text = [
@@ -217,13 +217,13 @@ def gate(
 
 
 def _tests(invocation: Invocation, base: str, head: str) -> Answer:
-    found = invocation.session.tests_of(base, head)
+    found = invocation.session.gate.tests_of(base, head)
     document = documents.envelope(invocation.session.clock.now(), found.verdict) | {"gates": judged_document([found])}
     return Answer([judged_line(found)], document, code_of(found.verdict))
 
 
 def _receive(invocation: Invocation, branch: str) -> Answer:
-    found = invocation.session.receive(sys.stdin.buffer.read(), branch)
+    found = invocation.session.gate.receive(sys.stdin.buffer.read(), branch)
     verdict = worst(Verdict.FAIL if item.why_not else Verdict.PASS for item in found)
     document = documents.envelope(invocation.session.clock.now(), verdict) | {"refs": documents.plain(found)}
     text = [f"mlconsole: {visible(item.ref)} is refused: {why}" for item in found for why in item.why_not]
@@ -236,7 +236,7 @@ def _receive(invocation: Invocation, branch: str) -> Answer:
 @verb
 def approve(invocation: Invocation, branch: str) -> Answer:
     """Approve another operator's branch with a signed approval bound to its commit."""
-    given = invocation.session.approve(branch)
+    given = invocation.session.changes.approve(branch)
     document = documents.envelope(invocation.session.clock.now()) | documents.plain(given)
     text = [f"{given.by} approves {given.commit[:12]} of {given.branch}.", given.why]
     return Answer(text, document, 0 if given.pushed else 3)
@@ -248,7 +248,7 @@ def approve(invocation: Invocation, branch: str) -> Answer:
 @verb
 def init(invocation: Invocation, dry_run: bool, no_push: bool) -> Answer:
     """Propose, on a branch, a first policy that names you as operator, and a registry if there is none."""
-    proposed = invocation.session.first_policy(push=not no_push, dry_run=dry_run)
+    proposed = invocation.session.changes.first_policy(push=not no_push, dry_run=dry_run)
     document = documents.envelope(invocation.session.clock.now()) | documents.plain(proposed)
     text = [*_rows(proposed.policy), f"branch {proposed.branch}", *_rows(proposed.why)]
     text.append(_INIT_SIGNED if proposed.signed else _INIT_SELF_DECLARED)
@@ -293,7 +293,7 @@ def _say_gate(item: Gate) -> None:
 def _submit(invocation: Invocation, planned: Plan, *, dry_run: bool, push: bool) -> Answer:
     if dry_run:
         return _answer(invocation, planned, None)
-    return _answer(invocation, planned, invocation.session.submit(planned, push=push))
+    return _answer(invocation, planned, invocation.session.changes.submit(planned, push=push))
 
 
 def _answer(invocation: Invocation, planned: Plan, done: Submission | None) -> Answer:

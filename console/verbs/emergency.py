@@ -14,6 +14,7 @@ from console.invocation import Invocation
 from console.kill import RELEASE_WORD, run_kill
 from console.verbs.output import Answer, say, verb
 from ml.clock import SystemClock, format_utc, parse_utc, span
+from ml.emergency.incident import incident as incident_of
 from ml.emergency.watch import Watch, summary_line, summary_markdown
 from ml.errors import Refused, Usage
 from ml.judgement import Judgement, live_of
@@ -56,7 +57,7 @@ def watch(invocation: Invocation, model: str, claim: bool, follow: bool, markdow
     """Show the one-hour watch over a model that has just become active."""
     session = invocation.session
     if claim:
-        say(session.claim_watch(model))
+        say(session.watches.claim(model))
     held, live = _watch_of(invocation, model)
     while follow and held.ended_at is None:
         say(f"{format_utc(session.clock.now())} {held.artifact_id}: {_told(held, live, 'within its limits')}")
@@ -73,7 +74,9 @@ def watch(invocation: Invocation, model: str, claim: bool, follow: bool, markdow
 def incident(invocation: Invocation, since: str) -> Answer:
     """Print a timeline of actions and observations as Markdown, for the review after an incident."""
     session = invocation.session
-    report = session.incident(_moment(since, session.clock.now()))
+    now = session.clock.now()
+    begin = _moment(since, now)
+    report = incident_of(session.audit.read(), session.registries.histories(), begin, now)
     document = documents.envelope(session.clock.now()) | documents.plain(report.document())
     return Answer(report.markdown().splitlines(), document)
 
@@ -107,9 +110,9 @@ def _score_lines(score: Score) -> list[str]:
 
 def _watch_of(invocation: Invocation, model: str) -> tuple[Watch, Judgement]:
     """Poll once, then return the model's watch with the current proof for the active artifact."""
-    view = invocation.session.board().model(model)
+    view = invocation.session.boards.poll().model(model)
     live = live_of(view) if view is not None else Judgement(Verdict.NO_DATA)
-    for held in invocation.session.watches():
+    for held in invocation.session.watches.known():
         if held.model == model:
             return held, live
     raise Refused(f"There is no watch over {model}.", "A watch begins when a newly active model is seen serving.")

@@ -15,8 +15,9 @@ from console.verbs.output import Answer, code_of, emit, say, verb
 from ml.board import SourceState
 from ml.judgement import board_verdict
 from ml.ports import Progress
+from ml.records.audit import AuditReport
 from ml.text import visible
-from ml.verdict import Verdict
+from ml.verdict import Check, Verdict
 
 _TELL_S = 1.0
 _LONGEST = 1 << 20
@@ -42,12 +43,12 @@ def status(invocation: Invocation, short: bool, watch: bool) -> Answer:
 
 def _status(invocation: Invocation, short: bool) -> Answer:
     session = invocation.session
-    board = session.board()
+    board = session.boards.poll()
     soaking = [model.name for model in board.models if model.shadow.artifact_id and model.soak is None]
     if soaking and board.prometheus.state is SourceState.OK:
         # This process polls once, so it waits for judgments that the interface would make in the background.
-        session.judge_soaks(soaking)
-        board = session.board()
+        session.soaks.judge_all(soaking)
+        board = session.boards.poll()
     text = [short_of(board, untrusted=bool(untrusted(invocation.settings)))] if short else lines.status(board)
     return Answer(
         [visible(line, limit=_LONGEST) for line in text], documents.status(board), code_of(board_verdict(board))
@@ -58,7 +59,7 @@ def _status(invocation: Invocation, short: bool) -> Answer:
 @verb
 def check(invocation: Invocation) -> Answer:
     """Check the whole registry and every artifact in it."""
-    examined = invocation.session.check(StepLines())
+    examined = invocation.session.doctor.check_registry(StepLines())
     text = [f"{finding.path}: {finding.what} {finding.remedy}".rstrip() for finding in examined.findings]
     for artifact in examined.artifacts:
         text.append(f"{lines.tag(artifact.verdict)} {artifact.artifact_id}")
@@ -102,7 +103,7 @@ def verify(invocation: Invocation, directory: str) -> Answer:
 def soak(invocation: Invocation, model: str, wait: bool, timeout: float) -> Answer:
     """Judge the shadow artifact's soak against its objectives, cell by cell."""
     started = time.monotonic()
-    report = invocation.session.soak(model)
+    report = invocation.session.soaks.judge(model).report
     told = ""
     while wait and report.verdict not in (Verdict.PASS, Verdict.FAIL):
         if timeout and time.monotonic() - started > timeout:
@@ -112,7 +113,7 @@ def soak(invocation: Invocation, model: str, wait: bool, timeout: float) -> Answ
             say(line)
             told = line
         time.sleep(invocation.settings.prometheus.poll_seconds)
-        report = invocation.session.soak(model)
+        report = invocation.session.soaks.judge(model).report
     return Answer(lines.soak(report), documents.soak(report), code_of(report.verdict))
 
 
@@ -121,7 +122,7 @@ def soak(invocation: Invocation, model: str, wait: bool, timeout: float) -> Answ
 @verb
 def history(invocation: Invocation, model: str) -> Answer:
     """List a model's changes, newest first."""
-    rows = invocation.session.history(model)
+    rows = invocation.session.registries.history(model)
     text = [
         f"{documents.plain(row.at) or '(no time)':<20} {row.action:<9} {row.from_stage or '-':>8} → {row.to_stage:<8} "
         f"{row.artifact_id}  {row.by}  {row.reason}"
@@ -150,13 +151,19 @@ def log(invocation: Invocation, check_chain: bool, limit: int) -> Answer:
     """Show the audit log of kills, releases, promotions and rollbacks."""
     now = invocation.session.clock.now()
     if check_chain:
-        chain = invocation.session.verify_log()
+        chain = _chain(invocation.session.audit.verify())
         document = documents.envelope(now, chain.verdict) | {"why": chain.why}
         return Answer([lines.check(chain)], document, code_of(chain.verdict))
-    rows = list(invocation.session.log(limit))
+    rows = list(invocation.session.audit.sentences(limit))
     if not rows:
         say("The audit log of this machine is empty so far.")
     return Answer(rows, documents.envelope(now) | {"lines": rows})
+
+
+def _chain(report: AuditReport) -> Check:
+    if report.findings:
+        return Check("audit log", Verdict.FAIL, "; ".join(finding.what for finding in report.findings))
+    return Check("audit log", Verdict.PASS, f"{report.lines} lines, unbroken")
 
 
 class StepLines:

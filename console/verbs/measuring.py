@@ -62,7 +62,7 @@ def _measure(
     if not prometheus:
         if prometheus_token_file or prometheus_ca_file:
             raise Usage("Credentials are given without a Prometheus.", "Add --prometheus URL.")
-        invocation.session.measure_with(None)
+        invocation.session.gate.source = None
         return
     parts = urlsplit(prometheus)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
@@ -76,7 +76,7 @@ def _measure(
 
     token, authority = (Path(name) if name else None for name in (prometheus_token_file, prometheus_ca_file))
     access = Access(bearer_token_file=token, ca_file=authority)
-    invocation.session.measure_with(Prometheus(prometheus, timeout_s=_QUESTION_S, access=access))
+    invocation.session.gate.source = Prometheus(prometheus, timeout_s=_QUESTION_S, access=access)
 
 
 _QUESTION_S = 20.0

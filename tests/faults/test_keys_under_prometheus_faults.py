@@ -38,7 +38,7 @@ VIEWS = ("2", "3", "4", "1")
 
 
 class Asking(FakeSession):
-    """A façade that asks a source with every look at the board and the soak, as the real one does."""
+    """A session that asks a source with every look at the board and the soak, as the real one does."""
 
     def __init__(self) -> None:
         super().__init__()

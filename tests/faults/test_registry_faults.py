@@ -132,13 +132,13 @@ def assert_nothing_is_possible(clones: Clones, console: Session) -> None:
     """The console looks, every change is refused with a sentence, no byte moves, and the kill key works."""
     before = list(traces(clones))
     started = time.monotonic()
-    board = console.board()
+    board = console.boards.poll()
     assert board.registry.problem
     assert not any(gate.verdict.opens for shown in board.models for gate in shown.gates)
     for attempt in (
-        lambda: console.target("regime", Stage.ACTIVE),
-        lambda: console.plan_withdraw("regime", Stage.SHADOW, "because"),
-        lambda: console.rollback_plan("regime"),
+        lambda: console.changes.target("regime", Stage.ACTIVE),
+        lambda: console.changes.plan_withdraw("regime", Stage.SHADOW, "because"),
+        lambda: console.rollbacks.plan("regime"),
     ):
         with pytest.raises(ConsoleError) as refused:
             attempt()
@@ -147,7 +147,7 @@ def assert_nothing_is_possible(clones: Clones, console: Session) -> None:
     assert time.monotonic() - started < 5 * DEADLINE_S
     assert list(traces(clones)) == before
     pressed = time.monotonic()
-    console.kill()
+    console.kill.engage()
     assert time.monotonic() - pressed < 1
     assert b"ML_KILL_SWITCH=1\n" in (clones.operator.path / "var/kill_switch.env").read_bytes()
     assert not list(clones.operator.path.rglob("*.lock"))
@@ -180,7 +180,7 @@ def test_damage_is_refused_where_it_is_and_never_written(fault: str, tmp_path: P
 def test_a_missing_registry_is_said_and_nothing_is_made_up(tmp_path: Path) -> None:
     clones, console = opened(tmp_path, None)
     assert_nothing_is_possible(clones, console)
-    assert "no registry" in console.board().registry.problem
+    assert "no registry" in console.boards.poll().registry.problem
 
 
 # --- oddities: they open, are named, and survive a change -----------------------------------------------------
@@ -195,8 +195,8 @@ def assert_it_works(raw: bytes, home: Path) -> dict[str, Any]:
     """The file opens on the board, and a change can be planned on it; the model as it would be then."""
     clones, console = opened(home, raw)
     before = list(traces(clones))
-    assert not console.board().registry.problem
-    plan = console.plan_withdraw("regime", Stage.SHADOW, "because")
+    assert not console.boards.poll().registry.problem
+    plan = console.changes.plan_withdraw("regime", Stage.SHADOW, "because")
     assert list(traces(clones)) == before
     planned = json.loads(dict(plan.files)[REGISTRY_PATH])
     assert planned["models"]["regime"]["shadow"] is None

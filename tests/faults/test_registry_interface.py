@@ -1,6 +1,6 @@
 """The interface on a broken registry (§14: read-only view with line and field, no write), for all fifteen faults.
 
-The real façade on a real clone, the real application; once more as the whole program on a pseudo-terminal.
+The real session on a real clone, the real application; once more as the whole program on a pseudo-terminal.
 """
 
 from __future__ import annotations

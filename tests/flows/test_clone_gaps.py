@@ -195,8 +195,8 @@ def test_a_fetch_that_never_worked_is_told(clones: Clones, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     clones.operator.git("remote", "set-url", "origin", str(tmp_path / "gone"))
     session = Invocation(repo=str(clones.operator.path)).session
-    session.fetch()
-    (problem,) = (each for each in session.board().problems if each.where == "remote")
+    session.boards.fetch()
+    (problem,) = (each for each in session.boards.poll().problems if each.where == "remote")
     assert problem.severe
     assert "No fetch of this session has worked" in problem.what
     assert "git fetch" in problem.remedy

@@ -67,7 +67,7 @@ def die_at(step: int) -> None:
 def confirm(session: Session, prepared: RollbackPlan, step: int) -> None:
     """What the screen does when the rollback is confirmed, up to a step."""
     die_at(step)
-    session.rollback(prepared, f"EMERGENCY: step {step}")
+    session.rollbacks.submit(prepared, f"EMERGENCY: step {step}")
 
 
 def type_it(clone: Path, pid: Path) -> None:
@@ -96,7 +96,7 @@ class Night:
     def next_start(self) -> tuple[Session, list[str]]:
         """A new session, and what its first board says about the last one."""
         session = open_session(self.settings)
-        return session, [each.what for each in session.board().problems if each.where == "last session"]
+        return session, [each.what for each in session.boards.poll().problems if each.where == "last session"]
 
     def branch(self, clone: bool = False) -> str:
         """The rollback's branch on the remote (or in the clone); empty where it is not."""
@@ -132,7 +132,7 @@ def test_the_next_start_tells_the_truth_about_every_step(
 ) -> None:
     before, trace = night.clones.tip(), night.clones.operator.trace()
     session = open_session(night.settings)
-    prepared = session.rollback_plan(MODEL)
+    prepared = session.rollbacks.plan(MODEL)
     ends: Counter[str] = Counter()
     step = 1
     while night.console_dies(confirm, session, prepared, step):
@@ -160,7 +160,7 @@ def explained(night: Night) -> str:
     if local:
         assert told == [f"{local} is only here; push it with: mlconsole push {local}"]
         assert night.recorded(local) == []
-        assert session.push(local).pushed
+        assert session.changes.push(local).pushed
         assert night.branch() == local
         return "only here"
     if told:
@@ -188,8 +188,8 @@ def test_the_remote_that_is_gone_at_the_next_start_makes_it_unknown_until_it_is_
         f"origin has {branch}." if branch else f"{local} is only here; push it with: mlconsole push {local}"
     )
     if not branch:
-        session.push(local)
+        session.changes.push(local)
     assert unsound(night.clones) == []
-    session.land(local)
+    session.changes.land(local)
     (model,) = night.next_start()[0].board().models
     assert (model.active.artifact_id, model.condemned) == (OLD, (LIVE,))

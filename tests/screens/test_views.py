@@ -294,7 +294,7 @@ async def test_quitting_warns_while_a_write_runs_and_then_waits_for_it() -> None
         app = console_of(pilot)
         with session.held("push"):
             app.workshop.start(
-                app, lambda: session.push("b"), done=lambda _: Written(), failed=lambda _: Written(),
+                app, lambda: session.changes.push("b"), done=lambda _: Written(), failed=lambda _: Written(),
                 name="push b", writes=True,
             )  # fmt: skip
             await pilot.press("q")

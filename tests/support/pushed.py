@@ -1,12 +1,13 @@
-"""What the tests and pictures of pushed screens share: a façade that behaves, situations, and walks by keys."""
+"""What the tests and pictures of pushed screens share: a session that behaves, situations, and walks by keys."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 
-from fakes import ACK_PHRASE, NOW, OLD, FakeSession, gate, kill_view, sha
+from fakes import ACK_PHRASE, NOW, OLD, FakeSession, gate, kill_view, part, sha
 from support.walk import reads_soon, type_by_hand, until
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
@@ -131,6 +132,10 @@ class WizardSession(FakeSession):
         done = write()
         report(STEPS[3])
         return done
+
+    @property
+    def artifacts(self) -> SimpleNamespace:
+        return part(compare=self.compare)
 
     def compare(self, a: str, b: str, report: Report | None = None) -> Comparison:
         if report:

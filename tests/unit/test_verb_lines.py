@@ -61,10 +61,10 @@ def test_a_soak_ends_with_its_verdict_after_every_query() -> None:
 )
 def test_a_rollback_that_cannot_be_is_not_done(active: str, words: tuple[str, ...], code: int) -> None:
     prepared = replace(rollback_plan(), plan=None, from_artifact=active, why="Because.")
-    session = SimpleNamespace(clock=CLOCK, rollback_plan=lambda model, to: prepared)
+    session = SimpleNamespace(clock=CLOCK, rollbacks=SimpleNamespace(plan=lambda model, to: prepared))
     assert answered(rollback, session, "regime_classifier", *words) == (code, "Because.\n")
 
 
 def test_an_empty_audit_log_says_so() -> None:
-    session = SimpleNamespace(clock=CLOCK, log=lambda limit: ())
+    session = SimpleNamespace(clock=CLOCK, audit=SimpleNamespace(sentences=lambda limit: ()))
     assert answered(log, session) == (0, "The audit log of this machine is empty so far.\n")
