@@ -86,13 +86,13 @@ async def test_f5_asks_also_a_source_that_rests() -> None:
 
 
 async def test_while_it_asks_it_says_how_the_source_is() -> None:
-    sick = Source("prometheus", SourceState.STALE, ago(90), "No good answer for 1m30s: it hangs.")
+    sick = Source("prometheus", SourceState.STALE, ago(90), "No good answer for 1m30s (4 polls). It hangs.")
     session = FakeSession(board(prometheus=sick))
     async with console(session) as pilot:
         with session.held("soak"):
             await pilot.press("2")
             await reads_soon(
-                pilot, "asking for the soak of regime_v2026_02_16_001 … No good answer for 1m30s: it hangs."
+                pilot, "asking for the soak of regime_v2026_02_16_001 … No good answer for 1m30s (4 polls). It hangs."
             )
 
 
