@@ -18,14 +18,14 @@ from benchmarks.measure import Result, seconds
 from console.config import load
 from console.demo.layout import Layout
 from console.demo.repository import make_repositories
-from console.session import operations
+from console.invocation import open_session
 from ml.adapters.git import Repository
 from ml.adapters.processes import run as start
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
 from ml.promotion.gate import Bench, judge
 from ml.promotion.paths import Places
-from ml.session import Operations
+from ml.session import Session
 
 _MODEL = "regime_classifier"
 _EACH = 10
@@ -56,7 +56,7 @@ def run() -> tuple[Result, ...]:
         layout.make()
         make_repositories(layout, datetime.now(UTC), "")
         (layout.remote / "hooks" / "pre-receive").unlink()
-        session = operations(load(repo=str(layout.clone), environ={"HOME": folder, "XDG_STATE_HOME": folder}))
+        session = open_session(load(repo=str(layout.clone), environ={"HOME": folder, "XDG_STATE_HOME": folder}))
         bench = Bench(verifier=_Remembering(Verifier(start)), places=Places())
         repository = Repository(layout.clone)
         landings = list(_landings(layout, session))
@@ -72,15 +72,15 @@ def run() -> tuple[Result, ...]:
     return (Result(f"gate, each of {len(landings)} legal changes", "git rev-list and diff-tree", ours, floor, _REACH),)
 
 
-def _landings(layout: Layout, session: Operations) -> Iterator[tuple[str, str]]:
+def _landings(layout: Layout, session: Session) -> Iterator[tuple[str, str]]:
     """Bases and heads: rollbacks of one second each, in four ways to arrive."""
-    prepared = session.rollback_plan(_MODEL)
+    prepared = session.rollbacks.plan(_MODEL)
     assert prepared.plan is not None, prepared.why
     base = prepared.plan.target.base_commit
     moved = _commit(layout, base, (base,), "The base moved\n")
     for number in range(_EACH):
         branch = f"rollback/{_MODEL}/{uuid.uuid4().hex}"
-        change = session.submit(replace(prepared.plan, branch=branch), push=False).commit
+        change = session.changes.submit(replace(prepared.plan, branch=branch), push=False).commit
         message = _git(layout, "log", "-1", "--format=%B", change)
         yield base, change
         yield base, _commit(layout, change, (base,), f"{message}\n")

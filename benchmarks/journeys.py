@@ -31,9 +31,9 @@ from benchmarks.measure import Result
 from console.app import ConsoleApp
 from console.config import load
 from console.demo.stack import Stack, running_stack
-from console.session import operations
+from console.invocation import open_session
 from ml.clock import SystemClock
-from ml.session import Operations
+from ml.session import Session
 from ml.stage import Stage
 
 _MODEL = "regime_classifier"
@@ -136,21 +136,21 @@ def _import_everything() -> None:
                 importlib.import_module(module.name)
 
 
-def _session(stack: Stack) -> Operations:
-    return operations(load(repo=str(stack.layout.clone), environ=dict(os.environ)))
+def _session(stack: Stack) -> Session:
+    return open_session(load(repo=str(stack.layout.clone), environ=dict(os.environ)))
 
 
 def _journeys(stack: Stack) -> Iterator[Result]:
     session = _session(stack)
-    first, poll = _count(session.board), _count(session.board)
+    first, poll = _count(session.boards.poll), _count(session.boards.poll)
     yield _files(f"one board poll, after a first one of {len(first.files)} files", poll, 30)
     screen = asyncio.run(_to_screen(_session(stack)))
     screen.files -= poll.files
     yield _files("board to screen, beyond the poll", screen, 20)
 
     session = _session(stack)
-    session.board()
-    session.keep_rollbacks_armed()
+    session.boards.poll()
+    session.rollbacks.keep_armed()
     rollback = _count(lambda: _rollback(session))
     yield _files("rollback in own words", rollback, 35)
     yield Result("rollback in own words", "its reach", rollback.processes, 16, 1.0, "processes")
@@ -159,8 +159,8 @@ def _journeys(stack: Stack) -> Iterator[Result]:
     yield _files("checklist to active", checklist, 45)
     yield _files("whole promotion, landed", promotion, 60)
     session = _session(stack)
-    session.board()
-    yield _files("kill, as by F9 on an open board", _count(session.kill), 10)
+    session.boards.poll()
+    yield _files("kill, as by F9 on an open board", _count(session.kill.engage), 10)
 
 
 def _files(what: str, count: Count, reach: int) -> Result:
@@ -173,7 +173,7 @@ def _count(journey: Callable[[], object]) -> Count:
     return found
 
 
-async def _to_screen(session: Operations) -> Count:
+async def _to_screen(session: Session) -> Count:
     """The event loop's thread while polls come in and are drawn; the poll itself runs in a thread of its own."""
     app = ConsoleApp(session, SystemClock(), environment="bench", poll_seconds=_POLL_S)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -192,21 +192,22 @@ async def _until(pilot: Pilot[int], arrived: Callable[[], bool]) -> None:
         await pilot.pause(0.1)
 
 
-def _rollback(session: Operations) -> None:
-    prepared = session.rollback_plan(_MODEL)
+def _rollback(session: Session) -> None:
+    prepared = session.rollbacks.plan(_MODEL)
     assert prepared.plan is not None, prepared.why
-    done = session.submit(session.reworded(prepared, "Latency doubled after the last promotion"))
+    done = session.changes.submit(session.rollbacks.reworded(prepared, "Latency doubled after the last promotion"))
     assert done.pushed, done.why
 
 
-def _promotion(session: Operations) -> tuple[Count, Count]:
-    session.board()
+def _promotion(session: Session) -> tuple[Count, Count]:
+    session.boards.poll()
     checklist = Count()
     with counted() as whole:
         with counted(checklist):
-            judged = session.checklist(session.target(_MODEL, Stage.ACTIVE), finding="nothing odd in the charts")
-        plan = session.plan(judged, "Soaked for a day without a breach", ack=_ACK)
-        done = session.submit(plan)
+            target = session.changes.target(_MODEL, Stage.ACTIVE)
+            judged = session.checklists.judge(target, finding="nothing odd in the charts")
+        plan = session.changes.plan(judged, "Soaked for a day without a breach", ack=_ACK)
+        done = session.changes.submit(plan)
         assert done.pushed, done.why
-        session.land(plan.branch)
+        session.changes.land(plan.branch)
     return checklist, whole

@@ -67,14 +67,14 @@ def _week(hours: int) -> tuple[Result, ...]:
 def weeks_hours(hours: int, polls: int = HOUR) -> dict[str, list[tuple[float, int]]]:
     """Resident MiB and open handles at the end of each hour, sped up: an hour is so many ``polls`` without rests.
 
-    The façade polls a real registry, its remote and a metrics server that knows no series; the interface draws a board
+    The session polls a real registry, its remote and a metrics server that knows no series; the interface draws a board
     on which every value is new. Both run at the same time, each in a process of its own.
     """
     with tempfile.TemporaryDirectory() as folder, _metrics() as url:
         layout = Layout(Path(folder))
         layout.make()
         make_repositories(layout, datetime.now(UTC), url)
-        scenes = {"façade": ("polls", str(layout.clone)), "interface": ("painted",)}
+        scenes = {"session": ("polls", str(layout.clone)), "interface": ("painted",)}
         return _side_by_side(scenes, layout, hours, polls)
 
 

@@ -13,10 +13,10 @@ from benchmarks.measure import Result, in_turns
 from console.config import load
 from console.demo.layout import Layout
 from console.demo.repository import make_repositories
-from console.session import operations
+from console.invocation import open_session
 from ml.adapters.processes import run as start
 from ml.promotion.values import RollbackPlan
-from ml.session import Operations
+from ml.session import Session
 
 _MODEL = "regime_classifier"
 _ROUNDS = 15
@@ -28,24 +28,24 @@ def run() -> tuple[Result, ...]:
         layout = Layout(Path(folder))
         layout.make()
         make_repositories(layout, datetime.now(UTC), "")
-        session = operations(
+        session = open_session(
             load(repo=str(layout.clone), environ={"HOME": folder, "XDG_STATE_HOME": str(layout.state)})
         )
         # A plain bare remote: a server's gate takes the server's time, the same for every push.
         (layout.remote / "hooks" / "pre-receive").unlink()
-        session.board()
-        session.keep_rollbacks_armed()
-        prepared = session.rollback_plan(_MODEL)
-        assert session.rollback_plan(_MODEL) is prepared, "what is armed is what is offered"
+        session.boards.poll()
+        session.rollbacks.keep_armed()
+        prepared = session.rollbacks.plan(_MODEL)
+        assert session.rollbacks.plan(_MODEL) is prepared, "what is armed is what is offered"
         assert prepared.plan is not None, prepared.why
         ours, floor = in_turns(lambda: _confirm(session, prepared), lambda: _plumbing(layout, prepared), _ROUNDS)
     return (Result("rollback confirm → pushed, read back", "git plumbing and push", ours, floor, 1.5),)
 
 
-def _confirm(session: Operations, prepared: RollbackPlan) -> None:
+def _confirm(session: Session, prepared: RollbackPlan) -> None:
     assert prepared.plan is not None
     # A branch of its own each time: branch names hold the second, and this is faster.
-    done = session.submit(replace(prepared.plan, branch=f"rollback/{_MODEL}/{uuid.uuid4().hex}"))
+    done = session.changes.submit(replace(prepared.plan, branch=f"rollback/{_MODEL}/{uuid.uuid4().hex}"))
     assert done.pushed, done.why
 
 

@@ -1,7 +1,7 @@
 """Small programs for the benchmarks: ``python -m benchmarks.scenes SCENE``.
 
 ``empty``, ``still`` and ``live`` (all values change at every poll), ``models COUNT``; and, writing memory and handles
-into a file after every so many polls, ``polls CLONE POLLS FILE`` (the real façade) and ``painted POLLS FILE``.
+into a file after every so many polls, ``polls CLONE POLLS FILE`` (the real session) and ``painted POLLS FILE``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,17 @@ class Scene:
         """Names at once."""
         return Glance("origin/main", _COMMIT, tuple((name, (None, "m_v1", "m_v0")) for name in self._names))
 
-    def board(self, *, at_once: bool = False) -> Board:
+    @property
+    def boards(self) -> Scene:
+        """The part that polls: this object."""
+        return self
+
+    @property
+    def rollbacks(self) -> Scene:
+        """The part that prepares rollbacks: this object."""
+        return self
+
+    def poll(self, *, at_once: bool = False) -> Board:
         """One poll."""
         now = datetime.now(UTC)
         models = tuple(_model(name) for name in self._names) if self._live else self._models
@@ -62,7 +72,7 @@ class Scene:
             models=models,
         )
 
-    def keep_rollbacks_armed(self) -> tuple[str, ...]:
+    def keep_armed(self) -> tuple[str, ...]:
         """Nobody rolls back here."""
         return ()
 
@@ -127,24 +137,34 @@ def _console(scene: Any, poll_seconds: float = 5.0) -> None:
 
 
 class _Counted:
-    """A façade or a scene that notes what this process holds, after every so many boards."""
+    """A session or a scene that notes what this process holds, after every so many boards."""
 
     def __init__(self, asked: Any, polls: int, told: Path) -> None:
         self._asked = asked
         self._polls = polls
         self._told = told
-        self._boards = 0
+        self._seen = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._asked, name)
 
-    def board(self, *, at_once: bool = False) -> Board:
+    @property
+    def boards(self) -> _Counted:
+        """The part that polls: this object."""
+        return self
+
+    def fetch(self) -> Source:
+        """The remote's state, as asked."""
+        fetched: Source = self._asked.boards.fetch()
+        return fetched
+
+    def poll(self, *, at_once: bool = False) -> Board:
         """One poll."""
-        seen: Board = self._asked.board(at_once=at_once)
+        seen: Board = self._asked.boards.poll(at_once=at_once)
         # The console collects no garbage in its first seconds (`console.interface`). It polls twice in them; where an
         # hour takes seconds, that would be an hour or two.
-        self._boards += gc.isenabled()
-        if gc.isenabled() and self._boards % self._polls == 0:
+        self._seen += gc.isenabled()
+        if gc.isenabled() and self._seen % self._polls == 0:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             with self._told.open("a") as told:
                 told.write(f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**20:.2f} {len(os.listdir('/proc/self/fd'))}\n")
@@ -154,15 +174,15 @@ class _Counted:
 def _polls(clone: str, polls: int, told: Path) -> NoReturn:
     """Make the pollers' calls at their real rates: the remote is asked at every sixth board."""
     from console.config import load  # noqa: PLC0415
-    from console.session import operations  # noqa: PLC0415
+    from console.invocation import open_session  # noqa: PLC0415
 
-    counted = _Counted(operations(load(repo=clone)), polls, told)
+    counted = _Counted(open_session(load(repo=clone)), polls, told)
     print("polling", flush=True)
     while True:
         counted.fetch()
-        counted.keep_rollbacks_armed()
+        counted.rollbacks.keep_armed()
         for _ in range(6):
-            assert counted.board().registry.commit
+            assert counted.boards.poll().registry.commit
 
 
 if __name__ == "__main__":

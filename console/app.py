@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ml.board import Board, Glance
     from ml.clock import Clock
     from ml.records.drafts import Drafts
-    from ml.session import Operations
+    from ml.session import Session
 
 
 def _stages() -> Screen[None]:
@@ -70,7 +70,7 @@ class ConsoleApp(ActingApp):
     """The interface to one session.
 
     Args:
-        operations: the session; its methods block, so only threads call them.
+        session: what views ask; its methods block, so only threads call them.
         clock: the time of every age on screen.
         theme: a name of `console.themes`, or one of Textual's own; empty chooses by the terminal.
         keymap: binding id → keys, from the user's configuration.
@@ -100,7 +100,7 @@ class ConsoleApp(ActingApp):
 
     def __init__(  # noqa: PLR0913 the interface's settings, each by name
         self,
-        operations: Operations,
+        session: Session,
         clock: Clock,
         *,
         theme: str = "",
@@ -118,7 +118,7 @@ class ConsoleApp(ActingApp):
         self._variables_of: dict[str, dict[str, str]] = {}
         colorless = "NO_COLOR" in os.environ
         super().__init__(
-            operations,
+            session,
             clock,
             read_only=read_only,
             place=(environment, production),
@@ -135,7 +135,7 @@ class ConsoleApp(ActingApp):
         """The unexpected exception that ended the application, if any."""
         self.kill_keys = frozenset(kill_keys(keymap or {}))
         self.kill_allowed = kill_key
-        self._switch = KillKey(operations, clock, self.post_message, allowed=kill_key)
+        self._switch = KillKey(session, clock, self.post_message, allowed=kill_key)
         self._breaches = Breaches()
         self._leaving = False
         self.animation_level = "none"

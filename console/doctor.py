@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console.config import Actuator, Settings
-from console.session import Session
+from console.invocation import Invocation
 from console.switch import actuator_headers
 from console.trust import lies_in
 from console.untrusted import untrusted
 from ml.emergency.killfile import KillFile
 from ml.errors import ConsoleError
-from ml.session import Operations
 from ml.text import visible
 from ml.verdict import Check, Verdict
 
@@ -31,16 +30,16 @@ class Finding:
     remedy: str = ""
 
 
-def examine(session: Session, model: str | None) -> tuple[Finding, ...]:
+def examine(invocation: Invocation, model: str | None) -> tuple[Finding, ...]:
     """Check everything, or follow the runbook's troubleshooting for one model.
 
     Raises Usage for an invalid configuration.
     """
-    settings = session.settings
+    settings = invocation.settings
     if model is not None:
-        return tuple(Finding(check, remedy) for check, remedy in session.operations.troubleshoot(model))
+        return tuple(Finding(check, remedy) for check, remedy in invocation.session.doctor.model(model))
     findings = [_configuration(settings), *_trust(settings), _state(settings), _terminal(), *_actuators(settings)]
-    return (*findings, *_operations(session))
+    return (*findings, *_session(invocation))
 
 
 def _configuration(settings: Settings) -> Finding:
@@ -132,28 +131,28 @@ def _credentials(settings: Settings, actuator: Actuator) -> Finding:
     return _ok("actuator", f"{visible(actuator.url.partition('?')[0])}: {len(read)} credentials can be read")
 
 
-def _operations(session: Session) -> Iterator[Finding]:
+def _session(invocation: Invocation) -> Iterator[Finding]:
     try:
-        operations = session.operations
+        doctor = invocation.session.doctor
     except ConsoleError as error:
         yield _bad("repository", error.cause, error.remedy)
         return
-    looks: tuple[tuple[str, Callable[[Operations], str]], ...] = (
-        ("identity", Operations.who),
-        ("registry", Operations.describe_registry),
-        ("policy", Operations.describe_policy),
-        ("signatures", Operations.describe_signatures),
-        ("clone", Operations.describe_clone),
-        ("remote", Operations.describe_remote),
-        ("prometheus", Operations.describe_prometheus),
-        ("alert rules", Operations.describe_rules),
-        ("runtime", Operations.describe_runtime),
-        ("cage", Operations.describe_sandbox),
-        ("journal", Operations.describe_journal),
+    looks: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("identity", doctor.identity),
+        ("registry", doctor.registry),
+        ("policy", doctor.policy),
+        ("signatures", doctor.signatures),
+        ("clone", doctor.clone),
+        ("remote", doctor.remote),
+        ("prometheus", doctor.prometheus),
+        ("alert rules", doctor.rules),
+        ("runtime", doctor.runtime),
+        ("cage", doctor.sandbox),
+        ("journal", doctor.journal),
     )
     for name, look in looks:
         try:
-            yield _ok(name, look(operations))
+            yield _ok(name, look())
         except ConsoleError as error:
             yield _bad(name, error.cause, error.remedy)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from textual.message import Message
 
     from ml.clock import Clock
-    from ml.session import Operations
+    from ml.session import Session
 
 HELD_S = 0.7
 """Seconds. Presses closer together than this count as one held key."""
@@ -24,8 +24,8 @@ HELD_S = 0.7
 class KillKey:
     """Runs the kill switch on a new thread for each press, whichever thread read the key."""
 
-    def __init__(self, operations: Operations, clock: Clock, post: Callable[[Message], bool], *, allowed: bool) -> None:
-        self._operations = operations
+    def __init__(self, session: Session, clock: Clock, post: Callable[[Message], bool], *, allowed: bool) -> None:
+        self._session = session
         self._clock = clock
         self._post = post
         self._allowed = allowed
@@ -47,7 +47,7 @@ class KillKey:
     def _throw(self) -> None:
         try:
             self._post(KillPressed())
-            self._post(KillArrived(self._operations.kill(by_key=True)))
+            self._post(KillArrived(self._session.kill.engage(by_key=True)))
         except ConsoleError as error:
             self._post(KillFailed(error))
         except Exception as error:  # noqa: BLE001 the operator must read that the switch may not be thrown

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from console.first_look import look_ahead
-from console.session import Session
+from console.invocation import Invocation
 from ml.clock import SystemClock
 from ml.errors import Usage
 
@@ -48,20 +48,20 @@ def _after(seconds: float, action: Callable[[], None]) -> None:
     timer.start()
 
 
-def run_interface(session: Session) -> int:
+def run_interface(invocation: Invocation) -> int:
     """Run the interface until it is left. Returns the exit code; raises Usage without a terminal."""
     in_browser = "TEXTUAL_DRIVER" in os.environ  # set by textual-serve, see console.serve
     if not (in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise Usage("The interface needs a terminal.", "Use `mlconsole status`, or another verb; see mlconsole --help.")
-    settings = session.settings
+    settings = invocation.settings
     collect_later()
-    names = look_ahead(session.operations.glance)
+    names = look_ahead(invocation.session.glance)
     # Imported here: the terminal and the configuration are checked, and the registry is being read.
     from console.app import ConsoleApp  # noqa: PLC0415
 
     shown = settings.interface
     app = ConsoleApp(
-        session.operations,
+        invocation.session,
         SystemClock(),
         theme=shown.theme,
         keymap=shown.keymap,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from textual.message_pump import MessagePump
 
     from ml.board import KillView
-    from ml.session import Operations
+    from ml.session import Session
 
 
 # Wrapper for actions that block. Each runs on its own thread and always posts one message.
@@ -219,10 +219,8 @@ class Lookout:
     Targets are frozen when they are set, so a thread never reads the current selection.
     """
 
-    def __init__(
-        self, operations: Operations, post: Callable[[Message], bool], *, poll_s: float, fetch_s: float
-    ) -> None:
-        self._operations = operations
+    def __init__(self, session: Session, post: Callable[[Message], bool], *, poll_s: float, fetch_s: float) -> None:
+        self._session = session
         self._board = Poller("board", post, poll_s)
         self._fetch = Poller("remote", post, fetch_s)
         self._view = Poller("view", post, VIEW_S)
@@ -235,7 +233,7 @@ class Lookout:
     def start(self) -> None:
         """Start polling the board and the remote."""
         self._board.watch(self._look_at_board)
-        self._fetch.watch(lambda: RemoteFetched(self._operations.fetch()))
+        self._fetch.watch(lambda: RemoteFetched(self._session.boards.fetch()))
         self._rollbacks.watch(self._keep_rollbacks_armed)
 
     def hurry(self) -> None:
@@ -255,7 +253,7 @@ class Lookout:
         climbing = kill.rung in _CLIMBING
         if climbing != self._climbing:
             self._climbing = climbing
-            self._receipts.watch((lambda: KillArrived(self._operations.kill_view())) if climbing else None)
+            self._receipts.watch((lambda: KillArrived(self._session.kill.view())) if climbing else None)
 
     def end(self) -> None:
         """Stop all polls."""
@@ -265,20 +263,20 @@ class Lookout:
     def _look_at_board(self) -> Message:
         at_once = self._at_once.is_set()
         self._at_once.clear()
-        return BoardArrived(self._operations.board(at_once=at_once))
+        return BoardArrived(self._session.boards.poll(at_once=at_once))
 
     def _keep_rollbacks_armed(self) -> Message:
-        self._operations.keep_rollbacks_armed()
+        self._session.rollbacks.keep_armed()
         return RollbacksArmed()
 
     def _look(self, view: str, model: str) -> Look | None:
-        operations = self._operations
+        session = self._session
         if view == "log":
-            return lambda: LogArrived(operations.log())
+            return lambda: LogArrived(session.audit.sentences())
         if not model:
             return None
         looks: dict[str, Look] = {
-            "soak": lambda: SoakArrived(operations.soak(model)),
-            "history": lambda: HistoryArrived(model, operations.history(model)),
+            "soak": lambda: SoakArrived(session.soaks.judge(model).report),
+            "history": lambda: HistoryArrived(model, session.registries.history(model)),
         }
         return looks.get(view)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ml.board import Board, Glance, HistoryRow, KillView, ModelView, Problem, SoakReport, Source
     from ml.clock import Clock
     from ml.errors import ConsoleError
-    from ml.session import Operations
+    from ml.session import Session
     from widgets.status_line import Status
 
 
@@ -59,7 +59,7 @@ class WatchingApp(App[int]):
 
     def __init__(
         self,
-        operations: Operations,
+        session: Session,
         clock: Clock,
         *,
         read_only: bool,
@@ -71,11 +71,11 @@ class WatchingApp(App[int]):
         names: Future[Glance] | None,
     ) -> None:
         super().__init__(driver_class=driver_class, ansi_color=ansi_color)
-        self.operations = operations
+        self.session = session
         self.clock = clock
         self.read_only = self._asked_read_only = read_only
         self._place = place
-        self._lookout = Lookout(operations, self._post, poll_s=poll_seconds, fetch_s=fetch_seconds)
+        self._lookout = Lookout(session, self._post, poll_s=poll_seconds, fetch_s=fetch_seconds)
         self._glance: Glance | None = None
         self._remote: Source | None = None
         self._failures: dict[str, ConsoleError] = {}
@@ -84,7 +84,7 @@ class WatchingApp(App[int]):
         self._outdated = False
         self.window_title = ""
         self.now = clock.now()
-        self._first_look = names or look_ahead(operations.glance)
+        self._first_look = names or look_ahead(session.glance)
 
     # --- life ----------------------------------------------------------------------------------------------------
     def on_load(self) -> None:

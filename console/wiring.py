@@ -27,7 +27,7 @@ from ml.session.context import Context, Place
 
 if TYPE_CHECKING:
     from ml.artifacts.verify import Verifier
-    from ml.session.artifacts import LooseArtifacts
+    from ml.session.artifacts import FolderArtifacts
     from ml.slo.source import Metrics
 
 
@@ -111,13 +111,13 @@ def _place(settings: Settings) -> Place:
     )
 
 
-def loose_artifacts(folder: Path, *, read_only: bool) -> LooseArtifacts:
+def loose_artifacts(folder: Path, *, read_only: bool) -> FolderArtifacts:
     """Return the part that verifies, builds and compares artifacts without a repository."""
     from ml.artifacts.verify import Verifier  # noqa: PLC0415 - as below
-    from ml.session.artifacts import LooseArtifacts  # noqa: PLC0415
+    from ml.session.artifacts import FolderArtifacts  # noqa: PLC0415
 
     read_only = read_only or os.environ.get("MLCONSOLE_READ_ONLY", "") not in ("", "0")
-    return LooseArtifacts(folder, Verifier(processes.run), SystemClock(), read_only)
+    return FolderArtifacts(folder, cache(partial(Verifier, processes.run)), SystemClock(), read_only)
 
 
 def _verifier(settings: Settings) -> Verifier:

@@ -1,13 +1,16 @@
-"""A façade with fixed answers, for tests of the interface: no git, no network, no files, a frozen clock."""
+"""A session with fixed answers, for tests of the interface: no git, no network, no files, a frozen clock."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 from ml.board import (
     Board,
@@ -42,7 +45,6 @@ from ml.promotion.values import (
     Submission,
     Target,
 )
-from ml.session import Operations
 from ml.slo.charts import Chart, Line
 from ml.slo.review import Review
 from ml.stage import Action, Stage
@@ -483,8 +485,18 @@ def rollback_plan(**changes: object) -> RollbackPlan:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-class FakeOperations(Operations):
+def part(**methods: Callable[..., object]) -> SimpleNamespace:
+    with contextlib.suppress(RuntimeError):
+        loop = asyncio.get_running_loop()
+        raise AssertionError(f"a part of the session is used on the event loop {loop}, which its import would hold up")
+    return SimpleNamespace(**methods)
+
+
+class FakeSession:
     """Answers at once with what its attributes hold, and notes each call that would change something.
+
+    The parts below have the names of `ml.session.Session`; `tests/unit/test_session.py` compares their signatures. As a
+    real part may be imported when it is first used, no part is touched on the event loop.
 
     ``failures`` maps a method's name to an error that it raises. A test holds a method open with `held`.
     """
@@ -525,6 +537,50 @@ class FakeOperations(Operations):
             assert hold.wait(10), f"{method} was never let go"
         if error := self.failures.get(method):
             raise error
+
+    @property
+    def boards(self) -> SimpleNamespace:
+        return part(poll=self.board, fetch=self.fetch, release_warnings=self.release_warnings)
+
+    @property
+    def soaks(self) -> SimpleNamespace:
+        return part(judge=lambda name: SimpleNamespace(report=self.soak(name)), review=self.review)
+
+    @property
+    def registries(self) -> SimpleNamespace:
+        return part(history=self.history)
+
+    @property
+    def audit(self) -> SimpleNamespace:
+        return part(sentences=self.log)
+
+    @property
+    def artifacts(self) -> SimpleNamespace:
+        return part(verify=self.verify)
+
+    @property
+    def checklists(self) -> SimpleNamespace:
+        return part(judge=self.checklist)
+
+    @property
+    def changes(self) -> SimpleNamespace:
+        return part(
+            target=self.target,
+            plan=self.plan,
+            plan_stage=self.plan_stage,
+            plan_withdraw=self.plan_withdraw,
+            submit=self.submit,
+            land=self.land,
+            push=self.push,
+        )
+
+    @property
+    def rollbacks(self) -> SimpleNamespace:
+        return part(plan=self.rollback_plan, keep_armed=self.keep_rollbacks_armed, submit=self.rollback)
+
+    @property
+    def kill(self) -> SimpleNamespace:
+        return part(engage=self.engage, release=self.release, view=self.kill_view)
 
     def glance(self) -> Glance:
         self._enter("glance")
@@ -584,7 +640,7 @@ class FakeOperations(Operations):
             on_output("412 passed in 38.20s")
         return Checklist(target=target, gates=judged, as_of=NOW, evidence=Evidence(b"{}", sha("e")))
 
-    def plan(self, checklist: Checklist, reason: str, *, ack: str = "") -> Plan:
+    def plan(self, checklist: Checklist, reason: str, *, ack: str = "", preview: bool = False) -> Plan:
         self._enter("plan", reason, ack)
         if checklist.target.to_stage is Stage.ACTIVE and ack != ACK_PHRASE:
             raise Refused("The phrase was not typed exactly.", "Type it again.")
@@ -601,7 +657,7 @@ class FakeOperations(Operations):
         self._enter("plan_withdraw", model, stage, reason)
         return plan(target(stage, action=Action.WITHDRAW, model=model, from_stage=stage, artifact_id=SOAKING))
 
-    def submit(self, plan: Plan, report: Report | None = None) -> Submission:
+    def submit(self, plan: Plan, report: Report | None = None, *, push: bool = True) -> Submission:
         self._enter("submit", plan.branch)
         return self._submission(plan)
 
@@ -612,7 +668,9 @@ class FakeOperations(Operations):
     def keep_rollbacks_armed(self) -> tuple[str, ...]:
         return ()
 
-    def rollback(self, prepared: RollbackPlan, reason: str, report: Report | None = None) -> Submission:
+    def rollback(
+        self, prepared: RollbackPlan, reason: str, report: Report | None = None, *, push: bool = True
+    ) -> Submission:
         self._enter("rollback", prepared.to_artifact, reason)
         assert prepared.plan
         return self._submission(prepared.plan)
@@ -625,7 +683,7 @@ class FakeOperations(Operations):
         self._enter("push", branch)
         return Submission(branch=branch, commit=BASE, pushed=True, why="The remote holds it.")
 
-    def kill(self, *, by_key: bool = False) -> KillView:
+    def engage(self, *, by_key: bool = False) -> KillView:
         self._enter("kill", "key" if by_key else "")
         self.kill_state = self.kill_result
         return self.kill_state

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -140,7 +139,8 @@ class ChangeScreen(PlanScreen, WritingScreen):
         """Submit the plan. The plan is taken away by this call, so a second call finds nothing."""
         plan, self._plan = self._plan, None
         if plan is not None:
-            self.write(f"{plan.target.action} {self._model}", partial(self.console.operations.submit, plan))
+            submitted, session = plan, self.console.session
+            self.write(f"{plan.target.action} {self._model}", lambda report: session.changes.submit(submitted, report))
 
     # --- what the person does ----------------------------------------------------------------------------------------
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -201,7 +201,8 @@ class WithdrawScreen(ChangeScreen):
 
     def planner(self, reason: str) -> Callable[[], Plan]:
         """Return the planner for the stage that had the focus when the screen opened."""
-        return partial(self.console.operations.plan_withdraw, self._model, self._stage, reason)
+        session = self.console.session
+        return lambda: session.changes.plan_withdraw(self._model, self._stage, reason)
 
 
 class StageScreen(ChangeScreen):
@@ -231,4 +232,5 @@ class StageScreen(ChangeScreen):
         directory, model = self.typed("directory"), self.typed("model")
         if not model or not directory or directory.endswith("/"):
             return None
-        return partial(self.console.operations.plan_stage, directory, model, reason, self.verifying)
+        session = self.console.session
+        return lambda: session.changes.plan_stage(directory, model, reason, self.verifying)

@@ -57,8 +57,13 @@ class CompareScreen(PushedScreen):
         """Start the comparison."""
         self.title_is("Compare artifacts", self._a, self._b)
         self.say(_WORK)
-        action = partial(self.console.operations.compare, self._a, self._b, self._report)
-        self.work("compare", action, self._show, self.complain)
+        session = self.console.session
+        self.work(
+            "compare",
+            lambda: session.artifacts.compare(self._a, self._b, self._report),
+            self._show,
+            self.complain,
+        )
 
     def _report(self, progress: Progress) -> None:
         """Report progress; called on the comparing thread."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -120,7 +119,12 @@ class ReleaseScreen(PushedScreen):
         self.title_is("Release the kill switch")
         self.watch(self.console, "kill", self._show_state)
         self.query_one("#warnings", Static).update("Checking for reasons against a release …")
-        self.work("check before a release", self.console.operations.release_warnings, self._warn, self.complain)
+        session = self.console.session
+
+        def check() -> tuple[str, ...]:  # on the thread, because the part may be made there
+            return session.boards.release_warnings()
+
+        self.work("check before a release", check, self._warn, self.complain)
 
     def _show_state(self, view: KillView | None) -> None:
         self.query_one("#state", Static).update(Content("\n").join(_state(view)))
@@ -164,8 +168,14 @@ class ReleaseScreen(PushedScreen):
         self._arm()
         self.say("Releasing.")
         typed, reason = self.query_one(AckInput).typed, self.query_one("#reason", Input).value.strip()
-        action = partial(self.console.operations.release, typed, reason)
-        self.work("release the kill switch", action, self._released, self._refused, writes=True)
+        session = self.console.session
+        self.work(
+            "release the kill switch",
+            lambda: session.kill.release(typed, reason),
+            self._released,
+            self._refused,
+            writes=True,
+        )
 
     def _released(self, view: KillView) -> None:
         self.console.post_message(KillArrived(view))

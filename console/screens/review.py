@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -72,7 +71,8 @@ class ReviewScreen(PushedScreen):
         self._asking = True
         if self._review is None:
             self.say("Asking Prometheus for 24 h of shadow and active, and checking for anomalies.")
-        self.work("review", partial(self.console.operations.review, self._model), self._show, self._failed)
+        session = self.console.session
+        self.work("review", lambda: session.soaks.review(self._model), self._show, self._failed)
 
     def _show(self, review: Review) -> None:
         self._asking = False

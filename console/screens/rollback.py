@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -186,8 +185,13 @@ class RollbackScreen(WritingScreen):
         self.query_one("#again").display = False
         self.query_one("#cancel", Button).label = "Cancel"
         self._arm(f"Verifying {to}." if to else "Fetching the prepared rollback.")
-        action = partial(self.console.operations.rollback_plan, self._model, to)
-        self.work(f"prepare a rollback of {self._model}", action, self._ready, self._not_ready)
+        session = self.console.session
+        self.work(
+            f"prepare a rollback of {self._model}",
+            lambda: session.rollbacks.plan(self._model, to),
+            self._ready,
+            self._not_ready,
+        )
 
     def _ready(self, prepared: RollbackPlan) -> None:
         self._prepared = prepared
@@ -256,7 +260,8 @@ class RollbackScreen(WritingScreen):
         assert prepared
         reason = self.query_one(RollbackPage).reason.value.strip()
         self._arm("")
-        self.write(f"roll back {self._model}", partial(self.console.operations.rollback, prepared, reason))
+        session = self.console.session
+        self.write(f"roll back {self._model}", lambda report: session.rollbacks.submit(prepared, reason, report))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim the confirming key while there is nothing to confirm."""

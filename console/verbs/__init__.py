@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.session import Session
+from console.invocation import Invocation
 from console.verbs.output import continued, ending, fail, tell_error
 from console.version import __version__
 from ml.errors import ConsoleError
@@ -71,7 +71,7 @@ class LazyGroup(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, /, **flags: str | bool | None) -> int | None:
     """Watch, promote and roll back the ML models of a live trading system. Without a verb, the interface starts."""
-    ctx.obj = Session(**flags)  # type: ignore[arg-type]
+    ctx.obj = Invocation(**flags)  # type: ignore[arg-type]
     if ctx.invoked_subcommand is not None:
         return None
     # Imported here: a verb does not need the interface.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 
 from console import documents
-from console.session import Session
+from console.invocation import Invocation
 from console.status import next_command, next_words
 from console.untrusted import untrusted
 from console.verbs import lines
@@ -43,10 +43,10 @@ _NO_PUSH = click.option("--no-push", is_flag=True, help="Commit the branch local
 @_DRY_RUN
 @_NO_PUSH
 @verb
-def stage(session: Session, directory: str, model: str, reason: str, dry_run: bool, no_push: bool) -> Answer:
+def stage(invocation: Invocation, directory: str, model: str, reason: str, dry_run: bool, no_push: bool) -> Answer:
     """Verify an artifact directory and put it into a model's staging."""
-    planned = session.operations.plan_stage(directory, model, reason)
-    return _submit(session, planned, dry_run=dry_run, push=not no_push)
+    planned = invocation.session.changes.plan_stage(directory, model, reason)
+    return _submit(invocation, planned, dry_run=dry_run, push=not no_push)
 
 
 @click.command()
@@ -66,7 +66,7 @@ def stage(session: Session, directory: str, model: str, reason: str, dry_run: bo
 @_NO_PUSH
 @verb
 def promote(
-    session: Session,
+    invocation: Invocation,
     model: str,
     to_stage: str,
     reason: str,
@@ -77,13 +77,13 @@ def promote(
     no_push: bool,
 ) -> Answer:
     """Promote a model one step, through its checklist, onto a branch."""
-    operations = session.operations
-    target = operations.target(model, Stage(to_stage))
-    judged = operations.checklist(target, finding=finding, waivers=_waivers(waive), on_gate=_say_gate)
+    session = invocation.session
+    target = session.changes.target(model, Stage(to_stage))
+    judged = session.checklists.judge(target, finding=finding, waivers=_waivers(waive), on_gate=_say_gate)
     if dry_run and not judged.ready:
         return _blocked(judged)
-    planned = operations.plan(judged, reason, ack=ack, preview=dry_run)
-    return _submit(session, planned, dry_run=dry_run, push=not no_push)
+    planned = session.changes.plan(judged, reason, ack=ack, preview=dry_run)
+    return _submit(invocation, planned, dry_run=dry_run, push=not no_push)
 
 
 @click.command()
@@ -99,10 +99,10 @@ def promote(
 @_DRY_RUN
 @_NO_PUSH
 @verb
-def withdraw(session: Session, model: str, stage_name: str, reason: str, dry_run: bool, no_push: bool) -> Answer:
+def withdraw(invocation: Invocation, model: str, stage_name: str, reason: str, dry_run: bool, no_push: bool) -> Answer:
     """Clear a model's staging or shadow."""
-    planned = session.operations.plan_withdraw(model, Stage(stage_name), reason)
-    return _submit(session, planned, dry_run=dry_run, push=not no_push)
+    planned = invocation.session.changes.plan_withdraw(model, Stage(stage_name), reason)
+    return _submit(invocation, planned, dry_run=dry_run, push=not no_push)
 
 
 @click.command()
@@ -113,18 +113,18 @@ def withdraw(session: Session, model: str, stage_name: str, reason: str, dry_run
 @_NO_PUSH
 @verb
 def rollback(
-    session: Session, models: tuple[str, ...], to: str | None, reason: str, dry_run: bool, no_push: bool
+    invocation: Invocation, models: tuple[str, ...], to: str | None, reason: str, dry_run: bool, no_push: bool
 ) -> Answer:
     """Bring the last good active artifact back. It needs no role and no ACK. Several models get one branch each."""
     chosen = _Rollback(to, reason, dry_run=dry_run, push=not no_push)
     if len(models) == 1:
-        return _roll_back(session, models[0], chosen)
+        return _roll_back(invocation, models[0], chosen)
     if to is not None:
         raise Usage("--to names the artifact of one model.", "Roll these models back one by one, or without --to.")
-    answers = {model: _attempted(session, model, chosen) for model in dict.fromkeys(models)}
+    answers = {model: _attempted(invocation, model, chosen) for model in dict.fromkeys(models)}
     text = [line for model, answer in answers.items() for line in (f"{visible(model)}:", *answer.lines)]
     told = {model: answer.document for model, answer in answers.items()}
-    document = documents.envelope(session.operations.clock.now()) | {"rollbacks": told}
+    document = documents.envelope(invocation.session.clock.now()) | {"rollbacks": told}
     return Answer(text, document, max(answer.code for answer in answers.values()))
 
 
@@ -135,46 +135,46 @@ class _Rollback(NamedTuple):
     push: bool
 
 
-def _attempted(session: Session, model: str, chosen: _Rollback) -> Answer:
+def _attempted(invocation: Invocation, model: str, chosen: _Rollback) -> Answer:
     """Roll back one of several models. Its error must not stop the others."""
     try:
-        return _roll_back(session, model, chosen)
+        return _roll_back(invocation, model, chosen)
     except ConsoleError as error:
         return Answer(_rows(str(error)), error_document(error), error.exit_code)
 
 
-def _roll_back(session: Session, model: str, chosen: _Rollback) -> Answer:
-    operations = session.operations
-    prepared = operations.rollback_plan(model, chosen.to)
+def _roll_back(invocation: Invocation, model: str, chosen: _Rollback) -> Answer:
+    session = invocation.session
+    prepared = session.rollbacks.plan(model, chosen.to)
     if prepared.plan is None:
         # Nothing to do is a success. An emergency without a target must not look like one.
         done_already = not prepared.from_artifact or chosen.to == prepared.from_artifact
-        document = documents.no_change(operations.clock.now(), prepared)
+        document = documents.no_change(session.clock.now(), prepared)
         return Answer([prepared.why], document, 0 if done_already else 1)
     say(f"{prepared.from_artifact} → {prepared.to_artifact}: {prepared.why}")
-    planned = operations.reworded(prepared, chosen.reason or prepared.reason)
-    return _submit(session, planned, dry_run=chosen.dry_run, push=chosen.push)
+    planned = session.rollbacks.reworded(prepared, chosen.reason or prepared.reason)
+    return _submit(invocation, planned, dry_run=chosen.dry_run, push=chosen.push)
 
 
 @click.command()
 @click.argument("branch")
 @verb
-def push(session: Session, branch: str) -> Answer:
+def push(invocation: Invocation, branch: str) -> Answer:
     """Push a branch that exists only locally, and read the remote back."""
-    done = session.operations.push(branch)
-    document = documents.envelope(session.operations.clock.now()) | documents.plain(done)
+    done = invocation.session.changes.push(branch)
+    document = documents.envelope(invocation.session.clock.now()) | documents.plain(done)
     return Answer(_told(done), document, 0 if done.pushed else 3)
 
 
 @click.command()
 @click.argument("branch")
 @verb
-def land(session: Session, branch: str) -> Answer:
+def land(invocation: Invocation, branch: str) -> Answer:
     """Bring a change branch into the base after the gate passed; for repositories without a forge."""
-    landed = session.operations.land(branch)
+    landed = invocation.session.changes.land(branch)
     text = [*(lines.gate(item) for item in landed.gates), f"{landed.base} is now {landed.commit[:12]} ({branch})."]
     text += _rows(landed.problem) if landed.problem else []
-    return Answer(text, documents.landing(session.operations.clock.now(), landed))
+    return Answer(text, documents.landing(invocation.session.clock.now(), landed))
 
 
 @click.command()
@@ -189,7 +189,7 @@ def land(session: Session, branch: str) -> Answer:
 @verb
 @measuring
 def gate(
-    session: Session,
+    invocation: Invocation,
     base: str | None,
     head: str | None,
     offered: bool,
@@ -199,15 +199,15 @@ def gate(
 ) -> Answer:
     """Judge a proposed change as CI does. With --pre-receive, judge a whole push as the server's hook does."""
     if received:
-        return _receive(session, received)
+        return _receive(invocation, received)
     if not (base and head):
         raise Usage("There is nothing to judge.", "Give --base REV and --head REV.")
     if unit_tests:
-        return _tests(session, base, head)
-    gates = session.operations.judge(base, head, offered=offered, landed=landed)
+        return _tests(invocation, base, head)
+    gates = invocation.session.gate.judge(base, head, offered=offered, landed=landed)
     verdict = worst(item.verdict for item in gates)
-    note = _OWN_CODE if session.operations.holds_own_code(base) else ""
-    document = documents.envelope(session.operations.clock.now(), verdict)
+    note = _OWN_CODE if invocation.session.gate.holds_own_code(base) else ""
+    document = documents.envelope(invocation.session.clock.now(), verdict)
     document |= {"gates": judged_document(gates), "judge": f"mlconsole {__version__}", "note": note}
     text = [
         *(judged_line(item) for item in gates),
@@ -216,16 +216,16 @@ def gate(
     return Answer([*text, note] if note else text, document, code_of(verdict))
 
 
-def _tests(session: Session, base: str, head: str) -> Answer:
-    found = session.operations.tests_of(base, head)
-    document = documents.envelope(session.operations.clock.now(), found.verdict) | {"gates": judged_document([found])}
+def _tests(invocation: Invocation, base: str, head: str) -> Answer:
+    found = invocation.session.gate.tests_of(base, head)
+    document = documents.envelope(invocation.session.clock.now(), found.verdict) | {"gates": judged_document([found])}
     return Answer([judged_line(found)], document, code_of(found.verdict))
 
 
-def _receive(session: Session, branch: str) -> Answer:
-    found = session.operations.receive(sys.stdin.buffer.read(), branch)
+def _receive(invocation: Invocation, branch: str) -> Answer:
+    found = invocation.session.gate.receive(sys.stdin.buffer.read(), branch)
     verdict = worst(Verdict.FAIL if item.why_not else Verdict.PASS for item in found)
-    document = documents.envelope(session.operations.clock.now(), verdict) | {"refs": documents.plain(found)}
+    document = documents.envelope(invocation.session.clock.now(), verdict) | {"refs": documents.plain(found)}
     text = [f"mlconsole: {visible(item.ref)} is refused: {why}" for item in found for why in item.why_not]
     text += [f"mlconsole: {visible(item.ref)}: {note}" for item in found if not item.why_not for note in item.notes]
     return Answer(text, document, code_of(verdict))
@@ -234,10 +234,10 @@ def _receive(session: Session, branch: str) -> Answer:
 @click.command()
 @click.argument("branch")
 @verb
-def approve(session: Session, branch: str) -> Answer:
+def approve(invocation: Invocation, branch: str) -> Answer:
     """Approve another operator's branch with a signed approval bound to its commit."""
-    given = session.operations.approve(branch)
-    document = documents.envelope(session.operations.clock.now()) | documents.plain(given)
+    given = invocation.session.changes.approve(branch)
+    document = documents.envelope(invocation.session.clock.now()) | documents.plain(given)
     text = [f"{given.by} approves {given.commit[:12]} of {given.branch}.", given.why]
     return Answer(text, document, 0 if given.pushed else 3)
 
@@ -246,13 +246,13 @@ def approve(session: Session, branch: str) -> Answer:
 @_DRY_RUN
 @_NO_PUSH
 @verb
-def init(session: Session, dry_run: bool, no_push: bool) -> Answer:
+def init(invocation: Invocation, dry_run: bool, no_push: bool) -> Answer:
     """Propose, on a branch, a first policy that names you as operator, and a registry if there is none."""
-    proposed = session.operations.first_policy(push=not no_push, dry_run=dry_run)
-    document = documents.envelope(session.operations.clock.now()) | documents.plain(proposed)
+    proposed = invocation.session.changes.first_policy(push=not no_push, dry_run=dry_run)
+    document = documents.envelope(invocation.session.clock.now()) | documents.plain(proposed)
     text = [*_rows(proposed.policy), f"branch {proposed.branch}", *_rows(proposed.why)]
     text.append(_INIT_SIGNED if proposed.signed else _INIT_SELF_DECLARED)
-    text += [f"{each.what} {each.remedy}" for each in untrusted(session.settings)]
+    text += [f"{each.what} {each.remedy}" for each in untrusted(invocation.settings)]
     return Answer(text, document)
 
 
@@ -264,7 +264,7 @@ def evidence() -> None:
 @evidence.command("verify")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @verb
-def evidence_verify(session: Session, file: Path) -> Answer:
+def evidence_verify(invocation: Invocation, file: Path) -> Answer:
     """Recompute every verdict of a capsule from its raw responses, offline."""
     # Imported here: only this verb needs the judge without a repository.
     from ml.promotion.evidence import verify as verify_evidence  # noqa: PLC0415
@@ -290,20 +290,20 @@ def _say_gate(item: Gate) -> None:
         say(lines.gate(item))
 
 
-def _submit(session: Session, planned: Plan, *, dry_run: bool, push: bool) -> Answer:
+def _submit(invocation: Invocation, planned: Plan, *, dry_run: bool, push: bool) -> Answer:
     if dry_run:
-        return _answer(session, planned, None)
-    return _answer(session, planned, session.operations.submit(planned, push=push))
+        return _answer(invocation, planned, None)
+    return _answer(invocation, planned, invocation.session.changes.submit(planned, push=push))
 
 
-def _answer(session: Session, planned: Plan, done: Submission | None) -> Answer:
+def _answer(invocation: Invocation, planned: Plan, done: Submission | None) -> Answer:
     found = [f"{visible(each.field)} {visible(each.value)}: {visible(each.why)}" for each in planned.origins]
     text = [*planned.warnings, *found, *(lines.gate(item) for item in planned.gates)]
     if done is None:
         text += [f"branch {planned.branch}", "", *_rows(planned.diff), "", *_rows(planned.body)]
     else:
         text += _told(done)
-    return Answer(text, documents.change(session.operations.clock.now(), planned, done))
+    return Answer(text, documents.change(invocation.session.clock.now(), planned, done))
 
 
 def _blocked(judged: Checklist) -> Answer:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from console import documents
+from console.invocation import Invocation
 from console.kill import RELEASE_WORD, run_kill
-from console.session import Session
 from console.verbs.output import Answer, say, verb
 from ml.clock import SystemClock, format_utc, parse_utc, span
+from ml.emergency.incident import incident as incident_of
 from ml.emergency.watch import Watch, summary_line, summary_markdown
 from ml.errors import Refused, Usage
 from ml.judgement import Judgement, live_of
@@ -30,17 +31,17 @@ if TYPE_CHECKING:
 @click.option("--no-wait", is_flag=True, help="Do not wait until the engines confirm it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
 @click.pass_obj
-def kill(session: Session, /, order: str, reason: str, confirm: str, no_wait: bool, as_json: bool) -> int:
+def kill(invocation: Invocation, /, order: str, reason: str, confirm: str, no_wait: bool, as_json: bool) -> int:
     """Switch all machine learning off or on, and wait until the running engines confirm it."""
     argv = ["kill", order, f"--reason={reason}", f"--confirm={confirm}"]
-    argv += [f"--repo={session.repo}"] if session.repo else []
-    argv += [f"--config={session.config}"] if session.config else []
+    argv += [f"--repo={invocation.repo}"] if invocation.repo else []
+    argv += [f"--config={invocation.config}"] if invocation.config else []
     flags = {
         "--no-wait": no_wait,
-        "--json": as_json or session.as_json,
-        "--read-only": session.read_only,
-        "--no-kill": session.no_kill,
-        "--debug": session.debug,
+        "--json": as_json or invocation.as_json,
+        "--read-only": invocation.read_only,
+        "--no-kill": invocation.no_kill,
+        "--debug": invocation.debug,
     }
     argv += [flag for flag, given in flags.items() if given]
     return run_kill(argv) or 0
@@ -52,29 +53,31 @@ def kill(session: Session, /, order: str, reason: str, confirm: str, no_wait: bo
 @click.option("--follow", is_flag=True, help="Follow the watch until it ends. Exit code 0 without a breach, else 1.")
 @click.option("--markdown", is_flag=True, help="Print a summary for the pull request.")
 @verb
-def watch(session: Session, model: str, claim: bool, follow: bool, markdown: bool) -> Answer:
+def watch(invocation: Invocation, model: str, claim: bool, follow: bool, markdown: bool) -> Answer:
     """Show the one-hour watch over a model that has just become active."""
-    operations = session.operations
+    session = invocation.session
     if claim:
-        say(operations.claim_watch(model))
-    held, live = _watch_of(session, model)
+        say(session.watches.claim(model))
+    held, live = _watch_of(invocation, model)
     while follow and held.ended_at is None:
-        say(f"{format_utc(operations.clock.now())} {held.artifact_id}: {_told(held, live, 'within its limits')}")
-        time.sleep(session.settings.prometheus.poll_seconds)
-        held, live = _watch_of(session, model)
-    text = summary_markdown(held).splitlines() if markdown else [_watch_line(held, live, operations.clock.now())]
-    document = documents.envelope(operations.clock.now()) | documents.plain(held)
+        say(f"{format_utc(session.clock.now())} {held.artifact_id}: {_told(held, live, 'within its limits')}")
+        time.sleep(invocation.settings.prometheus.poll_seconds)
+        held, live = _watch_of(invocation, model)
+    text = summary_markdown(held).splitlines() if markdown else [_watch_line(held, live, session.clock.now())]
+    document = documents.envelope(session.clock.now()) | documents.plain(held)
     return Answer(text, document, 1 if held.breaches else 0)
 
 
 @click.command()
 @click.option("--since", default="24h", show_default=True, metavar="TIME", help="2026-02-16T10:00:00Z, or 90m, 6h, 2d.")
 @verb
-def incident(session: Session, since: str) -> Answer:
+def incident(invocation: Invocation, since: str) -> Answer:
     """Print a timeline of actions and observations as Markdown, for the review after an incident."""
-    operations = session.operations
-    report = operations.incident(_moment(since, operations.clock.now()))
-    document = documents.envelope(operations.clock.now()) | documents.plain(report.document())
+    session = invocation.session
+    now = session.clock.now()
+    begin = _moment(since, now)
+    report = incident_of(session.audit.read(), session.registries.histories(), begin, now)
+    document = documents.envelope(session.clock.now()) | documents.plain(report.document())
     return Answer(report.markdown().splitlines(), document)
 
 
@@ -83,7 +86,7 @@ def incident(session: Session, since: str) -> Answer:
 @click.option("--headless", is_flag=True, help="Use a scripted operator, for CI.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Folder for the demo; default: a new one.")
 @verb
-def drill(session: Session, seed: int | None, headless: bool, directory: Path | None) -> Answer:
+def drill(invocation: Invocation, seed: int | None, headless: bool, directory: Path | None) -> Answer:
     """Practice an emergency on a demo system: notice, kill, roll back, and see how long you took."""
     # Imported here: the demo needs onnxruntime and more.
     from console.demo.drill import drill as run_drill  # noqa: PLC0415
@@ -105,11 +108,11 @@ def _score_lines(score: Score) -> list[str]:
     return [*text, f"total {score.total_s:.1f} s ({best})"]
 
 
-def _watch_of(session: Session, model: str) -> tuple[Watch, Judgement]:
+def _watch_of(invocation: Invocation, model: str) -> tuple[Watch, Judgement]:
     """Poll once, then return the model's watch with the current proof for the active artifact."""
-    view = session.operations.board().model(model)
+    view = invocation.session.boards.poll().model(model)
     live = live_of(view) if view is not None else Judgement(Verdict.NO_DATA)
-    for held in session.operations.watches():
+    for held in invocation.session.watches.known():
         if held.model == model:
             return held, live
     raise Refused(f"There is no watch over {model}.", "A watch begins when a newly active model is seen serving.")

@@ -7,7 +7,7 @@ import time
 import click
 
 from console import documents
-from console.session import Session
+from console.invocation import Invocation
 from console.short import short as short_of
 from console.untrusted import untrusted
 from console.verbs import lines
@@ -15,8 +15,9 @@ from console.verbs.output import Answer, code_of, emit, say, verb
 from ml.board import SourceState
 from ml.judgement import board_verdict
 from ml.ports import Progress
+from ml.records.audit import AuditReport
 from ml.text import visible
-from ml.verdict import Verdict
+from ml.verdict import Check, Verdict
 
 _TELL_S = 1.0
 _LONGEST = 1 << 20
@@ -27,28 +28,28 @@ _LONGEST = 1 << 20
 @click.option("--short", is_flag=True, help="One line, for a prompt or a tmux status bar.")
 @click.option("--watch", is_flag=True, help="Print again whenever something changes, until ^C.")
 @verb
-def status(session: Session, short: bool, watch: bool) -> Answer:
+def status(invocation: Invocation, short: bool, watch: bool) -> Answer:
     """Show stages, readings, soak, switch and problems."""
-    answer = _status(session, short)
+    answer = _status(invocation, short)
     shown: list[str] = []
     while watch:
         if answer.lines != shown:
-            emit(answer, as_json=session.as_json)
+            emit(answer, as_json=invocation.as_json)
             shown = answer.lines
-        time.sleep(session.settings.prometheus.poll_seconds)
-        answer = _status(session, short)
+        time.sleep(invocation.settings.prometheus.poll_seconds)
+        answer = _status(invocation, short)
     return answer
 
 
-def _status(session: Session, short: bool) -> Answer:
-    operations = session.operations
-    board = operations.board()
+def _status(invocation: Invocation, short: bool) -> Answer:
+    session = invocation.session
+    board = session.boards.poll()
     soaking = [model.name for model in board.models if model.shadow.artifact_id and model.soak is None]
     if soaking and board.prometheus.state is SourceState.OK:
         # This process polls once, so it waits for judgments that the interface would make in the background.
-        operations.judge_soaks(soaking)
-        board = operations.board()
-    text = [short_of(board, untrusted=bool(untrusted(session.settings)))] if short else lines.status(board)
+        session.soaks.judge_all(soaking)
+        board = session.boards.poll()
+    text = [short_of(board, untrusted=bool(untrusted(invocation.settings)))] if short else lines.status(board)
     return Answer(
         [visible(line, limit=_LONGEST) for line in text], documents.status(board), code_of(board_verdict(board))
     )
@@ -56,9 +57,9 @@ def _status(session: Session, short: bool) -> Answer:
 
 @click.command()
 @verb
-def check(session: Session) -> Answer:
+def check(invocation: Invocation) -> Answer:
     """Check the whole registry and every artifact in it."""
-    examined = session.operations.check(StepLines())
+    examined = invocation.session.doctor.check_registry(StepLines())
     text = [f"{finding.path}: {finding.what} {finding.remedy}".rstrip() for finding in examined.findings]
     for artifact in examined.artifacts:
         text.append(f"{lines.tag(artifact.verdict)} {artifact.artifact_id}")
@@ -82,11 +83,13 @@ def check(session: Session) -> Answer:
 @click.command()
 @click.argument("directory", metavar="DIR")
 @verb
-def verify(session: Session, directory: str) -> Answer:
+def verify(invocation: Invocation, directory: str) -> Answer:
     """Verify one artifact directory, in a process with limits on time, memory and files."""
-    result = session.artifacts.verify(directory, StepLines())
+    result = invocation.artifacts.verify(directory, StepLines())
     text = [*(lines.check(item) for item in result.checks), f"{lines.tag(result.verdict)} {result.artifact_id}"]
-    document = documents.verification(session.artifacts.clock.now(), result.artifact_id, result.verdict, result.checks)
+    document = documents.verification(
+        invocation.artifacts.clock.now(), result.artifact_id, result.verdict, result.checks
+    )
     return Answer(text, document, 0 if result.valid else 1)
 
 
@@ -97,10 +100,10 @@ def verify(session: Session, directory: str) -> Answer:
     "--timeout", type=float, default=0.0, metavar="SECONDS", help="Stop waiting after this time, with exit code 4."
 )
 @verb
-def soak(session: Session, model: str, wait: bool, timeout: float) -> Answer:
+def soak(invocation: Invocation, model: str, wait: bool, timeout: float) -> Answer:
     """Judge the shadow artifact's soak against its objectives, cell by cell."""
     started = time.monotonic()
-    report = session.operations.soak(model)
+    report = invocation.session.soaks.judge(model).report
     told = ""
     while wait and report.verdict not in (Verdict.PASS, Verdict.FAIL):
         if timeout and time.monotonic() - started > timeout:
@@ -109,23 +112,23 @@ def soak(session: Session, model: str, wait: bool, timeout: float) -> Answer:
         if line != told:  # Skip a line that repeats the previous one.
             say(line)
             told = line
-        time.sleep(session.settings.prometheus.poll_seconds)
-        report = session.operations.soak(model)
+        time.sleep(invocation.settings.prometheus.poll_seconds)
+        report = invocation.session.soaks.judge(model).report
     return Answer(lines.soak(report), documents.soak(report), code_of(report.verdict))
 
 
 @click.command()
 @click.argument("model")
 @verb
-def history(session: Session, model: str) -> Answer:
+def history(invocation: Invocation, model: str) -> Answer:
     """List a model's changes, newest first."""
-    rows = session.operations.history(model)
+    rows = invocation.session.registries.history(model)
     text = [
         f"{documents.plain(row.at) or '(no time)':<20} {row.action:<9} {row.from_stage or '-':>8} → {row.to_stage:<8} "
         f"{row.artifact_id}  {row.by}  {row.reason}"
         for row in rows
     ]
-    document = documents.envelope(session.operations.clock.now()) | {"model": model, "events": documents.plain(rows)}
+    document = documents.envelope(invocation.session.clock.now()) | {"model": model, "events": documents.plain(rows)}
     return Answer(text, document)
 
 
@@ -133,10 +136,10 @@ def history(session: Session, model: str) -> Answer:
 @click.argument("a")
 @click.argument("b")
 @verb
-def compare(session: Session, a: str, b: str) -> Answer:
+def compare(invocation: Invocation, a: str, b: str) -> Answer:
     """Compare two artifacts: size, parameters, features, latency, and share of different decisions."""
-    comparison = session.artifacts.compare(a, b, StepLines())
-    document = documents.envelope(session.artifacts.clock.now(), comparison.verdict) | comparison.document()
+    comparison = invocation.artifacts.compare(a, b, StepLines())
+    document = documents.envelope(invocation.artifacts.clock.now(), comparison.verdict) | comparison.document()
     return Answer(list(comparison.lines()), document, code_of(comparison.verdict))
 
 
@@ -144,17 +147,23 @@ def compare(session: Session, a: str, b: str) -> Answer:
 @click.option("--verify", "check_chain", is_flag=True, help="Check that no line was cut or edited.")
 @click.option("--limit", default=200, show_default=True, help="Number of lines, newest first.")
 @verb
-def log(session: Session, check_chain: bool, limit: int) -> Answer:
+def log(invocation: Invocation, check_chain: bool, limit: int) -> Answer:
     """Show the audit log of kills, releases, promotions and rollbacks."""
-    now = session.operations.clock.now()
+    now = invocation.session.clock.now()
     if check_chain:
-        chain = session.operations.verify_log()
+        chain = _chain(invocation.session.audit.verify())
         document = documents.envelope(now, chain.verdict) | {"why": chain.why}
         return Answer([lines.check(chain)], document, code_of(chain.verdict))
-    rows = list(session.operations.log(limit))
+    rows = list(invocation.session.audit.sentences(limit))
     if not rows:
         say("The audit log of this machine is empty so far.")
     return Answer(rows, documents.envelope(now) | {"lines": rows})
+
+
+def _chain(report: AuditReport) -> Check:
+    if report.findings:
+        return Check("audit log", Verdict.FAIL, "; ".join(finding.what for finding in report.findings))
+    return Check("audit log", Verdict.PASS, f"{report.lines} lines, unbroken")
 
 
 class StepLines:

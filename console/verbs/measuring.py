@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from console import documents
-from console.session import Session
+from console.invocation import Invocation
 from console.verbs import lines
 from console.verbs.output import Answer
 from ml.errors import Usage
@@ -32,7 +32,7 @@ def measuring(function: Callable[..., Answer]) -> Callable[..., Answer]:
 
     @functools.wraps(function)
     def run(
-        session: Session,
+        invocation: Invocation,
         /,
         *,
         prometheus: str | None,
@@ -40,8 +40,8 @@ def measuring(function: Callable[..., Answer]) -> Callable[..., Answer]:
         prometheus_ca_file: str | None,
         **others: Any,
     ) -> Answer:
-        _measure(session, prometheus, prometheus_token_file, prometheus_ca_file)
-        return function(session, **others)
+        _measure(invocation, prometheus, prometheus_token_file, prometheus_ca_file)
+        return function(invocation, **others)
 
     made: Callable[..., Answer] = run
     for option in reversed(_OPTIONS):
@@ -50,7 +50,7 @@ def measuring(function: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def _measure(
-    session: Session, prometheus: str | None, prometheus_token_file: str | None, prometheus_ca_file: str | None
+    invocation: Invocation, prometheus: str | None, prometheus_token_file: str | None, prometheus_ca_file: str | None
 ) -> None:
     """Connect the gate to the Prometheus given on this command line, and to no other.
 
@@ -62,7 +62,7 @@ def _measure(
     if not prometheus:
         if prometheus_token_file or prometheus_ca_file:
             raise Usage("Credentials are given without a Prometheus.", "Add --prometheus URL.")
-        session.operations.measure_with(None)
+        invocation.session.gate.source = None
         return
     parts = urlsplit(prometheus)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
@@ -76,7 +76,7 @@ def _measure(
 
     token, authority = (Path(name) if name else None for name in (prometheus_token_file, prometheus_ca_file))
     access = Access(bearer_token_file=token, ca_file=authority)
-    session.operations.measure_with(Prometheus(prometheus, timeout_s=_QUESTION_S, access=access))
+    invocation.session.gate.source = Prometheus(prometheus, timeout_s=_QUESTION_S, access=access)
 
 
 _QUESTION_S = 20.0

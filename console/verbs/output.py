@@ -9,7 +9,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 import click
 
-from console.session import Session
+from console.invocation import Invocation
 from console.short import code_of
 from console.stdout import write_out
 from ml.errors import ConsoleError
@@ -31,16 +31,16 @@ class Answer(NamedTuple):
     code: int = 0
 
 
-def verb(function: Callable[Concatenate[Session, P], Answer]) -> Callable[..., int]:
+def verb(function: Callable[Concatenate[Invocation, P], Answer]) -> Callable[..., int]:
     """Make a click callback from a function that takes the session and returns an `Answer`. Adds ``--json``."""
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
     @click.pass_obj
     @functools.wraps(function)
-    def run(session: Session, /, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> int:
-        session.as_json = session.as_json or as_json
-        answer = function(session, *args, **kwargs)
-        went = emit(answer, as_json=session.as_json)
+    def run(invocation: Invocation, /, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> int:
+        invocation.as_json = invocation.as_json or as_json
+        answer = function(invocation, *args, **kwargs)
+        went = emit(answer, as_json=invocation.as_json)
         return answer.code if went else answer.code or _UNTOLD
 
     return run

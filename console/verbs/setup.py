@@ -13,8 +13,8 @@ from click.shell_completion import get_completion_class
 from console import config as configuration
 from console import documents
 from console.__main__ import COMPLETE
+from console.invocation import Invocation
 from console.paths import user_file
-from console.session import Session
 from console.verbs import lines
 from console.verbs.output import Answer, code_of, verb
 from console.version import __version__
@@ -34,9 +34,9 @@ def config() -> None:
 
 @config.command("show")
 @verb
-def config_show(session: Session) -> Answer:
+def config_show(invocation: Invocation) -> Answer:
     """Show every setting with its effective value and source."""
-    rows = _rows(session.settings)
+    rows = _rows(invocation.settings)
     text = [f"{name:<34} {value!s:<32} {source}" for name, value, source in rows]
     body = {name: {"value": value, "source": source} for name, value, source in rows}
     return Answer(text, documents.envelope(SystemClock().now()) | {"settings": body})
@@ -44,18 +44,18 @@ def config_show(session: Session) -> Answer:
 
 @config.command("validate")
 @verb
-def config_validate(session: Session) -> Answer:
+def config_validate(invocation: Invocation) -> Answer:
     """Check every file, variable and flag; exit code 2 when one is unknown or has a wrong type."""
-    settings = session.settings
+    settings = invocation.settings
     named = sorted(set(settings.sources.values())) or ["defaults only"]
     return Answer([f"valid: {', '.join(named)}"], documents.envelope(SystemClock().now()) | {"sources": named})
 
 
 @config.command("init")
 @verb
-def config_init(session: Session) -> Answer:
+def config_init(invocation: Invocation) -> Answer:
     """Write a console.toml with all defaults into the repository, if it has none."""
-    path = session.settings.root / configuration.CONFIG_NAME
+    path = invocation.settings.root / configuration.CONFIG_NAME
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(_template())
@@ -67,9 +67,9 @@ def config_init(session: Session) -> Answer:
 
 @click.command()
 @verb
-def info(session: Session) -> Answer:
+def info(invocation: Invocation) -> Answer:
     """Show version, paths, and the effective configuration."""
-    settings = session.settings
+    settings = invocation.settings
     paths = {
         "version": __version__,
         "repository": str(settings.root),
@@ -99,12 +99,12 @@ def completion(ctx: click.Context, shell: str) -> int:
 @click.command()
 @click.argument("model", required=False)
 @verb
-def doctor(session: Session, model: str | None) -> Answer:
+def doctor(invocation: Invocation, model: str | None) -> Answer:
     """Check configuration, git, remote, Prometheus, rules and actuators; with MODEL, the runbook's troubleshooting."""
     # Imported here: it imports everything, and most verbs do not.
     from console.doctor import examine  # noqa: PLC0415
 
-    findings = examine(session, model)
+    findings = examine(invocation, model)
     text = []
     for finding in findings:
         text.append(lines.check(finding.check))
@@ -134,14 +134,14 @@ def demo(directory: Path | None, keep: bool, no_console: bool) -> int:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
 @click.option("--public-url", metavar="URL", default="", help="Address for browsers, when a proxy is in front.")
 @click.pass_obj
-def serve(session: Session, host: str, port: int, public_url: str) -> int:
+def serve(invocation: Invocation, host: str, port: int, public_url: str) -> int:
     """Serve the console read-only, without the kill key, in a browser. Prints its address on stderr."""
     # Imported here: it is an optional extra, and only this verb needs it.
     try:
         from console.serve import serve as run_server  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise Usage("The console in a browser is not installed.", "Run `pip install 'mlconsole[web]'`.") from error
-    return run_server(session.settings, config=session.config, host=host, port=port, public_url=public_url)
+    return run_server(invocation.settings, config=invocation.config, host=host, port=port, public_url=public_url)
 
 
 @click.command()
@@ -152,13 +152,13 @@ def serve(session: Session, host: str, port: int, public_url: str) -> int:
 @click.option("--dataset-id", required=True, help="The training data set, for the manifest.")
 @click.option("--notes", default="", help="Notes for its users, for the manifest.")
 @verb
-def build(session: Session, model_file: Path, out_dir: Path, dataset_id: str, notes: str) -> Answer:
+def build(invocation: Invocation, model_file: Path, out_dir: Path, dataset_id: str, notes: str) -> Answer:
     """Make an artifact from an existing model file."""
     from console.verbs.looking import StepLines  # noqa: PLC0415
 
     report = StepLines()
-    built = session.artifacts.build(model_file, out_dir, dataset_id=dataset_id, notes=notes, report=report)
-    document = documents.verification(session.artifacts.clock.now(), built.artifact_id, built.verdict, built.checks)
+    built = invocation.artifacts.build(model_file, out_dir, dataset_id=dataset_id, notes=notes, report=report)
+    document = documents.verification(invocation.artifacts.clock.now(), built.artifact_id, built.verdict, built.checks)
     return Answer([*(lines.check(item) for item in built.checks), f"wrote {out_dir}"], document, code_of(built.verdict))
 
 

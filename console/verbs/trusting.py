@@ -12,8 +12,8 @@ import click
 
 from console import documents
 from console.config import Settings, not_counting
+from console.invocation import Invocation
 from console.pins import programs_of
-from console.session import Session
 from console.switch import Person, audit_log
 from console.trust import Record, Standing, digest, remove_record, write_record
 from console.verbs.output import Answer, emit, verb
@@ -32,15 +32,15 @@ _LEAST_DIGEST = 12
 @click.option("--show", is_flag=True, help="Show what is trusted. Exit code 0 when everything is, else 1.")
 @click.option("--revoke", is_flag=True, help="Forget all trust. Only harmless settings count then.")
 @verb
-def trust(session: Session, yes: bool, expected: str, show: bool, revoke: bool) -> Answer:
+def trust(invocation: Invocation, yes: bool, expected: str, show: bool, revoke: bool) -> Answer:
     """Show changes of the repository's configuration since it was last trusted, and ask whether to trust them."""
     if show + revoke + (yes or bool(expected)) > 1:
         raise Usage("These options exclude each other.", "Give --yes (with --digest), --show or --revoke.")
-    settings = session.settings
+    settings = invocation.settings
     here = settings.standing
     if here is None:
         return _answer(None, "You named a configuration file of your own, which needs no trust.", 0)
-    if session.read_only and not show:
+    if invocation.read_only and not show:
         raise Refused("This session is read-only.", "Start it without --read-only, or use `mlconsole trust --show`.")
     if revoke:
         return _revoked(settings, here)
@@ -52,14 +52,14 @@ def trust(session: Session, yes: bool, expected: str, show: bool, revoke: bool) 
         return _answer(here, "", 1, names, warnings)
     _require_digest(here, expected)
     if not yes:
-        _ask(session, _answer(here, "", 1, names, warnings))
+        _ask(invocation, _answer(here, "", 1, names, warnings))
     return _accepted(settings, here, shown=not yes, warnings=warnings)
 
 
-def _ask(session: Session, question: Answer) -> None:
+def _ask(invocation: Invocation, question: Answer) -> None:
     """Show the whole difference and wait for the typed word. Raises Refused for any other answer."""
     emit(question, as_json=False, err=True)
-    if session.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if invocation.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(
             "There is no terminal for the question, so nothing was trusted.",
             "Run `mlconsole trust` in a terminal, or repeat with --yes --digest and the digest shown.",

@@ -1,4 +1,4 @@
-"""The first read of a file of the base branch: one git process, and only imports that the first frame needs.
+"""The registry in the first frame: one git process, and only imports that the first frame needs.
 
 `ml.adapters.git.Repository` reads everything carefully a moment later. No verdict uses this first read.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml.adapters.git_runner import GitRunner, failure, plain
-from ml.errors import Invalid, Unavailable
+from ml.board import Glance
+from ml.errors import ConsoleError, Invalid, Unavailable
+from ml.registry.glance import glance_models
 from ml.text import visible
 
 if TYPE_CHECKING:
@@ -44,6 +46,21 @@ def first_found(run: Runner, path: Path, ref: str, file: str) -> FirstFound:
         if commit:
             return FirstFound(shown, commit, content)
     raise Unavailable(f"There is no branch {visible(ref)} here.", "Fetch first, or correct registry.ref.")
+
+
+def glance(run: Runner, root: Path, ref: str, registry: str) -> Glance:
+    """Read the artifacts of each stage at the base, not judged. Never raises for missing or broken data.
+
+    ``ref`` is the base as configured, such as ``origin/main``; ``registry`` the path of ``models.json`` in it.
+    """
+    try:
+        found = first_found(run, root, ref, registry)
+    except ConsoleError as error:
+        return Glance(ref, "", (), str(error))
+    if found.content is None:
+        return Glance(found.ref, found.commit, (), f"{found.ref} has no registry at {registry}.")
+    models, problem = glance_models(found.content)
+    return Glance(found.ref, found.commit, models, problem)
 
 
 def _places(ref: str) -> tuple[tuple[str, str], ...]:

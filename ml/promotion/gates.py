@@ -141,6 +141,18 @@ def freeze_gate(policy: Policy, now: datetime) -> Gate:
     return finding(Verdict.FAIL, Code.FROZEN, why, until=window.end).gate(FREEZE_GATE)
 
 
+def permission_gates(policy: Policy, target: Target, now: datetime) -> tuple[Gate, ...]:
+    """The gates ``freeze`` and ``role`` of a change, for checklists and rollbacks alike.
+
+    Every plan refuses a closed gate, and the server's gate judges both again by the commit. A freeze stops what stages
+    and promotes; a rollback or a withdrawal is possible at any time.
+    """
+    role = role_gate(policy, target.actor, target.action, target.to_stage)
+    if target.action in (Action.ROLLBACK, Action.WITHDRAW):
+        return (role,)
+    return freeze_gate(policy, now), role
+
+
 def kill_warnings(engaged: bool | None, to_stage: Stage) -> tuple[str, ...]:
     """List the warnings for a promotion to active while the kill switch is on, or unknown (``None``)."""
     if to_stage is not Stage.ACTIVE or engaged is False:

@@ -233,6 +233,10 @@ class AuditLog:
         """
         return tuple(line for raw in self._rows() if (line := parse(raw)))
 
+    def sentences(self, limit: int = 200) -> tuple[str, ...]:
+        """The newest lines, newest first, each as one readable sentence. Raises as `read`."""
+        return tuple(line.sentence for line in reversed(self.read()[-limit:]))
+
     def verify(self) -> AuditReport:
         """Walk the chain and name each place where it is cut, edited or torn.
 

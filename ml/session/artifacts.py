@@ -1,10 +1,10 @@
-"""Artifacts of a commit: exported into a private folder, verified there, and remembered by their blobs."""
+"""Artifacts of a commit, verified in a private folder and remembered by their blobs; artifacts of a folder."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,15 +16,15 @@ from ml.artifacts.compare import Comparison, compare
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
 from ml.clock import Clock
-from ml.errors import Refused
-from ml.policy import parse_policy
+from ml.errors import Unavailable
+from ml.policy import Policy, parse_policy
 from ml.ports import Progress, Report
 from ml.promotion.repository import Reader, TreeEntry
 from ml.registry.doctor import Finding, examine, repair_diff
 from ml.registry.history import chronological
-from ml.registry.schema import Pointer
+from ml.registry.schema import ARTIFACTS_PATH, Pointer
 from ml.session.boards import altered_at_checkout
-from ml.session.context import Context
+from ml.session.context import Context, require_write
 from ml.session.registries import Base
 from ml.stage import Stage
 from ml.verdict import Check, Verdict, worst
@@ -174,29 +174,44 @@ def _pointers(base: Base) -> tuple[tuple[str, Pointer], ...]:
     return tuple(found.values())
 
 
-# Artifacts outside a repository, as on a trainer's machine or in a build image: directories and files only.
+# Artifacts of a folder: a working tree, or a folder outside any repository, as on a trainer's machine.
+
+
+def default_policy() -> Policy:
+    """The runbook's policy, for artifacts outside a repository."""
+    return parse_policy(None)
+
+
+def no_revision() -> None:
+    """No commit, for artifacts outside a repository."""
 
 
 @dataclass(frozen=True, slots=True)
-class LooseArtifacts:
-    """`verify`, `compare` and `build` as `ml.session.Operations` has them, for paths relative to ``folder``.
+class FolderArtifacts:
+    """Verifies, compares and builds artifact directories below ``folder``.
 
-    There is no policy to ask, so the runbook's latency ratio judges a comparison, and no commit to name in a manifest.
+    ``policy`` has the latency ratio of a comparison; ``revision`` is the commit that a manifest names.
     """
 
     folder: Path
-    verifier: Verifier
+    verifier: Callable[[], Verifier]
     clock: Clock
     read_only: bool = False
+    policy: Callable[[], Policy] = default_policy
+    revision: Callable[[], str | None] = no_revision
 
     def verify(self, artifact_dir: str, report: Report | None = None) -> Verification:
         """Verify one artifact directory in a sandbox."""
-        return self.verifier.verify(self.folder / artifact_dir, report=report)
+        return self.verifier().verify(self.folder / artifact_dir, report=report)
 
     def compare(self, a: str, b: str, report: Report | None = None) -> Comparison:
-        """Two artifact directories side by side."""
-        ratio = parse_policy(None).checks.max_latency_ratio
-        return compare(self.verifier, self.folder / a, self.folder / b, max_ratio=ratio, report=report)
+        """Two artifacts side by side, each named by directory or id."""
+        try:
+            policy = self.policy()
+        except Unavailable:  # no base, so no rules yet: two directories can be compared all the same
+            policy = default_policy()
+        ratio = policy.checks.max_latency_ratio
+        return compare(self.verifier(), self._directory(a), self._directory(b), max_ratio=ratio, report=report)
 
     def build(
         self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str, report: Report | None = None
@@ -205,9 +220,11 @@ class LooseArtifacts:
 
         Raises Refused in a read-only session.
         """
-        if self.read_only:
-            raise Refused("This session is read-only.", "Start mlconsole without --read-only to change anything.")
-        origin, now = Origin(dataset_id=dataset_id, notes=notes), self.clock.now()
-        return build_artifact(
-            self.verifier, self.folder / model_file, self.folder / out_dir, origin, now=now, report=report
-        )
+        require_write(read_only=self.read_only)
+        origin = Origin(dataset_id=dataset_id, notes=notes, git_sha=self.revision())
+        paths = self.folder / model_file, self.folder / out_dir
+        return build_artifact(self.verifier(), *paths, origin, now=self.clock.now(), report=report)
+
+    def _directory(self, named: str) -> Path:
+        directory, by_id = self.folder / named, self.folder / ARTIFACTS_PATH / named
+        return by_id if by_id.is_dir() and not directory.is_dir() else directory

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ml.board import (
     Board,
+    Glance,
     KillView,
     ModelView,
     OpenBranch,
@@ -23,13 +24,13 @@ from ml.errors import ConsoleError
 from ml.judgement import soak_at
 from ml.policy import PolicyInvalid
 from ml.promotion.checkout import altered_files
+from ml.promotion.publish import Desk
 from ml.promotion.repository import BranchInfo, Reader
 from ml.registry.doctor import Finding, examine
 from ml.registry.glance import glance_models
 from ml.registry.history import chronological, condemned
 from ml.registry.schema import Event, Model, Pointer
 from ml.session.context import Context
-from ml.session.glance import glance
 from ml.session.metrics import MetricsRound, MetricsWatch, describe
 from ml.session.registries import Base, CloneGaps, Registries
 from ml.session.soaks import Soaks
@@ -191,12 +192,25 @@ Began = Mapping[tuple[str, str], datetime]
 
 
 class Boards:
-    """Makes boards, and glances for the first frame."""
+    """Makes boards. ``keep`` gets every board, for later callers that do not judge; it raises nothing."""
 
-    def __init__(self, context: Context, registries: Registries, soaks: Soaks, watches: Watches) -> None:
+    def __init__(
+        self,
+        context: Context,
+        registries: Registries,
+        soaks: Soaks,
+        watches: Watches,
+        *,
+        desk: Callable[[], Desk],
+        glance: Callable[[], Glance],
+        keep: Callable[[Board], None] | None = None,
+    ) -> None:
         self._context = context
         self._registries = registries
         self._soaks = soaks
+        self._desk = desk
+        self._glance = glance
+        self._keep = keep
         self._lock = threading.Lock()
         self._watch = MetricsWatch(context.metrics)
         self._remote = Source("remote")
@@ -226,8 +240,32 @@ class Boards:
             self._remote = Source(ref.remote, SourceState.OK, self._context.clock.now())
         return self._remote
 
-    def board(self, *, at_once: bool = False) -> Board:
-        """Poll once; polls from several threads take turns. ``at_once``: ask even a source that rests."""
+    def poll(self, *, at_once: bool = False) -> Board:
+        """Poll once: registry at its ref, one round of Prometheus, kill switch. Never raises for a failed source.
+
+        Polls from several threads take turns. A Prometheus that does not answer rests for some polls, unless it is to
+        be asked ``at_once``.
+        """
+        board = self._poll(at_once=at_once)
+        if self._keep is not None:
+            self._keep(board)
+        return board
+
+    def release_warnings(self) -> tuple[str, ...]:
+        """List reasons against releasing the kill switch, as of the last board: a breach, a condemned artifact."""
+        board = self._last
+        warnings = []
+        for model in board.models if board else ():
+            warnings += [
+                f"{model.name}: {reading.name} is breached: {reading.why}"
+                for reading in model.active_readings
+                if reading.verdict is Verdict.FAIL
+            ]
+            if model.active.artifact_id in model.condemned:
+                warnings.append(f"{model.name}: {model.active.artifact_id} is active and condemned.")
+        return tuple(warnings)
+
+    def _poll(self, *, at_once: bool) -> Board:
         with self._lock:
             now = self._context.clock.now()
             try:
@@ -275,7 +313,7 @@ class Boards:
         Where only the policy is at fault, the session is not read-only: a rollback asks for no policy.
         """
         place = self._context.place
-        glanced = glance(self._context.run, place.root, place.ref, place.places.registry)
+        glanced = self._glance()
         kill = self._context.kill_desk.view()
         models = tuple(
             ModelView(
@@ -316,7 +354,7 @@ class Boards:
     def _left_behind(self) -> tuple[Problem, ...]:
         """Report unfinished changes and kills of dead consoles. It looks once, at the first board."""
         if self._aftermath is None:
-            sentences = left_behind(self._context, self._registries.desk)
+            sentences = left_behind(self._context, self._desk)
             self._aftermath = tuple(Problem("last session", why, severe=False) for why in sentences)
         return self._aftermath
 

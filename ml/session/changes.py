@@ -19,6 +19,7 @@ from ml.registry.schema import Model, Pointer
 from ml.session.checklists import Checklists, read_artifact
 from ml.session.context import Context
 from ml.session.first_policy import FirstPolicy, propose
+from ml.session.gate import ChangeGate
 from ml.session.registries import Base, Registries
 from ml.session.watches import record_change
 from ml.slo.selectors import proposed_selectors
@@ -40,13 +41,18 @@ def _artifacts(model: Model) -> tuple[str, ...]:
 class Changes:
     """Everything that ends in a branch, except rollback."""
 
-    def __init__(self, context: Context, registries: Registries, checklists: Checklists) -> None:
+    def __init__(self, context: Context, registries: Registries, gate: ChangeGate, checklists: Checklists) -> None:
         self._context = context
         self._registries = registries
+        self._gate = gate
         self._checklists = checklists
 
     def target(self, model: str, to_stage: Stage) -> Target:
-        """Freeze a promotion. Raises Refused when there is nothing to promote."""
+        """Fix a promotion: the artifact in the stage below, its digest, and the base commit.
+
+        Raises:
+            Refused: there is nothing to promote, or no such step. Unavailable, Usage: the registry cannot be read.
+        """
         below = _BELOW.get(to_stage)
         if below is None:
             raise Refused("Nothing is promoted to staging.", "Put an artifact into staging with `mlconsole stage DIR`.")
@@ -60,7 +66,7 @@ class Changes:
         return self._target(base, model, Action.PROMOTE, below, to_stage, pointer)
 
     def plan(self, checklist: Checklist, reason: str, *, ack: str = "", preview: bool = False) -> Plan:
-        """Compute a promotion from its judged checklist.
+        """Compute a promotion from its judged checklist: new registry, branch, message, PR body. Writes nothing.
 
         Except for a ``preview``, a typed ACK makes every gate be judged once more, because time has passed since.
         """
@@ -98,7 +104,7 @@ class Changes:
         return plan_stage(self._proposal(base, target, reason, checklist), artifact.pointer, artifact.files)
 
     def plan_withdraw(self, model: str, stage: Stage, reason: str) -> Plan:
-        """Plan to clear staging or shadow."""
+        """Plan to clear staging or shadow. Raises Refused for an empty stage, or for active."""
         self._context.require_write()
         base = self._registries.now()
         pointer = base.model(model).pointer(stage)
@@ -110,8 +116,12 @@ class Changes:
         target = self._target(base, model, Action.WITHDRAW, stage, stage, pointer)
         return plan_withdraw(self._proposal(base, target, reason, self._checklists.withdrawal(target, base)))
 
-    def submit(self, plan: Plan, *, push: bool = True, report: Report | None = None) -> Submission:
-        """Carry a plan out, and note it in the audit log."""
+    def submit(self, plan: Plan, report: Report | None = None, *, push: bool = True) -> Submission:
+        """Commit a plan to its branch, push it, read the remote back, and note it in the audit log. One at a time.
+
+        Raises:
+            Conflict: the registry moved. Refused: the session is read-only, or the remote's hook refused, in its words.
+        """
         self._context.require_write()
         now = self._context.clock.now()
         target = plan.target
@@ -123,7 +133,7 @@ class Changes:
                 return str(error)
             return ""
 
-        done = submit(plan, self._registries.desk(), now=now, push=push, report=report, record=record)
+        done = submit(plan, self._gate.desk(), now=now, push=push, report=report, record=record)
         self._context.notifier.tell(
             str(target.action),
             f"{target.actor}: {target.artifact_id} to {target.to_stage} of {target.model}. {done.why}",
@@ -136,7 +146,7 @@ class Changes:
         """Push a branch that stayed local, and note it in the audit log; ``why`` says where that failed."""
         self._context.require_write()
         by = self._context.repository.identity().email  # asked for first: who has none is refused before, not after
-        done = push_branch(branch, self._registries.desk(), report)
+        done = push_branch(branch, self._gate.desk(), report)
         problem = self._recorded("push", by, branch, commit=done.commit, pushed=done.pushed)
         return replace(done, why=f"{done.why} {problem}".rstrip())
 
@@ -144,20 +154,20 @@ class Changes:
         """Bring a branch into the base after the gate, and note it in the audit log; ``problem``: why that failed."""
         self._context.require_write()
         by = self._context.repository.identity().email
-        landed = land(branch, self._registries.desk(), report)
+        landed = land(branch, self._gate.desk(), report)
         return replace(landed, problem=self._recorded("land", by, branch, commit=landed.commit, base=landed.base))
 
     def approve(self, branch: str) -> Approval:
-        """Approve another operator's branch, and note it in the audit log."""
+        """Approve another operator's branch, signed and bound to its commit, and note it in the audit log."""
         self._context.require_write()
-        given = approve(branch, self._registries.desk(), now=self._context.clock.now())
+        given = approve(branch, self._gate.desk(), now=self._context.clock.now())
         self._context.audit.append("approve", by=given.by, branch=branch, commit=given.commit)
         return given
 
-    def first_policy(self, *, push: bool, dry_run: bool) -> FirstPolicy:
-        """Propose the first policy on a branch."""
+    def first_policy(self, *, push: bool = True, dry_run: bool = False) -> FirstPolicy:
+        """Propose a first policy that names the caller as operator, and a registry where there is none."""
         self._context.require_write()
-        desk, now = self._registries.desk(), self._context.clock.now()
+        desk, now = self._gate.desk(), self._context.clock.now()
         commit = self._registries.ref().commit
         return propose(desk, commit, now, push=push, dry_run=dry_run, selectors=self._selectors())
 

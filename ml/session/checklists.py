@@ -22,9 +22,8 @@ from ml.promotion.gates import (
     ack_gate,
     artifact_id_gate,
     condemned_gate,
-    freeze_gate,
     not_staged_gate,
-    role_gate,
+    permission_gates,
     train_report_gate,
     unit_tests_gate,
     verify_gate,
@@ -34,7 +33,7 @@ from ml.registry.schema import Pointer
 from ml.session.artifacts import CommitArtifacts
 from ml.session.context import Context
 from ml.session.registries import Base, Registries
-from ml.session.soaks import Soaks, review_gate
+from ml.session.soaks import Soaks
 from ml.slo.review import Review
 from ml.slo.soak import SoakJudgement
 from ml.stage import Stage
@@ -45,8 +44,8 @@ _NOT_YET = "being judged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listeners:
-    """The listeners to a checklist in progress. Each is called from the judging thread, and must return at once."""
+class _Listeners:
+    """Listeners to a checklist in progress. Each is called from the judging thread, and must return at once."""
 
     report: Report | None = None
     on_gate: Callable[[Gate], None] | None = None
@@ -54,7 +53,7 @@ class Listeners:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class _Request:
     """The subject of a judgement: the step, the base of the rules, and the operator's typed texts."""
 
     target: Target
@@ -81,14 +80,33 @@ class Checklists:
         self._artifacts = artifacts
         self._soaks = soaks
 
-    def judge(self, request: Request, listeners: Listeners | None = None) -> Checklist:
-        """Judge every gate again and keep the evidence.
+    def judge(
+        self,
+        target: Target,
+        *,
+        finding: str = "",
+        waivers: Mapping[str, str] | None = None,
+        report: Report | None = None,
+        on_gate: Callable[[Gate], None] | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> Checklist:
+        """Judge every gate of a step at this moment, and keep the evidence.
+
+        The gate ``ack`` of a step to active is WAIT until `Changes.plan` gets the phrase.
+
+        Args:
+            finding: the reviewer's finding at the dashboards.
+            waivers: the reason of each waived gate, by the gate's name.
+            on_gate: gets each gate once it is known, and WAIT while a slow one runs.
+            on_output: gets the lines of the unit tests as they are printed, already made visible.
 
         Raises:
             Refused: a waiver names a gate that cannot be waived, or the actor may not waive.
             Unavailable: the repository cannot be read or the sandbox cannot be built.
         """
-        listeners = listeners or Listeners()
+        base = self._registries.at(target.base_commit)
+        request = _Request(target=target, base=base, finding=finding, waivers=waivers or {})
+        listeners = _Listeners(report=report, on_gate=on_gate, on_output=on_output)
         self._require_waivable(request)
         found = _Findings()
         gates = []
@@ -101,10 +119,7 @@ class Checklists:
 
     def again(self, checklist: Checklist) -> Checklist:
         """Judge the same checklist at this moment."""
-        base = self._registries.at(checklist.target.base_commit)
-        return self.judge(
-            Request(target=checklist.target, base=base, finding=checklist.finding, waivers=dict(checklist.waivers))
-        )
+        return self.judge(checklist.target, finding=checklist.finding, waivers=dict(checklist.waivers))
 
     def staging(self, target: Target, base: Base, verification: Verification) -> Checklist:
         """The checklist of an artifact that enters staging."""
@@ -114,19 +129,18 @@ class Checklists:
             verify_gate(verification),
             train_report_gate(verification),
             not_staged_gate(model, target.artifact_id),
-            freeze_gate(base.policy, self._context.clock.now()),
-            role_gate(base.policy, target.actor, target.action, target.to_stage),
+            *permission_gates(base.policy, target, self._context.clock.now()),
         )
         return self._checklist(
-            Request(target=target, base=base), gates, _Findings(Verified(verification.checks, verification.files))
+            _Request(target=target, base=base), gates, _Findings(Verified(verification.checks, verification.files))
         )
 
     def withdrawal(self, target: Target, base: Base) -> Checklist:
         """The checklist of clearing a stage: only that the person may."""
-        gates = (role_gate(base.policy, target.actor, target.action, target.to_stage),)
-        return self._checklist(Request(target=target, base=base), gates, _Findings())
+        gates = permission_gates(base.policy, target, self._context.clock.now())
+        return self._checklist(_Request(target=target, base=base), gates, _Findings())
 
-    def _checklist(self, request: Request, gates: tuple[Gate, ...], found: _Findings) -> Checklist:
+    def _checklist(self, request: _Request, gates: tuple[Gate, ...], found: _Findings) -> Checklist:
         to_active, now = request.target.to_stage is Stage.ACTIVE, self._context.clock.now()
         return Checklist(
             target=request.target,
@@ -150,7 +164,7 @@ class Checklists:
             soak=found.soak.report if found.soak else None,
         )
 
-    def _gates(self, request: Request, listeners: Listeners, found: _Findings) -> Iterator[Gate]:
+    def _gates(self, request: _Request, listeners: _Listeners, found: _Findings) -> Iterator[Gate]:
         """The gates in the order of the runbook's checklist; slow ones are announced as WAIT first."""
         target, base = request.target, request.base
         if target.to_stage is Stage.ACTIVE:
@@ -159,21 +173,20 @@ class Checklists:
         if target.to_stage is Stage.SHADOW:
             yield self._unit_tests(request, listeners)
         yield condemned_gate(base.whole(target.model), target.artifact_id)
-        yield freeze_gate(base.policy, self._context.clock.now())
-        yield role_gate(base.policy, target.actor, target.action, target.to_stage)
+        yield from permission_gates(base.policy, target, self._context.clock.now())
         if target.to_stage is Stage.ACTIVE:
             phrase = base.policy.ack.phrase
             yield ack_gate(None, phrase=phrase, target=target, evidence_sha256="", now=self._context.clock.now())
 
-    def _service_levels(self, request: Request, listeners: Listeners, found: _Findings) -> Iterator[Gate]:
+    def _service_levels(self, request: _Request, listeners: _Listeners, found: _Findings) -> Iterator[Gate]:
         _announce(listeners, "soak")
         found.soak = self._soaks.judge(request.target.model, request.base)
         yield from found.soak.report.gates
         _announce(listeners, REVIEW_GATE)
-        found.review, gate = review_gate(self._context, request.base, request.target.model, request.finding)
+        found.review, gate = self._soaks.review_gate(request.base, request.target.model, request.finding)
         yield gate
 
-    def _artifact(self, request: Request, listeners: Listeners, found: _Findings) -> Iterator[Gate]:
+    def _artifact(self, request: _Request, listeners: _Listeners, found: _Findings) -> Iterator[Gate]:
         target = request.target
         _announce(listeners, "verify")
         past = request.base.whole(target.model)
@@ -184,7 +197,7 @@ class Checklists:
             yield golden_gate(check_runtime(self._context.verifier()), verification).found.gate(GOLDEN_GATE)
         yield from self._latency(request, listeners)
 
-    def _latency(self, request: Request, listeners: Listeners) -> Iterator[Gate]:
+    def _latency(self, request: _Request, listeners: _Listeners) -> Iterator[Gate]:
         """Compare the candidate's latency with the active artifact's; no gate where nothing is active."""
         target, base = request.target, request.base
         active = base.model(target.model).active
@@ -196,7 +209,7 @@ class Checklists:
         check = self._artifacts.latency(base.commit, candidate, against, ratio, listeners.report)
         yield check.found.gate(LATENCY_GATE)
 
-    def _unit_tests(self, request: Request, listeners: Listeners) -> Gate:
+    def _unit_tests(self, request: _Request, listeners: _Listeners) -> Gate:
         _announce(listeners, TESTS_GATE)
         bench = TestBench(
             repository=self._context.repository,
@@ -207,7 +220,7 @@ class Checklists:
         )
         return unit_tests_gate(bench, listeners.on_output)
 
-    def _require_waivable(self, request: Request) -> None:
+    def _require_waivable(self, request: _Request) -> None:
         for name, reason in request.waivers.items():
             if not request.base.policy.waivable(name):
                 raise Refused(f"The gate {visible(name)} cannot be waived.", "Fix the problem that it reports.")
@@ -217,12 +230,12 @@ class Checklists:
             raise Refused(f"{visible(request.target.actor)} is no operator and cannot waive.", "Ask an operator.")
 
 
-def _announce(listeners: Listeners, name: str) -> None:
+def _announce(listeners: _Listeners, name: str) -> None:
     if listeners.on_gate:
         listeners.on_gate(finding(Verdict.WAIT, Code.BEING_JUDGED, _NOT_YET).gate(name))
 
 
-def _waived(gate: Gate, request: Request) -> Gate:
+def _waived(gate: Gate, request: _Request) -> Gate:
     reason = request.waivers.get(gate.name)
     if reason is None or gate.verdict.opens or gate.name == ACK_GATE:
         return gate

@@ -82,6 +82,14 @@ class Context:
     problems: tuple[Problem, ...] = ()
 
     def require_write(self) -> None:
-        """Raise Refused in a read-only session: here, not in the views, is where read-only is enforced."""
-        if self.place.read_only:
-            raise Refused("This session is read-only.", "Start mlconsole without --read-only to change anything.")
+        """Raise Refused in a read-only session. Each part calls it before a change; a kill is always allowed."""
+        require_write(read_only=self.place.read_only)
+
+
+def require_write(*, read_only: bool) -> None:
+    """Raise Refused if the session is read-only. Nothing else in `ml.session` enforces that.
+
+    `mlconsole kill off` and `mlconsole trust` run without a session and check the flag themselves.
+    """
+    if read_only:
+        raise Refused("This session is read-only.", "Start mlconsole without --read-only to change anything.")

@@ -8,13 +8,15 @@ from ml.artifacts.compare import Comparison, compare
 from ml.artifacts.runtime import check_runtime, check_sandbox, latency_spike, not_loading, results_differ
 from ml.board import Board
 from ml.errors import ConsoleError, Invalid, Refused, Unavailable
+from ml.ports import Report
 from ml.promotion.reconcile import Outcome
 from ml.promotion.signers import people_of, unbelieved
 from ml.registry.history import previous_active
 from ml.registry.schema import Pointer
-from ml.session.artifacts import CommitArtifacts
+from ml.session.artifacts import CommitArtifacts, RegistryCheck, check_registry
 from ml.session.boards import Boards
 from ml.session.context import Context
+from ml.session.gate import ChangeGate
 from ml.session.metrics import SERVING
 from ml.session.registries import Base, Registries, clone_gaps
 from ml.session.watches import settle_changes
@@ -149,11 +151,23 @@ _LATENCY = 'count({__name__=~"grinder_ml_inference_latency_ms_(bucket|count)"})'
 class Doctor:
     """Asks each source one question and answers in one sentence, or raises with the fix as remedy."""
 
-    def __init__(self, context: Context, registries: Registries, artifacts: CommitArtifacts, boards: Boards) -> None:
+    def __init__(
+        self, context: Context, registries: Registries, gate: ChangeGate, artifacts: CommitArtifacts, boards: Boards
+    ) -> None:
         self._context = context
         self._registries = registries
+        self._gate = gate
         self._artifacts = artifacts
         self._boards = boards
+
+    def check_registry(self, report: Report | None = None) -> RegistryCheck:
+        """Examine the whole registry, and verify every artifact that a stage points to."""
+        context = self._context
+        return check_registry(self._registries.now(), self._artifacts, context.repository, context.clock.now(), report)
+
+    def identity(self) -> str:
+        """The git identity of new commits. Raises Refused when git has none configured."""
+        return self._context.repository.identity().email
 
     def registry(self) -> str:
         """Describe the registry's place and size."""
@@ -253,7 +267,7 @@ class Doctor:
 
     def journal(self) -> str:
         """Describe the changes of dead processes."""
-        settled = settle_changes(self._context.audit, self._registries.desk())
+        settled = settle_changes(self._context.audit, self._gate.desk())
         unknown = [item.why for item in settled if item.outcome is Outcome.UNKNOWN]
         if unknown:
             raise Unavailable(unknown[0], "Run doctor again when the remote answers.")
@@ -261,4 +275,4 @@ class Doctor:
 
     def model(self, name: str) -> tuple[Advice, ...]:
         """The runbook's last part: not loading, latency spike, shadow and active differ."""
-        return Troubleshooting(self._context, self._artifacts).of(self._registries.now(), self._boards.board(), name)
+        return Troubleshooting(self._context, self._artifacts).of(self._registries.now(), self._boards.poll(), name)

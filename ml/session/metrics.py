@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ml.board import Serving, Source, SourceState, StageView
-from ml.clock import span
 from ml.errors import ConsoleError
 from ml.registry.schema import Model
 from ml.session.registries import Base
@@ -17,17 +16,19 @@ from ml.slo.alerts import alerts_in
 from ml.slo.exchanges import Recorder
 from ml.slo.readings import BoardMemory, StageRead, board_readings
 from ml.slo.serving import serving
-from ml.slo.source import Metrics
+from ml.slo.source import Absence, Metrics
 from ml.stage import Stage
 from ml.verdict import Code, Reading, Verdict
-
-# Back-off after a failed source: longer each time, and with jitter, so that consoles do not ask at the same moment.
 
 _SHORTEST_S, _LONGEST = 5.0, 8.0
 
 
-class Backoff:
-    """Counts misses in a row. The rest after them doubles up to eight times the shortest, less up to half at random.
+class Silence:
+    """Keeps for how long Prometheus has not answered, why, and when it is asked again.
+
+    The board, its gates, its soaks and the next poll read it here; nothing else counts polls of the source. The rest
+    after a failure doubles with each one up to eight times the shortest, less up to half at random, so that consoles do
+    not ask at the same moment.
 
     Args:
         jitter: spreads the rests of several consoles after a common failure; 0 to 1.
@@ -35,28 +36,39 @@ class Backoff:
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self._jitter = jitter
-        self._misses = 0
-        self._missed_at: datetime | None = None
+        self._absence = Absence()
+        self._failures = 0
+        self._failed_at: datetime | None = None
         self._rest = timedelta()
 
     def rests(self, now: datetime) -> bool:
         """True if it is too early to ask again. A clock that went back does not make it later."""
-        return self._missed_at is not None and self._missed_at <= now < self._missed_at + self._rest
+        return self._failed_at is not None and self._failed_at <= now < self._failed_at + self._rest
 
-    def missed(self, now: datetime) -> None:
-        """It was asked, and did not answer."""
-        self._misses += 1
-        times = min(_LONGEST, 2.0 ** (self._misses - 1))
-        self._missed_at = now
+    def failed(self, now: datetime, why: str) -> None:
+        """It was asked and did not answer."""
+        self._absence.missed(why)
+        self._failures += 1
+        times = min(_LONGEST, 2.0 ** (self._failures - 1))
+        self._failed_at = now
         self._rest = timedelta(seconds=_SHORTEST_S * times * (1 - self._jitter() / 2))
 
-    def answered(self) -> None:
-        """It is well."""
-        self._misses, self._missed_at = 0, None
+    def passed_over(self) -> None:
+        """A poll did not ask it, because it rests: one more without an answer."""
+        self._absence.missed(self._absence.why)
 
+    def answered(self, now: datetime) -> None:
+        """It answered everything."""
+        self._absence.answered(now)
+        self._failures, self._failed_at = 0, None
 
-_STALE_AFTER = 3
-"""Polls without a good answer after which a value is STALE (contract §4)."""
+    def source(self, now: datetime) -> Source:
+        """The state of the source: ERROR after the first polls without an answer, then STALE."""
+        absence = self._absence
+        if not absence.polls and absence.since is not None:
+            return Source("prometheus", SourceState.OK, absence.since)
+        state = SourceState.STALE if absence.stale and absence.since is not None else SourceState.ERROR
+        return Source("prometheus", state, absence.since, absence.sentence(now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +84,9 @@ class MetricsRound:
 class MetricsWatch:
     """Remembers the last good round."""
 
-    def __init__(self, metrics: Metrics | None, backoff: Backoff | None = None) -> None:
+    def __init__(self, metrics: Metrics | None, silence: Silence | None = None) -> None:
         self._metrics = metrics
-        self._backoff = backoff or Backoff()
-        self._why = ""
-        self._misses = 0
+        self._silence = silence or Silence()
         self._memory = BoardMemory()
         self._last = MetricsRound()
 
@@ -96,8 +106,9 @@ class MetricsWatch:
             none = Source("prometheus", SourceState.NONE, why="No prometheus.url is configured.")
             self._last = MetricsRound(none, _unknown(base, names, none.why))
             return self._last
-        if self._backoff.rests(now) and not at_once:
-            self._last = self._missed(base, names, self._why, now)
+        if self._silence.rests(now) and not at_once:
+            self._silence.passed_over()
+            self._last = self._unanswered(base, names, now)
             return self._last
         judged = {name: _read(models, name, _read_stage(models[name]), now, since.get(name)) for name in names}
         live = {name: _live(judged[name], models, now) for name in names if models[name].active is not None}
@@ -111,32 +122,27 @@ class MetricsWatch:
                 ours = Ours(which.model, which.stage, base.policy.selector(which.model), which.artifact_id)
                 return alerts_in(rules, base.policy.alerts.quiet, now, ours).reading(now)
 
-            self._last = MetricsRound(
+            found = MetricsRound(
                 Source("prometheus", SourceState.OK, now),
                 {name: (*read[which], alerts(which)) for name, which in judged.items()},
                 {name: (*read[which], alerts(which)) for name, which in live.items()},
                 serving(self._metrics, base.policy, names),
             )
-            self._misses = 0
-            self._backoff.answered()
         except ConsoleError as error:
-            self._why = str(error)
-            self._backoff.missed(now)
-            self._last = self._missed(base, names, self._why, now)
+            self._silence.failed(now, str(error))
+            self._last = self._unanswered(base, names, now)
+        else:
+            self._silence.answered(now)
+            self._last = found
         return self._last
 
-    def _missed(self, base: Base, names: tuple[str, ...], why: str, now: datetime) -> MetricsRound:
-        self._misses += 1
-        last = self._last.source.as_of
-        if last is None:
-            return MetricsRound(Source("prometheus", SourceState.ERROR, None, why), _unknown(base, names, why))
-        silent = f"No good answer for {span((now - last).total_seconds())}: {why}"
-        if self._misses < _STALE_AFTER:
-            source = Source("prometheus", SourceState.ERROR, last, silent)
-            return replace(self._last, source=source)
-        stale = Source("prometheus", SourceState.STALE, last, silent)
-        readings, active = _dimmed(self._last.readings, silent), _dimmed(self._last.active, silent)
-        return MetricsRound(stale, readings, active, self._last.serving)
+    def _unanswered(self, base: Base, names: tuple[str, ...], now: datetime) -> MetricsRound:
+        source, last = self._silence.source(now), self._last
+        if source.as_of is None:
+            return MetricsRound(source, _unknown(base, names, source.why))
+        if source.state is not SourceState.STALE:
+            return replace(last, source=source)
+        return MetricsRound(source, _dimmed(last.readings, source.why), _dimmed(last.active, source.why), last.serving)
 
 
 def _dimmed(readings: Mapping[str, tuple[Reading, ...]], silent: str) -> dict[str, tuple[Reading, ...]]:

@@ -7,21 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ml.board import Problem
-from ml.errors import ConsoleError, Refused, Unavailable, Usage
+from ml.board import HistoryRow, Problem
+from ml.errors import ConsoleError, Refused, Usage
 from ml.policy import Policy, PolicyInvalid, parse_policy
-from ml.promotion.gate import Bench, judge, why_no_approval
 from ml.promotion.paths import Places
-from ml.promotion.publish import Desk
-from ml.promotion.received import Received, parse_updates, receive
 from ml.promotion.repository import BaseRef, CloneGap, Lack
 from ml.registry.codec import Document, parse
 from ml.registry.events import with_archive
+from ml.registry.history import rows
 from ml.registry.schema import Model, located
 from ml.session.context import Context
-from ml.slo.source import Metrics
 from ml.text import visible
-from ml.verdict import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +67,6 @@ class Registries:
         self._context = context
         self._lock = threading.Lock()
         self._last: Base | None = None
-        self.source: Metrics | None = context.metrics
-        """The source for the gate's second measurement: this session's own, unless another is set."""
 
     def ref(self) -> BaseRef:
         """The commit of the base branch now. Does not read its files."""
@@ -100,50 +94,13 @@ class Registries:
         """The base's policy; the runbook's defaults where there is none. Raises Usage for a mistake in it."""
         return parse_policy(self._context.repository.read(self.ref().commit, self._context.place.places.policy))
 
-    def desk(self) -> Desk:
-        """Return the repository, remote and forge that changes to this base are published with."""
-        ref, context = self.ref(), self._context
-        return Desk(
-            repository=context.repository,
-            journal=context.journal,
-            forge=context.forge,
-            remote=ref.remote,
-            base=ref.branch,
-            bodies=context.place.state / "bodies",
-            places=context.place.places,
-            judge=self.judge,
-        )
+    def history(self, model: str) -> tuple[HistoryRow, ...]:
+        """A model's events, newest first."""
+        return rows(self.now().model(model))
 
-    def judge(self, base: str, head: str, *, offered: bool = False, merging: bool = False) -> tuple[Gate, ...]:
-        """The gate of contract §8 over two commits, by this session's clock.
-
-        An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
-        """
-        if self._context.repository.shallow():
-            raise Unavailable(
-                "This clone is shallow: it holds only the newest commits, so that no change can be judged in it.",
-                "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0.",
-            )
-        return judge(self._context.repository, base, head, self._bench(offered=offered, merging=merging))
-
-    def _bench(self, *, offered: bool = False, merging: bool = False) -> Bench:
-        place = self._context.place
-        return Bench(
-            verifier=self._context.verifier(),
-            places=place.places,
-            artifact_base=place.artifact_base,
-            approvals=not offered,
-            merging=merging,
-            now=self._context.clock.now(),
-            source=self.source,
-        )
-
-    def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
-        """Judge what git tells a server's ``pre-receive`` hook. Raises Usage when it tells something else."""
-        return receive(parse_updates(told), self._context.repository, branch, self.judge, self._why_no_approval)
-
-    def _why_no_approval(self, base: str, slot: tuple[str, str], note: str) -> str:
-        return why_no_approval(self._context.repository, base, slot, note, self._bench())
+    def histories(self) -> dict[str, tuple[HistoryRow, ...]]:
+        """The events of every model, newest first."""
+        return {name: rows(model) for name, model in self.now().document.registry.models.items()}
 
     def _read(self, ref: BaseRef) -> Base:
         repository, path = self._context.repository, self._context.place.places.registry

@@ -9,14 +9,16 @@ from datetime import datetime
 
 from ml.board import Board, ModelView
 from ml.errors import ConsoleError, Refused
+from ml.ports import Report
 from ml.promotion.evidence import Verified, build
-from ml.promotion.gates import freeze_exemption, return_gate, role_gate
+from ml.promotion.gates import freeze_exemption, permission_gates, return_gate
 from ml.promotion.origins import FoundPointer, Search
 from ml.promotion.plan import Proposal, plan_rollback
-from ml.promotion.values import Candidate, Plan, RollbackPlan, Target
+from ml.promotion.values import Candidate, Plan, RollbackPlan, Submission, Target
 from ml.registry.history import condemned, rollback_candidates, tenure
 from ml.registry.schema import Model, Pointer
 from ml.session.artifacts import CommitArtifacts
+from ml.session.changes import Changes
 from ml.session.context import Context
 from ml.session.registries import Base, Registries
 from ml.stage import Action, Stage
@@ -121,7 +123,7 @@ class RollbackPlans:
 
     def _plan(self, base: Base, target: Target, reason: str, checks: tuple[Check, ...], found: FoundPointer) -> Plan:
         context, now = self._context, self._context.clock.now()
-        gates = (role_gate(base.policy, target.actor, target.action, target.to_stage),)
+        gates = permission_gates(base.policy, target, now)
         places = context.place.places
         proposal = Proposal(
             target=target,
@@ -243,15 +245,16 @@ class _Armed:
 class Rollbacks:
     """Keeps rollbacks armed."""
 
-    def __init__(self, context: Context, registries: Registries, plans: RollbackPlans) -> None:
+    def __init__(self, context: Context, registries: Registries, plans: RollbackPlans, changes: Changes) -> None:
         self._context = context
         self._registries = registries
         self._plans = plans
+        self._changes = changes
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
         self._armed: dict[str, _Armed] = {}
 
-    def arm(self, model: str, to: str | None = None) -> RollbackPlan:
+    def plan(self, model: str, to: str | None = None) -> RollbackPlan:
         """Return the rollback of a model: the armed one where nothing has changed since; else a new one.
 
         Raises:
@@ -291,6 +294,12 @@ class Rollbacks:
     def reworded(self, prepared: RollbackPlan, reason: str) -> Plan:
         """The plan with another reason. Raises Refused when there is nothing to roll back."""
         return self._plans.reworded(prepared, reason)
+
+    def submit(
+        self, prepared: RollbackPlan, reason: str, report: Report | None = None, *, push: bool = True
+    ) -> Submission:
+        """Commit and push a prepared rollback. Raises what `reworded` and `Changes.submit` raise."""
+        return self._changes.submit(self.reworded(prepared, reason), report, push=push)
 
     def _holds(self, armed: _Armed, base: Base, model: str) -> bool:
         """True if an armed plan is still valid, although the numbers of a breach may have changed a little.

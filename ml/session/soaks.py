@@ -84,6 +84,26 @@ class Soaks:
             self._reports[name] = judgement.report
         return judgement
 
+    def review(self, model: str, base: Base | None = None) -> Review:
+        """Draw the dashboards of a model's last 24 h: shadow against active, and their oddities.
+
+        Raises:
+            Unavailable: no Prometheus is configured. A failed source is a ``problem`` of the review.
+        """
+        if self._context.metrics is None:
+            raise Unavailable("No Prometheus is configured, so there is nothing to review.", "Set prometheus.url.")
+        policy = (base or self._registries.now()).policy
+        return review(self._context.metrics, policy, model, self._context.clock.now())
+
+    def review_gate(self, base: Base, model: str, typed: str) -> tuple[Review, Gate]:
+        """Draw the review and judge the finding; oddities do not close the gate, silence about them does.
+
+        Raises:
+            Unavailable: no Prometheus is configured.
+        """
+        found = self.review(model, base)
+        return found, _judged(found, typed.strip())
+
     def keep_fresh(self, names: Sequence[str], now: datetime) -> None:
         """See to it, one at a time and in the background, that these models' reports are about a minute old."""
         with self._lock:
@@ -204,27 +224,6 @@ def _has(raw: bytes | None, name: str, pointer: Pointer) -> bool:
 
 _LEAST_LETTERS = 10
 """A finding shorter than this says nothing that a reviewer of the change could use."""
-
-
-def look_at_day(context: Context, base: Base, model: str) -> Review:
-    """Draw the review of a model's last day.
-
-    Raises:
-        Unavailable: no Prometheus is configured.
-    """
-    if context.metrics is None:
-        raise Unavailable("No Prometheus is configured, so there is nothing to review.", "Set prometheus.url.")
-    return review(context.metrics, base.policy, model, context.clock.now())
-
-
-def review_gate(context: Context, base: Base, model: str, typed: str) -> tuple[Review, Gate]:
-    """Draw the review and judge the finding; oddities do not close the gate, silence about them does.
-
-    Raises:
-        Unavailable: no Prometheus is configured.
-    """
-    found = look_at_day(context, base, model)
-    return found, _judged(found, typed.strip())
 
 
 def _judged(found: Review, typed: str) -> Gate:

@@ -46,7 +46,7 @@ class Watches:
             return ()
 
     def known(self) -> tuple[Watch, ...]:
-        """Every watch on disk."""
+        """Every watch over a newly active model that is on disk, ended ones included."""
         return self._keeper.watches()
 
     def began(self) -> dict[tuple[str, str], datetime]:
@@ -58,7 +58,8 @@ class Watches:
         return {(watch.model, watch.artifact_id): watch.began_at for watch in watches}
 
     def claim(self, model: str) -> str:
-        """Take over a running watch. Raises Refused where none is running."""
+        """Take over a running watch; the sentence about it. Raises Refused where none is running."""
+        self._context.require_write()
         return self._keeper.claim(model, self._context.person.full()).sentence
 
     def _running(self) -> tuple[Watch, ...]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ml.clock import span
 from ml.slo.clocks import skew_of
 from ml.slo.engines import Roster, roster_of
 from ml.slo.exchanges import Exchange, Failure, Recorder
@@ -22,7 +21,7 @@ from ml.slo.measured import measured
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import judged_query, questions, who_query_parts
 from ml.slo.roster import several_models
-from ml.slo.source import Answer, Metrics, Series
+from ml.slo.source import Absence, Answer, Metrics, Series
 from ml.slo.tape import Grid, row
 from ml.stage import Stage
 from ml.verdict import Finding, Reading
@@ -42,17 +41,8 @@ POINTS, STEP_S, WINDOW = 24, 3600, "1h"
 
 _REFRESH = timedelta(minutes=5)
 _ALIGN_S = 300
-_PATIENCE = 3
-"""Polls without a good answer after which a value is STALE (contract §4)."""
 
 Trend = tuple[float | None, ...]
-
-
-@dataclass(slots=True)
-class _Missed:
-    reading: Reading
-    at: datetime
-    misses: int = 0
 
 
 @dataclass(slots=True)
@@ -63,7 +53,7 @@ class BoardMemory:
     _trends: dict[tuple[str, Hashable], Trend] = field(default_factory=dict)
     _drawn_at: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     _turn_at: datetime | None = None
-    _readings: dict[tuple[Hashable, str], _Missed] = field(default_factory=dict)
+    _readings: dict[tuple[Hashable, str], tuple[Reading, Absence]] = field(default_factory=dict)
 
     def keep(self, objective: str, promql: str, answer: Answer) -> None:
         """Remember the newest good answer to an objective's question."""
@@ -90,19 +80,17 @@ class BoardMemory:
 
     def good(self, key: Hashable, reading: Reading, now: datetime) -> Reading:
         """Remember a reading that came from an answer."""
-        self._readings[key, reading.name] = _Missed(reading, now)
+        self._readings[key, reading.name] = (reading, Absence(now))
         return reading
 
     def missed(self, key: Hashable, failed: Reading, now: datetime) -> Reading:
         """Return the reading for a missing answer: the last good one, later STALE; ``failed`` if there was none."""
-        last = self._readings.get((key, failed.name))
-        if last is None:
+        known = self._readings.get((key, failed.name))
+        if known is None:
             return failed
-        last.misses += 1
-        if last.misses < _PATIENCE:
-            return last.reading
-        silent = span((now - last.at).total_seconds())
-        return last.reading.stale(f"No good answer for {silent} ({last.misses} polls). {failed.why}")
+        last, absence = known
+        absence.missed(failed.why)
+        return last.stale(absence.sentence(now)) if absence.stale else last
 
 
 def trend_span(now: datetime) -> tuple[datetime, datetime]:

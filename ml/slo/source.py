@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from ml.clock import span
 from ml.errors import ConsoleError, TimedOut, Unavailable
 from ml.text import visible
 
@@ -229,3 +230,38 @@ def _point(point: Any) -> tuple[float, float]:
     if not isinstance(value, str) or isinstance(moment, bool) or not 0 <= moment < _LAST_MOMENT:
         raise ValueError("a point is [time, text]")
     return float(moment), float(value)
+
+
+_STALE_AFTER = 3
+
+
+@dataclass(slots=True)
+class Absence:
+    """Polls without a good answer: of a source, or of one objective while the source answers the others.
+
+    ``since`` is the time of the last good answer, ``None`` before the first; ``why`` is the last failure.
+    """
+
+    since: datetime | None = None
+    polls: int = 0
+    why: str = ""
+
+    @property
+    def stale(self) -> bool:
+        """True after three polls: then the last value counts as STALE (contract §4)."""
+        return self.polls >= _STALE_AFTER
+
+    def answered(self, now: datetime) -> None:
+        """A good answer ends it."""
+        self.since, self.polls, self.why = now, 0, ""
+
+    def missed(self, why: str) -> None:
+        """Count one more poll."""
+        self.polls += 1
+        self.why = why
+
+    def sentence(self, now: datetime) -> str:
+        """Say for how long there was no good answer, and why; only the reason if there never was one."""
+        if self.since is None:
+            return self.why
+        return f"No good answer for {span((now - self.since).total_seconds())} ({self.polls} polls). {self.why}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from fakes import FakeOperations, FrozenClock
+from fakes import FakeSession, FrozenClock
 from support.prometheus_matrix import FAULTS, Sick
 from support.sick_server import sick
 from textual import events
@@ -37,8 +37,8 @@ PRESSES, ATTEMPTS, DEADLINE_S = 24, 3, 20.0
 VIEWS = ("2", "3", "4", "1")
 
 
-class Asking(FakeOperations):
-    """A façade that asks a source with every look at the board and the soak, as the real one does."""
+class Asking(FakeSession):
+    """A session that asks a source with every look at the board and the soak, as the real one does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,27 +74,27 @@ class Latency:
 async def test_keys_are_answered_while_each_sick_source_is_asked(
     record_property: Callable[[str, object], None],
 ) -> None:
-    operations = Asking()
-    app = ConsoleApp(operations, FrozenClock(), poll_seconds=0.05)
+    session = Asking()
+    app = ConsoleApp(session, FrozenClock(), poll_seconds=0.05)
     late: dict[str, str] = {}
     async with app.run_test(size=(80, 24)):
         for key in VIEWS:  # a view is loaded when it is first shown
             await _pressed(app, key)
         for name, variants in FAULTS.items():
-            said, answered = await _fault(app, operations, variants)
+            said, answered = await _fault(app, session, variants)
             record_property("measured", f"Prometheus {name}: {said}")
             if not answered:
                 late[name] = said
     assert not late
 
 
-async def _fault(app: ConsoleApp, operations: Asking, variants: Sequence[Sick]) -> tuple[str, bool]:
+async def _fault(app: ConsoleApp, session: Asking, variants: Sequence[Sick]) -> tuple[str, bool]:
     """What was measured, and whether it is within the budget; a machine that was held up once is asked again."""
     said, answered = "", False
     for _ in range(ATTEMPTS):
-        operations.source = None
+        session.source = None
         floor = Latency.of([await _pressed(app, key) for key in _keys(PRESSES)])
-        ill = Latency.of([each for variant in variants for each in await _under(app, operations, variant, variants)])
+        ill = Latency.of([each for variant in variants for each in await _under(app, session, variant, variants)])
         said = (
             f"keys answered in {ill.p95 * 1000:.0f} ms p95 ({ill.middle * 1000:.0f} median), "
             f"floor {floor.p95 * 1000:.0f} ms p95 ({floor.middle * 1000:.0f} median)"
@@ -105,13 +105,13 @@ async def _fault(app: ConsoleApp, operations: Asking, variants: Sequence[Sick]) 
     return said, answered
 
 
-async def _under(app: ConsoleApp, operations: Asking, variant: Sick, among: Sequence[Sick]) -> list[float]:
+async def _under(app: ConsoleApp, session: Asking, variant: Sick, among: Sequence[Sick]) -> list[float]:
     with ExitStack() as stack:
         url = stack.enter_context(sick(variant.behaviour)).url if variant.behaviour else "http://127.0.0.1:1"
-        before = operations.begun
-        operations.source = Prometheus(url, timeout_s=TIMEOUT_S, max_bytes=1 << 20)
+        before = session.begun
+        session.source = Prometheus(url, timeout_s=TIMEOUT_S, max_bytes=1 << 20)
         ends = time.monotonic() + DEADLINE_S
-        while operations.begun == before:
+        while session.begun == before:
             assert time.monotonic() < ends, "nobody asks"
             await asyncio.sleep(0.005)
         return [await _pressed(app, key) for key in _keys(math.ceil(PRESSES / len(among)))]

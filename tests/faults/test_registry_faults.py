@@ -19,14 +19,14 @@ from support.clones import Clones, make_clones
 from support.registries import LATER, event, model, name, pointer, registry
 
 from console.config import Settings
-from console.session import operations
+from console.invocation import open_session
 from ml.errors import ConsoleError
 from ml.registry.changes import promote, stage
 from ml.registry.codec import RegistryInvalid, parse
 from ml.registry.doctor import examine
 from ml.registry.glance import glance_models
 from ml.registry.schema import REGISTRY_PATH, Pointer
-from ml.session import Operations
+from ml.session import Session
 from ml.stage import Stage
 
 DEADLINE_S = 2.0
@@ -115,10 +115,10 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
 
 
-def session(home: Path, raw: bytes | None) -> tuple[Clones, Operations]:
+def opened(home: Path, raw: bytes | None) -> tuple[Clones, Session]:
     """A console on a real clone whose base branch holds these registry bytes."""
     clones = make_clones(home, {"README.md": "hello\n"} if raw is None else {REGISTRY_PATH: raw})
-    return clones, operations(Settings(clones.operator.path))
+    return clones, open_session(Settings(clones.operator.path))
 
 
 def traces(clones: Clones) -> Iterator[object]:
@@ -128,17 +128,17 @@ def traces(clones: Clones) -> Iterator[object]:
         yield folder.git("for-each-ref")
 
 
-def assert_nothing_is_possible(clones: Clones, console: Operations) -> None:
+def assert_nothing_is_possible(clones: Clones, console: Session) -> None:
     """The console looks, every change is refused with a sentence, no byte moves, and the kill key works."""
     before = list(traces(clones))
     started = time.monotonic()
-    board = console.board()
+    board = console.boards.poll()
     assert board.registry.problem
     assert not any(gate.verdict.opens for shown in board.models for gate in shown.gates)
     for attempt in (
-        lambda: console.target("regime", Stage.ACTIVE),
-        lambda: console.plan_withdraw("regime", Stage.SHADOW, "because"),
-        lambda: console.rollback_plan("regime"),
+        lambda: console.changes.target("regime", Stage.ACTIVE),
+        lambda: console.changes.plan_withdraw("regime", Stage.SHADOW, "because"),
+        lambda: console.rollbacks.plan("regime"),
     ):
         with pytest.raises(ConsoleError) as refused:
             attempt()
@@ -147,7 +147,7 @@ def assert_nothing_is_possible(clones: Clones, console: Operations) -> None:
     assert time.monotonic() - started < 5 * DEADLINE_S
     assert list(traces(clones)) == before
     pressed = time.monotonic()
-    console.kill()
+    console.kill.engage()
     assert time.monotonic() - pressed < 1
     assert b"ML_KILL_SWITCH=1\n" in (clones.operator.path / "var/kill_switch.env").read_bytes()
     assert not list(clones.operator.path.rglob("*.lock"))
@@ -170,7 +170,7 @@ def test_damage_is_refused_where_it_is_and_never_written(fault: str, tmp_path: P
         assert refused.value.cause.isprintable()
         assert len(refused.value.cause) < 400
         assert refused.value.remedy
-    clones, console = session(tmp_path, DAMAGES[fault][0].raw)
+    clones, console = opened(tmp_path, DAMAGES[fault][0].raw)
     assert_nothing_is_possible(clones, console)
     with pytest.raises(RegistryInvalid):
         parse(DAMAGES[fault][0].raw)
@@ -178,9 +178,9 @@ def test_damage_is_refused_where_it_is_and_never_written(fault: str, tmp_path: P
 
 @pytest.mark.fault("registry")
 def test_a_missing_registry_is_said_and_nothing_is_made_up(tmp_path: Path) -> None:
-    clones, console = session(tmp_path, None)
+    clones, console = opened(tmp_path, None)
     assert_nothing_is_possible(clones, console)
-    assert "no registry" in console.board().registry.problem
+    assert "no registry" in console.boards.poll().registry.problem
 
 
 # --- oddities: they open, are named, and survive a change -----------------------------------------------------
@@ -193,10 +193,10 @@ def codes(raw: bytes) -> dict[str, bool]:
 
 def assert_it_works(raw: bytes, home: Path) -> dict[str, Any]:
     """The file opens on the board, and a change can be planned on it; the model as it would be then."""
-    clones, console = session(home, raw)
+    clones, console = opened(home, raw)
     before = list(traces(clones))
-    assert not console.board().registry.problem
-    plan = console.plan_withdraw("regime", Stage.SHADOW, "because")
+    assert not console.boards.poll().registry.problem
+    plan = console.changes.plan_withdraw("regime", Stage.SHADOW, "because")
     assert list(traces(clones)) == before
     planned = json.loads(dict(plan.files)[REGISTRY_PATH])
     assert planned["models"]["regime"]["shadow"] is None

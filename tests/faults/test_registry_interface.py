@@ -1,6 +1,6 @@
 """The interface on a broken registry (§14: read-only view with line and field, no write), for all fifteen faults.
 
-The real façade on a real clone, the real application; once more as the whole program on a pseudo-terminal.
+The real session on a real clone, the real application; once more as the whole program on a pseudo-terminal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from support.registries import event, model, name, pointer, registry
 from support.terminal import Terminal
 from support.views import console_of, told
 from support.walk import reads_soon, until
-from test_registry_faults import DAMAGES, SOUND, own_home, session, traces
+from test_registry_faults import DAMAGES, SOUND, opened, own_home, traces
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
@@ -65,10 +65,10 @@ def foot(pilot: Pilot[object]) -> str:
 
 @pytest.mark.parametrize("fault", BROKEN)
 async def test_a_broken_registry_is_shown_with_its_place_and_changes_nothing(fault: str, tmp_path: Path) -> None:
-    clones, operations = session(tmp_path, BROKEN[fault])
+    clones, session = opened(tmp_path, BROKEN[fault])
     before = list(traces(clones))
     cause, remedy = problem(BROKEN[fault])
-    app = ConsoleApp(operations, SystemClock())
+    app = ConsoleApp(session, SystemClock())
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.board is not None and bool(app.screen.query(ProblemLine)))
         await until(pilot, lambda: squeezed(cause) in foot(pilot) and squeezed(remedy) in foot(pilot))
@@ -86,8 +86,8 @@ async def test_a_broken_registry_is_shown_with_its_place_and_changes_nothing(fau
 
 @pytest.mark.parametrize("fault", ODD)
 async def test_an_odd_registry_opens_and_can_be_changed(fault: str, tmp_path: Path) -> None:
-    _, operations = session(tmp_path, ODD[fault])
-    app = ConsoleApp(operations, SystemClock())
+    _, session = opened(tmp_path, ODD[fault])
+    app = ConsoleApp(session, SystemClock())
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.board is not None)
         await reads_soon(pilot, " RW ")
@@ -97,8 +97,8 @@ async def test_an_odd_registry_opens_and_can_be_changed(fault: str, tmp_path: Pa
 
 async def test_what_can_be_read_is_still_shown_and_a_mended_registry_is_writable_again(tmp_path: Path) -> None:
     raw = registry(regime={**model(1), "shadow": pointer(2, artifact_dir="/etc")})
-    clones, operations = session(tmp_path, raw)
-    app = ConsoleApp(operations, SystemClock())
+    clones, session = opened(tmp_path, raw)
+    app = ConsoleApp(session, SystemClock())
     async with app.run_test(size=(80, 24)) as pilot:
         await reads_soon(pilot, " RO ")
         await reads_soon(pilot, name(1))
@@ -120,10 +120,10 @@ async def test_what_can_be_read_is_still_shown_and_a_mended_registry_is_writable
 
 
 async def test_a_broken_policy_closes_the_gate_and_leaves_the_way_back_open(tmp_path: Path) -> None:
-    clones, operations = session(tmp_path, SOUND)
+    clones, session = opened(tmp_path, SOUND)
     clones.operator.commit("A slip", {POLICY_PATH: "[sock]\n"})
     clones.operator.git("push", "-q", "origin", "main")
-    app = ConsoleApp(operations, SystemClock())
+    app = ConsoleApp(session, SystemClock())
     async with app.run_test(size=(80, 24)) as pilot:
         await reads_soon(pilot, "GATE closed: registry or policy cannot be read safely")
         await until(pilot, lambda: "thekeysockisunknown" in foot(pilot))
@@ -138,7 +138,7 @@ async def test_a_broken_policy_closes_the_gate_and_leaves_the_way_back_open(tmp_
 
 def test_the_whole_program_on_a_broken_registry(tmp_path: Path) -> None:
     raw = BROKEN["bad id or path"]
-    clones, _ = session(tmp_path, raw)
+    clones, _ = opened(tmp_path, raw)
     before = list(traces(clones))
     cause, remedy = problem(raw)
     env = clean_environment(tmp_path) | {

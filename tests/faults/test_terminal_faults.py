@@ -32,7 +32,7 @@ fault = pytest.mark.fault("terminal")
 
 
 class Log:
-    """What the console under test asked of its operations."""
+    """What the console under test asked of its session."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

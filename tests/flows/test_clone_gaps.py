@@ -14,7 +14,7 @@ from support.clones import Clones, Folder, make_clones
 from support.gatehouse import LIVE, MODEL, OLD, POLICY, SOAKED, artifact_files, life
 
 from console.config import load
-from console.session import Session
+from console.invocation import Invocation
 from console.verbs import run
 from console.wiring import context
 from ml.adapters.git import Repository
@@ -194,9 +194,9 @@ def test_the_gate_says_that_the_clone_is_shallow(clones: Clones, ask: Ask, capfd
 def test_a_fetch_that_never_worked_is_told(clones: Clones, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     clones.operator.git("remote", "set-url", "origin", str(tmp_path / "gone"))
-    operations = Session(repo=str(clones.operator.path)).operations
-    operations.fetch()
-    (problem,) = (each for each in operations.board().problems if each.where == "remote")
+    session = Invocation(repo=str(clones.operator.path)).session
+    session.boards.fetch()
+    (problem,) = (each for each in session.boards.poll().problems if each.where == "remote")
     assert problem.severe
     assert "No fetch of this session has worked" in problem.what
     assert "git fetch" in problem.remedy

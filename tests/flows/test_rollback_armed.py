@@ -16,13 +16,13 @@ from support.clones import Clones, make_clones
 from support.gatehouse import LIVE, MODEL, OLD, artifact_files, life
 
 from console.config import load
-from console.session import operations
+from console.invocation import open_session
 from ml.board import Board, OpenBranch
 from ml.errors import Refused
 from ml.registry import changes
 from ml.registry.codec import Document
 from ml.registry.schema import REGISTRY_PATH
-from ml.session import Operations
+from ml.session import Session
 from ml.session.artifacts import CommitArtifacts
 from ml.session.context import Context
 from ml.session.registries import Registries
@@ -49,7 +49,7 @@ class Room:
 
     clones: Clones
     document: Document
-    session: Operations
+    session: Session
     context: Context
     clock: FrozenClock
     git: Counted
@@ -61,11 +61,11 @@ class Room:
         """Under test."""
         registries, artifacts = Registries(self.context), CommitArtifacts(self.context)
         plans = RollbackPlans(self.context, registries, artifacts, lambda: self.board)
-        return Rollbacks(self.context, registries, plans)
+        return Rollbacks(self.context, registries, plans, self.session.changes)
 
     def poll(self, *readings: Reading, branches: Sequence[OpenBranch] = ()) -> None:
         """One poll of the registry; Prometheus says what the test says."""
-        board = self.session.board()
+        board = self.session.boards.poll()
         models = tuple(replace(model, active_readings=readings) for model in board.models)
         registry = replace(board.registry, branches=tuple(branches))
         self.board = replace(board, models=models, registry=registry)
@@ -94,8 +94,8 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
     document = life(datetime.now(UTC).replace(microsecond=0) - timedelta(days=1))
     files: dict[str, str | bytes] = {REGISTRY_PATH: document.raw} | artifact_files(OLD) | artifact_files(LIVE)
     clones = make_clones(tmp_path, files)
-    session = operations(load(repo=str(clones.operator.path)))
-    whole = session._context
+    session = open_session(load(repo=str(clones.operator.path)))
+    whole = session.context
     git, sandbox, clock = Counted(whole.repository), Counted(whole.verifier()), FrozenClock(datetime.now(UTC))
     context = replace(whole, repository=git, verifier=lambda: sandbox, clock=clock)
     return Room(clones, document, session, context, clock, git, sandbox)
@@ -106,17 +106,17 @@ def test_the_first_board_arms_and_the_key_then_costs_no_verification(room: Room)
     room.poll()
     assert room.rollbacks.keep_armed() == (MODEL,)
     assert room.cost()[1] == 1
-    plan = room.rollbacks.arm(MODEL)
+    plan = room.rollbacks.plan(MODEL)
     assert (plan.from_artifact, plan.to_artifact) == (LIVE, OLD)
     assert plan.built_at == room.clock.now()
     assert room.cost()[1] == 0
-    assert room.rollbacks.arm(MODEL) is plan
+    assert room.rollbacks.plan(MODEL) is plan
 
 
 def test_nothing_changed_costs_nothing_until_the_plan_is_a_minute_old(room: Room) -> None:
     room.poll()
     room.rollbacks.keep_armed()
-    armed = room.rollbacks.arm(MODEL)
+    armed = room.rollbacks.plan(MODEL)
     for _ in range(10):
         room.clock.advance(5)
         room.poll()
@@ -126,7 +126,7 @@ def test_nothing_changed_costs_nothing_until_the_plan_is_a_minute_old(room: Room
     room.clock.advance(10)
     assert room.rollbacks.keep_armed() == (MODEL,)
     assert room.cost()[1] == 0
-    fresh = room.rollbacks.arm(MODEL)
+    fresh = room.rollbacks.plan(MODEL)
     assert fresh.built_at
     assert armed.built_at
     assert fresh.built_at - armed.built_at == timedelta(seconds=60)
@@ -135,17 +135,17 @@ def test_nothing_changed_costs_nothing_until_the_plan_is_a_minute_old(room: Room
 def test_a_registry_that_moved_is_armed_for_without_another_verification(room: Room) -> None:
     room.poll()
     room.rollbacks.keep_armed()
-    before = room.rollbacks.arm(MODEL)
+    before = room.rollbacks.plan(MODEL)
     room.registry_moves()
     room.cost()
-    pressed_at_once = room.rollbacks.arm(MODEL)
+    pressed_at_once = room.rollbacks.plan(MODEL)
     assert pressed_at_once.plan
     assert before.plan
     assert pressed_at_once.plan.target.base_commit == room.clones.tip() != before.plan.target.base_commit
     assert room.cost()[1] == 0
     room.poll()
     assert room.rollbacks.keep_armed() == ()
-    assert room.rollbacks.arm(MODEL) is pressed_at_once
+    assert room.rollbacks.plan(MODEL) is pressed_at_once
 
 
 def test_the_keeper_sees_a_moved_registry_by_itself(room: Room) -> None:
@@ -154,7 +154,7 @@ def test_the_keeper_sees_a_moved_registry_by_itself(room: Room) -> None:
     room.registry_moves()
     room.poll()
     assert room.rollbacks.keep_armed() == (MODEL,)
-    armed = room.rollbacks.arm(MODEL)
+    armed = room.rollbacks.plan(MODEL)
     assert armed.plan
     assert armed.plan.target.base_commit == room.clones.tip()
 
@@ -162,33 +162,33 @@ def test_the_keeper_sees_a_moved_registry_by_itself(room: Room) -> None:
 def test_a_breach_and_a_branch_that_would_undo_it_are_in_the_plan_as_soon_as_the_board_has_them(room: Room) -> None:
     room.poll()
     room.rollbacks.keep_armed()
-    assert room.rollbacks.arm(MODEL).breaching == ()
+    assert room.rollbacks.plan(MODEL).breaching == ()
     who, when = "second@example.com", room.clock.now()
     branch = OpenBranch("promote/again", "e" * 40, "promote", MODEL, LIVE, "active", who, when, pushed=True)
     room.poll(error_rate(), branches=(branch,))
     assert room.rollbacks.keep_armed() == (MODEL,)
-    armed = room.rollbacks.arm(MODEL)
+    armed = room.rollbacks.plan(MODEL)
     assert armed.breaching == (error_rate(),)
     assert armed.reason.startswith("EMERGENCY: error_rate: ")
     assert armed.reviving == ("promote/again",)
     room.poll(replace(error_rate(), value=0.5, why="50 % is not below 5 %."), branches=(branch,))
     assert room.rollbacks.keep_armed() == (MODEL,)
-    assert "50 %" in room.rollbacks.arm(MODEL).reason
+    assert "50 %" in room.rollbacks.plan(MODEL).reason
 
 
 def test_without_a_network_it_is_armed_all_the_same(room: Room) -> None:
     shutil.rmtree(room.clones.remote.path)
     room.poll()
     assert room.rollbacks.keep_armed() == (MODEL,)
-    assert room.rollbacks.arm(MODEL).plan
+    assert room.rollbacks.plan(MODEL).plan
 
 
 def test_an_armed_plan_that_its_keeper_neglects_is_not_offered(room: Room) -> None:
     room.poll()
     room.rollbacks.keep_armed()
-    old = room.rollbacks.arm(MODEL)
+    old = room.rollbacks.plan(MODEL)
     room.clock.advance(91)
-    assert room.rollbacks.arm(MODEL) is not old
+    assert room.rollbacks.plan(MODEL) is not old
 
 
 def test_what_cannot_be_built_is_told(room: Room) -> None:
@@ -209,7 +209,7 @@ def test_a_release_is_warned_of_what_breaches_of_what_is_live_and_of_a_condemned
     room.poll(error_rate())
     assert room.board
     (model,) = room.board.models
-    room.session._parts.boards._last = replace(room.board, models=(replace(model, condemned=(LIVE,)),))
-    breached, condemned = room.session.release_warnings()
+    room.session.boards._last = replace(room.board, models=(replace(model, condemned=(LIVE,)),))
+    breached, condemned = room.session.boards.release_warnings()
     assert breached.startswith(f"{MODEL}: error_rate is breached: ")
     assert condemned == f"{MODEL}: {LIVE} is active and condemned."

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fakes import NOW, FakeOperations
+from fakes import NOW, FakeSession
 from support.alertmanager import RealAlertmanager, alertmanager
 from support.clones import make_clones
 from support.gatehouse import POLICY
@@ -125,14 +125,14 @@ async def test_the_soak_view_shows_the_silence_in_full_at_80_columns(
     prometheus: RealPrometheus, manager: RealAlertmanager
 ) -> None:
     silence, ends = manager.silence({"alertname": QUIET}, by="ann@example.com")
-    operations = FakeOperations()
-    operations.shown_soak = replace(soak(prometheus, manager.url, QUIET).report, as_of=NOW)
-    async with console(operations) as pilot:
+    session = FakeSession()
+    session.shown_soak = replace(soak(prometheus, manager.url, QUIET).report, as_of=NOW)
+    async with console(session) as pilot:
         await pilot.press("2")
         await reads_soon(pilot, f"Silenced in Alertmanager: {QUIET}, by ann@example.com")
         assert reads(pilot, f"until {ends}.")
         manager.expire(silence)
-        operations.shown_soak = replace(soak(prometheus, manager.url, QUIET).report, as_of=NOW)
+        session.shown_soak = replace(soak(prometheus, manager.url, QUIET).report, as_of=NOW)
         await pilot.press("f5")
         await until(pilot, lambda: not reads(pilot, "Silenced"))
         assert reads(pilot, "loaded and quiet")

@@ -29,7 +29,7 @@ from support.walk import shown_on
 
 from console.app import ConsoleApp
 from console.config import load
-from console.session import operations
+from console.invocation import open_session
 from ml.clock import SystemClock
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 from widgets.model_list import ModelList
@@ -158,7 +158,7 @@ async def test_screen_row_pane_gate_line_and_title_say_it(world: World, monkeypa
     for name, value in world.environ.items():
         monkeypatch.setenv(name, value)
     settings = load(repo=str(world.here.path), environ=world.environ)
-    app = ConsoleApp(operations(settings), SystemClock(), poll_seconds=1.0)
+    app = ConsoleApp(open_session(settings), SystemClock(), poll_seconds=1.0)
     async with app.run_test(size=(80, 24)) as pilot:
         ends = time.monotonic() + SOON_S
         greens = 0

@@ -1,4 +1,4 @@
-"""Polling for hours, sped up, keeps neither memory nor file handles: the façade on real parts, and the interface."""
+"""Polling for hours, sped up, keeps neither memory nor file handles: the session on real parts, and the interface."""
 
 from __future__ import annotations
 

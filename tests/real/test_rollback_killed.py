@@ -19,13 +19,13 @@ from support.gatehouse import LIVE, MODEL, OLD, artifact_files, life
 from support.killed import running_git, unsound, until
 
 from console.config import Settings, load
-from console.session import operations
+from console.invocation import open_session
 from console.switch import audit_log
 from console.verbs import run
 from ml.promotion.values import RollbackPlan
 from ml.records.journal import Entry, Journal
 from ml.registry.schema import REGISTRY_PATH
-from ml.session import Operations
+from ml.session import Session
 
 EFFECTS = ("subprocess.Popen", "os.rename", "os.remove", "open")
 MOST_STEPS = 80
@@ -64,10 +64,10 @@ def die_at(step: int) -> None:
     sys.addaudithook(effect)
 
 
-def confirm(session: Operations, prepared: RollbackPlan, step: int) -> None:
+def confirm(session: Session, prepared: RollbackPlan, step: int) -> None:
     """What the screen does when the rollback is confirmed, up to a step."""
     die_at(step)
-    session.rollback(prepared, f"EMERGENCY: step {step}")
+    session.rollbacks.submit(prepared, f"EMERGENCY: step {step}")
 
 
 def type_it(clone: Path, pid: Path) -> None:
@@ -93,10 +93,10 @@ class Night:
         until(lambda: not running_git(self.home))
         return writer.exitcode != ENDED_BY_ITSELF
 
-    def next_start(self) -> tuple[Operations, list[str]]:
+    def next_start(self) -> tuple[Session, list[str]]:
         """A new session, and what its first board says about the last one."""
-        session = operations(self.settings)
-        return session, [each.what for each in session.board().problems if each.where == "last session"]
+        session = open_session(self.settings)
+        return session, [each.what for each in session.boards.poll().problems if each.where == "last session"]
 
     def branch(self, clone: bool = False) -> str:
         """The rollback's branch on the remote (or in the clone); empty where it is not."""
@@ -131,8 +131,8 @@ def test_the_next_start_tells_the_truth_about_every_step(
     night: Night, record_property: Callable[[str, str], None]
 ) -> None:
     before, trace = night.clones.tip(), night.clones.operator.trace()
-    session = operations(night.settings)
-    prepared = session.rollback_plan(MODEL)
+    session = open_session(night.settings)
+    prepared = session.rollbacks.plan(MODEL)
     ends: Counter[str] = Counter()
     step = 1
     while night.console_dies(confirm, session, prepared, step):
@@ -160,7 +160,7 @@ def explained(night: Night) -> str:
     if local:
         assert told == [f"{local} is only here; push it with: mlconsole push {local}"]
         assert night.recorded(local) == []
-        assert session.push(local).pushed
+        assert session.changes.push(local).pushed
         assert night.branch() == local
         return "only here"
     if told:
@@ -188,8 +188,8 @@ def test_the_remote_that_is_gone_at_the_next_start_makes_it_unknown_until_it_is_
         f"origin has {branch}." if branch else f"{local} is only here; push it with: mlconsole push {local}"
     )
     if not branch:
-        session.push(local)
+        session.changes.push(local)
     assert unsound(night.clones) == []
-    session.land(local)
+    session.changes.land(local)
     (model,) = night.next_start()[0].board().models
     assert (model.active.artifact_id, model.condemned) == (OLD, (LIVE,))

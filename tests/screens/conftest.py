@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import FakeOperations, FrozenClock
+from fakes import FakeSession, FrozenClock
 from pytest_textual_snapshot import SVGImageExtension
 from support.pictures import SIZES, SNAPSHOTS, Compare, folder_of, picture_of
 from syrupy.location import PyTestLocation
@@ -48,8 +48,8 @@ def clock() -> FrozenClock:
 
 
 @pytest.fixture
-def operations() -> FakeOperations:
-    return FakeOperations()
+def session() -> FakeSession:
+    return FakeSession()
 
 
 @pytest.fixture(params=[pytest.param(size, id=name) for name, size in SIZES.items() if name != "200x60"])

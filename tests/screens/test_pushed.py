@@ -1,4 +1,4 @@
-"""Rollback, kill, release, compare and help as a person walks through them, by keys, on fake operations."""
+"""Rollback, kill, release, compare and help as a person walks through them, by keys, on a fake session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fakes import DIFF, OLD, board, kill_view
 from support.pushed import (
     MODEL,
     PARTIAL,
-    WizardOperations,
+    WizardSession,
     emergency,
     to_active,
     to_the_ack,
@@ -31,24 +31,24 @@ from widgets.ack_input import AckInput
 
 # --- rollback --------------------------------------------------------------------------------------------------------
 async def test_a_rollback_is_confirmed_by_its_own_key_once() -> None:
-    operations = emergency()
-    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+    session = emergency()
+    async with walking(session, RollbackScreen(MODEL)) as pilot:
         await reads_soon(pilot, "was active before")
         await pilot.press("ctrl+r", "ctrl+r", "ctrl+r")
         await reads_soon(pilot, "PUSHED")
-    assert [call for call in operations.calls if call[0] == "rollback"] == [
+    assert [call for call in session.calls if call[0] == "rollback"] == [
         ("rollback", OLD, "EMERGENCY: error_rate 6.3 % (limit 5 %)")
     ]
 
 
 async def test_what_a_small_terminal_hides_is_not_confirmed() -> None:
-    operations = emergency()
-    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+    session = emergency()
+    async with walking(session, RollbackScreen(MODEL)) as pilot:
         await reads_soon(pilot, "was active before")
         await pilot.resize_terminal(59, 15)
         await until(pilot, lambda: pilot.app.screen.has_class("-tiny"))
         await pilot.press("ctrl+r")
-        assert not operations.called("rollback")
+        assert not session.called("rollback")
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: not pilot.app.screen.has_class("-tiny"))
         await pilot.press("ctrl+r")
@@ -56,12 +56,12 @@ async def test_what_a_small_terminal_hides_is_not_confirmed() -> None:
 
 
 async def test_held_enter_does_not_roll_back() -> None:
-    operations = emergency()
-    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+    session = emergency()
+    async with walking(session, RollbackScreen(MODEL)) as pilot:
         await reads_soon(pilot, "was active before")
         await pilot.press("enter", "enter")
         assert not isinstance(pilot.app.screen, RollbackScreen)
-    assert not operations.called("rollback")
+    assert not session.called("rollback")
 
 
 async def test_everything_that_matters_is_on_the_screen() -> None:
@@ -79,24 +79,24 @@ async def test_everything_that_matters_is_on_the_screen() -> None:
 
 
 async def test_another_candidate_is_prepared_and_a_bad_one_is_refused() -> None:
-    operations = emergency()
-    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+    session = emergency()
+    async with walking(session, RollbackScreen(MODEL)) as pilot:
         await reads_soon(pilot, "was active before")
         pilot.app.screen.query_one("CandidateRows").focus()
         await pilot.press("down", "enter")
         assert reads(pilot, "regime_v2026_02_10_001 is refused: model.onnx is not the file")
         await pilot.press("down", "enter")
-        await until(pilot, lambda: ("rollback_plan", MODEL, "regime_v2026_02_08_002") in operations.calls)
+        await until(pilot, lambda: ("rollback_plan", MODEL, "regime_v2026_02_08_002") in session.calls)
         await reads_soon(pilot, "regime_v2026_02_08_002")
         await until(pilot, lambda: not pilot.app.screen.query_one("#confirm", Button).disabled)
         await pilot.press("ctrl+r")
         await reads_soon(pilot, "PUSHED")
-    assert [call[1] for call in operations.calls if call[0] == "rollback"] == ["regime_v2026_02_08_002"]
+    assert [call[1] for call in session.calls if call[0] == "rollback"] == ["regime_v2026_02_08_002"]
 
 
 async def test_an_edited_reason_is_the_one_that_is_written_and_an_empty_one_disarms() -> None:
-    operations = emergency()
-    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+    session = emergency()
+    async with walking(session, RollbackScreen(MODEL)) as pilot:
         await reads_soon(pilot, "was active before")
         pilot.app.screen.query_one("#reason", Input).focus()
         await pilot.press("ctrl+u", "ctrl+r")
@@ -104,45 +104,45 @@ async def test_an_edited_reason_is_the_one_that_is_written_and_an_empty_one_disa
         await type_by_hand(pilot, "p99 doubled")
         await pilot.press("ctrl+r")
         await reads_soon(pilot, "PUSHED")
-    assert [call[2] for call in operations.calls if call[0] == "rollback"] == ["p99 doubled"]
+    assert [call[2] for call in session.calls if call[0] == "rollback"] == ["p99 doubled"]
 
 
 async def test_what_is_prepared_tells_its_age_and_is_prepared_anew_when_the_registry_moves() -> None:
-    operations = emergency()
-    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+    session = emergency()
+    async with walking(session, RollbackScreen(MODEL)) as pilot:
         await reads_soon(pilot, "prepared 20s ago")
-        board = operations.shown
+        board = session.shown
         pilot.app.board = replace(board, as_of=board.as_of + timedelta(seconds=5))  # type: ignore[attr-defined]
         await pilot.pause()
-        assert operations.called("rollback_plan") == 1
+        assert session.called("rollback_plan") == 1
         moved = replace(board, registry=replace(board.registry, commit="f" * 40))
         pilot.app.board = moved  # type: ignore[attr-defined]
-        await until(pilot, lambda: operations.called("rollback_plan") == 2)
+        await until(pilot, lambda: session.called("rollback_plan") == 2)
 
 
 async def test_nothing_to_roll_back_is_said_and_nothing_can_be_confirmed() -> None:
-    operations = WizardOperations()
-    operations.rollback_to = replace(
-        operations.rollback_to, plan=None, why="Nothing is active, so there is nothing to roll back.", candidates=()
+    session = WizardSession()
+    session.rollback_to = replace(
+        session.rollback_to, plan=None, why="Nothing is active, so there is nothing to roll back.", candidates=()
     )
-    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+    async with walking(session, RollbackScreen(MODEL)) as pilot:
         await reads_soon(pilot, "NOTHING TO ROLL BACK.")
         await pilot.press("ctrl+r")
         assert pilot.app.screen.query_one("#confirm", Button).disabled
-    assert not operations.called("rollback")
+    assert not session.called("rollback")
 
 
 async def test_a_conflict_of_a_rollback_is_prepared_again() -> None:
-    operations = emergency()
-    operations.failures["rollback"] = Conflict("Somebody rolled back already.", "Look at it.", DIFF)
-    async with walking(operations, RollbackScreen(MODEL)) as pilot:
+    session = emergency()
+    session.failures["rollback"] = Conflict("Somebody rolled back already.", "Look at it.", DIFF)
+    async with walking(session, RollbackScreen(MODEL)) as pilot:
         await reads_soon(pilot, "was active before")
         await pilot.press("ctrl+r")
         await reads_soon(pilot, "Somebody rolled back already.")
-        operations.failures.clear()
+        session.failures.clear()
         pilot.app.screen.query_one("#again").focus()
         await pilot.press("enter")
-        await until(pilot, lambda: operations.called("rollback_plan") == 2)
+        await until(pilot, lambda: session.called("rollback_plan") == 2)
         await reads_soon(pilot, "was active before")
         await until(pilot, lambda: not pilot.app.screen.query_one("#confirm", Button).disabled)
         await pilot.press("ctrl+r")
@@ -151,8 +151,8 @@ async def test_a_conflict_of_a_rollback_is_prepared_again() -> None:
 
 # --- kill and release ------------------------------------------------------------------------------------------------
 async def test_the_kill_screen_follows_the_receipt() -> None:
-    operations = WizardOperations()
-    async with walking(operations, KillScreen()) as pilot:
+    session = WizardSession()
+    async with walking(session, KillScreen()) as pilot:
         await reads_soon(pilot, "The switch is off.")
         pilot.app.kill = kill_view(Rung.WRITTEN)  # type: ignore[attr-defined]
         await reads_soon(pilot, "KILL WRITTEN, none of 2 confirmed")
@@ -166,9 +166,9 @@ async def test_the_kill_screen_follows_the_receipt() -> None:
 
 
 async def test_a_switch_that_could_not_be_thrown_is_said_loudly_on_the_kill_screen() -> None:
-    operations = WizardOperations()
-    operations.failures["kill"] = Unavailable("The kill file cannot be written.", "Stop the engines by hand.")
-    async with walking(operations, to_active()) as pilot:
+    session = WizardSession()
+    session.failures["kill"] = Unavailable("The kill file cannot be written.", "Stop the engines by hand.")
+    async with walking(session, to_active()) as pilot:
         await pilot.press("f9")
         await reads_soon(pilot, "Kill switch")
         await reads_soon(pilot, "The kill file cannot be written. Stop the engines by hand.")
@@ -176,45 +176,45 @@ async def test_a_switch_that_could_not_be_thrown_is_said_loudly_on_the_kill_scre
 
 
 async def test_the_kill_key_works_over_the_ack_field() -> None:
-    operations = WizardOperations()
-    async with walking(operations, to_active()) as pilot:
+    session = WizardSession()
+    async with walking(session, to_active()) as pilot:
         await to_the_ack(pilot)
         pilot.app.screen.query_one(AckInput).focus()
         await type_by_hand(pilot, "I_UNDER")
         await pilot.press("f9")
         await until(pilot, lambda: isinstance(pilot.app.screen, KillScreen))
-        await until(pilot, lambda: operations.called("kill") == 1)
+        await until(pilot, lambda: session.called("kill") == 1)
         await pilot.press("escape")
         await reads_soon(pilot, "KILL SWITCH ENGAGED")
         assert pilot.app.screen.query_one(AckInput).typed == "I_UNDER"
 
 
 async def test_release_needs_the_word_and_a_reason() -> None:
-    operations = WizardOperations()
-    operations.shown = board(kill=kill_view(Rung.CONFIRMED))
-    operations.warnings = ("error_rate is still 6.3 %, limit 5 %.",)
-    async with walking(operations, ReleaseScreen()) as pilot:
+    session = WizardSession()
+    session.shown = board(kill=kill_view(Rung.CONFIRMED))
+    session.warnings = ("error_rate is still 6.3 %, limit 5 %.",)
+    async with walking(session, ReleaseScreen()) as pilot:
         await reads_soon(pilot, "error_rate is still 6.3 %")
         assert pilot.app.focused is pilot.app.screen.query_one("#cancel")
         pilot.app.screen.query_one(AckInput).focus()
         await type_by_hand(pilot, "RELEASE")
         await pilot.press("enter")
         assert reads(pilot, "Type a reason as well.")
-        assert not operations.called("release")
+        assert not session.called("release")
         pilot.app.screen.query_one("#reason", Input).focus()
         await type_by_hand(pilot, "rolled back, errors are normal")
         pilot.app.screen.query_one(AckInput).focus()
         await pilot.press("enter", "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, KillScreen))
-    assert [call for call in operations.calls if call[0] == "release"] == [
+    assert [call for call in session.calls if call[0] == "release"] == [
         ("release", "RELEASE", "rolled back, errors are normal")
     ]
 
 
 async def test_a_refused_release_says_why_and_forgets_the_word() -> None:
-    operations = WizardOperations()
-    operations.failures["release"] = Refused("This session is read-only.", "Start without --read-only.")
-    async with walking(operations, ReleaseScreen()) as pilot:
+    session = WizardSession()
+    session.failures["release"] = Refused("This session is read-only.", "Start without --read-only.")
+    async with walking(session, ReleaseScreen()) as pilot:
         pilot.app.screen.query_one("#reason", Input).focus()
         await type_by_hand(pilot, "over")
         pilot.app.screen.query_one(AckInput).focus()
@@ -226,19 +226,19 @@ async def test_a_refused_release_says_why_and_forgets_the_word() -> None:
 
 # --- compare and help ------------------------------------------------------------------------------------------------
 async def test_compare_tells_how_far_it_is() -> None:
-    operations = WizardOperations()
+    session = WizardSession()
     screen = CompareScreen("artifacts/onnx/new", "artifacts/onnx/old")
-    with operations.held("compare"):
-        async with walking(operations, screen) as pilot:
+    with session.held("compare"):
+        async with walking(session, screen) as pilot:
             await reads_soon(pilot, "Now: digests #######--- 67 % model.onnx")
-            operations.let_go()
+            session.let_go()
             await reads_soon(pilot, "48,212 B")
             assert not reads(pilot, "Now: digests")
 
 
 async def test_compare_marks_what_differs_and_can_show_only_that() -> None:
-    operations = WizardOperations()
-    async with walking(operations, CompareScreen("artifacts/onnx/a", "artifacts/onnx/b")) as pilot:
+    session = WizardSession()
+    async with walking(session, CompareScreen("artifacts/onnx/a", "artifacts/onnx/b")) as pilot:
         await reads_soon(pilot, "48,212 B")
         assert reads(pilot, "3.12% of 4,096 common inputs")
         assert any(line.split()[:4] == ["MID", "40", "1300", "8"] for line in shown_on(pilot))
@@ -247,11 +247,11 @@ async def test_compare_marks_what_differs_and_can_show_only_that() -> None:
         await pilot.press("d")
         await until(pilot, lambda: not reads(pilot, "opset"))
         await pilot.press("down", "down")
-        assert reads(pilot, operations.compared.rows[3].left)
+        assert reads(pilot, session.compared.rows[3].left)
 
 
 async def test_help_shows_the_keys_below_and_the_runbooks_words() -> None:
-    async with walking(WizardOperations(), to_active()) as pilot:
+    async with walking(WizardSession(), to_active()) as pilot:
         await reads_soon(pilot, "24h31m")
         await pilot.press("f1")
         await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
@@ -274,6 +274,6 @@ async def test_ascii_draws_nothing_else() -> None:
         (ReleaseScreen(), at_once),
     )
     for pushed, walk in cases:
-        async with walking(WizardOperations(), pushed, ascii_only=True) as pilot:
+        async with walking(WizardSession(), pushed, ascii_only=True) as pilot:
             await walk(pilot)
             await until(pilot, lambda: "\n".join(shown_on(pilot)).isascii())

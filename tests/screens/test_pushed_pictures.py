@@ -14,7 +14,7 @@ from support.pushed import (
     ODD,
     PARTIAL,
     SICK_ALERTS,
-    WizardOperations,
+    WizardSession,
     emergency,
     four,
     submitted,
@@ -50,7 +50,7 @@ Walk = Callable[[Pilot[object]], Awaitable[None]]
 class Picture:
     """One state of one screen, and how to get there."""
 
-    operations: WizardOperations
+    session: WizardSession
     pushed: Screen[None]
     walk: Walk
 
@@ -68,14 +68,14 @@ def promote_blocked() -> Picture:
         await reads_soon(pilot, "BLOCKED")
         await pilot.press("down", "down", "down")
 
-    return Picture(WizardOperations(BURST, SICK_ALERTS), to_active(), walk)
+    return Picture(WizardSession(BURST, SICK_ALERTS), to_active(), walk)
 
 
 def promote_open() -> Picture:
     async def walk(pilot: Pilot[object]) -> None:
         await until(pilot, lambda: not pilot.app.screen.query_one("#next").disabled)
 
-    return Picture(WizardOperations(), to_active(), walk)
+    return Picture(WizardSession(), to_active(), walk)
 
 
 def promote_waiving() -> Picture:
@@ -84,7 +84,7 @@ def promote_waiving() -> Picture:
         await pilot.press("down", "down", "down", "w")
         await reads_soon(pilot, "Why may this gate stay closed?")
 
-    return Picture(WizardOperations(BURST), to_active(), walk)
+    return Picture(WizardSession(BURST), to_active(), walk)
 
 
 def promote_waived() -> Picture:
@@ -97,17 +97,17 @@ def promote_waived() -> Picture:
         await pilot.press("tab", "tab", "enter")
         await reads_soon(pilot, "waived: a batch job")
 
-    return Picture(WizardOperations(BURST), to_active(), walk)
+    return Picture(WizardSession(BURST), to_active(), walk)
 
 
 def promote_tests() -> Picture:
-    return Picture(WizardOperations(), PromoteScreen(MODEL, Stage.SHADOW), sees("412 passed in 38.20s"))
+    return Picture(WizardSession(), PromoteScreen(MODEL, Stage.SHADOW), sees("412 passed in 38.20s"))
 
 
 def promote_hops() -> Picture:
-    operations = WizardOperations()
-    operations.shown = board(model_view(staging=stage_view(Stage.STAGING, CANDIDATE)))
-    return Picture(operations, PromoteScreen(MODEL, None), sees("Which step?"))
+    session = WizardSession()
+    session.shown = board(model_view(staging=stage_view(Stage.STAGING, CANDIDATE)))
+    return Picture(session, PromoteScreen(MODEL, None), sees("Which step?"))
 
 
 def promote_reason() -> Picture:
@@ -115,13 +115,13 @@ def promote_reason() -> Picture:
         await to_the_reason(pilot)
         await type_by_hand(pilot, "Soak passed")
 
-    operations = WizardOperations()
-    operations.oddities = ODD
-    return Picture(operations, to_active(), walk)
+    session = WizardSession()
+    session.oddities = ODD
+    return Picture(session, to_active(), walk)
 
 
 def promote_ack() -> Picture:
-    return Picture(WizardOperations(), to_active(), to_the_ack)
+    return Picture(WizardSession(), to_active(), to_the_ack)
 
 
 def promote_ack_wrong() -> Picture:
@@ -131,11 +131,11 @@ def promote_ack_wrong() -> Picture:
         await type_by_hand(pilot, ACK_PHRASE[:13] + "HIS")
         await reads_soon(pilot, "It differs from letter 14 on")
 
-    return Picture(WizardOperations(), to_active(), walk)
+    return Picture(WizardSession(), to_active(), walk)
 
 
 def promote_plan() -> Picture:
-    return Picture(WizardOperations(), to_active(), to_the_plan)
+    return Picture(WizardSession(), to_active(), to_the_plan)
 
 
 def promote_plan_branch() -> Picture:
@@ -144,17 +144,17 @@ def promote_plan_branch() -> Picture:
         await pilot.press("left")
         await reads_soon(pilot, "evidence")
 
-    return Picture(WizardOperations(), to_active(), walk)
+    return Picture(WizardSession(), to_active(), walk)
 
 
 def promote_submitting() -> Picture:
     async def walk(pilot: Pilot[object]) -> None:
-        operations.hold("submit")
+        session.hold("submit")
         await submitted(pilot)
         await reads_soon(pilot, "3 of 7")
 
-    operations = WizardOperations()
-    return Picture(operations, to_active(), walk)
+    session = WizardSession()
+    return Picture(session, to_active(), walk)
 
 
 def promote_pushed() -> Picture:
@@ -162,7 +162,7 @@ def promote_pushed() -> Picture:
         await submitted(pilot)
         await reads_soon(pilot, "PUSHED")
 
-    return Picture(WizardOperations(), to_active(), walk)
+    return Picture(WizardSession(), to_active(), walk)
 
 
 def promote_offline() -> Picture:
@@ -170,9 +170,9 @@ def promote_offline() -> Picture:
         await submitted(pilot)
         await reads_soon(pilot, "NOT PUSHED")
 
-    operations = WizardOperations()
-    operations.pushed = False
-    return Picture(operations, to_active(), walk)
+    session = WizardSession()
+    session.pushed = False
+    return Picture(session, to_active(), walk)
 
 
 def promote_conflict() -> Picture:
@@ -180,11 +180,11 @@ def promote_conflict() -> Picture:
         await submitted(pilot)
         await reads_soon(pilot, "CONFLICT")
 
-    operations = WizardOperations()
-    operations.failures["submit"] = Conflict(
+    session = WizardSession()
+    session.failures["submit"] = Conflict(
         "The registry on origin/main changed since this plan was made.", "Look at the difference and start again.", DIFF
     )
-    return Picture(operations, to_active(), walk)
+    return Picture(session, to_active(), walk)
 
 
 def promote_refused() -> Picture:
@@ -192,12 +192,12 @@ def promote_refused() -> Picture:
         await submitted(pilot)
         await reads_soon(pilot, "NOT DONE")
 
-    operations = WizardOperations()
-    operations.failures["submit"] = Refused(
+    session = WizardSession()
+    session.failures["submit"] = Refused(
         "The remote refused the branch: pre-receive: gate role FAIL: nobody@example.com is no operator.",
         "Nothing was published; the branch is kept locally.",
     )
-    return Picture(operations, to_active(), walk)
+    return Picture(session, to_active(), walk)
 
 
 # --- rollback --------------------------------------------------------------------------------------------------------
@@ -216,9 +216,9 @@ def rollback_refused_target() -> Picture:
 
 
 def rollback_nothing() -> Picture:
-    operations = WizardOperations()
-    operations.rollback_to = replace(
-        operations.rollback_to,
+    session = WizardSession()
+    session.rollback_to = replace(
+        session.rollback_to,
         plan=None,
         from_artifact="",
         why="Nothing is active, so there is nothing to roll back.",
@@ -226,7 +226,7 @@ def rollback_nothing() -> Picture:
         breaching=(),
         candidates=(),
     )
-    return Picture(operations, RollbackScreen(MODEL), sees("NOTHING TO ROLL BACK"))
+    return Picture(session, RollbackScreen(MODEL), sees("NOTHING TO ROLL BACK"))
 
 
 def rollback_pushed() -> Picture:
@@ -240,7 +240,7 @@ def rollback_pushed() -> Picture:
 
 # --- staging, withdrawal ---------------------------------------------------------------------------------------------
 def stage_question() -> Picture:
-    return Picture(WizardOperations(), StageScreen(MODEL, NEW), sees("Nothing is written until you confirm"))
+    return Picture(WizardSession(), StageScreen(MODEL, NEW), sees("Nothing is written until you confirm"))
 
 
 def withdraw_question() -> Picture:
@@ -249,7 +249,7 @@ def withdraw_question() -> Picture:
         pilot.app.screen.query_one("#reason", Input).focus()
         await type_by_hand(pilot, "A better one comes")
 
-    return Picture(WizardOperations(), WithdrawScreen(MODEL, Stage.SHADOW), walk)
+    return Picture(WizardSession(), WithdrawScreen(MODEL, Stage.SHADOW), walk)
 
 
 def withdraw_plan() -> Picture:
@@ -258,7 +258,7 @@ def withdraw_plan() -> Picture:
         await pilot.press("ctrl+n")
         await reads_soon(pilot, "Nothing is written yet")
 
-    return Picture(WizardOperations(), WithdrawScreen(MODEL, Stage.SHADOW), walk)
+    return Picture(WizardSession(), WithdrawScreen(MODEL, Stage.SHADOW), walk)
 
 
 # --- kill, release, compare, help ------------------------------------------------------------------------------------
@@ -267,9 +267,9 @@ def kill_is(view: KillView, text: str) -> Picture:
         pilot.app.post_message(KillArrived(view))
         await reads_soon(pilot, text)
 
-    operations = WizardOperations()
-    operations.kill_state = view
-    return Picture(operations, KillScreen(), walk)
+    session = WizardSession()
+    session.kill_state = view
+    return Picture(session, KillScreen(), walk)
 
 
 def kill_written() -> Picture:
@@ -362,10 +362,10 @@ def kill_off() -> Picture:
 
 
 def release() -> Picture:
-    operations = WizardOperations()
-    operations.shown = board(kill=kill_view(Rung.CONFIRMED))
-    operations.warnings = ("error_rate is still 6.3 %, limit 5 %.", "regime_v2026_02_15_001 is condemned.")
-    return Picture(operations, ReleaseScreen(), sees("error_rate is still"))
+    session = WizardSession()
+    session.shown = board(kill=kill_view(Rung.CONFIRMED))
+    session.warnings = ("error_rate is still 6.3 %, limit 5 %.", "regime_v2026_02_15_001 is condemned.")
+    return Picture(session, ReleaseScreen(), sees("error_rate is still"))
 
 
 def compare_artifacts() -> Picture:
@@ -373,9 +373,9 @@ def compare_artifacts() -> Picture:
         await reads_soon(pilot, "48,212 B")
         await pilot.press("down", "down", "down")
 
-    operations = WizardOperations()
+    session = WizardSession()
     new, old = (f"artifacts/onnx/regime_v2026_02_{day}_001" for day in (16, 15))
-    return Picture(operations, CompareScreen(new, old), walk)
+    return Picture(session, CompareScreen(new, old), walk)
 
 
 def review_day() -> Picture:
@@ -384,21 +384,21 @@ def review_day() -> Picture:
         await pilot.press("down", "down", "b")
         await reads_soon(pilot, "(over)")
 
-    return Picture(WizardOperations(), ReviewScreen(MODEL), walk)
+    return Picture(WizardSession(), ReviewScreen(MODEL), walk)
 
 
 def review_one_side() -> Picture:
-    operations = WizardOperations()
-    latency, errors, blocks = operations.shown_review.charts
+    session = WizardSession()
+    latency, errors, blocks = session.shown_review.charts
     only = replace(latency, lines=tuple(line for line in latency.lines if line.stage == "active"))
     nothing = tuple(replace(line, stage="shadow", values=(None,) * 288) for line in only.lines)
-    operations.shown_review = replace(
-        operations.shown_review,
+    session.shown_review = replace(
+        session.shown_review,
         charts=(replace(latency, lines=(*nothing, *only.lines)), errors, replace(blocks, lines=())),
         oddities=(),
         problem="No latency of shadow was measured in the last 24 h, so there is nothing to review.",
     )
-    return Picture(operations, ReviewScreen(MODEL), sees("No p50 of shadow"))
+    return Picture(session, ReviewScreen(MODEL), sees("No p50 of shadow"))
 
 
 def review_blocks() -> Picture:
@@ -407,7 +407,7 @@ def review_blocks() -> Picture:
         await pilot.press("end")
         await reads_soon(pilot, "KILL_SWITCH_ENV 94 blocks")
 
-    return Picture(WizardOperations(), ReviewScreen(MODEL), walk)
+    return Picture(WizardSession(), ReviewScreen(MODEL), walk)
 
 
 def help_promote() -> Picture:
@@ -416,7 +416,7 @@ def help_promote() -> Picture:
         await pilot.press("f1")
         await reads_soon(pilot, "ALL REQUIRED")
 
-    return Picture(WizardOperations(), to_active(), walk)
+    return Picture(WizardSession(), to_active(), walk)
 
 
 PICTURES = {
@@ -505,10 +505,10 @@ def draw(compare: Compare, picture: Picture, size: str, *, ascii_only: bool = Fa
         await pilot.pause()
 
     try:
-        app = ConsoleApp(picture.operations, FrozenClock(), ascii_only=ascii_only)
+        app = ConsoleApp(picture.session, FrozenClock(), ascii_only=ascii_only)
         return compare(app, terminal_size=SIZES[size], run_before=walk)
     finally:
-        picture.operations.let_go()
+        picture.session.let_go()
 
 
 @pytest.mark.parametrize("size", ["80x24"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fakes import NOW, FakeOperations, FrozenClock, ago, board, sha, soak_report
+from fakes import NOW, FakeSession, FrozenClock, ago, board, sha, soak_report
 from support.views import console, console_of, settled
 from support.walk import reads, reads_soon, until
 
@@ -24,12 +24,12 @@ def refused() -> SoakReport:
 
 
 async def test_a_source_that_falls_silent_midway_erases_nothing_either() -> None:
-    operations = FakeOperations()
+    session = FakeSession()
     nothing = tuple(replace(each, cells="." * 220, values=(None,) * 220) for each in soak_report().tapes)
-    async with console(operations) as pilot:
+    async with console(session) as pilot:
         await pilot.press("2")
         await reads_soon(pilot, "coverage 99.4 %")
-        operations.shown_soak = soak_report(verdict=Verdict.ERROR, why="p99: it hangs.", tapes=nothing, coverage=0.0)
+        session.shown_soak = soak_report(verdict=Verdict.ERROR, why="p99: it hangs.", tapes=nothing, coverage=0.0)
         await pilot.press("f5")
         await reads_soon(pilot, "ERROR p99: it hangs.")
         drawn = pilot.app.screen.query_one(SoakTapes).report
@@ -39,9 +39,9 @@ async def test_a_source_that_falls_silent_midway_erases_nothing_either() -> None
 
 async def test_no_prometheus_is_said_with_what_to_do() -> None:
     none = Source("prometheus", SourceState.NONE, why="No prometheus.url is configured.")
-    operations = FakeOperations(board(prometheus=none))
-    operations.failures["soak"] = Refused("No Prometheus is configured.", "Set prometheus.url.")
-    async with console(operations) as pilot:
+    session = FakeSession(board(prometheus=none))
+    session.failures["soak"] = Refused("No Prometheus is configured.", "Set prometheus.url.")
+    async with console(session) as pilot:
         await pilot.press("2")
         await reads_soon(pilot, "No Prometheus is configured, so no soak can be judged.")
         await reads_soon(pilot, "Set prometheus.url in")
@@ -49,9 +49,9 @@ async def test_no_prometheus_is_said_with_what_to_do() -> None:
 
 
 async def test_an_unreachable_prometheus_is_said_with_age_and_next_attempt() -> None:
-    operations = FakeOperations()
-    operations.shown_soak = refused()
-    async with console(operations) as pilot:
+    session = FakeSession()
+    session.shown_soak = refused()
+    async with console(session) as pilot:
         await pilot.press("2")
         await reads_soon(pilot, "ERROR soak: http://127.0.0.1:1 cannot be reac")
         assert reads(pilot, "no window")
@@ -60,39 +60,39 @@ async def test_an_unreachable_prometheus_is_said_with_age_and_next_attempt() -> 
 
 
 async def test_what_was_judged_before_the_source_fell_silent_stays_and_has_its_age() -> None:
-    operations = FakeOperations()
-    async with console(operations) as pilot:
+    session = FakeSession()
+    async with console(session) as pilot:
         await pilot.press("2")
         await settled(pilot)
         await reads_soon(pilot, "coverage 99.4 %")
-        operations.shown_soak = replace(refused(), as_of=NOW)
+        session.shown_soak = replace(refused(), as_of=NOW)
         await pilot.press("f5")
         await reads_soon(pilot, "the tape is 5s old")
         drawn = pilot.app.screen.query_one(SoakTapes).report
         assert drawn is not None
         assert drawn.tapes == soak_report().tapes
         assert reads(pilot, "✓ PASS") is False
-        operations.shown_soak = soak_report()
+        session.shown_soak = soak_report()
         await pilot.press("f5")
         await reads_soon(pilot, "coverage 99.4 %")
 
 
 async def test_f5_asks_also_a_source_that_rests() -> None:
-    operations = FakeOperations()
-    async with console(operations) as pilot:
-        assert ("board", "at once") not in operations.calls
+    session = FakeSession()
+    async with console(session) as pilot:
+        assert ("board", "at once") not in session.calls
         await pilot.press("f5")
-        await until(pilot, lambda: operations.calls.count(("board", "at once")) == 1)
+        await until(pilot, lambda: session.calls.count(("board", "at once")) == 1)
 
 
 async def test_while_it_asks_it_says_how_the_source_is() -> None:
-    sick = Source("prometheus", SourceState.STALE, ago(90), "No good answer for 1m30s: it hangs.")
-    operations = FakeOperations(board(prometheus=sick))
-    async with console(operations) as pilot:
-        with operations.held("soak"):
+    sick = Source("prometheus", SourceState.STALE, ago(90), "No good answer for 1m30s (4 polls). It hangs.")
+    session = FakeSession(board(prometheus=sick))
+    async with console(session) as pilot:
+        with session.held("soak"):
             await pilot.press("2")
             await reads_soon(
-                pilot, "asking for the soak of regime_v2026_02_16_001 … No good answer for 1m30s: it hangs."
+                pilot, "asking for the soak of regime_v2026_02_16_001 … No good answer for 1m30s (4 polls). It hangs."
             )
 
 

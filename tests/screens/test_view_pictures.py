@@ -8,7 +8,7 @@ import pytest
 from fakes import (
     LIVE,
     SOAKING,
-    FakeOperations,
+    FakeSession,
     FrozenClock,
     ago,
     alerts,
@@ -116,9 +116,9 @@ POOR = {
 
 
 def draw(compare: Compare, picture: Picture, size: tuple[int, int]) -> bool:
-    operations = FakeOperations(picture.shown)
-    operations.shown_soak = replace(soak_report(), model=picture.shown.models[0].name)
-    app = ConsoleApp(operations, FrozenClock(), **picture.settings)  # type: ignore[arg-type]
+    session = FakeSession(picture.shown)
+    session.shown_soak = replace(soak_report(), model=picture.shown.models[0].name)
+    app = ConsoleApp(session, FrozenClock(), **picture.settings)  # type: ignore[arg-type]
     return compare(app, terminal_size=size, run_before=in_view(picture.view, *picture.keys))
 
 
@@ -141,18 +141,18 @@ def test_monochrome(compare: Compare, name: str, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", ["stages_first_frame"])
 def test_before_anything_is_judged(compare: Compare, name: str) -> None:
-    operations = FakeOperations()
+    session = FakeSession()
 
     async def names_only(pilot: Pilot[object]) -> None:
         await reads_soon(pilot, "regime_v2026_02_15_001")
 
-    app = ConsoleApp(operations, FrozenClock(), environment="prod", production=True)
-    with operations.held("board"):
+    app = ConsoleApp(session, FrozenClock(), environment="prod", production=True)
+    with session.held("board"):
         assert compare(app, run_before=names_only)
 
 
 @pytest.mark.parametrize("name", ["stages_narrow", "too_small"])
 def test_small_terminals(compare: Compare, name: str) -> None:
     size = {"stages_narrow": (64, 20), "too_small": (50, 12)}[name]
-    app = ConsoleApp(FakeOperations(), FrozenClock())
+    app = ConsoleApp(FakeSession(), FrozenClock())
     assert compare(app, terminal_size=size, run_before=settled)

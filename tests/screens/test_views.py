@@ -1,4 +1,4 @@
-"""The four views as a person uses them: by keys, on fake operations, with a frozen clock."""
+"""The four views as a person uses them: by keys, on a fake session, with a frozen clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from fakes import (
     LIVE,
     SOAKING,
-    FakeOperations,
+    FakeSession,
     FrozenClock,
     ago,
     board,
@@ -48,9 +48,9 @@ class Written(Message):
 
 # --- first frame and data --------------------------------------------------------------------------------------------
 async def test_the_first_frame_names_artifacts_and_claims_nothing() -> None:
-    operations = FakeOperations()
-    with operations.held("board"):
-        app = ConsoleApp(operations, FrozenClock(), environment="prod", production=True)
+    session = FakeSession()
+    with session.held("board"):
+        app = ConsoleApp(session, FrozenClock(), environment="prod", production=True)
         async with app.run_test(size=(80, 24)) as pilot:
             await reads_soon(pilot, LIVE)
             assert reads(pilot, "!PROD! RW")
@@ -71,10 +71,10 @@ async def test_the_board_fills_panes_gauges_gate_and_header() -> None:
 
 
 async def test_a_hanging_source_blocks_neither_keys_nor_clock() -> None:
-    operations = FakeOperations()
-    async with console(operations) as pilot:
+    session = FakeSession()
+    async with console(session) as pilot:
         app = console_of(pilot)
-        with operations.held("board"), operations.held("soak"), operations.held("fetch"):
+        with session.held("board"), session.held("soak"), session.held("fetch"):
             app.action_refresh()
             await pilot.press("2")
             await reads_soon(pilot, "asking for the soak of")
@@ -83,20 +83,20 @@ async def test_a_hanging_source_blocks_neither_keys_nor_clock() -> None:
 
 
 async def test_a_failed_poll_keeps_what_is_shown_and_says_why() -> None:
-    operations = FakeOperations()
-    async with console(operations) as pilot:
-        operations.failures["board"] = Unavailable("The registry cannot be read.", "Check the repository.")
+    session = FakeSession()
+    async with console(session) as pilot:
+        session.failures["board"] = Unavailable("The registry cannot be read.", "Check the repository.")
         console_of(pilot).action_refresh()
         await reads_soon(pilot, "! board: The registry cannot be read. Check the repository.")
         assert reads(pilot, "42.1 ms")
-        del operations.failures["board"]
+        del session.failures["board"]
         console_of(pilot).action_refresh()
         await until(pilot, lambda: not reads(pilot, "cannot be read"))
 
 
 async def test_an_empty_registry_says_how_to_begin() -> None:
     empty = replace(board(), models=())
-    async with console(FakeOperations(empty)) as pilot:
+    async with console(FakeSession(empty)) as pilot:
         assert reads(pilot, "mlconsole stage DIR --model NAME")
         await pilot.press("p")
         assert isinstance(pilot.app.screen, type(pilot.app.screen_stack[0]))
@@ -104,7 +104,7 @@ async def test_an_empty_registry_says_how_to_begin() -> None:
 
 async def test_problems_are_one_line_and_counted() -> None:
     problems = (Problem("ml/registry", "Line 3: duplicate key.", "Fix it."), Problem("x", "y"))
-    async with console(FakeOperations(board(problems=problems))) as pilot:
+    async with console(FakeSession(board(problems=problems))) as pilot:
         assert reads(pilot, "! ml/registry: Line 3: duplicate key. Fix it. (+1 more)")
 
 
@@ -143,17 +143,17 @@ async def test_keys_push_the_screens_that_do_things() -> None:
 
 
 async def test_promote_means_the_stage_in_focus() -> None:
-    operations = FakeOperations()
-    async with console(operations) as pilot:
+    session = FakeSession()
+    async with console(session) as pilot:
         pilot.app.screen.query_one("#staging").focus()
         await pilot.press("p")
-        await until(pilot, lambda: operations.called("target"))
-        assert ("target", "regime_classifier", Stage.SHADOW) in operations.calls
+        await until(pilot, lambda: session.called("target"))
+        assert ("target", "regime_classifier", Stage.SHADOW) in session.calls
 
 
 async def test_promote_means_the_stage_that_the_key_before_went_to() -> None:
-    operations = FakeOperations()
-    async with console(operations) as pilot:
+    session = FakeSession()
+    async with console(session) as pilot:
         screen = cast("StagesScreen", pilot.app.screen)
         for by, stage in ((-1, Stage.STAGING), (1, Stage.SHADOW), (1, Stage.ACTIVE), (-1, Stage.SHADOW)):
             screen.action_pane(by)
@@ -162,8 +162,8 @@ async def test_promote_means_the_stage_that_the_key_before_went_to() -> None:
 
 
 async def test_the_header_of_a_task_names_the_model_that_it_is_about() -> None:
-    operations = FakeOperations(board(healthy_model("regime_a"), healthy_model("regime_b")))
-    async with console(operations) as pilot:
+    session = FakeSession(board(healthy_model("regime_a"), healthy_model("regime_b")))
+    async with console(session) as pilot:
         app = console_of(pilot)
         app.select("regime_a")
         await pilot.press("p")
@@ -177,29 +177,29 @@ async def test_the_header_of_a_task_names_the_model_that_it_is_about() -> None:
 
 async def test_f9_throws_the_switch_over_every_screen_and_input() -> None:
     for keys in ((), ("p",), ("slash", "a"), ("ctrl+p",)):
-        operations = FakeOperations()
-        async with console(operations) as pilot:
+        session = FakeSession()
+        async with console(session) as pilot:
             await pilot.press(*keys)
             await pilot.pause()
             await pilot.press("f9")
-            await until(pilot, lambda o=operations: o.called("kill") == 1)  # type: ignore[misc]
+            await until(pilot, lambda o=session: o.called("kill") == 1)  # type: ignore[misc]
             await until(pilot, lambda: isinstance(pilot.app.screen, KillScreen))
             await reads_soon(pilot, "KILL ON")
             await pilot.press("escape")
 
 
 async def test_receipts_are_read_back_until_they_are_proven() -> None:
-    operations = FakeOperations()
-    async with console(operations) as pilot:
+    session = FakeSession()
+    async with console(session) as pilot:
         await pilot.press("f9")
-        await until(pilot, lambda: operations.called("kill_view") >= 1)
-        operations.kill_state = kill_view(Rung.CONFIRMED)
+        await until(pilot, lambda: session.called("kill_view") >= 1)
+        session.kill_state = kill_view(Rung.CONFIRMED)
         await reads_soon(pilot, "CONFIRMED 2 of 2")
 
 
 async def test_an_older_board_does_not_hide_a_newer_kill() -> None:
-    operations = FakeOperations()
-    async with console(operations) as pilot:
+    session = FakeSession()
+    async with console(session) as pilot:
         await pilot.press("f9")
         await reads_soon(pilot, "KILL ON")
         console_of(pilot).on_board_arrived(BoardArrived(board()))
@@ -208,23 +208,23 @@ async def test_an_older_board_does_not_hide_a_newer_kill() -> None:
 
 
 async def test_with_the_switch_on_the_stages_offer_the_release() -> None:
-    operations = FakeOperations(board(kill=kill_view(Rung.CONFIRMED)))
-    async with console(operations) as pilot:
+    session = FakeSession(board(kill=kill_view(Rung.CONFIRMED)))
+    async with console(session) as pilot:
         await reads_soon(pilot, "u Release")
         assert not reads(pilot, "p Promote")
         # Every later look sees it off; this board is younger than the look at the switch on its own.
-        operations.kill_state, operations.shown = kill_view(), board(as_of=ago(-1))
-        console_of(pilot).on_board_arrived(BoardArrived(operations.shown))
+        session.kill_state, session.shown = kill_view(), board(as_of=ago(-1))
+        console_of(pilot).on_board_arrived(BoardArrived(session.shown))
         await reads_soon(pilot, "p Promote")
 
 
 async def test_a_session_without_the_kill_key_says_so() -> None:
-    operations = FakeOperations()
-    async with console(operations, kill_key=False) as pilot:
+    session = FakeSession()
+    async with console(session, kill_key=False) as pilot:
         assert not reads(pilot, "F9 KILL")
         await pilot.press("f9")
         await until(pilot, lambda: "--no-kill" in told(pilot))
-        assert operations.called("kill") == 0
+        assert session.called("kill") == 0
         pilot.app.clear_notifications()
         await until(pilot, lambda: "--no-kill" not in " ".join(shown_on(pilot)))
         await pilot.press("f1")
@@ -233,8 +233,8 @@ async def test_a_session_without_the_kill_key_says_so() -> None:
 
 
 async def test_a_read_only_session_has_no_mutating_keys_and_says_why() -> None:
-    operations = FakeOperations(board(read_only=True))
-    async with console(operations, read_only=True) as pilot:
+    session = FakeSession(board(read_only=True))
+    async with console(session, read_only=True) as pilot:
         assert reads(pilot, "!PROD! RO")
         assert not reads(pilot, "p Promote")
         for key in MUTATING_KEYS:
@@ -244,26 +244,26 @@ async def test_a_read_only_session_has_no_mutating_keys_and_says_why() -> None:
             pilot.app.clear_notifications()
             await pilot.pause()
         await pilot.press("f9")
-        await until(pilot, lambda: operations.called("kill") == 1)
+        await until(pilot, lambda: session.called("kill") == 1)
 
 
 @pytest.mark.parametrize("key", ["f8", "f9"])
 async def test_a_keymap_moves_keys_and_only_adds_to_the_kill_key(key: str) -> None:
-    operations = FakeOperations()
-    async with console(operations, keymap={"promote": "P", "kill": "f8", "help": "f9,h"}) as pilot:
+    session = FakeSession()
+    async with console(session, keymap={"promote": "P", "kill": "f8", "help": "f9,h"}) as pilot:
         assert reads(pilot, "P Promote")
         await pilot.press("p")
         assert len(pilot.app.screen_stack) == 1
         assert console_of(pilot).kill_keys == {"f9", "f8"}
         assert reads(pilot, "F9 KILL")
         await pilot.press(key)
-        await until(pilot, lambda: operations.called("kill") == 1)
+        await until(pilot, lambda: session.called("kill") == 1)
 
 
 @pytest.mark.parametrize("key", ["k", "enter", "space", "question_mark", "ctrl+m", "ctrl+i", "escape", "shift+a"])
 def test_a_key_that_could_be_typed_or_pasted_is_no_kill_key(key: str) -> None:
     with pytest.raises(Usage, match="could be typed or pasted"):
-        ConsoleApp(FakeOperations(), FrozenClock(), keymap={"kill": key})
+        ConsoleApp(FakeSession(), FrozenClock(), keymap={"kill": key})
 
 
 @pytest.mark.parametrize(
@@ -277,24 +277,24 @@ def test_no_keymap_takes_f9_from_the_kill_switch(keymap: dict[str, str]) -> None
 
 
 def test_every_binding_has_an_id_words_and_a_tooltip() -> None:
-    bindings = [binding for _, binding in ConsoleApp(FakeOperations(), FrozenClock())._bindings]
+    bindings = [binding for _, binding in ConsoleApp(FakeSession(), FrozenClock())._bindings]
     named = [binding for binding in bindings if not binding.action.startswith("explain")]
     assert [binding.key for binding in named if not (binding.id and binding.description and binding.tooltip)] == []
 
 
 def test_an_unknown_theme_is_refused_with_the_known_names() -> None:
     with pytest.raises(Usage) as caught:
-        ConsoleApp(FakeOperations(), FrozenClock(), theme="drak")
+        ConsoleApp(FakeSession(), FrozenClock(), theme="drak")
     assert "mlconsole-dark" in caught.value.remedy
 
 
 async def test_quitting_warns_while_a_write_runs_and_then_waits_for_it() -> None:
-    operations = FakeOperations()
-    async with console(operations) as pilot:
+    session = FakeSession()
+    async with console(session) as pilot:
         app = console_of(pilot)
-        with operations.held("push"):
+        with session.held("push"):
             app.workshop.start(
-                app, lambda: operations.push("b"), done=lambda _: Written(), failed=lambda _: Written(),
+                app, lambda: session.changes.push("b"), done=lambda _: Written(), failed=lambda _: Written(),
                 name="push b", writes=True,
             )  # fmt: skip
             await pilot.press("q")
@@ -320,7 +320,7 @@ async def test_copy_sends_what_is_chosen_to_the_clipboard() -> None:
 async def test_the_palette_finds_actions_models_and_artifacts() -> None:
     models = board(model_view(), healthy_model("spacing"))
     for key in ("ctrl+p", "colon"):
-        async with console(FakeOperations(models)) as pilot:
+        async with console(FakeSession(models)) as pilot:
             await pilot.press(key, *"spacing")
             await reads_soon(pilot, "model spacing")
             await pilot.press("enter")
@@ -333,19 +333,19 @@ async def test_the_palette_finds_actions_models_and_artifacts() -> None:
 
 async def test_the_palette_names_a_configuration_that_does_not_count() -> None:
     told = Problem("configuration", "console.toml is not trusted; left out: [prometheus].", "Run `mlconsole trust`.")
-    async with console(FakeOperations(replace(board(), problems=(told,)))) as pilot:
+    async with console(FakeSession(replace(board(), problems=(told,)))) as pilot:
         await settled(pilot)
         await pilot.press("colon", *"trust")
         await reads_soon(pilot, "trust: something in the configuration does not count")
         await pilot.press("enter")
         await until(pilot, lambda: told.remedy in "".join(each.message for each in pilot.app._notifications))
-    async with console(FakeOperations(board())) as pilot:
+    async with console(FakeSession(board())) as pilot:
         await pilot.press("colon", *"trust")
         await reads_soon(pilot, "No matches found")
 
 
 async def test_a_read_only_palette_offers_nothing_that_changes() -> None:
-    async with console(FakeOperations(board(read_only=True)), read_only=True) as pilot:
+    async with console(FakeSession(board(read_only=True)), read_only=True) as pilot:
         await pilot.press("ctrl+p", *"promote")
         await pilot.pause()
         await reads_soon(pilot, "No matches found")
@@ -353,7 +353,7 @@ async def test_a_read_only_palette_offers_nothing_that_changes() -> None:
 
 # --- many models -----------------------------------------------------------------------------------------------------
 async def test_models_that_need_somebody_come_first_and_are_chosen() -> None:
-    async with console(FakeOperations(many_models(200))) as pilot:
+    async with console(FakeSession(many_models(200))) as pilot:
         assert console_of(pilot).model_name == "model_0007"
         await pilot.press("down")
         assert console_of(pilot).model_name == "model_0057"
@@ -361,7 +361,7 @@ async def test_models_that_need_somebody_come_first_and_are_chosen() -> None:
 
 
 async def test_the_filter_finds_and_escape_shows_all_again() -> None:
-    async with console(FakeOperations(many_models(200))) as pilot:
+    async with console(FakeSession(many_models(200))) as pilot:
         await pilot.press("slash", *"0142")
         await until(pilot, lambda: console_of(pilot).model_name == "model_0142")
         await pilot.press("enter")
@@ -373,7 +373,7 @@ async def test_the_filter_finds_and_escape_shows_all_again() -> None:
 
 async def test_brackets_step_through_models_in_every_view() -> None:
     models = board(healthy_model("a"), healthy_model("b"))
-    async with console(FakeOperations(models)) as pilot:
+    async with console(FakeSession(models)) as pilot:
         await pilot.press("3", "right_square_bracket")
         await reads_soon(pilot, "HISTORY b")
         await pilot.press("left_square_bracket")
@@ -381,10 +381,10 @@ async def test_brackets_step_through_models_in_every_view() -> None:
 
 
 async def test_a_chosen_model_stays_chosen_over_polls() -> None:
-    operations = FakeOperations(board(healthy_model("a"), healthy_model("b")))
-    async with console(operations) as pilot:
+    session = FakeSession(board(healthy_model("a"), healthy_model("b")))
+    async with console(session) as pilot:
         console_of(pilot).select("b")
-        operations.shown = board(model_view("worst"), healthy_model("a"), healthy_model("b"))
+        session.shown = board(model_view("worst"), healthy_model("a"), healthy_model("b"))
         console_of(pilot).action_refresh()
         await until(pilot, lambda: len(console_of(pilot).models) == 3)
         assert console_of(pilot).model_name == "b"
@@ -410,11 +410,11 @@ async def test_the_log_shows_lines_and_the_chosen_one_whole() -> None:
 
 
 async def test_the_soak_of_another_model_is_not_shown() -> None:
-    operations = FakeOperations(board(healthy_model("a"), healthy_model("b")))
-    async with console(operations) as pilot:
+    session = FakeSession(board(healthy_model("a"), healthy_model("b")))
+    async with console(session) as pilot:
         await pilot.press("2")
         await settled(pilot)
-        with operations.held("soak"):
+        with session.held("soak"):
             await pilot.press("right_square_bracket")
             await reads_soon(pilot, "asking for the soak of")
         await reads_soon(pilot, "coverage 99.4 %")
@@ -461,7 +461,7 @@ async def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("view", ["1", "2", "3", "4"])
 async def test_ascii_is_ascii_in_every_view(view: str) -> None:
-    async with console(FakeOperations(board(model_view(), healthy_model("b"))), ascii_only=True) as pilot:
+    async with console(FakeSession(board(model_view(), healthy_model("b"))), ascii_only=True) as pilot:
         await pilot.press(view)
         await settled(pilot)
         text = "\n".join(shown_on(pilot))
@@ -480,7 +480,7 @@ async def test_hostile_text_in_every_field_is_only_shown() -> None:
         environment=evil,
     )
     hostile = replace(hostile, registry=replace(hostile.registry, ref=evil, commit=evil))
-    async with console(FakeOperations(hostile)) as pilot:
+    async with console(FakeSession(hostile)) as pilot:
         text = "".join(shown_on(pilot))
         assert "[red]x[/]" in text
         assert all(char.isprintable() for char in text)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
-from fakes import FakeOperations, board, healthy_model, p99, watch_view
+from fakes import FakeSession, board, healthy_model, p99, watch_view
 from support.views import console, console_of, settled
 from support.walk import reads, until
 from textual.pilot import Pilot
@@ -30,23 +30,23 @@ def bells(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def arrive(pilot: Pilot[int], *watches: WatchView) -> None:
     """The next poll, asked for at once, finds these watches."""
-    operations = cast("FakeOperations", console_of(pilot).operations)
-    operations.shown = board(*MODELS, watches=watches)
-    polls = operations.called("board")
+    session = cast("FakeSession", console_of(pilot).session)
+    session.shown = board(*MODELS, watches=watches)
+    polls = session.called("board")
     await pilot.press("f5")
-    await until(pilot, lambda: operations.called("board") > polls and console_of(pilot).board == operations.shown)
+    await until(pilot, lambda: session.called("board") > polls and console_of(pilot).board == session.shown)
     await settled(pilot)
 
 
 async def test_a_calm_watch_is_told_on_the_first_view_without_a_sound(bells: list[str]) -> None:
-    async with console(FakeOperations(board(*MODELS, watches=(watch_view(),)))) as pilot:
+    async with console(FakeSession(board(*MODELS, watches=(watch_view(),)))) as pilot:
         await until(pilot, lambda: reads(pilot, "42m left, nothing breaches"))
         assert not pilot.app.screen.query_one(WatchBanner).display
         assert bells == []
 
 
 async def test_a_breach_rings_once_and_one_key_opens_its_rollback(bells: list[str]) -> None:
-    async with console(FakeOperations(board(*MODELS))) as pilot:
+    async with console(FakeSession(board(*MODELS))) as pilot:
         console_of(pilot).select("regime_classifier")
         for sentence in (BREACH, BREACH, BREACH.replace("640", "655")):
             await arrive(pilot, watch_view(sentence, model="regime_night"))
@@ -59,7 +59,7 @@ async def test_a_breach_rings_once_and_one_key_opens_its_rollback(bells: list[st
 
 @pytest.mark.parametrize("view", ["2", "3", "4"])
 async def test_the_banner_is_on_every_view(view: str, bells: list[str]) -> None:
-    async with console(FakeOperations(board(*MODELS, watches=(watch_view(BREACH),)))) as pilot:
+    async with console(FakeSession(board(*MODELS, watches=(watch_view(BREACH),)))) as pilot:
         await pilot.press(view)
         await settled(pilot)
         assert reads(pilot, "BREACH regime_classifier")
@@ -67,7 +67,7 @@ async def test_the_banner_is_on_every_view(view: str, bells: list[str]) -> None:
 
 
 async def test_a_breach_changes_nothing_under_an_open_screen(bells: list[str]) -> None:
-    async with console(FakeOperations(board(*MODELS))) as pilot:
+    async with console(FakeSession(board(*MODELS))) as pilot:
         console_of(pilot).select("regime_classifier")
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
@@ -78,7 +78,7 @@ async def test_a_breach_changes_nothing_under_an_open_screen(bells: list[str]) -
 
 
 async def test_a_read_only_session_hears_it_and_is_offered_nothing(bells: list[str]) -> None:
-    operations = FakeOperations(board(*MODELS, watches=(watch_view(BREACH),), read_only=True))
-    async with console(operations, read_only=True) as pilot:
+    session = FakeSession(board(*MODELS, watches=(watch_view(BREACH),), read_only=True))
+    async with console(session, read_only=True) as pilot:
         assert reads(pilot, "BREACH regime_classifier · p99: 640 ms")
     assert bells == ["bell"]

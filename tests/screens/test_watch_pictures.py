@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import FakeOperations, FrozenClock, board, healthy_model, p99, watch_view
+from fakes import FakeSession, FrozenClock, board, healthy_model, p99, watch_view
 from support.pictures import Compare
 from support.views import settled
 
@@ -25,10 +25,10 @@ SHOWN = {"watch_calm": watched(), "watch_breach": watched(BREACH)}
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_watch(compare: Compare, name: str) -> None:
-    assert compare(ConsoleApp(FakeOperations(SHOWN[name]), FrozenClock()), run_before=settled)
+    assert compare(ConsoleApp(FakeSession(SHOWN[name]), FrozenClock()), run_before=settled)
 
 
 @pytest.mark.parametrize("name", ["watch_breach_monochrome"])
 def test_monochrome(compare: Compare, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    assert compare(ConsoleApp(FakeOperations(watched(BREACH)), FrozenClock()), run_before=settled)
+    assert compare(ConsoleApp(FakeSession(watched(BREACH)), FrozenClock()), run_before=settled)

@@ -67,19 +67,14 @@ def of_gate_line(model: ModelView) -> Verdict | None:
 
 
 class _Session:
-    """A session whose façade has one board."""
+    """A session with one board."""
 
     def __init__(self, board: Board) -> None:
         self.as_json = False
-        self.operations = self
+        self.session = self
         self.settings = SimpleNamespace(standing=None, own_file_left_out=())
-        self._board = board
-
-    def board(self) -> Board:
-        return self._board
-
-    def judge_soaks(self, models: object) -> None:
-        """Nothing is judged any more."""
+        self.boards = SimpleNamespace(poll=lambda: board)
+        self.soaks = SimpleNamespace(judge_all=lambda models: None)  # nothing is judged any more
 
 
 def _run(board: Board, *words: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The console on fake operations as a program of its own, for tests on a pseudo-terminal: ``LOG`` notes every call.
+"""The console on a fake session as a program of its own, for tests on a pseudo-terminal: ``LOG`` notes every call.
 
 Run as ``python fake_console.py LOG [hostile]``. SIGUSR1 starts a write that takes a second.
 """
@@ -17,7 +17,7 @@ from typing import ClassVar
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from fakes import (  # noqa: E402 the two folders above are found only now
-    FakeOperations,
+    FakeSession,
     board,
     kill_view,
     model_view,
@@ -48,7 +48,7 @@ class Written(Message):
     """The write is over."""
 
 
-class LoggingOperations(FakeOperations):
+class LoggingSession(FakeSession):
     """Notes every call in a file as soon as it is made."""
 
     def __init__(self, log: Path, *, hostile: bool) -> None:
@@ -98,34 +98,34 @@ class LoggingConsole(ConsoleApp):
 
     # Textual looks for sheets beside the file of the class that names them.
     CSS_PATH: ClassVar[list[Path]] = [Path(console.app.__file__).parent / path for path in ConsoleApp.CSS_PATH]
-    operations: LoggingOperations
+    session: LoggingSession
 
     def on_ready(self) -> None:
         self.screen.screen_layout_refresh_signal.subscribe(self, self._laid_out)
 
     def _laid_out(self, screen: Screen[object]) -> None:
-        self.operations.note(f"laid out {screen.size.width}x{screen.size.height}")
+        self.session.note(f"laid out {screen.size.width}x{screen.size.height}")
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Paste):
-            self.operations.note("pasted")
+            self.session.note("pasted")
         await super().on_event(event)
 
 
 def main() -> int:
-    operations = LoggingOperations(Path(sys.argv[1]), hostile="hostile" in sys.argv)
-    app = LoggingConsole(operations, SystemClock(), poll_seconds=1.0)
+    session = LoggingSession(Path(sys.argv[1]), hostile="hostile" in sys.argv)
+    app = LoggingConsole(session, SystemClock(), poll_seconds=1.0)
 
     def write(*_: object) -> None:
         app.workshop.start(
-            app, operations.slow_write, done=lambda it: it, failed=lambda _: Written(), name="w", writes=True
+            app, session.slow_write, done=lambda it: it, failed=lambda _: Written(), name="w", writes=True
         )
 
     signal.signal(signal.SIGUSR1, write)
     app.run()
     if app.bug is not None:
-        operations.note("".join(traceback.format_exception(app.bug)))
-    operations.note(f"ended {app.return_code} in {os.times().user:.2f}")
+        session.note("".join(traceback.format_exception(app.bug)))
+    session.note(f"ended {app.return_code} in {os.times().user:.2f}")
     return app.return_code or 0
 
 

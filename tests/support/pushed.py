@@ -1,12 +1,13 @@
-"""What the tests and pictures of pushed screens share: a façade that behaves, situations, and walks by keys."""
+"""What the tests and pictures of pushed screens share: a session that behaves, situations, and walks by keys."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 
-from fakes import ACK_PHRASE, NOW, OLD, FakeOperations, gate, kill_view, sha
+from fakes import ACK_PHRASE, NOW, OLD, FakeSession, gate, kill_view, part, sha
 from support.walk import reads_soon, type_by_hand, until
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
@@ -64,8 +65,8 @@ def instead(*gates: Gate) -> tuple[Gate, ...]:
     return tuple(named.get(each.name, each) for each in MEASURED)
 
 
-class WizardOperations(FakeOperations):
-    """Fake operations for pushed screens. ``measured`` is what the gates to active find before any answer."""
+class WizardSession(FakeSession):
+    """A fake session for pushed screens. ``measured`` is what the gates to active find before any answer."""
 
     def __init__(self, *gates: Gate) -> None:
         super().__init__()
@@ -117,12 +118,12 @@ class WizardOperations(FakeOperations):
         return each
 
     def submit(self, plan: Plan, report: Report | None = None, *, push: bool = True) -> Submission:
-        return self._stepwise(report, lambda: super(WizardOperations, self).submit(plan, report))
+        return self._stepwise(report, lambda: super(WizardSession, self).submit(plan, report))
 
     def rollback(
         self, prepared: RollbackPlan, reason: str, report: Report | None = None, *, push: bool = True
     ) -> Submission:
-        return self._stepwise(report, lambda: super(WizardOperations, self).rollback(prepared, reason, report))
+        return self._stepwise(report, lambda: super(WizardSession, self).rollback(prepared, reason, report))
 
     def _stepwise(self, report: Report | None, write: Callable[[], Submission]) -> Submission:
         assert report
@@ -131,6 +132,10 @@ class WizardOperations(FakeOperations):
         done = write()
         report(STEPS[3])
         return done
+
+    @property
+    def artifacts(self) -> SimpleNamespace:
+        return part(compare=self.compare)
 
     def compare(self, a: str, b: str, report: Report | None = None) -> Comparison:
         if report:
@@ -187,18 +192,18 @@ CANDIDATES = (
 )
 
 
-def emergency() -> FakeOperations:
-    operations = WizardOperations()
-    prepared = operations.rollback_to
+def emergency() -> FakeSession:
+    session = WizardSession()
+    prepared = session.rollback_to
     assert prepared.plan
-    operations.rollback_to = replace(
+    session.rollback_to = replace(
         prepared,
         candidates=CANDIDATES,
         condemned=("regime_v2026_02_12_001",),
         reviving=("promote/regime_classifier/regime_v2026_02_12_001-to-active-20260216T100000Z",),
         plan=replace(prepared.plan, warnings=("The data set production_data_v2 is gone.",)),
     )
-    return operations
+    return session
 
 
 def four(*rungs: Rung) -> tuple[InstanceReceipt, ...]:

@@ -1,4 +1,4 @@
-"""Runs the console's views on fake operations until everything that they show has arrived."""
+"""Runs the console's views on a fake session until everything that they show has arrived."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
-from fakes import FakeOperations, FrozenClock
+from fakes import FakeSession, FrozenClock
 from support.walk import until
 from textual.pilot import Pilot
 
@@ -29,8 +29,8 @@ def told(pilot: Pilot[object]) -> str:
 async def settled(pilot: Pilot[object]) -> None:
     """Wait until the board, the remote, and what the open view needs have arrived and are drawn."""
     app = console_of(pilot)
-    operations = cast("FakeOperations", app.operations)
-    await until(pilot, lambda: app.board is not None and operations.called("fetch"))
+    session = cast("FakeSession", app.session)
+    await until(pilot, lambda: app.board is not None and session.called("fetch"))
     needed = _NEEDED.get(app.current_mode)
     if needed and app.models:
         await until(pilot, lambda: getattr(app, needed) is not None)
@@ -53,10 +53,10 @@ def in_view(view: str, *keys: str) -> Callable[[Pilot[object]], Awaitable[None]]
 
 @asynccontextmanager
 async def console(
-    operations: FakeOperations | None = None, size: tuple[int, int] = (80, 24), **settings: object
+    session: FakeSession | None = None, size: tuple[int, int] = (80, 24), **settings: object
 ) -> AsyncIterator[Pilot[int]]:
     """A running console with its first board shown."""
-    app = ConsoleApp(operations or FakeOperations(), FrozenClock(), **settings)  # type: ignore[arg-type]
+    app = ConsoleApp(session or FakeSession(), FrozenClock(), **settings)  # type: ignore[arg-type]
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         yield pilot

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
-from fakes import FakeOperations, FrozenClock
+from fakes import FakeSession, FrozenClock
 from support.widget_host import screen, type_by_hand
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -54,15 +54,15 @@ async def opened(pilot: Pilot[object], pushed: Screen[None]) -> None:
 
 @asynccontextmanager
 async def walking(
-    operations: FakeOperations,
+    session: FakeSession,
     pushed: Screen[None],
     size: tuple[int, int] = (80, 24),
     *,
     ascii_only: bool = False,
     drafts: Drafts | None = None,
 ) -> AsyncIterator[Pilot[int]]:
-    """Run the console on fake operations with one screen pushed."""
-    app = ConsoleApp(operations, FrozenClock(), ascii_only=ascii_only, drafts=lambda: drafts)
+    """Run the console on a fake session with one screen pushed."""
+    app = ConsoleApp(session, FrozenClock(), ascii_only=ascii_only, drafts=lambda: drafts)
     async with app.run_test(size=size) as pilot:
         await opened(pilot, pushed)
         yield pilot

@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import cast
 
-from fakes import FakeOperations, board, error_rate, model_view, p99
+from fakes import FakeSession, board, error_rate, model_view, p99
 from support.fixed_metrics import NOW, POLICY, FixedMetrics
 
 from console import documents
@@ -90,4 +90,4 @@ class TestTelling:
         assert "breaches p99" in document["problems"][0]["what"]
 
     def test_the_fakes_readings_of_shadow_alone_are_no_breach_of_what_is_live(self) -> None:
-        assert FakeOperations().board().models[0].breaching == ()
+        assert FakeSession().board().models[0].breaching == ()

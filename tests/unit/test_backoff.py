@@ -10,7 +10,7 @@ from support.fixed_metrics import NOW, POLICY, FixedMetrics
 
 from ml.board import SourceState
 from ml.registry.schema import Model, Pointer
-from ml.session.metrics import Backoff, MetricsWatch
+from ml.session.metrics import MetricsWatch, Silence
 from ml.session.registries import Base
 from ml.slo.source import SourceTimedOut
 from ml.verdict import Verdict
@@ -26,7 +26,7 @@ BASE = cast(
 def polls_asked(jitter: float, polls: int = 40) -> list[int]:
     """At which of the polls of a sick source it was really asked."""
     metrics, asked = FixedMetrics(), []
-    watch = MetricsWatch(metrics, Backoff(lambda: jitter))
+    watch = MetricsWatch(metrics, Silence(lambda: jitter))
     metrics.failures = {number: SourceTimedOut("It hangs.", "Wait.") for number in range(9999)}
     for poll in range(polls):
         before = len(metrics.asked)
@@ -47,7 +47,7 @@ def test_two_consoles_do_not_ask_at_the_same_times() -> None:
 
 def test_while_it_rests_every_poll_still_counts_and_the_third_is_stale() -> None:
     metrics = FixedMetrics()
-    watch = MetricsWatch(metrics, Backoff(lambda: 0.0))
+    watch = MetricsWatch(metrics, Silence(lambda: 0.0))
     assert watch.ask(BASE, NOW, {}, 60).source.state is SourceState.OK
     metrics.failures = {number: SourceTimedOut("It hangs.", "Wait.") for number in range(9999)}
     states = [watch.ask(BASE, NOW + timedelta(seconds=POLL_S * poll), {}, 60).source.state for poll in (1, 2, 3)]
@@ -56,7 +56,7 @@ def test_while_it_rests_every_poll_still_counts_and_the_third_is_stale() -> None
 
 def test_a_person_need_not_wait_and_an_answer_ends_it() -> None:
     metrics = FixedMetrics()
-    watch = MetricsWatch(metrics, Backoff(lambda: 0.0))
+    watch = MetricsWatch(metrics, Silence(lambda: 0.0))
     metrics.failures = {number: SourceTimedOut("It hangs.", "Wait.") for number in range(9999)}
     for _ in range(3):
         watch.ask(BASE, NOW, {}, 60, at_once=True)
@@ -69,7 +69,30 @@ def test_a_person_need_not_wait_and_an_answer_ends_it() -> None:
 
 
 def test_a_clock_that_went_back_does_not_put_it_to_sleep() -> None:
-    backoff = Backoff(lambda: 0.0)
-    backoff.missed(NOW)
-    assert backoff.rests(NOW + timedelta(seconds=4))
-    assert not backoff.rests(NOW - timedelta(hours=1))
+    silence = Silence(lambda: 0.0)
+    silence.failed(NOW, "It hangs.")
+    assert silence.rests(NOW + timedelta(seconds=4))
+    assert not silence.rests(NOW - timedelta(hours=1))
+
+
+def test_every_face_reads_the_same_sentence() -> None:
+    silence = Silence(lambda: 0.0)
+    silence.failed(NOW, "It hangs.")
+    assert (silence.source(NOW).state, silence.source(NOW).why) == (SourceState.ERROR, "It hangs.")
+    silence.answered(NOW)
+    assert silence.source(NOW).state is SourceState.OK
+    for polls, state in ((1, SourceState.ERROR), (2, SourceState.ERROR), (3, SourceState.STALE)):
+        silence.passed_over() if polls == 2 else silence.failed(NOW, "It hangs.")
+        source = silence.source(NOW + timedelta(seconds=POLL_S * polls))
+        assert (source.state, source.as_of) == (state, NOW)
+        assert source.why == f"No good answer for {POLL_S * polls}s ({polls} polls). It hangs."
+
+
+def test_before_the_first_answer_a_source_is_never_merely_stale() -> None:
+    metrics = FixedMetrics()
+    watch = MetricsWatch(metrics, Silence(lambda: 0.0))
+    metrics.failures = {number: SourceTimedOut("It hangs.", "Wait.") for number in range(9999)}
+    for poll in range(8):
+        seen = watch.ask(BASE, NOW + timedelta(seconds=POLL_S * poll), {}, 60)
+        assert (seen.source.state, seen.source.as_of) == (SourceState.ERROR, None)
+        assert {reading.verdict for reading in seen.readings["regime"]} == {Verdict.ERROR}

@@ -106,7 +106,7 @@ def test_status_waits_for_every_soak_in_every_form(options: tuple[str, ...]) -> 
         judged.update({name: soak_report(model=name) for name in names})
 
     settings = SimpleNamespace(standing=None, own_file_left_out=())
-    operations = SimpleNamespace(board=shown, judge_soaks=judge)
-    session = SimpleNamespace(as_json=False, settings=settings, operations=operations)
+    session = SimpleNamespace(boards=SimpleNamespace(poll=shown), soaks=SimpleNamespace(judge_all=judge))
+    session = SimpleNamespace(as_json=False, settings=settings, session=session)
     CliRunner().invoke(status, list(options), obj=session, standalone_mode=False, catch_exceptions=False)
     assert list(judged) == NAMES

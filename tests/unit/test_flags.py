@@ -10,8 +10,8 @@ import pytest
 
 from console.config import load
 from console.flags import SWITCHES, VALUED, understood
+from console.invocation import Invocation
 from console.kill import _understood
-from console.session import Session
 from console.verbs import cli
 
 
@@ -19,7 +19,7 @@ def test_the_short_paths_know_the_flags_of_the_command_line_and_no_others() -> N
     options = [each for each in cli.params if isinstance(each, click.Option) and each.name != "version"]
     assert {each.opts[0]: each.name for each in options} == VALUED | SWITCHES
     assert {each.opts[0] for each in options if each.is_flag} == set(SWITCHES)
-    assert {field.name for field in fields(Session)} == set((VALUED | SWITCHES).values())
+    assert {field.name for field in fields(Invocation)} == set((VALUED | SWITCHES).values())
 
 
 @pytest.mark.parametrize("flag", SWITCHES)

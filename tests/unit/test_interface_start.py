@@ -21,7 +21,8 @@ LATER = (
     "console.verbs",
     "console.wiring",
     "ml.session.context",
-    "ml.session.parts",
+    "ml.session.boards",
+    "ml.session.registries",
     "ml.promotion",
     "ml.records",
     "ml.slo",
@@ -29,7 +30,7 @@ LATER = (
 
 
 def test_nothing_is_imported_that_the_first_frame_can_do_without() -> None:
-    first = "console.__main__, console.interface, console.session, console.app, console.terminal.driver"
+    first = "console.__main__, console.interface, console.invocation, console.app, console.terminal.driver"
     code = f"import sys, {first}; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "textual.app" in modules

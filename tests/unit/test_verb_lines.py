@@ -19,9 +19,9 @@ from ml.stage import Stage
 CLOCK = SimpleNamespace(now=lambda: NOW)
 
 
-def answered(verb: click.Command, operations: object, *words: str) -> tuple[int, str]:
+def answered(verb: click.Command, session: object, *words: str) -> tuple[int, str]:
     """Exit code and everything that a verb prints."""
-    session = SimpleNamespace(operations=operations, as_json=False)
+    session = SimpleNamespace(session=session, as_json=False)
     result = CliRunner().invoke(verb, list(words), obj=session, standalone_mode=False)
     return result.return_value, result.output
 
@@ -61,10 +61,10 @@ def test_a_soak_ends_with_its_verdict_after_every_query() -> None:
 )
 def test_a_rollback_that_cannot_be_is_not_done(active: str, words: tuple[str, ...], code: int) -> None:
     prepared = replace(rollback_plan(), plan=None, from_artifact=active, why="Because.")
-    operations = SimpleNamespace(clock=CLOCK, rollback_plan=lambda model, to: prepared)
-    assert answered(rollback, operations, "regime_classifier", *words) == (code, "Because.\n")
+    session = SimpleNamespace(clock=CLOCK, rollbacks=SimpleNamespace(plan=lambda model, to: prepared))
+    assert answered(rollback, session, "regime_classifier", *words) == (code, "Because.\n")
 
 
 def test_an_empty_audit_log_says_so() -> None:
-    operations = SimpleNamespace(clock=CLOCK, log=lambda limit: ())
-    assert answered(log, operations) == (0, "The audit log of this machine is empty so far.\n")
+    session = SimpleNamespace(clock=CLOCK, audit=SimpleNamespace(sentences=lambda limit: ()))
+    assert answered(log, session) == (0, "The audit log of this machine is empty so far.\n")

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 
 import pytest
-from fakes import FakeOperations, FrozenClock
+from fakes import FakeSession, FrozenClock
 from textual.message import Message
 
 from console.f9 import HELD_S, KillKey
@@ -94,17 +94,17 @@ def kinds(owner: Owner) -> list[type[Message]]:
 
 
 def test_a_press_throws_the_switch_and_tells_both_times(clock: FrozenClock) -> None:
-    owner, operations = Owner(), FakeOperations()
-    KillKey(operations, clock, owner.post_message, allowed=True).press()
+    owner, session = Owner(), FakeSession()
+    KillKey(session, clock, owner.post_message, allowed=True).press()
     owner.take()
     owner.take()
     assert kinds(owner) == [KillPressed, KillArrived]
-    assert operations.calls == [("kill", "key")]
+    assert session.calls == [("kill", "key")]
 
 
 def test_a_held_key_is_one_press_and_a_later_one_delivers_again(clock: FrozenClock) -> None:
-    owner, operations = Owner(), FakeOperations()
-    key = KillKey(operations, clock, owner.post_message, allowed=True)
+    owner, session = Owner(), FakeSession()
+    key = KillKey(session, clock, owner.post_message, allowed=True)
     for _ in range(200):
         key.press()
         clock.advance(0.03)
@@ -114,16 +114,16 @@ def test_a_held_key_is_one_press_and_a_later_one_delivers_again(clock: FrozenClo
     key.press()
     owner.take()
     owner.take()
-    assert operations.called("kill") == 2
+    assert session.called("kill") == 2
 
 
 def test_a_press_leaves_the_interpreters_switch_interval_to_the_terminal_driver(clock: FrozenClock) -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     try:
-        owner, operations = Owner(), FakeOperations()
-        with operations.held("kill"):
-            KillKey(operations, clock, owner.post_message, allowed=True).press()
+        owner, session = Owner(), FakeSession()
+        with session.held("kill"):
+            KillKey(session, clock, owner.post_message, allowed=True).press()
             assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
         owner.take()
         owner.take()
@@ -136,14 +136,14 @@ def test_a_press_leaves_the_interpreters_switch_interval_to_the_terminal_driver(
 
 
 def test_a_failed_kill_is_told_and_a_forbidden_one_does_nothing(clock: FrozenClock) -> None:
-    owner, operations = Owner(), FakeOperations()
-    operations.failures["kill"] = OSError("disk")
-    KillKey(operations, clock, owner.post_message, allowed=True).press()
+    owner, session = Owner(), FakeSession()
+    session.failures["kill"] = OSError("disk")
+    KillKey(session, clock, owner.post_message, allowed=True).press()
     owner.take()
     answer = owner.take()
     assert isinstance(answer, KillFailed)
     assert "disk" in answer.error.cause
-    quiet, untouched = Owner(), FakeOperations()
+    quiet, untouched = Owner(), FakeSession()
     KillKey(untouched, clock, quiet.post_message, allowed=False).press()
     assert kinds(quiet) == [KillNotHere]
     assert untouched.calls == []

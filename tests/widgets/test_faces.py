@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from fakes import BASE, NOW, FakeOperations, alerts, board, error_rate, gate, model_view, p95, p99, p999, soak_report
+from fakes import BASE, NOW, FakeSession, alerts, board, error_rate, gate, model_view, p95, p99, p999, soak_report
 from fakes import stage_view as stage_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,7 +101,7 @@ async def test_every_situation_on_every_face(situation: str) -> None:
             )
     line = faces.of_gate_line(view)
     assert line is None or not outweighs(faces.gate_proves(view), line)
-    async with console(FakeOperations(shown)) as pilot:
+    async with console(FakeSession(shown)) as pilot:
         await settled(pilot)
         app = console_of(pilot)
         rows, pane = app.screen.query_one(ModelList), app.screen.query_one("#shadow", StagePane)
@@ -112,7 +112,7 @@ async def test_every_situation_on_every_face(situation: str) -> None:
 
 async def test_a_failing_gate_stands_above_the_passing_gauges_and_says_which_window_each_judges() -> None:
     view, _ = TABLE["a ten-minute burst four hours ago"]
-    async with console(FakeOperations(board(view)), size=(80, 24)) as pilot:
+    async with console(FakeSession(board(view)), size=(80, 24)) as pilot:
         await reads_soon(pilot, "GATE shadow→active · window 24h · BLOCKED: 2 FAIL")
         rows = [" ".join(line.split()) for line in shown_on(pilot)]
         failing = [index for index, row in enumerate(rows) if "✗ FAIL" in row]
@@ -124,10 +124,10 @@ async def test_a_failing_gate_stands_above_the_passing_gauges_and_says_which_win
 
 
 async def test_a_board_that_nobody_renews_turns_stale_on_the_screen() -> None:
-    operations = FakeOperations(board(calm()))
-    async with console(operations) as pilot:
+    session = FakeSession(board(calm()))
+    async with console(session) as pilot:
         app = console_of(pilot)
-        with operations.held("board"):
+        with session.held("board"):
             app.clock.advance(200)  # type: ignore[attr-defined]
             await reads_soon(pilot, "BLOCKED: 5 STALE")
         assert app.window_title.startswith("STALE")

@@ -12,7 +12,7 @@ from console.screens.promote.steps import Step, Wizard, empty_draft
 from ml.errors import ConsoleError
 from ml.promotion.values import Checklist, Submission, Target
 from ml.records.drafts import Draft, Drafts
-from ml.session import Operations
+from ml.session import Session
 from ml.stage import Stage
 
 # Keeper of drafts: writes off the event loop, one at a time, and always the newest last.
@@ -115,8 +115,8 @@ class Desk(Protocol):
 class Promotion:
     """Runs the session's calls for one wizard's state, at most one at a time."""
 
-    def __init__(self, operations: Operations, desk: Desk, model: str, drafts: DraftKeeper) -> None:
-        self._operations = operations
+    def __init__(self, session: Session, desk: Desk, model: str, drafts: DraftKeeper) -> None:
+        self._session = session
         self._desk = desk
         self._model = model
         self._drafts = drafts
@@ -126,7 +126,7 @@ class Promotion:
         """Freeze the target, restore its draft, and judge the gates."""
 
         def freeze() -> tuple[Target, Draft | None]:
-            target = self._operations.target(self._model, to_stage)
+            target = self._session.changes.target(self._model, to_stage)
             return target, self._drafts.find(target.model, target.to_stage, target.model_sha256)
 
         def frozen(found: tuple[Target, Draft | None]) -> None:
@@ -145,22 +145,29 @@ class Promotion:
             self._drafts.keep(self.wizard.draft)
             self.judge()
 
-        action = partial(self._operations.target, self._model, before.target.to_stage)
-        self._desk.work(f"look at {self._model}", action, frozen, self._desk.complain)
+        self._desk.work(
+            f"look at {self._model}",
+            lambda: self._session.changes.target(self._model, before.target.to_stage),
+            frozen,
+            self._desk.complain,
+        )
 
     def judge(self) -> None:
         """Judge every gate again, with the answers typed so far."""
         wizard = self._become(self._now.judging())
-        action = partial(
-            self._operations.checklist,
-            wizard.target,
-            finding=wizard.draft.finding,
-            waivers=dict(wizard.draft.waivers),
-            report=partial(self._desk.soon, lambda progress: self._become(self._now.with_progress(progress))),
-            on_gate=partial(self._desk.soon, lambda gate: self._become(self._now.with_gate(gate))),
-            on_output=partial(self._desk.soon, self._desk.printed),
-        )
-        self._work("judge", action, partial(self._judged, wizard.draft))
+        session, target, draft, become = self._session, wizard.target, wizard.draft, self._become
+
+        def judged() -> Checklist:
+            return session.checklists.judge(
+                target,
+                finding=draft.finding,
+                waivers=dict(draft.waivers),
+                report=partial(self._desk.soon, lambda progress: become(self._now.with_progress(progress))),
+                on_gate=partial(self._desk.soon, lambda gate: become(self._now.with_gate(gate))),
+                on_output=partial(self._desk.soon, self._desk.printed),
+            )
+
+        self._work("judge", judged, partial(self._judged, draft))
 
     def _judged(self, draft: Draft, checklist: Checklist) -> None:
         wizard = self._become(self._now.with_checklist(checklist, draft))
@@ -204,8 +211,12 @@ class Promotion:
     def _plan(self, ack: str = "") -> None:
         wizard = self._become(self._now.planning())
         assert wizard.checklist, "no page leads to the plan without it"
-        action = partial(self._operations.plan, wizard.checklist, wizard.draft.reason, ack=ack)
-        self._work("plan", action, lambda plan: self._become(self._now.planned(plan)))
+        checklist, reason = wizard.checklist, wizard.draft.reason
+        self._work(
+            "plan",
+            lambda: self._session.changes.plan(checklist, reason, ack=ack),
+            lambda plan: self._become(self._now.planned(plan)),
+        )
 
     def submit(self) -> None:
         """Submit the plan. The plan is taken away by this call, so a second call finds nothing to submit."""
@@ -214,8 +225,7 @@ class Promotion:
             return
         self._become(self._now.submitting())
         report = partial(self._desk.soon, lambda progress: self._become(self._now.progressed(progress)))
-        action = partial(self._operations.submit, plan, report=report)
-        self._work("promote", action, self._submitted, writes=True)
+        self._work("promote", lambda: self._session.changes.submit(plan, report), self._submitted, writes=True)
 
     def _submitted(self, submission: Submission) -> None:
         wizard = self._become(self._now.submitted(submission))

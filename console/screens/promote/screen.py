@@ -135,7 +135,7 @@ class PromoteScreen(PlanScreen):
     def begin(self) -> None:
         """Freeze the target, or ask for the step when several are possible."""
         drafts = DraftKeeper(self.console.drafts, self.work, self.complain)
-        self._promotion = Promotion(self.console.operations, self, self._model, drafts)
+        self._promotion = Promotion(self.console.session, self, self._model, drafts)
         self.title_is(f"Promote {self._model}")
         board = self.console.board
         possible = hops(board.model(self._model) if board else None)

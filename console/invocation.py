@@ -11,17 +11,17 @@ from console.config import Settings, load
 from console.paths import outside
 from console.snapshot import keep
 from ml.adapters import processes
-from ml.session import Operations
-from ml.session.glance import glance
+from ml.adapters.git_first import glance
+from ml.session import Session
 
 if TYPE_CHECKING:
-    from ml.session.artifacts import LooseArtifacts
+    from ml.session.artifacts import FolderArtifacts
     from ml.session.context import Context
 
 
 @dataclass
-class Session:
-    """The global flags, and the settings and operations, which are created on first use."""
+class Invocation:
+    """The global flags, and the settings and session, which are created on first use."""
 
     repo: str | None = None
     config: str | None = None
@@ -53,29 +53,29 @@ class Session:
         )
 
     @cached_property
-    def operations(self) -> Operations:
+    def session(self) -> Session:
         """The session on the repository. Raises `ml.errors.Usage`."""
 
-        return operations(self.settings)
+        return open_session(self.settings)
 
     @cached_property
-    def artifacts(self) -> Operations | LooseArtifacts:
+    def artifacts(self) -> FolderArtifacts:
         """The part that verifies, builds and compares artifacts. Outside a repository, a version that needs none.
 
         A repository that was named must exist. Raises `ml.errors.Usage`.
         """
         if self.repo is not None or not outside():
-            return self.operations
+            return self.session.artifacts
         # Imported here: most verbs do not need it.
         from console.wiring import loose_artifacts  # noqa: PLC0415
 
         return loose_artifacts(Path.cwd(), read_only=self.read_only)
 
 
-def operations(settings: Settings) -> Operations:
+def open_session(settings: Settings) -> Session:
     """Create the session on the configured repository. It is cheap: heavy parts are imported on first use."""
     registry = settings.registry
-    return Operations(
+    return Session(
         partial(_context, settings),
         partial(glance, processes.run, settings.root, registry.ref, registry.path),
         partial(keep, settings),

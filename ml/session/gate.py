@@ -1,0 +1,113 @@
+"""The gate of a change, run on two revisions of this clone: for `mlconsole gate`, a server's hook, and landings."""
+
+from __future__ import annotations
+
+from ml.errors import Unavailable, Usage
+from ml.policy import parse_policy
+from ml.promotion.gate import Bench, judge, why_no_approval
+from ml.promotion.gates import TestBench, unit_tests_gate
+from ml.promotion.paths import CONFIG_PATH, Places, registry_path
+from ml.promotion.publish import Desk
+from ml.promotion.received import Received, parse_updates, receive
+from ml.session.context import Context
+from ml.session.registries import Registries
+from ml.slo.source import Metrics
+from ml.text import visible
+from ml.verdict import Gate
+
+_OWN_CODE = ("ml/promotion/gate/judge.py", "mlconsole/ml/promotion/gate/judge.py")
+
+
+class ChangeGate:
+    """Judges changes as the server does, by this session's clock."""
+
+    def __init__(self, context: Context, registries: Registries) -> None:
+        self._context = context
+        self._registries = registries
+        self.source: Metrics | None = context.metrics
+        """The source at which recorded questions are asked again: this session's own, unless another is set."""
+
+    def judge(self, base: str, head: str, *, offered: bool = False, landed: bool = False) -> tuple[Gate, ...]:
+        """Judge two revisions, such as ``origin/main`` and ``HEAD``.
+
+        Unless it is ``landed``, the head may have been made on an older base, as a pull request's may: then a merge or
+        a rebase lands it, and a push of it as it is would be refused.
+
+        Raises:
+            Usage: there is no such revision. Unavailable: the clone is shallow.
+        """
+        return self.judge_commits(self._commit(base), self._commit(head), offered=offered, merging=not landed)
+
+    def judge_commits(self, base: str, head: str, *, offered: bool = False, merging: bool = False) -> tuple[Gate, ...]:
+        """The gate of contract §8 over two commits.
+
+        An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
+        """
+        if self._context.repository.shallow():
+            raise Unavailable(
+                "This clone is shallow: it holds only the newest commits, so that no change can be judged in it.",
+                "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0.",
+            )
+        return judge(self._context.repository, base, head, self._bench(offered=offered, merging=merging))
+
+    def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
+        """Judge the input of a server's ``pre-receive`` hook; ``branch`` is the one that engines follow.
+
+        Raises Usage when it is something else.
+        """
+        return receive(parse_updates(told), self._context.repository, branch, self.judge_commits, self._why_no_approval)
+
+    def tests_of(self, base: str, head: str) -> Gate:
+        """The unit-test command of the base's policy, run here on a clean export of the head, without secrets."""
+        context, rules_of = self._context, self._commit(base)
+        repository, places = context.repository, context.place.places
+        places = Places(registry_path(repository.read(rules_of, CONFIG_PATH)) or places.registry)
+        rules = repository.read(rules_of, places.policy)
+        bench = TestBench(
+            repository=repository,
+            commit=self._commit(head),
+            checks=parse_policy(rules).checks,
+            run=context.run,
+            environ=context.environ,
+        )
+        return unit_tests_gate(bench)
+
+    def holds_own_code(self, base: str) -> bool:
+        """True if the base holds mlconsole's own code, so that a change of that code could change its own judge."""
+        commit = self._commit(base)
+        return any(self._context.repository.blob_id(commit, path) for path in _OWN_CODE)
+
+    def desk(self) -> Desk:
+        """Return the repository, remote and forge that changes to the base are published with."""
+        ref, context = self._registries.ref(), self._context
+        return Desk(
+            repository=context.repository,
+            journal=context.journal,
+            forge=context.forge,
+            remote=ref.remote,
+            base=ref.branch,
+            bodies=context.place.state / "bodies",
+            places=context.place.places,
+            judge=self.judge_commits,
+        )
+
+    def _bench(self, *, offered: bool = False, merging: bool = False) -> Bench:
+        place = self._context.place
+        return Bench(
+            verifier=self._context.verifier(),
+            places=place.places,
+            artifact_base=place.artifact_base,
+            approvals=not offered,
+            merging=merging,
+            now=self._context.clock.now(),
+            source=self.source,
+        )
+
+    def _why_no_approval(self, base: str, slot: tuple[str, str], note: str) -> str:
+        return why_no_approval(self._context.repository, base, slot, note, self._bench())
+
+    def _commit(self, rev: str) -> str:
+        found = self._context.repository.resolve(rev)
+        if found is None:
+            raise Usage(f"There is no revision {visible(rev)} here.", "Fetch it, or correct its name.")
+        return found
