@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 
 from ml.board import InstanceReceipt, KillView, Rung
 from ml.clock import Clock
-from ml.emergency.ladder import Fleet, receipts, whole
 from ml.emergency.questions import MANY, Code
-from ml.emergency.receipt import judge, see
-from ml.emergency.sighting import blocked_engines
+from ml.emergency.receipt import Fleet, blocked_engines, judge, receipts, see, whole
 from ml.emergency.switch import KillRequest, KillSwitch, SwitchState
 from ml.errors import ConsoleError
 

@@ -1,25 +1,276 @@
 """The receipt of a kill or a release: the proof by all engines, and the steps by hand where proof is missing.
 
-Pure but for `receipt`, which asks a metric source first. CONFIRMED covers every engine that was seen in the last day,
-and only for as long as each look finds it so. UNCONFIRMED appears after the deadline; a later look may still confirm
-it, or find that an engine came back alive or fell silent (contract §7).
+Pure but for `receipt` and the looks at engines, which ask a metric source. CONFIRMED covers every engine that was seen
+in the last day, and only for as long as each look finds it so. UNCONFIRMED appears after the deadline; a later look may
+still confirm it, or find that an engine came back alive or fell silent (contract §7).
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml.board import Delivery, InstanceReceipt, KillView, Rung
-from ml.emergency.ladder import Fleet, receipts, whole
-from ml.emergency.sighting import look
+from ml.clock import format_utc
+from ml.emergency.questions import MANY, PROOFS, Code, Window, survey
 from ml.errors import ConsoleError
+from ml.slo.promql import joined, split
+from ml.slo.source import BadAnswer
+from ml.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ml.emergency.switch import KillRequest, Step
-    from ml.slo.source import Metrics
+    from ml.slo.source import Metrics, Series
+
+
+# The proof of a kill or release: from an engine's metrics to its rung and its words. Pure (contract §7).
+#
+# ``grinder_ml_active_on == 0`` alone proves nothing: an idle engine shows it too, and a shadow engine always does. A
+# kill is proven by a whole pair of samples after the request in which the engine counted snapshots that the switch
+# forbade and inferred nothing, or by a silence that is longer than any before. Proof of a release is the reverse.
+
+_WORDS = {
+    Code.BLOCKED: "blocked by the kill switch",
+    Code.STOPPED: "no inference, for longer than it ever rested before",
+    Code.INFERS_AGAIN: "it infers again",
+    Code.ACTIVE_AGAIN: "active_on is 1 again, and nothing is blocked",
+    Code.NO_MODEL: "no longer blocked; it has no model to infer with",
+    Code.PROVEN: "proven",
+    Code.OPEN: "not proven",
+    Code.BLIND: "it is blocked, but exports nothing that would show inferences",
+    Code.SOME_WORKERS: "some of its workers are blocked, others do not prove it",
+    Code.SECOND_SAMPLE: "one sample is newer than the request, a second must follow",
+    Code.NO_SAMPLE: "no sample is newer than the request",
+    Code.STILL_ACTIVE: "active_on is still 1",
+    Code.STILL_BLOCKED: "it is still blocked by the kill switch",
+    Code.INFERS: "it still infers",
+    Code.JUMPS: "its counters go back again and again: several processes answer under this one address",
+}
+_IDLE = {
+    True: "it does not infer, but counts no block either: an idle engine shows the same",
+    False: "no longer blocked, but it has not inferred yet",
+}
+_APPLIED = frozenset({Code.IDLE, Code.BLIND, Code.SOME_WORKERS})
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The metric source's view of all engines since a request.
+
+    ``named`` are engines with their code, all of a small fleet and the worst of a large one; ``counts`` count all of
+    them by code. ``last_seen`` is in Unix seconds, for silent engines. ``ahead_s`` is the number of seconds by which
+    the source's clock is ahead of ours; ``at`` is the source's time of the look. ``problem`` says why nothing could be
+    seen.
+    """
+
+    named: tuple[tuple[str, Code], ...] = ()
+    counts: Mapping[Code, int] | None = None
+    last_seen: Mapping[str, float] | None = None
+    ahead_s: float = 0.0
+    at: float = 0.0
+    problem: str = ""
+
+    @property
+    def total(self) -> int:
+        """The number of engines seen in the last day."""
+        return sum(self.counts.values()) if self.counts is not None else len(self.named)
+
+    @property
+    def proven(self) -> int:
+        """The number of engines that prove the request."""
+        if self.counts is not None:
+            return sum(count for code, count in self.counts.items() if code in PROOFS)
+        return sum(code in PROOFS for _, code in self.named)
+
+    @property
+    def codes(self) -> frozenset[Code]:
+        """Every code that occurs."""
+        return frozenset(self.counts if self.counts is not None else (code for _, code in self.named))
+
+
+def rung(code: Code, base: Rung, *, late: bool) -> Rung:
+    """Return the rung of an engine with this code.
+
+    Args:
+        base: WRITTEN, or REQUESTED where nothing was written.
+        late: the deadline has passed.
+    """
+    if code in PROOFS:
+        return Rung.CONFIRMED
+    if late:
+        return Rung.UNPROVEN if code is Code.SILENT else Rung.UNCONFIRMED
+    return Rung.APPLIED if code in _APPLIED else base
+
+
+def receipts(fleet: Fleet, base: Rung, *, engage: bool, late: bool) -> tuple[InstanceReceipt, ...]:
+    """The engines by name, each with its rung and the observation, the unproven ones first."""
+    worst_first = sorted(fleet.named, key=lambda pair: (-pair[1], pair[0]))
+    moment = datetime.fromtimestamp(fleet.at - fleet.ahead_s, UTC) if fleet.at else None
+    last_seen = fleet.last_seen or {}
+    return tuple(
+        InstanceReceipt(
+            instance=visible(name, limit=120),
+            rung=rung(code, base, late=late),
+            at=moment,
+            why=_why(code, last_seen.get(name), engage=engage),
+        )
+        for name, code in worst_first
+    )
+
+
+def whole(fleet: Fleet, base: Rung, *, late: bool) -> Rung:
+    """Return the rung of all engines together: the lowest of theirs. Without any engine, nothing is proven."""
+    reached = {rung(code, base, late=late) for code in fleet.codes}
+    if not reached:
+        return Rung.UNCONFIRMED if late else base
+    return min(reached, key=_ORDER.index)
+
+
+_ORDER = (Rung.UNCONFIRMED, Rung.UNPROVEN, Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED, Rung.CONFIRMED)
+
+
+def _why(code: Code, last_seen: float | None, *, engage: bool) -> str:
+    if code is Code.SILENT:
+        when = f" at {format_utc(datetime.fromtimestamp(last_seen, UTC))}" if last_seen else " in the last day"
+        return f"it is silent: it was last seen{when}, and nothing can be read from it now"
+    return _IDLE[engage] if code is Code.IDLE else _WORDS[code]
+
+
+# The engines' proof as Prometheus has it (`ml.emergency.questions`).
+
+_OBEYS_WITHIN_S = 0.5
+"""The time from a request until every engine has read the file. Samples from this time prove nothing."""
+_SHORTEST_S = 4.0
+_MOST_SILENT = 50
+_REMEDY = "Ask it by hand, and look at the /metrics of every engine."
+
+
+class _Survey(NamedTuple):
+    now: float
+    ahead_s: float
+    engines: int
+    interval: float
+
+
+def look(metrics: Metrics, asked_at: datetime | None, *, engage: bool) -> Fleet:
+    """Look at every engine's proof of a request at that moment; ``None``: of the last few scrapes, for any request.
+
+    Raises:
+        ml.slo.source.MetricsError: the source gave no usable answer.
+    """
+    survey = _survey(metrics)
+    asked = _lately(survey) if asked_at is None else asked_at.timestamp() + survey.ahead_s + _OBEYS_WITHIN_S
+    if not engage:
+        # A block of a minute ago says nothing against a release that reached the engine since.
+        asked = max(asked, _lately(survey))
+    return (
+        _large(metrics, survey, asked, engage=engage)
+        if survey.engines > MANY
+        else _close(metrics, survey, asked, engage)
+    )
+
+
+def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
+    """Count the engines that any kill switch blocks now, by their last few scrapes after ``since``.
+
+    Raises:
+        ml.slo.source.MetricsError: the source gave no usable answer.
+    """
+    survey = _survey(metrics)
+    asked = _lately(survey)
+    if since is not None:
+        asked = max(asked, since.timestamp() + survey.ahead_s + _OBEYS_WITHIN_S)
+    return int(_one(_ask(metrics, Window(survey.now, asked, survey.interval).blocked(), survey.now)) or 0)
+
+
+def _lately(seen: _Survey) -> float:
+    """A moment after which an engine was scraped three times."""
+    return seen.now - max(_SHORTEST_S, 3.5 * seen.interval)
+
+
+def _survey(metrics: Metrics) -> _Survey:
+    answer = metrics.query(joined(survey()))
+    parts = split(answer.series)
+    now = _one(parts.get("time", ()))
+    if now is None:
+        raise BadAnswer(
+            "The metric source did not say what time it is, so no sample can be called newer than the request.",
+            "Ask it for `time()` by hand, and correct prometheus.url where it is another kind of server.",
+        )
+    ahead = now - (answer.asked_at.timestamp() + answer.seconds / 2)
+    return _Survey(now, ahead, int(_one(parts.get("engines", ())) or 0), _one(parts.get("interval", ())) or 0.0)
+
+
+def _large(metrics: Metrics, seen: _Survey, asked: float, *, engage: bool) -> Fleet:
+    """A large fleet: how many are plainly proven, and a close look at the first of the others."""
+    window = Window(seen.now, asked, seen.interval)
+    found = _ask(metrics, window.counted(engage=engage), seen.now)
+    counts = {_code(each.label("code")): int(_value(each)) for each in found if each.points}
+    if not counts.get(Code.OPEN):
+        return Fleet((), counts, ahead_s=seen.ahead_s, at=seen.now)
+    names = [each.label("instance") for each in _ask(metrics, window.open(engage=engage), seen.now)]
+    close = _close(metrics, seen, asked, engage, names)
+    judged = Counter(code for _, code in close.named)
+    counts[Code.OPEN] = max(0, counts[Code.OPEN] - sum(judged.values()))
+    whole = Counter({code: count for code, count in counts.items() if count}) + judged
+    return replace(close, counts=dict(whole))
+
+
+def _close(metrics: Metrics, seen: _Survey, asked: float, engage: bool, only: Sequence[str] = ()) -> Fleet:
+    """Take a close look at the named engines, or at every engine."""
+    window = Window(seen.now, asked, seen.interval, only)
+    named = _named(_ask(metrics, window.codes(engage=engage, thorough=False), seen.now))
+    if engage and any(code is Code.IDLE for _, code in named):
+        # Some fall silent and count no blocks: comparing that with their past costs more, so it is asked second.
+        named = _named(_ask(metrics, window.codes(engage=engage, thorough=True), seen.now))
+    silent = [name for name, code in named if code is Code.SILENT]
+    last_seen: dict[str, float] = {}
+    if silent:
+        of_these = Window(seen.now, asked, seen.interval, silent[:_MOST_SILENT])
+        found = _ask(metrics, of_these.last_seen(), seen.now)
+        last_seen = {each.label("instance"): _value(each) for each in found if each.points}
+    return Fleet(named, None, last_seen, seen.ahead_s, seen.now)
+
+
+def _named(found: tuple[Series, ...]) -> tuple[tuple[str, Code], ...]:
+    return tuple((each.label("instance"), _code(_value(each))) for each in found if each.points)
+
+
+def _code(told: str | float) -> Code:
+    try:
+        return Code(int(float(told)))
+    except ValueError as error:
+        raise BadAnswer("The metric source answered with a number that was not asked for.", _REMEDY) from error
+
+
+def _ask(metrics: Metrics, promql: str, now: float) -> tuple[Series, ...]:
+    """One question at the survey's own time. An answer with warnings is partial: engines may be missing in it."""
+    answer = metrics.query(promql, _moment(now))
+    if answer.warnings:
+        raise BadAnswer(f"The metric source warns that its answer is partial: {answer.warnings[0]}", _REMEDY)
+    return answer.series
+
+
+def _one(found: tuple[Series, ...]) -> float | None:
+    """The one value of an answer; ``None`` where it has none, or one that is no number."""
+    values = [_value(each) for each in found if each.points]
+    return values[0] if values and values[0] == values[0] else None
+
+
+def _value(series: Series) -> float:
+    return series.points[-1][1]
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
+# The receipt.
 
 _SOME = 5
 """Names that one sentence takes; the rest is counted."""

@@ -11,7 +11,7 @@ from ml.board import SoakReport
 from ml.clock import format_utc
 from ml.promotion.origins import Origin
 from ml.promotion.values import ACK_GATE, REVIEW_GATE, Ack, Target
-from ml.slo.clocks import length
+from ml.slo.exchanges import length
 from ml.slo.soak_gates import ALERTS_GATE
 from ml.stage import Action
 from ml.text import visible

@@ -12,8 +12,8 @@ from ml.promotion.gate.guard import artifact_folders, named_folders
 from ml.promotion.paths import Places
 from ml.promotion.repository import Reader
 from ml.registry.codec import Document
+from ml.registry.doctor import Finding
 from ml.registry.schema import located
-from ml.registry.symptoms import Finding
 from ml.text import visible
 
 _BINARY = (".onnx", ".bin", ".data", ".pb")

@@ -25,8 +25,7 @@ from ml.registry.history import action_of
 from ml.registry.schema import Event
 from ml.slo import exchanges
 from ml.slo import exchanges as transcript
-from ml.slo.clocks import skew_of
-from ml.slo.exchanges import Replay
+from ml.slo.exchanges import Replay, skew_of
 from ml.slo.source import Answer
 from ml.stage import Action, Stage
 from ml.text import visible

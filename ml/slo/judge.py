@@ -13,10 +13,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml.clock import format_utc, span
-from ml.slo.clocks import SKEW_S, length, skewed
-from ml.slo.exchanges import Failure
-from ml.slo.inputs import Case, Terms
-from ml.slo.measured import Worst
+from ml.slo.exchanges import SKEW_S, Failure, length, skewed
+from ml.slo.measured import Case, Terms, Worst
 from ml.slo.promql import Scope
 from ml.slo.questions import shown_query
 from ml.verdict import Code, Finding, Reading, Verdict, finding

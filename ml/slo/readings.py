@@ -12,12 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ml.slo.clocks import skew_of
 from ml.slo.engines import Roster, roster_of
-from ml.slo.exchanges import Exchange, Failure, Recorder
-from ml.slo.inputs import STALE_S, Case, Terms
+from ml.slo.exchanges import Exchange, Failure, Recorder, skew_of
 from ml.slo.judge import failed_reading, reading_of, unasked_reading
-from ml.slo.measured import measured
+from ml.slo.measured import STALE_S, Case, Terms, measured
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import judged_query, questions, who_query_parts
 from ml.slo.roster import several_models

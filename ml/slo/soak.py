@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING
 from ml.board import SoakReport
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_of_soak
-from ml.slo.clocks import clock_doubt, skew_of
 from ml.slo.engines import NOBODY, Engine, Roster, distinct, name_of
-from ml.slo.exchanges import Exchange, Failure, Recorder, errands
-from ml.slo.inputs import STALE_S, Case, Terms
+from ml.slo.exchanges import Exchange, Failure, Recorder, clock_doubt, errands, skew_of
 from ml.slo.judge import failed_reading, reading_of, warned
-from ml.slo.measured import Buckets, Measured, by_engine, measured
+from ml.slo.measured import STALE_S, Buckets, Case, Measured, Terms, by_engine, measured
 from ml.slo.promql import Scope, joined, parcels, split
 from ml.slo.questions import (
     SHOWN,

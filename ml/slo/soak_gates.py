@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from ml.board import Cell, Tape
 from ml.clock import format_utc
 from ml.slo.alerts import AlertsView
-from ml.slo.clocks import length
-from ml.slo.inputs import Terms, words
+from ml.slo.exchanges import length
 from ml.slo.judge import seldom
+from ml.slo.measured import Terms, words
 from ml.slo.promql import Attribution
 from ml.slo.tape import Grid, Start, breach_cells, coverage, eligible_at
 from ml.verdict import Code, Finding, Gate, Reading, Verdict, finding, worst

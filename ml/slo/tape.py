@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 
 from ml.board import Cell, Tape
 from ml.clock import format_utc, span
-from ml.slo.clocks import SKEW_S, moment_of
 from ml.slo.engines import Engine, engine_of
-from ml.slo.exchanges import Failure, Recorder
+from ml.slo.exchanges import SKEW_S, Failure, Recorder, moment_of
 from ml.slo.promql import INFO, REMEMBERED, Attribution, Scope
 from ml.slo.source import Series
 from ml.text import visible

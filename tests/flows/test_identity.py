@@ -19,7 +19,7 @@ from ml.promotion.gate.case import basis_of
 from ml.promotion.repository import Person
 from ml.promotion.signers import people_of
 from ml.registry.schema import POLICY_PATH
-from ml.session.first_policy import propose
+from ml.session.changes import propose
 from ml.verdict import Code, Gate, Verdict
 
 SIGNED = POLICY + "[ack]\nsigned = true\n"

@@ -16,9 +16,8 @@ from support.prometheus import Line, running
 
 from ml.adapters.prometheus import Prometheus
 from ml.board import KillView, Rung
-from ml.emergency.ladder import Fleet as Seen
-from ml.emergency.receipt import judge
-from ml.emergency.sighting import look
+from ml.emergency.receipt import Fleet as Seen
+from ml.emergency.receipt import judge, look
 from ml.emergency.switch import KillRequest
 
 AFTER = 80.0

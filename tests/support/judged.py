@@ -7,8 +7,7 @@ from typing import Any
 
 from ml.policy import Objective, parse_policy
 from ml.slo.engines import Engine
-from ml.slo.inputs import Case, Circumstances
-from ml.slo.measured import Buckets, Measured, Worst
+from ml.slo.measured import Buckets, Case, Circumstances, Measured, Worst
 
 POLICY = parse_policy(None)
 P99, ERRORS = POLICY.objectives[0], POLICY.objectives[3]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml.adapters.git import Repository
-from ml.promotion.gate.trees import malformed
+from ml.promotion.gate.landing import malformed
 
 SHA = "ab" * 20
 

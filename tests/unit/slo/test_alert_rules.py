@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.slo.alert_findings import Ours
-from ml.slo.alert_rules import Selector, never_true, rewritten, selectors_of
+from ml.slo.alerts import Selector, never_true, rewritten, selectors_of
 from ml.stage import Stage
 
 DEFAULT = "histogram_quantile(0.99, sum by (le, model, mode) (rate(grinder_ml_inference_latency_ms_bucket[5m])))"

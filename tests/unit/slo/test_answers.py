@@ -13,8 +13,7 @@ from support.fixed_metrics import NOW, POLICY, FixedMetrics, rules
 from ml.slo import exchanges, source
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_now, alerts_of_soak, history_query
-from ml.slo.clocks import length, moment_of, skew_of
-from ml.slo.exchanges import Failure, Recorder
+from ml.slo.exchanges import Failure, Recorder, length, moment_of, skew_of
 from ml.slo.measured import bound
 from ml.slo.promql import Scope
 from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, Series, SourceUnreachable

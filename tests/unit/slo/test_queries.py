@@ -8,7 +8,7 @@ import pytest
 from support.fixed_metrics import NOW, POLICY, START
 
 from ml.policy import parse_policy
-from ml.slo.inputs import Terms
+from ml.slo.measured import Terms
 from ml.slo.promql import Attribution, Scope, joined, parcels, quoted, split
 from ml.slo.questions import Windows, duration, judged_query, questions, shown_query
 from ml.slo.source import Series

@@ -12,7 +12,7 @@ from support.judged import CELL_S, DAY_S, ERRORS, NOW, P99, ago
 from ml.board import Tape
 from ml.policy import Objective, parse_policy
 from ml.slo.alerts import AlertsView
-from ml.slo.inputs import Terms
+from ml.slo.measured import Terms
 from ml.slo.promql import Attribution
 from ml.slo.soak_gates import Restarts, Soaked, Track, first_reason, gates_of
 from ml.slo.tape import Grid, Start
