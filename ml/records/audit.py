@@ -17,7 +17,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -224,6 +224,19 @@ class AuditLog:
             raise Unavailable(
                 f"The audit line could not be written: {error.strerror or error}.", _remedy(error, self._path)
             ) from error
+
+    def append_change(self, told: Mapping[str, str], branch: str, commit: str, *, pushed: bool) -> AuditLine:
+        """Write the line of a change that was committed: ``told`` names action, person, model, artifact and stage."""
+        return self.append(
+            told["action"],
+            by=told["by"],
+            model=told["model"],
+            artifact_id=told["artifact_id"],
+            to_stage=told["to_stage"],
+            branch=branch,
+            commit=commit,
+            pushed=pushed,
+        )
 
     def read(self) -> tuple[AuditLine, ...]:
         """Every whole line, oldest first; empty while there is no log. Lines that are none are `verify`'s matter.

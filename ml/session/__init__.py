@@ -195,7 +195,7 @@ class Session:
         """Prepared rollbacks."""
         from ml.session.rollbacks import RollbackPlans, Rollbacks  # noqa: PLC0415
 
-        plans = RollbackPlans(self.context, self.registries, self.commits, lambda: self.boards.last)
+        plans = RollbackPlans(self.context, self.registries, self.commits, self.boards)
         return Rollbacks(self.context, self.registries, plans, self.changes)
 
     @_Part

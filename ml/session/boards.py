@@ -217,14 +217,10 @@ class Boards:
         self._gaps = CloneGaps(context)
         self._watches = watches
         self._aftermath: tuple[Problem, ...] | None = None
-        self._last: Board | None = None
+        self.last: Board | None = None
+        """The board of the last poll."""
         self._known: tuple[str, Mapping[str, Standing]] = ("", {})
         self._deployed: dict[str, dict[tuple[str, Stage], str | None]] = {}
-
-    @property
-    def last(self) -> Board | None:
-        """The board of the last poll."""
-        return self._last
 
     def fetch(self) -> Source:
         """Fetch the base and the change branches; the state of the remote afterwards."""
@@ -253,7 +249,7 @@ class Boards:
 
     def release_warnings(self) -> tuple[str, ...]:
         """List reasons against releasing the kill switch, as of the last board: a breach, a condemned artifact."""
-        board = self._last
+        board = self.last
         warnings = []
         for model in board.models if board else ():
             warnings += [
@@ -271,10 +267,10 @@ class Boards:
             try:
                 base = self._registries.now()
             except ConsoleError as error:
-                self._last = self._unreadable(error, now)
+                self.last = self._unreadable(error, now)
             else:
-                self._last = self._readable(base, now, at_once=at_once)
-            return self._last
+                self.last = self._readable(base, now, at_once=at_once)
+            return self.last
 
     def _readable(self, base: Base, now: datetime, *, at_once: bool) -> Board:
         place = self._context.place

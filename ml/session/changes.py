@@ -27,7 +27,6 @@ from ml.session.checklists import Checklists, read_artifact
 from ml.session.context import Context
 from ml.session.gate import ChangeGate
 from ml.session.registries import Base, Registries
-from ml.session.watches import record_change
 from ml.slo.selectors import proposed_selectors
 from ml.stage import Action, Stage
 from ml.text import visible
@@ -134,7 +133,7 @@ class Changes:
 
         def record(commit: str, sent: Sent) -> str:
             try:
-                record_change(self._context.audit, of_change(target), plan.branch, commit, pushed=sent.there)
+                self._context.audit.append_change(of_change(target), plan.branch, commit, pushed=sent.there)
             except ConsoleError as error:
                 return str(error)
             return ""

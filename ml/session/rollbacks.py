@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from ml.board import Board, ModelView
 from ml.errors import ConsoleError, Refused
@@ -36,20 +37,31 @@ class _Option:
     checks: tuple[Check, ...]
 
 
+class LastBoard(Protocol):
+    """The board of the last poll, as `ml.session.boards.Boards` keeps it."""
+
+    last: Board | None
+
+
 class RollbackPlans:
-    """Builds rollbacks; ``last_board`` has the current breaches and open branches."""
+    """Builds rollbacks; the last board has the current breaches and open branches."""
 
     def __init__(
         self,
         context: Context,
         registries: Registries,
         artifacts: CommitArtifacts,
-        last_board: Callable[[], Board | None],
+        boards: LastBoard,
     ) -> None:
         self._context = context
         self._registries = registries
         self._artifacts = artifacts
-        self.last_board = last_board
+        self._boards = boards
+
+    @property
+    def last_board(self) -> Board | None:
+        """The board that breaches and open branches are taken from."""
+        return self._boards.last
 
     def reworded(self, prepared: RollbackPlan, reason: str) -> Plan:
         """The plan with another reason. Raises Refused when there is nothing to roll back."""
@@ -69,7 +81,7 @@ class RollbackPlans:
             Unavailable: the repository or the sandbox cannot be used.
         """
         model, now = base.whole(name), self._context.clock.now()
-        breaching = breaches(self.last_board(), name)
+        breaching = breaches(self.last_board, name)
         found = RollbackPlan(
             model=name,
             from_artifact=model.active.artifact_id if model.active else "",
@@ -89,7 +101,7 @@ class RollbackPlans:
         found = replace(
             found,
             candidates=tuple(option.candidate for option in options),
-            reviving=revivers(self.last_board(), model.active.artifact_id),
+            reviving=revivers(self.last_board, model.active.artifact_id),
         )
         chosen = _chosen(options, to)
         if chosen is None:
@@ -276,7 +288,7 @@ class Rollbacks:
         Raises:
             ConsoleError: one could not be built, and why; the others were.
         """
-        board = self._plans.last_board()
+        board = self._plans.last_board
         due = tuple(self._due(board)) if board is not None and not self._context.place.read_only else ()
         if not due:
             return ()
@@ -307,7 +319,7 @@ class Rollbacks:
         A plan that found nothing to offer is built again: a full disk may have been emptied.
         """
         age = self._context.clock.monotonic() - armed.at
-        same = (armed.commit, armed.situation) == (base.commit, _situation(self._plans.last_board(), model))
+        same = (armed.commit, armed.situation) == (base.commit, _situation(self._plans.last_board, model))
         return same and age < _OFFERED_S and armed.prepared.plan is not None
 
     def _due(self, board: Board) -> Iterator[str]:
@@ -324,7 +336,7 @@ class Rollbacks:
                 yield model
 
     def _build(self, base: Base, model: str) -> RollbackPlan:
-        situation, begun = _situation(self._plans.last_board(), model), self._context.clock.monotonic()
+        situation, begun = _situation(self._plans.last_board, model), self._context.clock.monotonic()
         prepared = self._plans.build(base, model)
         ended = self._context.clock.monotonic()
         self._armed[model] = _Armed(base.commit, situation, prepared, ended, ended - begun)

@@ -126,23 +126,9 @@ def settle_changes(audit: AuditLog, desk: Desk) -> tuple[Reconciled, ...]:
         branch, commit = told.get("branch", ""), told.get("commit", "")
         # Landings and pushes are recorded by what they changed: the base, and the change's own line.
         if "action" in told and not _recorded(audit, branch, commit):
-            record_change(audit, told, branch, commit, pushed=True)
+            audit.append_change(told, branch, commit, pushed=True)
 
     return reconcile(desk, record)
-
-
-def record_change(audit: AuditLog, told: Mapping[str, str], branch: str, commit: str, *, pushed: bool) -> None:
-    """One line of the audit log for one change that was committed. Raises Unavailable when it cannot be written."""
-    audit.append(
-        told["action"],
-        by=told["by"],
-        model=told["model"],
-        artifact_id=told["artifact_id"],
-        to_stage=told["to_stage"],
-        branch=branch,
-        commit=commit,
-        pushed=pushed,
-    )
 
 
 def _recorded(audit: AuditLog, branch: str, commit: str) -> bool:

@@ -54,13 +54,13 @@ class Room:
     clock: FrozenClock
     git: Counted
     sandbox: Counted
-    board: Board | None = None
+    last: Board | None = None
 
     @cached_property
     def rollbacks(self) -> Rollbacks:
         """Under test."""
         registries, artifacts = Registries(self.context), CommitArtifacts(self.context)
-        plans = RollbackPlans(self.context, registries, artifacts, lambda: self.board)
+        plans = RollbackPlans(self.context, registries, artifacts, self)
         return Rollbacks(self.context, registries, plans, self.session.changes)
 
     def poll(self, *readings: Reading, branches: Sequence[OpenBranch] = ()) -> None:
@@ -68,7 +68,7 @@ class Room:
         board = self.session.boards.poll()
         models = tuple(replace(model, active_readings=readings) for model in board.models)
         registry = replace(board.registry, branches=tuple(branches))
-        self.board = replace(board, models=models, registry=registry)
+        self.last = replace(board, models=models, registry=registry)
 
     def cost(self) -> tuple[int, int]:
         """Questions to git, and verifications, since the last time."""
@@ -207,9 +207,9 @@ def test_a_read_only_session_arms_nothing(room: Room) -> None:
 
 def test_a_release_is_warned_of_what_breaches_of_what_is_live_and_of_a_condemned_artifact(room: Room) -> None:
     room.poll(error_rate())
-    assert room.board
-    (model,) = room.board.models
-    room.session.boards._last = replace(room.board, models=(replace(model, condemned=(LIVE,)),))
+    assert room.last
+    (model,) = room.last.models
+    room.session.boards.last = replace(room.last, models=(replace(model, condemned=(LIVE,)),))
     breached, condemned = room.session.boards.release_warnings()
     assert breached.startswith(f"{MODEL}: error_rate is breached: ")
     assert condemned == f"{MODEL}: {LIVE} is active and condemned."
