@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ml.errors import Unavailable, Usage
+from ml.errors import Usage
 from ml.policy import parse_policy
-from ml.promotion.gate import Bench, judge, why_no_approval
+from ml.promotion.gate.runner import GateRunner
 from ml.promotion.gates import TestBench, unit_tests_gate
 from ml.promotion.paths import CONFIG_PATH, Places, registry_path
 from ml.promotion.publish import Desk
-from ml.promotion.received import Received, parse_updates, receive
+from ml.promotion.received import Received
 from ml.session.context import Context
 from ml.session.registries import Registries
 from ml.slo.source import Metrics
@@ -43,19 +43,14 @@ class ChangeGate:
 
         An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
         """
-        if self._context.repository.shallow():
-            raise Unavailable(
-                "This clone is shallow: it holds only the newest commits, so that no change can be judged in it.",
-                "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0.",
-            )
-        return judge(self._context.repository, base, head, self._bench(offered=offered, merging=merging))
+        return self._runner().judge(base, head, offered=offered, merging=merging)
 
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
         """Judge the input of a server's ``pre-receive`` hook; ``branch`` is the one that engines follow.
 
         Raises Usage when it is something else.
         """
-        return receive(parse_updates(told), self._context.repository, branch, self.judge_commits, self._why_no_approval)
+        return self._runner().receive(told, branch)
 
     def tests_of(self, base: str, head: str) -> Gate:
         """The unit-test command of the base's policy, run here on a clean export of the head, without secrets."""
@@ -91,20 +86,16 @@ class ChangeGate:
             judge=self.judge_commits,
         )
 
-    def _bench(self, *, offered: bool = False, merging: bool = False) -> Bench:
-        place = self._context.place
-        return Bench(
-            verifier=self._context.verifier(),
-            places=place.places,
-            artifact_base=place.artifact_base,
-            approvals=not offered,
-            merging=merging,
-            now=self._context.clock.now(),
+    def _runner(self) -> GateRunner:
+        context = self._context
+        return GateRunner(
+            repository=context.repository,
+            places=context.place.places,
+            artifact_base=context.place.artifact_base,
+            verifier=context.verifier,
+            clock=context.clock,
             source=self.source,
         )
-
-    def _why_no_approval(self, base: str, slot: tuple[str, str], note: str) -> str:
-        return why_no_approval(self._context.repository, base, slot, note, self._bench())
 
     def _commit(self, rev: str) -> str:
         found = self._context.repository.resolve(rev)
