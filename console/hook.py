@@ -68,7 +68,7 @@ def received_lines(found: Sequence[Received]) -> list[str]:
 
 def _received(settings: Settings, told: Mapping[str, str | bool]) -> tuple[Received, ...]:
     # Imported here: a wrong command line needs none of it.
-    from ml.adapters.git import Repository  # noqa: PLC0415
+    from ml.adapters.git import open_repository  # noqa: PLC0415
     from ml.clock import SystemClock  # noqa: PLC0415
     from ml.promotion.gate.runner import GateRunner  # noqa: PLC0415
     from ml.promotion.paths import Places  # noqa: PLC0415
@@ -79,7 +79,7 @@ def _received(settings: Settings, told: Mapping[str, str | bool]) -> tuple[Recei
 
         source = source_at(*(_text(told, name) for name in ("prometheus", "token_file", "ca_file")))
     runner = GateRunner(
-        repository=Repository(settings.root),
+        repository=open_repository(settings.root),
         places=Places(settings.registry.path),
         artifact_base=settings.registry.artifact_base,
         verifier=partial(_verifier, settings),

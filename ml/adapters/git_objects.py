@@ -4,65 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from ml.adapters.git_runner import OnRepository, failure, plain
+from ml.adapters.git_runner import GitRunner, failure, plain
 from ml.errors import Invalid
-from ml.promotion.repository import CommitInfo, PathChange, Person, Signature, TreeEntry
+from ml.promotion.repository import PathChange, TreeEntry
 from ml.text import visible
 
-_FORMAT = "%x00".join(("%H", "%P", "%T", "%an", "%ae", "%cn", "%ce", "%ct", "%B"))
-_FIELDS = _FORMAT.count("%x00") + 1
-_LOG = (
-    "log",
-    "-z",
-    f"--format={_FORMAT}",
-    "--no-show-signature",
-    "--no-mailmap",
-    "--no-color",
-    "--no-notes",
-    "--encoding=none",
-)
 _DIFF = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=none")
 _EXPORT_LIMIT = 1 << 30
 _BATCH = 4096
-_HEADS = frozenset({"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "@"})
-_WHOLE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _OBJECT_ID = re.compile(r"[0-9a-f]{7,64}")
-_SUFFIX = re.compile(r"(?:[~^]\d*)*$")
 
 
-class ObjectReading(OnRepository):
-    """Reads objects by name. Every method starts one git process unless it says otherwise."""
+class GitObjects:
+    """Reads files and trees (`ml.promotion.repository.Objects`).
 
-    def resolve(self, rev: str) -> str | None:
-        """The commit that a revision names, or ``None``.
+    Every method starts one git process unless it says otherwise.
+    """
 
-        ``origin/main`` is the remote's branch, else the local one, and then an object id. git itself would prefer a
-        tag of that name, which anybody with push access can make; a tag counts only as ``refs/tags/NAME``.
-        """
-        name, suffix = _split(plain(rev, "a revision"))
-        if name in _HEADS or _WHOLE_ID.fullmatch(name):
-            return self._peeled(rev)
-        for full in (name,) if name.startswith("refs/") else (f"refs/remotes/{name}", f"refs/heads/{name}"):
-            ended = self._git.finished("show-ref", "--verify", "--hash", full)
-            if ended.code == 0:
-                found = ended.out.decode("ascii").strip()
-                return self._peeled(found + suffix) if suffix or full.startswith("refs/tags/") else found
-        return self._abbreviated(name, suffix) if _OBJECT_ID.fullmatch(name) else None
-
-    def _abbreviated(self, name: str, suffix: str) -> str | None:
-        """Return the only commit with this abbreviated id. Git would prefer a tag of the same name."""
-        listed = self._git.finished("rev-parse", f"--disambiguate={name}").out.decode("ascii", "replace").split()
-        found = {commit for each in listed if (commit := self._peeled(each + suffix))}
-        return found.pop() if len(found) == 1 else None
-
-    def _peeled(self, rev: str) -> str | None:
-        ended = self._git.finished("rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
-        return ended.out.decode("ascii").strip() if ended.code == 0 else None
+    def __init__(self, git: GitRunner) -> None:
+        self._git = git
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes in a commit, or ``None`` when it is not there."""
@@ -95,47 +58,6 @@ class ObjectReading(OnRepository):
         first, _, rest = ended.out.partition(b"\n")
         words = first.split(b" ")
         return (words if len(words) == 3 and words[1] == b"blob" else None), rest
-
-    def commit(self, sha: str) -> CommitInfo:
-        """One commit. Raises Unavailable when the repository does not have it."""
-        return self._commits("--no-walk", plain(sha, "a commit"))[0]
-
-    def commits(self, shas: Sequence[str]) -> tuple[CommitInfo, ...]:
-        """Several commits at once, in no particular order, each once."""
-        return self._commits("--no-walk=unsorted", *(plain(sha, "a commit") for sha in shas)) if shas else ()
-
-    def between(self, base: str, head: str) -> tuple[CommitInfo, ...]:
-        """Every commit that ``head`` reaches and ``base`` does not, each after all of its parents."""
-        return self._commits("--reverse", "--topo-order", plain(head, "a commit"), f"^{plain(base, 'a commit')}")
-
-    def independent(self, commits: Sequence[str]) -> tuple[str, ...]:
-        """Those of some commits that none of the others reaches."""
-        out = self._git("merge-base", "--independent", *(plain(commit, "a commit") for commit in commits))
-        return tuple(out.decode("ascii").split())
-
-    def commits_touching(self, commit: str, path: str, limit: int) -> tuple[CommitInfo, ...]:
-        """The newest commits on a first-parent chain that changed a path, newest first."""
-        return self._commits("--first-parent", f"--max-count={limit}", plain(commit, "a commit"), "--", path)
-
-    def _commits(self, *selection: str) -> tuple[CommitInfo, ...]:
-        args = selection if "--" in selection else (*selection, "--")
-        out = self._git(*_LOG, *args).decode("utf-8", "replace")
-        fields = out.removesuffix("\0").split("\0") if out else []
-        if len(fields) % _FIELDS:
-            raise Invalid("A commit here holds what no commit may hold.", "Run git fsck, and do not use that commit.")
-        return tuple(_commit(fields[at : at + _FIELDS]) for at in range(0, len(fields), _FIELDS))
-
-    def is_ancestor(self, older: str, newer: str) -> bool:
-        """True if ``older`` is ``newer`` or one of its ancestors."""
-        ended = self._git.finished("merge-base", "--is-ancestor", plain(older, "a commit"), plain(newer, "a commit"))
-        return ended.code == 0
-
-    def merge_base(self, one: str, other: str) -> str | None:
-        """The newest commit that two revisions have in common, or ``None``."""
-        ended = self._git.finished("merge-base", plain(one, "a revision"), plain(other, "a revision"))
-        if ended.code not in (0, 1):
-            raise failure("merge-base", ended.err)
-        return ended.out.decode("ascii").strip() or None
 
     def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
         """All paths that differ between two commits' trees; renames are a deletion and an addition."""
@@ -206,13 +128,6 @@ def _trees(out: bytes) -> Iterator[tuple[str, bytes]]:
             yield sha, out[end + 1 : at - 1]
 
 
-def _split(rev: str) -> tuple[str, str]:
-    """A revision's name, and the steps back from it, as in ``main~2``."""
-    match = _SUFFIX.search(rev)
-    at = match.start() if match else len(rev)
-    return rev[:at], rev[at:]
-
-
 def _change(raw: str, path: str) -> PathChange:
     old_mode, new_mode, _, new_blob, _ = raw[1:].split(" ", 4)
     return PathChange(path, old_mode, new_mode, new_blob)
@@ -252,126 +167,7 @@ def _place(directory: Path, entry: TreeEntry, content: bytes) -> None:
         file.write(content)
 
 
-def _commit(fields: Sequence[str]) -> CommitInfo:
-    sha, parents, tree, author, author_email, committer, committer_email, at, message = fields
-    try:
-        moment = datetime.fromtimestamp(int(at), UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        why = f"The commit {visible(sha.strip()[:12])} has a date that is in no calendar."
-        raise Invalid(why, "Do not use that commit; make it anew with a right clock.") from error
-    return CommitInfo(
-        sha=sha.strip(),
-        parents=tuple(parents.split()),
-        tree=tree,
-        author=Person(author, author_email),
-        committer=Person(committer, committer_email),
-        at=moment,
-        message=message,
-    )
-
-
 def _entry(line: str) -> TreeEntry:
     about, _, path = line.partition("\t")
     mode, _, blob, size = about.split()
     return TreeEntry(path, mode, blob, 0 if size == "-" else int(size))
-
-
-# SSH signatures of commits, checked against a list of allowed signers (gitformat-signature, ssh-keygen(1) ``-Y``).
-
-_SSH_HEADER = b"\ngpgsig -----BEGIN SSH SIGNATURE-----"
-_SSH_HEADER_SHA256 = b"\ngpgsig-sha256 -----BEGIN SSH SIGNATURE-----"
-_GIT_SIGNING_FORMAT = "--format=%G?%x00%GS%x00%GF"
-_KEY = re.compile(r"((?:sk-)?(?:ssh|ecdsa)-[A-Za-z0-9@.-]+)[ \t]+([A-Za-z0-9+/=]+)(?:\s|$)")
-_LONGEST_KEY = 1 << 14
-_WORDS = {
-    "N": "it carries no signature",
-    "B": "its signature does not fit its content",
-    "U": "the key that signed it belongs to nobody on the list of allowed signers",
-    "E": "its signature could not be checked",
-    "X": "its signature has expired",
-    "Y": "the key that signed it had expired",
-    "R": "the key that signed it is revoked",
-}
-
-
-class SignatureJudging(OnRepository):
-    """Verification with a list that the caller chose, never with what the repository's configuration names."""
-
-    def signature(self, commit: str, allowed_signers: bytes) -> Signature:
-        """Judge a commit's SSH signature. Signatures of other kinds count as none."""
-        header = self._git("cat-file", "commit", plain(commit, "a commit")).partition(b"\n\n")[0]
-        if _SSH_HEADER not in header and _SSH_HEADER_SHA256 not in header:
-            return Signature(good=False, why="it carries no SSH signature")
-        with tempfile.NamedTemporaryFile(prefix="mlconsole-signers-") as signers:
-            signers.write(allowed_signers)
-            signers.flush()
-            trust = (
-                "gpg.format=ssh",
-                f"gpg.ssh.allowedSignersFile={Path(signers.name)}",
-                "gpg.ssh.program=ssh-keygen",  # a repository's own setting would let it choose its judge
-                "gpg.ssh.revocationFile=",
-                "gpg.minTrustLevel=undefined",
-            )
-            said = self._git("log", "-1", _GIT_SIGNING_FORMAT, commit, "--", config=trust)
-        state, principal, key = said.decode("utf-8", "replace").rstrip("\n").split("\0")
-        if state != "G" or not principal:
-            return Signature(good=False, why=_WORDS.get(state, f"git judges its signature as {visible(state)}"))
-        return Signature(good=True, why=f"signed by {visible(principal)}", principal=principal, key=key)
-
-    def signing_key(self) -> str:
-        """The SSH key that git signs with here, as its type and Base64 text; empty where git does not sign by SSH.
-
-        ``user.signingKey`` may be the key itself, its file, or the file of the private key beside it.
-        """
-        if self._setting("gpg.format").lower() != "ssh":
-            return ""
-        named = self._setting("user.signingKey")
-        text = named.removeprefix("key::")
-        if named and not _KEY.match(text):
-            text = _public(Path(named).expanduser())
-        found = _KEY.match(text)
-        return f"{found[1]} {found[2]}" if found else ""
-
-    def _setting(self, key: str) -> str:
-        return self._git.finished("config", "--get", key).out.decode("utf-8", "replace").strip()
-
-
-def _public(path: Path) -> str:
-    for each in (path if path.suffix == ".pub" else Path(f"{path}.pub"), path):
-        try:
-            with each.open("rb") as file:
-                return file.read(_LONGEST_KEY).decode("ascii", "replace").strip()
-        except OSError:
-            continue
-    return ""
-
-
-# Git attributes of a commit's files, which decide how a checkout alters their bytes.
-
-_CONVERSIONS = ("filter", "ident", "working-tree-encoding", "text", "eol", "crlf")
-
-
-class AttributeReading(ObjectReading):
-    """Asks git itself, with an index of our own that holds the commit's attribute files alone."""
-
-    def attributes(self, commit: str, paths: Sequence[str]) -> dict[str, dict[str, str]]:
-        """The attributes by which git converts each path at checkout: ``set``, ``unset`` or a value, by name.
-
-        Those of this clone (``info/attributes``, ``core.attributesFile``) count too, as they do at a checkout here.
-        Three processes, whatever the number of paths; paths without such attributes are left out.
-        """
-        if not paths:
-            return {}
-        files = [entry for entry in self.tree(commit) if entry.path.rpartition("/")[2] == ".gitattributes"]
-        listed = "".join(f"{entry.mode} {entry.blob}\t{entry.path}\0" for entry in files)
-        with tempfile.TemporaryDirectory(prefix="mlconsole-attributes-") as folder:
-            index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-            self._git("update-index", "-z", "--index-info", stdin=listed.encode("utf-8", "surrogateescape"), env=index)
-            asked = "".join(f"{plain(path, 'a path')}\0" for path in paths).encode("utf-8", "surrogateescape")
-            out = self._git("check-attr", "--cached", "-z", "--stdin", *_CONVERSIONS, stdin=asked, env=index)
-        said = out.decode("utf-8", "surrogateescape").split("\0")
-        found: dict[str, dict[str, str]] = {}
-        for path, name, value in zip(said[:-1:3], said[1::3], said[2::3], strict=True):
-            if value != "unspecified":
-                found.setdefault(path, {})[name] = value
-        return found

@@ -217,13 +217,6 @@ class GitRunner:
         return ended.out
 
 
-class OnRepository:
-    """The base class of the parts of `ml.adapters.git.Repository`. It holds the runner of their repository."""
-
-    def __init__(self, git: GitRunner) -> None:
-        self._git = git
-
-
 def plain(value: str, what: str) -> str:
     """A value for git's command line, refused when git would read it as an option or cut it short."""
     if not value or value.startswith("-") or any(char in value for char in "\0\n\r"):

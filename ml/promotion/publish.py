@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ml.errors import Conflict, ConsoleError, Refused, TimedOut, Unavailable
 from ml.promotion.paths import Places
-from ml.promotion.repository import CHANGE_PREFIXES, Writer
+from ml.promotion.repository import CHANGE_PREFIXES, Repository
 from ml.records.journal import Entry, Journal
 from ml.text import visible
 from ml.verdict import Gate
@@ -43,7 +43,7 @@ class Desk:
     push, in seconds.
     """
 
-    repository: Writer
+    repository: Repository
     journal: Journal
     forge: Forge
     remote: str
@@ -70,15 +70,15 @@ def current_base(desk: Desk, planned: str) -> tuple[str, str]:
     """
     repository, remote = desk.repository, desk.remote
     if not remote:
-        return repository.resolve(f"refs/heads/{desk.base}") or planned, ""
+        return repository.refs.resolve(f"refs/heads/{desk.base}") or planned, ""
     try:
-        tip = repository.remote_tip(remote, f"refs/heads/{desk.base}")
+        tip = repository.remotes.tip(remote, f"refs/heads/{desk.base}")
         if tip is None:
             raise Refused(f"{remote} has no branch {visible(desk.base)}.", "Correct registry.ref.")
-        if tip != planned and repository.resolve(tip) is None:
-            repository.fetch(remote, desk.base)
+        if tip != planned and repository.refs.resolve(tip) is None:
+            repository.remotes.fetch(remote, desk.base)
     except (Unavailable, TimedOut) as sick:
-        return repository.resolve(f"refs/remotes/{remote}/{desk.base}") or planned, sick.cause
+        return repository.refs.resolve(f"refs/remotes/{remote}/{desk.base}") or planned, sick.cause
     return tip, ""
 
 
@@ -91,7 +91,7 @@ def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
     entry.step("push", commit=commit)
     lost = ""
     try:
-        result = desk.repository.push(desk.remote, ref, commit, desk.push_s)
+        result = desk.repository.remotes.push(desk.remote, ref, commit, desk.push_s)
         if not result.accepted:
             kind = Conflict if result.moved else Refused
             raise kind(
@@ -101,7 +101,7 @@ def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
     except (Unavailable, TimedOut) as sick:
         lost = sick.cause
     try:
-        tip = desk.repository.remote_tip(desk.remote, ref)
+        tip = desk.repository.remotes.tip(desk.remote, ref)
     except ConsoleError as sick:
         unknown = f"Whether {desk.remote} has it is unknown: {lost or sick.cause}"
         return Sent(False, f"{unknown} {later(branch)}", settled=False)

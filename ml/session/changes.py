@@ -145,7 +145,9 @@ class Changes:
     def push(self, branch: str, report: Report | None = None) -> Submission:
         """Push a branch that stayed local, and note it in the audit log; ``why`` says where that failed."""
         self._context.require_write()
-        by = self._context.repository.identity().email  # asked for first: who has none is refused before, not after
+        by = (
+            self._context.repository.writer.identity().email
+        )  # asked for first: who has none is refused before, not after
         done = push_branch(branch, self._gate.desk(), report)
         problem = self._recorded("push", by, branch, commit=done.commit, pushed=done.pushed)
         return replace(done, why=f"{done.why} {problem}".rstrip())
@@ -153,7 +155,7 @@ class Changes:
     def land(self, branch: str, report: Report | None = None) -> Landing:
         """Bring a branch into the base after the gate, and note it in the audit log; ``problem``: why that failed."""
         self._context.require_write()
-        by = self._context.repository.identity().email
+        by = self._context.repository.writer.identity().email
         landed = land(branch, self._gate.desk(), report)
         return replace(landed, problem=self._recorded("land", by, branch, commit=landed.commit, base=landed.base))
 
@@ -241,7 +243,7 @@ class Changes:
             base_commit=base.commit,
             registry_blob=base.blob,
             opened_at=self._context.clock.now(),
-            actor=self._context.repository.identity().email,
+            actor=self._context.repository.writer.identity().email,
         )
 
     def _directory(self, artifact_dir: str) -> Path:

@@ -85,16 +85,16 @@ def propose(
         Unavailable: git or the journal cannot write.
     """
     repository, places = desk.repository, desk.places
-    if repository.read(base, places.policy) is not None:
+    if repository.objects.read(base, places.policy) is not None:
         raise Refused(f"There is a policy already at {visible(places.policy)}.", "Change it by a commit of its own.")
-    author = repository.identity()
-    line = _signers_line(author.email, repository.signing_key())
+    author = repository.writer.identity()
+    line = _signers_line(author.email, repository.writer.signing_key())
     signing = _SIGNED if line else _SELF_DECLARED
     text = _POLICY.format(operator=json.dumps(author.email), signing=signing) + _models(selectors)
     files = [(places.policy, text.encode())]
     if line:
         files.append((places.signers, line))
-    missing = repository.read(base, places.registry) is None
+    missing = repository.objects.read(base, places.registry) is None
     if missing:
         files.append((places.registry, empty_document().raw))
     branch = f"init/policy-{format_utc(now).replace('-', '').replace(':', '')}"
@@ -109,12 +109,15 @@ def propose(
     )
     if dry_run:
         return proposed
-    with repository.exclusive(), desk.journal.begin("submit", branch=branch, base=base, remote=desk.remote) as entry:
+    with (
+        repository.writer.exclusive(),
+        desk.journal.begin("submit", branch=branch, base=base, remote=desk.remote) as entry,
+    ):
         message = f"Propose a first promotion policy\n\nOperators: {author.email}\n"
-        commit = repository.write_commit(base, tuple(sorted(files)), message, author, now)
+        commit = repository.writer.commit(base, tuple(sorted(files)), message, author, now)
         entry.step("branch", commit=commit)
         ref = f"refs/heads/{branch}"
-        repository.create_ref(ref, commit)
+        repository.refs.create(ref, commit)
         sent = send(desk, ref, commit, entry) if push and desk.remote else Sent(False, "The branch stays local.")
         if sent.settled:
             entry.done()

@@ -56,10 +56,10 @@ class ChangeGate:
         """The unit-test command of the base's policy, run here on a clean export of the head, without secrets."""
         context, rules_of = self._context, self._commit(base)
         repository, places = context.repository, context.place.places
-        places = Places(registry_path(repository.read(rules_of, CONFIG_PATH)) or places.registry)
-        rules = repository.read(rules_of, places.policy)
+        places = Places(registry_path(repository.objects.read(rules_of, CONFIG_PATH)) or places.registry)
+        rules = repository.objects.read(rules_of, places.policy)
         bench = TestBench(
-            repository=repository,
+            objects=repository.objects,
             commit=self._commit(head),
             checks=parse_policy(rules).checks,
             run=context.run,
@@ -70,7 +70,7 @@ class ChangeGate:
     def holds_own_code(self, base: str) -> bool:
         """True if the base holds mlconsole's own code, so that a change of that code could change its own judge."""
         commit = self._commit(base)
-        return any(self._context.repository.blob_id(commit, path) for path in _OWN_CODE)
+        return any(self._context.repository.objects.blob_id(commit, path) for path in _OWN_CODE)
 
     def desk(self) -> Desk:
         """Return the repository, remote and forge that changes to the base are published with."""
@@ -98,7 +98,7 @@ class ChangeGate:
         )
 
     def _commit(self, rev: str) -> str:
-        found = self._context.repository.resolve(rev)
+        found = self._context.repository.refs.resolve(rev)
         if found is None:
             raise Usage(f"There is no revision {visible(rev)} here.", "Fetch it, or correct its name.")
         return found

@@ -13,7 +13,7 @@ from ml.promotion.gate.evidence import Verifies
 from ml.promotion.gate.judge import Bench, judge, why_no_approval
 from ml.promotion.paths import Places
 from ml.promotion.received import Received, parse_updates, receive
-from ml.promotion.repository import Reader
+from ml.promotion.repository import Repository
 from ml.slo.source import Metrics
 from ml.verdict import Gate
 
@@ -29,7 +29,7 @@ class GateRunner:
     an artifact to verify. ``source`` answers recorded questions again; ``None`` without one.
     """
 
-    repository: Reader
+    repository: Repository
     places: Places
     artifact_base: str
     verifier: Callable[[], Verifies]
@@ -41,7 +41,7 @@ class GateRunner:
 
         An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
         """
-        if self.repository.shallow():
+        if self.repository.clone.shallow():
             raise Unavailable(
                 "This clone is shallow: it holds only the newest commits, so that no change can be judged in it.",
                 "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0.",
