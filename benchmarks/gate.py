@@ -29,7 +29,7 @@ from ml.session import Session
 
 _MODEL = "regime_classifier"
 _EACH = 10
-_REACH = 20.0
+_REACH = 10.0
 
 
 class _Remembering:

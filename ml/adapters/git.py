@@ -15,13 +15,15 @@ from ml.adapters.git_history import GitHistory, GitRefs, GitSignatures
 from ml.adapters.git_objects import GitObjects
 from ml.adapters.git_runner import GitRunner
 from ml.adapters.git_writing import GitCommitWriter, GitRemotes
-from ml.ports import Runner
+from ml.ports import Converse, Runner
 from ml.promotion.repository import Repository
 
 
-def open_repository(path: Path, *, run: Runner = processes.run) -> Repository:
+def open_repository(
+    path: Path, *, run: Runner = processes.run, converse: Converse = processes.ProcessConversation
+) -> Repository:
     """Open the git repository that holds ``path``, by its parts. Looks at nothing yet."""
-    git = GitRunner(path, run)
+    git = GitRunner(path, run, converse)
     objects, history, remotes = GitObjects(git), GitHistory(git), GitRemotes(git)
     return Repository(
         objects=objects,

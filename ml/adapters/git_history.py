@@ -14,7 +14,7 @@ from ml.errors import Invalid, Unavailable
 from ml.promotion.repository import CHANGE_PREFIXES, BaseRef, BranchInfo, CommitInfo, Person, Signature
 from ml.text import visible
 
-_FORMAT = "%x00".join(("%H", "%P", "%T", "%an", "%ae", "%cn", "%ce", "%ct", "%B"))
+_FORMAT = "%x00".join(("%m", "%H", "%P", "%T", "%an", "%ae", "%cn", "%ce", "%ct", "%B"))
 _FIELDS = _FORMAT.count("%x00") + 1
 _LOG = (
     "log",
@@ -26,6 +26,7 @@ _LOG = (
     "--no-notes",
     "--encoding=none",
 )
+_OUTSIDE = "-"
 _HEADS = frozenset({"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "@"})
 _WHOLE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _OBJECT_ID = re.compile(r"[0-9a-f]{7,64}")
@@ -50,6 +51,16 @@ class GitHistory:
         """Every commit that ``head`` reaches and ``base`` does not, each after all of its parents."""
         return self._commits("--reverse", "--topo-order", plain(head, "a commit"), f"^{plain(base, 'a commit')}")
 
+    def span(self, base: str, head: str) -> tuple[tuple[CommitInfo, ...], tuple[CommitInfo, ...]]:
+        """`between`, and besides those commits their parents outside, and ``base``, in no particular order."""
+        ends = (plain(head, "a commit"), f"^{plain(base, 'a commit')}")
+        listed = self._listed("--boundary", "--reverse", "--topo-order", *ends)
+        inside = tuple(commit for mark, commit in listed if mark != _OUTSIDE)
+        outside = {commit.sha: commit for mark, commit in listed if mark == _OUTSIDE}
+        wanted = {base, *(parent for commit in inside for parent in commit.parents)} - {each.sha for each in inside}
+        missing = sorted(wanted - outside.keys())
+        return inside, (*outside.values(), *self.commits(missing))
+
     def independent(self, commits: Sequence[str]) -> tuple[str, ...]:
         """Those of some commits that none of the others reaches."""
         out = self._git("merge-base", "--independent", *(plain(commit, "a commit") for commit in commits))
@@ -60,12 +71,17 @@ class GitHistory:
         return self._commits("--first-parent", f"--max-count={limit}", plain(commit, "a commit"), "--", path)
 
     def _commits(self, *selection: str) -> tuple[CommitInfo, ...]:
+        return tuple(commit for _, commit in self._listed(*selection))
+
+    def _listed(self, *selection: str) -> tuple[tuple[str, CommitInfo], ...]:
+        """Commits, each with git's mark: ``-`` for one at the edge of the selection."""
         args = selection if "--" in selection else (*selection, "--")
         out = self._git(*_LOG, *args).decode("utf-8", "replace")
         fields = out.removesuffix("\0").split("\0") if out else []
         if len(fields) % _FIELDS:
             raise Invalid("A commit here holds what no commit may hold.", "Run git fsck, and do not use that commit.")
-        return tuple(_commit(fields[at : at + _FIELDS]) for at in range(0, len(fields), _FIELDS))
+        rows = (fields[at : at + _FIELDS] for at in range(0, len(fields), _FIELDS))
+        return tuple((mark.strip(), _commit(row)) for mark, *row in rows)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """True if ``older`` is ``newer`` or one of its ancestors."""

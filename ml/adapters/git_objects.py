@@ -1,21 +1,20 @@
-"""Readers of git objects: revisions, files, commits, trees and differences. They use no working tree."""
+"""Readers of git objects: files, trees and differences. They use no working tree."""
 
 from __future__ import annotations
 
-import os
-import re
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ml.adapters.git_batch import WHOLE_ID, BatchObjects, too_large
 from ml.adapters.git_runner import GitRunner, failure, plain
 from ml.errors import Invalid
-from ml.promotion.repository import PathChange, TreeEntry
+from ml.promotion.repository import READ_LIMIT, PathChange, TreeEntry
 from ml.text import visible
 
 _DIFF = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=none")
-_EXPORT_LIMIT = 1 << 30
-_BATCH = 4096
-_OBJECT_ID = re.compile(r"[0-9a-f]{7,64}")
+_HEADER = 1 << 12
+"""More than ``cat-file`` writes around one object."""
 
 
 class GitObjects:
@@ -44,15 +43,20 @@ class GitObjects:
 
     def blob(self, blob: str) -> bytes | None:
         """The bytes of a blob by its object id, or ``None`` when this repository has no such blob."""
-        if not _OBJECT_ID.fullmatch(blob):
+        if not WHOLE_ID.fullmatch(blob):
             return None
-        ended = self._git.finished("cat-file", "blob", blob)
+        ended = self._git.finished("cat-file", "blob", blob, max_output=READ_LIMIT, too_much=too_large("A file"))
         return ended.out if ended.code == 0 else None
 
     def _looked_up(self, how: str, commit: str, path: str) -> tuple[list[bytes] | None, bytes]:
         """Return a file's id, type and size from ``cat-file`` (or ``None``), and the bytes after them in its output."""
         spec = f"{plain(commit, 'a commit')}:{plain(path, 'a path')}"
-        ended = self._git.finished("cat-file", how, stdin=spec.encode() + b"\n")
+        ended = self._git.finished(
+            *("cat-file", how),
+            stdin=spec.encode("utf-8", "surrogateescape") + b"\n",
+            max_output=READ_LIMIT + _HEADER,
+            too_much=too_large(visible(path)),
+        )
         if ended.err or ended.code != 0:  # a damaged object is reported as missing, with the truth on stderr
             raise failure("cat-file", ended.err)
         first, _, rest = ended.out.partition(b"\n")
@@ -77,55 +81,31 @@ class GitObjects:
     def tree(self, commit: str, path: str = "") -> tuple[TreeEntry, ...]:
         """All files at or under a path of a commit's tree; an empty path means the whole tree."""
         where = ("--", path) if path else ()
-        out = self._git("ls-tree", "-r", "-z", "-l", "--full-tree", plain(commit, "a commit"), *where)
+        out = self._git("ls-tree", "-r", "-z", "--full-tree", plain(commit, "a commit"), *where)
         return tuple(_entry(line) for line in out.decode("utf-8", "surrogateescape").split("\0") if line)
 
-    def new_trees(self, base: str, head: str) -> Iterator[tuple[str, bytes]]:
-        """Every tree that ``head`` reaches and ``base`` does not, as its id and raw bytes; some of the base's may come.
+    @contextlib.contextmanager
+    def held(self) -> Iterator[BatchObjects]:
+        """The same by one process for all questions, which ends with the block. For one thread."""
+        conversation = self._git.conversation("cat-file", "--batch")
+        try:
+            yield BatchObjects(conversation)
+        finally:
+            conversation.close()
 
-        One process lists the objects and one more reads each few thousand of them. Blobs are not looked at.
-        """
-        shown = ("--objects", "--no-object-names", "--filter=blob:none")
-        out = self._git("rev-list", *shown, plain(head, "a commit"), f"^{plain(base, 'a commit')}", "--")
-        listed = out.split()
-        for first in range(0, len(listed), _BATCH):
-            wanted = b"".join(each + b"\n" for each in listed[first : first + _BATCH])
-            yield from _trees(self._git("cat-file", "--batch", stdin=wanted))
+    def new_trees(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+        """Every folder of each pair's newer tree that differs from the older's at its place, once."""
+        with self.held() as objects:
+            yield from objects.new_trees(pairs)
 
-    def export(self, commit: str, directory: Path, paths: Sequence[str] = ()) -> None:
-        """Write a commit's files (or those under ``paths``) into an existing directory.
-
-        Two processes, whatever the number of files: the tree is listed and the blobs are read in one batch, because
-        ``git archive`` would obey ``export-ignore`` attributes and thus leave out what a change wants unseen.
-        Symbolic links become links, so that verification sees and refuses them; submodules are left out.
+    def export(self, commit: str, directory: Path, paths: Sequence[str] = ()) -> int:
+        """Write a commit's files (or those under ``paths``) into an existing directory; returns how many.
 
         Raises:
-            Invalid: the files are larger than 1 GiB together, or a path leaves the directory.
+            Invalid: the files are larger than `EXPORT_LIMIT` together, or a path leaves the directory.
         """
-        entries = [entry for path in paths or ("",) for entry in self.tree(commit, path) if entry.mode != "160000"]
-        if sum(entry.size for entry in entries) > _EXPORT_LIMIT:
-            raise Invalid("The files to be exported are larger than 1 GiB.", "Keep large data out of git.")
-        wanted = "".join(f"{entry.blob}\n" for entry in entries).encode()
-        out = memoryview(self._git("cat-file", "--batch", stdin=wanted)) if entries else memoryview(b"")
-        at = 0
-        for entry in entries:
-            at = bytes(out[at : at + 200]).index(b"\n") + at + 1
-            _place(directory, entry, bytes(out[at : at + entry.size]))
-            at += entry.size + 1
-
-
-def _trees(out: bytes) -> Iterator[tuple[str, bytes]]:
-    """The trees among what ``cat-file --batch`` gives of some objects."""
-    at = 0
-    while at < len(out):
-        end = out.index(b"\n", at)
-        words = out[at:end].decode("ascii", "replace").split(" ")
-        if len(words) != 3:
-            raise Invalid(f"The object {visible(words[0][:12])} is missing.", "Run git fsck, and fetch or clone anew.")
-        sha, kind, size = words
-        at = end + 1 + int(size) + 1
-        if kind == "tree":
-            yield sha, out[end + 1 : at - 1]
+        with self.held() as objects:
+            return objects.export(commit, directory, paths)
 
 
 def _change(raw: str, path: str) -> PathChange:
@@ -153,21 +133,7 @@ def _per_pair(out: str) -> dict[str, list[PathChange]]:
     return found
 
 
-def _place(directory: Path, entry: TreeEntry, content: bytes) -> None:
-    target = directory / entry.path
-    if ".." in target.parts or not target.is_relative_to(directory):
-        raise Invalid(f"The path {visible(entry.path)} leads out of its folder.", "Do not use this commit.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if entry.mode == "120000":
-        target.symlink_to(os.fsdecode(content))
-        return
-    # Exclusive creation follows no link that an earlier entry may have put here.
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, int(entry.mode[-3:], 8))
-    with open(handle, "wb") as file:
-        file.write(content)
-
-
 def _entry(line: str) -> TreeEntry:
     about, _, path = line.partition("\t")
-    mode, _, blob, size = about.split()
-    return TreeEntry(path, mode, blob, 0 if size == "-" else int(size))
+    mode, _, blob = about.split()
+    return TreeEntry(path, mode, blob)

@@ -24,6 +24,12 @@ A slot that is named after its own content can be taken by nothing else. Console
 the approver (`ml.promotion.gate.authority.approver_slot`).
 """
 
+READ_LIMIT = 256 << 20
+"""The largest file of git that is read into memory, in bytes: as large as a registry may be."""
+
+EXPORT_LIMIT = 1 << 30
+"""The most that an artifact's files may have together in git, in bytes. They are streamed, never held in memory."""
+
 REGULAR_FILE = "100644"
 ABSENT = "000000"
 
@@ -78,12 +84,11 @@ class PathChange:
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """One file of a tree: git's mode, the blob's id and its size in bytes (0 for submodules)."""
+    """One file of a tree: git's mode and the blob's id."""
 
     path: str
     mode: str
     blob: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +203,11 @@ class Objects(Protocol):
         """All files at or under a path of a commit's tree."""
         ...
 
-    def new_trees(self, base: str, head: str) -> Iterator[tuple[str, bytes]]:
-        """Every tree object that ``head`` reaches and ``base`` does not: its id, and its bytes as git stores them."""
+    def new_trees(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+        """Every folder of each pair's newer tree that differs from the older's at its place: its id and raw bytes.
+
+        Where each commit is paired with its first parent, the oldest first, that is every tree that is new.
+        """
         ...
 
     def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
@@ -210,8 +218,15 @@ class Objects(Protocol):
         """`changes` of many pairs of trees (by their ids) in one go, in the order of the pairs."""
         ...
 
-    def export(self, commit: str, directory: Path, paths: Sequence[str] = ()) -> None:
-        """Write a commit's files (or those under ``paths``) into an existing empty directory."""
+    def export(self, commit: str, directory: Path, paths: Sequence[str] = ()) -> int:
+        """Write a commit's files (or those under ``paths``) into an existing empty directory; returns how many.
+
+        Raises Invalid where they are larger than `EXPORT_LIMIT` together.
+        """
+        ...
+
+    def held(self) -> AbstractContextManager[Objects]:
+        """The same reader by one process for many questions, which ends with the block. For one thread."""
         ...
 
 
@@ -228,6 +243,10 @@ class History(Protocol):
 
     def between(self, base: str, head: str) -> tuple[CommitInfo, ...]:
         """Every commit that ``head`` reaches and ``base`` does not, each after all of its parents."""
+        ...
+
+    def span(self, base: str, head: str) -> tuple[tuple[CommitInfo, ...], tuple[CommitInfo, ...]]:
+        """`between`, and besides those commits their parents outside, and ``base``, in no particular order."""
         ...
 
     def touching(self, commit: str, path: str, limit: int) -> tuple[CommitInfo, ...]:

@@ -66,11 +66,10 @@ def artifact(objects: Objects, case: Case, move: Move, verifier: Verifies) -> Ga
     path = located(pointer.artifact_dir, case.artifact_base)
     if PurePosixPath(path).name != move.artifact_id:
         return refused("artifact", f"{visible(path)} is not named after {visible(move.artifact_id)}")
-    if not objects.tree(case.commit.sha, path):
-        return refused("artifact", f"{visible(path)} is not in the commit")
     try:
         with tempfile.TemporaryDirectory(prefix="mlconsole-gate-") as folder:
-            objects.export(case.commit.sha, Path(folder), [path])
+            if not objects.export(case.commit.sha, Path(folder), [path]):
+                return refused("artifact", f"{visible(path)} is not in the commit")
             found = verifier.verify(Path(folder) / path, expect_sha256=pointer.model_sha256)
         events = (*chronological(move.past), move.event)
         found = found.pinned(pinned(objects, case.commit.sha, case.places, events, move.artifact_id))

@@ -23,7 +23,7 @@ from ml.promotion.gate.landing import Ground, Landing, carried, landing
 from ml.promotion.gate.scope import rules_content, rules_role, rules_scope, scope
 from ml.promotion.gate.transition import attested, changed_model, made_again, transition
 from ml.promotion.paths import CONFIG_PATH, Places, artifact_base_of, registry_path
-from ml.promotion.repository import Reader
+from ml.promotion.repository import History, Objects, Reader, Refs, Signatures
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.slo.source import Metrics
 from ml.stage import Action
@@ -57,9 +57,11 @@ def judge(repository: Reader, base: str, head: str, bench: Bench) -> tuple[Gate,
     Raises:
         Unavailable: a commit is not in this repository. Invalid: an object of it is damaged.
     """
-    judged = _Base(repository, base, bench)
-    found = landing(judged.ground, head, landed=bench.approvals and not bench.merging)
-    return (found,) if isinstance(found, Gate) else tuple(_judged(judged, found))
+    with repository.objects.held() as objects:
+        reader = _Held(objects, repository.history, repository.refs, repository.signatures)
+        judged = _Base(reader, base, bench)
+        found = landing(judged.ground, head, landed=bench.approvals and not bench.merging)
+        return (found,) if isinstance(found, Gate) else tuple(_judged(judged, found))
 
 
 def why_no_approval(repository: Reader, base: str, slot: tuple[str, str], note: str, bench: Bench) -> str:
@@ -72,6 +74,16 @@ def why_no_approval(repository: Reader, base: str, slot: tuple[str, str], note: 
     rules = _Base(repository, base, bench)
     electorate = authority.Electorate(rules.policy, repository.objects.read(base, rules.places.signers))
     return authority.why_no_approval(repository, slot, note, electorate, bench.now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A `Reader` whose objects come through one process."""
+
+    objects: Objects
+    history: History
+    refs: Refs
+    signatures: Signatures
 
 
 class _Base:

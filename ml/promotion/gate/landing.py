@@ -162,7 +162,8 @@ def _range(ground: Ground, head: str, *, landed: bool) -> Range | Gate:
     base = ground.base
     if head == base:
         return passed("scope", "nothing is changed")
-    commits = {commit.sha: commit for commit in ground.repository.history.between(base, head)}
+    inside, around = ground.repository.history.span(base, head)
+    commits, outside = ({commit.sha: commit for commit in each} for each in (inside, around))
     edge = {parent for commit in commits.values() for parent in commit.parents if parent not in commits}
     why = next((_shape(commit) for commit in commits.values() if _shape(commit)), "")
     if not why and (not commits or (landed and base not in edge)):
@@ -173,11 +174,10 @@ def _range(ground: Ground, head: str, *, landed: bool) -> Range | Gate:
         )
     if why:
         return refused("ancestry", why)
-    why = malformed(ground.repository.objects.new_trees(base, head), len(head) // 2)
-    if why:
-        return refused("trees", why)
-    outside = {commit.sha: commit for commit in ground.repository.history.commits((base, *sorted(edge - {base})))}
-    return Range(commits, outside, commits[head])
+    span = Range(commits, outside, commits[head])
+    pairs = [(span.any(commit.parents[0]).tree, commit.tree) for commit in inside]
+    why = malformed(ground.repository.objects.new_trees(pairs), len(head) // 2)
+    return refused("trees", why) if why else span
 
 
 def _shape(commit: CommitInfo) -> str:
