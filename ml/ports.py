@@ -54,7 +54,7 @@ class Conversation(Protocol):
         ...
 
     def complaints(self) -> bytes:
-        """What it wrote to its standard error so far, at most 64 KiB."""
+        """Its standard error so far, at most 64 KiB."""
         ...
 
     def close(self) -> None:

@@ -61,6 +61,12 @@ class GitHistory:
         missing = sorted(wanted - outside.keys())
         return inside, (*outside.values(), *self.commits(missing))
 
+    def weight(self, commit: str, remote: str) -> int:
+        """The bytes on disk that a commit needs and no branch of a remote, as last fetched, holds yet."""
+        known = f"--remotes={plain(remote, 'a remote')}"
+        ends = (plain(commit, "a commit"), "--not", known)
+        return int(self._git("rev-list", "--objects", "--disk-usage", *ends).decode("ascii") or "0")
+
     def independent(self, commits: Sequence[str]) -> tuple[str, ...]:
         """Those of some commits that none of the others reaches."""
         out = self._git("merge-base", "--independent", *(plain(commit, "a commit") for commit in commits))

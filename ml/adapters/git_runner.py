@@ -119,8 +119,8 @@ def last_words(said: str) -> str:
 LOCAL_S = 20.0
 """Deadline of git commands that stay on this machine, in seconds."""
 
-MOST_OUTPUT = 64 << 20
-"""The most that is taken of a listing, in bytes; the content of files has its own limits."""
+MOST_OUTPUT = 256 << 20
+"""The most that is taken of a listing, in bytes: some million files. The content of files has its own limits."""
 
 _GRACE_S = 1.0
 """The time that git has after its deadline to remove its locks and half-received objects, also in a local remote."""

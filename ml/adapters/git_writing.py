@@ -17,12 +17,14 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from ml.adapters.git_runner import GitRunner, failure, plain
+from ml.adapters.git_runner import LOCAL_S, GitRunner, failure, plain
 from ml.errors import Refused, Unavailable
 from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, REGULAR_FILE, PathChange, Person, PushResult
 from ml.text import visible
 
 _QUEUE_S = 60.0
+_WRITTEN_PER_S = 4 << 20
+"""The bytes that git compresses and writes in a second on a busy machine."""
 _KEY = re.compile(r"((?:sk-)?(?:ssh|ecdsa)-[A-Za-z0-9@.-]+)[ \t]+([A-Za-z0-9+/=]+)(?:\s|$)")
 _LONGEST_KEY = 1 << 14
 
@@ -122,7 +124,9 @@ class GitCommitWriter:
         for source, (_, content) in zip(sources, files, strict=True):
             source.write_bytes(content)
         named = "".join(f"{source}\n" for source in sources).encode()
-        blobs = self._git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=named).decode().split()
+        deadline_s = LOCAL_S + sum(len(content) for _, content in files) / _WRITTEN_PER_S
+        hashed = ("hash-object", "-w", "--no-filters", "--stdin-paths")
+        blobs = self._git(*hashed, stdin=named, deadline_s=deadline_s).decode().split()
         index = {"GIT_INDEX_FILE": str(folder / "index")}
         entries = [f"{each.new_mode} {each.new_blob}\t{plain(each.path, 'a path')}\0" for each in changes]
         entries += [
@@ -204,6 +208,8 @@ def _await_lock(handle: int, deadline_s: float) -> None:
 
 # The remote: fetch, push one ref without force, and read it back.
 
+_KEPT = (b"[rejected]", b"unable to update local ref")
+"""An approval here that differs from the remote's, or stands where it has something else, is ours to keep."""
 _SSH = "-o BatchMode=yes -o ConnectTimeout=10"
 _MOVED = ("non-fast-forward", "fetch first", "stale info", "failed to update ref", "cannot lock ref", "already exists")
 
@@ -270,7 +276,7 @@ class GitRemotes:
         self._git(*fetch, "--quiet", "--prune", "--", remote, *branches, deadline_s=deadline_s, env=self._ssh)
         approvals = f"{APPROVALS}*:{APPROVALS}*"
         ended = self._git.finished(*fetch, "--", remote, approvals, deadline_s=deadline_s, env=self._ssh)
-        if ended.code != 0 and b"[rejected]" not in ended.err:  # one of ours that differs is ours to keep
+        if ended.code != 0 and not any(sign in ended.err for sign in _KEPT):
             raise failure("fetch", ended.err)
 
 

@@ -236,7 +236,7 @@ class ProcessConversation:
                 yield piece
 
     def complaints(self) -> bytes:
-        """What it wrote to its standard error so far."""
+        """Its standard error so far."""
         self._drain(self._err_fd, self._err)
         return bytes(self._err[:_MOST_COMPLAINTS])
 

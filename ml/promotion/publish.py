@@ -82,8 +82,14 @@ def current_base(desk: Desk, planned: str) -> tuple[str, str]:
     return tip, ""
 
 
-def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
+_PUSHED_PER_S = 1 << 20
+"""The bytes of a large push that a slow line and the server's checks take in a second."""
+
+
+def send(desk: Desk, ref: str, commit: str, entry: Entry, size: int | None = None) -> Sent:
     """Push one ref and read it back from the remote.
+
+    ``size`` is that of the new files in bytes, ``None`` where git is to be asked. A large push has more time.
 
     Raises: Refused with the server's words; Unavailable when the journal cannot be written. Nothing was sent then.
     """
@@ -91,7 +97,9 @@ def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
     entry.step("push", commit=commit)
     lost = ""
     try:
-        result = desk.repository.remotes.push(desk.remote, ref, commit, desk.push_s)
+        weight = desk.repository.history.weight(commit, desk.remote) if size is None else size
+        deadline_s = desk.push_s + weight / _PUSHED_PER_S
+        result = desk.repository.remotes.push(desk.remote, ref, commit, deadline_s)
         if not result.accepted:
             kind = Conflict if result.moved else Refused
             raise kind(

@@ -30,6 +30,9 @@ READ_LIMIT = 256 << 20
 EXPORT_LIMIT = 1 << 30
 """The most that an artifact's files may have together in git, in bytes. They are streamed, never held in memory."""
 
+EVIDENCE_LIMIT = 64 << 20
+"""The largest evidence document that the gate takes, in bytes."""
+
 REGULAR_FILE = "100644"
 ABSENT = "000000"
 
@@ -251,6 +254,10 @@ class History(Protocol):
 
     def touching(self, commit: str, path: str, limit: int) -> tuple[CommitInfo, ...]:
         """The newest commits on a first-parent chain that changed a path, newest first."""
+        ...
+
+    def weight(self, commit: str, remote: str) -> int:
+        """The bytes on disk that a commit needs and no branch of a remote, as last fetched, holds yet."""
         ...
 
     def independent(self, commits: Sequence[str]) -> tuple[str, ...]:

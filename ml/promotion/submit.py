@@ -66,7 +66,8 @@ def submit(
             if offline or not push or not desk.remote:
                 sent = _kept(desk, offline, plan.branch)
             else:
-                sent = _send_or_take_back(desk, ref, commit, entry)
+                size = sum(len(content) for _, content in plan.files)
+                sent = _send_or_take_back(desk, ref, commit, entry, size)
             unrecorded = record(commit, sent) if record is not None else ""
             if sent.settled and not unrecorded:
                 entry.done()
@@ -171,9 +172,9 @@ def _require_signature(plan: Plan, desk: Desk, onto: str, commit: str) -> None:
             raise Refused(f"This change must be signed: {gate.why}.", _SIGN)
 
 
-def _send_or_take_back(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
+def _send_or_take_back(desk: Desk, ref: str, commit: str, entry: Entry, size: int) -> Sent:
     try:
-        return send(desk, ref, commit, entry)
+        return send(desk, ref, commit, entry, size)
     except ConsoleError:
         desk.repository.refs.delete(ref, commit)
         raise

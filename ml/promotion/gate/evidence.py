@@ -30,7 +30,7 @@ from ml.promotion.gates import (
     verify_gate,
 )
 from ml.promotion.plan import FRESH
-from ml.promotion.repository import Objects
+from ml.promotion.repository import EVIDENCE_LIMIT, Objects
 from ml.promotion.values import ACK_GATE, REVIEW_GATE
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.registry.history import chronological
@@ -163,9 +163,6 @@ def blob_id(content: bytes, digits: int) -> str:
     return known.hexdigest()
 
 
-_MAX_DOCUMENT = 64 << 20
-
-
 def required_gates(policy: Policy, action: Action, to_stage: Stage) -> frozenset[str]:
     """The gates that a change's evidence must show; more may be there, and must be open too."""
     if action is Action.STAGE:
@@ -226,8 +223,8 @@ def _document(objects: Objects, case: Case, move: Move) -> tuple[bytes | None, s
     document = objects.read(case.commit.sha, f"{folder}/evidence.json")
     if document is None:
         return None, f"{visible(folder)}/evidence.json is not in the commit"
-    if len(document) > _MAX_DOCUMENT:
-        return None, "the evidence is larger than 64 MiB"
+    if len(document) > EVIDENCE_LIMIT:
+        return None, f"the evidence has more than {EVIDENCE_LIMIT >> 20} MiB"
     digest = hashlib.sha256(document).hexdigest()
     if said.get("sha256") != digest:
         return (

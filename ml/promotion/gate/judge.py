@@ -78,7 +78,7 @@ def why_no_approval(repository: Reader, base: str, slot: tuple[str, str], note: 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A `Reader` whose objects come through one process."""
+    """A `Reader` that gets all objects through one process."""
 
     objects: Objects
     history: History
