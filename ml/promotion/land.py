@@ -139,13 +139,14 @@ def approve(branch: str, desk: Desk, *, now: datetime) -> Approval:
         base, head = ends(branch, desk)
         person = repository.writer.identity()
         _require_other_operator(desk, base, head, person)
+        _require_room(desk, head)
         given = _given(desk, base, head, person, now)
         commit = given or _proven(desk, branch, (base, head), person, now)
         ref = f"{APPROVALS}{head}/{commit}"
         with desk.journal.begin("approve", branch=branch, remote=desk.remote, ref=ref) as entry:
             if repository.refs.resolve(ref) is None:
                 repository.refs.create(ref, commit)
-            sent = send(desk, ref, commit, entry) if desk.remote else Sent(False, "This repository has no remote.")
+            sent = send(desk, ref, commit, entry, 0) if desk.remote else Sent(False, "This repository has no remote.")
             entry.done()
     return Approval(branch=branch, commit=head, approval=commit, by=person.email, pushed=sent.there, why=sent.why)
 
@@ -167,6 +168,23 @@ def _require_other_operator(desk: Desk, base: str, head: str, person: Person) ->
     policy = parse_policy(desk.repository.objects.read(base, desk.places.policy))
     if policy.is_operator(person.email) is not Verdict.PASS:
         raise Refused(f"{visible(person.email)} is no operator by the policy of the base.", "Ask an operator.")
+
+
+def _require_room(desk: Desk, head: str) -> None:
+    """Make sure that nothing stands where the folder of a commit's approvals must be.
+
+    Without the hook, anybody with push access can put a ref there. What came here by a fetch is taken away here; what
+    is on the remote is somebody's to delete.
+    """
+    repository, folder = desk.repository, f"{APPROVALS}{head}"
+    if desk.remote and repository.remotes.tip(desk.remote, folder) is not None:
+        raise Refused(
+            f"{desk.remote} has a ref {folder}, which leaves no room for an approval of that commit.",
+            f"Run git push {desk.remote} --delete {folder}, then approve again. The hook keeps such refs out.",
+        )
+    for name, commit in repository.refs.below(folder):
+        if name == folder:
+            repository.refs.delete(name, commit)
 
 
 def _proven(desk: Desk, branch: str, between: tuple[str, str], person: Person, now: datetime) -> str:

@@ -151,6 +151,33 @@ def test_an_approval_that_cannot_be_proven_is_not_given(crew: Crew, own_home: Pa
     assert crew.ben.desk.repository.refs.below(APPROVALS) == ()
 
 
+def test_a_ref_in_the_way_of_approvals_is_named_with_its_remedy(crew: Crew) -> None:
+    """A server without the hook takes it from anybody; it came into each clone by a fetch, and holds up no fetch."""
+    now, ben = crew.house.now, crew.ben
+    branch = submit(crew.plan, crew.ann.desk, now=now).branch
+    head = crew.ann.folder.git("rev-parse", branch)
+    in_the_way = f"{APPROVALS}{head}"
+    crew.eve.folder.git("push", "-q", "origin", f"{crew.base}:{in_the_way}")
+    ben.desk.repository.remotes.fetch("origin", "main")
+    before = ben.folder.git("ls-remote", "origin")
+    with pytest.raises(Refused, match=f"origin has a ref {in_the_way}, which leaves no room") as refused:
+        approve(branch, ben.desk, now=now)
+    assert ben.folder.git("ls-remote", "origin") == before
+    command = refused.value.remedy.removeprefix("Run git ").partition(",")[0]
+    ben.folder.git(*command.split())
+    assert approve(branch, ben.desk, now=now).pushed
+    assert land(branch, crew.ann.desk).commit == head
+
+
+def test_an_approval_here_that_the_remote_replaced_holds_up_no_fetch(crew: Crew) -> None:
+    branch = submit(crew.plan, crew.ann.desk, now=crew.house.now).branch
+    given = approve(branch, crew.ben.desk, now=crew.house.now)
+    name = f"{APPROVALS}{given.commit}"
+    crew.eve.folder.git("push", "-q", "origin", f":{name}/{given.approval}", f"{crew.base}:{name}")
+    crew.ben.desk.repository.remotes.fetch("origin", "main")
+    assert crew.ben.desk.repository.refs.below(f"{name}/") == ((f"{name}/{given.approval}", given.approval),)
+
+
 def test_a_signed_and_approved_change_passes_every_gate(crew: Crew) -> None:
     head = crew.written(crew.ann)
     crew.approved_by(crew.ben, head)
