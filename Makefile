@@ -31,7 +31,7 @@ prometheus:
 	@scripts/ensure-tools prometheus promtool
 
 tools:
-	@scripts/ensure-tools prometheus promtool alertmanager victoria-metrics vmalert jq tmux chromium
+	@scripts/ensure-tools prometheus promtool alertmanager victoria-metrics vmalert jq tmux chromium bwrap
 
 demo: compiled
 	@scripts/ensure-tools prometheus promtool || true

@@ -19,7 +19,7 @@ from console.config import load
 from console.demo.layout import Layout
 from console.demo.repository import make_repositories
 from console.invocation import open_session
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.adapters.processes import run as start
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
@@ -29,7 +29,7 @@ from ml.session import Session
 
 _MODEL = "regime_classifier"
 _EACH = 10
-_REACH = 20.0
+_REACH = 10.0
 
 
 class _Remembering:
@@ -58,7 +58,7 @@ def run() -> tuple[Result, ...]:
         (layout.remote / "hooks" / "pre-receive").unlink()
         session = open_session(load(repo=str(layout.clone), environ={"HOME": folder, "XDG_STATE_HOME": folder}))
         bench = Bench(verifier=_Remembering(Verifier(start)), places=Places())
-        repository = Repository(layout.clone)
+        repository = open_repository(layout.clone)
         landings = list(_landings(layout, session))
         judge(repository, *landings[0], bench)
         times = []

@@ -1,6 +1,6 @@
 """Entry point of ``mlconsole`` and ``python -m console``.
 
-``kill``, ``status --short`` and the interface start before the command-line parser is imported.
+``kill``, ``status --short``, a server's hook and the interface start before the command-line parser is imported.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ def main() -> None:
         from console.prompt import run_short  # noqa: PLC0415
 
         code = run_short(argv)
+    elif any(word.startswith("--pre-receive") for word in argv):
+        from console.hook import run_hook  # noqa: PLC0415
+
+        code = run_hook(argv)
     else:
         code = run_bare(argv)
     if code is not None:

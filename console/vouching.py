@@ -20,7 +20,7 @@ from ml.verdict import Verdict
 
 if TYPE_CHECKING:
     from console.config import Settings
-    from ml.promotion.repository import Reader
+    from ml.promotion.repository import History, Reader
 
 _MOST_COMMITS = 1000
 """Limit of base commits to inspect. After more commits than this, a person is asked."""
@@ -28,17 +28,17 @@ _MOST_COMMITS = 1000
 
 def base_commit(settings: Settings) -> str:
     """Return the commit of the registry's branch as known here; empty without one."""
-    from ml.adapters.git import Repository  # noqa: PLC0415 most sessions ask neither for it nor for a signature
+    from ml.adapters.git import open_repository  # noqa: PLC0415 most sessions ask neither for it nor for a signature
 
     try:
-        return Repository(settings.root).base(settings.registry.ref).commit
+        return open_repository(settings.root).refs.base(settings.registry.ref).commit
     except ConsoleError:
         return ""
 
 
 def vouched(settings: Settings) -> bool:
     """Check for an operator's signature on the current configuration. A signed configuration is recorded as trusted."""
-    from ml.adapters.git import Repository  # noqa: PLC0415 - see above
+    from ml.adapters.git import open_repository  # noqa: PLC0415 - see above
 
     here = settings.standing
     if here is None or here.trusted or here.record is None or here.unread or not here.found:
@@ -48,9 +48,8 @@ def vouched(settings: Settings) -> bool:
     inside = os.path.relpath(os.path.abspath(here.path), os.path.abspath(settings.root))
     try:
         commit = base_commit(settings)
-        by = (
-            _operator_of(Repository(settings.root), commit, inside, here.found, here.record, settings) if commit else ""
-        )
+        repository = open_repository(settings.root)
+        by = _operator_of(repository, commit, inside, here.found, here.record, settings) if commit else ""
         if not by:
             return False
         at = format_utc(SystemClock().now())
@@ -65,24 +64,24 @@ def _operator_of(repository: Reader, commit: str, path: str, found: bytes, recor
     from ml.policy import parse_policy  # noqa: PLC0415 it brings pydantic
     from ml.promotion.paths import Places  # noqa: PLC0415
 
-    if not (record.base and record.seen) or path.startswith("..") or repository.read(commit, path) != found:
+    if not (record.base and record.seen) or path.startswith("..") or repository.objects.read(commit, path) != found:
         return ""
-    newer = _first_parents(repository, record.seen, commit)
-    changes = repository.commits_touching(commit, path, 1)
+    newer = _first_parents(repository.history, record.seen, commit)
+    changes = repository.history.touching(commit, path, 1)
     if not changes or changes[0].sha not in newer:
         return ""
     places = Places(settings.registry.path)
-    signers = repository.read(record.base, places.signers)
+    signers = repository.objects.read(record.base, places.signers)
     if signers is None:
         return ""
-    signature = repository.signature(changes[0].sha, signers)
-    policy = parse_policy(repository.read(record.base, places.policy))
+    signature = repository.signatures.judge(changes[0].sha, signers)
+    policy = parse_policy(repository.objects.read(record.base, places.policy))
     return signature.principal if signature.good and policy.is_operator(signature.principal) is Verdict.PASS else ""
 
 
-def _first_parents(repository: Reader, older: str, newer: str) -> frozenset[str]:
+def _first_parents(history: History, older: str, newer: str) -> frozenset[str]:
     """Return the commits of the first-parent line after ``older`` up to ``newer``; empty if ``older`` is not on it."""
-    known = {each.sha: each for each in repository.between(older, newer)}
+    known = {each.sha: each for each in history.between(older, newer)}
     line, sha = set[str](), newer
     while sha in known and len(line) < _MOST_COMMITS:
         line.add(sha)

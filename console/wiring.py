@@ -14,7 +14,7 @@ from console.untrusted import untrusted
 from console.version import __version__
 from ml.adapters import processes
 from ml.adapters.forge import CommandForge
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.adapters.http_deadline import Access
 from ml.adapters.prometheus import Prometheus
 from ml.board import Problem
@@ -41,7 +41,7 @@ def context(settings: Settings) -> Context:
         place=_place(settings),
         clock=clock,
         run=processes.run,
-        repository=Repository(settings.root),
+        repository=open_repository(settings.root),
         metrics=metrics,
         verifier=cache(partial(_verifier, settings)),
         journal=Journal(settings.state / "journal"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -29,6 +29,47 @@ class Finished(NamedTuple):
     seconds: float
     timed_out: bool = False
     truncated: bool = False
+
+
+class Conversation(Protocol):
+    """A child process that answers one question after the other, until it is closed.
+
+    Each wait ends when the child says nothing for its deadline. After an error the conversation is of no further use.
+    """
+
+    def say(self, words: bytes) -> None:
+        """Write to its standard input. Raises TimedOut when it does not listen, Unavailable when it has ended."""
+        ...
+
+    def line(self) -> bytes:
+        """The next line of its output, without its end. Raises as `take`."""
+        ...
+
+    def take(self, size: int) -> Iterator[bytes]:
+        """The next ``size`` bytes of its output, in pieces.
+
+        Raises:
+            ml.errors.TimedOut: it says nothing. ml.errors.Unavailable: it ended before.
+        """
+        ...
+
+    def complaints(self) -> bytes:
+        """Its standard error so far, at most 64 KiB."""
+        ...
+
+    def close(self) -> None:
+        """End it, with its whole process group. Never raises."""
+        ...
+
+
+class Converse(Protocol):
+    """Starts a program that answers questions, by argv in a session of its own."""
+
+    def __call__(
+        self, argv: Sequence[str | Path], *, deadline_s: float, env: Mapping[str, str] | None = None
+    ) -> Conversation:
+        """Start it. Raises ml.errors.Unavailable when it cannot be started."""
+        ...
 
 
 class Runner(Protocol):

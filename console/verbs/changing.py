@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 
 from console import documents
+from console.hook import received_lines
 from console.invocation import Invocation
 from console.status import next_command, next_words
 from console.untrusted import untrusted
@@ -226,9 +227,7 @@ def _receive(invocation: Invocation, branch: str) -> Answer:
     found = invocation.session.gate.receive(sys.stdin.buffer.read(), branch)
     verdict = worst(Verdict.FAIL if item.why_not else Verdict.PASS for item in found)
     document = documents.envelope(invocation.session.clock.now(), verdict) | {"refs": documents.plain(found)}
-    text = [f"mlconsole: {visible(item.ref)} is refused: {why}" for item in found for why in item.why_not]
-    text += [f"mlconsole: {visible(item.ref)}: {note}" for item in found if not item.why_not for note in item.notes]
-    return Answer(text, document, code_of(verdict))
+    return Answer(received_lines(found), document, code_of(verdict))
 
 
 @click.command()

@@ -6,11 +6,13 @@ clone dates every older commit to its boundary, so anything that rests on its hi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml.adapters.git_runner import OnRepository
+from ml.adapters.git_objects import GitObjects
+from ml.adapters.git_runner import GitRunner, plain
 from ml.errors import ConsoleError, Usage
 from ml.promotion.repository import CloneGap, CloneState, Lack
 from ml.text import visible
@@ -28,6 +30,8 @@ _UNDER_WAY = {
 }
 
 
+_CONVERSIONS = ("filter", "ident", "working-tree-encoding", "text", "eol", "crlf")
+"""The git attributes that decide how a checkout alters the bytes of a file."""
 _PARTIAL = r"^(remote\..*\.(promisor|partialclonefilter)|extensions\.partialclone)$"
 _UNSHALLOW = "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0."
 
@@ -38,8 +42,11 @@ def shallow_gap() -> CloneGap:
     return CloneGap(Lack.SHALLOW, what, _UNSHALLOW)
 
 
-class CloneDescribing(OnRepository):
-    """Looking at a clone as a whole."""
+class GitClone:
+    """Looks at a clone as a whole (`ml.promotion.repository.Clone`)."""
+
+    def __init__(self, git: GitRunner, objects: GitObjects) -> None:
+        self._git, self._objects = git, objects
 
     def shallow(self) -> bool:
         """True if this clone is shallow. Raises Unavailable when there is no repository."""
@@ -101,6 +108,28 @@ class CloneDescribing(OnRepository):
 
     def _there(self, ref: str) -> bool:
         return self._git.finished("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").code == 0
+
+    def attributes(self, commit: str, paths: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The attributes by which git converts each path at checkout: ``set``, ``unset`` or a value, by name.
+
+        Those of this clone (``info/attributes``, ``core.attributesFile``) count too, as they do at a checkout here.
+        Three processes, whatever the number of paths; paths without such attributes are left out.
+        """
+        if not paths:
+            return {}
+        files = [entry for entry in self._objects.tree(commit) if entry.path.rpartition("/")[2] == ".gitattributes"]
+        listed = "".join(f"{entry.mode} {entry.blob}\t{entry.path}\0" for entry in files)
+        with tempfile.TemporaryDirectory(prefix="mlconsole-attributes-") as folder:
+            index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            self._git("update-index", "-z", "--index-info", stdin=listed.encode("utf-8", "surrogateescape"), env=index)
+            asked = "".join(f"{plain(path, 'a path')}\0" for path in paths).encode("utf-8", "surrogateescape")
+            out = self._git("check-attr", "--cached", "-z", "--stdin", *_CONVERSIONS, stdin=asked, env=index)
+        said = out.decode("utf-8", "surrogateescape").split("\0")
+        found: dict[str, dict[str, str]] = {}
+        for path, name, value in zip(said[:-1:3], said[1::3], said[2::3], strict=True):
+            if value != "unspecified":
+                found.setdefault(path, {})[name] = value
+        return found
 
     def describe(self) -> CloneState:
         """The clone's branch, kind and remotes. Raises Usage when there is no repository."""

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ml.ports import Runner
 
 
+_MOST = 800 << 20
+"""More than three registries of the largest size that is read: each of three branches may hold one."""
+
+
 class FirstFound(NamedTuple):
     """A file as the base branch has it: the ref as found, its commit, and the bytes, or ``None`` without the file."""
 
@@ -36,7 +40,9 @@ def first_found(run: Runner, path: Path, ref: str, file: str) -> FirstFound:
     """
     places = _places(plain(ref, "a revision"))
     lines = [spec for full, _ in places for spec in (f"{full}^{{commit}}", f"{full}:{plain(file, 'a path')}")]
-    ended = GitRunner(path, run).finished("cat-file", "--batch", stdin="".join(f"{line}\n" for line in lines).encode())
+    ended = GitRunner(path, run).finished(
+        "cat-file", "--batch", stdin="".join(f"{line}\n" for line in lines).encode(), max_output=_MOST
+    )
     if ended.err or ended.code != 0:
         raise failure("cat-file", ended.err)
     rest = ended.out

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ml.ports import Finished, Runner
+    from ml.ports import Conversation, Converse, Finished, Runner
 
 
 # Git's error messages as typed errors, with one sentence of cause and one of remedy.
@@ -119,6 +119,9 @@ def last_words(said: str) -> str:
 LOCAL_S = 20.0
 """Deadline of git commands that stay on this machine, in seconds."""
 
+MOST_OUTPUT = 256 << 20
+"""The most that is taken of a listing, in bytes: some million files. The content of files has its own limits."""
+
 _GRACE_S = 1.0
 """The time that git has after its deadline to remove its locks and half-received objects, also in a local remote."""
 
@@ -163,9 +166,10 @@ def environment(source: Mapping[str, str]) -> dict[str, str]:
 class GitRunner:
     """Runs git on one repository. ``path`` is anywhere inside it; a bare repository is its own folder."""
 
-    def __init__(self, path: Path, run: Runner) -> None:
+    def __init__(self, path: Path, run: Runner, converse: Converse | None = None) -> None:
         self.path = path
         self._run = run
+        self._converse = converse
         self._environment = environment(os.environ)
 
     def finished(
@@ -175,17 +179,17 @@ class GitRunner:
         deadline_s: float = LOCAL_S,
         env: Mapping[str, str] | None = None,
         config: Sequence[str] = (),
-        max_output: int = 64 << 20,
+        max_output: int = MOST_OUTPUT,
+        too_much: ConsoleError | None = None,
     ) -> Finished:
         """Run a git command and return its result, whatever its exit code.
 
         Raises:
             TimedOut: the deadline passed.
-            Unavailable: git is not installed, or said more than ``max_output`` bytes.
+            Unavailable: git is not installed, or said more than ``max_output`` bytes (else ``too_much``).
         """
-        settings = [part for setting in (*_CONFIG, *config) for part in ("-c", setting)]
         ended = self._run(
-            ["git", "-C", self.path, "--no-pager", *settings, *args],
+            self._argv(args, config),
             deadline_s=deadline_s,
             env={**self._environment, **(env or {})},
             stdin=stdin,
@@ -195,8 +199,17 @@ class GitRunner:
         if ended.timed_out:
             raise TimedOut(f"git {args[0]} did not answer within {deadline_s:g} s.", "Try again; look at the remote.")
         if ended.truncated:
-            raise failure(args[0], b"", f"more than {max_output >> 20} MiB of output")
+            raise too_much or failure(args[0], b"", f"more than {max_output >> 20} MiB of output")
         return ended
+
+    def conversation(self, *args: str) -> Conversation:
+        """Start a git command that answers questions; whoever starts it closes it."""
+        assert self._converse is not None, "this runner was made without a way to converse"
+        return self._converse(self._argv(args), deadline_s=LOCAL_S, env=self._environment)
+
+    def _argv(self, args: Sequence[str], config: Sequence[str] = ()) -> list[str | Path]:
+        settings = [part for setting in (*_CONFIG, *config) for part in ("-c", setting)]
+        return ["git", "-C", self.path, "--no-pager", *settings, *args]
 
     def __call__(
         self,
@@ -215,13 +228,6 @@ class GitRunner:
         if ended.code != 0:
             raise failure(args[0], ended.err)
         return ended.out
-
-
-class OnRepository:
-    """The base class of the parts of `ml.adapters.git.Repository`. It holds the runner of their repository."""
-
-    def __init__(self, git: GitRunner) -> None:
-        self._git = git
 
 
 def plain(value: str, what: str) -> str:

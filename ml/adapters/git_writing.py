@@ -1,4 +1,4 @@
-"""Writers of commits and refs. They never touch the operator's working tree, index and HEAD.
+"""Writers of commits, and the remotes. They never touch the operator's working tree, index and HEAD.
 
 Blobs and tree are made with a temporary index of our own, the ref moves by compare-and-swap, and everything is
 fsynced (``core.fsync=all``). GitPython's ``repo.index.commit`` is not used: under a race it loses commits.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import re
 import shutil
 import tempfile
 import time
@@ -16,16 +17,23 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from ml.adapters.git_runner import OnRepository, failure, plain
+from ml.adapters.git_runner import LOCAL_S, GitRunner, failure, plain
 from ml.errors import Refused, Unavailable
 from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, REGULAR_FILE, PathChange, Person, PushResult
 from ml.text import visible
 
 _QUEUE_S = 60.0
+_WRITTEN_PER_S = 4 << 20
+"""The bytes that git compresses and writes in a second on a busy machine."""
+_KEY = re.compile(r"((?:sk-)?(?:ssh|ecdsa)-[A-Za-z0-9@.-]+)[ \t]+([A-Za-z0-9+/=]+)(?:\s|$)")
+_LONGEST_KEY = 1 << 14
 
 
-class CommitWriting(OnRepository):
-    """Making commits and moving refs of one repository."""
+class GitCommitWriter:
+    """Makes commits (`ml.promotion.repository.CommitWriter`)."""
+
+    def __init__(self, git: GitRunner) -> None:
+        self._git = git
 
     @cached_property
     def _private(self) -> Path:
@@ -72,15 +80,13 @@ class CommitWriting(OnRepository):
             )
         return Person(name or email.partition("@")[0], email)
 
-    def write_commit(
-        self, base: str, files: Sequence[tuple[str, bytes]], message: str, author: Person, at: datetime
-    ) -> str:
+    def commit(self, base: str, files: Sequence[tuple[str, bytes]], message: str, author: Person, at: datetime) -> str:
         """Make a commit on ``base`` in which ``files`` have new bytes; no ref names it yet. Returns its id."""
         with tempfile.TemporaryDirectory(prefix="write-", dir=self._folder()) as folder:
             tree = self._tree(base, files, Path(folder))
         return self._commit(tree, base, message, author, at, signed=self.signs(), config=())
 
-    def write_merge(
+    def merge(
         self,
         base: str,
         other: str,
@@ -98,7 +104,7 @@ class CommitWriting(OnRepository):
             tree = self._tree(base, files, Path(folder), entries)
         return self._commit(tree, base, message, author, at, signed=self.signs(), config=(), other=other)
 
-    def write_note_commit(self, parent: str, message: str, author: Person, at: datetime) -> str:
+    def note(self, parent: str, message: str, author: Person, at: datetime) -> str:
         """Make an SSH-signed commit on ``parent`` that changes no file, such as an approval. Returns its id.
 
         Raises:
@@ -118,7 +124,9 @@ class CommitWriting(OnRepository):
         for source, (_, content) in zip(sources, files, strict=True):
             source.write_bytes(content)
         named = "".join(f"{source}\n" for source in sources).encode()
-        blobs = self._git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=named).decode().split()
+        deadline_s = LOCAL_S + sum(len(content) for _, content in files) / _WRITTEN_PER_S
+        hashed = ("hash-object", "-w", "--no-filters", "--stdin-paths")
+        blobs = self._git(*hashed, stdin=named, deadline_s=deadline_s).decode().split()
         index = {"GIT_INDEX_FILE": str(folder / "index")}
         entries = [f"{each.new_mode} {each.new_blob}\t{plain(each.path, 'a path')}\0" for each in changes]
         entries += [
@@ -151,27 +159,36 @@ class CommitWriting(OnRepository):
         args = ("commit-tree", *(("-S",) if signed else ()), *parents, tree)
         return self._git(*args, stdin=message.encode(), env=env, config=config).decode().strip()
 
+    def signing_key(self) -> str:
+        """The SSH key that git signs with here, as its type and Base64 text; empty where git does not sign by SSH.
+
+        ``user.signingKey`` may be the key itself, its file, or the file of the private key beside it.
+        """
+        if self._setting("gpg.format").lower() != "ssh":
+            return ""
+        named = self._setting("user.signingKey")
+        text = named.removeprefix("key::")
+        if named and not _KEY.match(text):
+            text = _public(Path(named).expanduser())
+        found = _KEY.match(text)
+        return f"{found[1]} {found[2]}" if found else ""
+
+    def _setting(self, key: str) -> str:
+        return self._git.finished("config", "--get", key).out.decode("utf-8", "replace").strip()
+
     def signs(self) -> bool:
         """True if git is configured to sign commits. ``commit-tree`` ignores that setting."""
         return self._git.finished("config", "--type=bool", "--get", "commit.gpgSign").out.strip() == b"true"
 
-    def create_ref(self, ref: str, commit: str) -> None:
-        """Create a ref that must not exist yet. Raises Conflict when it does."""
-        self.move_ref(ref, commit, "")
 
-    def move_ref(self, ref: str, new: str, old: str) -> None:
-        """Move a ref by compare-and-swap; an empty ``old`` means that it must not exist. Raises Conflict."""
-        expected = old or "0" * len(new)
-        self._git("update-ref", "-m", "mlconsole", plain(ref, "a ref"), new, expected)
-
-    def delete_ref(self, ref: str, old: str) -> None:
-        """Delete a ref by compare-and-swap. Raises Conflict when it is not at ``old``."""
-        self._git("update-ref", "-d", plain(ref, "a ref"), plain(old, "a commit"))
-
-    def checked_out(self, branch: str) -> bool:
-        """True if a working tree of this repository has the branch checked out. We never move such a branch."""
-        ref = f"refs/heads/{plain(branch, 'a branch')}"
-        return bool(self._git("for-each-ref", "--format=%(worktreepath)", "--", ref).strip())
+def _public(path: Path) -> str:
+    for each in (path if path.suffix == ".pub" else Path(f"{path}.pub"), path):
+        try:
+            with each.open("rb") as file:
+                return file.read(_LONGEST_KEY).decode("ascii", "replace").strip()
+        except OSError:
+            continue
+    return ""
 
 
 def _await_lock(handle: int, deadline_s: float) -> None:
@@ -191,12 +208,17 @@ def _await_lock(handle: int, deadline_s: float) -> None:
 
 # The remote: fetch, push one ref without force, and read it back.
 
+_KEPT = (b"[rejected]", b"unable to update local ref")
+"""An approval here that differs from the remote's, or stands where it has something else, is ours to keep."""
 _SSH = "-o BatchMode=yes -o ConnectTimeout=10"
 _MOVED = ("non-fast-forward", "fetch first", "stale info", "failed to update ref", "cannot lock ref", "already exists")
 
 
-class RemoteTalk(OnRepository):
-    """The remotes of one repository."""
+class GitRemotes:
+    """Talks with the remotes of one repository (`ml.promotion.repository.Remotes`)."""
+
+    def __init__(self, git: GitRunner) -> None:
+        self._git = git
 
     @cached_property
     def _ssh(self) -> dict[str, str]:
@@ -213,7 +235,7 @@ class RemoteTalk(OnRepository):
         """Offer one commit to one ref of the remote, never forced; every status line is read.
 
         Raises:
-            Unavailable, TimedOut: out of reach, or its answer was lost; then `remote_tip` tells the truth.
+            Unavailable, TimedOut: out of reach, or its answer was lost; then `tip` tells the truth.
         """
         ended = self._git.finished(
             *("push", "--porcelain", "--atomic", "--no-verify", "--no-force-with-lease", "--"),
@@ -230,7 +252,7 @@ class RemoteTalk(OnRepository):
             raise failure("push", ended.err)
         return PushResult(accepted=True)
 
-    def remote_tip(self, remote: str, ref: str, deadline_s: float = 15.0) -> str | None:
+    def tip(self, remote: str, ref: str, deadline_s: float = 15.0) -> str | None:
         """The commit that a ref of the remote is at now; ``None`` when it does not exist. Raises as `push`."""
         out = self._git(
             "ls-remote", "--", plain(remote, "a remote"), plain(ref, "a ref"), deadline_s=deadline_s, env=self._ssh
@@ -254,7 +276,7 @@ class RemoteTalk(OnRepository):
         self._git(*fetch, "--quiet", "--prune", "--", remote, *branches, deadline_s=deadline_s, env=self._ssh)
         approvals = f"{APPROVALS}*:{APPROVALS}*"
         ended = self._git.finished(*fetch, "--", remote, approvals, deadline_s=deadline_s, env=self._ssh)
-        if ended.code != 0 and b"[rejected]" not in ended.err:  # one of ours that differs is ours to keep
+        if ended.code != 0 and not any(sign in ended.err for sign in _KEPT):
             raise failure("fetch", ended.err)
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from ml.errors import Unavailable
+from ml.errors import TimedOut, Unavailable
 from ml.ports import Finished
 from ml.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _POLL_S = 0.002
@@ -172,3 +173,101 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
     for pipe in (child.stdin, child.stdout, child.stderr):
         if pipe is not None and not pipe.closed:
             pipe.close()
+
+
+_MOST_COMPLAINTS = 1 << 16
+_LONGEST_LINE = 1 << 16
+
+
+class ProcessConversation:
+    """A child process that answers one question after the other (`ml.ports.Conversation`)."""
+
+    def __init__(self, argv: Sequence[str | Path], *, deadline_s: float, env: Mapping[str, str] | None = None) -> None:
+        self._child = _start(argv, None, env)
+        self._program = visible(os.fspath(argv[0]))
+        self._deadline_s = deadline_s
+        self._out = bytearray()
+        self._err = bytearray()
+        assert self._child.stdin
+        assert self._child.stdout
+        assert self._child.stderr
+        self._in_fd, self._out_fd, self._err_fd = (
+            pipe.fileno() for pipe in (self._child.stdin, self._child.stdout, self._child.stderr)
+        )
+        self._poll = select.poll()
+        for fd in (self._in_fd, self._out_fd, self._err_fd):
+            os.set_blocking(fd, False)
+        for fd in (self._out_fd, self._err_fd):
+            self._poll.register(fd, select.POLLIN)
+
+    def say(self, words: bytes) -> None:
+        """Write to its standard input; what it says meanwhile is kept, so that neither side waits for the other."""
+        rest = memoryview(words)
+        while rest:
+            try:
+                rest = rest[os.write(self._in_fd, rest) :]
+            except BlockingIOError:
+                self._poll.register(self._in_fd, select.POLLOUT)
+                try:
+                    self._listen()
+                finally:
+                    self._poll.unregister(self._in_fd)
+            except BrokenPipeError as error:
+                raise self._ended() from error
+
+    def line(self) -> bytes:
+        """The next line of its output, without its end."""
+        while (end := self._out.find(b"\n")) < 0:
+            if len(self._out) > _LONGEST_LINE or not self._listen():
+                raise self._ended()
+        found = bytes(self._out[:end])
+        del self._out[: end + 1]
+        return found
+
+    def take(self, size: int) -> Iterator[bytes]:
+        """The next ``size`` bytes of its output, in pieces."""
+        while size:
+            if not self._out and not self._listen():
+                raise self._ended()
+            piece = bytes(self._out[:size])
+            del self._out[:size]
+            size -= len(piece)
+            if piece:
+                yield piece
+
+    def complaints(self) -> bytes:
+        """Its standard error so far."""
+        self._drain(self._err_fd, self._err)
+        return bytes(self._err[:_MOST_COMPLAINTS])
+
+    def close(self) -> None:
+        """End it, with its whole process group."""
+        _end_group(self._child)
+
+    def _listen(self) -> bool:
+        """Wait for something to read or to write; False when its output has ended."""
+        ready = self._poll.poll(self._deadline_s * 1000)
+        if not ready:
+            raise TimedOut(f"{self._program} said nothing for {self._deadline_s:g} s.", "Try again.")
+        going = True
+        for fd, _ in ready:
+            if fd == self._out_fd:
+                going = self._drain(fd, self._out)
+            elif fd == self._err_fd and not self._drain(fd, self._err):
+                self._poll.unregister(fd)
+        return going
+
+    def _drain(self, fd: int, into: bytearray) -> bool:
+        """Read what is there; False at the end of the pipe."""
+        try:
+            chunk = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return True
+        if into is self._out or len(into) < _MOST_COMPLAINTS:
+            into += chunk
+        return bool(chunk)
+
+    def _ended(self) -> Unavailable:
+        said = self.complaints().decode("utf-8", "replace").strip().splitlines()
+        why = f": {visible(said[-1], limit=300)}" if said else ""
+        return Unavailable(f"{self._program} ended before it had answered{why}.", "Run it by hand to see more.")

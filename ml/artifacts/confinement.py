@@ -6,7 +6,8 @@ one:
 * *network*: the empty network namespace that `ml.artifacts.probe` enters, and a seccomp filter that refuses sockets of
   every kind (also those to an ssh agent, a bus or a container's daemon, which a namespace does not close);
 * *files*: Landlock, which lets the process read the artifact's copy, Python's own libraries and the system's, and a few
-  harmless devices. Home, state folder, keys, other processes' memory and environment are closed to it.
+  harmless devices. Home, state folder, keys, other processes' memory and environment are closed to it. Where the kernel
+  has no Landlock, bubblewrap does the same if it is installed (`ml.artifacts.bubblewrap`).
 
 Neither is guaranteed: a kernel may lack either. `confine` returns the barriers that hold.
 """
@@ -81,24 +82,36 @@ class Confinement:
         files = (
             f"none of the operator's files ({self.files})"
             if self.files
-            else "the operator's files are NOT hidden: this kernel has no Landlock"
+            else "the operator's files are NOT hidden: this kernel has no Landlock, and bubblewrap does not work here"
         )
         return f"{network}; {files}."
 
 
-def confine(own_code: Path, readable: Iterable[Path], *, network: str) -> Confinement:
+def landlock_version() -> int:
+    """The version of Landlock in this kernel; below one where it has none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    version: int = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))
+    return version
+
+
+def readable_paths(own_code: Path) -> tuple[Path, ...]:
+    """The paths that every probe may read: our own code, Python's libraries and the system's."""
+    return (own_code, *_libraries(own_code.parent), *map(Path, _SYSTEM))
+
+
+def confine(own_code: Path, readable: Iterable[Path], *, network: str, around: str = "") -> Confinement:
     """Shut this process in for good.
 
     Args:
         own_code: the folder of our own package.
         readable: the private copies of the artifacts that it may read.
         network: what shuts off the network already; empty when nothing does.
+        around: what hides files already; empty when nothing does.
     """
     if not sys.platform.startswith("linux"):
         return Confinement(network, "")
-    files = _landlock(
-        (own_code, *_libraries(own_code.parent), *map(Path, _SYSTEM), Path(f"/proc/{os.getpid()}"), *readable)
-    )
+    landlock = _landlock((*readable_paths(own_code), Path(f"/proc/{os.getpid()}"), *readable))
+    files = " and ".join(filter(None, (around, landlock)))
     walls = (network, "seccomp" if _refuse_sockets() else "")
     return Confinement(" and ".join(filter(None, walls)), files)
 
@@ -128,10 +141,10 @@ def _home() -> Path:
 
 def _landlock(readable: Iterable[Path]) -> str:
     """Allow reading below some paths and nothing else; empty when the kernel has no Landlock."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))
+    version = landlock_version()
     if version < 1:
         return ""
+    libc = ctypes.CDLL(None, use_errno=True)
     rights = max(count for since, count in _FILE_RIGHTS if version >= since)
     attributes = struct.pack(
         "=QQQ",

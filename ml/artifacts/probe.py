@@ -1,8 +1,9 @@
 """The disposable child: ``python -m ml.artifacts.probe LIMITS PARENT``, a request on stdin, lines on stdout.
 
-It confines itself first: limits, no network, and no files but the artifact's copy and Python's libraries. Only then
-are numpy and onnxruntime imported and the copy touched. Exit
-codes: 0 answered, 10 the model is unfit (said on stderr), 11 onnxruntime is not there.
+A third word ``bubblewrap`` says that it was started inside of that (`ml.artifacts.bubblewrap`). It confines itself
+first: limits, no network, and no files but the artifact's copy and Python's libraries. Only then are numpy and
+onnxruntime imported and the copy touched. Exit codes: 0 answered, 10 the model is unfit (said on stderr), 11
+onnxruntime is not there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import ml
+from ml.artifacts.bubblewrap import NAME, inside
 from ml.artifacts.confinement import Confinement, confine
 from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request, Task
 from ml.verdict import Check, Code, Verdict
@@ -124,7 +126,7 @@ def _die_with(parent: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if os.getppid() != parent:
+    if parent and os.getppid() != parent:
         os._exit(1)
 
 
@@ -148,10 +150,13 @@ NO_RUNTIME = 11
 def main(argv: list[str]) -> int:
     """Answer one request within the limits."""
     network = enter(Limits.decode(argv[0]), int(argv[1]))
+    around = NAME if argv[2:] == [NAME] and inside() else ""
+    if around and not network:
+        network = f"the network namespace of {NAME}"  # `ml.artifacts.bubblewrap` gives no probe another one
     line = Line()
     request = Request.decode(sys.stdin.buffer.read())
     readable = [Path(subject.directory) for subject in request.subjects]
-    confinement = confine(Path(ml.__file__).resolve().parent, readable, network=network)
+    confinement = confine(Path(ml.__file__).resolve().parent, readable, network=network, around=around)
     try:
         import onnxruntime  # noqa: F401, PLC0415 - only after the limits hold
     except ImportError as error:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 import ml
+from ml.artifacts.bubblewrap import NAME, needed, usable, wrapped
 from ml.artifacts.probe import DEFAULT_LIMITS, NO_RUNTIME, UNFIT, Limits
 from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request, Subject
 from ml.errors import Invalid, Unavailable
@@ -23,6 +24,8 @@ from ml.text import visible
 from ml.verdict import Check
 
 _MAX_OUTPUT = 1 << 20
+_SIGNALLED = 128
+"""Exit codes above it are those of a child that a signal ended, as shells and bwrap count."""
 _ROOT = Path(ml.__file__).resolve().parents[1]
 _Answer = TypeVar("_Answer")
 _adapter: Callable[[Any], TypeAdapter[Any]] = functools.cache(TypeAdapter)
@@ -59,9 +62,9 @@ class Sandbox:
             Unavailable: onnxruntime cannot be imported, or Python cannot be started.
         """
         limits = self.limits.with_room_for(sum(map(_size, request.subjects)))
+        program = usable(self.run) if needed() else ""
         finished = self.run(
-            # -P: nothing may be imported from wherever we happen to stand, such as an artifact's directory.
-            [self.python, "-P", "-B", "-s", "-m", "ml.artifacts.probe", limits.encode(), str(os.getpid())],
+            self._argv(limits, request, program),
             deadline_s=limits.wall_s,
             cwd=Path("/"),
             env=_environment(),
@@ -69,7 +72,18 @@ class Sandbox:
             max_output=_MAX_OUTPUT,
             on_output=_listener(report),
         )
+        if program and finished.code > _SIGNALLED:
+            finished = finished._replace(code=_SIGNALLED - finished.code)  # as bwrap passes on how its child ended
         return _judge(finished, kind, limits)
+
+    def _argv(self, limits: Limits, request: Request, program: str) -> list[str | Path]:
+        # -P: nothing may be imported from wherever we happen to stand, such as an artifact's directory.
+        probe: list[str | Path] = [self.python, "-P", "-B", "-s", "-m", "ml.artifacts.probe", limits.encode()]
+        if not program:
+            return [*probe, str(os.getpid())]
+        own_code, copies = Path(ml.__file__).resolve().parent, [Path(each.directory) for each in request.subjects]
+        # Between us and the probe stands bwrap, which ends it when we end: the probe compares no parent.
+        return wrapped(program, [*probe, "0", NAME], own_code, copies)
 
 
 def _size(subject: Subject) -> int:

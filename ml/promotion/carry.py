@@ -15,7 +15,7 @@ from ml.promotion.gate.case import Move
 from ml.promotion.gate.evidence import same_slice
 from ml.promotion.gate.transition import made_again
 from ml.promotion.paths import Places
-from ml.promotion.repository import Reader, Writer
+from ml.promotion.repository import Reader, Repository
 from ml.promotion.values import Plan
 from ml.registry.codec import Document, parse
 from ml.registry.history import newest_first
@@ -45,7 +45,7 @@ def carried(plan: Plan, before: bytes, now: bytes, archive: bytes, places: Place
     return replace(plan, files=tuple(sorted(files.items())))
 
 
-def joined(repository: Writer, places: Places, base: str, head: str, branch: str, name: str) -> str:
+def joined(repository: Repository, places: Places, base: str, head: str, branch: str, name: str) -> str:
     """A merge of a change branch into a base that moved on: the change's own files, and the registry made again.
 
     The change's commit stays as it is, with its signature and its approvals. The merge bears the date of the newer
@@ -58,11 +58,11 @@ def joined(repository: Writer, places: Places, base: str, head: str, branch: str
         Conflict: the base has another text of the same model, or changed a file that the change brings.
         RegistryInvalid: a registry cannot be read. Refused: the planner refuses the change on the base's registry.
     """
-    fork = repository.merge_base(base, head)
+    fork = repository.history.merge_base(base, head)
     if fork is None:
         raise _moved_on(branch, name, "they share no history")
-    ours = repository.changes(fork, head)
-    theirs = {change.path for change in repository.changes(fork, base)}
+    ours = repository.objects.changes(fork, head)
+    theirs = {change.path for change in repository.objects.changes(fork, base)}
     both = sorted({change.path for change in ours} & theirs - {places.registry})
     if both:
         raise _moved_on(branch, name, f"{visible(both[0])} was changed there too")
@@ -74,18 +74,22 @@ def joined(repository: Writer, places: Places, base: str, head: str, branch: str
         files.append((places.registry, made))
     made_again_here = {path for path, _ in files}
     rest = tuple(change for change in ours if change.path not in made_again_here)
-    at = max(commit.at for commit in repository.commits((base, head)))
-    return repository.write_merge(base, head, rest, files, f"Merge {branch} into {name}\n", repository.identity(), at)
+    at = max(commit.at for commit in repository.history.commits((base, head)))
+    return repository.writer.merge(
+        base, head, rest, files, f"Merge {branch} into {name}\n", repository.writer.identity(), at
+    )
 
 
 def _registry_on(repository: Reader, places: Places, fork: str, base: str, head: str) -> bytes | None:
     """The registry that a change makes of another state; ``None`` where that is not the one model's own doing."""
-    planned_on, goes_to, after = (parse(repository.read(each, places.registry) or b"") for each in (fork, base, head))
+    planned_on, goes_to, after = (
+        parse(repository.objects.read(each, places.registry) or b"") for each in (fork, base, head)
+    )
     changed = [name for name in after.spans if not same_slice(planned_on, after, name)]
     if len(changed) != 1 or not same_slice(planned_on, goes_to, changed[0]):
         return None
-    archive = repository.read(fork, places.archive(changed[0])) or b""
-    move = _move(changed[0], planned_on, after, archive, repository.commit(head).at)
+    archive = repository.objects.read(fork, places.archive(changed[0])) or b""
+    move = _move(changed[0], planned_on, after, archive, repository.history.commit(head).at)
     return made_again(goes_to, move, move.event.pointer).raw
 
 

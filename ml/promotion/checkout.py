@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from ml.promotion.gate.guard import artifact_folders, named_folders
 from ml.promotion.paths import Places
-from ml.promotion.repository import Reader
+from ml.promotion.repository import Clone, Objects
 from ml.registry.codec import Document
 from ml.registry.doctor import Finding
 from ml.registry.schema import located
@@ -36,7 +36,7 @@ def altered(path: str, attributes: Mapping[str, str]) -> str:
 
 
 def altered_files(
-    repository: Reader, commit: str, document: Document, places: Places, artifact_base: str
+    objects: Objects, clone: Clone, commit: str, document: Document, places: Places, artifact_base: str
 ) -> Iterator[Finding]:
     """The registry and the files of every artifact that it names which a checkout of a commit would alter.
 
@@ -44,11 +44,11 @@ def altered_files(
     """
     folders = artifact_folders(document, artifact_base)
     homes: dict[str, str] = {}
-    for entry in repository.tree(commit):
+    for entry in objects.tree(commit):
         home = next((folder for folder in _above(entry.path) if folder in folders), "")
         if home or entry.path == places.registry:
             homes[entry.path] = home
-    attributes = repository.attributes(commit, list(homes))
+    attributes = clone.attributes(commit, list(homes))
     reported: set[str] = set()
     for path, home in homes.items():
         why = altered(path, attributes.get(path, {}))

@@ -19,7 +19,7 @@ from ml.errors import ConsoleError
 from ml.promotion.evidence_formats import FORMATS, WRITTEN, Format, covered, differing, reviewed
 from ml.promotion.evidence_seal import inspect, opened, plain, sealed
 from ml.promotion.paths import Places
-from ml.promotion.repository import Reader
+from ml.promotion.repository import Objects
 from ml.promotion.values import Evidence, Target
 from ml.registry.history import action_of
 from ml.registry.schema import Event
@@ -283,7 +283,7 @@ def _review(review: Review | None, typed: str) -> dict[str, Any] | None:
 
 
 def pinned(
-    repository: Reader, commit: str, places: Places, events: Iterable[Event], artifact_id: str
+    objects: Objects, commit: str, places: Places, events: Iterable[Event], artifact_id: str
 ) -> Mapping[str, str]:
     """Return the SHA-256 of each file by its name; empty when no event has evidence, as in hand-made registries.
 
@@ -298,7 +298,7 @@ def pinned(
         if event.artifact_id != artifact_id or not isinstance(said, dict) or action_of(event) == Action.WITHDRAW:
             continue
         folder = str(said.get("path"))
-        document = repository.read(commit, f"{folder}/evidence.json") if _directly_in(folder, home) else None
+        document = objects.read(commit, f"{folder}/evidence.json") if _directly_in(folder, home) else None
         if document is not None and hashlib.sha256(document).hexdigest() == said.get("sha256"):
             digests = _digests(document)
             if digests:

@@ -14,7 +14,7 @@ from ml.artifacts.ids import parse_id
 from ml.clock import format_utc, span
 from ml.errors import ConsoleError, Refused
 from ml.ports import Finished, Runner
-from ml.promotion.repository import Reader
+from ml.promotion.repository import Objects
 from ml.promotion.values import ACK_GATE, Ack, Target
 from ml.registry.history import condemned
 from ml.registry.schema import Model
@@ -233,7 +233,7 @@ class TestBench:
 
     __test__ = False
 
-    repository: Reader
+    objects: Objects
     commit: str
     checks: Checks
     run: Runner
@@ -251,7 +251,7 @@ def unit_tests_gate(bench: TestBench, on_output: Callable[[str], None] | None = 
     env = {key: bench.environ[key] for key in _CARRIED if key in bench.environ}
     try:
         with tempfile.TemporaryDirectory(prefix="mlconsole-tests-") as folder:
-            bench.repository.export(bench.commit, Path(folder))
+            bench.objects.export(bench.commit, Path(folder))
             ended = bench.run(command, deadline_s=deadline, cwd=Path(folder), env=env, on_output=lines.take)
     except (ConsoleError, OSError) as error:
         why = f"the tests could not run: {visible(str(error))}"

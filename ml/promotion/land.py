@@ -34,10 +34,10 @@ def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
         Unavailable: the remote is out of reach, or the result of the push is unknown.
     """
     repository = desk.repository
-    with repository.exclusive():
+    with repository.writer.exclusive():
         _tell(report, "fetch", 0, desk.base)
         base, head = ends(branch, desk)
-        if not repository.is_ancestor(base, head):
+        if not repository.history.is_ancestor(base, head):
             head = joined(repository, desk.places, base, head, branch, desk.base)
         _tell(report, "gate", 1, branch)
         gates = desk.judge(base, head)
@@ -60,13 +60,13 @@ def ends(branch: str, desk: Desk) -> tuple[str, str]:
     repository, remote = desk.repository, desk.remote
     folders = ["refs/heads/"]
     if remote:
-        repository.fetch(remote, desk.base)
+        repository.remotes.fetch(remote, desk.base)
         folders = [f"refs/remotes/{remote}/", *folders]
-    base = repository.resolve(folders[0] + desk.base)
+    base = repository.refs.resolve(folders[0] + desk.base)
     if base is None:
         raise Refused(f"There is no base branch {visible(desk.base)}.", "Correct registry.ref.")
     known = branch.startswith(CHANGE_PREFIXES)
-    heads = (repository.resolve(folder + branch) for folder in folders) if known else iter(())
+    heads = (repository.refs.resolve(folder + branch) for folder in folders) if known else iter(())
     head = next((found for found in heads if found), None)
     if head is None:
         raise Refused(f"There is no change branch {visible(branch)}.", "See the open changes with `mlconsole status`.")
@@ -86,19 +86,19 @@ def _move_base(desk: Desk, base: str, head: str, entry: Entry) -> Sent:
     repository, remote = desk.repository, desk.remote
     ref = f"refs/heads/{desk.base}"
     if not remote:
-        if repository.checked_out(desk.base):
+        if repository.refs.checked_out(desk.base):
             raise Refused(
                 f"{visible(desk.base)} is checked out here, and a working tree is never moved under its operator.",
                 f"Run git merge --ff-only {head}.",
             )
         entry.step("move", old=base)
-        repository.move_ref(ref, head, base)
+        repository.refs.move(ref, head, base)
         return Sent(True, "moved here")
     sent = send(desk, ref, head, entry)
     tracking = f"refs/remotes/{remote}/{desk.base}"
-    if sent.there and repository.resolve(tracking) == base:
+    if sent.there and repository.refs.resolve(tracking) == base:
         # git's own push moves it too, except in clones that track nothing.
-        repository.move_ref(tracking, head, base)
+        repository.refs.move(tracking, head, base)
     return sent
 
 
@@ -135,17 +135,18 @@ def approve(branch: str, desk: Desk, *, now: datetime) -> Approval:
         Unavailable: the remote is out of reach.
     """
     repository = desk.repository
-    with repository.exclusive():
+    with repository.writer.exclusive():
         base, head = ends(branch, desk)
-        person = repository.identity()
+        person = repository.writer.identity()
         _require_other_operator(desk, base, head, person)
+        _require_room(desk, head)
         given = _given(desk, base, head, person, now)
         commit = given or _proven(desk, branch, (base, head), person, now)
         ref = f"{APPROVALS}{head}/{commit}"
         with desk.journal.begin("approve", branch=branch, remote=desk.remote, ref=ref) as entry:
-            if repository.resolve(ref) is None:
-                repository.create_ref(ref, commit)
-            sent = send(desk, ref, commit, entry) if desk.remote else Sent(False, "This repository has no remote.")
+            if repository.refs.resolve(ref) is None:
+                repository.refs.create(ref, commit)
+            sent = send(desk, ref, commit, entry, 0) if desk.remote else Sent(False, "This repository has no remote.")
             entry.done()
     return Approval(branch=branch, commit=head, approval=commit, by=person.email, pushed=sent.there, why=sent.why)
 
@@ -153,27 +154,46 @@ def approve(branch: str, desk: Desk, *, now: datetime) -> Approval:
 def _given(desk: Desk, base: str, head: str, person: Person, now: datetime) -> str:
     """The approval that this person gave here before and that still counts, else empty."""
     repository, places = desk.repository, desk.places
-    rules = Electorate(parse_policy(repository.read(base, places.policy)), repository.read(base, places.signers))
-    notes = (note for _, note in repository.refs(f"{APPROVALS}{head}/") if repository.resolve(note) == note)
-    own = (note for note in notes if repository.commit(note).author.email == person.email)
+    rules = Electorate(
+        parse_policy(repository.objects.read(base, places.policy)), repository.objects.read(base, places.signers)
+    )
+    notes = (note for _, note in repository.refs.below(f"{APPROVALS}{head}/") if repository.refs.resolve(note) == note)
+    own = (note for note in notes if repository.history.commit(note).author.email == person.email)
     return next((note for note in own if not why_no_approval(repository, (head, note), note, rules, now)), "")
 
 
 def _require_other_operator(desk: Desk, base: str, head: str, person: Person) -> None:
-    if desk.repository.commit(head).author.email == person.email:
+    if desk.repository.history.commit(head).author.email == person.email:
         raise Refused("This is your own change, and your own approval does not count.", "Ask another operator.")
-    policy = parse_policy(desk.repository.read(base, desk.places.policy))
+    policy = parse_policy(desk.repository.objects.read(base, desk.places.policy))
     if policy.is_operator(person.email) is not Verdict.PASS:
         raise Refused(f"{visible(person.email)} is no operator by the policy of the base.", "Ask an operator.")
+
+
+def _require_room(desk: Desk, head: str) -> None:
+    """Make sure that nothing stands where the folder of a commit's approvals must be.
+
+    Without the hook, anybody with push access can put a ref there. What came here by a fetch is taken away here; what
+    is on the remote is somebody's to delete.
+    """
+    repository, folder = desk.repository, f"{APPROVALS}{head}"
+    if desk.remote and repository.remotes.tip(desk.remote, folder) is not None:
+        raise Refused(
+            f"{desk.remote} has a ref {folder}, which leaves no room for an approval of that commit.",
+            f"Run git push {desk.remote} --delete {folder}, then approve again. The hook keeps such refs out.",
+        )
+    for name, commit in repository.refs.below(folder):
+        if name == folder:
+            repository.refs.delete(name, commit)
 
 
 def _proven(desk: Desk, branch: str, between: tuple[str, str], person: Person, now: datetime) -> str:
     """A signed approval that the gate will count."""
     base, head = between
     message = f"Approve {branch}\n\nApproves: {head}\nApproved-By: {person.email}\n"
-    commit = desk.repository.write_note_commit(head, message, person, now)
-    signers = desk.repository.read(base, desk.places.signers)
-    signature = signature_of(desk.repository, commit, signers, now, person.email)
+    commit = desk.repository.writer.note(head, message, person, now)
+    signers = desk.repository.objects.read(base, desk.places.signers)
+    signature = signature_of(desk.repository.signatures, commit, signers, now, person.email)
     if not signature.good or signature.principal != person.email:
         why = signature.why if not signature.good else f"the key is {visible(signature.principal)}'s"
         raise Refused(

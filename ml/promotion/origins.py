@@ -157,17 +157,17 @@ class Search:
             folder = folder or pointer.artifact_dir
             yield without_faults(pointer), Source.REGISTRY, commit
         path = located(folder or known_pointer(Model(), artifact_id).artifact_dir, self.artifact_base)
-        yield _of_manifest(self.repository.read(self.commit, f"{path}/{MANIFEST_FILE}")), Source.MANIFEST, ""
-        yield _of_report(self.repository.read(self.commit, f"{path}/{TRAIN_REPORT_FILE}")), Source.REPORT, ""
-        touching = self.repository.commits_touching(self.commit, path, _MOST_COMMITS)
+        yield _of_manifest(self.repository.objects.read(self.commit, f"{path}/{MANIFEST_FILE}")), Source.MANIFEST, ""
+        yield _of_report(self.repository.objects.read(self.commit, f"{path}/{TRAIN_REPORT_FILE}")), Source.REPORT, ""
+        touching = self.repository.history.touching(self.commit, path, _MOST_COMMITS)
         if touching:
             yield _of_commit(touching[-1]), Source.COMMIT, touching[-1].sha
 
     def _registries(self, name: str, artifact_id: str) -> Iterator[tuple[str, Pointer]]:
         """Each earlier registry's pointer to an artifact that was active in it, the newest first."""
         last: bytes | None = None
-        for commit in self.repository.commits_touching(self.commit, self.registry, _MOST_COMMITS):
-            raw = self.repository.read(commit.sha, self.registry)
+        for commit in self.repository.history.touching(self.commit, self.registry, _MOST_COMMITS):
+            raw = self.repository.objects.read(commit.sha, self.registry)
             if raw is None or raw == last or artifact_id.encode() not in raw:
                 continue
             last = raw

@@ -19,6 +19,7 @@ from ml.promotion.body import Account, body
 from ml.promotion.gates import misfit
 from ml.promotion.origins import Origin
 from ml.promotion.paths import Places
+from ml.promotion.repository import EVIDENCE_LIMIT, EXPORT_LIMIT, READ_LIMIT
 from ml.promotion.values import Ack, Evidence, Plan, Target
 from ml.registry import changes
 from ml.registry.changes import Change
@@ -298,6 +299,7 @@ def _plan(proposal: Proposal, change: Change, artifact: Sequence[tuple[str, byte
     ]
     if change.archive is not None:
         files.append((places.archive(target.model), change.archive))
+    _require_sizes(proposal, change)
     title, trailers = title_of(target), trailers_of(target, proposal.evidence.sha256, proposal.ack)
     return Plan(
         target=target,
@@ -313,6 +315,33 @@ def _plan(proposal: Proposal, change: Change, artifact: Sequence[tuple[str, byte
         warnings=proposal.warnings,
         origins=proposal.origins,
     )
+
+
+def _require_sizes(proposal: Proposal, change: Change) -> None:
+    """Refuse here, before anything is written, what the gate would refuse for its size."""
+    documents = (
+        ("The registry", change.raw, READ_LIMIT),
+        ("The model's archive", change.archive or b"", READ_LIMIT),
+        ("The evidence", proposal.evidence.document, EVIDENCE_LIMIT),
+    )
+    for what, content, limit in documents:
+        if len(content) > limit:
+            raise Invalid(
+                f"{what} would have {len(content) >> 20} MiB, and the gate reads at most {limit >> 20} MiB.",
+                "Move models or history into another repository, or shorten the soak's queries.",
+            )
+
+
+def require_artifact_size(size: int) -> None:
+    """Refuse an artifact that is too large for git, by the sum of its files in bytes.
+
+    Raises: Invalid.
+    """
+    if size > EXPORT_LIMIT:
+        raise Invalid(
+            f"The artifact has {size >> 20} MiB, and git takes at most {EXPORT_LIMIT >> 20} MiB of one.",
+            "Make the model smaller, for example by storing weights in half precision.",
+        )
 
 
 def _evidence_files(proposal: Proposal, folder: str) -> list[tuple[str, bytes]]:

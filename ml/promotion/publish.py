@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ml.errors import Conflict, ConsoleError, Refused, TimedOut, Unavailable
 from ml.promotion.paths import Places
-from ml.promotion.repository import CHANGE_PREFIXES, Writer
+from ml.promotion.repository import CHANGE_PREFIXES, Repository
 from ml.records.journal import Entry, Journal
 from ml.text import visible
 from ml.verdict import Gate
@@ -43,7 +43,7 @@ class Desk:
     push, in seconds.
     """
 
-    repository: Writer
+    repository: Repository
     journal: Journal
     forge: Forge
     remote: str
@@ -70,20 +70,26 @@ def current_base(desk: Desk, planned: str) -> tuple[str, str]:
     """
     repository, remote = desk.repository, desk.remote
     if not remote:
-        return repository.resolve(f"refs/heads/{desk.base}") or planned, ""
+        return repository.refs.resolve(f"refs/heads/{desk.base}") or planned, ""
     try:
-        tip = repository.remote_tip(remote, f"refs/heads/{desk.base}")
+        tip = repository.remotes.tip(remote, f"refs/heads/{desk.base}")
         if tip is None:
             raise Refused(f"{remote} has no branch {visible(desk.base)}.", "Correct registry.ref.")
-        if tip != planned and repository.resolve(tip) is None:
-            repository.fetch(remote, desk.base)
+        if tip != planned and repository.refs.resolve(tip) is None:
+            repository.remotes.fetch(remote, desk.base)
     except (Unavailable, TimedOut) as sick:
-        return repository.resolve(f"refs/remotes/{remote}/{desk.base}") or planned, sick.cause
+        return repository.refs.resolve(f"refs/remotes/{remote}/{desk.base}") or planned, sick.cause
     return tip, ""
 
 
-def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
+_PUSHED_PER_S = 1 << 20
+"""The bytes of a large push that a slow line and the server's checks take in a second."""
+
+
+def send(desk: Desk, ref: str, commit: str, entry: Entry, size: int | None = None) -> Sent:
     """Push one ref and read it back from the remote.
+
+    ``size`` is that of the new files in bytes, ``None`` where git is to be asked. A large push has more time.
 
     Raises: Refused with the server's words; Unavailable when the journal cannot be written. Nothing was sent then.
     """
@@ -91,7 +97,9 @@ def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
     entry.step("push", commit=commit)
     lost = ""
     try:
-        result = desk.repository.push(desk.remote, ref, commit, desk.push_s)
+        weight = desk.repository.history.weight(commit, desk.remote) if size is None else size
+        deadline_s = desk.push_s + weight / _PUSHED_PER_S
+        result = desk.repository.remotes.push(desk.remote, ref, commit, deadline_s)
         if not result.accepted:
             kind = Conflict if result.moved else Refused
             raise kind(
@@ -101,7 +109,7 @@ def send(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
     except (Unavailable, TimedOut) as sick:
         lost = sick.cause
     try:
-        tip = desk.repository.remote_tip(desk.remote, ref)
+        tip = desk.repository.remotes.tip(desk.remote, ref)
     except ConsoleError as sick:
         unknown = f"Whether {desk.remote} has it is unknown: {lost or sick.cause}"
         return Sent(False, f"{unknown} {later(branch)}", settled=False)

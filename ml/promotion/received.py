@@ -124,7 +124,7 @@ def _reasons(update: RefUpdate, server: _Server) -> Iterator[str]:
         elif update.old:
             yield from _closed(judge(update.old, update.new))
     elif ref.removeprefix(_HEADS).startswith(CHANGE_PREFIXES) and update.new:
-        fork = server.repository.merge_base(base, update.new)
+        fork = server.repository.history.merge_base(base, update.new)
         if fork is None:
             yield f"it shares no history with {visible(server.branch)}"
         else:
@@ -140,7 +140,7 @@ def _reasons(update: RefUpdate, server: _Server) -> Iterator[str]:
 def _approval(update: RefUpdate, base: str, server: _Server) -> Iterator[str]:
     """The reason to refuse an approval: its name has exactly two parts, and an operator signed it."""
     named = _APPROVAL.fullmatch(update.ref.removeprefix(APPROVALS))
-    rules = server.repository.resolve(base)
+    rules = server.repository.refs.resolve(base)
     if named is None:
         yield f"an approval is named {APPROVALS}APPROVED-COMMIT/ITS-OWN-COMMIT; another name would stand in the way"
     elif rules is None:

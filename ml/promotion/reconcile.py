@@ -66,7 +66,7 @@ def _published(left: Left, desk: Desk, branch: str, commit: str) -> tuple[Outcom
             return Outcome.DONE, f"{desk.remote} has {shown}."
         if isinstance(there, ConsoleError) and left.step == "push":
             return Outcome.UNKNOWN, f"Whether {desk.remote} has {shown} is unknown: {there.cause}"
-    if commit and desk.repository.resolve(f"refs/heads/{branch}") == commit:
+    if commit and desk.repository.refs.resolve(f"refs/heads/{branch}") == commit:
         return Outcome.NOT_DONE, f"{shown} is only here; push it with: mlconsole push {shown}"
     return Outcome.NOT_DONE, f"{shown} was interrupted before anything was published; plan it anew."
 
@@ -82,11 +82,11 @@ def _landed(left: Left, desk: Desk, branch: str, commit: str) -> tuple[Outcome, 
 
 
 def _contains(desk: Desk, tip: str, commit: str) -> bool:
-    return desk.repository.resolve(tip) is not None and desk.repository.is_ancestor(commit, tip)
+    return desk.repository.refs.resolve(tip) is not None and desk.repository.history.is_ancestor(commit, tip)
 
 
 def _tip(desk: Desk, ref: str) -> str | ConsoleError | None:
     try:
-        return desk.repository.remote_tip(desk.remote, ref) if desk.remote else desk.repository.resolve(ref)
+        return desk.repository.remotes.tip(desk.remote, ref) if desk.remote else desk.repository.refs.resolve(ref)
     except ConsoleError as sick:
         return sick

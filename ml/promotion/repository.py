@@ -1,4 +1,4 @@
-"""The git repository as promotion needs it: frozen values and two Protocols (implemented by `ml.adapters.git`).
+"""The git repository as promotion needs it: frozen values, and a Protocol for each part (see `Repository`).
 
 Commits, blobs and refs are named by full hexadecimal object ids, of 40 or 64 digits; paths are relative to the
 repository root, with ``/``.
@@ -23,6 +23,15 @@ APPROVALS = "refs/approvals/"
 A slot that is named after its own content can be taken by nothing else. Consoles of the first edition named it after
 the approver (`ml.promotion.gate.authority.approver_slot`).
 """
+
+READ_LIMIT = 256 << 20
+"""The largest file of git that is read into memory, in bytes: as large as a registry may be."""
+
+EXPORT_LIMIT = 1 << 30
+"""The most that an artifact's files may have together in git, in bytes. They are streamed, never held in memory."""
+
+EVIDENCE_LIMIT = 64 << 20
+"""The largest evidence document that the gate takes, in bytes."""
 
 REGULAR_FILE = "100644"
 ABSENT = "000000"
@@ -78,12 +87,11 @@ class PathChange:
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """One file of a tree: git's mode, the blob's id and its size in bytes (0 for submodules)."""
+    """One file of a tree: git's mode and the blob's id."""
 
     path: str
     mode: str
     blob: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +187,8 @@ def trailers(message: str) -> dict[str, str]:
     return {key: value.strip() for key, colon, value in pairs if colon and key and " " not in key}
 
 
-class Reader(Protocol):
-    """Reading a repository's objects and refs; never the working tree."""
-
-    def resolve(self, rev: str) -> str | None:
-        """The commit that a revision names, or ``None``: a remote or local branch, an object id; never a tag's name."""
-        ...
+class Objects(Protocol):
+    """Reading of files and trees by the commits that hold them; never the working tree."""
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes in a commit, or ``None`` when it is not there."""
@@ -198,6 +202,40 @@ class Reader(Protocol):
         """The bytes of a blob by its object id, or ``None`` when this repository has no such blob."""
         ...
 
+    def tree(self, commit: str, path: str = "") -> tuple[TreeEntry, ...]:
+        """All files at or under a path of a commit's tree."""
+        ...
+
+    def new_trees(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+        """Every folder of each pair's newer tree that differs from the older's at its place: its id and raw bytes.
+
+        Where each commit is paired with its first parent, the oldest first, that is every tree that is new.
+        """
+        ...
+
+    def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
+        """All paths that differ between two commits' trees; renames are a deletion and an addition."""
+        ...
+
+    def differences(self, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[PathChange, ...], ...]:
+        """`changes` of many pairs of trees (by their ids) in one go, in the order of the pairs."""
+        ...
+
+    def export(self, commit: str, directory: Path, paths: Sequence[str] = ()) -> int:
+        """Write a commit's files (or those under ``paths``) into an existing empty directory; returns how many.
+
+        Raises Invalid where they are larger than `EXPORT_LIMIT` together.
+        """
+        ...
+
+    def held(self) -> AbstractContextManager[Objects]:
+        """The same reader by one process for many questions, which ends with the block. For one thread."""
+        ...
+
+
+class History(Protocol):
+    """Reading of commits and of the lines that they form."""
+
     def commit(self, sha: str) -> CommitInfo:
         """One commit. Raises Unavailable when the repository does not have it."""
         ...
@@ -208,6 +246,18 @@ class Reader(Protocol):
 
     def between(self, base: str, head: str) -> tuple[CommitInfo, ...]:
         """Every commit that ``head`` reaches and ``base`` does not, each after all of its parents."""
+        ...
+
+    def span(self, base: str, head: str) -> tuple[tuple[CommitInfo, ...], tuple[CommitInfo, ...]]:
+        """`between`, and besides those commits their parents outside, and ``base``, in no particular order."""
+        ...
+
+    def touching(self, commit: str, path: str, limit: int) -> tuple[CommitInfo, ...]:
+        """The newest commits on a first-parent chain that changed a path, newest first."""
+        ...
+
+    def weight(self, commit: str, remote: str) -> int:
+        """The bytes on disk that a commit needs and no branch of a remote, as last fetched, holds yet."""
         ...
 
     def independent(self, commits: Sequence[str]) -> tuple[str, ...]:
@@ -222,36 +272,12 @@ class Reader(Protocol):
         """The newest commit that two revisions have in common, or ``None``."""
         ...
 
-    def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
-        """All paths that differ between two commits' trees; renames are a deletion and an addition."""
-        ...
 
-    def differences(self, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[PathChange, ...], ...]:
-        """`changes` of many pairs of trees (by their ids) in one go, in the order of the pairs."""
-        ...
+class Refs(Protocol):
+    """Reading of branches and other refs."""
 
-    def tree(self, commit: str, path: str = "") -> tuple[TreeEntry, ...]:
-        """All files at or under a path of a commit's tree."""
-        ...
-
-    def new_trees(self, base: str, head: str) -> Iterator[tuple[str, bytes]]:
-        """Every tree object that ``head`` reaches and ``base`` does not: its id, and its bytes as git stores them."""
-        ...
-
-    def attributes(self, commit: str, paths: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
-        """The git attributes that convert each path at checkout, by name: ``set``, ``unset`` or a value."""
-        ...
-
-    def export(self, commit: str, directory: Path, paths: Sequence[str] = ()) -> None:
-        """Write a commit's files (or those under ``paths``) into an existing empty directory."""
-        ...
-
-    def signature(self, commit: str, allowed_signers: bytes) -> Signature:
-        """Judge a commit's SSH signature against a list of allowed signers."""
-        ...
-
-    def commits_touching(self, commit: str, path: str, limit: int) -> tuple[CommitInfo, ...]:
-        """The newest commits on a first-parent chain that changed a path, newest first."""
+    def resolve(self, rev: str) -> str | None:
+        """The commit that a revision names, or ``None``: a remote or local branch, an object id; never a tag's name."""
         ...
 
     def base(self, ref: str) -> BaseRef:
@@ -264,6 +290,42 @@ class Reader(Protocol):
     def branches(self, remote: str = "origin", *, unmerged_into: str = "") -> tuple[BranchInfo, ...]:
         """All change branches, local and of the remote as last fetched, except those that a commit contains."""
         ...
+
+    def below(self, pattern: str) -> tuple[tuple[str, str], ...]:
+        """All refs under a prefix such as ``refs/approvals/``, as pairs of name and commit."""
+        ...
+
+    def checked_out(self, branch: str) -> bool:
+        """True if a working tree of this repository has the branch checked out."""
+        ...
+
+
+class RefWriter(Refs, Protocol):
+    """Reading and moving of refs, each move by compare-and-swap."""
+
+    def create(self, ref: str, commit: str) -> None:
+        """Create a ref that must not exist yet. Raises Conflict when it does."""
+        ...
+
+    def move(self, ref: str, new: str, old: str) -> None:
+        """Move a ref that must still be at ``old`` (empty: must not exist). Raises Conflict when it is not."""
+        ...
+
+    def delete(self, ref: str, old: str) -> None:
+        """Delete a ref that must still be at ``old``. Raises Conflict when it is not."""
+        ...
+
+
+class Signatures(Protocol):
+    """Checking of commits' SSH signatures."""
+
+    def judge(self, commit: str, allowed_signers: bytes) -> Signature:
+        """Judge a commit's SSH signature against a list of allowed signers."""
+        ...
+
+
+class Clone(Protocol):
+    """The kind of a clone, its gaps, and what its checkouts do to files."""
 
     def shallow(self) -> bool:
         """True if this clone is shallow, so that its oldest commits only look like the first ones."""
@@ -281,37 +343,31 @@ class Reader(Protocol):
         """Return the kind of this clone. Raises Usage when there is no repository."""
         ...
 
-    def url(self, remote: str) -> str:
-        """A remote's address, empty when there is no such remote."""
-        ...
-
-    def refs(self, pattern: str) -> tuple[tuple[str, str], ...]:
-        """All refs under a prefix such as ``refs/approvals/``, as pairs of name and commit."""
+    def attributes(self, commit: str, paths: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """The git attributes that convert each path at checkout, by name: ``set``, ``unset`` or a value."""
         ...
 
 
-class Writer(Reader, Protocol):
-    """Writing commits, refs and remotes, without the working tree, the index or HEAD."""
-
-    def signing_key(self) -> str:
-        """The SSH key that commits are signed with here, as its type and text; empty where they are not."""
-        ...
+class CommitWriter(Protocol):
+    """Writing of commits, without the working tree, the index or HEAD."""
 
     def identity(self) -> Person:
         """Return the author of new commits. Raises Refused when git has none configured."""
+        ...
+
+    def signing_key(self) -> str:
+        """The SSH key that commits are signed with here, as its type and text; empty where they are not."""
         ...
 
     def exclusive(self) -> AbstractContextManager[None]:
         """The serial queue of writes of this clone, across processes."""
         ...
 
-    def write_commit(
-        self, base: str, files: Sequence[tuple[str, bytes]], message: str, author: Person, at: datetime
-    ) -> str:
+    def commit(self, base: str, files: Sequence[tuple[str, bytes]], message: str, author: Person, at: datetime) -> str:
         """Make a commit on ``base`` with some files' new bytes, signed where git is configured to; returns its id."""
         ...
 
-    def write_merge(
+    def merge(
         self,
         base: str,
         other: str,
@@ -324,24 +380,16 @@ class Writer(Reader, Protocol):
         """Merge ``other`` into ``base``: the base's tree, ``entries`` as their newer side has them, ``files`` anew."""
         ...
 
-    def write_note_commit(self, parent: str, message: str, author: Person, at: datetime) -> str:
+    def note(self, parent: str, message: str, author: Person, at: datetime) -> str:
         """Make an SSH-signed commit on ``parent`` that changes no file; returns its id. Raises Refused unsigned."""
         ...
 
-    def create_ref(self, ref: str, commit: str) -> None:
-        """Create a ref that must not exist yet. Raises Conflict when it does."""
-        ...
 
-    def move_ref(self, ref: str, new: str, old: str) -> None:
-        """Move a ref that must still be at ``old`` (empty: must not exist). Raises Conflict when it is not."""
-        ...
+class Remotes(Protocol):
+    """Talk with the remotes of a repository."""
 
-    def delete_ref(self, ref: str, old: str) -> None:
-        """Delete a ref that must still be at ``old``. Raises Conflict when it is not."""
-        ...
-
-    def checked_out(self, branch: str) -> bool:
-        """True if a working tree of this repository has the branch checked out."""
+    def url(self, remote: str) -> str:
+        """A remote's address, empty when there is no such remote."""
         ...
 
     def push(self, remote: str, ref: str, commit: str, deadline_s: float = 30.0) -> PushResult:
@@ -351,10 +399,47 @@ class Writer(Reader, Protocol):
         """
         ...
 
-    def remote_tip(self, remote: str, ref: str, deadline_s: float = 15.0) -> str | None:
+    def tip(self, remote: str, ref: str, deadline_s: float = 15.0) -> str | None:
         """The commit that a ref of the remote is at now, ``None`` when it does not exist. Raises as `push`."""
         ...
 
     def fetch(self, remote: str, base: str, deadline_s: float = 20.0) -> None:
         """Bring the base branch, the change branches and the approvals of the remote. Raises as `push`."""
         ...
+
+
+class Reader(Protocol):
+    """The parts of a repository that judging needs. Nothing of it writes."""
+
+    @property
+    def objects(self) -> Objects:
+        """Files and trees."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """Commits."""
+        ...
+
+    @property
+    def refs(self) -> Refs:
+        """Branches and other refs."""
+        ...
+
+    @property
+    def signatures(self) -> Signatures:
+        """Signatures of commits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """One repository by its parts, a `Reader` among other things (`ml.adapters.git.open_repository`)."""
+
+    objects: Objects
+    history: History
+    refs: RefWriter
+    signatures: Signatures
+    clone: Clone
+    writer: CommitWriter
+    remotes: Remotes

@@ -16,7 +16,7 @@ from ml.promotion.carry import carried
 from ml.promotion.gate.authority import exemption, signature_of, signed
 from ml.promotion.plan import difference
 from ml.promotion.publish import Desk, Sent, current_base, later, send
-from ml.promotion.repository import CHANGE_PREFIXES, Writer
+from ml.promotion.repository import CHANGE_PREFIXES, Objects
 from ml.promotion.values import Plan, Submission, of_change
 from ml.records.durable import replace_file
 from ml.records.journal import Entry
@@ -51,7 +51,7 @@ def submit(
     """
     tell = report or _silent
     repository = desk.repository
-    with repository.exclusive():
+    with repository.writer.exclusive():
         tell(Progress("base", 0, _STEPS, f"looking at {desk.base}"))
         onto, offline = current_base(desk, plan.target.base_commit)
         plan = _on(plan, onto, desk, now)
@@ -61,12 +61,13 @@ def submit(
             tell(Progress("commit", 1, _STEPS, plan.title))
             commit = _commit(plan, desk, onto, now)
             entry.step("branch", commit=commit)
-            repository.create_ref(ref, commit)
+            repository.refs.create(ref, commit)
             tell(Progress("push", 2, _STEPS, plan.branch))
             if offline or not push or not desk.remote:
                 sent = _kept(desk, offline, plan.branch)
             else:
-                sent = _send_or_take_back(desk, ref, commit, entry)
+                size = sum(len(content) for _, content in plan.files)
+                sent = _send_or_take_back(desk, ref, commit, entry, size)
             unrecorded = record(commit, sent) if record is not None else ""
             if sent.settled and not unrecorded:
                 entry.done()
@@ -91,8 +92,8 @@ def push_branch(branch: str, desk: Desk, report: Report | None = None) -> Submis
     tell = report or _silent
     ref = f"refs/heads/{branch}"
     repository = desk.repository
-    with repository.exclusive():
-        commit = repository.resolve(ref) if branch.startswith(CHANGE_PREFIXES) else None
+    with repository.writer.exclusive():
+        commit = repository.refs.resolve(ref) if branch.startswith(CHANGE_PREFIXES) else None
         if commit is None:
             raise Refused(
                 f"There is no local change branch {visible(branch)}.", "See the open changes with `mlconsole status`."
@@ -104,8 +105,8 @@ def push_branch(branch: str, desk: Desk, report: Report | None = None) -> Submis
             sent = send(desk, ref, commit, entry)
             if sent.settled:
                 entry.done()
-    title = repository.commit(commit).message.partition("\n")[0]
-    url = _request(desk, branch, title, _committed_body(repository, commit)) if sent.there else ""
+    title = repository.history.commit(commit).message.partition("\n")[0]
+    url = _request(desk, branch, title, _committed_body(repository.objects, commit)) if sent.there else ""
     return Submission(branch=branch, commit=commit, pushed=sent.there, why=sent.why, pr_url=url)
 
 
@@ -115,7 +116,7 @@ _SIGN = "Run git config gpg.format ssh, git config user.signingKey KEY and git c
 def _commit(plan: Plan, desk: Desk, onto: str, now: datetime) -> str:
     """The commit of a plan, signed as the rules ask; no ref leads to it yet."""
     repository = desk.repository
-    commit = repository.write_commit(onto, plan.files, plan.message, repository.identity(), now)
+    commit = repository.writer.commit(onto, plan.files, plan.message, repository.writer.identity(), now)
     _require_signature(plan, desk, onto, commit)
     return commit
 
@@ -133,20 +134,20 @@ def _on(plan: Plan, onto: str, desk: Desk, now: datetime) -> Plan:
     archive = places.archive(plan.target.model)
     ruled = () if exemption(plan.target.action) else (places.policy, places.signers)
     for path in (archive, *ruled):
-        if repository.blob_id(onto, path) != repository.blob_id(planned, path):
+        if repository.objects.blob_id(onto, path) != repository.objects.blob_id(planned, path):
             raise _moved(path, planned, onto, desk)
     path = places.registry
-    if repository.blob_id(onto, path) == repository.blob_id(planned, path):
+    if repository.objects.blob_id(onto, path) == repository.objects.blob_id(planned, path):
         return plan
-    before, after = (repository.read(commit, path) or b"" for commit in (planned, onto))
-    there = carried(plan, before, after, repository.read(onto, archive) or b"", places, now) if after else None
+    before, after = (repository.objects.read(commit, path) or b"" for commit in (planned, onto))
+    there = carried(plan, before, after, repository.objects.read(onto, archive) or b"", places, now) if after else None
     if there is None:
         raise _moved(path, planned, onto, desk)
     return there
 
 
 def _moved(path: str, planned: str, onto: str, desk: Desk) -> Conflict:
-    before, after = (desk.repository.read(commit, path) or b"" for commit in (planned, onto))
+    before, after = (desk.repository.objects.read(commit, path) or b"" for commit in (planned, onto))
     return Conflict(
         f"{visible(path)} changed on {visible(desk.base)} after this change was planned.",
         "Look at the difference, then plan anew.",
@@ -160,20 +161,22 @@ def _require_signature(plan: Plan, desk: Desk, onto: str, commit: str) -> None:
     if exempt:
         return
     repository, places = desk.repository, desk.places
-    policy = parse_policy(repository.read(onto, places.policy))
+    policy = parse_policy(repository.objects.read(onto, places.policy))
     if policy.ack.signed:
-        signers = repository.read(onto, places.signers)
-        signature = signature_of(repository, commit, signers, repository.commit(commit).at, plan.target.actor)
+        signers = repository.objects.read(onto, places.signers)
+        signature = signature_of(
+            repository.signatures, commit, signers, repository.history.commit(commit).at, plan.target.actor
+        )
         gate = signed(policy, signature, plan.target.actor)
         if not gate.verdict.opens:
             raise Refused(f"This change must be signed: {gate.why}.", _SIGN)
 
 
-def _send_or_take_back(desk: Desk, ref: str, commit: str, entry: Entry) -> Sent:
+def _send_or_take_back(desk: Desk, ref: str, commit: str, entry: Entry, size: int) -> Sent:
     try:
-        return send(desk, ref, commit, entry)
+        return send(desk, ref, commit, entry, size)
     except ConsoleError:
-        desk.repository.delete_ref(ref, commit)
+        desk.repository.refs.delete(ref, commit)
         raise
 
 
@@ -183,7 +186,7 @@ def _kept(desk: Desk, offline: str, branch: str) -> Sent:
 
 
 def _request(desk: Desk, branch: str, title: str, body: str) -> str:
-    return desk.forge.open_request(desk.repository.url(desk.remote), branch, desk.base, title, body)
+    return desk.forge.open_request(desk.repository.remotes.url(desk.remote), branch, desk.base, title, body)
 
 
 def _keep_body(desk: Desk, plan: Plan) -> str:
@@ -196,10 +199,10 @@ def _keep_body(desk: Desk, plan: Plan) -> str:
     return str(path)
 
 
-def _committed_body(repository: Writer, commit: str) -> str:
-    changed = repository.changes(f"{commit}^", commit)
+def _committed_body(objects: Objects, commit: str) -> str:
+    changed = objects.changes(f"{commit}^", commit)
     path = next((change.path for change in changed if change.path.endswith("/pr_body.md")), "")
-    return (repository.read(commit, path) or b"").decode("utf-8", "replace") if path else ""
+    return (objects.read(commit, path) or b"").decode("utf-8", "replace") if path else ""
 
 
 def _silent(progress: Progress) -> None:

@@ -217,7 +217,7 @@ class Session:
             context.clock,
             context.place.read_only,
             policy=self.registries.policy,
-            revision=lambda: repository.resolve("HEAD"),
+            revision=lambda: repository.refs.resolve("HEAD"),
         )
 
     @_Part

@@ -19,7 +19,7 @@ from ml.clock import Clock
 from ml.errors import Unavailable
 from ml.policy import Policy, parse_policy
 from ml.ports import Progress, Report
-from ml.promotion.repository import Reader, TreeEntry
+from ml.promotion.repository import Repository, TreeEntry
 from ml.registry.doctor import Finding, examine, repair_diff
 from ml.registry.history import chronological
 from ml.registry.schema import ARTIFACTS_PATH, Pointer
@@ -74,7 +74,7 @@ class CommitArtifacts:
         """
         from ml.artifacts.cache import runtime_version  # noqa: PLC0415 - the first frame verifies nothing
 
-        content = _Content(self._context.repository.tree(commit, path), expect_sha256 or "", runtime_version())
+        content = _Content(self._context.repository.objects.tree(commit, path), expect_sha256 or "", runtime_version())
         with self._lock:
             known = self._known.get(content)
         if known is not None:
@@ -100,13 +100,13 @@ class CommitArtifacts:
 
         found = self.verify(base.commit, base.located(named.artifact_dir), named.model_sha256 or None, report)
         places, events = self._context.place.places, chronological(past)
-        return found.pinned(pinned(self._context.repository, base.commit, places, events, named.artifact_id))
+        return found.pinned(pinned(self._context.repository.objects, base.commit, places, events, named.artifact_id))
 
     @contextmanager
     def exported(self, commit: str, paths: Sequence[str]) -> Iterator[tuple[Path, ...]]:
         """Private copies of some artifacts of a commit, by their paths from the root, gone when the block ends."""
         with tempfile.TemporaryDirectory(prefix="mlconsole-verify-") as folder:
-            self._context.repository.export(commit, Path(folder), paths)
+            self._context.repository.objects.export(commit, Path(folder), paths)
             yield tuple(Path(folder) / path for path in paths)
 
     def latency(
@@ -139,7 +139,7 @@ class RegistryCheck:
 
 
 def check_registry(
-    base: Base, artifacts: CommitArtifacts, repository: Reader, now: datetime, report: Report | None
+    base: Base, artifacts: CommitArtifacts, repository: Repository, now: datetime, report: Report | None
 ) -> RegistryCheck:
     """Examine one base. Raises what the repository and the sandbox raise."""
     findings = (*examine(base.document, archives=base.archives), *altered_at_checkout(base, repository))

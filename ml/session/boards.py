@@ -25,7 +25,7 @@ from ml.judgement import soak_at
 from ml.policy import PolicyInvalid
 from ml.promotion.checkout import altered_files
 from ml.promotion.publish import Desk
-from ml.promotion.repository import BranchInfo, Reader
+from ml.promotion.repository import BranchInfo, Objects, Repository
 from ml.registry.doctor import Finding, examine
 from ml.registry.glance import glance_models
 from ml.registry.history import chronological, condemned
@@ -160,22 +160,23 @@ def gates(model: Model, report: SoakReport | None, silent: str = "") -> tuple[Ga
 # Problems of a registry at one commit: the doctor's severe findings, and pointers to a missing directory.
 
 
-def registry_problems(base: Base, repository: Reader) -> tuple[Problem, ...]:
+def registry_problems(base: Base, repository: Repository) -> tuple[Problem, ...]:
     """All severe problems; ``where`` is the model's name. Costs one listing of the commit's tree."""
     found = (*examine(base.document, archives=base.archives), *altered_at_checkout(base, repository))
     findings = (Problem(finding.model, finding.what, finding.remedy) for finding in found if finding.severe)
-    return (*findings, *_missing_artifacts(base, repository))
+    return (*findings, *_missing_artifacts(base, repository.objects))
 
 
-def altered_at_checkout(base: Base, repository: Reader) -> tuple[Finding, ...]:
+def altered_at_checkout(base: Base, repository: Repository) -> tuple[Finding, ...]:
     """Report files that a checkout of the base would alter."""
-    return tuple(altered_files(repository, base.commit, base.document, base.places, base.artifact_base))
+    objects, clone = repository.objects, repository.clone
+    return tuple(altered_files(objects, clone, base.commit, base.document, base.places, base.artifact_base))
 
 
-def _missing_artifacts(base: Base, repository: Reader) -> Iterator[Problem]:
+def _missing_artifacts(base: Base, objects: Objects) -> Iterator[Problem]:
     """Report pointers to a directory that is not where `Base.located` resolves it (contract §2)."""
     setting = "artifacts.base of the policy" if base.policy.artifacts.base else "registry.artifact_base"
-    present = {entry.path.rpartition("/")[0] for entry in repository.tree(base.commit)}
+    present = {entry.path.rpartition("/")[0] for entry in objects.tree(base.commit)}
     for name, model in base.document.registry.models.items():
         for stage in Stage:
             pointer = model.pointer(stage)
@@ -229,7 +230,7 @@ class Boards:
             if not ref.remote:
                 self._remote = Source("remote", SourceState.NONE, why="The repository has no remote.")
                 return self._remote
-            self._context.repository.fetch(ref.remote, ref.branch)
+            self._context.repository.remotes.fetch(ref.remote, ref.branch)
         except ConsoleError as error:
             self._remote = replace(self._remote, state=SourceState.ERROR, why=str(error))
         else:
@@ -343,7 +344,7 @@ class Boards:
 
     def _operator(self) -> str:
         try:
-            return self._context.repository.identity().email
+            return self._context.repository.writer.identity().email
         except ConsoleError:
             return ""
 
@@ -416,7 +417,7 @@ class Boards:
 
     def _pointer_at(self, commit: str, name: str, stage: Stage) -> str | None:
         if commit not in self._deployed:
-            raw = self._context.repository.read(commit, self._context.place.places.registry) or b"{}"
+            raw = self._context.repository.objects.read(commit, self._context.place.places.registry) or b"{}"
             glanced, _ = glance_models(raw)
             pointers = {
                 (model, at): artifact
@@ -429,7 +430,7 @@ class Boards:
 
     def _branches(self, base: Base) -> tuple[OpenBranch, ...]:
         try:
-            found = self._context.repository.branches(base.ref.remote or "origin", unmerged_into=base.commit)
+            found = self._context.repository.refs.branches(base.ref.remote or "origin", unmerged_into=base.commit)
         except ConsoleError:
             return ()
         return tuple(open_branch(branch) for branch in found)

@@ -150,7 +150,9 @@ class Changes:
     def push(self, branch: str, report: Report | None = None) -> Submission:
         """Push a branch that stayed local, and note it in the audit log; ``why`` says where that failed."""
         self._context.require_write()
-        by = self._context.repository.identity().email  # asked for first: who has none is refused before, not after
+        by = (
+            self._context.repository.writer.identity().email
+        )  # asked for first: who has none is refused before, not after
         done = push_branch(branch, self._gate.desk(), report)
         problem = self._recorded("push", by, branch, commit=done.commit, pushed=done.pushed)
         return replace(done, why=f"{done.why} {problem}".rstrip())
@@ -158,7 +160,7 @@ class Changes:
     def land(self, branch: str, report: Report | None = None) -> Landing:
         """Bring a branch into the base after the gate, and note it in the audit log; ``problem``: why that failed."""
         self._context.require_write()
-        by = self._context.repository.identity().email
+        by = self._context.repository.writer.identity().email
         landed = land(branch, self._gate.desk(), report)
         return replace(landed, problem=self._recorded("land", by, branch, commit=landed.commit, base=landed.base))
 
@@ -246,7 +248,7 @@ class Changes:
             base_commit=base.commit,
             registry_blob=base.blob,
             opened_at=self._context.clock.now(),
-            actor=self._context.repository.identity().email,
+            actor=self._context.repository.writer.identity().email,
         )
 
     def _directory(self, artifact_dir: str) -> Path:
@@ -336,16 +338,16 @@ def propose(
         Unavailable: git or the journal cannot write.
     """
     repository, places = desk.repository, desk.places
-    if repository.read(base, places.policy) is not None:
+    if repository.objects.read(base, places.policy) is not None:
         raise Refused(f"There is a policy already at {visible(places.policy)}.", "Change it by a commit of its own.")
-    author = repository.identity()
-    line = _signers_line(author.email, repository.signing_key())
+    author = repository.writer.identity()
+    line = _signers_line(author.email, repository.writer.signing_key())
     signing = _SIGNED if line else _SELF_DECLARED
     text = _POLICY.format(operator=json.dumps(author.email), signing=signing) + _models(selectors)
     files = [(places.policy, text.encode())]
     if line:
         files.append((places.signers, line))
-    missing = repository.read(base, places.registry) is None
+    missing = repository.objects.read(base, places.registry) is None
     if missing:
         files.append((places.registry, empty_document().raw))
     branch = f"init/policy-{format_utc(now).replace('-', '').replace(':', '')}"
@@ -360,12 +362,15 @@ def propose(
     )
     if dry_run:
         return proposed
-    with repository.exclusive(), desk.journal.begin("submit", branch=branch, base=base, remote=desk.remote) as entry:
+    with (
+        repository.writer.exclusive(),
+        desk.journal.begin("submit", branch=branch, base=base, remote=desk.remote) as entry,
+    ):
         message = f"Propose a first promotion policy\n\nOperators: {author.email}\n"
-        commit = repository.write_commit(base, tuple(sorted(files)), message, author, now)
+        commit = repository.writer.commit(base, tuple(sorted(files)), message, author, now)
         entry.step("branch", commit=commit)
         ref = f"refs/heads/{branch}"
-        repository.create_ref(ref, commit)
+        repository.refs.create(ref, commit)
         sent = send(desk, ref, commit, entry) if push and desk.remote else Sent(False, "The branch stays local.")
         if sent.settled:
             entry.done()

@@ -28,6 +28,7 @@ from ml.promotion.gates import (
     unit_tests_gate,
     verify_gate,
 )
+from ml.promotion.plan import require_artifact_size
 from ml.promotion.values import ACK_GATE, REVIEW_GATE, Checklist, Target
 from ml.registry.schema import Pointer
 from ml.session.artifacts import CommitArtifacts
@@ -212,7 +213,7 @@ class Checklists:
     def _unit_tests(self, request: _Request, listeners: _Listeners) -> Gate:
         _announce(listeners, TESTS_GATE)
         bench = TestBench(
-            repository=self._context.repository,
+            objects=self._context.repository.objects,
             commit=request.target.base_commit,
             checks=request.base.policy.checks,
             run=self._context.run,
@@ -258,7 +259,7 @@ def read_artifact(directory: Path, root: Path, artifact_base: str, verification:
     """Read what a verification has just hashed.
 
     Raises:
-        Invalid: it does not verify, or a file is not any more what was verified.
+        Invalid: it does not verify, is too large for git, or a file is not any more what was verified.
         Refused: no pointer can name it, because it is not below ``artifact_base``.
         Unavailable: a file cannot be read.
     """
@@ -272,6 +273,7 @@ def read_artifact(directory: Path, root: Path, artifact_base: str, verification:
     if amiss:
         why = f"{verification.artifact_id} does not verify: {amiss.name} is {amiss.verdict}: {amiss.why}"
         raise Invalid(why, "Build it anew.")
+    require_artifact_size(sum(file.size for file in verification.files))
     contents = {file.name: _read(directory / file.name, file.sha256) for file in verification.files}
     path = directory.relative_to(root).as_posix()
     artifact_dir = directory.relative_to(below).as_posix()

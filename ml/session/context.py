@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ml.emergency.notify import Notifier
     from ml.promotion.paths import Places
     from ml.promotion.publish import Forge
-    from ml.promotion.repository import Writer
+    from ml.promotion.repository import Repository
     from ml.records.audit import AuditLog
     from ml.records.journal import Journal
     from ml.slo.source import Metrics
@@ -69,7 +69,7 @@ class Context:
     place: Place
     clock: Clock
     run: Runner
-    repository: Writer
+    repository: Repository
     metrics: Metrics | None
     verifier: Callable[[], Verifier]
     journal: Journal

@@ -122,7 +122,7 @@ class Troubleshooting:
     def _comparison(self, base: Base, left: Pointer, right: Pointer) -> Comparison | str:
         """Both side by side; or why there is no comparison."""
         paths = [base.located(pointer.artifact_dir) for pointer in (left, right)]
-        gone = [path for path in paths if not self._context.repository.tree(base.commit, path)]
+        gone = [path for path in paths if not self._context.repository.objects.tree(base.commit, path)]
         if gone:
             return f"{visible(gone[0])} is not in the base, so it cannot be compared."
         with self._artifacts.exported(base.commit, paths) as (left_path, right_path):
@@ -167,7 +167,7 @@ class Doctor:
 
     def identity(self) -> str:
         """The git identity of new commits. Raises Refused when git has none configured."""
-        return self._context.repository.identity().email
+        return self._context.repository.writer.identity().email
 
     def registry(self) -> str:
         """Describe the registry's place and size."""
@@ -190,7 +190,7 @@ class Doctor:
         if not policy.ack.signed:
             return "self-declared: the policy asks for no signature, so who made a change is a claim"
         repository, places = self._context.repository, self._context.place.places
-        raw = repository.read(self._registries.ref().commit, places.signers) or b""
+        raw = repository.objects.read(self._registries.ref().commit, places.signers) or b""
         wrong, known = unbelieved(raw), people_of(raw)
         if wrong:
             line = f"line {wrong[0].line}: " if wrong[0].line else ""
@@ -208,7 +208,7 @@ class Doctor:
 
     def clone(self) -> str:
         """Describe the kind of this clone. Raises Unavailable naming all its gaps."""
-        described = visible(str(self._context.repository.describe()))
+        described = visible(str(self._context.repository.clone.describe()))
         gaps = clone_gaps(self._context)
         if gaps:
             raise Unavailable(" ".join(gap.what for gap in gaps), " ".join(gap.remedy for gap in gaps))
@@ -219,7 +219,7 @@ class Doctor:
         ref = self._registries.ref()
         if not ref.remote:
             return "there is no remote; branches stay local and `mlconsole land` moves the base"
-        self._context.repository.remote_tip(ref.remote, f"refs/heads/{ref.branch}")
+        self._context.repository.remotes.tip(ref.remote, f"refs/heads/{ref.branch}")
         return f"{visible(ref.remote)} answers"
 
     def prometheus(self) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ml.errors import Unavailable, Usage
+from ml.errors import Usage
 from ml.policy import parse_policy
-from ml.promotion.gate import Bench, judge, why_no_approval
+from ml.promotion.gate.runner import GateRunner
 from ml.promotion.gates import TestBench, unit_tests_gate
 from ml.promotion.paths import CONFIG_PATH, Places, registry_path
 from ml.promotion.publish import Desk
-from ml.promotion.received import Received, parse_updates, receive
+from ml.promotion.received import Received
 from ml.session.context import Context
 from ml.session.registries import Registries
 from ml.slo.source import Metrics
@@ -43,28 +43,23 @@ class ChangeGate:
 
         An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
         """
-        if self._context.repository.shallow():
-            raise Unavailable(
-                "This clone is shallow: it holds only the newest commits, so that no change can be judged in it.",
-                "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0.",
-            )
-        return judge(self._context.repository, base, head, self._bench(offered=offered, merging=merging))
+        return self._runner().judge(base, head, offered=offered, merging=merging)
 
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
         """Judge the input of a server's ``pre-receive`` hook; ``branch`` is the one that engines follow.
 
         Raises Usage when it is something else.
         """
-        return receive(parse_updates(told), self._context.repository, branch, self.judge_commits, self._why_no_approval)
+        return self._runner().receive(told, branch)
 
     def tests_of(self, base: str, head: str) -> Gate:
         """The unit-test command of the base's policy, run here on a clean export of the head, without secrets."""
         context, rules_of = self._context, self._commit(base)
         repository, places = context.repository, context.place.places
-        places = Places(registry_path(repository.read(rules_of, CONFIG_PATH)) or places.registry)
-        rules = repository.read(rules_of, places.policy)
+        places = Places(registry_path(repository.objects.read(rules_of, CONFIG_PATH)) or places.registry)
+        rules = repository.objects.read(rules_of, places.policy)
         bench = TestBench(
-            repository=repository,
+            objects=repository.objects,
             commit=self._commit(head),
             checks=parse_policy(rules).checks,
             run=context.run,
@@ -75,7 +70,7 @@ class ChangeGate:
     def holds_own_code(self, base: str) -> bool:
         """True if the base holds mlconsole's own code, so that a change of that code could change its own judge."""
         commit = self._commit(base)
-        return any(self._context.repository.blob_id(commit, path) for path in _OWN_CODE)
+        return any(self._context.repository.objects.blob_id(commit, path) for path in _OWN_CODE)
 
     def desk(self) -> Desk:
         """Return the repository, remote and forge that changes to the base are published with."""
@@ -91,23 +86,19 @@ class ChangeGate:
             judge=self.judge_commits,
         )
 
-    def _bench(self, *, offered: bool = False, merging: bool = False) -> Bench:
-        place = self._context.place
-        return Bench(
-            verifier=self._context.verifier(),
-            places=place.places,
-            artifact_base=place.artifact_base,
-            approvals=not offered,
-            merging=merging,
-            now=self._context.clock.now(),
+    def _runner(self) -> GateRunner:
+        context = self._context
+        return GateRunner(
+            repository=context.repository,
+            places=context.place.places,
+            artifact_base=context.place.artifact_base,
+            verifier=context.verifier,
+            clock=context.clock,
             source=self.source,
         )
 
-    def _why_no_approval(self, base: str, slot: tuple[str, str], note: str) -> str:
-        return why_no_approval(self._context.repository, base, slot, note, self._bench())
-
     def _commit(self, rev: str) -> str:
-        found = self._context.repository.resolve(rev)
+        found = self._context.repository.refs.resolve(rev)
         if found is None:
             raise Usage(f"There is no revision {visible(rev)} here.", "Fetch it, or correct its name.")
         return found

@@ -70,7 +70,7 @@ class Registries:
 
     def ref(self) -> BaseRef:
         """The commit of the base branch now. Does not read its files."""
-        return self._context.repository.base(self._context.place.ref)
+        return self._context.repository.refs.base(self._context.place.ref)
 
     def now(self, *, despite_policy: bool = False) -> Base:
         """The base at this moment. ``despite_policy``: a mistake in its policy is no obstacle, as for a rollback.
@@ -92,7 +92,7 @@ class Registries:
 
     def policy(self) -> Policy:
         """The base's policy; the runbook's defaults where there is none. Raises Usage for a mistake in it."""
-        return parse_policy(self._context.repository.read(self.ref().commit, self._context.place.places.policy))
+        return parse_policy(self._context.repository.objects.read(self.ref().commit, self._context.place.places.policy))
 
     def history(self, model: str) -> tuple[HistoryRow, ...]:
         """A model's events, newest first."""
@@ -104,8 +104,8 @@ class Registries:
 
     def _read(self, ref: BaseRef) -> Base:
         repository, path = self._context.repository, self._context.place.places.registry
-        blob = repository.blob_id(ref.commit, path)
-        raw = repository.read(ref.commit, path)
+        blob = repository.objects.blob_id(ref.commit, path)
+        raw = repository.objects.read(ref.commit, path)
         if raw is None:
             raise Usage(
                 f"{visible(ref.ref)} has no registry at {visible(path)}.",
@@ -128,15 +128,19 @@ class Registries:
 
     def _policy(self, commit: str) -> tuple[Policy, PolicyInvalid | None]:
         try:
-            return parse_policy(self._context.repository.read(commit, self._context.place.places.policy)), None
+            return parse_policy(self._context.repository.objects.read(commit, self._context.place.places.policy)), None
         except PolicyInvalid as error:
             return Policy(), error
 
     def _archives(self, commit: str, document: Document) -> dict[str, bytes]:
         repository, places = self._context.repository, self._context.place.places
         folder = str(PurePosixPath(places.archive("x")).parent)
-        named = ((PurePosixPath(entry.path).stem, entry.path) for entry in repository.tree(commit, folder))
-        return {name: repository.read(commit, path) or b"" for name, path in named if name in document.registry.models}
+        named = ((PurePosixPath(entry.path).stem, entry.path) for entry in repository.objects.tree(commit, folder))
+        return {
+            name: repository.objects.read(commit, path) or b""
+            for name, path in named
+            if name in document.registry.models
+        }
 
 
 def _ruled(base: Base, *, despite_policy: bool) -> Base:
@@ -171,7 +175,7 @@ class CloneGaps:
 def clone_gaps(context: Context) -> tuple[CloneGap, ...]:
     """The gaps of this session's clone."""
     place = context.place
-    found = context.repository.gaps(place.ref, configured=place.ref_configured)
+    found = context.repository.clone.gaps(place.ref, configured=place.ref_configured)
     if not place.kill_file.is_relative_to(place.root) or not _linked(context):
         return found
     shown = visible(str(place.kill_file))
@@ -182,6 +186,6 @@ def clone_gaps(context: Context) -> tuple[CloneGap, ...]:
 
 def _linked(context: Context) -> bool:
     try:
-        return context.repository.linked()
+        return context.repository.clone.linked()
     except ConsoleError:
         return False  # the reader of the registry reports why git does not answer

@@ -121,7 +121,7 @@ class RollbackPlans:
             base_commit=base.commit,
             registry_blob=base.blob,
             opened_at=self._context.clock.now(),
-            actor=self._context.repository.identity().email,
+            actor=self._context.repository.writer.identity().email,
         )
         return replace(
             found,

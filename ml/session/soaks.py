@@ -174,19 +174,19 @@ class Soaks:
         repository, path = self._context.repository, self._context.place.places.registry
         landed: CommitInfo | None = None
         try:
-            commits = repository.commits_touching(base.commit, path, _MOST_COMMITS)
+            commits = repository.history.touching(base.commit, path, _MOST_COMMITS)
             for commit in commits:
-                if not _has(repository.read(commit.sha, path), name, pointer):
-                    return _Landing((landed or repository.commit(base.commit)).at)
+                if not _has(repository.objects.read(commit.sha, path), name, pointer):
+                    return _Landing((landed or repository.history.commit(base.commit)).at)
                 landed = commit
         except ConsoleError as error:
             return _Landing(self._context.clock.now(), f"{_UNDATED}: {error.cause} {error.remedy}".rstrip())
-        oldest = landed or repository.commit(base.commit)
+        oldest = landed or repository.history.commit(base.commit)
         return _Landing(oldest.at, self._undated(oldest, len(commits)))
 
     def _undated(self, oldest: CommitInfo, looked: int) -> str:
         """Say why the oldest commit of this clone is not the landing; empty where it is."""
-        if not oldest.parents and self._context.repository.shallow():
+        if not oldest.parents and self._context.repository.clone.shallow():
             return f"{_UNDATED}: this clone is shallow. Run `git fetch --unshallow`."
         if looked >= _MOST_COMMITS:
             return f"{_UNDATED}: it is in all of the newest {_MOST_COMMITS} changes of the registry."

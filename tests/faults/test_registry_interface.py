@@ -22,7 +22,7 @@ from textual.pilot import Pilot
 from console.app import ConsoleApp
 from console.screens.promote.screen import PromoteScreen
 from console.screens.rollback import RollbackScreen
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.clock import SystemClock
 from ml.errors import ConsoleError
 from ml.registry.codec import parse
@@ -161,4 +161,4 @@ def test_the_whole_program_on_a_broken_registry(tmp_path: Path) -> None:
     kill_file.unlink()
     kill_file.parent.rmdir()
     assert list(traces(clones)) == before
-    assert Repository(clones.operator.path).read("main", REGISTRY_PATH) == raw
+    assert open_repository(clones.operator.path).objects.read("main", REGISTRY_PATH) == raw

@@ -17,7 +17,7 @@ from console.config import load
 from console.invocation import Invocation
 from console.verbs import run
 from console.wiring import context
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.promotion.repository import Lack
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 from ml.session.registries import Registries
@@ -107,7 +107,7 @@ def test_a_gap_is_a_problem_with_its_remedy(
 ) -> None:
     folder, (lack, remedy) = make(clones), GAPS[make]
     if lack is not Lack.WORKTREE:
-        assert lack in {gap.lack for gap in Repository(folder.path).gaps("origin/main", configured=True)}
+        assert lack in {gap.lack for gap in open_repository(folder.path).clone.gaps("origin/main", configured=True)}
     _, found = ask(folder, "status")
     (problem,) = (each for each in found["problems"] if each["where"] == "clone")
     assert remedy in problem["remedy"]
@@ -121,7 +121,7 @@ def test_a_gap_is_a_problem_with_its_remedy(
 
 
 def test_an_ordinary_clone_lacks_nothing(clones: Clones, ask: Ask) -> None:
-    assert Repository(clones.operator.path).gaps("origin/main") == ()
+    assert open_repository(clones.operator.path).clone.gaps("origin/main") == ()
     assert [each for each in ask(clones.operator, "status")[1]["problems"] if each["where"] == "clone"] == []
 
 
@@ -136,7 +136,7 @@ def test_missing_commits_are_told(clones: Clones) -> None:
     (folder.path / ".git" / "objects" / first[:2] / first[2:]).unlink()
     for graph in (folder.path / ".git" / "objects" / "info").glob("commit-graph*"):
         graph.unlink()
-    assert [gap.lack for gap in Repository(folder.path).gaps("origin/main")] == [Lack.NO_HISTORY]
+    assert [gap.lack for gap in open_repository(folder.path).clone.gaps("origin/main")] == [Lack.NO_HISTORY]
 
 
 @pytest.mark.parametrize("make", [shallow, vanished, never_fetched], ids=lambda make: make.__name__)

@@ -12,7 +12,7 @@ from support.clones import OPERATOR, Folder
 from support.gatehouse import POLICY, SECOND, SIGNERS, STRANGER, Gatehouse
 
 from ml.adapters.forge import CommandForge
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.adapters.processes import run
 from ml.errors import Invalid, Refused
 from ml.promotion.gate import judge
@@ -51,23 +51,25 @@ class Crew:
 
     def refused(self, head: str) -> dict[str, str]:
         """What the gate says against a commit of Ann's clone."""
-        gates = judge(Repository(self.ann.folder.path), self.base, head, self.house.bench)
+        gates = judge(open_repository(self.ann.folder.path), self.base, head, self.house.bench)
         return {gate.name: gate.why for gate in gates if not gate.verdict.opens}
 
     def written(self, member: Member, message: str = "") -> str:
         """Ann's change as a commit that another member makes and signs."""
         person = Person("Operator", OPERATOR)
-        repository = Repository(member.folder.path)
-        made = repository.write_commit(self.base, self.plan.files, message or self.plan.message, person, self.house.now)
+        repository = open_repository(member.folder.path)
+        made = repository.writer.commit(
+            self.base, self.plan.files, message or self.plan.message, person, self.house.now
+        )
         self.ann.folder.git("fetch", "-q", member.folder.path, f"{made}:refs/seen/{made}")
         return made
 
     def approved_by(self, member: Member, commit: str, names: str = "", under: str = "") -> None:
         """An approval made by hand, with the member's key, put where Ann's clone looks for it."""
-        repository = Repository(member.folder.path)
+        repository = open_repository(member.folder.path)
         member.folder.git("fetch", "-q", self.ann.folder.path, f"{commit}:refs/seen/{commit}")
         message = f"Approve\n\nApproves: {names or commit}\n"
-        made = repository.write_note_commit(commit, message, Person("X", member.email), self.house.now)
+        made = repository.writer.note(commit, message, Person("X", member.email), self.house.now)
         slot = hashlib.sha256(member.email.encode()).hexdigest()[:16]
         self.ann.folder.git("fetch", "-q", member.folder.path, f"{made}:{APPROVALS}{under or commit}/{slot}")
 
@@ -91,7 +93,7 @@ def member(house: Gatehouse, home: Path, server: Path, email: str, key: Path) ->
     }
     for setting, value in settings.items():
         folder.git("config", setting, value)
-    repository = Repository(folder.path)
+    repository = open_repository(folder.path)
     desk = Desk(
         repository=repository,
         journal=Journal(home / f"journal-{name}"),
@@ -146,7 +148,34 @@ def test_an_approval_that_cannot_be_proven_is_not_given(crew: Crew, own_home: Pa
     crew.ben.folder.git("config", "--unset", "user.signingkey")
     with pytest.raises(Refused, match="could not sign"):
         approve(branch, crew.ben.desk, now=crew.house.now)
-    assert crew.ben.desk.repository.refs(APPROVALS) == ()
+    assert crew.ben.desk.repository.refs.below(APPROVALS) == ()
+
+
+def test_a_ref_in_the_way_of_approvals_is_named_with_its_remedy(crew: Crew) -> None:
+    """A server without the hook takes it from anybody; it came into each clone by a fetch, and holds up no fetch."""
+    now, ben = crew.house.now, crew.ben
+    branch = submit(crew.plan, crew.ann.desk, now=now).branch
+    head = crew.ann.folder.git("rev-parse", branch)
+    in_the_way = f"{APPROVALS}{head}"
+    crew.eve.folder.git("push", "-q", "origin", f"{crew.base}:{in_the_way}")
+    ben.desk.repository.remotes.fetch("origin", "main")
+    before = ben.folder.git("ls-remote", "origin")
+    with pytest.raises(Refused, match=f"origin has a ref {in_the_way}, which leaves no room") as refused:
+        approve(branch, ben.desk, now=now)
+    assert ben.folder.git("ls-remote", "origin") == before
+    command = refused.value.remedy.removeprefix("Run git ").partition(",")[0]
+    ben.folder.git(*command.split())
+    assert approve(branch, ben.desk, now=now).pushed
+    assert land(branch, crew.ann.desk).commit == head
+
+
+def test_an_approval_here_that_the_remote_replaced_holds_up_no_fetch(crew: Crew) -> None:
+    branch = submit(crew.plan, crew.ann.desk, now=crew.house.now).branch
+    given = approve(branch, crew.ben.desk, now=crew.house.now)
+    name = f"{APPROVALS}{given.commit}"
+    crew.eve.folder.git("push", "-q", "origin", f":{name}/{given.approval}", f"{crew.base}:{name}")
+    crew.ben.desk.repository.remotes.fetch("origin", "main")
+    assert crew.ben.desk.repository.refs.below(f"{name}/") == ((f"{name}/{given.approval}", given.approval),)
 
 
 def test_a_signed_and_approved_change_passes_every_gate(crew: Crew) -> None:
@@ -190,7 +219,7 @@ def test_the_branch_brings_its_own_list(crew: Crew, own_home: Path) -> None:
     crew.ann.folder.git("config", "user.signingkey", key)
     files = (*crew.plan.files, (SIGNERS, f"{OPERATOR} {public}\n".encode()))
     head = crew.written(crew.ann, crew.plan.message)
-    smuggled = crew.ann.desk.repository.write_commit(
+    smuggled = crew.ann.desk.repository.writer.commit(
         crew.base, files, crew.plan.message, Person("Operator", OPERATOR), crew.house.now
     )
     assert "belongs to nobody" in crew.refused(head)["signature"]

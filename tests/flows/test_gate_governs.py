@@ -16,11 +16,18 @@ from ml.promotion.checkout import altered_files
 from ml.promotion.paths import Places
 from ml.promotion.repository import REGULAR_FILE
 from ml.registry.codec import parse
+from ml.registry.doctor import Finding
 from ml.registry.schema import REGISTRY_PATH
 
 WORKFLOW = ".github/workflows/registry-gate.yml"
 CONFIG = b'[environment]\nname = "prod"\n'
 ONLY_OPERATORS = "only operators change the rules"
+
+
+def altered(house: Gatehouse, base: str) -> list[Finding]:
+    """The findings about files of a base that a checkout alters."""
+    objects, clone = house.repository.objects, house.repository.clone
+    return list(altered_files(objects, clone, base, parse(house.raw(base)), Places(), "."))
 
 
 def by(house: Gatehouse, who: str, files: dict[str, bytes], base: str = "") -> str:
@@ -49,7 +56,7 @@ def test_a_stranger_changes_no_rule_and_an_operator_does(house: Gatehouse, serve
 @pytest.mark.parametrize("path", ["console.toml", WORKFLOW, ".gitattributes"])
 def test_a_rule_that_is_there_is_not_taken_away_either(house: Gatehouse, server: Folder, path: str) -> None:
     base = house.base({path: RULES[path]})
-    head = with_entry(house, base, "100644", house.repository.blob_id(base, "README.md"), path, by=STRANGER)
+    head = with_entry(house, base, "100644", house.repository.objects.blob_id(base, "README.md"), path, by=STRANGER)
     assert ONLY_OPERATORS in refusal(house, server, head, base)
 
 
@@ -130,12 +137,12 @@ def test_no_other_spelling_takes_the_place_of_a_governed_file(house: Gatehouse, 
 def test_no_link_submodule_or_file_takes_the_place_of_a_folder(
     house: Gatehouse, server: Folder, path: str, mode: str
 ) -> None:
-    blob = house.main if mode == "160000" else house.repository.blob_id(house.main, "README.md")
+    blob = house.main if mode == "160000" else house.repository.objects.blob_id(house.main, "README.md")
     assert "is refused: " in refusal(house, server, with_entry(house, house.main, mode, blob, path, by=STRANGER))
 
 
 def test_an_executable_registry_is_no_change(house: Gatehouse, server: Folder) -> None:
-    blob = house.repository.blob_id(house.main, REGISTRY_PATH)
+    blob = house.repository.objects.blob_id(house.main, REGISTRY_PATH)
     head = with_entry(house, house.main, "100755", blob, REGISTRY_PATH, by=STRANGER)
     assert "is refused: " in refusal(house, server, head)
 
@@ -179,7 +186,7 @@ def test_a_repository_without_a_registry_is_left_alone(house: Gatehouse, server:
 )
 def test_attributes_that_alter_checked_out_bytes_are_found(house: Gatehouse, where: str, line: str, says: str) -> None:
     base = house.base({where: line})
-    found = list(altered_files(house.repository, base, parse(house.raw(base)), Places(), "."))
+    found = altered(house, base)
     assert found
     assert all(finding.severe and finding.model == MODEL for finding in found)
     assert says in found[0].what
@@ -191,10 +198,10 @@ def test_attributes_that_alter_checked_out_bytes_are_found(house: Gatehouse, whe
 )
 def test_attributes_that_alter_nothing_are_passed_over(house: Gatehouse, line: str) -> None:
     base = house.base({".gitattributes": f"{line}\n"})
-    assert list(altered_files(house.repository, base, parse(house.raw(base)), Places(), ".")) == []
+    assert altered(house, base) == []
 
 
 def test_the_registry_itself_is_looked_at(house: Gatehouse) -> None:
     base = house.base({"ml/registry/.gitattributes": "models.json eol=crlf\n"})
-    (found,) = altered_files(house.repository, base, parse(house.raw(base)), Places(), ".")
+    (found,) = altered(house, base)
     assert (found.path, found.model) == (REGISTRY_PATH, MODEL)

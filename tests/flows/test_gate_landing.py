@@ -393,7 +393,7 @@ def test_a_message_in_another_encoding_forges_no_other_commit(house: Gatehouse, 
     """``+AAA-`` is NUL in UTF-7; what follows it would read as the fields of another commit."""
     person = f"x+AAA-y+AAA- <{STRANGER}> {int(house.now.timestamp())} +0000"
     headers = f"parent {house.main}\nauthor {person}\ncommitter {person}\nencoding {encoding}"
-    clean = house.repository.commit(house.main)
+    clean = house.repository.history.commit(house.main)
     fields = ["", "e" * 40, house.main, clean.tree, "x", STRANGER, "x", STRANGER, "1", "x"]
     head = raw_commit(house, tampered(house), headers, "x" + "+AAA-".join(fields))
     assert "mlconsole: refs/heads/main is refused: " in refusal(house, server, head)
@@ -466,4 +466,4 @@ def test_a_withdrawal_with_false_pins_holds_up_no_rollback(house: Gatehouse, ser
     )
     taken(house, server, head)
     events = parse(house.raw(head)).registry.models[MODEL].history
-    assert pinned(house.repository, head, Places(), events, SOAKED) == {}
+    assert pinned(house.repository.objects, head, Places(), events, SOAKED) == {}

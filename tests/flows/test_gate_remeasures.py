@@ -78,7 +78,7 @@ def free_port() -> int:
 
 
 def base_of(house: Gatehouse, head: str) -> str:
-    return house.repository.commit(head).parents[0]
+    return house.repository.history.commit(head).parents[0]
 
 
 def own(house: Gatehouse) -> str:

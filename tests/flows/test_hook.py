@@ -65,8 +65,8 @@ def test_approvals_are_only_added_and_replacements_not_taken(house: Gatehouse, s
     home, at = f"refs/approvals/{base}", house.now
     words = f"Approve\n\nApproves: {base}\n"
     operator, stranger = Person("operator", OPERATOR), Person("stranger", STRANGER)
-    note = house.repository.write_note_commit(base, words, operator, at)
-    older = house.repository.write_note_commit(base, words, operator, at - timedelta(seconds=1))
+    note = house.repository.writer.note(base, words, operator, at)
+    older = house.repository.writer.note(base, words, operator, at - timedelta(seconds=1))
     files = house.commit(base, [("x", b"x")], words, by=OPERATOR)
     unsigned = house.clones.operator.git("commit-tree", "-p", base, f"{base}^{{tree}}", stdin=words)
     of_old = hashlib.sha256(OPERATOR.encode()).hexdigest()[:16]
@@ -91,7 +91,7 @@ def test_approvals_are_only_added_and_replacements_not_taken(house: Gatehouse, s
     nobody = house.base({SIGNERS: signing.replace(OPERATOR, stranger.email)})
     server.git("fetch", "-q", house.clones.operator.path, f"{nobody}:refs/keep/nobody")
     server.git("update-ref", "refs/heads/main", nobody)
-    third = house.repository.write_note_commit(base, words, operator, at - timedelta(seconds=2))
+    third = house.repository.writer.note(base, words, operator, at - timedelta(seconds=2))
     assert f"{STRANGER} is no operator" in push(house, server, f"{third}:{home}/{third}", fails=True)
     said = push(house, server, f"{house.main}:refs/replace/{house.main}", fails=True)
     assert "another history" in said

@@ -11,7 +11,7 @@ from support.clones import OPERATOR, Folder
 from support.gatehouse import POLICY, SIGNERS, STRANGER, Gatehouse
 from test_four_eyes import Crew, crew, key_pair  # noqa: F401  the fixture
 
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.policy import parse_policy
 from ml.promotion.gate import judge
 from ml.promotion.gate.authority import AGE
@@ -27,7 +27,7 @@ SIGNED = POLICY + "[ack]\nsigned = true\n"
 
 def gates(house: Gatehouse, folder: Path, base: str, head: str, now: datetime | None = None) -> dict[str, Gate]:
     bench = replace(house.bench, now=now or house.bench.now)
-    return {gate.name: gate for gate in judge(Repository(folder), base, head, bench)}
+    return {gate.name: gate for gate in judge(open_repository(folder), base, head, bench)}
 
 
 def listed(crew: Crew, signers: str, at: datetime | None = None) -> Crew:  # noqa: F811
@@ -42,9 +42,9 @@ def listed(crew: Crew, signers: str, at: datetime | None = None) -> Crew:  # noq
 
 def by_eve(crew: Crew, email: str = OPERATOR, at: datetime | None = None) -> str:  # noqa: F811
     """Ann's change as a commit that Eve makes and signs under an address of her choice."""
-    repository = Repository(crew.eve.folder.path)
+    repository = open_repository(crew.eve.folder.path)
     person = Person("Operator", email)
-    made = repository.write_commit(crew.base, crew.plan.files, crew.plan.message, person, at or crew.house.now)
+    made = repository.writer.commit(crew.base, crew.plan.files, crew.plan.message, person, at or crew.house.now)
     crew.ann.folder.git("fetch", "-q", crew.eve.folder.path, f"{made}:refs/seen/{made}")
     return made
 
@@ -81,10 +81,10 @@ def test_an_expired_key_is_not_helped_by_a_commit_dated_back(crew: Crew) -> None
     ended = f"{house.now - timedelta(hours=1):%Y%m%d%H%M%S}Z"
     base_at = house.now - timedelta(hours=3)
     there = listed(crew, f'{OPERATOR} valid-before="{ended}" {crew.ann.key}\n', at=base_at)
-    repository = Repository(crew.ann.folder.path)
+    repository = open_repository(crew.ann.folder.path)
     person, dated_back = Person("Operator", OPERATOR), house.now - timedelta(hours=2)
     plan = house.to_active(there.base, at=dated_back)
-    head = repository.write_commit(there.base, plan.files, plan.message, person, dated_back)
+    head = repository.writer.commit(there.base, plan.files, plan.message, person, dated_back)
     found = gates(house, crew.ann.folder.path, there.base, head)["signature"]
     assert found.verdict is Verdict.FAIL
     assert "is not valid at" in found.why
@@ -99,10 +99,10 @@ def test_a_key_that_was_not_valid_yet_at_the_commits_date_is_none(crew: Crew) ->
     begins = f"{house.now - timedelta(minutes=30):%Y%m%d%H%M%S}Z"
     base_at = house.now - timedelta(hours=3)
     there = listed(crew, f'{OPERATOR} valid-after="{begins}" {crew.ann.key}\n', at=base_at)
-    repository, person = Repository(crew.ann.folder.path), Person("Operator", OPERATOR)
+    repository, person = open_repository(crew.ann.folder.path), Person("Operator", OPERATOR)
     early = house.now - timedelta(hours=1)
     plan = house.to_active(there.base, at=early)
-    head = repository.write_commit(there.base, plan.files, plan.message, person, early)
+    head = repository.writer.commit(there.base, plan.files, plan.message, person, early)
     assert gates(house, crew.ann.folder.path, there.base, head)["signature"].verdict is Verdict.FAIL
 
 
@@ -185,7 +185,7 @@ def test_init_proposes_signatures_where_git_signs_by_ssh(crew: Crew, own_home: P
     proposed = propose(desk, empty, crew.house.now, push=False, dry_run=False)
     assert proposed.signed
     assert parse_policy(proposed.policy.encode()).ack.signed
-    raw = desk.repository.read(proposed.commit, SIGNERS) or b""
+    raw = desk.repository.objects.read(proposed.commit, SIGNERS) or b""
     assert people_of(raw) == {OPERATOR}
     assert public.split()[1].encode() in raw
     found = gates(crew.house, folder.path, empty, proposed.commit)

@@ -12,7 +12,7 @@ from support.clones import OPERATOR, Folder
 from support.gatehouse import FRESH, MODEL, Gatehouse, artifact_files, pointer_to
 
 from ml.adapters.forge import CommandForge
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.adapters.processes import run
 from ml.errors import Conflict, Refused
 from ml.promotion.gate import judge
@@ -46,7 +46,7 @@ def desk_of(house: Gatehouse, home: Path, server: Folder, email: str) -> Desk:
     Folder(home, home).git("clone", "-q", server.path, folder.path)
     folder.git("config", "user.email", email)
     folder.git("config", "user.name", name)
-    repository = Repository(folder.path)
+    repository = open_repository(folder.path)
     return Desk(
         repository=repository,
         journal=Journal(home / f"journal-{name}"),
@@ -81,12 +81,12 @@ def test_eight_operators_with_eight_models_land_one_after_the_other(
     for each, desk in zip(offered, desks, strict=True):
         landed = land(each.branch, desk)
         assert server.git("rev-parse", "main") == landed.commit
-        assert desk.repository.is_ancestor(each.commit, landed.commit)
+        assert desk.repository.history.is_ancestor(each.commit, landed.commit)
         assert list(desk.journal.left()) == []
 
     line = server.git("rev-list", "--first-parent", f"{base}..main").splitlines()
     assert len(line) == 8
-    registry = parse(Repository(server.path).read("main", REGISTRY_PATH) or b"").registry
+    registry = parse(open_repository(server.path).objects.read("main", REGISTRY_PATH) or b"").registry
     assert all(registry.models[name].staging is None for name in OTHERS)
     assert registry.models[MODEL].active != parse(house.raw(base)).registry.models[MODEL].active
 
@@ -100,9 +100,11 @@ def test_a_base_that_moved_by_code_alone_is_merged_with_the_code(
     code = house.base({"engine.py": "x = 1\n", "README.md": "other\n"})
     start(house, server, code)
     landed = land(mine.branch, desk)
-    assert desk.repository.commit(landed.commit).parents == (code, mine.commit)
-    assert desk.repository.read(landed.commit, "engine.py") == b"x = 1\n"
-    assert desk.repository.read(landed.commit, REGISTRY_PATH) == desk.repository.read(mine.commit, REGISTRY_PATH)
+    assert desk.repository.history.commit(landed.commit).parents == (code, mine.commit)
+    assert desk.repository.objects.read(landed.commit, "engine.py") == b"x = 1\n"
+    assert desk.repository.objects.read(landed.commit, REGISTRY_PATH) == desk.repository.objects.read(
+        mine.commit, REGISTRY_PATH
+    )
 
 
 @pytest.mark.parametrize("theirs", ["the same model", "the artifact"])

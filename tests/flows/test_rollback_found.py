@@ -15,7 +15,7 @@ from support.clones import Clones, make_clones
 from support.gatehouse import MODEL, POLICY
 
 from console.verbs import run
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.promotion.origins import Search
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH, archive_path
 
@@ -220,7 +220,7 @@ def test_a_judge_proves_the_same_pointer_and_no_other_digest(desk: Desk) -> None
     commit(desk, "first", files(GOOD) | files(OTHER) | {REGISTRY_PATH: registry(full(GOOD), EVENTS[0])})
     foreign = {name.replace(NOW, OLD): content for name, content in files(OTHER).items()}
     base = commit(desk, "second", foreign | {REGISTRY_PATH: registry(full(OTHER), *EVENTS)})
-    search = Search(Repository(desk.clones.operator.path), base, REGISTRY_PATH, ".")
+    search = Search(open_repository(desk.clones.operator.path), base, REGISTRY_PATH, ".")
     wanted = {key: value for key, value in full(GOOD).items() if key not in ("promoted_at_utc", "artifact_id")}
     folder = f"{HOME}/{OLD}"
     assert search.proven(MODEL, OLD, folder, wanted) == wanted

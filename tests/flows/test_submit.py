@@ -68,7 +68,7 @@ def test_a_plan_becomes_one_pushed_commit_with_its_files_and_trailers(life: tupl
     changed = clones.remote.git("diff", "--name-only", "main", done.commit).splitlines()
     evidence = f"ml/registry/evidence/{SOAKED}/20260216T100000Z-promote"
     assert changed == [f"{evidence}/evidence.json", f"{evidence}/pr_body.md", REGISTRY_PATH]
-    written = parse(session.repository.read(done.commit, REGISTRY_PATH) or b"").registry.models[MODEL]
+    written = parse(session.repository.objects.read(done.commit, REGISTRY_PATH) or b"").registry.models[MODEL]
     assert (written.active and written.active.artifact_id, written.shadow) == (SOAKED, None)
     assert Path(done.body_path).read_text() == plan.body
     assert [step.done for step in steps] == [0, 1, 2, 3]
@@ -120,7 +120,7 @@ def test_a_base_moved_by_others_without_touching_the_registry_is_built_upon(life
     done = submit(plan, session.desk, now=NOW)
 
     assert done.pushed
-    assert session.repository.commit(done.commit).parents == (clones.tip(),)
+    assert session.repository.history.commit(done.commit).parents == (clones.tip(),)
 
 
 def test_a_base_on_which_another_model_moved_carries_the_change(life: tuple[Clones, Session]) -> None:
@@ -137,7 +137,7 @@ def test_a_base_on_which_another_model_moved_carries_the_change(life: tuple[Clon
     done = submit(plan, session.desk, now=NOW)
 
     assert done.pushed
-    landed = parse(session.repository.read(done.commit, REGISTRY_PATH) or b"")
+    landed = parse(session.repository.objects.read(done.commit, REGISTRY_PATH) or b"")
     assert landed.model_text("spacing") == theirs.document.model_text("spacing")
     active = landed.registry.models[MODEL].active
     assert active
@@ -159,7 +159,7 @@ def test_a_registry_or_policy_that_moved_is_a_conflict_with_its_difference(
         submit(plan, session.desk, now=NOW)
 
     assert f"+++ b/{path}" in caught.value.difference
-    assert session.repository.branches() == ()
+    assert session.repository.refs.branches() == ()
 
 
 def test_a_rollback_is_not_held_up_by_a_new_policy(life: tuple[Clones, Session]) -> None:
@@ -203,7 +203,7 @@ def test_a_server_that_refuses_is_quoted_and_the_branch_taken_back(life: tuple[C
         submit(session.withdraw(), session.desk, now=NOW)
 
     assert "\033" not in str(caught.value)
-    assert session.repository.branches() == ()
+    assert session.repository.refs.branches() == ()
     assert list(session.desk.journal.left()) == []
 
 
@@ -237,7 +237,7 @@ def test_an_expired_acknowledgement_is_not_submitted(life: tuple[Clones, Session
     _, session = life
     with pytest.raises(Refused, match="expired"):
         submit(session.to_active(), session.desk, now=NOW + timedelta(minutes=16))
-    assert session.repository.branches() == ()
+    assert session.repository.refs.branches() == ()
 
 
 def test_the_same_plan_is_submitted_once(life: tuple[Clones, Session]) -> None:
@@ -269,5 +269,5 @@ def test_registry_and_archive_move_in_one_commit(tmp_path: Path) -> None:
     land(submit(session.stage(), session.desk, now=NOW).branch, session.desk)
 
     kept = session.document().registry.models[MODEL].history
-    archived = session.repository.read(session.base, f"ml/registry/archive/{MODEL}.jsonl") or b""
+    archived = session.repository.objects.read(session.base, f"ml/registry/archive/{MODEL}.jsonl") or b""
     assert (len(kept), [json.loads(line)["artifact_id"] for line in archived.splitlines()]) == (50, [OLD])

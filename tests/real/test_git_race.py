@@ -93,7 +93,7 @@ def test_ten_writers_lose_nothing(
     landed = [change["landed"] for change in told if change["landed"]]
     on_branches = clones.remote.git("for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads/stage/")
     on_main = clones.remote.git("rev-list", "--first-parent", f"{base}..main").splitlines()
-    history = parse(session.repository.read(_fetched(session), REGISTRY_PATH) or b"").registry.models
+    history = parse(session.repository.objects.read(_fetched(session), REGISTRY_PATH) or b"").registry.models
     staged = [event for name, model in history.items() if name != MODEL for event in model.history]
 
     assert outcomes["done"] + outcomes["conflict"] == WRITERS * CHANGES
@@ -112,7 +112,7 @@ def test_ten_writers_lose_nothing(
 
 
 def _fetched(session: Session) -> str:
-    session.repository.fetch("origin", "main")
+    session.repository.remotes.fetch("origin", "main")
     return session.base
 
 
@@ -121,7 +121,7 @@ def one_change(home: Path, turn: int) -> None:
     os.environ["HOME"] = str(home)
     now = NOW + timedelta(minutes=turn)
     session = open_session(Folder(home / "operator", home), home / "state", now=now)
-    session.repository.fetch("origin", "main")
+    session.repository.remotes.fetch("origin", "main")
     staging = session.document().registry.models[MODEL].staging
     plan = session.withdraw(FRESH, Stage.STAGING) if staging else session.stage()
     land(submit(plan, session.desk, now=now).branch, session.desk)

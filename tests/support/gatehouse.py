@@ -17,7 +17,7 @@ from support.clones import OPERATOR, Clones, make_clones
 from support.engine_past import EnginePast
 from support.prometheus import running
 
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.adapters.prometheus import Prometheus
 from ml.artifacts.verification import Verification
 from ml.policy import Policy, policy_or_complaint
@@ -37,7 +37,7 @@ from ml.promotion.gates import (
 )
 from ml.promotion.paths import Places
 from ml.promotion.plan import Proposal, plan_promotion, plan_rollback, plan_stage, plan_withdraw
-from ml.promotion.repository import Person
+from ml.promotion.repository import Person, Repository
 from ml.promotion.values import ACK_GATE, REVIEW_GATE, Plan, Target
 from ml.registry import changes
 from ml.registry.codec import Document, empty_document, parse
@@ -180,11 +180,11 @@ class Gatehouse:
     ) -> str:
         """A commit without a ref."""
         person = Person(by.partition("@")[0], by)
-        return self.repository.write_commit(base, files, message, person, at or self.now)
+        return self.repository.writer.commit(base, files, message, person, at or self.now)
 
     def raw(self, base: str, path: str = REGISTRY_PATH) -> bytes:
         """A file of a base."""
-        return self.repository.read(base, path) or b""
+        return self.repository.objects.read(base, path) or b""
 
     # --- legal changes ----------------------------------------------------------------------------
     def propose(
@@ -203,7 +203,7 @@ class Gatehouse:
     ) -> Proposal:
         """Judge a hop as the console does, and keep the evidence; ``about`` makes it another artifact's."""
         # Leniently: an attacker plans on rules that our own planner refuses.
-        policy, _ = policy_or_complaint(self.repository.read(base, POLICY_PATH))
+        policy, _ = policy_or_complaint(self.repository.objects.read(base, POLICY_PATH))
         now = at or self.now
         document = parse(self.raw(base))
         below = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}.get(to_stage)
@@ -217,7 +217,7 @@ class Gatehouse:
             artifact_dir=f"artifacts/onnx/{artifact_id}",
             model_sha256=pointer_to(artifact_id).model_sha256 or "",
             base_commit=base,
-            registry_blob=self.repository.blob_id(base, REGISTRY_PATH),
+            registry_blob=self.repository.objects.blob_id(base, REGISTRY_PATH),
             opened_at=now,
             actor=by,
         )
@@ -414,5 +414,5 @@ def gatehouse(home: Path) -> Iterator[Gatehouse]:
         server.rules_evaluated()
         remembering = RememberingVerifier(home / "scratch")
         bench = Bench(verifier=remembering, places=Places(), now=now + timedelta(minutes=1))
-        repository = Repository(clones.operator.path)
+        repository = open_repository(clones.operator.path)
         yield Gatehouse(clones, repository, bench, server.url, now, clones.tip(), remembering)

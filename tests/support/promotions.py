@@ -11,11 +11,12 @@ from pathlib import Path
 from support.clones import OPERATOR, Clones, Folder, make_clones
 
 from ml.adapters.forge import CommandForge
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.adapters.processes import run
 from ml.promotion.paths import Places
 from ml.promotion.plan import Proposal, plan_promotion, plan_rollback, plan_stage, plan_withdraw
 from ml.promotion.publish import Desk
+from ml.promotion.repository import Repository
 from ml.promotion.values import Ack, Evidence, Plan, Target
 from ml.records.journal import Journal
 from ml.registry import changes
@@ -113,11 +114,11 @@ class Session:
     @property
     def base(self) -> str:
         """The base commit as last fetched."""
-        return self.repository.base("origin/main").commit
+        return self.repository.refs.base("origin/main").commit
 
     def document(self) -> Document:
         """The registry at the base."""
-        raw = self.repository.read(self.base, REGISTRY_PATH)
+        raw = self.repository.objects.read(self.base, REGISTRY_PATH)
         assert raw is not None
         return parse(raw)
 
@@ -134,7 +135,7 @@ class Session:
             artifact_dir=f"artifacts/onnx/{artifact_id}",
             model_sha256=pointer(artifact_id).model_sha256 or "",
             base_commit=self.base,
-            registry_blob=self.repository.blob_id(self.base, REGISTRY_PATH),
+            registry_blob=self.repository.objects.blob_id(self.base, REGISTRY_PATH),
             opened_at=self.now,
             actor=self.actor,
         )
@@ -147,7 +148,7 @@ class Session:
             reason=reason,
             at=self.now,
             evidence=evidence(target.artifact_id),
-            archive=self.repository.read(self.base, archive_path(target.model)) or b"",
+            archive=self.repository.objects.read(self.base, archive_path(target.model)) or b"",
             gates=self.gates,
         )
 
@@ -186,7 +187,7 @@ class Session:
 
 def open_session(folder: Folder, state: Path, *, actor: str = OPERATOR, now: datetime = NOW) -> Session:
     """A session on a clone, with its own state folder."""
-    repository = Repository(folder.path)
+    repository = open_repository(folder.path)
     desk = Desk(
         repository=repository,
         journal=Journal(state / "journal"),

@@ -11,7 +11,7 @@ from ml.clock import format_utc, parse_utc, span
 from ml.policy import Policy
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gates import CONDEMNED_GATE, FREEZE_GATE, freeze_gate, misfit, role_gate
-from ml.promotion.repository import APPROVALS, CommitInfo, Reader, Signature
+from ml.promotion.repository import APPROVALS, CommitInfo, Reader, Signature, Signatures
 from ml.promotion.signers import believed
 from ml.promotion.values import ACK_GATE, Ack, Target
 from ml.registry.history import condemned
@@ -175,7 +175,7 @@ def waivers(case: Case, move: Move) -> Gate:
 
 
 def signature_of(
-    repository: Reader, commit: str, signers: bytes | None, now: datetime | None = None, by: str = ""
+    signatures: Signatures, commit: str, signers: bytes | None, now: datetime | None = None, by: str = ""
 ) -> Signature:
     """Check a commit's signature by a list of allowed signers; ``None``: there is no list, so nobody is allowed.
 
@@ -185,13 +185,13 @@ def signature_of(
     if signers is None:
         return Signature(good=False, why="the base has no list of allowed signers")
     if by:
-        found = repository.signature(commit, believed(signers, now, only=by))
+        found = signatures.judge(commit, believed(signers, now, only=by))
         if found.good:
             return found
-    found = repository.signature(commit, believed(signers, now))
+    found = signatures.judge(commit, believed(signers, now))
     if found.good or now is None:
         return found
-    dated = repository.signature(commit, believed(signers))
+    dated = signatures.judge(commit, believed(signers))
     if not dated.good:
         return dated
     who = visible(dated.principal)
@@ -251,11 +251,11 @@ class _Approval:
 
 
 def _approvals(repository: Reader, case: Case, now: datetime | None) -> Iterator[_Approval]:
-    for _, sha in repository.refs(f"{APPROVALS}{case.commit.sha}/"):
-        if repository.resolve(sha) != sha:
+    for _, sha in repository.refs.below(f"{APPROVALS}{case.commit.sha}/"):
+        if repository.refs.resolve(sha) != sha:
             continue  # anybody may have left something there that is no commit
-        commit = repository.commit(sha)
-        yield _Approval(commit, signature_of(repository, sha, case.signers, now, commit.author.email))
+        commit = repository.history.commit(sha)
+        yield _Approval(commit, signature_of(repository.signatures, sha, case.signers, now, commit.author.email))
 
 
 def _misfit(case: Case, approval: _Approval, author: Signature, by: str) -> str:
@@ -305,16 +305,16 @@ def _no_approval(
     repository: Reader, slot: tuple[str, str], note: str, rules: Electorate, now: datetime | None
 ) -> Iterator[str]:
     commit, name = slot
-    if repository.resolve(note) != note:
+    if repository.refs.resolve(note) != note:
         yield "it is no commit"
         return
-    given = repository.commit(note)
+    given = repository.history.commit(note)
     if given.parents != (commit,) or given.trailer("Approves") != commit:
         yield f"it approves another commit than {visible(commit[:12])}"
         return
-    if given.tree != repository.commit(commit).tree:
+    if given.tree != repository.history.commit(commit).tree:
         yield "it changes files, and an approval changes none"
-    signature = signature_of(repository, note, rules.signers, now, given.author.email)
+    signature = signature_of(repository.signatures, note, rules.signers, now, given.author.email)
     if not signature.good:
         yield f"nobody proves it: {signature.why}"
     if rules.policy.is_operator(signature.principal) is not Verdict.PASS:

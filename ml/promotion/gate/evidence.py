@@ -30,7 +30,7 @@ from ml.promotion.gates import (
     verify_gate,
 )
 from ml.promotion.plan import FRESH
-from ml.promotion.repository import Reader
+from ml.promotion.repository import EVIDENCE_LIMIT, Objects
 from ml.promotion.values import ACK_GATE, REVIEW_GATE
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.registry.history import chronological
@@ -57,7 +57,7 @@ class Verifies(Protocol):
         ...
 
 
-def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> Gate:
+def artifact(objects: Objects, case: Case, move: Move, verifier: Verifies) -> Gate:
     """Export the artifact from the commit and verify it in the sandbox, by its pointer and by its pinned evidence."""
     if move.action is Action.WITHDRAW:
         return passed("artifact", "a withdrawal needs no artifact")
@@ -66,14 +66,13 @@ def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies) -> 
     path = located(pointer.artifact_dir, case.artifact_base)
     if PurePosixPath(path).name != move.artifact_id:
         return refused("artifact", f"{visible(path)} is not named after {visible(move.artifact_id)}")
-    if not repository.tree(case.commit.sha, path):
-        return refused("artifact", f"{visible(path)} is not in the commit")
     try:
         with tempfile.TemporaryDirectory(prefix="mlconsole-gate-") as folder:
-            repository.export(case.commit.sha, Path(folder), [path])
+            if not objects.export(case.commit.sha, Path(folder), [path]):
+                return refused("artifact", f"{visible(path)} is not in the commit")
             found = verifier.verify(Path(folder) / path, expect_sha256=pointer.model_sha256)
         events = (*chronological(move.past), move.event)
-        found = found.pinned(pinned(repository, case.commit.sha, case.places, events, move.artifact_id))
+        found = found.pinned(pinned(objects, case.commit.sha, case.places, events, move.artifact_id))
     except ConsoleError as error:
         return refused("artifact", f"{visible(path)} could not be verified: {error.cause}")
     gate = return_gate(found) if move.action is Action.ROLLBACK else verify_gate(found)
@@ -130,17 +129,17 @@ def _addresses(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 # model's own text in the file that they name is the text in the file that the change was made on.
 
 
-def bound(repository: Reader, case: Case, move: Move, written: object) -> str:
+def bound(objects: Objects, case: Case, move: Move, written: object) -> str:
     """The registry that an acknowledgement, or evidence, must name: the one before the change, or one with its slice.
 
     Args:
         written: what names a ``registry_blob``.
     """
-    own = repository.blob_id(case.parent.sha, case.places.registry)
+    own = objects.blob_id(case.parent.sha, case.places.registry)
     said = written.get("registry_blob") if isinstance(written, dict) else None
     if not isinstance(said, str) or said == own:
         return own
-    raw = repository.blob(said)
+    raw = objects.blob(said)
     try:
         named = parse(raw) if raw is not None else None
     except RegistryInvalid:
@@ -164,9 +163,6 @@ def blob_id(content: bytes, digits: int) -> str:
     return known.hexdigest()
 
 
-_MAX_DOCUMENT = 64 << 20
-
-
 def required_gates(policy: Policy, action: Action, to_stage: Stage) -> frozenset[str]:
     """The gates that a change's evidence must show; more may be there, and must be open too."""
     if action is Action.STAGE:
@@ -177,7 +173,7 @@ def required_gates(policy: Policy, action: Action, to_stage: Stage) -> frozenset
     return frozenset({SOAK_GATE, *objectives, ALERTS_GATE, REVIEW_GATE, VERIFY_GATE, ROLE_GATE})
 
 
-def evidence(repository: Reader, case: Case, move: Move, source: Metrics | None = None) -> Iterator[Gate]:
+def evidence(objects: Objects, case: Case, move: Move, source: Metrics | None = None) -> Iterator[Gate]:
     """Judge the evidence that the event names: there and about this change, judged again, complete, measured twice.
 
     ``source`` is the gate's own metrics source, ``None`` where it has none.
@@ -185,7 +181,7 @@ def evidence(repository: Reader, case: Case, move: Move, source: Metrics | None 
     if move.action in (Action.ROLLBACK, Action.WITHDRAW) and not move.written.get("evidence"):
         yield passed("evidence", f"a {move.action} needs none")
         return
-    document, why = _document(repository, case, move)
+    document, why = _document(objects, case, move)
     if document is None:
         yield refused("evidence", why)
         return
@@ -198,10 +194,10 @@ def evidence(repository: Reader, case: Case, move: Move, source: Metrics | None 
     if outdated:
         yield outdated
         return
-    drawing = repository.read(case.commit.sha, f"{evidence_folder(case, move)}/review.svg")
-    blob = bound(repository, case, move, values.get("target"))
+    drawing = objects.read(case.commit.sha, f"{evidence_folder(case, move)}/review.svg")
+    blob = bound(objects, case, move, values.get("target"))
     try:
-        configured = repository.read(case.base, CONFIG_FILE)
+        configured = objects.read(case.base, CONFIG_FILE)
         why = next(_strangeness(case, move, values, blob), "") or _altered_drawing(values, drawing)
         why = why or foreign_source(configured, values)
         checklist = _checklist(case, move, values["gates"])
@@ -219,16 +215,16 @@ def evidence(repository: Reader, case: Case, move: Move, source: Metrics | None 
             yield from claims(move)
 
 
-def _document(repository: Reader, case: Case, move: Move) -> tuple[bytes | None, str]:
+def _document(objects: Objects, case: Case, move: Move) -> tuple[bytes | None, str]:
     said = move.written.get("evidence")
     folder = evidence_folder(case, move)
     if not isinstance(said, dict) or not folder:
         return None, "the event names no evidence of its own"
-    document = repository.read(case.commit.sha, f"{folder}/evidence.json")
+    document = objects.read(case.commit.sha, f"{folder}/evidence.json")
     if document is None:
         return None, f"{visible(folder)}/evidence.json is not in the commit"
-    if len(document) > _MAX_DOCUMENT:
-        return None, "the evidence is larger than 64 MiB"
+    if len(document) > EVIDENCE_LIMIT:
+        return None, f"the evidence has more than {EVIDENCE_LIMIT >> 20} MiB"
     digest = hashlib.sha256(document).hexdigest()
     if said.get("sha256") != digest:
         return (

@@ -23,7 +23,7 @@ from ml.promotion.gate.landing import Ground, Landing, carried, landing
 from ml.promotion.gate.scope import rules_content, rules_role, rules_scope, scope
 from ml.promotion.gate.transition import attested, changed_model, made_again, transition
 from ml.promotion.paths import CONFIG_PATH, Places, artifact_base_of, registry_path
-from ml.promotion.repository import Reader
+from ml.promotion.repository import History, Objects, Reader, Refs, Signatures
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.slo.source import Metrics
 from ml.stage import Action
@@ -57,9 +57,11 @@ def judge(repository: Reader, base: str, head: str, bench: Bench) -> tuple[Gate,
     Raises:
         Unavailable: a commit is not in this repository. Invalid: an object of it is damaged.
     """
-    judged = _Base(repository, base, bench)
-    found = landing(judged.ground, head, landed=bench.approvals and not bench.merging)
-    return (found,) if isinstance(found, Gate) else tuple(_judged(judged, found))
+    with repository.objects.held() as objects:
+        reader = _Held(objects, repository.history, repository.refs, repository.signatures)
+        judged = _Base(reader, base, bench)
+        found = landing(judged.ground, head, landed=bench.approvals and not bench.merging)
+        return (found,) if isinstance(found, Gate) else tuple(_judged(judged, found))
 
 
 def why_no_approval(repository: Reader, base: str, slot: tuple[str, str], note: str, bench: Bench) -> str:
@@ -70,8 +72,18 @@ def why_no_approval(repository: Reader, base: str, slot: tuple[str, str], note: 
         note: the commit that the ref would be at.
     """
     rules = _Base(repository, base, bench)
-    electorate = authority.Electorate(rules.policy, repository.read(base, rules.places.signers))
+    electorate = authority.Electorate(rules.policy, repository.objects.read(base, rules.places.signers))
     return authority.why_no_approval(repository, slot, note, electorate, bench.now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A `Reader` that gets all objects through one process."""
+
+    objects: Objects
+    history: History
+    refs: Refs
+    signatures: Signatures
 
 
 class _Base:
@@ -80,9 +92,9 @@ class _Base:
     def __init__(self, repository: Reader, commit: str, bench: Bench) -> None:
         self.repository, self.commit, self.bench = repository, commit, bench
         self._read: dict[str, tuple[Document | None, str]] = {}
-        config = repository.read(commit, CONFIG_PATH)
+        config = repository.objects.read(commit, CONFIG_PATH)
         self.places = Places(_or_nothing(registry_path, config) or bench.places.registry)
-        rules = repository.read(commit, self.places.policy)
+        rules = repository.objects.read(commit, self.places.policy)
         self.policy, self.complaint = policy_or_complaint(rules)
         configured = _or_nothing(artifact_base_of, config) or bench.artifact_base
         self.artifact_base = self.policy.artifact_base(configured)
@@ -107,16 +119,16 @@ class _Base:
     def read(self, commit: str) -> tuple[Document | None, str]:
         """The registry of a commit, and why it cannot be read."""
         if commit not in self._read:
-            raw = self.repository.read(commit, self.places.registry)
+            raw = self.repository.objects.read(commit, self.places.registry)
             known = next((found for found in self._read.values() if found[0] and found[0].raw == raw), None)
             self._read[commit] = known or _registry(raw)
         return self._read[commit]
 
     def _archives(self, document: Document) -> Iterator[tuple[str, bytes]]:
-        for entry in self.repository.tree(self.commit, self.places.archives):
+        for entry in self.repository.objects.tree(self.commit, self.places.archives):
             name = PurePosixPath(entry.path).stem
             if name in document.registry.models:
-                yield name, self.repository.blob(entry.blob) or b""
+                yield name, self.repository.objects.blob(entry.blob) or b""
 
 
 def _or_nothing(find: Callable[[bytes | None], str], config: bytes | None) -> str:
@@ -150,7 +162,7 @@ def _judged(base: _Base, found: Landing) -> Iterator[Gate]:
         parent=parent,
         paths=found.paths,
         policy=base.policy,
-        signers=repository.read(base.commit, places.signers),
+        signers=repository.objects.read(base.commit, places.signers),
         artifact_base=base.artifact_base,
         before=before,
         after=after,
@@ -166,9 +178,9 @@ def _judged(base: _Base, found: Landing) -> Iterator[Gate]:
 def _rules(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
     repository, bench = base.repository, base.bench
     by = case.commit.author.email
-    signature = authority.signature_of(repository, case.commit.sha, case.signers, bench.now, by)
+    signature = authority.signature_of(repository.signatures, case.commit.sha, case.signers, bench.now, by)
     yield rules_scope(case)
-    yield rules_content(repository, case)
+    yield rules_content(repository.objects, case)
     yield carried(found, base.commit, case.places.registry, _not_remade)
     yield rules_role(case)
     yield authority.clock(case, bench.now)
@@ -195,7 +207,7 @@ def _change(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
         yield refused("transition", why)
         return
     archive = case.places.archive(name)
-    before, after = (repository.read(commit.sha, archive) or b"" for commit in (case.parent, case.commit))
+    before, after = (repository.objects.read(commit.sha, archive) or b"" for commit in (case.parent, case.commit))
     gate, move = transition(case, name, (before, after), partial(attested, repository, case))
     yield gate
     if move is None:
@@ -212,8 +224,8 @@ def _change(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
         why = "not looked at, because the change is refused already"
         yield finding(Verdict.NO_DATA, Code.NOT_REACHED, why).gate("evidence")
         return
-    yield from evidence(repository, case, move, bench.source)
-    yield artifact(repository, case, move, bench.verifier)
+    yield from evidence(repository.objects, case, move, bench.source)
+    yield artifact(repository.objects, case, move, bench.verifier)
 
 
 def _remade(base: _Base, case: Case, move: Move, anchor: str) -> str:
@@ -236,9 +248,9 @@ def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Itera
     yield authority.role(case, move)
     yield authority.freeze(case, move, bench.now)
     yield authority.waivers(case, move)
-    yield authority.acknowledged(case, move, bound(repository, case, move, move.written.get("ack")))
+    yield authority.acknowledged(case, move, bound(repository.objects, case, move, move.written.get("ack")))
     exempt = authority.exemption(move.action)
-    signature = authority.signature_of(repository, case.commit.sha, case.signers, bench.now, move.by)
+    signature = authority.signature_of(repository.signatures, case.commit.sha, case.signers, bench.now, move.by)
     yield authority.signed(case.policy, signature, move.by, exempt=exempt)
     if bench.approvals:
         alone = exempt or ("" if authority.affects_trading(move) else "only a change of active needs one")

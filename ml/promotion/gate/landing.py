@@ -206,7 +206,7 @@ def landing(ground: Ground, head: str, *, landed: bool) -> Landing | Gate:
         return span
     singles = tuple(commit for commit in span.commits.values() if len(commit.parents) == 1)
     pairs = [(span.any(commit.parents[0]).tree, commit.tree) for commit in singles]
-    steps = dict(zip((commit.sha for commit in singles), ground.repository.differences(pairs), strict=True))
+    steps = dict(zip((commit.sha for commit in singles), ground.repository.objects.differences(pairs), strict=True))
     guard = _with_automation(ground, steps.values(), head)
     governed = [sha for sha, paths in steps.items() if any(guard.governs(change.path) for change in paths)]
     if len(governed) > 1:
@@ -224,7 +224,8 @@ def _range(ground: Ground, head: str, *, landed: bool) -> Range | Gate:
     base = ground.base
     if head == base:
         return passed("scope", "nothing is changed")
-    commits = {commit.sha: commit for commit in ground.repository.between(base, head)}
+    inside, around = ground.repository.history.span(base, head)
+    commits, outside = ({commit.sha: commit for commit in each} for each in (inside, around))
     edge = {parent for commit in commits.values() for parent in commit.parents if parent not in commits}
     why = next((_shape(commit) for commit in commits.values() if _shape(commit)), "")
     if not why and (not commits or (landed and base not in edge)):
@@ -235,11 +236,10 @@ def _range(ground: Ground, head: str, *, landed: bool) -> Range | Gate:
         )
     if why:
         return refused("ancestry", why)
-    why = malformed(ground.repository.new_trees(base, head), len(head) // 2)
-    if why:
-        return refused("trees", why)
-    outside = {commit.sha: commit for commit in ground.repository.commits((base, *sorted(edge - {base})))}
-    return Range(commits, outside, commits[head])
+    span = Range(commits, outside, commits[head])
+    pairs = [(span.any(commit.parents[0]).tree, commit.tree) for commit in inside]
+    why = malformed(ground.repository.objects.new_trees(pairs), len(head) // 2)
+    return refused("trees", why) if why else span
 
 
 def _shape(commit: CommitInfo) -> str:
@@ -303,7 +303,7 @@ def _with_change(
     known = {anchor.sha: anchor, **{state.anchor.sha: state.anchor for state in states}}
     known.setdefault(ground.base, span.outside[ground.base])
     pairs = [(anchor.tree, change.tree), *((anchor.tree, other.tree) for other in known.values())]
-    own, *moves = ground.repository.differences(pairs)
+    own, *moves = ground.repository.objects.differences(pairs)
     ours = {path.path for path in steps[change.sha]}
     further = tuple(each for each in own if wide.protects(each.path) and each.path not in ours)
     return Landing(
@@ -334,7 +334,7 @@ def _states(
         if (len(commit.parents) > 1 or sha == span.head.sha) and (only is None or sha in only)
     ]
     pairs = [(anchors[commit.sha].tree, commit.tree) for commit in wanted]
-    for commit, found in zip(wanted, ground.repository.differences(pairs), strict=True):
+    for commit, found in zip(wanted, ground.repository.objects.differences(pairs), strict=True):
         yield State(commit, anchors[commit.sha], guard.protected(found), commit.sha in contains)
 
 
@@ -347,7 +347,7 @@ def _anchors(ground: Ground, span: Range) -> dict[str, CommitInfo] | Gate:
         if ground.base in edge:
             edge = frozenset({ground.base})
         if len(edge) > 1 and edge not in newest:
-            apart = ground.repository.independent(sorted(edge))
+            apart = ground.repository.history.independent(sorted(edge))
             if len(apart) > 1:
                 why = "joins several old states of the base; merge the base itself into the branch first"
                 return refused("ancestry", f"the commit {sha[:12]} {why}")
@@ -362,14 +362,17 @@ def _with_automation(ground: Ground, steps: Iterable[Sequence[PathChange]], head
     touched = {change.path for paths in steps for change in paths if automates(change.path)}
     if not touched or not guard.rules:
         return guard
-    texts = {entry.path: repository.blob(entry.blob) or b"" for entry in repository.tree(ground.base, WORKFLOWS[:-1])}
+    texts = {
+        entry.path: repository.objects.blob(entry.blob) or b""
+        for entry in repository.objects.tree(ground.base, WORKFLOWS[:-1])
+    }
     own = [text for text in texts.values() if runs_the_gate(text)]
     steps_of_ours = frozenset(step for text in own for step in local_steps(text))
     names = frozenset(name for text in own for name in checks_of(text))
     decides = {
         path
         for path in touched
-        for text in (repository.read(ground.base, path), repository.read(head, path))
+        for text in (repository.objects.read(ground.base, path), repository.objects.read(head, path))
         if runs_the_gate(text) or (text and path.startswith(WORKFLOWS) and names & checks_of(text))
     }
     return Guard(guard.places, guard.folders, steps_of_ours | decides, guard.artifact_base, guard.rules)

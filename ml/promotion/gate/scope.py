@@ -8,7 +8,7 @@ from ml.errors import ConsoleError
 from ml.policy import parse_policy
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.paths import registry_path
-from ml.promotion.repository import REGULAR_FILE, PathChange, Reader
+from ml.promotion.repository import REGULAR_FILE, Objects, PathChange
 from ml.registry.schema import REGISTRY_PATH, located
 from ml.stage import Action, Stage
 from ml.text import visible
@@ -90,11 +90,11 @@ def rules_scope(case: Case) -> Gate:
     return passed("scope", "only the rules are changed")
 
 
-def rules_content(repository: Reader, case: Case) -> Gate:
+def rules_content(objects: Objects, case: Case) -> Gate:
     """The new rules can be read, a first registry puts nothing into a stage, and an old one stays where it is."""
     try:
-        parse_policy(repository.read(case.commit.sha, case.places.policy))
-        path = registry_path(repository.read(case.commit.sha, case.places.config))
+        parse_policy(objects.read(case.commit.sha, case.places.policy))
+        path = registry_path(objects.read(case.commit.sha, case.places.config))
     except ConsoleError as error:
         return refused("policy", error.cause)
     if case.before is None and case.after is not None:

@@ -326,8 +326,9 @@ class Approvals:
 
     def __init__(self, *given: tuple[str, dict[str, Any]]) -> None:
         self.given = {f"{number:040x}": each for number, each in enumerate(given, 1)}
+        self.refs = self.history = self.signatures = self
 
-    def refs(self, prefix: str) -> Sequence[tuple[str, str]]:
+    def below(self, prefix: str) -> Sequence[tuple[str, str]]:
         assert prefix == f"refs/approvals/{SHA}/"
         return [(prefix + sha, sha) for sha in self.given]
 
@@ -339,7 +340,7 @@ class Approvals:
         message = f"Approve\n\nApproves: {changed.get('names', SHA)}\n"
         return replace(commit(by=who, sha=sha, message=message), parents=changed.get("parents", (SHA,)))
 
-    def signature(self, sha: str, signers: bytes) -> Signature:
+    def judge(self, sha: str, signers: bytes) -> Signature:
         del signers
         who, changed = self.given[sha]
         return Signature(good=changed.get("good", True), why="x", principal=who, key=changed.get("key", f"K-{who}"))

@@ -124,7 +124,7 @@ class OneFile:
 def judged(command: str, commit: str = "c0ffee", deadline_s: float = 20) -> tuple[Gate, list[str]]:
     lines: list[str] = []
     bench = TestBench(
-        repository=OneFile(),  # type: ignore[arg-type]
+        objects=OneFile(),  # type: ignore[arg-type]
         commit=commit,
         checks=Checks(unit_tests=("sh", "-c", command), deadline_seconds=deadline_s),
         run=run,

@@ -19,7 +19,17 @@ OPEN = Gate(name="scope", verdict=Verdict.PASS, why="3 files")
 
 
 class Forks:
-    """A repository that only knows where branches left the base, and where the base is."""
+    """A history and refs that only know where branches left the base, and where the base is."""
+
+    @property
+    def history(self) -> Forks:
+        """Where branches left the base."""
+        return self
+
+    @property
+    def refs(self) -> Forks:
+        """Where the base is."""
+        return self
 
     def merge_base(self, one: str, other: str) -> str | None:
         """Where everything but OLD comes from."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.adapters.git import Repository
+from ml.adapters.git import open_repository
 from ml.promotion.gate.landing import malformed
 
 SHA = "ab" * 20
@@ -77,12 +77,13 @@ def test_the_trees_of_a_repository_are_read_raw(tmp_path: Path, form: str) -> No
     (tmp_path / "deep/er/file").write_text("2")
     git("commit", "-q", "-a", "-m", "two")
     head = git("rev-parse", "HEAD")
-    found = list(Repository(tmp_path).new_trees(base, head))
+    objects = open_repository(tmp_path).objects
+    one, two = (git("rev-parse", f"{commit}^{{tree}}") for commit in (base, head))
+    found = list(objects.new_trees([(one, two)]))
     expected = {git("rev-parse", f"{head}:{path}") for path in ("", "deep", "deep/er")}
     assert {sha for sha, _ in found} == expected
     assert malformed(found, len(head) // 2) == ""
     blob = git("rev-parse", "HEAD:deep/er/file")
     raw = b"100644 a\0" + bytes.fromhex(blob)
     tree = git("hash-object", "-t", "tree", "-w", "--stdin", "--literally", stdin=raw + raw)
-    bad = git("commit-tree", "-p", head, "-m", "x", tree)
-    assert "holds the name a twice" in malformed(Repository(tmp_path).new_trees(head, bad), len(head) // 2)
+    assert "holds the name a twice" in malformed(objects.new_trees([(two, tree)]), len(head) // 2)
