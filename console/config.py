@@ -13,14 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from console.paths import find_root, state_of, user_file
+from console.paths import find_root, lies_in, of_a_repository, state_of, user_file
 from console.trust import (
     Standing,
     harmless,
     layer_of,
     left_out,
-    lies_in,
-    of_a_repository,
     read_whole,
     require_short_names,
     standing,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from console.config import Actuator, Settings
 from console.invocation import Invocation
+from console.paths import lies_in
 from console.switch import actuator_headers
-from console.trust import lies_in
 from console.untrusted import untrusted
 from ml.emergency.killfile import KillFile
 from ml.errors import ConsoleError

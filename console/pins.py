@@ -10,6 +10,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from console.paths import lies_in
+
 _NONE = "none"
 _PIECE = 1 << 20
 
@@ -106,6 +108,4 @@ def _path_like(word: str) -> bool:
 
 
 def _inside(word: str, root: Path) -> bool:
-    from console.trust import lies_in  # noqa: PLC0415 that module reads this one
-
     return lies_in(root / word, root)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from console.paths import lies_in
 from console.pins import changed_programs, names_changed, pins_of
 from ml.errors import Refused, Unavailable, Usage
 from ml.text import visible
@@ -208,27 +209,6 @@ def require_short_names(text: str, shown: str) -> None:
     for number, line in enumerate(text.split("\n"), 1):
         if line.count(".") > _MOST_DOTS and re.sub(r"\"[^\"]*\"|'[^']*'", "", line).count(".") > _MOST_DOTS:
             raise Usage(f"{shown} has more than {_MOST_DOTS} dots in line {number}.", "Correct that line.")
-
-
-def lies_in(path: Path, root: Path) -> bool:
-    """Return True when a path leads into a repository's working tree, where everybody who pushes can write."""
-    real, tree = os.path.realpath(path), os.path.realpath(root)
-    return _below(real, tree) and not _below(real, os.path.join(tree, ".git"))
-
-
-def of_a_repository(path: Path, root: Path) -> bool:
-    """Return True when a file came with this or another repository, judged by its path and by the target of links."""
-    for real in (os.path.abspath(path), os.path.realpath(path)):
-        folder = os.path.dirname(real)
-        if _below(folder, os.path.realpath(root)) or any(
-            os.path.lexists(os.path.join(each, ".git")) for each in (folder, *map(str, Path(folder).parents))
-        ):
-            return True
-    return False
-
-
-def _below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def read_record(store: Path) -> Record | None:
