@@ -16,7 +16,7 @@ from ml.stage import Stage
 from ml.text import visible
 
 if TYPE_CHECKING:
-    from console.app import ConsoleApp
+    from console.protocol import Console
 
 
 KILL_KEY = "f9"
@@ -120,9 +120,9 @@ class ConsoleCommands(Provider):
     """Offers the session's actions, and every model and artifact of the board."""
 
     @property
-    def console(self) -> ConsoleApp:
+    def console(self) -> Console:
         """The application."""
-        return cast("ConsoleApp", self.app)
+        return cast("Console", self.app)
 
     async def discover(self) -> Hits:
         """Yield all actions, before anything is typed."""

@@ -25,7 +25,7 @@ from widgets.drawing import glyphs_of
 from widgets.status_line import KeyHint, KeyLine, StatusLine
 
 if TYPE_CHECKING:
-    from console.app import ConsoleApp
+    from console.protocol import Console
 
 T = TypeVar("T")
 
@@ -62,9 +62,9 @@ class PushedScreen(ModalScreen[None]):
             self.then = then
 
     @property
-    def console(self) -> ConsoleApp:
+    def console(self) -> Console:
         """The application, with its session, board and clock."""
-        return cast("ConsoleApp", self.app)
+        return cast("Console", self.app)
 
     # --- frame -------------------------------------------------------------------------------------------------------
     def compose(self) -> ComposeResult:
@@ -106,7 +106,7 @@ class PushedScreen(ModalScreen[None]):
         Textual 8.2 caches a height under a counter that it does not raise for a second change before the first
         layout, so what is filled in earlier than that may keep the height of the empty widget.
         """
-        self.watch(self.console, "kill", self._show_kill)
+        self.watch(self.app, "kill", self._show_kill)
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
         self._show_keys()
         self.call_after_refresh(self.begin)

@@ -176,8 +176,8 @@ class RollbackScreen(WritingScreen):
         """Ask for the default target. Afterwards, check every second whether the shown rollback is still valid."""
         self.title_is(f"Roll back {self._model}")
         self._prepare(None)
-        self.watch(self.console, "now", self._age, init=False)
-        self.watch(self.console, "board", self._compare, init=False)
+        self.watch(self.app, "now", self._age, init=False)
+        self.watch(self.app, "board", self._compare, init=False)
 
     def _prepare(self, to: str | None) -> None:
         self._prepared, self._to = None, to

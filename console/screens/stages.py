@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from console.app import ConsoleApp
+    from console.protocol import Console
     from ml.board import Board, KillView, ModelView
 
 
@@ -150,9 +150,9 @@ class StageDetails(Vertical):
     """Details that follow the application's variables. Mounted once something is judged."""
 
     @property
-    def console(self) -> ConsoleApp:
+    def console(self) -> Console:
         """The application."""
-        return cast("ConsoleApp", self.app)
+        return cast("Console", self.app)
 
     def compose(self) -> ComposeResult:
         """Closed gates, gauges, the chosen gauge in words, models and open gates, watch, and open changes."""

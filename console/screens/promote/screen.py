@@ -247,7 +247,7 @@ class PromoteScreen(PlanScreen):
         elif gate.verdict.opens and not pending:
             self.say(f"{gate.name} is open; there is nothing to waive.")
         else:
-            self.console.push_screen(WaiveScreen(gate, pending), partial(self._waive, gate.name))
+            self.app.push_screen(WaiveScreen(gate, pending), partial(self._waive, gate.name))
 
     def _waive(self, gate: str, reason: str | None) -> None:
         if reason is not None:
@@ -278,7 +278,7 @@ class PromoteScreen(PlanScreen):
 
     def action_charts(self) -> None:
         """Show the charts that the reviewer has to look at."""
-        self.console.push_screen(ReviewScreen(self._model))
+        self.app.push_screen(ReviewScreen(self._model))
 
     def action_leave(self) -> None:
         """Leave. While the change is being written, wait for its end."""
