@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ml.board import Board, HistoryRow, KillView, ModelView, Problem, SoakReport
     from ml.clock import Clock
     from ml.records.drafts import Drafts
-    from ml.session import Operations
+    from ml.session import Session
     from ml.stage import Stage
 
 
@@ -30,7 +30,7 @@ class Console(Protocol):
     """Runs blocking actions off the event loop."""
 
     @property
-    def operations(self) -> Operations:
+    def session(self) -> Session:
         """The session. Its methods block, so only threads call them."""
         ...
 

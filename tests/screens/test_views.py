@@ -115,7 +115,7 @@ async def test_an_equal_board_repaints_nothing_but_ages() -> None:
         repainted: list[object] = []
         gauges = app.screen.query_one(SloGauges)
         gauges.refresh_line = repainted.append  # type: ignore[method-assign, assignment]
-        app.on_board_arrived(BoardArrived(board()))
+        app.take(BoardArrived(board()))
         await pilot.pause()
         assert repainted == []
         assert shown_on(pilot) == before
@@ -202,7 +202,7 @@ async def test_an_older_board_does_not_hide_a_newer_kill() -> None:
     async with console(session) as pilot:
         await pilot.press("f9")
         await reads_soon(pilot, "KILL ON")
-        console_of(pilot).on_board_arrived(BoardArrived(board()))
+        console_of(pilot).take(BoardArrived(board()))
         await pilot.pause()
         assert reads(pilot, "KILL ON")
 
@@ -214,7 +214,7 @@ async def test_with_the_switch_on_the_stages_offer_the_release() -> None:
         assert not reads(pilot, "p Promote")
         # Every later look sees it off; this board is younger than the look at the switch on its own.
         session.kill_state, session.shown = kill_view(), board(as_of=ago(-1))
-        console_of(pilot).on_board_arrived(BoardArrived(session.shown))
+        console_of(pilot).take(BoardArrived(session.shown))
         await reads_soon(pilot, "p Promote")
 
 
