@@ -11,9 +11,10 @@ import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from console.paths import find_root, lies_in, of_a_repository, state_of, user_file
+from console.settings import CHOICES, CONFIG_NAME, SECRETS, SECTIONS, Actuator, Settings, tells_a_secret
 from console.trust import (
     Standing,
     harmless,
@@ -29,139 +30,8 @@ from ml.text import visible
 if TYPE_CHECKING:
     from ml.emergency.actuators import Credential
 
-CONFIG_NAME = "console.toml"
 _PREFIX = "MLCONSOLE_"
-SECRETS = frozenset({"prometheus.bearer_token", "prometheus.password"})
-_SECRET_WORDS = ("auth", "cookie", "token", "key", "secret", "password", "credential", "signature")
 _NOT_SETTINGS = frozenset({"MLCONSOLE_REPO", "MLCONSOLE_CONFIG", "MLCONSOLE_READ_ONLY", "MLCONSOLE_DEBUG"})
-
-
-class Environment(NamedTuple):
-    """The environment's name, and whether it is production. ``production`` puts ``!PROD!`` on every screen."""
-
-    name: str = "local"
-    production: bool = False
-
-
-class Registry(NamedTuple):
-    """The registry's location: a git ``ref``, and an ``artifact_base`` unless the policy sets its own."""
-
-    path: str = "ml/registry/models.json"
-    ref: str = "origin/main"
-    artifact_base: str = "."
-    fetch_seconds: float = 30.0
-
-
-class Prometheus(NamedTuple):
-    """The Prometheus connection. Secrets come from files or from MLCONSOLE_PROMETHEUS_BEARER_TOKEN and _PASSWORD."""
-
-    url: str = ""
-    fallback_url: str = ""
-    poll_seconds: float = 5.0
-    timeout_seconds: float = 5.0
-    stale_seconds: float = 60.0
-    bearer_token_file: str = ""
-    bearer_token: str = ""
-    username: str = ""
-    password_file: str = ""
-    password: str = ""
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    headers: Mapping[str, str] = {}
-
-
-class Actuator(NamedTuple):
-    """One way to deliver the kill switch before a deadline: ``file``, ``command`` (argv) or ``http`` (a POST).
-
-    A header is a text. A header with a secret is ``{file = "PATH"}`` or ``{env = "NAME"}``, like ``bearer_token_file``.
-    With ``hosts``, the command runs once per host, all in parallel; ``{host}`` in its argv stands for the host name.
-    """
-
-    type: str = ""
-    argv: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    url: str = ""
-    headers: Mapping[str, "str | Credential"] = {}
-    bearer_token_file: str = ""
-    deadline_seconds: float = 10.0
-
-
-class KillSwitch(NamedTuple):
-    """The kill file that engines read, the time to wait for confirmation, and further actuators in order."""
-
-    file: str = "var/kill_switch.env"
-    confirm_seconds: float = 30.0
-    actuator: tuple[Actuator, ...] = ()
-
-
-class Alertmanager(NamedTuple):
-    """The Alertmanager to ask about silences. An empty URL turns the lookup off."""
-
-    url: str = ""
-
-
-class PullRequest(NamedTuple):
-    """The tool that opens pull requests: ``auto``, ``gh``, ``glab`` or ``none``."""
-
-    tool: str = "auto"
-
-
-class Notify(NamedTuple):
-    """A webhook for promotions, kills, releases, rollbacks and breaches, in ``json`` or ``slack`` form."""
-
-    url: str = ""
-    style: str = "json"
-
-
-class Interface(NamedTuple):
-    """The look of the interface and its keymap (binding id → key)."""
-
-    theme: str = ""
-    ascii: bool = False
-    keymap: Mapping[str, str] = {}
-
-
-class Settings(NamedTuple):
-    """The effective configuration. ``root`` is the repository; ``sources`` gives the source of each value.
-
-    ``standing`` is the configuration file from the repository; ``None`` when a person named another file.
-    """
-
-    root: Path
-    environment: Environment = Environment()
-    registry: Registry = Registry()
-    prometheus: Prometheus = Prometheus()
-    kill_switch: KillSwitch = KillSwitch()
-    alertmanager: Alertmanager = Alertmanager()
-    pull_request: PullRequest = PullRequest()
-    notify: Notify = Notify()
-    interface: Interface = Interface()
-    read_only: bool = False
-    kill_allowed: bool = True
-    sources: Mapping[str, str] = {}
-    standing: Standing | None = None
-    own_file_left_out: tuple[str, ...] = ()
-
-    @property
-    def state(self) -> Path:
-        """The state folder of this repository: journal, audit log, drafts and watches.
-
-        Other repositories do not share it.
-        """
-        return state_of(self.root)
-
-    def resolve(self, path: str) -> Path:
-        """Resolve a configured path. A relative path starts at the repository's root."""
-        return self.root / Path(path).expanduser()
-
-
-SECTIONS = {name: type(default) for name, default in Settings._field_defaults.items() if hasattr(default, "_fields")}
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "pull_request.tool": ("auto", "gh", "glab", "none"),
-    "notify.style": ("json", "slack"),
-    "kill_switch.actuator.type": ("file", "command", "http"),
-}
 
 
 def load(
@@ -353,7 +223,7 @@ def _value(value: object, default: object, full: str, origin: str) -> object:
     if type(value) is not kind or kind in (dict, tuple):
         expected = {str: "a text", bool: "true or false", float: "a number", tuple: "a list of texts"}
         raise Usage(f"{origin}: {full} must be {expected.get(kind, 'a table of texts')}.", "Correct it.")
-    choices = _CHOICES.get(full)
+    choices = CHOICES.get(full)
     if choices and value not in choices:
         raise Usage(f"{origin}: {full} must be one of {', '.join(choices)}.", "Correct it.")
     return value
@@ -419,11 +289,6 @@ def _actuator(item: dict[str, object], origin: str) -> Actuator:
     if not isinstance(headers, dict):
         raise Usage(f"{origin}: kill_switch.actuator.headers must be a table.", "Write headers = {NAME = VALUE}.")
     return made._replace(headers={name: _header(name, told, origin) for name, told in headers.items()})
-
-
-def tells_a_secret(name: str) -> bool:
-    """Return True when a header's name suggests a secret value."""
-    return any(word in name.lower() for word in _SECRET_WORDS)
 
 
 def _header(name: str, told: object, origin: str) -> "str | Credential":

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.config import Actuator, Settings
 from console.invocation import Invocation
 from console.paths import lies_in
+from console.settings import Actuator, Settings
 from console.switch import actuator_headers
 from console.untrusted import untrusted
 from ml.emergency.killfile import KillFile

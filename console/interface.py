@@ -16,7 +16,7 @@ from ml.clock import SystemClock
 from ml.errors import Usage
 
 if TYPE_CHECKING:
-    from console.config import Settings
+    from console.settings import Settings
     from ml.records.drafts import Drafts
 
 

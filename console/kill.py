@@ -7,8 +7,9 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.config import Settings, load
+from console.config import load
 from console.flags import SWITCHES, VALUED, understood
+from console.settings import Settings
 from console.stdout import write_out
 from console.switch import Person, kill_switch
 from ml.clock import SystemClock, format_utc

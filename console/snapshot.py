@@ -17,7 +17,7 @@ from ml.verdict import Verdict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from console.config import Settings
+    from console.settings import Settings
     from ml.board import Board
 
 FILE = "status.json"

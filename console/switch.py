@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.config import Actuator, Settings
 from console.pins import changed_programs, names_changed
+from console.settings import Actuator, Settings
 from ml.clock import SystemClock
 from ml.emergency.switch import KillSwitch
 from ml.errors import Unavailable, Usage

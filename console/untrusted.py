@@ -3,8 +3,9 @@
 import os
 from typing import NamedTuple
 
-from console.config import Settings, not_counting
+from console.config import not_counting
 from console.paths import user_file
+from console.settings import Settings
 from ml.errors import Usage
 from ml.text import visible
 

@@ -19,7 +19,7 @@ from ml.errors import ConsoleError
 from ml.verdict import Verdict
 
 if TYPE_CHECKING:
-    from console.config import Settings
+    from console.settings import Settings
     from ml.promotion.repository import Reader
 
 _MOST_COMMITS = 1000

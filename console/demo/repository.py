@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 import ml
-from console.config import CONFIG_NAME
 from console.demo.engines import BRANCH, deploy
 from console.demo.layout import Layout, shipped, source_path
 from console.demo.scene import ARTIFACTS, MOVES, OPERATOR, Move, Step, policy, settings, steps
 from console.paths import state_of
+from console.settings import CONFIG_NAME
 from console.trust import Record, standing, write_record
 from ml.adapters.git_hooks import install_gate
 from ml.adapters.git_runner import GitRunner

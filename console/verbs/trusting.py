@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from console import documents
-from console.config import Settings, not_counting
+from console.config import not_counting
 from console.invocation import Invocation
 from console.pins import programs_of
+from console.settings import Settings
 from console.switch import Person, audit_log
 from console.trust import Record, Standing, digest, remove_record, write_record
 from console.verbs.output import Answer, emit, verb

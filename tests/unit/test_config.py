@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from support.trusting import configure
 
-from console.config import Actuator, Settings, load
+from console.config import load
 from console.paths import find_root
+from console.settings import Actuator, Settings
 from console.switch import actuator_headers, kill_switch
 from ml.emergency.actuators import Credential
 from ml.errors import Usage
