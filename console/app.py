@@ -210,8 +210,8 @@ class ConsoleApp(App[int]):
 
     def _tick(self) -> None:
         self.now = self.clock.now()
-        self._results.tick(self.now)
-        self._publish()
+        if self._results.tick(self.now):
+            self._publish()
 
     @on(Result)
     def take(self, result: Result) -> None:

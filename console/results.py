@@ -101,15 +101,16 @@ class Results:
                 self._take_view(result)
         self._renew()
 
-    def tick(self, now: datetime) -> None:
-        """Let verdicts go when the last poll is too old: none stays green."""
+    def tick(self, now: datetime) -> bool:
+        """Let verdicts go when the last poll is too old: none stays green. Returns True if that changed them."""
         if self.board is None or self._outdated:
-            return
+            return False
         models = models_at(self.board, now, self._trusted_for)
-        if models is not self.board.models:
-            self._outdated = True
+        self._outdated = models is not self.board.models
+        if self._outdated:
             self._show(models)
             self._renew()
+        return self._outdated
 
     def select(self, name: str) -> None:
         """Choose a model. For an unknown name, choose the model that needs attention most."""

@@ -208,6 +208,14 @@ class PushedScreen(ModalScreen[None]):
         """Offer the copy key only when there is something to copy."""
         return bool(self.copyable) if action == "copy" else True
 
+    @property
+    def unfinished(self) -> str:
+        """Return why leaving must wait, as one sentence; empty when the screen can be left."""
+        return ""
+
     def action_leave(self) -> None:
-        """Go back to the view below."""
-        self.dismiss()
+        """Go back to the view below. While something is being written, say so and stay."""
+        if unfinished := self.unfinished:
+            self.say(unfinished)
+        else:
+            self.dismiss()
