@@ -144,9 +144,9 @@ class ConsoleCommands(Provider):
 
         for each in self.console.problems:
             if each.where == "configuration":
-                told = f"{each.what} {each.remedy}"
-                tell = partial(self.app.notify, told, title="Configuration", severity="warning", markup=False)
-                yield _Command("trust: something in the configuration does not count", told, tell)
+                words = f"{each.what} {each.remedy}"
+                notify = partial(self.app.notify, words, title="Configuration", severity="warning", markup=False)
+                yield _Command("trust: something in the configuration does not count", words, notify)
 
     def _places(self) -> Iterator[_Command]:
         for model in self.console.models:

@@ -58,13 +58,13 @@ def run_kill(argv: list[str]) -> int | None:
 
 
 def _understood(argv: list[str]) -> _Call | None:
-    found = understood(argv, _VALUED, _SWITCHES)
-    if found is None:
+    parsed = understood(argv, _VALUED, _SWITCHES)
+    if parsed is None:
         return None
-    words, told = found
+    words, options = parsed
     if len(words) != 2 or words[0] != "kill" or words[1] not in _ORDERS:
         return None
-    return _Call(words[1], **told)  # type: ignore[arg-type]
+    return _Call(words[1], **options)  # type: ignore[arg-type]
 
 
 def _carry_out(call: _Call) -> int:
@@ -167,10 +167,10 @@ def _left_out(settings: Settings) -> "tuple[Untrusted, ...]":
     # Imported here: the switch is written already, and most configurations are trusted.
     from console.untrusted import untrusted  # noqa: PLC0415
 
-    found = untrusted(settings)
-    for each in found:
+    left_out = untrusted(settings)
+    for each in left_out:
         _say(f"LEFT OUT {each.what} {each.remedy}")
-    return found
+    return left_out
 
 
 def _answer_now(call: _Call, request: KillRequest, left_out: "tuple[Untrusted, ...]") -> int:

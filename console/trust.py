@@ -241,8 +241,8 @@ def write_record(here: Standing, record: Record) -> None:
 
     if here.barred:
         raise Refused(here.barred, "Set XDG_STATE_HOME to a folder outside of the repository.")
-    told = [visible(part, limit=200) for part in record[1:-1]]
-    head = "\t".join([_MAGIC.decode(), digest(record.content), *told, pins_of(record.content, here.root)])
+    parts = [visible(part, limit=200) for part in record[1:-1]]
+    head = "\t".join([_MAGIC.decode(), digest(record.content), *parts, pins_of(record.content, here.root)])
     if len(head) >= _MOST_HEAD:
         raise Refused("The configuration names too many programs of the repository.", "Keep them outside of it.")
     try:

@@ -60,12 +60,12 @@ def vouched(settings: Settings) -> bool:
     return True
 
 
-def _operator_of(repository: Reader, commit: str, path: str, found: bytes, record: Record, settings: Settings) -> str:
+def _operator_of(repository: Reader, commit: str, path: str, content: bytes, record: Record, settings: Settings) -> str:
     """Return the signer of the file's last change, if the previously trusted rules name the signer an operator."""
     from ml.policy import parse_policy  # noqa: PLC0415 it brings pydantic
     from ml.promotion.paths import Places  # noqa: PLC0415
 
-    if not (record.base and record.seen) or path.startswith("..") or repository.read(commit, path) != found:
+    if not (record.base and record.seen) or path.startswith("..") or repository.read(commit, path) != content:
         return ""
     newer = _first_parents(repository, record.seen, commit)
     changes = repository.commits_touching(commit, path, 1)

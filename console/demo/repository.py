@@ -107,8 +107,8 @@ def _founding_files(url: str) -> dict[str, bytes]:
 
 
 def _files(folder: Path, into: str) -> dict[str, bytes]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {str(Path(into, path.relative_to(folder))): path.read_bytes() for path in found}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {str(Path(into, path.relative_to(folder))): path.read_bytes() for path in paths}
 
 
 def _data(content: bytes) -> bytes:

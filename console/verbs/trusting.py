@@ -138,8 +138,8 @@ def _state(here: Standing) -> str:
 def _record(record: Record | None) -> dict[str, str] | None:
     if record is None:
         return None
-    told = {"at": record.at, "by": record.by, "how": record.how, "base": record.base}
-    return told | {"digest": digest(record.content)}
+    facts = {"at": record.at, "by": record.by, "how": record.how, "base": record.base}
+    return facts | {"digest": digest(record.content)}
 
 
 def _trusted_line(here: Standing) -> str:

@@ -129,8 +129,8 @@ class Promotion:
             target = self._session.changes.target(self._model, to_stage)
             return target, self._drafts.find(target.model, target.to_stage, target.model_sha256)
 
-        def frozen(found: tuple[Target, Draft | None]) -> None:
-            target, draft = found
+        def frozen(frozen_target: tuple[Target, Draft | None]) -> None:
+            target, draft = frozen_target
             self.wizard = Wizard(target=target, draft=draft or empty_draft(target), resumed=draft is not None)
             self.judge()
 
