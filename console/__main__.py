@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from console.flags import SWITCHES, VALUED, understood
+from console.flags import SWITCHES, VALUED, split_flags
 
 COMPLETE = "_MLCONSOLE_COMPLETE"
 """Shell completion sets this variable when it runs the program without arguments to ask for the next word."""
@@ -41,7 +41,7 @@ def run_bare(argv: list[str]) -> int | None:
     """
     if COMPLETE in os.environ:
         return None
-    parsed = understood(argv, VALUED, SWITCHES)
+    parsed = split_flags(argv, VALUED, SWITCHES)
     if parsed is None or parsed[0]:
         return None
     from console.interface import run_interface  # noqa: PLC0415 only this path needs it

@@ -18,7 +18,7 @@ from console.f9 import KillKey
 from console.first_look import look_ahead
 from console.keys import APP_BINDINGS, MUTATING, keymap_of, kill_keys
 from console.messages import Result
-from console.polling import Lookout, Workshop, names_read
+from console.polling import Jobs, Pollers, names_read
 from console.results import Results
 from console.screens.view import ViewScreen
 from console.status import Breaches
@@ -54,8 +54,8 @@ def _commands() -> Any:
 class ConsoleApp(App[int]):
     """The interface to one session. It takes keys and messages; its parts do the work.
 
-    * `console.polling.Lookout` polls the session, and `console.results.Results` holds what the polls found.
-    * `console.polling.Workshop` runs actions that block.
+    * `console.polling.Pollers` polls the session, and `console.results.Results` holds what the polls found.
+    * `console.polling.Jobs` runs actions that block.
     * `console.f9.KillKey` engages the kill switch.
     * `console.tasks` chooses the screen of each task.
 
@@ -120,7 +120,7 @@ class ConsoleApp(App[int]):
         self.session = session
         self.clock = clock
         self.read_only = read_only
-        self.workshop = Workshop()
+        self.jobs = Jobs()
         self.bug: Exception | None = None
         """The unexpected exception that ended the application, if any."""
         self.kill_keys = frozenset(kill_keys(keymap or {}))
@@ -131,7 +131,7 @@ class ConsoleApp(App[int]):
         self._results = Results(
             clock, read_only=read_only, environment=environment, production=production, poll_seconds=poll_seconds
         )
-        self._lookout = Lookout(session, self.post_message, poll_s=poll_seconds, fetch_s=fetch_seconds)
+        self._pollers = Pollers(session, self.post_message, poll_s=poll_seconds, fetch_s=fetch_seconds)
         self._switch = KillKey(session, clock, self.post_message, allowed=kill_key)
         self._breaches = Breaches()
         self._first_look = names or look_ahead(session.glance)
@@ -140,7 +140,9 @@ class ConsoleApp(App[int]):
         few_colors = colorless or self.console.color_system in (None, "standard")
         self._start_with(theme_name(theme, few_colors=few_colors))
         self.set_class(ascii_only, "-ascii")
-        self._doors: tuple[LineFilter, ...] = (VisibleFilter(), AsciiFilter()) if ascii_only else (VisibleFilter(),)
+        self._output_filters: tuple[LineFilter, ...] = (
+            (VisibleFilter(), AsciiFilter()) if ascii_only else (VisibleFilter(),)
+        )
         self.set_keymap(keymap_of(keymap or {}))
 
     def _start_with(self, theme: str) -> None:
@@ -183,7 +185,7 @@ class ConsoleApp(App[int]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return the filters that every line passes before it reaches the terminal."""
-        return [*super().get_line_filters(), *self._doors]
+        return [*super().get_line_filters(), *self._output_filters]
 
     @cached_property
     def drafts(self) -> Drafts | None:
@@ -202,11 +204,11 @@ class ConsoleApp(App[int]):
     def on_mount(self) -> None:
         """Start polling once the first frame is drawn."""
         self.set_interval(1.0, self._tick)
-        self.call_after_refresh(self._lookout.start)
+        self.call_after_refresh(self._pollers.start)
 
     def on_unmount(self) -> None:
         """Stop polling."""
-        self._lookout.end()
+        self._pollers.end()
 
     def _tick(self) -> None:
         self.now = self.clock.now()
@@ -230,9 +232,9 @@ class ConsoleApp(App[int]):
         self.soak, self.history, self.log_lines = results.soak, results.history, results.log_lines
         self.problems, self.status = results.problems, results.status
         if results.kill is not None:
-            self._lookout.follow(results.kill)
+            self._pollers.follow(results.kill)
         self._name_window(results.title)
-        self._lookout.look_at(self.current_mode, self.model_name)
+        self._pollers.look_at(self.current_mode, self.model_name)
 
     def _name_window(self, title: str) -> None:
         if self._driver is not None and title != self.window_title:
@@ -371,16 +373,16 @@ class ConsoleApp(App[int]):
 
     def action_refresh(self) -> None:
         """Poll everything now."""
-        self._lookout.hurry()
+        self._pollers.hurry()
 
     # --- the end -------------------------------------------------------------------------------------------------
     def end(self, code: int) -> None:
         """Leave with an exit code after running writes have finished."""
-        self.workshop.when_drained(lambda: self.call_later(self.exit, code, code))
+        self.jobs.when_drained(lambda: self.call_later(self.exit, code, code))
 
     async def action_quit(self) -> None:
         """Leave. While a write runs, the operator has to ask twice."""
-        if (writing := self.workshop.writing) and not self._leaving:
+        if (writing := self.jobs.writing) and not self._leaving:
             self._leaving = True
             self.say(f"Still writing: {', '.join(writing)}. Press ^q again to leave when that is done.", severe=True)
         else:

@@ -12,7 +12,7 @@ SWITCHES = {
 }
 
 
-def understood(
+def split_flags(
     argv: Iterable[str], valued: Mapping[str, str], switches: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str | bool]] | None:
     """Split arguments into words and options by name; ``None`` when a value is missing."""

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.config import load
-from console.flags import SWITCHES, VALUED, understood
+from console.flags import SWITCHES, VALUED, split_flags
 from console.settings import Settings
 from console.stdout import write_out
 from console.switch import Person, kill_switch
@@ -45,7 +45,7 @@ class _Call(NamedTuple):
 
 def run_kill(argv: list[str]) -> int | None:
     """Run a kill command. Returns ``None`` when the full command line must handle the arguments."""
-    call = _understood(argv)
+    call = _parsed(argv)
     if call is None:
         return None
     try:
@@ -57,8 +57,8 @@ def run_kill(argv: list[str]) -> int | None:
         return code_of_end(error, argv)
 
 
-def _understood(argv: list[str]) -> _Call | None:
-    parsed = understood(argv, _VALUED, _SWITCHES)
+def _parsed(argv: list[str]) -> _Call | None:
+    parsed = split_flags(argv, _VALUED, _SWITCHES)
     if parsed is None:
         return None
     words, options = parsed

@@ -47,7 +47,7 @@ _CHECK_S = 1.0
 """Seconds between two checks of a thread that waits for running writes."""
 
 
-class Workshop:
+class Jobs:
     """Starts blocking actions, and tracks which of them write."""
 
     def __init__(self) -> None:
@@ -240,7 +240,7 @@ _RECEIPT_S = 1.0
 _CLIMBING = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED)
 
 
-class Lookout:
+class Pollers:
     """The pollers of one session.
 
     Targets are frozen when they are set, so a thread never reads the current selection.

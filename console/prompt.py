@@ -8,7 +8,7 @@ import sys
 import time
 
 from console.config import load
-from console.flags import SWITCHES, VALUED, understood
+from console.flags import SWITCHES, VALUED, split_flags
 from console.short import code_of, short_line
 from console.snapshot import fresh
 from console.untrusted import untrusted
@@ -20,7 +20,7 @@ _SHORT = {"--short": "short"}
 
 def run_short(argv: list[str]) -> int | None:
     """Print the line of a fresh snapshot and return its exit code; ``None`` when the status must be judged again."""
-    parsed = understood(argv, VALUED, SWITCHES | _SHORT)
+    parsed = split_flags(argv, VALUED, SWITCHES | _SHORT)
     if parsed is None:
         return None
     words, options = parsed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from console.polling import Workshop
+    from console.polling import Jobs
     from ml.board import Board, HistoryRow, KillView, ModelView, Problem, SoakReport
     from ml.clock import Clock
     from ml.records.drafts import Drafts
@@ -26,7 +26,7 @@ class Console(Protocol):
 
     read_only: bool
     """True when this session offers no change."""
-    workshop: Workshop
+    jobs: Jobs
     """Runs blocking actions off the event loop."""
 
     @property

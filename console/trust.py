@@ -57,14 +57,14 @@ class Record(NamedTuple):
 class Standing(NamedTuple):
     """A configuration file from a repository, read once, and the record of trust for it.
 
-    ``found`` is the content now (empty: there is no such file), ``unread`` says why it could not be read. ``barred``
-    says why no record of trust can be believed here. ``store`` is the record's file. ``changed`` are the programs
-    inside the repository, below ``root``, that are not what was trusted with the content.
+    ``content`` is what the file holds now (empty: there is no such file), ``unread`` says why it could not be read.
+    ``barred`` says why no record of trust can be believed here. ``store`` is the record's file. ``changed`` are the
+    programs inside the repository, below ``root``, that are not what was trusted with the content.
     """
 
     path: Path
     store: Path
-    found: bytes = b""
+    content: bytes = b""
     unread: str = ""
     record: Record | None = None
     barred: str = ""
@@ -76,12 +76,12 @@ class Standing(NamedTuple):
         """The file counts as it stands: it is what was trusted last, or there is nothing in it to trust."""
         if self.unread or self.changed:
             return False
-        return self.found == (self.record.content if self.record else b"")
+        return self.content == (self.record.content if self.record else b"")
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the current content."""
-        return digest(self.found)
+        return digest(self.content)
 
 
 def digest(content: bytes) -> str:
@@ -98,16 +98,16 @@ def standing(path: Path, root: Path, state: Path, *, default: bool) -> Standing:
     """
     store = state / (_NAME if default else f"{_NAME}-{digest(os.fsencode(os.path.abspath(path)))[:16]}")
     barred = "The state folder lies in the repository, where everybody who pushes can write." * lies_in(state, root)
-    found, unread = b"", ""
+    content, unread = b"", ""
     try:
-        found = read_whole(path)
+        content = read_whole(path)
     except FileNotFoundError:
         pass
     except OSError as error:
         unread = error.strerror or "it cannot be read"
     record = None if barred else read_record(store)
     changed = changed_programs(record.pins, root) if record else ()
-    return Standing(path, store, found, unread, record, barred, root, changed)
+    return Standing(path, store, content, unread, record, barred, root, changed)
 
 
 def layer_of(here: Standing, parse: Parse, only: Collection[str] = ()) -> tuple[Layer, str]:
@@ -134,12 +134,12 @@ def left_out(here: Standing, parse: Parse) -> tuple[str, ...]:
     """
     if here.trusted:
         return ()
-    found = _parsed(here, parse)
+    now = _parsed(here, parse)
     if here.record is None:
-        return harmless(found)[1]
+        return harmless(now)[1]
     before = parse(here.record.content, visible(str(here.path)))
-    names = {f"{section}.{field}" for layer in (found, before) for section, values in layer.items() for field in values}
-    odd = {name for name in names if _at(found, name) != _at(before, name)}
+    names = {f"{section}.{field}" for layer in (now, before) for section, values in layer.items() for field in values}
+    odd = {name for name in names if _at(now, name) != _at(before, name)}
     return tuple(sorted(odd | ({_ACTUATORS} if here.changed else set())))
 
 
@@ -167,7 +167,7 @@ def _parsed(here: Standing, parse: Parse) -> Layer:
     shown = visible(str(here.path))
     if here.unread:
         raise Usage(f"{shown} cannot be read: {here.unread}.", "Correct its permissions.")
-    return parse(here.found, shown)
+    return parse(here.content, shown)
 
 
 def _counts(name: str) -> bool:

@@ -41,20 +41,20 @@ def vouched(settings: Settings) -> bool:
     from ml.adapters.git import Repository  # noqa: PLC0415 - see above
 
     here = settings.standing
-    if here is None or here.trusted or here.record is None or here.unread or not here.found:
+    if here is None or here.trusted or here.record is None or here.unread or not here.content:
         return False
-    if here.changed or not known_programs(here.found, settings.root, here.record.pins):
+    if here.changed or not known_programs(here.content, settings.root, here.record.pins):
         return False  # the signature is of the configuration, not of the programs beside it
     inside = os.path.relpath(os.path.abspath(here.path), os.path.abspath(settings.root))
     try:
         commit = base_commit(settings)
-        by = (
-            _operator_of(Repository(settings.root), commit, inside, here.found, here.record, settings) if commit else ""
-        )
+        if not commit:
+            return False
+        by = _operator_of(Repository(settings.root), commit, inside, here.content, here.record, settings)
         if not by:
             return False
         at = format_utc(SystemClock().now())
-        write_record(here, Record(here.found, at, by, "signed", here.record.base, commit))
+        write_record(here, Record(here.content, at, by, "signed", here.record.base, commit))
     except ConsoleError:
         return False
     return True

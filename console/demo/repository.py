@@ -54,10 +54,10 @@ def _trust_ours(layout: Layout, clone: GitRunner, url: str) -> None:
     """Trust the clone's console.toml while it holds exactly the content that this demo wrote."""
     state = state_of(layout.clone, {"XDG_STATE_HOME": str(layout.state)})
     here = standing(layout.clone / CONFIG_NAME, layout.clone, state, default=True)
-    if here.found == settings(url).encode():
+    if here.content == settings(url).encode():
         commit = clone("rev-parse", "HEAD").decode("ascii").strip()
         at = format_utc(SystemClock().now())
-        write_record(here, Record(here.found, at, "mlconsole demo", "demo", commit, commit))
+        write_record(here, Record(here.content, at, "mlconsole demo", "demo", commit, commit))
 
 
 def _pointer(artifact_id: str) -> Pointer:

@@ -162,7 +162,7 @@ class PushedScreen(ModalScreen[None]):
         writes: bool = False,
     ) -> None:
         """Run a blocking action off the event loop, then handle its result or its failure on the loop."""
-        self.console.workshop.start(
+        self.console.jobs.start(
             self,
             action,
             done=lambda result: self.Settled(partial(then, result)),

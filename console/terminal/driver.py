@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from textual.app import App
     from textual.message import Message
 
-    from console.polling import Workshop
+    from console.polling import Jobs
 
 
 # Paste guard: a paste that never ends must not block the keyboard (contract §14, terminal).
@@ -117,7 +117,7 @@ class Owner(Protocol):
     """The application, as its driver sees it."""
 
     kill_keys: frozenset[str]
-    workshop: Workshop
+    jobs: Jobs
 
     def engage_kill(self) -> None:
         """Engage the kill switch. Callable from any thread."""
@@ -237,8 +237,8 @@ class ConsoleDriver(LinuxDriver):
         return first
 
     def _last_resort(self, code: int) -> None:
-        workshop = self._console.workshop
-        while not workshop.drained(_LAST_RESORT_S):
+        jobs = self._console.jobs
+        while not jobs.drained(_LAST_RESORT_S):
             pass
         threading.Event().wait(_LAST_RESORT_S)
         with contextlib.suppress(OSError, termios.error):

@@ -293,7 +293,7 @@ async def test_quitting_warns_while_a_write_runs_and_then_waits_for_it() -> None
     async with console(session) as pilot:
         app = console_of(pilot)
         with session.held("push"):
-            app.workshop.start(
+            app.jobs.start(
                 app, lambda: session.changes.push("b"), done=lambda _: Written(), failed=lambda _: Written(),
                 name="push b", writes=True,
             )  # fmt: skip
