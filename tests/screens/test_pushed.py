@@ -158,7 +158,7 @@ async def test_the_kill_screen_follows_the_receipt() -> None:
         session.kill_state = kill_view(Rung.WRITTEN)
         pilot.app.post_message(KillArrived(session.kill_state))
         await reads_soon(pilot, "KILL WRITTEN, none of 2 confirmed")
-        assert reads(pilot, "KILL SWITCH ENGAGED")
+        assert reads(pilot, "KILL ON · WRITTEN, none of 2 confirmed · 14:02Z by operator@example.com")
         session.kill_state = kill_view(Rung.CONFIRMED)
         pilot.app.post_message(KillArrived(session.kill_state))
         await reads_soon(pilot, "ML is off, and the engines' own metrics prove it.")
@@ -189,7 +189,7 @@ async def test_the_kill_key_works_over_the_ack_field() -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, KillScreen))
         await until(pilot, lambda: session.called("kill") == 1)
         await pilot.press("escape")
-        await reads_soon(pilot, "KILL SWITCH ENGAGED")
+        await reads_soon(pilot, "KILL ON · WRITTEN, none of 2 confirmed · 14:02Z by operator@example.com")
         assert pilot.app.screen.query_one(AckInput).typed == "I_UNDER"
 
 

@@ -65,7 +65,8 @@ async def test_the_board_fills_panes_gauges_gate_and_header() -> None:
             "!PROD! RW │ regime_classifier │ d3e950d 15s │ prom OK 5s │ KILL off │ 14:02:11Z",
             "SHADOW · BREACHED", "ACTIVE · LIVE", SOAKING, "soak 18h22m/24h", "serving",
             "GATE shadow→active · window 24h · BLOCKED: 1 FAIL · 1 NO DATA · 3 WAIT",
-            "✗ FAIL error_rate 6.3 % < 5 %", "OPEN CHANGES promote regime_v2026_02_16_001 → active pushed",
+            "✗ FAIL error_rate 6.3 % < 5 %",
+            "OPEN promote regime_v2026_02_16_001 → active pushed by developer@example.com",
         ):  # fmt: skip
             assert reads(pilot, words), words
 
