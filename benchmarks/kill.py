@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from math import inf
 from pathlib import Path
 
 from benchmarks.measure import Result, in_turns
@@ -12,6 +13,9 @@ from ml.adapters.processes import run as start
 from ml.ports import Finished
 
 _ROUNDS = 25
+_MAIN = "from console.__main__ import main; main()"
+_WITH_PYDANTIC = f"from pydantic import BaseModel, create_model; create_model('Section', url=(str, '')); {_MAIN}"
+"""What `kill on` would begin with if pydantic read the settings (docs/decisions/configuration.md)."""
 
 
 def run() -> tuple[Result, ...]:
@@ -32,4 +36,13 @@ def run() -> tuple[Result, ...]:
         ours, floor = in_turns(
             lambda: process(program, "kill", "on", "--no-wait"), lambda: process(sys.executable, "-c", "pass"), _ROUNDS
         )
-    return (Result("mlconsole kill on --no-wait, whole process", "python -c pass", ours, floor, 6.0),)
+        words = ("kill", "on", "--no-wait")
+        slow, now = in_turns(
+            lambda: process(sys.executable, "-c", _WITH_PYDANTIC, *words),
+            lambda: process(sys.executable, "-c", _MAIN, *words),
+            _ROUNDS,
+        )
+    return (
+        Result("mlconsole kill on --no-wait, whole process", "python -c pass", ours, floor, 6.0),
+        Result("the same with pydantic for its settings", "without", slow, now, inf),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -10,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One line of the report. ``ours`` and ``floor`` are in ``unit``; ``reach`` is the ratio to stay within."""
+    """One line of the report. ``ours`` and ``floor`` are in ``unit``; ``reach`` is the ratio to stay within.
+
+    Infinite reach: the ratio only backs a decision in docs/decisions/.
+    """
 
     what: str
     against: str
@@ -32,8 +36,9 @@ class Result:
     def line(self) -> str:
         """The result for the report."""
         mark = "ok  " if self.reached else "OVER"
+        reach = "no reach" if math.isinf(self.reach) else f"reach {self.reach:g}x"
         return (
-            f"{mark} {self.ratio:6.2f}x (reach {self.reach:g}x)  {self.what} {self.ours:.1f} {self.unit}"
+            f"{mark} {self.ratio:6.2f}x ({reach})  {self.what} {self.ours:.1f} {self.unit}"
             f" against {self.against} {self.floor:.1f} {self.unit}"
         )
 

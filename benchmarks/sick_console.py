@@ -16,13 +16,13 @@ def _full() -> None:
 
 def _freeze() -> None:
     """The event loop never comes back from its first second, and keeps the interpreter to itself while it can."""
-    from console.watching import WatchingApp  # noqa: PLC0415 the other fault pays nothing for it
+    from console.app import ConsoleApp  # noqa: PLC0415 the other fault pays nothing for it
 
-    def stand_still(_: WatchingApp) -> None:
+    def stand_still(_: ConsoleApp) -> None:
         while True:
             pass
 
-    WatchingApp._tick = stand_still  # type: ignore[method-assign]
+    ConsoleApp._tick = stand_still  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

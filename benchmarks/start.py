@@ -13,6 +13,7 @@ import tempfile
 import termios
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 from benchmarks.measure import Result, in_turns
@@ -22,6 +23,23 @@ from console.demo.repository import make_repositories
 _ROUNDS = 15
 _START_S = 30.0
 _EMPTY = "from textual.app import App; App().run()"
+_MAIN = "from console.__main__ import main; main()"
+_WITH_PYDANTIC = f"from pydantic import BaseModel, create_model; create_model('Section', url=(str, '')); {_MAIN}"
+"""The start if pydantic read the settings (docs/decisions/configuration.md)."""
+_PAUSES = """
+import gc, time
+import console.app, console.interface, console.terminal.driver, console.wiring
+import console.screens.history, console.screens.promote.screen, console.screens.soak, console.screens.stages
+def pause():
+    started = time.perf_counter()
+    gc.collect()
+    return (time.perf_counter() - started) * 1000
+pause()
+before = pause()
+gc.freeze()
+print(before, pause())
+"""
+"""The pause of one full garbage collection, with and without the imported modules (`console.interface`)."""
 _LAST_ROW = b"\x1b[24;1H"
 _ARTIFACT = b"regime_v"
 _ESCAPES = re.compile(rb"\x1b\[[0-9;]*[a-zA-Z]")
@@ -40,7 +58,17 @@ def run() -> tuple[Result, ...]:
             lambda: _until(_LAST_ROW, [sys.executable, "-c", _EMPTY], layout.clone, environ),
             _ROUNDS,
         )
-    return (Result("start → first frame with the registry, 80×24", "an empty Textual app", ours, floor, 1.5),)
+        slow, now = in_turns(
+            lambda: _until(_ARTIFACT, [sys.executable, "-c", _WITH_PYDANTIC], layout.clone, environ),
+            lambda: _until(_ARTIFACT, [sys.executable, "-c", _MAIN], layout.clone, environ),
+            _ROUNDS,
+        )
+    pauses = subprocess.run([sys.executable, "-c", _PAUSES], check=True, capture_output=True, text=True).stdout.split()
+    return (
+        Result("start → first frame with the registry, 80×24", "an empty Textual app", ours, floor, 1.5),
+        Result("the same with pydantic for its settings", "without", slow, now, inf),
+        Result("one full garbage collection", "one after gc.freeze()", *map(float, pauses), inf),
+    )
 
 
 def _until(wanted: bytes, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:

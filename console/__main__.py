@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from console.flags import SWITCHES, VALUED, understood
+from console.flags import SWITCHES, VALUED, split_flags
 
 COMPLETE = "_MLCONSOLE_COMPLETE"
 """Shell completion sets this variable when it runs the program without arguments to ask for the next word."""
@@ -45,14 +45,14 @@ def run_bare(argv: list[str]) -> int | None:
     """
     if COMPLETE in os.environ:
         return None
-    found = understood(argv, VALUED, SWITCHES)
-    if found is None or found[0]:
+    parsed = split_flags(argv, VALUED, SWITCHES)
+    if parsed is None or parsed[0]:
         return None
     from console.interface import run_interface  # noqa: PLC0415 only this path needs it
     from console.invocation import Invocation  # noqa: PLC0415
 
     try:
-        return run_interface(Invocation(**found[1]))  # type: ignore[arg-type]
+        return run_interface(Invocation(**parsed[1]))  # type: ignore[arg-type]
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever ends it becomes an exit code
         from console.verbs import code_of_end  # noqa: PLC0415 it brings the parser
 

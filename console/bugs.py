@@ -31,6 +31,6 @@ def report(bug: BaseException, argv: list[str]) -> int:
         where = f"The report is in {path}."
     except OSError:
         where = f"The report could not be saved:\n{text}"
-    told = f"mlconsole has a bug: {type(bug).__name__}.\n{where}\n"
-    sys.stderr.write(whole_lines(told))
+    notice = f"mlconsole has a bug: {type(bug).__name__}.\n{where}\n"
+    sys.stderr.write(whole_lines(notice))
     return EXIT_CODE

@@ -1,26 +1,25 @@
-"""Configuration: one frozen `Settings` from console.toml, the user's file, MLCONSOLE_* variables and flags.
+"""Reader of the configuration: one frozen `Settings` from console.toml, the user's file, MLCONSOLE_* and flags.
 
-A configuration from the repository counts in full only after it is trusted (`console.trust`). Each layer overrides the
-one before. An unknown name is refused, and the error suggests the nearest known name. The source of every value is kept
-for ``mlconsole info``. The kill key reads its settings here before anything else is loaded, so this module uses only
-named tuples and the standard library's TOML reader (contract §12).
+Each layer overrides the one before; the repository's counts in full only when it is trusted (`console.trust`). The kill
+key and the first frame wait for this module, so it uses the standard library only (docs/decisions/configuration.md).
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from console.paths import find_root, state_of, user_file
+from console.paths import find_root, lies_in, of_a_repository, state_of, user_file
+from console.settings import CHOICES, CONFIG_NAME, SECRETS, SECTIONS, Actuator, Settings, tells_a_secret
 from console.trust import (
+    Layer,
     Standing,
     harmless,
     layer_of,
     left_out,
-    lies_in,
-    of_a_repository,
     read_whole,
     require_short_names,
     standing,
@@ -31,139 +30,13 @@ from ml.text import visible
 if TYPE_CHECKING:
     from ml.emergency.actuators import Credential
 
-CONFIG_NAME = "console.toml"
 _PREFIX = "MLCONSOLE_"
-SECRETS = frozenset({"prometheus.bearer_token", "prometheus.password"})
-_SECRET_WORDS = ("auth", "cookie", "token", "key", "secret", "password", "credential", "signature")
+_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._:-]*@)?[A-Za-z0-9][A-Za-z0-9._:-]*"
+_LONGEST_HOST = 253
+_KINDS = {str: "a text", bool: "true or false", float: "a number", tuple: "a list of texts", dict: "a table of texts"}
+_MOST_BITS = 1024
+"""An integer of so many bits is above every float."""
 _NOT_SETTINGS = frozenset({"MLCONSOLE_REPO", "MLCONSOLE_CONFIG", "MLCONSOLE_READ_ONLY", "MLCONSOLE_DEBUG"})
-
-
-class Environment(NamedTuple):
-    """The environment's name, and whether it is production. ``production`` puts ``!PROD!`` on every screen."""
-
-    name: str = "local"
-    production: bool = False
-
-
-class Registry(NamedTuple):
-    """The registry's location: a git ``ref``, and an ``artifact_base`` unless the policy sets its own."""
-
-    path: str = "ml/registry/models.json"
-    ref: str = "origin/main"
-    artifact_base: str = "."
-    fetch_seconds: float = 30.0
-
-
-class Prometheus(NamedTuple):
-    """The Prometheus connection. Secrets come from files or from MLCONSOLE_PROMETHEUS_BEARER_TOKEN and _PASSWORD."""
-
-    url: str = ""
-    fallback_url: str = ""
-    poll_seconds: float = 5.0
-    timeout_seconds: float = 5.0
-    stale_seconds: float = 60.0
-    bearer_token_file: str = ""
-    bearer_token: str = ""
-    username: str = ""
-    password_file: str = ""
-    password: str = ""
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    headers: Mapping[str, str] = {}
-
-
-class Actuator(NamedTuple):
-    """One way to deliver the kill switch before a deadline: ``file``, ``command`` (argv) or ``http`` (a POST).
-
-    A header is a text. A header with a secret is ``{file = "PATH"}`` or ``{env = "NAME"}``, like ``bearer_token_file``.
-    With ``hosts``, the command runs once per host, all in parallel; ``{host}`` in its argv stands for the host name.
-    """
-
-    type: str = ""
-    argv: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    url: str = ""
-    headers: Mapping[str, "str | Credential"] = {}
-    bearer_token_file: str = ""
-    deadline_seconds: float = 10.0
-
-
-class KillSwitch(NamedTuple):
-    """The kill file that engines read, the time to wait for confirmation, and further actuators in order."""
-
-    file: str = "var/kill_switch.env"
-    confirm_seconds: float = 30.0
-    actuator: tuple[Actuator, ...] = ()
-
-
-class Alertmanager(NamedTuple):
-    """The Alertmanager to ask about silences. An empty URL turns the lookup off."""
-
-    url: str = ""
-
-
-class PullRequest(NamedTuple):
-    """The tool that opens pull requests: ``auto``, ``gh``, ``glab`` or ``none``."""
-
-    tool: str = "auto"
-
-
-class Notify(NamedTuple):
-    """A webhook for promotions, kills, releases, rollbacks and breaches, in ``json`` or ``slack`` form."""
-
-    url: str = ""
-    style: str = "json"
-
-
-class Interface(NamedTuple):
-    """The look of the interface and its keymap (binding id → key)."""
-
-    theme: str = ""
-    ascii: bool = False
-    keymap: Mapping[str, str] = {}
-
-
-class Settings(NamedTuple):
-    """The effective configuration. ``root`` is the repository; ``sources`` gives the source of each value.
-
-    ``standing`` is the configuration file from the repository; ``None`` when a person named another file.
-    """
-
-    root: Path
-    environment: Environment = Environment()
-    registry: Registry = Registry()
-    prometheus: Prometheus = Prometheus()
-    kill_switch: KillSwitch = KillSwitch()
-    alertmanager: Alertmanager = Alertmanager()
-    pull_request: PullRequest = PullRequest()
-    notify: Notify = Notify()
-    interface: Interface = Interface()
-    read_only: bool = False
-    kill_allowed: bool = True
-    sources: Mapping[str, str] = {}
-    standing: Standing | None = None
-    own_file_left_out: tuple[str, ...] = ()
-
-    @property
-    def state(self) -> Path:
-        """The state folder of this repository: journal, audit log, drafts and watches.
-
-        Other repositories do not share it.
-        """
-        return state_of(self.root)
-
-    def resolve(self, path: str) -> Path:
-        """Resolve a configured path. A relative path starts at the repository's root."""
-        return self.root / Path(path).expanduser()
-
-
-SECTIONS = {name: type(default) for name, default in Settings._field_defaults.items() if hasattr(default, "_fields")}
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "pull_request.tool": ("auto", "gh", "glab", "none"),
-    "notify.style": ("json", "slack"),
-    "kill_switch.actuator.type": ("file", "command", "http"),
-}
 
 
 def load(
@@ -191,17 +64,20 @@ def load(
     root = find_root(Path(repo or environ.get("MLCONSOLE_REPO") or os.getcwd()))
     named = config or environ.get("MLCONSOLE_CONFIG")
     here = _standing(root, named, environ)
-    user, own_left_out = _user_layer(root, environ, only)
-    layers = [
-        layer_of(here, partial(_parsed, only=only), only)
-        if here
-        else _file_layer(Path(named or ""), only, required=True),
-        user,
-        _environment_layer(environ, only),
-        ({"interface": {"ascii": True}} if ascii_only else {}, "flags"),
-    ]
-    merged, sources = _merge(layers)
-    sections = {name: kind(**merged.get(name, {})) for name, kind in SECTIONS.items()}
+    user, shown = _file_layer(user_file(environ), only, required=False)
+    own_left_out: tuple[str, ...] = ()
+    if user and lies_in(user_file(environ), root):  # Everybody who pushes can write there, so it needs trust as well.
+        user, own_left_out = harmless(user)
+    parse = partial(_parsed, only=only)
+    repository = layer_of(here, parse, only) if here else _file_layer(Path(named or ""), only, required=True)
+    flags: Layer = {"interface": {"ascii": True}} if ascii_only else {}
+    merged: Layer = {name: {} for name in SECTIONS}
+    sources: dict[str, str] = {}
+    for layer, origin in (repository, (user, shown), _environment_layer(environ, only), (flags, "flags")):
+        for section, values in layer.items():
+            merged[section].update(values)
+            sources.update({f"{section}.{field}": origin for field in values})
+    sections = {name: kind(**merged[name]) for name, kind in SECTIONS.items()}
     return Settings(
         root=root,
         read_only=read_only or environ.get("MLCONSOLE_READ_ONLY", "") not in ("", "0"),
@@ -211,9 +87,6 @@ def load(
         own_file_left_out=own_left_out,
         **sections,
     )
-
-
-_Layer = tuple[dict[str, dict[str, Any]], str]
 
 
 def _standing(root: Path, named: str | None, environ: Mapping[str, str]) -> Standing | None:
@@ -232,7 +105,9 @@ def _standing(root: Path, named: str | None, environ: Mapping[str, str]) -> Stan
     return here
 
 
-def _user_layer(root: Path, environ: Mapping[str, str], only: Collection[str]) -> "tuple[_Layer, tuple[str, ...]]":
+def _user_layer(
+    root: Path, environ: Mapping[str, str], only: Collection[str]
+) -> tuple[tuple[Layer, str], tuple[str, ...]]:
     """Read the user's own file. It needs no trust unless it lies where everybody who pushes can write."""
     path = user_file(environ)
     layer, shown = _file_layer(path, only, required=False)
@@ -251,7 +126,7 @@ def not_counting(here: Standing | None) -> tuple[str, ...]:
     return left_out(here, partial(_parsed, only=())) if here else ()
 
 
-def _file_layer(path: Path, only: Collection[str], *, required: bool) -> "_Layer":
+def _file_layer(path: Path, only: Collection[str], *, required: bool) -> tuple[Layer, str]:
     shown = visible(str(path))
     try:
         content = read_whole(path)
@@ -268,7 +143,7 @@ def _no_such_file(path: Path) -> Usage:
     return Usage(f"The configuration file {visible(str(path))} does not exist.", "Correct the path given to --config.")
 
 
-def _parsed(content: bytes, shown: str, only: Collection[str]) -> dict[str, dict[str, Any]]:
+def _parsed(content: bytes, shown: str, only: Collection[str]) -> Layer:
     """Parse a file's settings by section. Raises Usage for an unknown or invalid setting."""
     try:
         text = content.decode("utf-8")
@@ -278,7 +153,7 @@ def _parsed(content: bytes, shown: str, only: Collection[str]) -> dict[str, dict
         raise Usage(f"{shown} is nested too deeply.", "Correct it.") from error
     except ValueError as error:  # invalid TOML, invalid UTF-8, or a number outside every range
         raise Usage(f"{shown} is not valid TOML: {visible(str(error), limit=300)}.", "Correct that line.") from error
-    layer: dict[str, dict[str, Any]] = {}
+    layer: Layer = {}
     for name, table in tables.items():
         if only and name in SECTIONS and name not in only:
             continue
@@ -289,25 +164,24 @@ def _parsed(content: bytes, shown: str, only: Collection[str]) -> dict[str, dict
     return layer
 
 
-def _environment_layer(environ: Mapping[str, str], only: Collection[str]) -> _Layer:
+def _environment_layer(environ: Mapping[str, str], only: Collection[str]) -> tuple[Layer, str]:
     known = {
         f"{_PREFIX}{section}_{field}".upper(): (section, field)
         for section, kind in SECTIONS.items()
         for field in kind._fields
         if isinstance(kind._field_defaults[field], str | bool | float)
     }
-    layer: dict[str, dict[str, Any]] = {}
+    layer: Layer = {}
     for name, text in environ.items():
         if not name.startswith(_PREFIX) or name in _NOT_SETTINGS:
-            continue
-        if only and name in known and known[name][0] not in only:
             continue
         if name not in known:
             raise _unknown(name, [*known, *_NOT_SETTINGS], "Environment variable")
         section, field = known[name]
-        kind = SECTIONS[section]
-        value = _from_text(text, kind._field_defaults[field], name)
-        layer.setdefault(section, {}).update(_section(kind, {field: value}, section, "the environment"))
+        if not only or section in only:
+            value = _from_text(text, SECTIONS[section]._field_defaults[field], name)
+            read = _section(SECTIONS[section], {field: value}, section, "the environment")
+            layer.setdefault(section, {}).update(read)
     return layer, "environment"
 
 
@@ -317,8 +191,9 @@ def _from_text(text: str, default: object, name: str) -> object:
             return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
         return float(text) if isinstance(default, float) else text
     except (KeyError, ValueError) as error:
-        expected = "true or false" if isinstance(default, bool) else "a number"
-        raise Usage(f"{name} must be {expected}, not {visible(text)!r}.", "Correct or unset it.") from error
+        raise Usage(
+            f"{name} must be {_KINDS[type(default)]}, not {visible(text)!r}.", "Correct or unset it."
+        ) from error
 
 
 def _section(
@@ -341,24 +216,24 @@ def _section(
 def _value(value: object, default: object, full: str, origin: str) -> object:
     if full == "kill_switch.actuator":
         return _actuators(value, origin)
-    kind = type(default)
-    if full.endswith("url") and isinstance(value, str):
+    kind: type[Any] = type(default)
+    if not _fits(value, kind):
+        raise Usage(f"{origin}: {full} must be {_KINDS[kind]}.", "Correct it.")
+    if isinstance(value, int | float) and kind is float and value <= 0:
+        raise Usage(f"{origin}: {full} must be above zero.", "Correct it.")
+    if isinstance(value, str) and full.endswith("url"):
         _require_no_password(value, full, origin)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if value <= 0:
-            raise Usage(f"{origin}: {full} must be above zero.", "Correct it.")
-        return float(value)
-    if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    if kind is dict and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
-        return dict(value)
-    if type(value) is not kind or kind in (dict, tuple):
-        expected = {str: "a text", bool: "true or false", float: "a number", tuple: "a list of texts"}
-        raise Usage(f"{origin}: {full} must be {expected.get(kind, 'a table of texts')}.", "Correct it.")
-    choices = _CHOICES.get(full)
-    if choices and value not in choices:
-        raise Usage(f"{origin}: {full} must be one of {', '.join(choices)}.", "Correct it.")
-    return value
+    if full in CHOICES and value not in CHOICES[full]:
+        raise Usage(f"{origin}: {full} must be one of {', '.join(CHOICES[full])}.", "Correct it.")
+    return kind(value)
+
+
+def _fits(value: object, kind: type[Any]) -> bool:
+    """Return True when a value of a TOML file is of a setting's type."""
+    if isinstance(value, list | dict):
+        texts = value if isinstance(value, list) else value.values()
+        return kind is (tuple if texts is value else dict) and all(isinstance(each, str) for each in texts)
+    return type(value) is kind or (kind is float and type(value) is int and value.bit_length() < _MOST_BITS)
 
 
 def _require_no_password(url: str, full: str, origin: str) -> None:
@@ -372,13 +247,20 @@ def _require_no_password(url: str, full: str, origin: str) -> None:
 def _actuators(value: object, origin: str) -> tuple[Actuator, ...]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise Usage(f"{origin}: kill_switch.actuator must be tables.", "Write them as [[kill_switch.actuator]].")
-    made = tuple(_actuator(item, origin) for item in value)
-    for actuator in made:
-        needs = {"file": "type", "command": "argv", "http": "url"}.get(actuator.type, "type")
-        if not getattr(actuator, needs):
-            raise Usage(f"{origin}: a kill_switch.actuator lacks {needs}.", f"Give it {needs}.")
-        _require_hosts(actuator, origin)
-    return made
+    return tuple(_actuator(item, origin) for item in value)
+
+
+def _actuator(item: dict[str, object], origin: str) -> Actuator:
+    headers = item.get("headers", {})
+    others = {name: value for name, value in item.items() if name != "headers"}
+    made = Actuator(**_section(Actuator, others, "kill_switch.actuator", origin))
+    if not isinstance(headers, dict):
+        raise Usage(f"{origin}: kill_switch.actuator.headers must be a table.", "Write headers = {NAME = VALUE}.")
+    needs = {"file": "type", "command": "argv", "http": "url"}.get(made.type, "type")
+    if not getattr(made, needs):
+        raise Usage(f"{origin}: a kill_switch.actuator lacks {needs}.", f"Give it {needs}.")
+    _require_hosts(made, origin)
+    return made._replace(headers={name: _header(name, value, origin) for name, value in headers.items()})
 
 
 def _require_hosts(actuator: Actuator, origin: str) -> None:
@@ -394,7 +276,7 @@ def _require_hosts(actuator: Actuator, origin: str) -> None:
     if not placed or "{host}" in actuator.argv[0]:
         raise Usage(f"{full} is set, but no argument of argv holds {{host}}.", "Write {host} where the name belongs.")
     for number, host in enumerate(actuator.hosts):
-        if not _is_host(host):
+        if len(host) > _LONGEST_HOST or not re.fullmatch(_HOST, host):
             raise Usage(
                 f"{full} holds {visible(host, limit=80)!r}, which is not a host name.",
                 "Write NAME, USER@NAME or an address, of letters, digits and . _ - : only.",
@@ -403,59 +285,21 @@ def _require_hosts(actuator: Actuator, origin: str) -> None:
             raise Usage(f"{full} names {visible(host)} twice.", "Name each host once.")
 
 
-def _is_host(host: str) -> bool:
-    user, at, name = host.rpartition("@")
-    parts = (user, name) if at else (name,)
-    return len(host) <= 253 and all(
-        part.isascii() and part[:1].isalnum() and part.translate(_HOST_SIGNS).isalnum() for part in parts
-    )
-
-
-_HOST_SIGNS = str.maketrans("._-:", "0000")
-
-
-def _actuator(item: dict[str, object], origin: str) -> Actuator:
-    headers = item.get("headers", {})
-    plain = {name: told for name, told in item.items() if name != "headers"}
-    made = Actuator(**_section(Actuator, plain, "kill_switch.actuator", origin))
-    if not isinstance(headers, dict):
-        raise Usage(f"{origin}: kill_switch.actuator.headers must be a table.", "Write headers = {NAME = VALUE}.")
-    return made._replace(headers={name: _header(name, told, origin) for name, told in headers.items()})
-
-
-def tells_a_secret(name: str) -> bool:
-    """Return True when a header's name suggests a secret value."""
-    return any(word in name.lower() for word in _SECRET_WORDS)
-
-
-def _header(name: str, told: object, origin: str) -> "str | Credential":
-    """Parse a header: a text, or the place to read it from.
-
-    A name that suggests a secret must not have a plain text.
-    """
+def _header(name: str, value: object, origin: str) -> "str | Credential":
+    """Parse a header: a text, or the place to read it from. A secret is never a text."""
     # Imported here: most kill switches are only a file and have no headers.
     from ml.emergency.actuators import Credential  # noqa: PLC0415
 
     shown = f"{origin}: the header {visible(name)} of a kill_switch.actuator"
-    if isinstance(told, str):
+    if isinstance(value, str):
         if tells_a_secret(name):
             raise Usage(f"{shown} holds a secret.", 'Write {file = "PATH"} or {env = "NAME"} in its place.')
-        return told
-    if isinstance(told, dict) and len(told) == 1 and told.keys() <= {"file", "env"}:
-        (where,) = told.values()
+        return value
+    if isinstance(value, dict) and len(value) == 1 and value.keys() <= {"file", "env"}:
+        (where,) = value.values()
         if isinstance(where, str) and where:
-            return Credential(**told)
+            return Credential(**value)
     raise Usage(f"{shown} must be a text, or where to read it.", 'Write {file = "PATH"} or {env = "NAME"}.')
-
-
-def _merge(layers: Iterable[_Layer]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    merged: dict[str, dict[str, Any]] = {}
-    sources: dict[str, str] = {}
-    for layer, origin in layers:
-        for section, values in layer.items():
-            merged.setdefault(section, {}).update(values)
-            sources.update({f"{section}.{field}": origin for field in values})
-    return merged, sources
 
 
 def _unknown(name: str, known: Iterable[str], what: str) -> Usage:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.config import Actuator, Settings
 from console.invocation import Invocation
+from console.paths import lies_in
+from console.settings import Actuator, Settings
 from console.switch import actuator_headers
-from console.trust import lies_in
 from console.untrusted import untrusted
 from ml.emergency.killfile import KillFile
 from ml.errors import ConsoleError
@@ -48,11 +48,11 @@ def _configuration(settings: Settings) -> Finding:
 
 
 def _trust(settings: Settings) -> Iterator[Finding]:
-    found = untrusted(settings)
-    for each in found:
+    messages = untrusted(settings)
+    for each in messages:
         yield _bad("trust", each.what, each.remedy)
     here = settings.standing
-    if here is not None and here.trusted and here.record is not None and not found:
+    if here is not None and here.trusted and here.record is not None and not messages:
         yield _ok("trust", f"{visible(str(here.path))} is as {here.record.by} trusted it on {here.record.at}")
 
 
@@ -105,11 +105,11 @@ def _actuators(settings: Settings) -> Iterator[Finding]:
 
 def _kill_file(file: Path, shown: str) -> Finding:
     """Check the kill file's content, and whether engines of other users can read it."""
-    found = KillFile(file).read()
-    if found.engaged is None:
+    state = KillFile(file).read()
+    if state.engaged is None:
         remedy = "Press F9, or run `mlconsole kill on` or `kill off`: each rewrites it."
-        return _bad("kill file", found.problem, remedy)
-    says = f"{shown} can be written; it says {'on' if found.engaged else 'off'}"
+        return _bad("kill file", state.problem, remedy)
+    says = f"{shown} can be written; it says {'on' if state.engaged else 'off'}"
     closed = next((each for each in file.parents if each.is_dir() and not each.stat().st_mode & 0o001), None)
     if closed is not None:
         says += f"; engines of other users cannot pass through {visible(str(closed))}"

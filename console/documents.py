@@ -60,11 +60,11 @@ def status(board: Board) -> dict[str, Any]:
 
 def _model(model: ModelView) -> dict[str, Any]:
     serving = plain([item for stage in Stage for item in model.stage(stage).serving])
-    found = judged(model)
+    judgement = judged(model)
     return {
-        "verdict": found.verdict.value,
-        "decided_by": found.name,
-        "why": found.why,
+        "verdict": judgement.verdict.value,
+        "decided_by": judgement.name,
+        "why": judgement.why,
         "staging": _stage(model.staging),
         "shadow": _stage(model.shadow),
         "active": _stage(model.active),

@@ -12,22 +12,22 @@ SWITCHES = {
 }
 
 
-def understood(
+def split_flags(
     argv: Iterable[str], valued: Mapping[str, str], switches: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str | bool]] | None:
     """Split arguments into words and options by name; ``None`` when a value is missing."""
     words: list[str] = []
-    told: dict[str, str | bool] = {}
+    options: dict[str, str | bool] = {}
     rest = iter(argv)
     for word in rest:
         option, equals, value = word.partition("=")
         if option in valued:
-            given = value if equals else next(rest, None)
-            if given is None:
+            text = value if equals else next(rest, None)
+            if text is None:
                 return None
-            told[valued[option]] = given
+            options[valued[option]] = text
         elif word in switches:
-            told[switches[word]] = True
+            options[switches[word]] = True
         else:
             words.append(word)
-    return words, told
+    return words, options

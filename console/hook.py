@@ -10,8 +10,9 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from console.config import Settings, load
-from console.flags import SWITCHES, VALUED, understood
+from console.config import load
+from console.flags import SWITCHES, VALUED, split_flags
+from console.settings import Settings
 from console.stdout import write_out
 from ml.text import visible, whole
 
@@ -33,7 +34,7 @@ _UNTOLD = 3
 
 def run_hook(argv: list[str]) -> int | None:
     """Judge a push and return the exit code; ``None`` when the full command line must handle the arguments."""
-    found = understood(argv, _VALUED, SWITCHES)
+    found = split_flags(argv, _VALUED, SWITCHES)
     if found is None:
         return None
     words, told = found

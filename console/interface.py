@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,36 +15,27 @@ from ml.clock import SystemClock
 from ml.errors import Usage
 
 if TYPE_CHECKING:
-    from console.config import Settings
+    from console.settings import Settings
     from ml.records.drafts import Drafts
 
 
-# Timing of garbage collection: only recent objects, and never before the first frame.
-
-_DRAWN_S = 2.0
-"""Seconds until the first frame is drawn. Nearly all objects made by then stay for the whole run."""
 _IMPORTED_S = 10.0
 """Seconds until everything that the views and their first polls need has been imported."""
 
 
-def collect_later() -> None:
-    """Disable garbage collection now. Later, exclude imported modules from it: they stay, and scanning them is slow."""
-    gc.disable()
-    _after(_DRAWN_S, gc.freeze)
-    _after(_IMPORTED_S, _begin)
+def freeze_imports() -> None:
+    """Exclude imported modules from garbage collection, once they are there.
 
-
-def _begin() -> None:
-    # Without this, gc.freeze() would keep the garbage of the first seconds for good. Frozen objects are not scanned.
-    gc.collect()
-    gc.freeze()
-    gc.enable()
-
-
-def _after(seconds: float, action: Callable[[], None]) -> None:
-    timer = threading.Timer(seconds, action)
+    They stay for the whole run, and each scan of them would hold up keys (`make bench` prints for how long).
+    """
+    timer = threading.Timer(_IMPORTED_S, _freeze)
     timer.daemon = True
     timer.start()
+
+
+def _freeze() -> None:
+    gc.collect()  # Otherwise the garbage of the first seconds would stay for good.
+    gc.freeze()
 
 
 def run_interface(invocation: Invocation) -> int:
@@ -54,7 +44,7 @@ def run_interface(invocation: Invocation) -> int:
     if not (in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise Usage("The interface needs a terminal.", "Use `mlconsole status`, or another verb; see mlconsole --help.")
     settings = invocation.settings
-    collect_later()
+    freeze_imports()
     names = look_ahead(invocation.session.glance)
     # Imported here: the terminal and the configuration are checked, and the registry is being read.
     from console.app import ConsoleApp  # noqa: PLC0415

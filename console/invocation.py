@@ -7,8 +7,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.config import Settings, load
+from console.config import load
 from console.paths import outside
+from console.settings import Settings
 from console.snapshot import keep
 from ml.adapters import processes
 from ml.adapters.git_first import glance

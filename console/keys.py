@@ -16,7 +16,7 @@ from ml.stage import Stage
 from ml.text import visible
 
 if TYPE_CHECKING:
-    from console.app import ConsoleApp
+    from console.protocol import Console
 
 
 KILL_KEY = "f9"
@@ -120,9 +120,9 @@ class ConsoleCommands(Provider):
     """Offers the session's actions, and every model and artifact of the board."""
 
     @property
-    def console(self) -> ConsoleApp:
+    def console(self) -> Console:
         """The application."""
-        return cast("ConsoleApp", self.app)
+        return cast("Console", self.app)
 
     async def discover(self) -> Hits:
         """Yield all actions, before anything is typed."""
@@ -144,9 +144,9 @@ class ConsoleCommands(Provider):
 
         for each in self.console.problems:
             if each.where == "configuration":
-                told = f"{each.what} {each.remedy}"
-                tell = partial(self.app.notify, told, title="Configuration", severity="warning", markup=False)
-                yield _Command("trust: something in the configuration does not count", told, tell)
+                words = f"{each.what} {each.remedy}"
+                notify = partial(self.app.notify, words, title="Configuration", severity="warning", markup=False)
+                yield _Command("trust: something in the configuration does not count", words, notify)
 
     def _places(self) -> Iterator[_Command]:
         for model in self.console.models:

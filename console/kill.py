@@ -7,8 +7,9 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.config import Settings, load
-from console.flags import SWITCHES, VALUED, understood
+from console.config import load
+from console.flags import SWITCHES, VALUED, split_flags
+from console.settings import Settings
 from console.stdout import write_out
 from console.switch import Person, kill_switch
 from ml.clock import SystemClock, format_utc
@@ -44,7 +45,7 @@ class _Call(NamedTuple):
 
 def run_kill(argv: list[str]) -> int | None:
     """Run a kill command. Returns ``None`` when the full command line must handle the arguments."""
-    call = _understood(argv)
+    call = _parsed(argv)
     if call is None:
         return None
     try:
@@ -56,14 +57,14 @@ def run_kill(argv: list[str]) -> int | None:
         return code_of_end(error, argv)
 
 
-def _understood(argv: list[str]) -> _Call | None:
-    found = understood(argv, _VALUED, _SWITCHES)
-    if found is None:
+def _parsed(argv: list[str]) -> _Call | None:
+    parsed = split_flags(argv, _VALUED, _SWITCHES)
+    if parsed is None:
         return None
-    words, told = found
+    words, options = parsed
     if len(words) != 2 or words[0] != "kill" or words[1] not in _ORDERS:
         return None
-    return _Call(words[1], **told)  # type: ignore[arg-type]
+    return _Call(words[1], **options)  # type: ignore[arg-type]
 
 
 def _carry_out(call: _Call) -> int:
@@ -166,10 +167,10 @@ def _left_out(settings: Settings) -> "tuple[Untrusted, ...]":
     # Imported here: the switch is written already, and most configurations are trusted.
     from console.untrusted import untrusted  # noqa: PLC0415
 
-    found = untrusted(settings)
-    for each in found:
+    left_out = untrusted(settings)
+    for each in left_out:
         _say(f"LEFT OUT {each.what} {each.remedy}")
-    return found
+    return left_out
 
 
 def _answer_now(call: _Call, request: KillRequest, left_out: "tuple[Untrusted, ...]") -> int:

@@ -1,4 +1,4 @@
-"""Messages from background threads to the interface. `console.app` has one handler per message.
+"""Messages from background threads to the interface. `console.results` takes every `Result`.
 
 Values in messages are frozen. A failure is always a typed `ConsoleError` with cause and remedy.
 """
@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from ml.board import Board, HistoryRow, KillView, SoakReport, Source
+    from ml.board import Board, Glance, HistoryRow, KillView, SoakReport, Source
     from ml.errors import ConsoleError
 
 
-class BoardArrived(Message):
+class Result(Message):
+    """The end of one background poll, or of an order to the kill switch."""
+
+
+class NamesRead(Result):
+    """The first read of the registry finished: names of artifacts, judged by nothing yet."""
+
+    def __init__(self, glance: Glance) -> None:
+        super().__init__()
+        self.glance = glance
+
+
+class BoardArrived(Result):
     """One poll of the board finished."""
 
     def __init__(self, board: Board) -> None:
@@ -22,7 +34,7 @@ class BoardArrived(Message):
         self.board = board
 
 
-class PollFailed(Message):
+class PollFailed(Result):
     """A background poll failed as a whole. The shown data stays, and its age marks it."""
 
     def __init__(self, what: str, error: ConsoleError) -> None:
@@ -31,7 +43,7 @@ class PollFailed(Message):
         self.error = error
 
 
-class RemoteFetched(Message):
+class RemoteFetched(Result):
     """A fetch of the registry's remote finished; holds the remote's state."""
 
     def __init__(self, source: Source) -> None:
@@ -39,7 +51,7 @@ class RemoteFetched(Message):
         self.source = source
 
 
-class SoakArrived(Message):
+class SoakArrived(Result):
     """A model's whole soak was read."""
 
     def __init__(self, report: SoakReport) -> None:
@@ -47,7 +59,7 @@ class SoakArrived(Message):
         self.report = report
 
 
-class HistoryArrived(Message):
+class HistoryArrived(Result):
     """A model's events were read, newest first."""
 
     def __init__(self, model: str, rows: tuple[HistoryRow, ...]) -> None:
@@ -56,7 +68,7 @@ class HistoryArrived(Message):
         self.rows = rows
 
 
-class LogArrived(Message):
+class LogArrived(Result):
     """The newest lines of the audit log were read, newest first."""
 
     def __init__(self, lines: tuple[str, ...]) -> None:
@@ -64,7 +76,7 @@ class LogArrived(Message):
         self.lines = lines
 
 
-class RollbacksArmed(Message):
+class RollbacksArmed(Result):
     """The rollbacks of the models that need one most are prepared and up to date."""
 
 
@@ -76,7 +88,7 @@ class KillNotHere(Message):
     """The kill key was pressed in a session that was started with --no-kill."""
 
 
-class KillArrived(Message):
+class KillArrived(Result):
     """The kill switch's state after a press, a release, or a poll of the receipts.
 
     `ConsoleApp.engage_kill` handles the press on the terminal's input thread; no screen does. `KillScreen` only shows
@@ -89,7 +101,7 @@ class KillArrived(Message):
         self.view = view
 
 
-class KillFailed(Message):
+class KillFailed(Result):
     """The switch could not be written, or its receipts could not be read."""
 
     def __init__(self, error: ConsoleError) -> None:

@@ -56,6 +56,27 @@ def state_of(root: Path, environ: Mapping[str, str] = os.environ) -> Path:
     return state_directory(environ) / f"{root.name}-{key}"
 
 
+def lies_in(path: Path, root: Path) -> bool:
+    """Return True when a path leads into a repository's working tree, where everybody who pushes can write."""
+    real, tree = os.path.realpath(path), os.path.realpath(root)
+    return _below(real, tree) and not _below(real, os.path.join(tree, ".git"))
+
+
+def of_a_repository(path: Path, root: Path) -> bool:
+    """Return True when a file came with this or another repository, judged by its path and by the target of links."""
+    for real in (os.path.abspath(path), os.path.realpath(path)):
+        folder = os.path.dirname(real)
+        if _below(folder, os.path.realpath(root)) or any(
+            os.path.lexists(os.path.join(each, ".git")) for each in (folder, *map(str, Path(folder).parents))
+        ):
+            return True
+    return False
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
 def _is_bare(folder: Path) -> bool:
     return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
 

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from console.paths import lies_in
+
 _NONE = "none"
 _PIECE = 1 << 20
 
@@ -20,10 +22,10 @@ def programs_of(content: bytes, root: Path) -> tuple[str, ...]:
 
     try:
         switch = tomllib.loads(content.decode("utf-8")).get("kill_switch", {})
-        found = [word for actuator in switch.get("actuator", ()) for word in actuator.get("argv", ())]
+        arguments = [word for actuator in switch.get("actuator", ()) for word in actuator.get("argv", ())]
     except (ValueError, AttributeError, TypeError, RecursionError):
         return ()  # what cannot be read configures nothing
-    words = dict.fromkeys(word for word in found if isinstance(word, str) and word)
+    words = dict.fromkeys(word for word in arguments if isinstance(word, str) and word)
     return tuple(word for word in words if _inside(word, root) and (_path_like(word) or _is_file(root / word)))
 
 
@@ -70,15 +72,15 @@ def _as_pinned(path: Path, pin: str) -> bool:
 def _pin(path: Path) -> str:
     import hashlib  # noqa: PLC0415 it loads OpenSSL
 
-    size, found = _size(path), hashlib.sha256()
+    size, digest = _size(path), hashlib.sha256()
     if size == _NONE:
         return _NONE
     try:
         for piece in _pieces(path):
-            found.update(piece)
+            digest.update(piece)
     except OSError:
         return _NONE
-    return f"{size}:{found.hexdigest()}"
+    return f"{size}:{digest.hexdigest()}"
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
@@ -106,6 +108,4 @@ def _path_like(word: str) -> bool:
 
 
 def _inside(word: str, root: Path) -> bool:
-    from console.trust import lies_in  # noqa: PLC0415 that module reads this one
-
     return lies_in(root / word, root)

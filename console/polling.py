@@ -15,8 +15,10 @@ from console.messages import (
     HistoryArrived,
     KillArrived,
     LogArrived,
+    NamesRead,
     PollFailed,
     RemoteFetched,
+    Result,
     RollbacksArmed,
     SoakArrived,
 )
@@ -26,10 +28,11 @@ from ml.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
     from textual.message_pump import MessagePump
 
-    from ml.board import KillView
+    from ml.board import Glance, KillView
     from ml.session import Session
 
 
@@ -40,8 +43,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CHECK_S = 1.0
+"""Seconds between two checks of a thread that waits for running writes."""
 
-class Workshop:
+
+class Jobs:
     """Starts blocking actions, and tracks which of them write."""
 
     def __init__(self) -> None:
@@ -58,6 +64,19 @@ class Workshop:
         """Wait until no write is running. Returns False after the timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._writing, timeout_s)
+
+    def when_drained(self, action: Callable[[], object]) -> None:
+        """Call ``action`` when no write is running: now, else on a thread that waits for the last one."""
+
+        def wait() -> None:
+            while not self.drained(_CHECK_S):
+                pass
+            action()
+
+        if self.drained(0.0):
+            action()
+        else:
+            threading.Thread(target=wait, name="leave", daemon=True).start()
 
     def start(
         self,
@@ -112,6 +131,14 @@ def unexpected(error: Exception) -> ConsoleError:
     """Return the typed error for an unexpected exception."""
     cause = f"The console has a bug ({type(error).__name__}: {visible(str(error), limit=200)})."
     return ConsoleError(cause, "Nothing was confirmed; look at the Log view and `mlconsole status`.")
+
+
+def names_read(names: Future[Glance]) -> Result:
+    """Return the finished first read of the names as a message."""
+    try:
+        return NamesRead(names.result())
+    except Exception as error:  # noqa: BLE001 whatever it was, the operator must read it; the board still follows
+        return PollFailed("registry", unexpected(error))
 
 
 # Background pollers: each has its own thread, never overlaps, and slows down while it fails (contract §4).
@@ -213,7 +240,7 @@ _RECEIPT_S = 1.0
 _CLIMBING = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED)
 
 
-class Lookout:
+class Pollers:
     """The pollers of one session.
 
     Targets are frozen when they are set, so a thread never reads the current selection.

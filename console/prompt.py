@@ -8,7 +8,7 @@ import sys
 import time
 
 from console.config import load
-from console.flags import SWITCHES, VALUED, understood
+from console.flags import SWITCHES, VALUED, split_flags
 from console.short import code_of, short_line
 from console.snapshot import fresh
 from console.untrusted import untrusted
@@ -20,25 +20,25 @@ _SHORT = {"--short": "short"}
 
 def run_short(argv: list[str]) -> int | None:
     """Print the line of a fresh snapshot and return its exit code; ``None`` when the status must be judged again."""
-    found = understood(argv, VALUED, SWITCHES | _SHORT)
-    if found is None:
+    parsed = split_flags(argv, VALUED, SWITCHES | _SHORT)
+    if parsed is None:
         return None
-    words, told = found
-    if words != ["status"] or "short" not in told or "as_json" in told:
+    words, options = parsed
+    if words != ["status"] or "short" not in options or "as_json" in options:
         return None
     try:
         settings = load(
-            repo=_text(told.get("repo")),
-            config=_text(told.get("config")),
-            read_only="read_only" in told,
-            kill_allowed="no_kill" not in told,
+            repo=_text(options.get("repo")),
+            config=_text(options.get("config")),
+            read_only="read_only" in options,
+            kill_allowed="no_kill" not in options,
         )
-        seen = fresh(settings, time.time())
+        snapshot = fresh(settings, time.time())
     except (ConsoleError, OSError):
         return None  # the full command line reports the error
-    if seen is None:
+    if snapshot is None:
         return None
-    line = short_line(seen.kill, seen.models, f"{int(seen.age_s)}s", untrusted=bool(untrusted(settings)))
+    line = short_line(snapshot.kill, snapshot.models, f"{int(snapshot.age_s)}s", untrusted=bool(untrusted(settings)))
     try:
         sys.stdout.write(visible(line, limit=1 << 20) + "\n")
         sys.stdout.flush()
@@ -46,7 +46,7 @@ def run_short(argv: list[str]) -> int | None:
         from console.verbs import code_of_end  # noqa: PLC0415 it brings the parser
 
         return code_of_end(error, argv)
-    return code_of(seen.verdict)
+    return code_of(snapshot.verdict)
 
 
 def _text(value: str | bool | None) -> str | None:

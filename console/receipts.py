@@ -6,7 +6,7 @@ import sys
 import time
 
 from console import documents
-from console.config import Settings
+from console.settings import Settings
 from console.short import kill_word
 from console.stdout import write_out
 from console.switch import audit_log

@@ -21,7 +21,7 @@ from aiohttp.typedefs import Handler, Middleware
 from textual.drivers.web_driver import WebDriver
 from textual_serve.server import Server
 
-from console.config import Settings
+from console.settings import Settings
 from console.verbs.output import say
 from ml.errors import Unavailable, Usage
 from ml.text import visible

@@ -37,9 +37,9 @@ def kill_word(view: KillView) -> str:
     return f"ON {view.rung.value}" if view.engaged else "off"
 
 
-def model_word(found: Judgement) -> str:
+def model_word(judgement: Judgement) -> str:
     """Return a model in a word or two: ``ok`` only for PASS, otherwise the deciding objective and the verdict."""
-    return "ok" if found.verdict is Verdict.PASS else f"{found.name} {found.verdict.value}".lstrip()
+    return "ok" if judgement.verdict is Verdict.PASS else f"{judgement.name} {judgement.verdict.value}".lstrip()
 
 
 def words_of(board: Board) -> tuple[tuple[str, str], ...]:
@@ -60,6 +60,6 @@ def short_line(kill: str, words: Iterable[tuple[str, str]], age: str = "", *, un
 
     ``untrusted``: something in the configuration does not count, so that the line begins with ``UNTRUSTED CONFIG``.
     """
-    told = f"KILL {kill} | " + " ".join(f"{name}:{word}" for name, word in words)
-    told = f"UNTRUSTED CONFIG (mlconsole trust) | {told}" if untrusted else told
-    return f"{told} | {age} ago" if age else told
+    line = f"KILL {kill} | " + " ".join(f"{name}:{word}" for name, word in words)
+    line = f"UNTRUSTED CONFIG (mlconsole trust) | {line}" if untrusted else line
+    return f"{line} | {age} ago" if age else line

@@ -17,7 +17,7 @@ from ml.verdict import Verdict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from console.config import Settings
+    from console.settings import Settings
     from ml.board import Board
 
 FILE = "status.json"
@@ -110,12 +110,12 @@ def _configuration(settings: Settings) -> str:
 def _stamp(path: Path) -> str:
     """Return values that change when a file is replaced or written: the switch may have changed since."""
     try:
-        found = path.lstat()
+        about = path.lstat()
     except FileNotFoundError:
         return "none"
     except OSError:
         return "unknown"
-    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
+    return f"{about.st_ino} {about.st_mtime_ns} {about.st_size}"
 
 
 def commit_at(root: Path, ref: str) -> str:
@@ -160,8 +160,8 @@ def _packed(common: Path, name: str) -> str:
         lines = (common / "packed-refs").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except FileNotFoundError:
         return ""
-    found = (line.partition(" ") for line in lines if line.endswith(f" {name}"))
-    return next((commit for commit, _, _ in found if _is_commit(commit)), "")
+    refs = (line.partition(" ") for line in lines if line.endswith(f" {name}"))
+    return next((commit for commit, _, _ in refs if _is_commit(commit)), "")
 
 
 def _is_commit(text: str) -> bool:
@@ -203,9 +203,9 @@ def _read(path: Path) -> bytes:
     except OSError:
         return b""
     try:
-        found = os.fstat(handle)
-        ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
-        if not ours or found.st_size > _MAX:
+        about = os.fstat(handle)
+        ours = stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o022
+        if not ours or about.st_size > _MAX:
             return b""
         with os.fdopen(handle, "rb", closefd=False) as file:
             return file.read(_MAX)

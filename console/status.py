@@ -63,8 +63,8 @@ def problems_of(board: Board | None, glance: Glance | None, failures: dict[str, 
     failed = tuple(Problem(what, error.cause, error.remedy) for what, error in failures.items())
     if board is None:
         return failed + ((Problem("registry", glance.problem),) if glance is not None and glance.problem else ())
-    told = {problem.what for problem in board.problems}
-    failed = tuple(problem for problem in failed if problem.what not in told)
+    known_causes = {problem.what for problem in board.problems}
+    failed = tuple(problem for problem in failed if problem.what not in known_causes)
     own = tuple(problem for model in board.models for problem in model.problems)
     # Every screen's banner shows the kill switch's state already.
     board_own = tuple(problem for problem in board.problems if problem.where != "kill")
@@ -98,7 +98,7 @@ class Breaches:
 
 def _keys(watch: WatchView) -> list[tuple[str, str, str]]:
     """Return one key per breach, by objective: the measured value changes with every poll."""
-    return [(watch.model, watch.artifact_id, told.partition(":")[0]) for told in watch.breaching]
+    return [(watch.model, watch.artifact_id, breach.partition(":")[0]) for breach in watch.breaching]
 
 
 # Next steps after a written change. The interface's receipt and the verbs use the same words.

@@ -23,8 +23,8 @@ def write_out(text: str) -> bool:
             # Discard the buffer. Otherwise the interpreter fails again at exit and changes the exit code.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         why = error.strerror or "it cannot be written"
-        told = f"Standard output did not accept the answer: {why}. Completed changes stand. The answer is:\n{text}"
+        notice = f"Standard output did not accept the answer: {why}. Completed changes stand. The answer is:\n{text}"
         with contextlib.suppress(OSError):
-            sys.stderr.write(told)
+            sys.stderr.write(notice)
         return False
     return True

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.config import Actuator, Settings
 from console.pins import changed_programs, names_changed
+from console.settings import Actuator, Settings
 from ml.clock import SystemClock
 from ml.emergency.switch import KillSwitch
 from ml.errors import Unavailable, Usage
@@ -64,12 +64,12 @@ def _as_trusted(settings: Settings, configured: Actuator) -> Runner:
     if here is None or not pins:
         return run
 
-    def checked(argv: Sequence[str | Path], **told: Any) -> Finished:
+    def checked(argv: Sequence[str | Path], **options: Any) -> Finished:
         changed = changed_programs(pins, here.root)
         if names_changed(configured.argv, changed):
             what = f"{visible(', '.join(changed), limit=200)} is not what was trusted, so it was not run."
             raise Unavailable(what, "Look at the program, then run `mlconsole trust`.")
-        return run(argv, **told)
+        return run(argv, **options)
 
     return checked
 
@@ -82,10 +82,10 @@ def actuator_headers(settings: Settings, configured: Actuator) -> dict[str, str 
     if configured.bearer_token_file:
         headers["Authorization"] = Credential(configured.bearer_token_file, prefix="Bearer ")
     return {
-        name: told._replace(file=str(settings.resolve(told.file)))
-        if isinstance(told, Credential) and told.file
-        else told
-        for name, told in headers.items()
+        name: value._replace(file=str(settings.resolve(value.file)))
+        if isinstance(value, Credential) and value.file
+        else value
+        for name, value in headers.items()
     }
 
 
@@ -136,10 +136,10 @@ def _email(root: str) -> str:
     line, a linked worktree), git is asked. ``GIT_*`` variables do not count, as for our commits.
     """
     try:
-        told = _plain_email(root)
+        email = _plain_email(root)
     except (OSError, UnicodeDecodeError, _NotPlain):
         return _told_by_git(root)
-    return told if told is not None else _told_by_git(root)
+    return email if email is not None else _told_by_git(root)
 
 
 class _NotPlain(Exception):
@@ -167,14 +167,14 @@ def _plain_email(root: str) -> str | None:
             os.close(handle)
         if len(raw) == _MOST:
             raise _NotPlain
-        found = _email_in(raw.decode())
-        if found is not None:
-            return found
+        email = _email_in(raw.decode())
+        if email is not None:
+            return email
     return None
 
 
 def _email_in(text: str) -> str | None:
-    found, section = None, ""
+    email, section = None, ""
     for line in map(str.strip, text.split("\n")):
         if line.startswith("["):
             section = line.lower()
@@ -186,8 +186,8 @@ def _email_in(text: str) -> str | None:
             name, equals, value = line.partition("=")
             if name.strip().lower() != "email" or not equals or any(sign in value for sign in '"\\#;'):
                 raise _NotPlain
-            found = value.strip()
-    return found if found is None or _names_somebody(found) else ""
+            email = value.strip()
+    return email if email is None or _names_somebody(email) else ""
 
 
 def _names_somebody(email: str) -> bool:

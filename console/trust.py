@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from console.paths import lies_in
 from console.pins import changed_programs, names_changed, pins_of
 from ml.errors import Refused, Unavailable, Usage
 from ml.text import visible
@@ -56,14 +57,14 @@ class Record(NamedTuple):
 class Standing(NamedTuple):
     """A configuration file from a repository, read once, and the record of trust for it.
 
-    ``found`` is the content now (empty: there is no such file), ``unread`` says why it could not be read. ``barred``
-    says why no record of trust can be believed here. ``store`` is the record's file. ``changed`` are the programs
-    inside the repository, below ``root``, that are not what was trusted with the content.
+    ``content`` is what the file holds now (empty: there is no such file), ``unread`` says why it could not be read.
+    ``barred`` says why no record of trust can be believed here. ``store`` is the record's file. ``changed`` are the
+    programs inside the repository, below ``root``, that are not what was trusted with the content.
     """
 
     path: Path
     store: Path
-    found: bytes = b""
+    content: bytes = b""
     unread: str = ""
     record: Record | None = None
     barred: str = ""
@@ -75,12 +76,12 @@ class Standing(NamedTuple):
         """The file counts as it stands: it is what was trusted last, or there is nothing in it to trust."""
         if self.unread or self.changed:
             return False
-        return self.found == (self.record.content if self.record else b"")
+        return self.content == (self.record.content if self.record else b"")
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the current content."""
-        return digest(self.found)
+        return digest(self.content)
 
 
 def digest(content: bytes) -> str:
@@ -97,16 +98,16 @@ def standing(path: Path, root: Path, state: Path, *, default: bool) -> Standing:
     """
     store = state / (_NAME if default else f"{_NAME}-{digest(os.fsencode(os.path.abspath(path)))[:16]}")
     barred = "The state folder lies in the repository, where everybody who pushes can write." * lies_in(state, root)
-    found, unread = b"", ""
+    content, unread = b"", ""
     try:
-        found = read_whole(path)
+        content = read_whole(path)
     except FileNotFoundError:
         pass
     except OSError as error:
         unread = error.strerror or "it cannot be read"
     record = None if barred else read_record(store)
     changed = changed_programs(record.pins, root) if record else ()
-    return Standing(path, store, found, unread, record, barred, root, changed)
+    return Standing(path, store, content, unread, record, barred, root, changed)
 
 
 def layer_of(here: Standing, parse: Parse, only: Collection[str] = ()) -> tuple[Layer, str]:
@@ -133,12 +134,12 @@ def left_out(here: Standing, parse: Parse) -> tuple[str, ...]:
     """
     if here.trusted:
         return ()
-    found = _parsed(here, parse)
+    now = _parsed(here, parse)
     if here.record is None:
-        return harmless(found)[1]
+        return harmless(now)[1]
     before = parse(here.record.content, visible(str(here.path)))
-    names = {f"{section}.{field}" for layer in (found, before) for section, values in layer.items() for field in values}
-    odd = {name for name in names if _at(found, name) != _at(before, name)}
+    names = {f"{section}.{field}" for layer in (now, before) for section, values in layer.items() for field in values}
+    odd = {name for name in names if _at(now, name) != _at(before, name)}
     return tuple(sorted(odd | ({_ACTUATORS} if here.changed else set())))
 
 
@@ -166,7 +167,7 @@ def _parsed(here: Standing, parse: Parse) -> Layer:
     shown = visible(str(here.path))
     if here.unread:
         raise Usage(f"{shown} cannot be read: {here.unread}.", "Correct its permissions.")
-    return parse(here.found, shown)
+    return parse(here.content, shown)
 
 
 def _counts(name: str) -> bool:
@@ -210,27 +211,6 @@ def require_short_names(text: str, shown: str) -> None:
             raise Usage(f"{shown} has more than {_MOST_DOTS} dots in line {number}.", "Correct that line.")
 
 
-def lies_in(path: Path, root: Path) -> bool:
-    """Return True when a path leads into a repository's working tree, where everybody who pushes can write."""
-    real, tree = os.path.realpath(path), os.path.realpath(root)
-    return _below(real, tree) and not _below(real, os.path.join(tree, ".git"))
-
-
-def of_a_repository(path: Path, root: Path) -> bool:
-    """Return True when a file came with this or another repository, judged by its path and by the target of links."""
-    for real in (os.path.abspath(path), os.path.realpath(path)):
-        folder = os.path.dirname(real)
-        if _below(folder, os.path.realpath(root)) or any(
-            os.path.lexists(os.path.join(each, ".git")) for each in (folder, *map(str, Path(folder).parents))
-        ):
-            return True
-    return False
-
-
-def _below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
 def read_record(store: Path) -> Record | None:
     """Read the record of trust; ``None`` when it is missing, damaged or not ours."""
     try:
@@ -261,8 +241,8 @@ def write_record(here: Standing, record: Record) -> None:
 
     if here.barred:
         raise Refused(here.barred, "Set XDG_STATE_HOME to a folder outside of the repository.")
-    told = [visible(part, limit=200) for part in record[1:-1]]
-    head = "\t".join([_MAGIC.decode(), digest(record.content), *told, pins_of(record.content, here.root)])
+    parts = [visible(part, limit=200) for part in record[1:-1]]
+    head = "\t".join([_MAGIC.decode(), digest(record.content), *parts, pins_of(record.content, here.root)])
     if len(head) >= _MOST_HEAD:
         raise Refused("The configuration names too many programs of the repository.", "Keep them outside of it.")
     try:

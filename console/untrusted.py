@@ -3,8 +3,9 @@
 import os
 from typing import NamedTuple
 
-from console.config import Settings, not_counting
+from console.config import not_counting
 from console.paths import user_file
+from console.settings import Settings
 from ml.errors import Usage
 from ml.text import visible
 
@@ -30,15 +31,15 @@ class Untrusted(NamedTuple):
 
 def untrusted(settings: Settings) -> tuple[Untrusted, ...]:
     """List the ignored parts of the repository's configuration, and of a user's file inside the repository."""
-    found = []
+    messages = []
     if (ours := _repository(settings)) is not None:
-        found.append(ours)
+        messages.append(ours)
     if settings.own_file_left_out:
         shown = visible(str(user_file()))
         what = f"Your file {shown} is inside the repository, where everybody who pushes can change it. Ignored:"
         remedy = "Move it out of the repository, or set XDG_CONFIG_HOME."
-        found.append(Untrusted(f"{what} {_listed(settings.own_file_left_out)}.", remedy, settings.own_file_left_out))
-    return tuple(found)
+        messages.append(Untrusted(f"{what} {_listed(settings.own_file_left_out)}.", remedy, settings.own_file_left_out))
+    return tuple(messages)
 
 
 def _repository(settings: Settings) -> Untrusted | None:

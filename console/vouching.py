@@ -19,7 +19,7 @@ from ml.errors import ConsoleError
 from ml.verdict import Verdict
 
 if TYPE_CHECKING:
-    from console.config import Settings
+    from console.settings import Settings
     from ml.promotion.repository import History, Reader
 
 _MOST_COMMITS = 1000
@@ -41,30 +41,31 @@ def vouched(settings: Settings) -> bool:
     from ml.adapters.git import open_repository  # noqa: PLC0415 - see above
 
     here = settings.standing
-    if here is None or here.trusted or here.record is None or here.unread or not here.found:
+    if here is None or here.trusted or here.record is None or here.unread or not here.content:
         return False
-    if here.changed or not known_programs(here.found, settings.root, here.record.pins):
+    if here.changed or not known_programs(here.content, settings.root, here.record.pins):
         return False  # the signature is of the configuration, not of the programs beside it
     inside = os.path.relpath(os.path.abspath(here.path), os.path.abspath(settings.root))
     try:
         commit = base_commit(settings)
-        repository = open_repository(settings.root)
-        by = _operator_of(repository, commit, inside, here.found, here.record, settings) if commit else ""
+        if not commit:
+            return False
+        by = _operator_of(open_repository(settings.root), commit, inside, here.content, here.record, settings)
         if not by:
             return False
         at = format_utc(SystemClock().now())
-        write_record(here, Record(here.found, at, by, "signed", here.record.base, commit))
+        write_record(here, Record(here.content, at, by, "signed", here.record.base, commit))
     except ConsoleError:
         return False
     return True
 
 
-def _operator_of(repository: Reader, commit: str, path: str, found: bytes, record: Record, settings: Settings) -> str:
+def _operator_of(repository: Reader, commit: str, path: str, content: bytes, record: Record, settings: Settings) -> str:
     """Return the signer of the file's last change, if the previously trusted rules name the signer an operator."""
     from ml.policy import parse_policy  # noqa: PLC0415 it brings pydantic
     from ml.promotion.paths import Places  # noqa: PLC0415
 
-    if not (record.base and record.seen) or path.startswith("..") or repository.objects.read(commit, path) != found:
+    if not (record.base and record.seen) or path.startswith("..") or repository.objects.read(commit, path) != content:
         return ""
     newer = _first_parents(repository.history, record.seen, commit)
     changes = repository.history.touching(commit, path, 1)

@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.config import Settings
+from console.settings import Settings
 from console.switch import Person, audit_log, kill_switch
 from console.untrusted import untrusted
 from console.version import __version__

@@ -16,7 +16,7 @@ from textual.keys import format_key
 
 import console.screens
 import widgets
-from console import config as configuration
+from console import settings as configuration
 from console.keys import APP_BINDINGS
 from ml.policy import Policy
 from ml.policy.sections import DEFAULT_OBJECTIVES

@@ -12,10 +12,12 @@ from textual.widget import Widget
 
 from ml.board import WatchView
 from ml.text import visible
-from widgets.drawing import cut, glyphs_of
+from widgets.drawing import cut, fit_line, glyphs_of
 from widgets.quiet_widget import Still
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ml.board import KillView, Problem
 
 
@@ -100,39 +102,48 @@ class KillBanner(Widget):
         self.set_class(view is not None and not view.off, "-on")
 
     def render(self) -> Content:
-        """State, proof, key, time and person.
-
-        The most important part comes first, because a narrow terminal cuts the end.
-        """
+        """State, proof, time and person. A narrow terminal loses seconds, then the time, but not the person."""
         glyphs = glyphs_of(self.app)
-        return cut(Content(f" {glyphs.dot} ".join(self._words())), self.size.width, glyphs)
+        lines = (Content(f" {glyphs.dot} ".join(filter(None, words))) for words in self._words())
+        return fit_line(lines, self.size.width, glyphs)
 
-    def _words(self) -> tuple[str, ...]:
+    def _words(self) -> Iterable[tuple[str, ...]]:
+        """Return the parts of the line, from the longest form to the shortest."""
         view = self.view
         if view is None:
             return ()
         if view.unwritten:
-            return ("KILL NOT WRITTEN", "the engines may not know", "do it by hand: F9 shows how")
+            return (("KILL NOT WRITTEN", "the engines may not know", "do it by hand: F9 shows how"),)
         if view.engaged is None:
             if view.unclear:
-                return ("KILL UNCLEAR", "engines read the kill file differently", "F9 on, U off")
-            return (f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}",)
-        return tuple(filter(None, _state(view)))
+                return (("KILL UNCLEAR", "engines read the kill file differently", "F9 on, U off"),)
+            return ((f"KILL STATE UNKNOWN: {visible(view.problem) or 'the kill file cannot be read.'}",),)
+        return _known(view)
 
 
-def _state(view: KillView) -> tuple[str, ...]:
+def _known(view: KillView) -> Iterable[tuple[str, ...]]:
+    """Return the forms of the line while the state is known, the longest first."""
     # Imported here: the first frame shows no receipt.
     from widgets.receipt_ladder import summary  # noqa: PLC0415
 
-    since = f"since {view.requested_at:%H:%M:%SZ}" if view.requested_at else ""
-    by = f"by {visible(view.by)}" if view.by else ""
-    who = f"{since} {by}".strip()
-    if view.releasing:
-        return "RELEASE NOT PROVEN", summary(view), who
     if view.by_engines:
         file = "this clone's file is unclear" if view.unclear else "this clone's file says off"
-        return f"KILL ON by {view.proven} of {view.engines} engines", file, "U releases"
-    return "KILL SWITCH ENGAGED", summary(view), who
+        return ((f"KILL ON by {view.proven} of {view.engines} engines", file, "U releases"),)
+    state, short = ("RELEASE NOT PROVEN",) * 2 if view.releasing else ("KILL SWITCH ENGAGED", "KILL ON")
+    person = visible(view.by)
+    by, by_account = (f"by {each}" if each else "" for each in (person, person.partition(" (")[0]))
+    at = view.requested_at
+    forms = [(short, by), (short, by_account)]
+    if at:
+        forms[:0] = [
+            (state, f"since {at:%H:%M:%SZ} {by}".rstrip()),
+            (state, f"since {at:%H:%MZ} {by}".rstrip()),
+            (state, f"{at:%H:%MZ} {by}".rstrip()),
+            (short, f"{at:%H:%MZ} {by}".rstrip()),
+        ]
+    else:
+        forms.insert(0, (state, by))
+    return tuple((headline, summary(view), who) for headline, who in forms)
 
 
 # Line for problems that need a person: the first one and the number of all. The registry's problem is shown in full.

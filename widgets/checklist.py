@@ -17,7 +17,7 @@ from ml.clock import hours
 from ml.judgement import gates_of
 from ml.text import visible
 from ml.verdict import Gate, Verdict, worst
-from widgets.drawing import MARKS, WORD_WIDTH, Glyphs, amount, fit, glyphs_of, summary
+from widgets.drawing import MARKS, WORD_WIDTH, Glyphs, amount, fit, fit_line, glyphs_of, summary
 from widgets.row_list import RowList
 
 _MARK, _NAME, _AMOUNT = WORD_WIDTH + 2, 12, 9
@@ -160,8 +160,11 @@ def closed(gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
     return tuple(gate for gate in gates if not gate.verdict.opens)
 
 
-def gate_summary(model: ModelView, glyphs: Glyphs) -> Content:
-    """Summarize a step's gates and window: ``GATE shadow→active · … · BLOCKED: 1 FAIL``."""
+def gate_summary(model: ModelView, glyphs: Glyphs, width: int = 1000) -> Content:
+    """Summarize a step's gates and window: ``GATE shadow→active · … · BLOCKED: 1 FAIL``.
+
+    The window is left out where all that does not fit into ``width`` cells.
+    """
     if not model.hop:
         return Content.assemble(("GATE ", "bold"), ("no promotion is possible: staging and shadow are empty", "$quiet"))
     dot = f" {glyphs.dot} "
@@ -174,4 +177,5 @@ def gate_summary(model: ModelView, glyphs: Glyphs) -> Content:
     elif all(verdict.opens for verdict in verdicts):
         waived = verdicts.count(Verdict.WAIVED)
         state = (f"OPEN, {waived} WAIVED" if waived else "OPEN", "$verdict-good bold")
-    return Content.assemble(("GATE ", "bold"), hop, (window, "$quiet"), dot, state)
+    lines = (Content.assemble(("GATE ", "bold"), hop, (shown, "$quiet"), dot, state) for shown in (window, ""))
+    return fit_line(lines, width, glyphs)

@@ -119,9 +119,9 @@ class DayChart(Still):
     def look_at_highest(self) -> None:
         """Choose the column with the highest value of any line."""
         lines = self.measure.lines if self.measure else ()
-        found = [(value, index) for line in lines for index, value in enumerate(line.values) if value is not None]
-        if found:
-            self.column = max(found)[1] // self.grid.stretch
+        values = [(value, index) for line in lines for index, value in enumerate(line.values) if value is not None]
+        if values:
+            self.column = max(values)[1] // self.grid.stretch
 
     def watch_measure(self) -> None:
         """Draw the measure."""
@@ -237,11 +237,11 @@ def look_words(measure: Measure, grid: Grid, column: int, glyphs: Glyphs) -> Con
 
 
 def _highest(line: Line, span: slice, measure: Measure) -> str:
-    found = highest(line.values[span])
-    if found is None:
+    value = highest(line.values[span])
+    if value is None:
         return "not measured"
-    over = " (over)" if line.limit is not None and found >= line.limit else ""
-    return f"{figure(found, measure.chart.unit)}{over}"
+    over = " (over)" if line.limit is not None and value >= line.limit else ""
+    return f"{figure(value, measure.chart.unit)}{over}"
 
 
 # Values behind one tape, drawn below it in the same columns, with the limit as a line.

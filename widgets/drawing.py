@@ -6,7 +6,7 @@ The application stores the choice in its style class ``-ascii``, so style sheets
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
@@ -158,6 +158,18 @@ def cut(line: Content, width: int, glyphs: Glyphs) -> Content:
     if line.cell_length <= width:
         return line
     return line.truncate(max(0, width - len(glyphs.ellipsis))) + glyphs.ellipsis
+
+
+def fit_line(lines: Iterable[Content], width: int, glyphs: Glyphs) -> Content:
+    """Return the first line that fits into ``width`` cells, else the last one, cut.
+
+    The lines say the same, from the longest to the shortest: each leaves out something that matters less.
+    """
+    line = Content("")
+    for line in lines:
+        if line.cell_length <= width:
+            return line
+    return cut(line, width, glyphs)
 
 
 # Progress of a long action on one line: a bar and a rate where they are known, never a spinner.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from textual.content import Content
@@ -9,7 +10,7 @@ from textual.reactive import var
 
 from ml.board import HistoryRow, OpenBranch
 from ml.text import visible
-from widgets.drawing import Glyphs, age, cut, fit, glyphs_of
+from widgets.drawing import Glyphs, age, cut, fit, fit_line, glyphs_of
 from widgets.quiet_widget import Still
 from widgets.row_list import RowList
 
@@ -102,6 +103,9 @@ def event_text(event: HistoryRow) -> str:
 # Changes that have not landed yet, one line each.
 
 
+_LOCAL = ("local only, `mlconsole push` sends it", "local only: `mlconsole push`")
+
+
 class BranchLines(Still):
     """Up to ``most`` of ``branches`` below a heading; a single one beside it. Hidden while there are none."""
 
@@ -126,21 +130,31 @@ class BranchLines(Still):
         self.renew()
 
     def content(self) -> Content:
-        """Heading and branches."""
+        """Heading and branches. A narrow terminal loses blanks, then the age, but not the author."""
         if self.now is None or not self.branches:
             return Content("")
         glyphs = glyphs_of(self.app)
         more = len(self.branches) - self._most
         head = Content.assemble(("OPEN CHANGES", "bold"), (f" +{more} more" if more > 0 else "", "$quiet"))
-        lines = [branch_line(branch, self.now, glyphs) for branch in self.branches[: self._most]]
-        lines = [head + lines[0]] if self._most == 1 else [head, *lines]
-        return Content("\n").join([cut(line, self.size.width, glyphs) for line in lines])
+        if self._most == 1:
+            short = Content.assemble(("OPEN", "bold"), (f" +{more}" if more > 0 else "", "$quiet"))
+            long, *others = _branch_lines(self.branches[0], self.now, glyphs)
+            return fit_line((head + long, *(short + line for line in (long, *others))), self.size.width, glyphs)
+        shown = self.branches[: self._most]
+        lines = [fit_line(_branch_lines(branch, self.now, glyphs), self.size.width, glyphs) for branch in shown]
+        return Content("\n").join([cut(head, self.size.width, glyphs), *lines])
 
 
-def branch_line(branch: OpenBranch, now: datetime, glyphs: Glyphs) -> Content:
-    """Return a branch's effect, whether the remote has it, its age and its author."""
-    where = ("pushed", "$quiet") if branch.pushed else ("local only, `mlconsole push` sends it", "$verdict-unknown")
-    hop = f"{glyphs.arrow} {visible(branch.to_stage, limit=20)}"
-    what = f"  {visible(branch.action, limit=20)} {visible(branch.artifact_id, limit=80)} {hop}  "
-    by = f"  {age(branch.at, now)} ago by {visible(branch.by, limit=60)}"
-    return Content.assemble(what, where, (by, "$quiet"))
+def _branch_lines(branch: OpenBranch, now: datetime, glyphs: Glyphs) -> Iterator[Content]:
+    """Yield a branch's effect, whether the remote has it, its age and its author, from the longest form on.
+
+    The author goes last, and only for a branch of this clone: its command matters more.
+    """
+    color = "$quiet" if branch.pushed else "$verdict-unknown"
+    long, short = ("pushed",) * 2 if branch.pushed else _LOCAL
+    what = f"{visible(branch.action, limit=20)} {visible(branch.artifact_id, limit=80)}"
+    what += f" {glyphs.arrow} {visible(branch.to_stage, limit=20)}"
+    old, by = age(branch.at, now), f"by {visible(branch.by, limit=60)}"
+    yield Content.assemble(f"  {what}  ", (long, color), (f"  {old} ago {by}", "$quiet"))
+    for rest in (f" {old} {by}", f" {by}", *(() if branch.pushed else (f" {old}", ""))):
+        yield Content.assemble(f" {what} ", (short, color), (rest, "$quiet"))

@@ -34,18 +34,18 @@ class Judged(NamedTuple):
     """A model with its verdict and the reading that decides it. Both are cached, because they are read often."""
 
     model: ModelView
-    found: Judgement
+    judgement: Judgement
 
     @property
     def verdict(self) -> Verdict:
         """The model's verdict."""
-        return self.found.verdict
+        return self.judgement.verdict
 
 
 def by_need(models: tuple[ModelView, ...]) -> tuple[Judged, ...]:
     """Order models by verdict, worst first, then by name."""
-    found = (Judged(model, judged(model)) for model in models)
-    return tuple(sorted(found, key=lambda each: (_GRAVITY[each.verdict], each.model.name)))
+    judgements = (Judged(model, judged(model)) for model in models)
+    return tuple(sorted(judgements, key=lambda each: (_GRAVITY[each.verdict], each.model.name)))
 
 
 _LETTERS = {Stage.STAGING: "st", Stage.SHADOW: "sh", Stage.ACTIVE: "ac"}
@@ -151,4 +151,5 @@ def _wrong(row: Judged) -> str:
     """Return the deciding reading or gate. For a good model, return its notice, if any."""
     if row.verdict.opens:
         return row.model.problems[0].what if row.model.problems else ""
-    return row.found.why if row.found.name == PROBLEM else f"{row.found.name}: {row.found.why}".removeprefix(": ")
+    name = "" if row.judgement.name == PROBLEM else row.judgement.name
+    return f"{name}: {row.judgement.why}".removeprefix(": ")

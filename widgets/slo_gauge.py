@@ -149,11 +149,13 @@ def gauge_line(
 def _overruled_line(reading: Reading, gate: Gate, columns: Columns, glyphs: Glyphs) -> Content:
     """Return such as ``✗ FAIL p99  now 42.1 ms PASS; in the soak FAIL: p99 breached in 2 of 288 windows …``."""
     mark = MARKS[gate.verdict]
-    told = f"now {_value(reading, glyphs)} {MARKS[reading.verdict].word}; in the soak {mark.word}: {visible(gate.why)}"
+    verdicts = (
+        f"now {_value(reading, glyphs)} {MARKS[reading.verdict].word}; in the soak {mark.word}: {visible(gate.why)}"
+    )
     return Content.assemble(
         (mark.text(ascii_only=glyphs.ascii_only), mark.color),
         f" {fit(visible(reading.name, limit=40), _NAME, glyphs)} ",
-        fit(told, columns.width - _MARK - _NAME - 2, glyphs),
+        fit(verdicts, columns.width - _MARK - _NAME - 2, glyphs),
     )
 
 

@@ -12,7 +12,7 @@ from ml.clock import hours
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Verdict
-from widgets.drawing import Glyphs, age, bar, cut, glyphs_of
+from widgets.drawing import Glyphs, age, bar, cut, fit_line, glyphs_of
 from widgets.quiet_widget import Still
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def pane_lines(
     if checking:
         return name, Content.assemble(("checking …", "$quiet"))
     if stage is Stage.STAGING:
-        return name, _since_line(view, now), _by(view), Content.assemble((visible(view.notes), "$quiet"))
+        return name, _since_line(view, now), _by(view, width, glyphs), Content.assemble((visible(view.notes), "$quiet"))
     if stage is Stage.ACTIVE:
         return name, *_live_lines(model, now, glyphs)
     soak = model.soak
@@ -198,8 +198,10 @@ def _since_line(view: StageView, now: datetime) -> Content:
     return Content(since + on)
 
 
-def _by(view: StageView) -> Content:
-    return Content.assemble((f"by {visible(view.by)}" if view.by else "", "$quiet"))
+def _by(view: StageView, width: int, glyphs: Glyphs) -> Content:
+    person = visible(view.by)
+    lines = (Content.styled(words, "$quiet") for words in (f"by {person}" if person else "", person))
+    return fit_line(lines, width, glyphs)
 
 
 def _engines(view: StageView, silent: str) -> tuple[Content, Content]:

@@ -29,8 +29,8 @@ _NAME = "drill.json"
 
 def best(player: str) -> float | None:
     """Return a player's best time in seconds; ``None`` before the first complete drill."""
-    found = _read().get(player)
-    return found if isinstance(found, float) else None
+    score = _read().get(player)
+    return score if isinstance(score, float) else None
 
 
 def keep(player: str, seconds: float) -> bool:
@@ -49,10 +49,10 @@ def keep(player: str, seconds: float) -> bool:
 def _read() -> dict[str, object]:
     """Read all scores. A missing or broken file counts as no scores."""
     try:
-        told = json.loads(_path().read_bytes())
+        scores = json.loads(_path().read_bytes())
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return scores if isinstance(scores, dict) else {}
 
 
 def _path() -> Path:

@@ -137,14 +137,14 @@ class Referee(threading.Thread):
         return tuple(line for path in _logs(self._stack.layout.state) for line in AuditLog(path).read())
 
 
-def _reached(kind: str, told: Mapping[str, object]) -> tuple[Step, ...]:
+def _reached(kind: str, event: Mapping[str, object]) -> tuple[Step, ...]:
     """Return the steps that a line of the audit log proves. The first of them also proves that the operator noticed."""
-    if kind == "kill" and told.get("written"):
+    if kind == "kill" and event.get("written"):
         return Step.NOTICED, Step.KILLED
-    if kind == "receipt" and (told.get("of"), told.get("rung")) == ("kill", Rung.CONFIRMED):
+    if kind == "receipt" and (event.get("of"), event.get("rung")) == ("kill", Rung.CONFIRMED):
         return (Step.CONFIRMED,)
     if kind == "rollback":
-        return (Step.NOTICED, Step.ROLLED_BACK) if told.get("pushed") else (Step.NOTICED,)
+        return (Step.NOTICED, Step.ROLLED_BACK) if event.get("pushed") else (Step.NOTICED,)
     return ()
 
 

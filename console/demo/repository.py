@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 import ml
-from console.config import CONFIG_NAME
 from console.demo.engines import BRANCH, deploy
 from console.demo.layout import Layout, shipped, source_path
 from console.demo.scene import ARTIFACTS, MOVES, OPERATOR, Move, Step, policy, settings, steps
 from console.paths import state_of
+from console.settings import CONFIG_NAME
 from console.trust import Record, standing, write_record
 from ml.adapters.git_hooks import install_gate
 from ml.adapters.git_runner import GitRunner
@@ -54,10 +54,10 @@ def _trust_ours(layout: Layout, clone: GitRunner, url: str) -> None:
     """Trust the clone's console.toml while it holds exactly the content that this demo wrote."""
     state = state_of(layout.clone, {"XDG_STATE_HOME": str(layout.state)})
     here = standing(layout.clone / CONFIG_NAME, layout.clone, state, default=True)
-    if here.found == settings(url).encode():
+    if here.content == settings(url).encode():
         commit = clone("rev-parse", "HEAD").decode("ascii").strip()
         at = format_utc(SystemClock().now())
-        write_record(here, Record(here.found, at, "mlconsole demo", "demo", commit, commit))
+        write_record(here, Record(here.content, at, "mlconsole demo", "demo", commit, commit))
 
 
 def _pointer(artifact_id: str) -> Pointer:
@@ -107,8 +107,8 @@ def _founding_files(url: str) -> dict[str, bytes]:
 
 
 def _files(folder: Path, into: str) -> dict[str, bytes]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {str(Path(into, path.relative_to(folder))): path.read_bytes() for path in found}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {str(Path(into, path.relative_to(folder))): path.read_bytes() for path in paths}
 
 
 def _data(content: bytes) -> bytes:

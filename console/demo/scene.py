@@ -105,12 +105,12 @@ def _message(move: Move) -> str:
 def tenures(engine: EngineSpec, past: Sequence[tuple[Step, str]]) -> list[tuple[int, str, str]]:
     """Return the tenures of an engine, from steps and commits: (start in Unix seconds, artifact or none, registry
     commit)."""
-    found = []
+    entries = []
     for step, commit in past:
         model = json.loads(step.registry)["models"].get(engine.model, {})
         pointer = model.get(engine.stage.value) or {}
-        found.append((int(step.at.timestamp()), pointer.get("artifact_id", ""), commit))
-    return found
+        entries.append((int(step.at.timestamp()), pointer.get("artifact_id", ""), commit))
+    return entries
 
 
 def policy() -> str:

@@ -13,7 +13,7 @@ from textual.types import CSSPathType
 from textual.widgets import Button, ContentSwitcher, Input, Label
 
 from console.screens.promote.pages import PlanPage, PlanScreen
-from console.screens.writing import SubmissionPage, WritingScreen
+from console.screens.writing import SubmissionPage, Write
 from ml.errors import ConsoleError
 from ml.ports import Progress
 from ml.promotion.values import Plan
@@ -26,13 +26,15 @@ ARTIFACTS = "artifacts/onnx/"
 """Default artifact folder, used when no stage of a model has one."""
 
 
-class ChangeScreen(PlanScreen, WritingScreen):
+class ChangeScreen(PlanScreen):
     """Asks for the change's inputs, shows its plan, and writes it once, after confirmation."""
 
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "change.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n", "next", "Plan", id="change.next", tooltip="Show the plan; this writes nothing"),
     ]
+    CHANGE: ClassVar[str]
+    """Name of the change, at the beginning of a sentence."""
     CONFIRM: ClassVar[str]
     """Label of the button that writes."""
 
@@ -41,6 +43,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
         self._model = model
         self._plan: Plan | None = None
         self._planning = False
+        self._write = Write(self, self.CHANGE)
 
     @property
     def model_name(self) -> str:
@@ -78,11 +81,14 @@ class ChangeScreen(PlanScreen, WritingScreen):
 
     def _ask(self, notice: str, *, loud: bool = False) -> None:
         self._plan, self._planning = None, False
-        self.turn("question")
+        self._turn("question")
         self._offer("next")
         self.query_one("#cancel", Button).label = "Cancel"
         self._arm()
         self.say(notice, loud=loud)
+
+    def _turn(self, page: str) -> None:
+        self.query_one("#pages", ContentSwitcher).current = page
 
     def _offer(self, *shown: str) -> None:
         for button in ("next", "confirm", "again"):
@@ -127,7 +133,7 @@ class ChangeScreen(PlanScreen, WritingScreen):
     def _planned(self, plan: Plan) -> None:
         self._plan, self._planning = plan, False
         self.query_one(PlanPage).show(plan)
-        self.turn("plan")
+        self._turn("plan")
         self._offer("confirm")
         self._arm()
         self.say(f"{self.CONFIRM} writes one branch for review. Nothing is written yet.")
@@ -140,7 +146,9 @@ class ChangeScreen(PlanScreen, WritingScreen):
         plan, self._plan = self._plan, None
         if plan is not None:
             submitted, session = plan, self.console.session
-            self.write(f"{plan.target.action} {self._model}", lambda report: session.changes.submit(submitted, report))
+            self._write.start(
+                f"{plan.target.action} {self._model}", lambda report: session.changes.submit(submitted, report)
+            )
 
     # --- what the person does ----------------------------------------------------------------------------------------
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -172,6 +180,16 @@ class ChangeScreen(PlanScreen, WritingScreen):
         if action in ("tab", "page"):
             return page == "plan"
         return super().check_action(action, parameters)
+
+    @property
+    def unfinished(self) -> str:
+        """Return a sentence while the change is being written."""
+        return self._write.unfinished
+
+    @property
+    def copyable(self) -> str:
+        """Return the receipt's next command."""
+        return self._write.next_command
 
 
 class WithdrawScreen(ChangeScreen):

@@ -16,7 +16,10 @@ from textual.widgets import Static
 from console.screens.pushed import PushedScreen
 
 if TYPE_CHECKING:
-    from console.app import ConsoleApp
+    from console.protocol import Console
+
+if TYPE_CHECKING:
+    pass
 
 _STEPS = {
     "StagesScreen": (
@@ -62,7 +65,7 @@ class HelpScreen(PushedScreen):
 
     def begin(self) -> None:
         """Read the keys of the screen below."""
-        below = self.console.screen_stack[-2]
+        below = self.app.screen_stack[-2]
         heading, words = _STEPS.get(type(below).__name__, ("", ""))
         self.title_is("Keys of this screen", *([f"runbook: {heading}"] if heading else []))
         self.query_one("#keys Static", Static).update(Content("\n").join(self._rows(below, words)))
@@ -84,7 +87,7 @@ class HelpScreen(PushedScreen):
         return Content.assemble((f"  {keys:<10} ", "$primary bold"), f"{binding.description:<14} ", (words, "$quiet"))
 
 
-def _split(console: ConsoleApp, screen: Screen[Any]) -> tuple[list[list[ActiveBinding]], list[list[ActiveBinding]]]:
+def _split(console: Console, screen: Screen[Any]) -> tuple[list[list[ActiveBinding]], list[list[ActiveBinding]]]:
     """Split bindings into those of the screen and its focus, and the application's. Footer keys come first.
 
     Keys with the same action, such as an arrow and its vi letter, stand together.
@@ -94,5 +97,5 @@ def _split(console: ConsoleApp, screen: Screen[Any]) -> tuple[list[list[ActiveBi
         if each.binding.id and each.binding.tooltip and console.offers(each.binding.action):
             once.setdefault(each.binding.id, []).append(each)
     ordered = sorted(once.values(), key=lambda alike: not alike[0].binding.show)
-    own = [alike for alike in ordered if alike[0].node is not console]
-    return own, [alike for alike in ordered if alike[0].node is console]
+    own = [alike for alike in ordered if alike[0].node is not screen.app]
+    return own, [alike for alike in ordered if alike[0].node is screen.app]

@@ -41,8 +41,8 @@ class KillScreen(PushedScreen):
     def begin(self) -> None:
         """Follow the switch and its errors."""
         self.title_is("Kill switch")
-        self.watch(self.console, "kill", lambda view: self._show())
-        self.watch(self.console, "problems", lambda problems: self._show())
+        self.watch(self.app, "kill", lambda view: self._show())
+        self.watch(self.app, "problems", lambda problems: self._show())
 
     def _show(self) -> None:
         view = self.console.kill
@@ -117,7 +117,7 @@ class ReleaseScreen(PushedScreen):
     def begin(self) -> None:
         """Follow the switch, and look for objections to a release."""
         self.title_is("Release the kill switch")
-        self.watch(self.console, "kill", self._show_state)
+        self.watch(self.app, "kill", self._show_state)
         self.query_one("#warnings", Static).update("Checking for reasons against a release …")
         session = self.console.session
 
@@ -178,11 +178,11 @@ class ReleaseScreen(PushedScreen):
         )
 
     def _released(self, view: KillView) -> None:
-        self.console.post_message(KillArrived(view))
-        if any(isinstance(screen, KillScreen) for screen in self.console.screen_stack):
+        self.app.post_message(KillArrived(view))
+        if any(isinstance(screen, KillScreen) for screen in self.app.screen_stack):
             self.dismiss()
         else:
-            self.console.switch_screen(KillScreen())
+            self.app.switch_screen(KillScreen())
 
     def _refused(self, error: Exception) -> None:
         self._busy = False

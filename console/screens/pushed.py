@@ -25,7 +25,7 @@ from widgets.drawing import glyphs_of
 from widgets.status_line import KeyHint, KeyLine, StatusLine
 
 if TYPE_CHECKING:
-    from console.app import ConsoleApp
+    from console.protocol import Console
 
 T = TypeVar("T")
 
@@ -62,9 +62,9 @@ class PushedScreen(ModalScreen[None]):
             self.then = then
 
     @property
-    def console(self) -> ConsoleApp:
+    def console(self) -> Console:
         """The application, with its session, board and clock."""
-        return cast("ConsoleApp", self.app)
+        return cast("Console", self.app)
 
     # --- frame -------------------------------------------------------------------------------------------------------
     def compose(self) -> ComposeResult:
@@ -106,7 +106,7 @@ class PushedScreen(ModalScreen[None]):
         Textual 8.2 caches a height under a counter that it does not raise for a second change before the first
         layout, so what is filled in earlier than that may keep the height of the empty widget.
         """
-        self.watch(self.console, "kill", self._show_kill)
+        self.watch(self.app, "kill", self._show_kill)
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
         self._show_keys()
         self.call_after_refresh(self.begin)
@@ -162,7 +162,7 @@ class PushedScreen(ModalScreen[None]):
         writes: bool = False,
     ) -> None:
         """Run a blocking action off the event loop, then handle its result or its failure on the loop."""
-        self.console.workshop.start(
+        self.console.jobs.start(
             self,
             action,
             done=lambda result: self.Settled(partial(then, result)),
@@ -208,6 +208,14 @@ class PushedScreen(ModalScreen[None]):
         """Offer the copy key only when there is something to copy."""
         return bool(self.copyable) if action == "copy" else True
 
+    @property
+    def unfinished(self) -> str:
+        """Return why leaving must wait, as one sentence; empty when the screen can be left."""
+        return ""
+
     def action_leave(self) -> None:
-        """Go back to the view below."""
-        self.dismiss()
+        """Go back to the view below. While something is being written, say so and stay."""
+        if unfinished := self.unfinished:
+            self.say(unfinished)
+        else:
+            self.dismiss()

@@ -61,7 +61,7 @@ class ReviewScreen(PushedScreen):
     def begin(self) -> None:
         """Ask for the measures."""
         self.title_is("Dashboard review", self._model)
-        self.watch(self.console, "now", self._show_age)
+        self.watch(self.app, "now", self._show_age)
         self.action_again()
 
     def action_again(self) -> None:

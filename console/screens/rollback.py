@@ -15,7 +15,8 @@ from textual.reactive import reactive
 from textual.types import CSSPathType
 from textual.widgets import Button, ContentSwitcher, Input, Label
 
-from console.screens.writing import SubmissionPage, WritingScreen
+from console.screens.pushed import PushedScreen
+from console.screens.writing import SubmissionPage, Write
 from ml.board import Board
 from ml.clock import span
 from ml.errors import ConsoleError
@@ -140,10 +141,9 @@ def cautions(prepared: RollbackPlan) -> Iterator[Fact]:
     yield from Fact.lines("warning", prepared.plan.warnings if prepared.plan else (), "$verdict-unknown")
 
 
-class RollbackScreen(WritingScreen):
+class RollbackScreen(PushedScreen):
     """Shows a model's prepared rollback. Confirming commits and pushes it once."""
 
-    CHANGE = "The rollback"
     CSS_PATH: ClassVar[CSSPathType | None] = ["pushed.tcss", "rollback.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "confirm", "Roll back", id="rollback.confirm", tooltip="Commit and push this rollback now"),
@@ -155,6 +155,7 @@ class RollbackScreen(WritingScreen):
         self._prepared: RollbackPlan | None = None
         self._to: str | None = None
         self._proposed = ""
+        self._write = Write(self, "The rollback")
 
     @property
     def model_name(self) -> str:
@@ -176,12 +177,12 @@ class RollbackScreen(WritingScreen):
         """Ask for the default target. Afterwards, check every second whether the shown rollback is still valid."""
         self.title_is(f"Roll back {self._model}")
         self._prepare(None)
-        self.watch(self.console, "now", self._age, init=False)
-        self.watch(self.console, "board", self._compare, init=False)
+        self.watch(self.app, "now", self._age, init=False)
+        self.watch(self.app, "board", self._compare, init=False)
 
     def _prepare(self, to: str | None) -> None:
         self._prepared, self._to = None, to
-        self.turn("question")
+        self.query_one("#pages", ContentSwitcher).current = "question"
         self.query_one("#again").display = False
         self.query_one("#cancel", Button).label = "Cancel"
         self._arm(f"Verifying {to}." if to else "Fetching the prepared rollback.")
@@ -261,10 +262,20 @@ class RollbackScreen(WritingScreen):
         reason = self.query_one(RollbackPage).reason.value.strip()
         self._arm("")
         session = self.console.session
-        self.write(f"roll back {self._model}", lambda report: session.rollbacks.submit(prepared, reason, report))
+        self._write.start(f"roll back {self._model}", lambda report: session.rollbacks.submit(prepared, reason, report))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim the confirming key while there is nothing to confirm."""
         if action == "confirm" and self.is_mounted:
             return True if self._armed and not self.hidden else None
         return super().check_action(action, parameters)
+
+    @property
+    def unfinished(self) -> str:
+        """Return a sentence while the rollback is being written."""
+        return self._write.unfinished
+
+    @property
+    def copyable(self) -> str:
+        """Return the receipt's next command."""
+        return self._write.next_command

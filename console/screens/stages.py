@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from console.app import ConsoleApp
+    from console.protocol import Console
     from ml.board import Board, KillView, ModelView
 
 
@@ -83,6 +83,11 @@ class StagesScreen(ViewScreen):
     def _show_gate(self, model: ModelView | None) -> None:
         self.query_one("#gate", Static).update(self._gate_line(model), layout=False)
 
+    def on_resize(self) -> None:
+        """Leave out more or less of the gate line."""
+        if not self.console.checking:
+            self.call_after_refresh(lambda: self._show_gate(self.console.model))
+
     def _gate_line(self, model: ModelView | None) -> Content:
         if self.console.checking:
             return Content.assemble(("checking …", "$quiet"))
@@ -94,7 +99,7 @@ class StagesScreen(ViewScreen):
             return Content.assemble(("The registry holds no model yet: `mlconsole stage DIR --model NAME`.", "$quiet"))
         from widgets.checklist import gate_summary  # noqa: PLC0415 not part of the first frame
 
-        return gate_summary(model, glyphs_of(self.app))
+        return gate_summary(model, glyphs_of(self.app), self.query_one("#gate").size.width or self.size.width)
 
     # --- navigation --------------------------------------------------------------------------------------------------
     def on_stage_pane_chosen(self, event: StagePane.Chosen) -> None:
@@ -122,8 +127,8 @@ class StagesScreen(ViewScreen):
     @property
     def _details(self) -> StageDetails | None:
 
-        found = self.query(StageDetails)
-        return found.first() if found else None
+        details = self.query(StageDetails)
+        return details.first() if details else None
 
     def filtered(self, pattern: str) -> None:
         """Show only the models that match."""
@@ -150,9 +155,9 @@ class StageDetails(Vertical):
     """Details that follow the application's variables. Mounted once something is judged."""
 
     @property
-    def console(self) -> ConsoleApp:
+    def console(self) -> Console:
         """The application."""
-        return cast("ConsoleApp", self.app)
+        return cast("Console", self.app)
 
     def compose(self) -> ComposeResult:
         """Closed gates, gauges, the chosen gauge in words, models and open gates, watch, and open changes."""

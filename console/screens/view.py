@@ -20,7 +20,7 @@ from widgets.banners import KillBanner, ProblemLine, WatchBanner
 from widgets.status_line import KeyHint, KeyLine, StatusLine
 
 if TYPE_CHECKING:
-    from console.app import ConsoleApp
+    from console.protocol import Console
     from ml.board import KillView
 
 _SOON_S = 0.05
@@ -37,9 +37,9 @@ class ViewScreen(Screen[None]):
     """The view's mode. The key line marks it."""
 
     @property
-    def console(self) -> ConsoleApp:
+    def console(self) -> Console:
         """The application."""
-        return cast("ConsoleApp", self.app)
+        return cast("Console", self.app)
 
     def compose(self) -> ComposeResult:
         """Header, body and keys: the first frame. `_complete` adds the rest of the frame."""

@@ -1,17 +1,16 @@
-"""Base of screens that write one change: progress step by step, then a receipt."""
+"""The write of one change on a screen: progress step by step, then a receipt."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, ContentSwitcher, Static
 
-from console.screens.pushed import PushedScreen
 from console.status import next_command, next_words
 from ml.errors import Conflict, ConsoleError
 from ml.ports import Progress
@@ -21,6 +20,9 @@ from ml.verdict import Verdict
 from widgets.diff_view import DiffView
 from widgets.drawing import MARKS, Glyphs, bar, glyphs_of
 from widgets.facts import Fact, Facts
+
+if TYPE_CHECKING:
+    from console.screens.pushed import PushedScreen
 
 # Page that shows a write: its progress step by step, then a receipt, a conflict or a failure.
 
@@ -105,73 +107,66 @@ def receipt(submission: Submission) -> Iterator[Fact]:
     yield from Fact.lines("next", (f"{next_words(submission)} (Y copies):", next_command(submission)))
 
 
-class WritingScreen(PushedScreen):
-    """A screen with the pages of a change. The last page, ``#answer``, is a `SubmissionPage`.
+class Write:
+    """The write of one screen: it runs off the event loop, and the screen's `SubmissionPage` shows how it goes.
 
-    It has the buttons ``#confirm`` and ``#again``.
+    The screen has a `ContentSwitcher` ``#pages`` with the `SubmissionPage` ``#answer``, and the buttons ``#confirm``
+    and ``#again``.
+
+    Args:
+        screen: the screen that was confirmed.
+        change: name of the change, at the beginning of a sentence.
     """
 
-    CHANGE: ClassVar[str] = "The change"
-    """Name of the change, in words."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._writing = False
+    def __init__(self, screen: PushedScreen, change: str) -> None:
+        self._screen = screen
+        self._change = change
+        self._running = False
         self._submission: Submission | None = None
         self._progress: tuple[Progress, ...] = ()
 
-    def turn(self, page: str) -> None:
-        """Show another page."""
-        self.query_one("#pages", ContentSwitcher).current = page
+    def start(self, name: str, action: Callable[..., Submission]) -> None:
+        """Run an action that takes ``report``, and show its progress. ``name`` is what it does, for the thread."""
+        self._running, self._progress = True, ()
+        self._screen.query_one("#pages", ContentSwitcher).current = "answer"
+        self._screen.query_one("#outcome").focus()
+        self._show(None, None)
+        self._screen.say(f"{self._change} is being written.")
+        self._screen.work(name, partial(action, report=self._report), self._done, self._failed, writes=True)
 
-    def write(self, name: str, action: Callable[..., Submission]) -> None:
-        """Run an action that takes ``report``, and show its progress."""
-        self._writing, self._progress = True, ()
-        self.turn("answer")
-        self.query_one("#outcome").focus()
-        self._show_write(None, None)
-        self.say(f"{self.CHANGE} is being written.")
-        self.work(name, partial(action, report=self._report), self._done, self._failed, writes=True)
+    @property
+    def unfinished(self) -> str:
+        """Return a sentence while the write runs; empty before and after it."""
+        return f"{self._change} is being written. Press Escape when it has finished." if self._running else ""
 
-    def ended(self) -> None:
-        """Handle the end of the write, with or without a receipt."""
+    @property
+    def next_command(self) -> str:
+        """Return the receipt's next command; empty without a receipt."""
+        return next_command(self._submission) if self._submission else ""
 
     def _report(self, progress: Progress) -> None:
         """Show progress; called on the action's thread."""
-        self.call_later(self._progressed, progress)
+        self._screen.call_later(self._progressed, progress)
 
     def _progressed(self, progress: Progress) -> None:
         self._progress = (*(each for each in self._progress if each.step != progress.step), progress)
-        if self._writing:
-            self._show_write(None, None)
+        if self._running:
+            self._show(None, None)
 
     def _done(self, submission: Submission) -> None:
         self._end(submission, None)
 
     def _failed(self, error: ConsoleError) -> None:
-        self.query_one("#again").display = isinstance(error, Conflict)
+        self._screen.query_one("#again").display = isinstance(error, Conflict)
         self._end(None, error)
 
     def _end(self, submission: Submission | None, failure: ConsoleError | None) -> None:
-        self._writing, self._submission = False, submission
-        self._show_write(submission, failure)
-        self.query_one("#confirm").display = False
-        self.query_one("#cancel", Button).label = "Close"
-        self.say("")
-        self.refresh_bindings()
-        self.ended()
+        self._running, self._submission = False, submission
+        self._show(submission, failure)
+        self._screen.query_one("#confirm").display = False
+        self._screen.query_one("#cancel", Button).label = "Close"
+        self._screen.say("")
+        self._screen.refresh_bindings()
 
-    def _show_write(self, submission: Submission | None, failure: ConsoleError | None) -> None:
-        self.query_one(SubmissionPage).show(self._progress, submission, failure)
-
-    def action_leave(self) -> None:
-        """Leave. While the change is being written, wait for its end."""
-        if self._writing:
-            self.say(f"{self.CHANGE} is being written. Press Escape when it has finished.")
-        else:
-            self.dismiss()
-
-    @property
-    def copyable(self) -> str:
-        """Return the receipt's next command."""
-        return next_command(self._submission) if self._submission else ""
+    def _show(self, submission: Submission | None, failure: ConsoleError | None) -> None:
+        self._screen.query_one(SubmissionPage).show(self._progress, submission, failure)

@@ -17,7 +17,7 @@ import threading
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from textual import events
 from textual._xterm_parser import XTermParser
@@ -28,9 +28,10 @@ from console.terminal.output import Line
 from ml.text import visible
 
 if TYPE_CHECKING:
+    from textual.app import App
     from textual.message import Message
 
-    from console.app import ConsoleApp
+    from console.polling import Jobs
 
 
 # Paste guard: a paste that never ends must not block the keyboard (contract §14, terminal).
@@ -112,13 +113,28 @@ _KEEP_TITLE, _OLD_TITLE = "\x1b[22;2t", "\x1b[23;2t"
 _LEAVE = b"\x1b[?2004l\x1b[?1000l\x1b[?1003l\x1b[<u\x1b[?1049l\x1b[?25h"
 
 
+class Owner(Protocol):
+    """The application, as its driver sees it."""
+
+    kill_keys: frozenset[str]
+    jobs: Jobs
+
+    def engage_kill(self) -> None:
+        """Engage the kill switch. Callable from any thread."""
+        ...
+
+    def end(self, code: int) -> None:
+        """Leave with an exit code after running writes have finished."""
+        ...
+
+
 class ConsoleDriver(LinuxDriver):
     """Textual's driver with a diffing output. Its input loop ends only when the terminal is gone."""
 
-    def __init__(self, app: ConsoleApp, **options: Any) -> None:
+    def __init__(self, app: App[int], **options: Any) -> None:
         # The terminal keeps the mouse, for selecting text, until the operator asks for it.
         super().__init__(app, **(options | {"mouse": False}))
-        self._console = app
+        self._console = cast("Owner", app)
         # Threads that read keys and write frames are short and urgent; a busy loop must not delay them.
         self._switch_before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
@@ -221,8 +237,8 @@ class ConsoleDriver(LinuxDriver):
         return first
 
     def _last_resort(self, code: int) -> None:
-        workshop = self._console.workshop
-        while not workshop.drained(_LAST_RESORT_S):
+        jobs = self._console.jobs
+        while not jobs.drained(_LAST_RESORT_S):
             pass
         threading.Event().wait(_LAST_RESORT_S)
         with contextlib.suppress(OSError, termios.error):

@@ -43,7 +43,7 @@ def kill(invocation: Invocation, /, order: str, reason: str, confirm: str, no_wa
         "--no-kill": invocation.no_kill,
         "--debug": invocation.debug,
     }
-    argv += [flag for flag, given in flags.items() if given]
+    argv += [flag for flag, wanted in flags.items() if wanted]
     return run_kill(argv) or 0
 
 

@@ -90,9 +90,10 @@ def _source(board: Board) -> str:
 def _model(model: ModelView, now: datetime, *, killed: bool) -> list[str]:
     silent = bool(model.silent)
     stages = {stage.value: _stage(model.stage(stage), now, killed=killed, silent=silent) for stage in Stage}
-    lines = [model.name, *(f"  {stage:<8} {told}" for stage, told in stages.items())]
-    found = judged(model)
-    lines.append(f"  {tag(found.verdict)} {found.name}{': ' if found.name and found.why else ''}{found.why}".rstrip())
+    lines = [model.name, *(f"  {stage:<8} {state}" for stage, state in stages.items())]
+    judgement = judged(model)
+    colon = ": " if judgement.name and judgement.why else ""
+    lines.append(f"  {tag(judgement.verdict)} {judgement.name}{colon}{judgement.why}".rstrip())
     lines += [f"  {gate(reading)}" for reading in gauges_of(model)]
     if model.shadow.artifact_id is not None:  # The readings above are of shadow.
         live = (reading for reading in model.active_readings if reading.limit is not None)
@@ -121,7 +122,7 @@ def _stage(view: StageView, now: datetime, *, killed: bool, silent: bool) -> str
     since = f" for {span((now - moment).total_seconds())}" if moment else ""
     if view.served_since is None and view.since is not None and view.deployment not in ("", SERVING):
         since = f" landed {span((now - view.since).total_seconds())} ago"  # It has not served for that long.
-    told = "stopped by the kill switch" if killed and view.stage is not Stage.STAGING else view.deployment
-    told = f"last seen: {told}" if silent and told and not killed else told
-    deployment = f" · {told}" if told else ""
+    state = "stopped by the kill switch" if killed and view.stage is not Stage.STAGING else view.deployment
+    state = f"last seen: {state}" if silent and state and not killed else state
+    deployment = f" · {state}" if state else ""
     return f"{visible(view.artifact_id)}{since}{deployment}"

@@ -104,14 +104,14 @@ def soak(invocation: Invocation, model: str, wait: bool, timeout: float) -> Answ
     """Judge the shadow artifact's soak against its objectives, cell by cell."""
     started = time.monotonic()
     report = invocation.session.soaks.judge(model).report
-    told = ""
+    previous = ""
     while wait and report.verdict not in (Verdict.PASS, Verdict.FAIL):
         if timeout and time.monotonic() - started > timeout:
             return Answer(lines.soak(report), documents.soak(report), 4)
         line = f"{report.verdict.value}: {report.why}"
-        if line != told:  # Skip a line that repeats the previous one.
+        if line != previous:  # Skip a line that repeats the previous one.
             say(line)
-            told = line
+            previous = line
         time.sleep(invocation.settings.prometheus.poll_seconds)
         report = invocation.session.soaks.judge(model).report
     return Answer(lines.soak(report), documents.soak(report), code_of(report.verdict))

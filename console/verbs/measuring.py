@@ -61,8 +61,8 @@ def judged_document(gates: Sequence[Gate]) -> list[dict[str, Any]]:
     """
     from ml.promotion.gate.case import basis_of  # noqa: PLC0415  it is needed by this verb alone
 
-    found = []
+    rows = []
     for gate in gates:
         basis, who = basis_of(gate)
-        found.append(documents.plain(gate) | {"basis": str(basis), "claimed_by": who or None})
-    return found
+        rows.append(documents.plain(gate) | {"basis": str(basis), "claimed_by": who or None})
+    return rows

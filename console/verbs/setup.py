@@ -10,8 +10,8 @@ from typing import Any
 import click
 from click.shell_completion import get_completion_class
 
-from console import config as configuration
 from console import documents
+from console import settings as configuration
 from console.__main__ import COMPLETE
 from console.invocation import Invocation
 from console.paths import user_file

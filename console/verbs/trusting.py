@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from console import documents
-from console.config import Settings, not_counting
+from console.config import not_counting
 from console.invocation import Invocation
 from console.pins import programs_of
+from console.settings import Settings
 from console.switch import Person, audit_log
 from console.trust import Record, Standing, digest, remove_record, write_record
 from console.verbs.output import Answer, emit, verb
@@ -82,7 +83,7 @@ def _require_digest(here: Standing, expected: str) -> None:
 def _accepted(settings: Settings, here: Standing, *, shown: bool, warnings: tuple[str, ...]) -> Answer:
     """Trust exactly the bytes that were shown, and record the person."""
     commit, by = base_commit(settings), Person(settings.root).full()
-    record = Record(here.found, format_utc(SystemClock().now()), by, "asked", commit, commit)
+    record = Record(here.content, format_utc(SystemClock().now()), by, "asked", commit, commit)
     write_record(here, record)
     problem = _recorded(settings, "trust", here.digest)
     now = here._replace(record=record, changed=())
@@ -137,15 +138,15 @@ def _state(here: Standing) -> str:
 def _record(record: Record | None) -> dict[str, str] | None:
     if record is None:
         return None
-    told = {"at": record.at, "by": record.by, "how": record.how, "base": record.base}
-    return told | {"digest": digest(record.content)}
+    facts = {"at": record.at, "by": record.by, "how": record.how, "base": record.base}
+    return facts | {"digest": digest(record.content)}
 
 
 def _trusted_line(here: Standing) -> str:
     if here.record is None:
         return f"There is no {visible(str(here.path))}, so there is nothing to trust."
     how = {"signed": "signed by", "demo": "made by"}.get(here.record.how, "trusted by")
-    file = visible(str(here.path)) if here.found else f"The absence of {visible(str(here.path))}"
+    file = visible(str(here.path)) if here.content else f"The absence of {visible(str(here.path))}"
     return f"{file} counts: {how} {here.record.by} on {here.record.at}, sha256 {here.digest}."
 
 
@@ -153,7 +154,7 @@ def _difference(here: Standing) -> Iterator[str]:
     """Compare the file with the trusted one, line by line, made visible and never cut."""
     before = here.record.content if here.record else b""
     since = f"trusted {here.record.at}" if here.record else "nothing trusted so far"
-    rows = unified_diff(_rows(before), _rows(here.found), since, str(here.path), lineterm="", n=3)
+    rows = unified_diff(_rows(before), _rows(here.content), since, str(here.path), lineterm="", n=3)
     yield from (visible(row, limit=len(row) * 10 + 10) for row in rows)
 
 
@@ -165,10 +166,10 @@ def _rows(content: bytes) -> list[str]:
 def _warnings(settings: Settings, here: Standing) -> Iterator[str]:
     """Return warnings about things a reader may miss: look-alike letters, and programs that anybody who pushes can
     change."""
-    for number, row in enumerate(_rows(here.found), 1):
+    for number, row in enumerate(_rows(here.content), 1):
         if not row.isascii():
             yield f"Look closely: line {number} holds characters that are not plain ASCII."
-    for word in programs_of(here.found, settings.root):
+    for word in programs_of(here.content, settings.root):
         shown = visible(os.path.relpath(settings.root / word, settings.root))
         again = " It is not what was trusted before." if word in here.changed else ""
         why = "lies in the repository, where everybody who pushes can change it; it is run only as it is now"

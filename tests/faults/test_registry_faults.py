@@ -18,8 +18,8 @@ import pytest
 from support.clones import Clones, make_clones
 from support.registries import LATER, event, model, name, pointer, registry
 
-from console.config import Settings
 from console.invocation import open_session
+from console.settings import Settings
 from ml.errors import ConsoleError
 from ml.registry.changes import promote, stage
 from ml.registry.codec import RegistryInvalid, parse

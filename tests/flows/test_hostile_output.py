@@ -13,7 +13,7 @@ import pytest
 from support.clones import Clones, make_clones
 from support.gatehouse import LIVE, MODEL, OLD, POLICY, SOAKED, artifact_files, life
 
-from console.config import _CHOICES, SECRETS, SECTIONS, Actuator
+from console.settings import CHOICES, SECRETS, SECTIONS, Actuator
 from console.verbs import _MODULE_OF, run
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
@@ -42,7 +42,7 @@ def hostile_value(name: str) -> object:
         headers = {HOSTILE: HOSTILE, "Authorization": {"file": HOSTILE}, "Cookie": {"env": HOSTILE}}
         http = {"type": "http", "url": ADDRESS + HOSTILE, "headers": headers, "deadline_seconds": 0.2}
         return [http, {"type": "command", "argv": ["false", HOSTILE]}, {"type": "command", "argv": [HOSTILE]}]
-    if name in _CHOICES:
+    if name in CHOICES:
         return default
     if field.endswith("url"):
         return ADDRESS + HOSTILE

@@ -18,8 +18,9 @@ from support.clones import Clones, make_clones
 from support.gatehouse import LIVE, MODEL, OLD, artifact_files, life
 from support.killed import running_git, unsound, until
 
-from console.config import Settings, load
+from console.config import load
 from console.invocation import open_session
+from console.settings import Settings
 from console.switch import audit_log
 from console.verbs import run
 from ml.promotion.values import RollbackPlan

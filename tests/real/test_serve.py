@@ -21,8 +21,8 @@ from support.chromium import chromium_page
 from support.clones import Clones, clean_environment, make_clones
 from support.gatehouse import FRESH, LIVE, OLD, POLICY, SOAKED, artifact_files, life
 
-from console.config import Settings
 from console.serve import serve
+from console.settings import Settings
 from ml.errors import Usage
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 

@@ -13,9 +13,9 @@ import pytest
 from support.terminal import Terminal
 from support.trusting import configure
 
-from console.config import CONFIG_NAME
 from console.demo.layout import Layout, source_path
 from console.demo.repository import make_repositories
+from console.settings import CONFIG_NAME
 from ml.records.audit import AuditLog
 
 START_S, KILL_S = 40.0, 5.0

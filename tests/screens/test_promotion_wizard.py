@@ -21,6 +21,7 @@ from support.walk import reads, reads_soon, type_by_hand, until, walking
 from textual import events
 from textual.widgets import Button, Input
 
+from console.messages import BoardArrived
 from console.screens.promote.screen import PromoteScreen
 from ml.errors import Conflict, Refused, Unavailable
 from ml.records.drafts import Draft, Drafts
@@ -258,7 +259,8 @@ async def test_the_target_stays_when_the_board_changes() -> None:
     session = WizardSession()
     async with walking(session, to_active()) as pilot:
         await reads_soon(pilot, SOAKING)
-        pilot.app.board = board(model_view(shadow=stage_view(Stage.SHADOW, "regime_v2026_02_18_009")))  # type: ignore[attr-defined]
+        moved = board(model_view(shadow=stage_view(Stage.SHADOW, "regime_v2026_02_18_009")))
+        pilot.app.post_message(BoardArrived(moved))
         await pilot.pause()
         assert reads(pilot, SOAKING)
         assert not reads(pilot, "regime_v2026_02_18_009")

@@ -19,6 +19,7 @@ from support.walk import reads, reads_soon, shown_on, type_by_hand, until, walki
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
+from console.messages import BoardArrived, KillArrived
 from console.screens.compare import CompareScreen
 from console.screens.help import HelpScreen
 from console.screens.kill import KillScreen, ReleaseScreen
@@ -112,11 +113,11 @@ async def test_what_is_prepared_tells_its_age_and_is_prepared_anew_when_the_regi
     async with walking(session, RollbackScreen(MODEL)) as pilot:
         await reads_soon(pilot, "prepared 20s ago")
         board = session.shown
-        pilot.app.board = replace(board, as_of=board.as_of + timedelta(seconds=5))  # type: ignore[attr-defined]
+        pilot.app.post_message(BoardArrived(replace(board, as_of=board.as_of + timedelta(seconds=5))))
         await pilot.pause()
         assert session.called("rollback_plan") == 1
         moved = replace(board, registry=replace(board.registry, commit="f" * 40))
-        pilot.app.board = moved  # type: ignore[attr-defined]
+        pilot.app.post_message(BoardArrived(moved))
         await until(pilot, lambda: session.called("rollback_plan") == 2)
 
 
@@ -154,12 +155,15 @@ async def test_the_kill_screen_follows_the_receipt() -> None:
     session = WizardSession()
     async with walking(session, KillScreen()) as pilot:
         await reads_soon(pilot, "The switch is off.")
-        pilot.app.kill = kill_view(Rung.WRITTEN)  # type: ignore[attr-defined]
+        session.kill_state = kill_view(Rung.WRITTEN)
+        pilot.app.post_message(KillArrived(session.kill_state))
         await reads_soon(pilot, "KILL WRITTEN, none of 2 confirmed")
-        assert reads(pilot, "KILL SWITCH ENGAGED")
-        pilot.app.kill = kill_view(Rung.CONFIRMED)  # type: ignore[attr-defined]
+        assert reads(pilot, "KILL ON · WRITTEN, none of 2 confirmed · 14:02Z by operator@example.com")
+        session.kill_state = kill_view(Rung.CONFIRMED)
+        pilot.app.post_message(KillArrived(session.kill_state))
         await reads_soon(pilot, "ML is off, and the engines' own metrics prove it.")
-        pilot.app.kill = PARTIAL  # type: ignore[attr-defined]
+        session.kill_state = PARTIAL
+        pilot.app.post_message(KillArrived(session.kill_state))
         await reads_soon(pilot, "KILL CONFIRMED 3 of 4")
         assert reads(pilot, "NOT PROVEN. Do the steps by hand now")
         assert reads(pilot, "systemctl stop grinder-ml")
@@ -185,7 +189,7 @@ async def test_the_kill_key_works_over_the_ack_field() -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, KillScreen))
         await until(pilot, lambda: session.called("kill") == 1)
         await pilot.press("escape")
-        await reads_soon(pilot, "KILL SWITCH ENGAGED")
+        await reads_soon(pilot, "KILL ON · WRITTEN, none of 2 confirmed · 14:02Z by operator@example.com")
         assert pilot.app.screen.query_one(AckInput).typed == "I_UNDER"
 
 

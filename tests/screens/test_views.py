@@ -65,7 +65,8 @@ async def test_the_board_fills_panes_gauges_gate_and_header() -> None:
             "!PROD! RW │ regime_classifier │ d3e950d 15s │ prom OK 5s │ KILL off │ 14:02:11Z",
             "SHADOW · BREACHED", "ACTIVE · LIVE", SOAKING, "soak 18h22m/24h", "serving",
             "GATE shadow→active · window 24h · BLOCKED: 1 FAIL · 1 NO DATA · 3 WAIT",
-            "✗ FAIL error_rate 6.3 % < 5 %", "OPEN CHANGES promote regime_v2026_02_16_001 → active pushed",
+            "✗ FAIL error_rate 6.3 % < 5 %",
+            "OPEN promote regime_v2026_02_16_001 → active pushed by developer@example.com",
         ):  # fmt: skip
             assert reads(pilot, words), words
 
@@ -115,7 +116,7 @@ async def test_an_equal_board_repaints_nothing_but_ages() -> None:
         repainted: list[object] = []
         gauges = app.screen.query_one(SloGauges)
         gauges.refresh_line = repainted.append  # type: ignore[method-assign, assignment]
-        app.on_board_arrived(BoardArrived(board()))
+        app.take(BoardArrived(board()))
         await pilot.pause()
         assert repainted == []
         assert shown_on(pilot) == before
@@ -202,7 +203,7 @@ async def test_an_older_board_does_not_hide_a_newer_kill() -> None:
     async with console(session) as pilot:
         await pilot.press("f9")
         await reads_soon(pilot, "KILL ON")
-        console_of(pilot).on_board_arrived(BoardArrived(board()))
+        console_of(pilot).take(BoardArrived(board()))
         await pilot.pause()
         assert reads(pilot, "KILL ON")
 
@@ -214,7 +215,7 @@ async def test_with_the_switch_on_the_stages_offer_the_release() -> None:
         assert not reads(pilot, "p Promote")
         # Every later look sees it off; this board is younger than the look at the switch on its own.
         session.kill_state, session.shown = kill_view(), board(as_of=ago(-1))
-        console_of(pilot).on_board_arrived(BoardArrived(session.shown))
+        console_of(pilot).take(BoardArrived(session.shown))
         await reads_soon(pilot, "p Promote")
 
 
@@ -293,7 +294,7 @@ async def test_quitting_warns_while_a_write_runs_and_then_waits_for_it() -> None
     async with console(session) as pilot:
         app = console_of(pilot)
         with session.held("push"):
-            app.workshop.start(
+            app.jobs.start(
                 app, lambda: session.changes.push("b"), done=lambda _: Written(), failed=lambda _: Written(),
                 name="push b", writes=True,
             )  # fmt: skip

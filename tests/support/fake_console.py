@@ -117,9 +117,7 @@ def main() -> int:
     app = LoggingConsole(session, SystemClock(), poll_seconds=1.0)
 
     def write(*_: object) -> None:
-        app.workshop.start(
-            app, session.slow_write, done=lambda it: it, failed=lambda _: Written(), name="w", writes=True
-        )
+        app.jobs.start(app, session.slow_write, done=lambda it: it, failed=lambda _: Written(), name="w", writes=True)
 
     signal.signal(signal.SIGUSR1, write)
     app.run()

@@ -15,7 +15,7 @@ def trust(repo: Path, environ: Mapping[str, str] = os.environ, config: Path | No
     here = load(repo=str(repo), config=str(config) if config else None, environ=environ).standing
     assert here is not None
     not_counting(here)
-    write_record(here, Record(here.found, "2026-02-16T10:00:00Z", "tester"))
+    write_record(here, Record(here.content, "2026-02-16T10:00:00Z", "tester"))
 
 
 def configure(repo: Path, text: str, environ: Mapping[str, str] = os.environ) -> None:

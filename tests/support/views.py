@@ -11,7 +11,7 @@ from support.walk import until
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
-from widgets.banners import ProblemLine
+from widgets.banners import KillBanner, ProblemLine
 
 _NEEDED = {"soak": "soak", "history": "history", "log": "log_lines"}
 VIEW_KEYS = {"stages": "1", "soak": "2", "history": "3", "log": "4"}
@@ -35,6 +35,8 @@ async def settled(pilot: Pilot[object]) -> None:
     if needed and app.models:
         await until(pilot, lambda: getattr(app, needed) is not None)
     await until(pilot, lambda: app.screen.is_mounted and app.screen_stack[0].query(ProblemLine))
+    # The last parts of a view are filled after they are mounted: a picture without the kill banner would be a lie.
+    await until(pilot, lambda: app.screen_stack[0].query_one(KillBanner).view is app.kill)
     await pilot.wait_for_scheduled_animations()
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from support.trusting import configure
 
-from console.config import Actuator, Settings, load
+from console.config import load
 from console.paths import find_root
+from console.settings import Actuator, Settings
 from console.switch import actuator_headers, kill_switch
 from ml.emergency.actuators import Credential
 from ml.errors import Usage
@@ -79,6 +80,9 @@ def test_an_unknown_environment_variable_is_refused_too(repo: Path) -> None:
         "[prometheus]\nurl = 5",
         "[prometheus]\npoll_seconds = true",
         "[prometheus]\npoll_seconds = 0",
+        f"[prometheus]\nstale_seconds = 1{'0' * 400}",
+        "[prometheus]\nheaders = ['a']",
+        "[[kill_switch.actuator]]\ntype = 'command'\nargv = {a = 'b'}",
         "[prometheus]\nheaders = {a = 1}",
         '[environment]\nproduction = "yes"',
         '[pull_request]\ntool = "hub"',

@@ -9,9 +9,9 @@ import click
 import pytest
 
 from console.config import load
-from console.flags import SWITCHES, VALUED, understood
+from console.flags import SWITCHES, VALUED, split_flags
 from console.invocation import Invocation
-from console.kill import _understood
+from console.kill import _parsed
 from console.verbs import cli
 
 
@@ -24,14 +24,14 @@ def test_the_short_paths_know_the_flags_of_the_command_line_and_no_others() -> N
 
 @pytest.mark.parametrize("flag", SWITCHES)
 def test_a_kill_is_understood_with_each_of_them(flag: str) -> None:
-    call = _understood([flag, "kill", "on"])
+    call = _parsed([flag, "kill", "on"])
     assert call is not None
     assert getattr(call, SWITCHES[flag]) is True
 
 
 @pytest.mark.parametrize("argv", [["--repo"], ["kill", "on", "--config"]])
 def test_a_flag_without_its_value_is_for_the_parser_to_explain(argv: list[str]) -> None:
-    assert understood(argv, VALUED, SWITCHES) is None
+    assert split_flags(argv, VALUED, SWITCHES) is None
 
 
 def test_plain_ascii_by_flag_whatever_the_files_say(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from console.config import SECTIONS
 from console.keys import APP_BINDINGS
+from console.settings import SECTIONS
 from ml.policy import Policy
 from scripts.make_reference import DOCS, pages
 

@@ -14,8 +14,8 @@ import pytest
 from fakes import NOW, board, healthy_model, model_view
 
 import console.snapshot
-from console.config import Prometheus, Registry, Settings
 from console.prompt import run_short
+from console.settings import Prometheus, Registry, Settings
 from console.short import short
 from console.snapshot import FILE, commit_at, fresh, keep
 from ml.board import Board, SourceState

@@ -12,7 +12,7 @@ from textual.message import Message
 
 from console.f9 import HELD_S, KillKey
 from console.messages import KillArrived, KillFailed, KillNotHere, KillPressed
-from console.polling import Workshop
+from console.polling import Jobs
 from console.terminal.driver import SWITCH_S
 from ml.errors import ConsoleError, Refused
 
@@ -51,13 +51,13 @@ def raising(error: Exception) -> int:
 
 
 def test_a_result_and_a_typed_failure_come_back_once() -> None:
-    owner, workshop = Owner(), Workshop()
-    workshop.start(owner, lambda: 7, done=Done, failed=Failed, name="count")  # type: ignore[arg-type]
+    owner, jobs = Owner(), Jobs()
+    jobs.start(owner, lambda: 7, done=Done, failed=Failed, name="count")  # type: ignore[arg-type]
     answer = owner.take()
     assert isinstance(answer, Done)
     assert answer.result == 7
     refusal = Refused("No.", "Ask.")
-    workshop.start(owner, lambda: raising(refusal), done=Done, failed=Failed, name="count")  # type: ignore[arg-type]
+    jobs.start(owner, lambda: raising(refusal), done=Done, failed=Failed, name="count")  # type: ignore[arg-type]
     answer = owner.take()
     assert isinstance(answer, Failed)
     assert answer.error is refusal
@@ -66,7 +66,7 @@ def test_a_result_and_a_typed_failure_come_back_once() -> None:
 
 def test_a_bug_comes_back_as_a_sentence() -> None:
     owner = Owner()
-    Workshop().start(owner, lambda: raising(ValueError("\x1b[31m")), done=Done, failed=Failed, name="x")  # type: ignore[arg-type]
+    Jobs().start(owner, lambda: raising(ValueError("\x1b[31m")), done=Done, failed=Failed, name="x")  # type: ignore[arg-type]
     answer = owner.take()
     assert isinstance(answer, Failed)
     assert "ValueError: ␛[31m" in answer.error.cause
@@ -74,14 +74,14 @@ def test_a_bug_comes_back_as_a_sentence() -> None:
 
 
 def test_writes_are_named_while_they_run_and_reads_are_not() -> None:
-    owner, workshop, let_go = Owner(), Workshop(), threading.Event()
-    workshop.start(owner, lambda: let_go.wait(DEADLINE_S), done=Done, failed=Failed, name="promote a", writes=True)  # type: ignore[arg-type]
-    workshop.start(owner, lambda: let_go.wait(DEADLINE_S), done=Done, failed=Failed, name="look")  # type: ignore[arg-type]
-    assert not workshop.drained(0.0)
-    assert workshop.writing == ("promote a",)
+    owner, jobs, let_go = Owner(), Jobs(), threading.Event()
+    jobs.start(owner, lambda: let_go.wait(DEADLINE_S), done=Done, failed=Failed, name="promote a", writes=True)  # type: ignore[arg-type]
+    jobs.start(owner, lambda: let_go.wait(DEADLINE_S), done=Done, failed=Failed, name="look")  # type: ignore[arg-type]
+    assert not jobs.drained(0.0)
+    assert jobs.writing == ("promote a",)
     let_go.set()
-    assert workshop.drained(DEADLINE_S)
-    assert workshop.writing == ()
+    assert jobs.drained(DEADLINE_S)
+    assert jobs.writing == ()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from fakes import kill_view
 from support.widget_host import shown, staged
 
@@ -88,9 +89,40 @@ async def test_a_release_stays_until_it_is_proven() -> None:
                 assert shown(banner)[0].strip().startswith("RELEASE NOT PROVEN · ")
 
 
+@pytest.mark.parametrize("by", ["operator@example.com", "operator@example.com (root@night-desk-7)"])
+@pytest.mark.parametrize("rung", [Rung.WRITTEN, Rung.APPLIED, Rung.CONFIRMED, Rung.UNPROVEN, Rung.UNCONFIRMED])
+@pytest.mark.parametrize("engaged", [True, False])
+async def test_in_80_columns_the_person_is_whole(by: str, rung: Rung, engaged: bool) -> None:
+    banner = KillBanner()
+    async with staged(banner, (80, 5)) as stage:
+        banner.view = kill_view(rung, by=by, engaged=engaged)
+        await stage.pilot.pause()
+        line = shown(banner)[0] if banner.display else "by operator@example.com"
+        assert "by operator@example.com" in line
+        assert "…" not in line
+
+
+async def test_the_line_loses_seconds_first_and_the_time_last() -> None:
+    banner = KillBanner()
+    forms = (
+        (82, "KILL SWITCH ENGAGED · CONFIRMED 2 of 2 · since 14:02:05Z by operator@example.com"),
+        (80, "KILL SWITCH ENGAGED · CONFIRMED 2 of 2 · since 14:02Z by operator@example.com"),
+        (75, "KILL SWITCH ENGAGED · CONFIRMED 2 of 2 · 14:02Z by operator@example.com"),
+        (65, "KILL ON · CONFIRMED 2 of 2 · 14:02Z by operator@example.com"),
+        (58, "KILL ON · CONFIRMED 2 of 2 · by operator@example.com"),
+    )
+    async with staged(banner, (100, 5)) as stage:
+        banner.view = kill_view(Rung.CONFIRMED)
+        for width, words in forms:
+            await stage.pilot.resize_terminal(width, 5)
+            await stage.pilot.pause()
+            assert shown(banner)[0].strip() == words, width
+
+
 async def test_proof_comes_before_the_person_where_it_is_narrow() -> None:
     banner = KillBanner()
     async with staged(banner, (80, 5)) as stage:
         banner.view = kill_view(Rung.UNPROVEN, by="ann.with.a.long.name@trading.example.com (root@night)")
         await stage.pilot.pause()
-        assert "KILL SWITCH ENGAGED · UNPROVEN, none of 2 confirmed · since 14:02:05Z" in shown(banner)[0]
+        words = "KILL ON · UNPROVEN, none of 2 confirmed · by ann.with.a.long.name@trading.exa"
+        assert shown(banner)[0].strip().startswith(words)

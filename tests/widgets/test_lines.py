@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from fakes import BLOCKED_GATES, NOW, OPEN_GATES, board, error_rate, model_view, p99, p999
 from support.widget_host import shown, staged
 
@@ -79,3 +80,39 @@ async def test_open_changes_are_counted_and_local_ones_told() -> None:
         (line,) = shown(lines)
         assert line.startswith("OPEN CHANGES +1 more  promote regime_v2026_02_16_001 → active  local only")
         assert line.endswith("2h00m ago by developer@example.com")
+
+
+@pytest.mark.parametrize(
+    ("pushed", "words"),
+    [
+        (True, "OPEN promote regime_v2026_02_16_001 → active pushed by developer@example.com"),
+        (False, "OPEN promote regime_v2026_02_16_001 → active local only: `mlconsole push` 2h00m"),
+    ],
+)
+async def test_an_open_change_names_its_author_or_its_command_in_80_columns(pushed: bool, words: str) -> None:
+    lines = BranchLines(most=1)
+    (branch,) = board().registry.branches
+    async with staged(lines, (80, 4)) as stage:
+        lines.now, lines.branches = NOW, (replace(branch, pushed=pushed),)
+        await stage.pilot.pause()
+        assert shown(lines) == [words]
+
+
+async def test_several_open_changes_name_their_authors_in_80_columns() -> None:
+    lines = BranchLines(most=4)
+    (branch,) = board().registry.branches
+    async with staged(lines, (80, 4)) as stage:
+        lines.now, lines.branches = NOW, (branch, replace(branch, by="a" * 90))
+        await stage.pilot.pause()
+        head, whole, cut = map(str.strip, shown(lines))
+        assert head == "OPEN CHANGES"
+        assert whole == "promote regime_v2026_02_16_001 → active pushed 2h00m by developer@example.com"
+        assert cut.startswith("promote regime_v2026_02_16_001 → active pushed by aaa")
+        assert cut.endswith("…")
+
+
+def test_the_gate_line_leaves_out_the_window_before_a_verdict() -> None:
+    whole = gate_summary(model_view(), UNICODE).plain
+    assert " · window 24h · " in whole
+    narrow = gate_summary(model_view(), UNICODE, len(whole) - 1).plain
+    assert narrow == whole.replace(" · window 24h", "")

@@ -80,7 +80,7 @@ class DraftKeeper:
 T = TypeVar("T")
 
 
-class Desk(Protocol):
+class Owner(Protocol):
     """The owner of a promotion: a screen, or a test."""
 
     def work(
@@ -115,9 +115,9 @@ class Desk(Protocol):
 class Promotion:
     """Runs the session's calls for one wizard's state, at most one at a time."""
 
-    def __init__(self, session: Session, desk: Desk, model: str, drafts: DraftKeeper) -> None:
+    def __init__(self, session: Session, owner: Owner, model: str, drafts: DraftKeeper) -> None:
         self._session = session
-        self._desk = desk
+        self._owner = owner
         self._model = model
         self._drafts = drafts
         self.wizard: Wizard | None = None
@@ -129,12 +129,12 @@ class Promotion:
             target = self._session.changes.target(self._model, to_stage)
             return target, self._drafts.find(target.model, target.to_stage, target.model_sha256)
 
-        def frozen(found: tuple[Target, Draft | None]) -> None:
-            target, draft = found
+        def frozen(frozen_target: tuple[Target, Draft | None]) -> None:
+            target, draft = frozen_target
             self.wizard = Wizard(target=target, draft=draft or empty_draft(target), resumed=draft is not None)
             self.judge()
 
-        self._desk.work(f"look at {self._model}", freeze, frozen, self._desk.complain)
+        self._owner.work(f"look at {self._model}", freeze, frozen, self._owner.complain)
 
     def start_again(self) -> None:
         """Freeze a new target after a conflict. Only the reason is kept; nothing is replayed."""
@@ -145,11 +145,11 @@ class Promotion:
             self._drafts.keep(self.wizard.draft)
             self.judge()
 
-        self._desk.work(
+        self._owner.work(
             f"look at {self._model}",
             lambda: self._session.changes.target(self._model, before.target.to_stage),
             frozen,
-            self._desk.complain,
+            self._owner.complain,
         )
 
     def judge(self) -> None:
@@ -162,9 +162,9 @@ class Promotion:
                 target,
                 finding=draft.finding,
                 waivers=dict(draft.waivers),
-                report=partial(self._desk.soon, lambda progress: become(self._now.with_progress(progress))),
-                on_gate=partial(self._desk.soon, lambda gate: become(self._now.with_gate(gate))),
-                on_output=partial(self._desk.soon, self._desk.printed),
+                report=partial(self._owner.soon, lambda progress: become(self._now.with_progress(progress))),
+                on_gate=partial(self._owner.soon, lambda gate: become(self._now.with_gate(gate))),
+                on_output=partial(self._owner.soon, self._owner.printed),
             )
 
         self._work("judge", judged, partial(self._judged, draft))
@@ -224,7 +224,7 @@ class Promotion:
         if plan is None or self._now.busy:
             return
         self._become(self._now.submitting())
-        report = partial(self._desk.soon, lambda progress: self._become(self._now.progressed(progress)))
+        report = partial(self._owner.soon, lambda progress: self._become(self._now.progressed(progress)))
         self._work("promote", lambda: self._session.changes.submit(plan, report), self._submitted, writes=True)
 
     def _submitted(self, submission: Submission) -> None:
@@ -238,14 +238,14 @@ class Promotion:
 
     def _become(self, wizard: Wizard) -> Wizard:
         self.wizard = wizard
-        self._desk.show(wizard)
+        self._owner.show(wizard)
         return wizard
 
     def _work(self, verb: str, action: Callable[[], T], then: Callable[[T], object], *, writes: bool = False) -> None:
         def done(result: T) -> None:
             then(result)
 
-        self._desk.work(f"{verb} {self._model}", action, done, self._failed, writes=writes)
+        self._owner.work(f"{verb} {self._model}", action, done, self._failed, writes=writes)
 
     def _failed(self, error: ConsoleError) -> None:
         self._become(self._now.failed(error))

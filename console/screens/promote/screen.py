@@ -247,7 +247,7 @@ class PromoteScreen(PlanScreen):
         elif gate.verdict.opens and not pending:
             self.say(f"{gate.name} is open; there is nothing to waive.")
         else:
-            self.console.push_screen(WaiveScreen(gate, pending), partial(self._waive, gate.name))
+            self.app.push_screen(WaiveScreen(gate, pending), partial(self._waive, gate.name))
 
     def _waive(self, gate: str, reason: str | None) -> None:
         if reason is not None:
@@ -278,14 +278,13 @@ class PromoteScreen(PlanScreen):
 
     def action_charts(self) -> None:
         """Show the charts that the reviewer has to look at."""
-        self.console.push_screen(ReviewScreen(self._model))
+        self.app.push_screen(ReviewScreen(self._model))
 
-    def action_leave(self) -> None:
-        """Leave. While the change is being written, wait for its end."""
-        if self._shown and self._shown.step is Step.SUBMIT and self._shown.busy:
-            self.say("Writing the change. Press Escape when it has finished.")
-        else:
-            self.dismiss()
+    @property
+    def unfinished(self) -> str:
+        """Return a sentence while the change is being written."""
+        writing = self._shown is not None and self._shown.step is Step.SUBMIT and bool(self._shown.busy)
+        return "Writing the change. Press Escape when it has finished." if writing else ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only the keys that work on this page. The next key is dimmed while something blocks the page."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,21 @@ def test_the_kill_path_stays_light(module: str) -> None:
     loaded = set(ended.stdout.split())
     assert module in loaded
     assert loaded.isdisjoint((*_HEAVY, *_LIBRARIES))
+
+
+def test_a_kill_command_loads_no_library(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "console.toml").write_text('[environment]\nname = "prod"\n[prometheus]\npoll_seconds = 9\n')
+    words = ["kill", "on", "--no-wait", "--repo", str(tmp_path)]
+    code = f"import sys; from console.kill import run_kill; run_kill({words!r}); print('\\n'.join(sys.modules))"
+    environ = os.environ | {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _path() + code], capture_output=True, check=True, text=True, env=environ
+    )
+    assert (tmp_path / "var/kill_switch.env").exists()
+    loaded = set(ended.stdout.split())
+    assert "console.config" in loaded
+    assert loaded.isdisjoint(_LIBRARIES)
 
 
 def _path() -> str:
