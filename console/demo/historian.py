@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from prometheus_client.core import Metric
 from prometheus_client.samples import Sample
 
-from ml.artifacts.manifest import market_features
+from ml.artifacts.questions import market_features
 from ml.serving.meters import BUCKETS_MS, NOT_LOADED, Meters
 from ml.serving.model import LoadedModel
 from ml.serving.registry_file import Deployment

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ml.artifacts.inspection import Inspection
-from ml.artifacts.manifest import REGIMES, feature_order_hash
+from ml.artifacts.manifest import feature_order_hash
 from ml.artifacts.protocol import Decided, Request, Task
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import LatencyProbe, Verifier
+from ml.contract import REGIMES
 from ml.errors import Invalid
 from ml.ports import Progress, Report
 from ml.text import visible

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from ml.artifacts.digests import FileDigest, digest_files
 from ml.artifacts.manifest import (
-    FEATURES,
     GOLDEN_FILE,
     MANIFEST_FILE,
     MAX_DOCUMENT_BYTES,
@@ -22,6 +21,7 @@ from ml.artifacts.manifest import (
     parse_train_report,
 )
 from ml.artifacts.survey import MAX_BYTES, Survey, read_small
+from ml.contract import FEATURES
 from ml.errors import Invalid
 from ml.ports import Report
 from ml.text import visible

@@ -10,84 +10,19 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
 
 from ml.clock import parse_utc
+from ml.contract import FEATURES, REGIMES
 from ml.errors import Invalid
 from ml.text import visible
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-# Inputs and outputs of every regime model: 15 features in one order, three probabilities (contract §3).
-
-FEATURES = (
-    "price_mid",
-    "price_bid",
-    "price_ask",
-    "spread_bps",
-    "volume_24h",
-    "volume_1h",
-    "volatility_1h_bps",
-    "volatility_24h_bps",
-    "position_size",
-    "position_notional",
-    "position_pnl_bps",
-    "grid_levels_active",
-    "grid_utilization_pct",
-    "trend_strength",
-    "momentum_1h",
-)
-REGIMES = ("LOW", "MID", "HIGH")
-INPUT_NAME = "input"
-OUTPUT_NAME = "regime_probs"
 
 
 def feature_order_hash(features: Sequence[str] = FEATURES) -> str:
     """SHA-256 (hex) of a feature order, as pointers in the registry carry it."""
     return hashlib.sha256(json.dumps(list(features), separators=(",", ":")).encode()).hexdigest()
-
-
-def market_features(seed: int, rows: int) -> NDArray[np.float32]:
-    """Plausible market states: (rows, 15), in the order of `FEATURES`; the same seed gives the same bits.
-
-    One hidden level of turbulence drives volatility, spread, volume and momentum together, so that the
-    rows cover calm, ordinary and violent markets.
-    """
-    import numpy as np  # noqa: PLC0415 - the constants above are imported by screens that must start fast
-
-    rng = np.random.default_rng(seed)
-    turbulence = rng.normal(0.0, 0.7, rows)
-    mid = 60_000.0 * np.exp(rng.normal(0.0, 0.05, rows))
-    volatility_24h = 50.0 * np.exp(turbulence)
-    volatility_1h = volatility_24h * np.exp(rng.normal(0.0, 0.25, rows))
-    spread = 0.5 + 0.03 * volatility_1h * np.exp(rng.normal(0.0, 0.3, rows))
-    volume_24h = 25_000.0 * np.exp(0.4 * turbulence + rng.normal(0.0, 0.3, rows))
-    volume_1h = volume_24h / 24.0 * np.exp(0.2 * turbulence + rng.normal(0.0, 0.4, rows))
-    position = rng.normal(0.0, 1.5, rows)
-    levels = rng.integers(0, 21, rows).astype(np.float64)
-    columns = (
-        mid,
-        mid * (1.0 - spread / 20_000.0),
-        mid * (1.0 + spread / 20_000.0),
-        spread,
-        volume_24h,
-        volume_1h,
-        volatility_1h,
-        volatility_24h,
-        position,
-        position * mid,
-        rng.normal(0.0, 1.0, rows) * volatility_1h / 2.0,
-        levels,
-        np.clip(5.0 * levels + rng.normal(0.0, 5.0, rows), 0.0, 100.0),
-        np.tanh(rng.normal(0.0, 0.8, rows)),
-        rng.normal(0.0, 1.0, rows) * volatility_1h,
-    )
-    return np.stack(columns, axis=1).astype(np.float32)
 
 
 MANIFEST_FILE = "manifest.json"
@@ -122,7 +57,7 @@ _MOST_VECTORS = 256
 class Manifest(BaseModel):
     """``manifest.json``: which file is the model, and the SHA-256 of every file that counts.
 
-    ``v1`` has no ``feature_order``; its models take the features of `ml.artifacts.manifest` all the same.
+    ``v1`` has no ``feature_order``; its models take the features of `ml.contract` all the same.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from ml.artifacts.manifest import FEATURES, MANIFEST_FILE, MODEL_FILE, encode
+from ml.artifacts.manifest import MANIFEST_FILE, MODEL_FILE, encode
 from ml.clock import format_utc
+from ml.contract import FEATURES
 from ml.errors import Unavailable, Usage
 from ml.text import visible
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.artifacts.manifest import market_features
+from ml.artifacts.questions import market_features
 from ml.errors import Invalid
 from ml.serving.inputs import FaultInput, Identity, KillInput, identity
 from ml.serving.meters import KILLED, NOT_LOADED, Meters

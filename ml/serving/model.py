@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from ml.artifacts.manifest import FEATURES, OUTPUT_NAME
+from ml.contract import FEATURES, OUTPUT_NAME
 from ml.errors import Invalid
 from ml.serving.registry_file import Deployment
 from ml.text import visible

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.artifacts.manifest import FEATURES, REGIMES, market_features
+from ml.artifacts.questions import market_features
+from ml.contract import FEATURES, REGIMES
 from ml.errors import Invalid, Unavailable, Usage
 from ml.text import visible
 

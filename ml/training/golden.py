@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from ml.artifacts.manifest import GOLDEN_FILE, MODEL_FILE, TRAIN_REPORT_FILE, encode, market_features
+from ml.artifacts.manifest import GOLDEN_FILE, MODEL_FILE, TRAIN_REPORT_FILE, encode
+from ml.artifacts.questions import market_features
 from ml.artifacts.writing import golden_document, manifest_document, new_directory, sha256, write_documents
 from ml.clock import format_utc
 from ml.training.dataset import synthetic

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.artifacts.manifest import FEATURES, INPUT_NAME, OUTPUT_NAME, REGIMES
+from ml.contract import FEATURES, INPUT_NAME, OUTPUT_NAME, REGIMES
 from ml.training.dataset import Dataset
 
 _DECIMALS = 4

@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml.artifacts.manifest import FEATURES, GOLDEN_FILE, MODEL_FILE, REGIMES, TRAIN_REPORT_FILE, encode, market_features
+from ml.artifacts.manifest import GOLDEN_FILE, MODEL_FILE, TRAIN_REPORT_FILE, encode
+from ml.artifacts.questions import market_features
 from ml.artifacts.writing import (
     golden_document,
     manifest_document,
@@ -20,6 +21,7 @@ from ml.artifacts.writing import (
     write_documents,
 )
 from ml.clock import format_utc
+from ml.contract import FEATURES, REGIMES
 from ml.errors import Unavailable, Usage
 
 if TYPE_CHECKING:

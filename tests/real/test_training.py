@@ -18,7 +18,8 @@ import pyarrow.parquet
 import pytest
 from support.artifacts import ROOT, sha256, verifier
 
-from ml.artifacts.manifest import FEATURES, REGIMES, market_features
+from ml.artifacts.questions import market_features
+from ml.contract import FEATURES, REGIMES
 from ml.errors import Usage
 from ml.ports import Finished
 from ml.training.dataset import load

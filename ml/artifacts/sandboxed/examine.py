@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.artifacts.graph import GraphFacts
-from ml.artifacts.manifest import FEATURES, OUTPUT_NAME, REGIMES, market_features
 from ml.artifacts.protocol import Answered, Decided, Examined, Raced, Request, Subject, Timing
+from ml.artifacts.questions import market_features
 from ml.artifacts.sandboxed.session import Rows, Session, Unfit, read_facts, require_listed
+from ml.contract import FEATURES, OUTPUT_NAME, REGIMES
 from ml.verdict import Check, Code, Verdict, finding
 
 _SEED = 19

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.artifacts.graph import GraphFacts, read_graph
-from ml.artifacts.manifest import FEATURES, OUTPUT_NAME, REGIMES
 from ml.artifacts.protocol import Subject
+from ml.contract import FEATURES, OUTPUT_NAME, REGIMES
 
 Rows = NDArray[np.float32]
 _SUM_TOLERANCE = 1e-4

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from ml.artifacts.manifest import FEATURES, parse_golden, parse_manifest, parse_train_report
+from ml.artifacts.manifest import parse_golden, parse_manifest, parse_train_report
+from ml.contract import FEATURES
 from ml.errors import Invalid
 
 GOOD = {

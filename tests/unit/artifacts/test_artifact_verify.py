@@ -24,8 +24,8 @@ from support.artifacts import (
 )
 from support.zygote import Zygote
 
-from ml.artifacts.manifest import FEATURES
 from ml.artifacts.verification import CHECKS, Verification
+from ml.contract import FEATURES
 from ml.ports import Progress
 from ml.verdict import Verdict
 
