@@ -21,10 +21,28 @@ from widgets.row_list import RowList
 
 if TYPE_CHECKING:
     from ml.artifacts.compare import Comparison
+    from ml.artifacts.protocol import Decided
     from ml.ports import Progress
 
 
 _WORK = "Verifying both artifacts, then running both on the same inputs. This takes a minute at most."
+
+
+def _decided(decided: Decided) -> Iterator[str]:
+    """Show how the two answer the same inputs, for one output."""
+    # Imported here: the screen's module must not wait for it.
+    from ml.artifacts.compare import disagreement_of, measured_lines, one_answer  # noqa: PLC0415
+
+    share = disagreement_of(decided)
+    if share is None:
+        yield one_answer(decided)
+        return
+    shown = f"{share:.2%} of {decided.rows:,} common inputs"
+    if decided.confusion:
+        yield f"Decisions differ on {shown}; first down, second across:"
+    else:
+        yield f"{decided.output} differs on {shown}:"
+    yield from measured_lines(decided)
 
 
 class CompareScreen(PushedScreen):
@@ -84,10 +102,8 @@ class CompareScreen(PushedScreen):
             check = comparison.latency.check
             mark = MARKS[check.verdict]
             yield Content.assemble((mark.text(ascii_only=plain), mark.color), " latency  ", visible(check.why))
-        if comparison.decided and comparison.disagreement is not None:
-            share, inputs = comparison.disagreement, comparison.decided.rows
-            yield Content(f"Decisions differ on {share:.2%} of {inputs:,} common inputs; first down, second across:")
-            yield from (Content(visible(line)) for line in comparison.confusion_lines())
+        for decided in comparison.all_decided:
+            yield from (Content(visible(line)) for line in _decided(decided))
         if comparison.why:
             yield Content.styled(visible(comparison.why), MARKS[Verdict.FAIL].color)
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,12 +15,20 @@ from pathlib import Path
 from ml.artifacts.digests import FileDigest, digest_files
 from ml.artifacts.graph import GraphFacts
 from ml.artifacts.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, TRAIN_REPORT_FILE, encode
-from ml.artifacts.protocol import Answered, Request, Subject, Task
+from ml.artifacts.protocol import Answered, Request, Signature, Subject, Task
 from ml.artifacts.survey import FileIdentity, opened
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
-from ml.artifacts.writing import golden_document, manifest_document, new_directory, sha256, write_documents
+from ml.artifacts.writing import (
+    golden_document,
+    manifest_document,
+    named_golden_document,
+    new_directory,
+    sha256,
+    write_documents,
+)
 from ml.clock import format_utc
+from ml.contract import REGIME, Contract, in_force
 from ml.errors import ConsoleError, Invalid, Usage
 from ml.ports import Report, Runner
 from ml.text import visible
@@ -38,34 +47,49 @@ class Origin:
 
 
 def build_artifact(
-    verifier: Verifier, model_file: Path, out_dir: Path, origin: Origin, *, now: datetime, report: Report | None = None
+    verifier: Verifier,
+    model_file: Path,
+    out_dir: Path,
+    origin: Origin,
+    *,
+    now: datetime,
+    report: Report | None = None,
+    contract: Contract | None = None,
 ) -> Verification:
     """Make an artifact from an ONNX file and the external data beside it; nothing appears unless it verifies.
 
-    The model's own answers to 16 market states become its golden vectors.
+    The model's own answers to 16 questions become its golden vectors. ``contract`` is the one of the model that it is
+    for; without it, the artifact's id says the family.
 
     Raises:
         Usage: the model cannot be read, or the directory is taken.
         Invalid: the model does not verify; the sentence says why.
         Unavailable: there is no room, or no onnxruntime.
     """
+    governed = in_force(contract, out_dir.name, None).contract
     with new_directory(out_dir) as workshop:
         model = _take(model_file.parent, model_file.name, workshop, report)
         (workshop / model_file.name).rename(workshop / MODEL_FILE)
-        facts = verifier.sandbox.ask(Request(Task.DESCRIBE, (_subject(workshop, ()),)), GraphFacts)
+        facts = verifier.sandbox.ask(Request(Task.DESCRIBE, (_subject(workshop, (), governed),)), GraphFacts)
         external = [_take_external(model_file.parent, name, workshop, report) for name in facts.external]
-        golden = verifier.sandbox.ask(Request(Task.ANSWER, (_subject(workshop, facts.external),)), Answered)
+        subject = _subject(workshop, facts.external, governed)
+        golden = verifier.sandbox.ask(Request(Task.ANSWER, (subject,)), Answered)
         files = {
-            GOLDEN_FILE: golden_document(list(map(list, golden.inputs)), list(map(list, golden.outputs))),
+            GOLDEN_FILE: _golden(golden),
             TRAIN_REPORT_FILE: _report(model_file.name, model.sha256, origin, now),
         }
         digests = {name: sha256(content) for name, content in files.items()}
         digests |= {MODEL_FILE: model.sha256} | {file.name: file.sha256 for file in external}
         manifest = manifest_document(
-            digests, created_at=now, git_sha=origin.git_sha, dataset_id=origin.dataset_id, notes=origin.notes
+            digests,
+            created_at=now,
+            git_sha=origin.git_sha,
+            dataset_id=origin.dataset_id,
+            notes=origin.notes,
+            contract=governed,
         )
         write_documents(workshop, files, manifest)
-        found = replace(verifier.verify(workshop, report=report), artifact_id=visible(out_dir.name))
+        found = replace(verifier.verify(workshop, report=report, contract=governed), artifact_id=visible(out_dir.name))
         if not found.valid:
             amiss = found.amiss
             why = f"{amiss.name} is {amiss.verdict}: {amiss.why}" if amiss else "nothing was judged"
@@ -73,8 +97,34 @@ def build_artifact(
     return found
 
 
-def _subject(workshop: Path, external: tuple[str, ...]) -> Subject:
-    return Subject(str(workshop), MODEL_FILE, (MODEL_FILE, *external))
+def infer_contract(verifier: Verifier, model_file: Path) -> Signature:
+    """Read the inputs and outputs of an ONNX file in the sandbox, and ask it which outputs look like probabilities.
+
+    Raises:
+        Usage: the model cannot be read.
+        Invalid: it is no model, or cannot be loaded.
+        Unavailable: there is no room, or no onnxruntime.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlconsole-infer-") as folder:
+        workshop = Path(folder)
+        _take(model_file.parent, model_file.name, workshop, None)
+        (workshop / model_file.name).rename(workshop / MODEL_FILE)
+        facts = verifier.sandbox.ask(Request(Task.DESCRIBE, (_subject(workshop, (), REGIME),)), GraphFacts)
+        for name in facts.external:
+            _take_external(model_file.parent, name, workshop, None)
+        return verifier.sandbox.ask(Request(Task.INFER, (_subject(workshop, facts.external, REGIME),)), Signature)
+
+
+def _subject(workshop: Path, external: tuple[str, ...], contract: Contract) -> Subject:
+    return Subject(str(workshop), MODEL_FILE, (MODEL_FILE, *external), contract)
+
+
+def _golden(answered: Answered) -> bytes:
+    """The simple form for one input and one output, which every released version reads."""
+    if len(answered.inputs) == len(answered.outputs) == 1:
+        (inputs,), (outputs,) = answered.inputs.values(), answered.outputs.values()
+        return golden_document(inputs, outputs)
+    return named_golden_document(answered.inputs, answered.outputs)
 
 
 def _take_external(source: Path, name: str, workshop: Path, report: Report | None) -> FileDigest:

@@ -15,7 +15,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,14 +24,23 @@ from ml.artifacts.digests import FileDigest
 from ml.artifacts.probe import Limits
 from ml.artifacts.survey import Survey
 from ml.artifacts.verification import Verification
+from ml.contract import InForce
 from ml.text import visible
 from ml.verdict import Verdict
 
 _MOST = 256
 _MAX_BYTES = 8 << 20
 _SETTLED_NS = 2_000_000_000
-_FORMAT = 3
+_FORMAT = 4
 _Entries = TypeAdapter(dict[str, Verification])
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The conditions that a verification holds for: the limits of the sandbox, and the contract in force."""
+
+    limits: Limits
+    governed: InForce
 
 
 class VerificationCache:
@@ -45,18 +54,18 @@ class VerificationCache:
         self._file = file
 
     def recall(
-        self, directory: Path, surveyed: Survey, digests: Sequence[FileDigest], limits: Limits
+        self, directory: Path, surveyed: Survey, digests: Sequence[FileDigest], terms: Terms
     ) -> Verification | None:
         """The verification of exactly these files with exactly this content, or ``None``."""
-        found = self._read().get(_key(surveyed, digests, limits))
+        found = self._read().get(_key(surveyed, digests, terms))
         return None if found is None else replace(found, artifact_id=visible(directory.name))
 
-    def remember(self, surveyed: Survey, limits: Limits, verification: Verification) -> None:
+    def remember(self, surveyed: Survey, terms: Terms, verification: Verification) -> None:
         """Keep a verification that passed, once its files have been at rest; failing to write is no failure."""
         newest = max((max(file.modified_ns, file.changed_ns) for file in surveyed.files), default=0)
         if verification.verdict is not Verdict.PASS or surveyed.taken_ns - newest < _SETTLED_NS:
             return
-        entries, key = self._read(), _key(surveyed, verification.files, limits)
+        entries, key = self._read(), _key(surveyed, verification.files, terms)
         entries.pop(key, None)
         entries[key] = verification
         with contextlib.suppress(OSError):
@@ -82,10 +91,14 @@ class VerificationCache:
             raise
 
 
-def _key(surveyed: Survey, digests: Sequence[FileDigest], limits: Limits) -> str:
+def _key(surveyed: Survey, digests: Sequence[FileDigest], terms: Terms) -> str:
     identity = [astuple(file) for file in surveyed.files]
-    whole = [_FORMAT, runtime_version(), astuple(limits), identity, sorted(digests)]
+    whole = [_FORMAT, runtime_version(), astuple(terms.limits), _contract(terms.governed), identity, sorted(digests)]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+
+
+def _contract(governed: InForce) -> list[object]:
+    return [governed.source, governed.contradicted, governed.contract.document()]
 
 
 def runtime_version() -> str:

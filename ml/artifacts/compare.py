@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ml.artifacts.inspection import Inspection
 from ml.artifacts.manifest import feature_order_hash
-from ml.artifacts.protocol import Decided, Request, Task
+from ml.artifacts.protocol import Compared, Decided, Request, Task
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import LatencyProbe, Verifier
-from ml.contract import REGIMES
+from ml.contract import Contract
 from ml.errors import Invalid
 from ml.ports import Progress, Report
 from ml.text import visible
@@ -45,6 +45,7 @@ class Row:
 class Comparison:
     """Both verifications, all properties, the latency of the left over the right, and their decisions.
 
+    ``decided`` compares the answers in the first output of the contract, and ``further`` those in the others.
     ``latency`` and ``decided`` are ``None`` where one of the two is not valid; ``why`` then says so.
     """
 
@@ -53,6 +54,7 @@ class Comparison:
     rows: tuple[Row, ...]
     latency: LatencyProbe | None = None
     decided: Decided | None = None
+    further: tuple[Decided, ...] = ()
     why: str = ""
 
     @property
@@ -62,11 +64,11 @@ class Comparison:
 
     @property
     def disagreement(self) -> float | None:
-        """The share of common inputs, 0 to 1, on which the two decide for different regimes."""
-        if self.decided is None:
-            return None
-        same = sum(row[index] for index, row in enumerate(self.decided.confusion))
-        return 1.0 - same / self.decided.rows
+        """The share of common inputs, 0 to 1, on which the two decide or answer differently.
+
+        ``None`` where nothing was compared, or where both give one answer to all inputs, which proves nothing.
+        """
+        return disagreement_of(self.decided) if self.decided is not None else None
 
     def lines(self) -> Iterator[str]:
         """For a terminal: properties, latency, disagreement and the confusion of LOW, MID, HIGH."""
@@ -75,21 +77,27 @@ class Comparison:
             yield f"{'≠' if row.differs else ' '} {visible(row.name, limit=22):<22} {left:<{_COLUMN}} {right}"
         if self.latency is not None:
             yield f"latency: {self.latency.check.why}"
-        if self.decided is not None:
-            shown = f"{self.disagreement:.2%} of {self.decided.rows:,} common inputs"
-            yield f"decisions differ on {shown}; {self.left.artifact_id} down, {self.right.artifact_id} across"
-            yield from self.confusion_lines()
+        for decided in self.all_decided:
+            yield from self._decided_lines(decided)
         if self.why:
             yield self.why
 
-    def confusion_lines(self) -> Iterator[str]:
-        """Show the counts of the regimes that both chose on the same inputs: left's down, right's across."""
-        if self.decided is None:
+    @property
+    def all_decided(self) -> tuple[Decided, ...]:
+        """The comparison of each common output."""
+        return (self.decided, *self.further) if self.decided is not None else ()
+
+    def _decided_lines(self, decided: Decided) -> Iterator[str]:
+        share = disagreement_of(decided)
+        if share is None:
+            yield one_answer(decided)
             return
-        across = " ".join(f"{regime:>6}" for regime in REGIMES)
-        yield f"{'down / across':<13} {across}"
-        for regime, counts in zip(REGIMES, self.decided.confusion, strict=True):
-            yield f"{regime:<13} " + " ".join(f"{count:>6}" for count in counts)
+        shown = f"{share:.2%} of {decided.rows:,} common inputs"
+        if decided.confusion:
+            yield f"decisions differ on {shown}; {self.left.artifact_id} down, {self.right.artifact_id} across"
+        else:
+            yield f"{visible(decided.output, limit=60)} differs on {shown}"
+        yield from measured_lines(decided)
 
     def document(self) -> dict[str, object]:
         """For ``--json``."""
@@ -98,13 +106,20 @@ class Comparison:
             "right": self.right.document(),
             "rows": [asdict(row) | {"differs": row.differs} for row in self.rows],
             "latency": asdict(self.latency) if self.latency else None,
-            "decisions": asdict(self.decided) | {"disagreement": self.disagreement} if self.decided else None,
+            "decisions": _document(self.decided) if self.decided else None,
+            "further": [_document(each) for each in self.further],
             "why": self.why,
         }
 
 
 def compare(
-    verifier: Verifier, left: Path, right: Path, *, max_ratio: float, report: Report | None = None
+    verifier: Verifier,
+    left: Path,
+    right: Path,
+    *,
+    max_ratio: float,
+    report: Report | None = None,
+    contract: Contract | None = None,
 ) -> Comparison:
     """Verify both artifacts, then run both in one sandbox on the same inputs.
 
@@ -114,24 +129,66 @@ def compare(
         right: the one that it is compared with.
         max_ratio: the policy's ``max_latency_ratio``.
         report: takes the progress.
+        contract: the contract of their model; ``None`` takes each one's own.
 
     Raises:
         Unavailable: the sandbox cannot be built.
     """
-    verified = tuple(verifier.verify(directory, report=report) for directory in (left, right))
+    verified = tuple(verifier.verify(directory, report=report, contract=contract) for directory in (left, right))
     try:
         with ExitStack() as stack:
-            lent = [stack.enter_context(verifier.lend(directory, report=report)) for directory in (left, right)]
+            lent = [
+                stack.enter_context(verifier.lend(directory, report=report, contract=contract))
+                for directory in (left, right)
+            ]
             if report is not None:
                 report(Progress("decisions", note="in the sandbox"))
             subjects = tuple(one.subject for one in lent)
-            decided = verifier.sandbox.ask(Request(Task.DECIDE, subjects), Decided)
+            decided = verifier.sandbox.ask(Request(Task.DECIDE, subjects), Compared).outputs
     except Invalid as error:
         bare = tuple(_rows(verified, None))
         return Comparison(left=verified[0], right=verified[1], rows=bare, why=error.cause)
-    latency = verifier.latency(left, right, max_ratio=max_ratio, report=report)
+    latency = verifier.latency(left, right, max_ratio=max_ratio, report=report, contract=contract)
     rows = tuple(_rows(verified, tuple(one.inspection for one in lent)))
-    return Comparison(left=verified[0], right=verified[1], rows=rows, latency=latency, decided=decided)
+    first, *further = decided
+    return Comparison(
+        left=verified[0], right=verified[1], rows=rows, latency=latency, decided=first, further=tuple(further)
+    )
+
+
+def disagreement_of(decided: Decided) -> float | None:
+    """The share of common inputs with another decision or answer; ``None`` where none could have differed."""
+    if not decided.varied:
+        return None
+    if not decided.confusion:
+        return decided.different / decided.rows
+    same = sum(row[index] for index, row in enumerate(decided.confusion))
+    return 1.0 - same / decided.rows
+
+
+def one_answer(decided: Decided) -> str:
+    """Say that a comparison proves nothing, because neither model gave two answers."""
+    name = visible(decided.output, limit=60)
+    return f"{name}: {Verdict.VACUOUS}: each gives one answer to all inputs that were tried"
+
+
+def measured_lines(decided: Decided) -> Iterator[str]:
+    """Show one output's comparison: the confusion of its classes, or the quantiles of the difference of its numbers."""
+    if decided.quantiles is not None:
+        low, high, top = decided.quantiles
+        largest = decided.largest_difference
+        yield f"difference: median {low:.3g}, p90 {high:.3g}, p99 {top:.3g}, largest {largest:.3g}"
+    if not decided.confusion:
+        return
+    names = [visible(name, limit=13) for name in decided.classes]
+    across = " ".join(f"{name:>6}" for name in names)
+    yield f"{'down / across':<13} {across}"
+    for name, counts in zip(names, decided.confusion, strict=True):
+        yield f"{name:<13} " + " ".join(f"{count:>6}" for count in counts)
+
+
+def _document(decided: Decided) -> dict[str, object]:
+    return asdict(decided) | {"disagreement": disagreement_of(decided)}
 
 
 def _rows(verified: tuple[Verification, ...], inspections: tuple[Inspection, ...] | None) -> Iterator[Row]:
@@ -152,7 +209,7 @@ def _rows(verified: tuple[Verification, ...], inspections: tuple[Inspection, ...
 
 def _document_rows(inspections: tuple[Inspection, ...]) -> Iterator[Row]:
     manifests = [one.manifest for one in inspections]
-    yield _row("features", *(_features(one.feature_order) if one else _ABSENT for one in manifests))
+    yield _row("features", *(_features(one.features) if one else _ABSENT for one in manifests))
     yield _row("manifest", *(one.schema_version if one else _ABSENT for one in manifests))
     for name in ("created_at", "git_sha", "dataset_id", "notes"):
         yield _row(name, *(visible(str(getattr(one, name, None) or _ABSENT), limit=200) for one in manifests))
@@ -175,7 +232,7 @@ def _flat(document: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
 
 
 def _features(order: tuple[str, ...]) -> str:
-    return f"{len(order)}, {feature_order_hash(order)[:12]}"
+    return f"{len(order)}, {feature_order_hash(order)[:12]}" if order else _ABSENT
 
 
 def _pairs(pairs: tuple[tuple[str, int], ...]) -> str:

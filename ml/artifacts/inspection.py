@@ -13,21 +13,23 @@ from ml.artifacts.manifest import (
     MAX_DOCUMENT_BYTES,
     TRAIN_REPORT_FILE,
     UNLISTED,
-    GoldenVectors,
     Manifest,
     TrainReport,
     parse_golden,
     parse_manifest,
     parse_train_report,
 )
+from ml.artifacts.protocol import Golden
 from ml.artifacts.survey import MAX_BYTES, Survey, read_small
-from ml.contract import FEATURES
+from ml.contract import REGIME, Contract, InForce, Source, in_force
 from ml.errors import Invalid
 from ml.ports import Report
 from ml.text import visible
 from ml.verdict import Check, Code, Verdict, finding
 
 _SHOWN = 5
+UNGOVERNED = InForce(REGIME, Source.DEFAULT)
+"""The contract of an artifact whose manifest could not be read."""
 _DOCUMENTS = (MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
 
 
@@ -39,7 +41,8 @@ class Inspection:
     files: tuple[FileDigest, ...] = ()
     manifest: Manifest | None = None
     report: TrainReport | None = None
-    golden: GoldenVectors | None = None
+    golden: Golden | None = None
+    governed: InForce = UNGOVERNED
 
     @property
     def model_sha256(self) -> str:
@@ -62,8 +65,23 @@ class Inspection:
         return self.manifest is not None and not failed - {"train_report"}
 
 
-def inspect(directory: int, surveyed: Survey, progress: Report | None = None) -> Inspection:
-    """Inspect a surveyed directory (by descriptor). Never raises for its content."""
+def inspect(
+    directory: int,
+    surveyed: Survey,
+    progress: Report | None = None,
+    *,
+    artifact_id: str = "",
+    asked: Contract | None = None,
+) -> Inspection:
+    """Inspect a surveyed directory (by descriptor). Never raises for its content.
+
+    Args:
+        directory: a descriptor of the directory.
+        surveyed: its files.
+        progress: takes the bytes hashed.
+        artifact_id: the artifact's id, whose family counts where no contract is asked.
+        asked: the contract of the model that the artifact is for.
+    """
     try:
         documents = _documents(directory, surveyed)
         files = _digests(directory, surveyed, documents, progress)
@@ -72,17 +90,28 @@ def inspect(directory: int, surveyed: Survey, progress: Report | None = None) ->
         return Inspection((_layout(surveyed, None), broken))
     try:
         manifest = _manifest(documents)
+        governed = in_force(asked, artifact_id, manifest.contract)
+        _require_features(manifest, governed.contract)
+    except _OtherFeatures as error:
+        broken = finding(Verdict.FAIL, Code.CONTRACT_BROKEN, str(error), line="features").check("manifest")
+        return Inspection((_layout(surveyed, None), broken), files)
     except Invalid as error:
         broken = Check("manifest", Verdict.FAIL, str(error), Code.UNREADABLE)
         return Inspection((_layout(surveyed, None), broken), files)
     report_check, train_report = _train_report(manifest, documents)
-    checks = (_layout(surveyed, manifest), _listing(manifest), _digest_check(manifest, files), report_check)
+    checks = (
+        _layout(surveyed, manifest),
+        _listing(manifest),
+        _contract_check(governed),
+        _digest_check(manifest, files),
+        report_check,
+    )
     try:
-        golden = parse_golden(documents[GOLDEN_FILE]) if GOLDEN_FILE in documents else None
+        golden = parse_golden(documents[GOLDEN_FILE], governed.contract) if GOLDEN_FILE in documents else None
     except Invalid as error:
         broken = Check("golden", Verdict.FAIL, str(error), Code.UNREADABLE)
-        return Inspection((*checks, broken), files, manifest, train_report)
-    return Inspection(checks, files, manifest, train_report, golden)
+        return Inspection((*checks, broken), files, manifest, train_report, None, governed)
+    return Inspection(checks, files, manifest, train_report, golden, governed)
 
 
 def _documents(directory: int, surveyed: Survey) -> dict[str, bytes]:
@@ -107,9 +136,50 @@ def _manifest(documents: dict[str, bytes]) -> Manifest:
     manifest = parse_manifest(documents[MANIFEST_FILE])
     if not manifest.model_sha256:
         raise Invalid(f"{MANIFEST_FILE}: sha256 does not list the model file {manifest.model_file}.")
-    if manifest.feature_order != FEATURES:
-        raise Invalid(f"{MANIFEST_FILE}: feature_order is not the {len(FEATURES)} features that the engine feeds.")
     return manifest
+
+
+class _OtherFeatures(Invalid):
+    """A manifest that states another feature order than its model's contract."""
+
+
+def _require_features(manifest: Manifest, contract: Contract) -> None:
+    stated, wanted = manifest.stated_features, contract.features
+    if stated is not None and wanted and stated != wanted:
+        raise _OtherFeatures(f"{MANIFEST_FILE}: feature_order is not the {len(wanted)} features that the engine feeds.")
+
+
+_SOURCES = {
+    Source.POLICY: "the policy",
+    Source.FAMILY: "the runbook, for its family",
+    Source.MANIFEST: "its own manifest",
+    Source.DEFAULT: "the runbook, because neither policy nor manifest states one",
+}
+
+
+def _contract_check(governed: InForce) -> Check:
+    """The artifact states no other contract than its model's, and no line of that one is left open."""
+    source = _SOURCES[governed.source]
+    if governed.contradicted:
+        line = governed.contradicted
+        why = f"{line}: the manifest's contract says otherwise than the model's, which is of {source}."
+        return finding(Verdict.FAIL, Code.CONTRACT_DIFFERS, why, line=line, source=str(governed.source)).check(
+            "contract"
+        )
+    if governed.open:
+        lines = ", ".join(governed.open)
+        why = f"The contract leaves open, so that no model could fail it: {visible(lines, limit=400)}."
+        return finding(Verdict.VACUOUS, Code.CONTRACT_OPEN, why, lines=visible(lines, limit=2000)).check("contract")
+    accepted = governed.contract.left_open
+    if accepted:
+        why = "; ".join(f"{line} is left open: {reason}" for line, reason in accepted)
+        lines = ", ".join(line for line, _ in accepted)
+        return finding(Verdict.WAIVED, Code.CONTRACT_OPEN, visible(why, limit=400), lines=visible(lines)).check(
+            "contract"
+        )
+    kinds = ", ".join(f"{one.name} ({one.kind})" for one in governed.contract.required)
+    why = f"{kinds}, by {source}."
+    return finding(Verdict.PASS, Code.SOUND, visible(why, limit=400), source=str(governed.source)).check("contract")
 
 
 def _listing(manifest: Manifest) -> Check:

@@ -10,12 +10,26 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeVar
+from math import prod
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
+from ml.artifacts.protocol import Golden, Rows
 from ml.clock import parse_utc
-from ml.contract import FEATURES, REGIMES
+from ml.contract import FEATURES, FREE, REGIME, Contract, Input, Output
+from ml.contract_reader import parse_contract
 from ml.errors import Invalid
 from ml.text import visible
 
@@ -40,6 +54,10 @@ def _plain_name(name: str) -> str:
     return name
 
 
+def _contract(given: object) -> Contract | None:
+    return None if given is None else parse_contract(given)
+
+
 def _utc(text: str) -> str:
     parse_utc(text)
     return text
@@ -49,15 +67,15 @@ Sha256 = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")]
 GitSha = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{40}$")]
 FileName = Annotated[StrictStr, AfterValidator(_plain_name)]
 UtcText = Annotated[StrictStr, AfterValidator(_utc)]
-_Inputs = Annotated[list[float], Field(min_length=len(FEATURES), max_length=len(FEATURES))]
-_Outputs = Annotated[list[float], Field(min_length=len(REGIMES), max_length=len(REGIMES))]
+_Row = Annotated[list[StrictFloat | StrictInt | StrictBool | StrictStr], Field(min_length=1, max_length=1 << 16)]
 _MOST_VECTORS = 256
+_Rows = Annotated[list[_Row], Field(min_length=1, max_length=_MOST_VECTORS)]
 
 
 class Manifest(BaseModel):
     """``manifest.json``: which file is the model, and the SHA-256 of every file that counts.
 
-    ``v1`` has no ``feature_order``; its models take the features of `ml.contract` all the same.
+    ``v1`` has no ``feature_order``; its models take the runbook's features, or those of their ``contract``.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
@@ -71,6 +89,19 @@ class Manifest(BaseModel):
     dataset_id: StrictStr | None = None
     feature_order: tuple[StrictStr, ...] = Field(default=FEATURES, strict=False)
     notes: StrictStr | None = None
+    contract: Annotated[Contract | None, BeforeValidator(_contract)] = None
+
+    @property
+    def stated_features(self) -> tuple[str, ...] | None:
+        """The feature order that the manifest itself states; ``None`` where it states none."""
+        return self.feature_order if "feature_order" in self.model_fields_set else None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The feature order of the model: as stated, else as its contract has it, else the runbook's."""
+        if self.contract is not None and self.stated_features is None:
+            return self.contract.features
+        return self.feature_order
 
     @property
     def model_sha256(self) -> str:
@@ -86,19 +117,16 @@ class TrainReport(BaseModel):
     model_sha256: Sha256
 
 
-class GoldenVectors(BaseModel):
-    """``golden.json``: inputs (n, 15) and the probabilities (n, 3) that the trainer expects for them."""
+class _GoldenDocument(BaseModel):
+    """``golden.json``: questions, and the answers that the trainer expects to them.
+
+    Each is a list of rows for the only input and the first required output, or a table of such lists by name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
-    inputs: list[_Inputs] = Field(min_length=1, max_length=_MOST_VECTORS)
-    outputs: list[_Outputs] = Field(min_length=1, max_length=_MOST_VECTORS)
-
-    @model_validator(mode="after")
-    def _paired(self) -> Self:
-        if len(self.inputs) != len(self.outputs):
-            raise ValueError(f"{len(self.inputs)} inputs for {len(self.outputs)} outputs")
-        return self
+    inputs: _Rows | dict[str, _Rows]
+    outputs: _Rows | dict[str, _Rows]
 
 
 _Document = TypeVar("_Document", bound=BaseModel)
@@ -114,9 +142,47 @@ def parse_train_report(raw: bytes) -> TrainReport:
     return _parse(TRAIN_REPORT_FILE, raw, TrainReport)
 
 
-def parse_golden(raw: bytes) -> GoldenVectors:
-    """Read golden vectors. Raises `ml.errors.Invalid` naming the field that is wrong."""
-    return _parse(GOLDEN_FILE, raw, GoldenVectors)
+def parse_golden(raw: bytes, contract: Contract = REGIME) -> Golden:
+    """Read the golden vectors of a model. Raises `ml.errors.Invalid` naming the field that is wrong."""
+    document = _parse(GOLDEN_FILE, raw, _GoldenDocument)
+    inputs, outputs = document.inputs, document.outputs
+    golden = Golden(
+        inputs=_by_name(inputs if isinstance(inputs, dict) else {contract.inputs[0].name: inputs}),
+        outputs=_by_name(outputs if isinstance(outputs, dict) else {contract.required[0].name: outputs}),
+    )
+    why = _misfit(golden, contract)
+    if why:
+        raise Invalid(f"{GOLDEN_FILE}: {why}.")
+    return golden
+
+
+def _by_name(rows: Mapping[str, list[_Row]]) -> dict[str, tuple[tuple[float | str, ...], ...]]:
+    return {name: tuple(map(tuple, each)) for name, each in rows.items()}
+
+
+def _misfit(golden: Golden, contract: Contract) -> str:
+    """Say in one clause why some vectors are not of a contract; empty where they may be."""
+    if set(golden.inputs) != {one.name for one in contract.inputs}:
+        return "its inputs are not those of the model's contract"
+    if not {one.name for one in contract.required[:1]} <= set(golden.outputs):
+        return f"its outputs lack {contract.required[0].name}"
+    numbers = {len(rows) for rows in (*golden.inputs.values(), *golden.outputs.values())}
+    if len(numbers) != 1:
+        return f"{max(numbers)} rows stand beside {min(numbers)}"
+    tensors: list[tuple[Input | Output, Rows]] = [(one, golden.inputs[one.name]) for one in contract.inputs]
+    tensors += [(one, golden.outputs[one.name]) for one in contract.outputs if one.name in golden.outputs]
+    return next(filter(None, (_misfit_of(one, rows) for one, rows in tensors)), "")
+
+
+def _misfit_of(one: Input | Output, rows: Rows) -> str:
+    shown, text = visible(one.name, limit=60), one.datatype == "BYTES"
+    if any(isinstance(value, str) is not text for row in rows for value in row):
+        return f"{shown} holds values that are not {one.datatype}"
+    inner = one.shape[1:] if one.shape is not None else ()
+    width = prod(inner)
+    if one.shape is not None and FREE not in inner and any(len(row) != width for row in rows):
+        return f"{shown} has rows that are not {width} wide"
+    return ""
 
 
 def encode(document: Mapping[str, object]) -> bytes:

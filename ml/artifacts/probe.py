@@ -174,19 +174,21 @@ def main(argv: list[str]) -> int:
 
 
 def _answer(request: Request, line: Line, confinement: Confinement) -> Any:
-    from ml.artifacts.sandboxed import examine  # noqa: PLC0415
+    from ml.artifacts.sandboxed import describe, examine  # noqa: PLC0415
 
     match request.task:
         case Task.EXAMINE:
             return examine.Examination(request, line, sandbox_check(confinement)).run()
         case Task.DESCRIBE:
-            return examine.describe(request.subjects[0])
+            return describe.describe(request.subjects[0])
         case Task.ANSWER:
-            return examine.answer(request.subjects[0])
+            return describe.answer(request.subjects[0])
         case Task.RACE:
             return examine.race(*request.subjects)
         case Task.DECIDE:
-            return examine.decide(*request.subjects)
+            return describe.decide(*request.subjects)
+        case Task.INFER:
+            return describe.infer(request.subjects[0])
 
 
 def sandbox_check(confinement: Confinement) -> Check:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from ml.artifacts.graph import GraphFacts
+from ml.contract import OUTPUT_NAME, REGIME, REGIMES, Contract
+from ml.contract_reader import parse_contract
 from ml.verdict import Check
 
 
@@ -18,6 +21,7 @@ class Task(StrEnum):
     ANSWER = "answer"
     RACE = "race"
     DECIDE = "decide"
+    INFER = "infer"
 
 
 STAGE_MARK = b"stage "
@@ -28,16 +32,29 @@ ANSWER_MARK = b"answer "
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model in a private copy: its directory, its file, and the names that its manifest lists."""
+    """A model in a private copy: its directory, its file, the names that its manifest lists, and its contract."""
 
     directory: str
     model_file: str
     listed: tuple[str, ...]
+    contract: Contract = REGIME
+
+
+Rows = tuple[tuple[float | str, ...], ...]
+"""One row per question: the values of one input or output, in row-major order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Golden vectors: questions by the name of their input, and the answers expected by the name of their output."""
+
+    inputs: Mapping[str, Rows]
+    outputs: Mapping[str, Rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question. Golden vectors are inputs (n, 15) and outputs (n, 3); empty when the artifact ships none.
+    """One question to a probe. ``golden`` is ``None`` when the artifact ships no golden vectors.
 
     ``rows`` is how many market states to ask about; 0 lets the probe choose by the model's speed.
     """
@@ -45,12 +62,21 @@ class Request:
     task: Task
     subjects: tuple[Subject, ...]
     rows: int = 0
-    golden_inputs: tuple[tuple[float, ...], ...] = ()
-    golden_outputs: tuple[tuple[float, ...], ...] = ()
+    golden: Golden | None = None
 
     def encode(self) -> bytes:
         """Encode the request as JSON, for the probe's standard input."""
-        return json.dumps(asdict(self)).encode()
+        subjects = [
+            {
+                "directory": one.directory,
+                "model_file": one.model_file,
+                "listed": one.listed,
+                "contract": one.contract.document(),
+            }
+            for one in self.subjects
+        ]
+        golden = asdict(self.golden) if self.golden else None
+        return json.dumps({"task": self.task, "subjects": subjects, "rows": self.rows, "golden": golden}).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> Request:
@@ -59,11 +85,11 @@ class Request:
         return cls(
             task=Task(found["task"]),
             subjects=tuple(
-                Subject(one["directory"], one["model_file"], tuple(one["listed"])) for one in found["subjects"]
+                Subject(one["directory"], one["model_file"], tuple(one["listed"]), parse_contract(one["contract"]))
+                for one in found["subjects"]
             ),
             rows=int(found["rows"]),
-            golden_inputs=tuple(map(tuple, found["golden_inputs"])),
-            golden_outputs=tuple(map(tuple, found["golden_outputs"])),
+            golden=Golden(**found["golden"]) if found["golden"] else None,
         )
 
 
@@ -86,10 +112,14 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A model's own probabilities (n, 3) for inputs (n, 15), to be kept as golden vectors."""
+    """A model's own answers to drawn questions, to be kept as golden vectors.
 
-    inputs: tuple[tuple[float, ...], ...]
-    outputs: tuple[tuple[float, ...], ...]
+    ``varied`` is true if the answers differ, without which they prove nothing.
+    """
+
+    inputs: Mapping[str, Rows]
+    outputs: Mapping[str, Rows]
+    varied: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +148,41 @@ class Raced:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The decisions of two models on common inputs: ``confusion[first][second]`` counts LOW, MID, HIGH."""
+    """The answers of two models to common questions, in one output.
+
+    Where the output chooses a class, ``confusion[first][second]`` counts the choices in the order of ``classes``. Where
+    it gives numbers, ``quantiles`` are the median, the 90th and the 99th percentile of the difference.
+    ``largest_difference`` is that of two numbers. ``different`` counts the questions with another choice, or with other
+    answers beyond noise where there are no classes. ``varied`` is true if at least one model gave more than one answer
+    (or choice); else a comparison proves nothing.
+    """
 
     rows: int
     confusion: tuple[tuple[int, ...], ...]
     largest_difference: float
+    output: str = OUTPUT_NAME
+    classes: tuple[str, ...] = REGIMES
+    quantiles: tuple[float, float, float] | None = None
+    different: int = 0
+    varied: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Each output that two models have in common, in the order of the first one's contract."""
+
+    outputs: tuple[Decided, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The inputs and outputs of a model, as its file states them: name, onnxruntime's type, and sizes.
+
+    A size of -1 is free. ``probabilities`` are the outputs whose answers to drawn questions looked like probabilities;
+    ``why`` says why the model could not be asked, if it could not.
+    """
+
+    inputs: tuple[tuple[str, str, tuple[int, ...]], ...]
+    outputs: tuple[tuple[str, str, tuple[int, ...]], ...]
+    probabilities: tuple[str, ...] = ()
+    why: str = ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from ml.artifacts.compare import Comparison
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
+from ml.contract import REGIME
 from ml.ports import Report
 from ml.text import visible
 from ml.verdict import Check, Code, Verdict, finding
@@ -39,7 +40,7 @@ def check_sandbox(verifier: Verifier) -> Check:
 
 
 def _verified(verifier: Verifier, report: Report | None) -> Verification:
-    return verifier.verify(GOLDEN_ARTIFACT, report=report, expect_sha256=GOLDEN_SHA256)
+    return verifier.verify(GOLDEN_ARTIFACT, report=report, expect_sha256=GOLDEN_SHA256, contract=REGIME)
 
 
 def judge_runtime(found: Verification) -> Check:
@@ -110,10 +111,14 @@ def latency_spike(comparison: Comparison) -> tuple[Check, ...]:
 
 def results_differ(comparison: Comparison) -> Check:
     """ "Shadow and active showing different results": on how many of the same inputs they decide differently."""
-    if comparison.disagreement is None:
+    if comparison.decided is None:
         return Check("decisions", Verdict.NO_DATA, comparison.why, Code.NOTHING_TO_COMPARE)
+    if comparison.disagreement is None:
+        why = "Each of the two gives one answer to all inputs that were tried, so a difference could not show."
+        return Check("decisions", Verdict.VACUOUS, why, Code.ONE_ANSWER)
     share = f"{comparison.disagreement:.2%}"
-    why = f"Two models: on the same inputs they decide differently in {share} of cases."
+    verb = "decide" if comparison.decided.confusion else "answer"
+    why = f"Two models: on the same inputs they {verb} differently in {share} of cases."
     return finding(Verdict.PASS, Code.DECISIONS_COMPARED, why, share=comparison.disagreement).check("decisions")
 
 

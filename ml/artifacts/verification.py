@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 from ml.artifacts.digests import FileDigest
 from ml.artifacts.graph import GraphFacts
+from ml.contract import REGIME, Contract
 from ml.text import visible
 from ml.verdict import Check, Code, Verdict, finding, worst
 
 CHECKS = (
     "layout",
     "manifest",
+    "contract",
     "digests",
     "train_report",
     "cage",
@@ -35,7 +37,7 @@ class Verification:
 
     ``files`` are name, SHA-256 and size in bytes of every file found, manifest and train report included, so
     that evidence pins them too. ``model_sha256`` is empty when there was no model to hash. ``graph``, ``takes``
-    and ``gives`` describe a model that could be loaded.
+    and ``gives`` describe a model that could be loaded. ``contract`` is the one that it was judged by.
     """
 
     artifact_id: str
@@ -45,6 +47,7 @@ class Verification:
     graph: GraphFacts | None = None
     takes: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
+    contract: Contract = REGIME
 
     @property
     def verdict(self) -> Verdict:
@@ -53,11 +56,15 @@ class Verification:
 
     @property
     def judged(self) -> tuple[Check, ...]:
-        """The checks that decide the verdict: all but optional ones that are absent.
+        """The checks that decide the verdict: all but optional ones that are absent, and waived ones.
 
-        Optional are the train report, the golden vectors, and a barrier of the sandbox that this system lacks.
+        Optional are the train report, the golden vectors, and a barrier of the sandbox that this system lacks. The
+        policy waives a line of a contract that it leaves open with a reason.
         """
-        absent = ((check.name in _MAY_BE_ABSENT and check.verdict is Verdict.NO_DATA) for check in self.checks)
+        absent = (
+            (check.name in _MAY_BE_ABSENT and check.verdict is Verdict.NO_DATA) or check.verdict is Verdict.WAIVED
+            for check in self.checks
+        )
         return tuple(check for check, gone in zip(self.checks, absent, strict=True) if not gone)
 
     @property

@@ -13,15 +13,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ml.artifacts.cache import VerificationCache
+from ml.artifacts.cache import Terms, VerificationCache
 from ml.artifacts.digests import default_scratch, snapshot
 from ml.artifacts.inspection import Inspection, inspect
-from ml.artifacts.manifest import GoldenVectors
 from ml.artifacts.probe import DEFAULT_LIMITS, Limits
-from ml.artifacts.protocol import Examined, Raced, Request, Subject, Task
+from ml.artifacts.protocol import Examined, Golden, Raced, Request, Subject, Task
 from ml.artifacts.sandbox import Killed, Sandbox
 from ml.artifacts.survey import Survey, opened, survey
 from ml.artifacts.verification import Verification, complete
+from ml.contract import Contract
 from ml.errors import Invalid
 from ml.ports import Progress, Report, Runner
 from ml.text import visible
@@ -38,9 +38,7 @@ class Examination:
     examined: Examined | None = None
 
 
-def examine(
-    sandbox: Sandbox, subject: Subject, golden: GoldenVectors | None, report: Report | None = None
-) -> Examination:
+def examine(sandbox: Sandbox, subject: Subject, golden: Golden | None, report: Report | None = None) -> Examination:
     """Examine a model in one process and, when its output is sound, once more in another.
 
     One after the other, so that a hostile model costs its limits once and not twice at a time.
@@ -48,12 +46,7 @@ def examine(
     Raises:
         Unavailable: onnxruntime or Python is not there.
     """
-    request = Request(
-        Task.EXAMINE,
-        (subject,),
-        golden_inputs=tuple(map(tuple, golden.inputs)) if golden else (),
-        golden_outputs=tuple(map(tuple, golden.outputs)) if golden else (),
-    )
+    request = Request(Task.EXAMINE, (subject,), golden=golden)
     model = visible(subject.model_file)
     try:
         first = sandbox.ask(request, Examined, report)
@@ -106,16 +99,24 @@ class LatencyProbe:
 
 
 def probe_latency(
-    verifier: Verifier, candidate: Path, active: Path | None, max_ratio: float, report: Report | None = None
+    verifier: Verifier,
+    candidate: Path,
+    active: Path | None,
+    max_ratio: float,
+    report: Report | None = None,
+    contract: Contract | None = None,
 ) -> LatencyProbe:
-    """Time both in turns in one sandbox; ``NO_DATA`` where nothing is active or one of them cannot run."""
+    """Time both in turns in one sandbox; ``NO_DATA`` where nothing is active or one of them cannot run.
+
+    ``contract`` is the contract of their model.
+    """
     if active is None:
         why = "Nothing is active, so there is nothing to compare with."
         return LatencyProbe(Check(NAME, Verdict.NO_DATA, why, Code.NOTHING_TO_COMPARE))
     try:
         with ExitStack() as stack:
             subjects = tuple(
-                stack.enter_context(verifier.lend(directory, report=report)).subject
+                stack.enter_context(verifier.lend(directory, report=report, contract=contract)).subject
                 for directory in (candidate, active)
             )
             if report is not None:
@@ -160,6 +161,15 @@ class Lent:
     inspection: Inspection
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The subject of a verification."""
+
+    directory: Path
+    contract: Contract | None
+    afresh: bool
+
+
 class Verifier:
     """Verifies artifacts, and lends private copies of models for other questions to the sandbox.
 
@@ -191,6 +201,7 @@ class Verifier:
         report: Report | None = None,
         expect_sha256: str | None = None,
         afresh: bool = False,
+        contract: Contract | None = None,
     ) -> Verification:
         """Verify one artifact directory. Any content of it ends in a verdict, not in an exception.
 
@@ -199,23 +210,27 @@ class Verifier:
             report: takes the bytes hashed and copied, each check as it begins in the sandbox, and each verdict.
             expect_sha256: the model's digest as the registry names it, if that is known.
             afresh: run the model even if the cache has its verification.
+            contract: the contract of the model that it is for; ``None`` takes the one of the artifact's family, else
+                the one in its manifest, else the runbook's.
 
         Raises:
             Unavailable: the sandbox cannot be built: no onnxruntime, no room for the copy.
         """
         try:
             with opened(directory) as descriptor:
-                return self._verify(directory, descriptor, report, afresh=afresh).expecting(expect_sha256)
+                asked = _Asked(directory=directory, contract=contract, afresh=afresh)
+                return self._verify(asked, descriptor, report).expecting(expect_sha256)
         except Invalid as error:
             checks = complete((Check("layout", Verdict.FAIL, str(error), Code.UNREADABLE),))
             return Verification(artifact_id=visible(directory.name), checks=checks)
 
-    def _verify(self, directory: Path, descriptor: int, report: Report | None, *, afresh: bool) -> Verification:
-        surveyed = survey(descriptor)
-        inspection = inspect(descriptor, surveyed, report)
+    def _verify(self, asked: _Asked, descriptor: int, report: Report | None) -> Verification:
+        directory, surveyed = asked.directory, survey(descriptor)
+        inspection = inspect(descriptor, surveyed, report, artifact_id=directory.name, asked=asked.contract)
         _tell(inspection.checks, report)
-        if self._cache and not afresh:
-            known = self._cache.recall(directory, surveyed, inspection.files, self.sandbox.limits)
+        terms = Terms(self.sandbox.limits, inspection.governed)
+        if self._cache and not asked.afresh:
+            known = self._cache.recall(directory, surveyed, inspection.files, terms)
             if known:
                 return known
         examination = self._examine(descriptor, surveyed, inspection, report)
@@ -228,9 +243,10 @@ class Verifier:
             graph=examined.graph if examined else None,
             takes=examined.takes if examined else (),
             gives=examined.gives if examined else (),
+            contract=inspection.governed.contract,
         )
         if self._cache:
-            self._cache.remember(surveyed, self.sandbox.limits, verification)
+            self._cache.remember(surveyed, terms, verification)
         return verification
 
     def _examine(self, descriptor: int, surveyed: Survey, inspection: Inspection, report: Report | None) -> Examination:
@@ -249,16 +265,19 @@ class Verifier:
         *,
         max_ratio: float,
         report: Report | None = None,
+        contract: Contract | None = None,
     ) -> LatencyProbe:
         """Time a candidate against the artifact now active, in turns (see `ml.artifacts.verify`).
 
         Raises:
             Unavailable: the sandbox cannot be built.
         """
-        return probe_latency(self, candidate, active, max_ratio, report)
+        return probe_latency(self, candidate, active, max_ratio, report, contract)
 
     @contextlib.contextmanager
-    def lend(self, directory: Path, *, report: Report | None = None) -> Iterator[Lent]:
+    def lend(
+        self, directory: Path, *, report: Report | None = None, contract: Contract | None = None
+    ) -> Iterator[Lent]:
         """Lend a private copy of an artifact with sound names and digests, for a question to the sandbox.
 
         Raises:
@@ -267,7 +286,7 @@ class Verifier:
         """
         with opened(directory) as descriptor:
             surveyed = survey(descriptor)
-            inspection = inspect(descriptor, surveyed, report)
+            inspection = inspect(descriptor, surveyed, report, artifact_id=directory.name, asked=contract)
             failed = next((check for check in inspection.checks if check.verdict is Verdict.FAIL), None)
             if failed:
                 raise Invalid(f"{visible(directory.name)} is not valid: {failed.why}")
@@ -281,7 +300,8 @@ class Verifier:
         assert inspection.manifest is not None
         listed = inspection.listed
         with snapshot(descriptor, surveyed, listed, scratch=self._scratch, report=report) as private:
-            yield Subject(str(private), inspection.manifest.model_file, tuple(file.name for file in listed))
+            names = tuple(file.name for file in listed)
+            yield Subject(str(private), inspection.manifest.model_file, names, inspection.governed.contract)
 
 
 def _tell(checks: tuple[Check, ...], report: Report | None) -> None:

@@ -5,45 +5,76 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from ml.artifacts.manifest import MANIFEST_FILE, MODEL_FILE, encode
 from ml.clock import format_utc
-from ml.contract import FEATURES
+from ml.contract import FAMILIES, REGIME, Contract
 from ml.errors import Unavailable, Usage
 from ml.text import visible
 
 
 def manifest_document(
-    digests: Mapping[str, str], *, created_at: datetime, git_sha: str | None, dataset_id: str, notes: str
+    digests: Mapping[str, str],
+    *,
+    created_at: datetime,
+    git_sha: str | None,
+    dataset_id: str,
+    notes: str,
+    contract: Contract = REGIME,
 ) -> bytes:
-    """A manifest ``v1.1`` that lists every file in ``digests`` (name to SHA-256)."""
+    """A manifest ``v1.1`` that lists every file in ``digests`` (name to SHA-256).
+
+    It states the features that the contract names, and no others. It states the contract itself where that is not one
+    of the runbook's, so that an engine without the policy can follow it.
+    """
     moment = format_utc(created_at)
-    return encode(
-        {
-            "schema_version": "v1.1",
-            "model_file": MODEL_FILE,
-            "sha256": dict(sorted(digests.items())),
-            "created_at": moment,
-            "created_at_utc": moment,
-            "git_sha": git_sha,
-            "dataset_id": dataset_id,
-            "feature_order": list(FEATURES),
-            "notes": notes,
-        }
-    )
+    document: dict[str, object] = {
+        "schema_version": "v1.1",
+        "model_file": MODEL_FILE,
+        "sha256": dict(sorted(digests.items())),
+        "created_at": moment,
+        "created_at_utc": moment,
+        "git_sha": git_sha,
+        "dataset_id": dataset_id,
+    }
+    if contract.features:
+        document["feature_order"] = list(contract.features)
+    document["notes"] = notes
+    if contract not in FAMILIES.values():
+        document["contract"] = replace(contract, left_open=()).document()
+    return encode(document)
 
 
-def golden_document(inputs: list[list[float]], outputs: list[list[float]]) -> bytes:
+Rows = Sequence[Sequence[float | str]]
+
+
+def golden_document(inputs: Rows, outputs: Rows) -> bytes:
     """Golden vectors, one pair of rows to a line, so that a difference can be read in a diff."""
-    rows = [f"    {row}" for row in inputs], [f"    {row}" for row in outputs]
-    first, second = (",\n".join(part) for part in rows)
-    return f'{{\n  "schema_version": "v1",\n  "inputs": [\n{first}\n  ],\n  "outputs": [\n{second}\n  ]\n}}\n'.encode()
+    first, second = (_rows(part, 4) for part in (inputs, outputs))
+    return f'{{\n  "schema_version": "v1",\n  "inputs": {first},\n  "outputs": {second}\n}}\n'.encode()
+
+
+def named_golden_document(inputs: Mapping[str, Rows], outputs: Mapping[str, Rows]) -> bytes:
+    """Golden vectors by the names of inputs and outputs, for a model with several of them."""
+    first, second = (
+        ",\n".join(f"    {json.dumps(name)}: {_rows(rows, 6)}" for name, rows in part.items())
+        for part in (inputs, outputs)
+    )
+    head = '{\n  "schema_version": "v2",\n  "inputs": {\n'
+    return f'{head}{first}\n  }},\n  "outputs": {{\n{second}\n  }}\n}}\n'.encode()
+
+
+def _rows(rows: Rows, indent: int) -> str:
+    lines = ",\n".join(f"{' ' * indent}{json.dumps(list(row))}" for row in rows)
+    return f"[\n{lines}\n{' ' * (indent - 2)}]"
 
 
 def sha256(data: bytes) -> str:

@@ -82,7 +82,7 @@ class Zygote:
 
 def _serve(parent: int) -> int:
     enter(_CAGE, parent)
-    from ml.artifacts.sandboxed.examine import answer  # noqa: PLC0415
+    from ml.artifacts.sandboxed.describe import answer  # noqa: PLC0415
 
     answer(Subject(str(_ROOT / "artifacts" / "onnx" / "regime_v2026_02_15_001"), "model.onnx", ("model.onnx",)))
     assert len(os.listdir("/proc/self/task")) == 1, "a fork of a process with threads may deadlock"

@@ -8,16 +8,18 @@ from __future__ import annotations
 import gc
 import hashlib
 import time
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.artifacts.answers import Answers, agree, decides, decisions, distances, flat, golden_errors
 from ml.artifacts.graph import GraphFacts
-from ml.artifacts.protocol import Answered, Decided, Examined, Raced, Request, Subject, Timing
-from ml.artifacts.questions import market_features
-from ml.artifacts.sandboxed.session import Rows, Session, Unfit, read_facts, require_listed
-from ml.contract import FEATURES, OUTPUT_NAME, REGIMES
+from ml.artifacts.protocol import Examined, Golden, Raced, Request, Subject, Timing
+from ml.artifacts.questions import Questions, natural, of_rows, populations
+from ml.artifacts.sandboxed.session import Session, Unfit, read_facts, require_listed
+from ml.contract import FLOATS, FREE, Kind, Output
 from ml.verdict import Check, Code, Verdict, finding
 
 _SEED = 19
@@ -30,10 +32,6 @@ _BATCHES_WHEN_SLOW = (2, 7)
 """The batch sizes in which a model gets the single questions again."""
 _AS_WRITTEN = 8
 _AS_WRITTEN_WHEN_SLOW = 2
-NOISE = 1e-4
-"""Between a row alone and the same row in a batch: sums in another order, in 32 bits. Less than that is no answer."""
-GOLDEN_TOLERANCE = 1e-5
-"""Between scikit-learn in 64 bits and onnxruntime in 32; a flipped weight moves a probability by far more."""
 
 
 class Channel(Protocol):
@@ -54,9 +52,9 @@ class Examination:
         self._checks: list[Check] = [sandbox]
         self._facts: GraphFacts | None = None
         self._session: Session | None = None
-        self._rows = market_features(_SEED, _ROWS)
-        self._singly = self._rows[:0]
-        self._batches: list[Rows] = []
+        self._rows = Questions({})
+        self._singly: Answers = {}
+        self._batches: list[Answers] = []
         self._bits = ""
         self._steady = False
         self._slow = False
@@ -76,13 +74,14 @@ class Examination:
             try:
                 made = check()
             except Unfit as unfit:
-                made = Check(name, Verdict.FAIL, f"{unfit}.", Code.MODEL_UNFIT)
+                made = _unfit(name, unfit)
             self._checks.append(made)
             self._channel.check(made)
             if made.verdict is Verdict.FAIL:
                 break
         takes, gives = (self._session.takes, self._session.gives) if self._session else ((), ())
-        return Examined(tuple(self._checks), len(self._rows), self._bits, self._steady, self._facts, takes, gives)
+        rows = len(self._rows) if self._rows.tensors else 0
+        return Examined(tuple(self._checks), rows, self._bits, self._steady, self._facts, takes, gives)
 
     def _load(self) -> Check:
         subject = self._request.subjects[0]
@@ -99,29 +98,33 @@ class Examination:
     def _shape(self) -> Check:
         session = self._loaded()
         session.require_signature()
-        session.run(self._rows[:1])
+        self._rows = natural(session.contract, session.sizes, _SEED, _ROWS)
+        session.run_singly(self._rows[:1])
         started = time.perf_counter()
-        session.run(self._rows[:1])
+        session.run_singly(self._rows[:1])
         count = self._request.rows or (_ROWS_WHEN_SLOW if time.perf_counter() - started > _SLOW_S else _ROWS)
         self._rows, self._slow = self._rows[:count], count < _ROWS
         if not session.single:
             session.run(self._rows[:2])
-        why = f"It takes {session.takes[0]} and gives {OUTPUT_NAME} (batch, {len(REGIMES)})."
+        gives = ", ".join(f"{one.name} ({_size(one)})" for one in session.outputs)
+        why = f"It takes {', '.join(session.takes)} and gives {gives}."
         return Check("shape", Verdict.PASS, why, Code.SOUND)
 
     def _finite(self) -> Check:
         """Also gathers the bits: single rows, batches, and the single rows again in reverse order."""
         session, rows = self._loaded(), self._rows
         singly = session.run_singly(rows)
-        session.require_probabilities(singly)
+        session.require_kept(singly)
         batches = [session.run(rows[:size]) for size in self._sizes()]
         for batch in batches:
-            session.require_probabilities(batch)
-        again = session.run_singly(rows[::-1])[::-1]
-        self._steady = singly.tobytes() == again.tobytes()
+            session.require_kept(batch)
+        again = session.run_singly(rows[::-1])
+        self._steady = all(_bits(values) == _bits(again[name][::-1]) for name, values in singly.items())
         self._singly, self._batches = singly, batches
-        self._bits = hashlib.sha256(b"".join(each.tobytes() for each in (singly, *batches))).hexdigest()
-        why = f"{len(rows)} market states: all finite, summing to 1."
+        gathered = (_bits(each[one.name]) for each in (singly, *batches) for one in session.outputs)
+        self._bits = hashlib.sha256(b"".join(gathered)).hexdigest()
+        kept = "; ".join(_kept(one) for one in session.outputs)
+        why = f"{len(rows)} {session.noun}s: {kept}."
         return finding(Verdict.PASS, Code.SOUND, why, rows=len(rows)).check("finite")
 
     def _sizes(self) -> tuple[int, ...]:
@@ -136,20 +139,21 @@ class Examination:
         onnxruntime takes dropout out of a graph although it was left on; another version, or an engine that
         optimizes less, would not.
         """
+        session = self._loaded()
         if not self._steady:
-            why = "Not judged: the same market state gets other answers when it is asked about again."
+            why = f"Not judged: the same {session.noun} gets other answers when it is asked about again."
             return Check("batch", Verdict.NO_DATA, why, Code.ORDER_MATTERS)
         self._require_as_written()
-        if self._loaded().single:
-            why = "It takes one market state at a time, as the engine asks."
+        if session.single:
+            why = f"It takes one {session.noun} at a time, as the engine asks."
             return finding(Verdict.PASS, Code.SOUND, why, largest_batch=1).check("batch")
         for batch in self._batches:
             self._require_agreement(self._singly, batch)
         if self._flat(self._singly):
-            rows = self._plain_rows()
-            self._require_agreement(self._loaded().run_singly(rows), self._loaded().run(rows))
+            for rows in self._others():
+                self._require_agreement(session.run_singly(rows), session.run(rows))
         sizes = ", ".join(str(size) for size in self._sizes())
-        why = f"Market states alone and {sizes} at a time get the same answers."
+        why = f"{session.noun.capitalize()}s alone and {sizes} at a time get the same answers."
         return finding(Verdict.PASS, Code.SOUND, why, largest_batch=self._sizes()[-1]).check("batch")
 
     def _require_as_written(self) -> None:
@@ -158,117 +162,175 @@ class Examination:
             written = Session(self._request.subjects[0], as_written=True).run_singly(rows)
         except Unfit:
             return  # only what the engine does counts, and that it can run
-        difference = float(np.nan_to_num(np.abs(written - self._singly[: len(rows)])).max())
-        if difference > NOISE:
-            raise Unfit(
-                f"{self._request.subjects[0].model_file} as it is written gives other answers than after onnxruntime's "
-                f"optimizations, by up to {difference:.2g}; was it exported in training mode, with dropout on?"
-            )
+        for output in self._loaded().outputs:
+            one, other = self._singly[output.name], written[output.name]
+            if not agree(output, one[: len(rows)], other, like=one).all():
+                raise Unfit(
+                    f"{self._request.subjects[0].model_file} as it is written gives other answers than after "
+                    f"onnxruntime's optimizations, by up to {distances(one[: len(rows)], other).max():.2g}; "
+                    "was it exported in training mode, with dropout on?"
+                )
 
-    def _require_agreement(self, singly: Rows, batch: Rows) -> None:
-        alone = singly[: len(batch)]
-        difference = np.nan_to_num(np.abs(batch - alone)).max(axis=1)
-        wrong = int((difference > NOISE).sum())
-        if wrong:
-            other = int((batch.argmax(axis=1) != alone.argmax(axis=1)).sum())
+    def _require_agreement(self, singly: Answers, batch: Answers) -> None:
+        for output in self._loaded().outputs:
+            together = batch[output.name]
+            alone = singly[output.name][: len(together)]
+            wrong = int((~agree(output, alone, together, like=singly[output.name])).sum())
+            if not wrong:
+                continue
+            other = int((decisions(output, together) != decisions(output, alone)).sum()) if decides(output) else 0
+            turned = f", and {other} other decisions" if decides(output) else ""
             raise Unfit(
-                f"{self._request.subjects[0].model_file} gives {wrong} of {len(batch)} market states other answers "
-                f"in a batch of {len(batch)} than alone, as the engine asks, by up to {difference.max():.2g}, and "
-                f"{other} other decisions; was it exported in training mode?"
+                f"{self._request.subjects[0].model_file} gives {wrong} of {len(together)} {self._loaded().noun}s "
+                f"other answers in a batch of {len(together)} than alone, as the engine asks, by up to "
+                f"{distances(together, alone).max():.2g}{turned}; was it exported in training mode?"
             )
 
     def _variety(self) -> Check:
         """A model that answers everything alike has proven nothing, and trades on a constant."""
-        rows, answers = self._rows, self._singly
-        if self._flat(answers):
-            plain = self._plain_rows()
-            rows = np.concatenate([rows, plain])
-            answers = np.concatenate([answers, self._loaded().run_singly(plain)])
-        if self._flat(answers):
-            shown = ", ".join(f"{REGIMES[at]} {value:.4f}" for at, value in enumerate(answers[0]))
-            why = f"{len(rows)} unlike market states all get one answer ({shown}), so that its decisions mean nothing."
-            return finding(Verdict.VACUOUS, Code.ONE_ANSWER, why, rows=len(rows)).check("variety")
-        counts = np.bincount(self._singly.argmax(axis=1), minlength=len(REGIMES))
-        shown = ", ".join(f"{regime} {count}" for regime, count in zip(REGIMES, counts, strict=True))
-        why = f"It decides {shown} on {len(self._rows)} market states."
+        session, answers, number = self._loaded(), self._singly, len(self._rows)
+        for rows in self._others():
+            if not self._flat(answers):
+                break
+            more = session.run_singly(rows)
+            answers = {name: np.concatenate([values, more[name]]) for name, values in answers.items()}
+            number += len(rows)
+        alike = next((one for one in session.outputs if not one.optional and flat(one, answers[one.name])), None)
+        if alike is not None:
+            shown = _answer(alike, answers)
+            why = f"{number} unlike {session.noun}s all get one answer ({shown}), so that its decisions mean nothing."
+            line = f"outputs.{alike.name}"
+            return finding(Verdict.VACUOUS, Code.ONE_ANSWER, why, rows=number, line=line).check("variety")
+        shown = "; ".join(_varied(one, self._singly) for one in session.outputs)
+        why = f"It decides {shown} on {len(self._rows)} {session.noun}s."
         return finding(Verdict.PASS, Code.SOUND, why, rows=len(self._rows)).check("variety")
 
-    def _plain_rows(self) -> Rows:
-        """Rows without unit around zero, for a model that takes its features scaled already."""
-        rows = np.random.default_rng(_SEED).normal(size=(len(self._rows) // 2 or 1, len(FEATURES)))
-        return rows.astype(np.float32)
+    def _others(self) -> Iterator[Questions]:
+        """The populations besides the contract's own, for a model that takes its features scaled already."""
+        session, count = self._loaded(), len(self._rows) // 2 or 1
+        drawn = populations(session.contract, session.sizes, _SEED, count)
+        yield from list(drawn)[1:]
 
-    @staticmethod
-    def _flat(answers: Rows) -> bool:
-        """True if all answers are equal within noise."""
-        return not bool((np.nan_to_num(np.ptp(answers, axis=0)) > NOISE).any())
+    def _flat(self, answers: Answers) -> bool:
+        """True if a required output gives equal answers within noise."""
+        return any(flat(one, answers[one.name]) for one in self._loaded().outputs if not one.optional)
 
     def _golden(self) -> Check:
-        inputs = np.array(self._request.golden_inputs, dtype=np.float32)
-        if not len(inputs):
+        golden, session = self._request.golden, self._loaded()
+        if golden is None:
             return Check("golden", Verdict.NO_DATA, "The artifact ships no golden.json.", Code.NO_VECTORS)
-        expected = np.array(self._request.golden_outputs, dtype=np.float64)
-        found = self._loaded().run_singly(inputs)
-        difference = np.abs(found - expected).max(axis=1)
-        wrong = np.flatnonzero(~(difference <= GOLDEN_TOLERANCE))
-        if len(wrong):
-            at = int(wrong[0])
-            raise Unfit(
-                f"golden.json: {len(wrong)} of {len(inputs)} vectors differ; the first is number {at + 1}, "
-                f"by {difference[at]:.2g} where {GOLDEN_TOLERANCE:g} is allowed"
-            )
-        why = f"{len(inputs)} vectors agree within {GOLDEN_TOLERANCE:g}."
-        return finding(Verdict.PASS, Code.SOUND, why, vectors=len(inputs)).check("golden")
+        expected = _expected(session, golden)
+        found = session.run_singly(_golden_questions(session, golden))
+        number, tolerance = len(next(iter(found.values()))), session.contract.tolerance
+        for output in session.outputs:
+            if output.name not in expected:
+                continue
+            wanted = _reshaped(expected[output.name], found[output.name])
+            errors = golden_errors(output, wanted, found[output.name])
+            wrong = np.flatnonzero(~(errors <= tolerance))
+            if len(wrong):
+                at = int(wrong[0])
+                raise Unfit(
+                    f"golden.json: {len(wrong)} of {number} vectors differ; the first is number {at + 1}, "
+                    f"by {errors[at]:.2g} where {tolerance:g} is allowed",
+                    "tolerance",
+                )
+        return _golden_variety(session, found, expected) or finding(
+            Verdict.PASS, Code.SOUND, f"{number} vectors agree within {tolerance:g}.", vectors=number
+        ).check("golden")
 
     def _loaded(self) -> Session:
         assert self._session is not None
         return self._session
 
 
-# Descriptions of one model, its golden vectors, and the comparison of two models on common inputs.
-
-_DECIDE_SEED = 21
-_DECIDE_ROWS = 4096
-_CHUNK = 16
-_BUDGET_S = 2.5
-"""Of CPU: a slow model is compared on fewer rows rather than on none."""
-_GOLDEN_SEED = 22
-_GOLDEN_ROWS = 16
+def _unfit(name: str, unfit: Unfit) -> Check:
+    """The failed check of an unfit model, with the broken line of its contract."""
+    if unfit.line:
+        why = f"{unfit.line}: {unfit}."
+        return finding(Verdict.FAIL, Code.CONTRACT_BROKEN, why, line=unfit.line).check(name)
+    return Check(name, Verdict.FAIL, f"{unfit}.", Code.MODEL_UNFIT)
 
 
-def describe(subject: Subject) -> GraphFacts:
-    """Describe a model file without loading it. Raises `Unfit` when it is no model."""
-    return read_facts(subject)
+def _bits(values: NDArray[Any]) -> bytes:
+    return repr(values.tolist()).encode() if values.dtype == np.object_ else values.tobytes()
 
 
-def decide(first: Subject, second: Subject) -> Decided:
-    """Ask both about the same market states, one at a time as the engine does; 4,096 of them if time allows.
-
-    Raises `Unfit` when one cannot run.
-    """
-    sessions = (Session(first), Session(second))
-    for session in sessions:
-        session.require_signature()
-    confusion = np.zeros((len(REGIMES), len(REGIMES)), dtype=int)
-    largest = 0.0
-    until = time.process_time() + _BUDGET_S
-    for rows in np.array_split(market_features(_DECIDE_SEED, _DECIDE_ROWS), _DECIDE_ROWS // _CHUNK):
-        one, other = (session.run_singly(rows) for session in sessions)
-        np.add.at(confusion, (one.argmax(axis=1), other.argmax(axis=1)), 1)
-        largest = max(largest, float(np.abs(one - other).max()))
-        if time.process_time() > until:
-            break
-    return Decided(int(confusion.sum()), tuple(tuple(int(count) for count in row) for row in confusion), largest)
+def _size(output: Output) -> str:
+    if output.shape is not None:
+        return ", ".join("batch" if size == FREE and at == 0 else str(size) for at, size in enumerate(output.shape))
+    return str(output.kind)
 
 
-def answer(subject: Subject) -> Answered:
-    """A model's probabilities for 16 market states, one call each; raises `Unfit` when it cannot run."""
-    session = Session(subject)
-    session.require_signature()
-    rows = market_features(_GOLDEN_SEED, _GOLDEN_ROWS)
-    outputs = session.run_singly(rows)
-    session.require_probabilities(outputs)
-    return Answered(tuple(tuple(map(float, row)) for row in rows), tuple(tuple(map(float, row)) for row in outputs))
+def _kept(output: Output) -> str:
+    """The judgement of an output's answers that keep the contract."""
+    match output.kind:
+        case Kind.PROBABILITIES:
+            return "all finite, summing to 1"
+        case Kind.LABEL if output.classes:
+            return f"{output.name} is always one of its {len(output.classes)} classes"
+        case Kind.SCALAR | Kind.VECTOR:
+            within = f" and {output.range}" if output.range else ""
+            return f"{output.name} is always finite{within}"
+        case _:
+            return f"{output.name} is not judged"
+
+
+def _answer(output: Output, answers: Answers) -> str:
+    """The first answer of an output, for people."""
+    first = answers[output.name][0]
+    if output.kind is Kind.PROBABILITIES and first.ndim == 1 and len(first) == len(output.classes):
+        return ", ".join(f"{name} {value:.4f}" for name, value in zip(output.classes, first, strict=True))
+    return f"{output.name} {np.array2string(np.asarray(first), threshold=8, max_line_width=10_000)}"
+
+
+def _varied(output: Output, answers: Answers) -> str:
+    """The variety of an output's answers, for people."""
+    values = answers[output.name]
+    if decides(output):
+        counts = np.bincount(decisions(output, values), minlength=len(output.classes))
+        return ", ".join(f"{name} {count}" for name, count in zip(output.classes[:12], counts, strict=False))
+    if values.dtype.kind in "fiu":
+        return f"{output.name} from {values.min():.4g} to {values.max():.4g}"
+    return f"{output.name} in several ways"
+
+
+def _expected(session: Session, golden: Golden) -> dict[str, NDArray[Any]]:
+    """The golden answers by output; raises `Unfit` for outputs that the contract does not name."""
+    outputs = {one.name: one for one in session.outputs}
+    strange = next((name for name in golden.outputs if name not in outputs), None)
+    if strange is not None:
+        raise Unfit(f"golden.json has answers of {strange}, which the model's contract does not read", "golden")
+    return {
+        name: np.array(rows, dtype=np.object_ if outputs[name].datatype == "BYTES" else np.float64)
+        if outputs[name].datatype in (*FLOATS, "BYTES")
+        else np.array(rows, dtype=np.int64)
+        for name, rows in golden.outputs.items()
+    }
+
+
+def _golden_questions(session: Session, golden: Golden) -> Questions:
+    try:
+        return of_rows(session.contract, session.sizes, golden.inputs)
+    except (KeyError, ValueError) as error:
+        raise Unfit(f"golden.json: its inputs are not the model's ({error})", "golden") from error
+
+
+def _reshaped(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return expected.reshape(found.shape)
+    except ValueError as error:
+        raise Unfit(f"golden.json: its outputs are not the model's ({error})", "golden") from error
+
+
+def _golden_variety(session: Session, found: Answers, expected: dict[str, NDArray[Any]]) -> Check | None:
+    """Vectors that all have one answer would agree with a model that always gives that answer."""
+    number = len(next(iter(found.values())))
+    alike = [one for one in session.outputs if one.name in expected and not one.optional]
+    if number > 1 and any(flat(one, found[one.name]) for one in alike):
+        why = f"golden.json: {number} vectors all have one answer, with which a constant would agree."
+        return finding(Verdict.VACUOUS, Code.ONE_ANSWER, why, vectors=number).check("golden")
+    return None
 
 
 # The latency race: two models take turns in one process, so that any disturbance affects both.
@@ -291,28 +353,29 @@ def race(first: Subject, second: Subject) -> Raced:
     sessions = (Session(first), Session(second))
     for session in sessions:
         session.require_signature()
-    rows = market_features(_RACE_SEED, _RACE_ROWS)
+    rows = tuple(natural(session.contract, session.sizes, _RACE_SEED, _RACE_ROWS) for session in sessions)
     until = time.perf_counter() + _WARM_UP_S
-    for row in rows[:_WARM_UP]:
-        for session in sessions:
-            session.run(row[None])
+    for at in range(_WARM_UP):
+        for session, questions in zip(sessions, rows, strict=True):
+            session.run_singly(questions[at : at + 1])
         if time.perf_counter() > until:
             break
     gc.disable()
-    return _summary(*_time(sessions, rows))
+    return _summary(*_time(sessions, (rows[0], rows[1])))
 
 
 def _time(
-    sessions: tuple[Session, Session], rows: NDArray[np.float32]
+    sessions: tuple[Session, Session], rows: tuple[Questions, Questions]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Milliseconds of each turn, (turns,) for both models."""
     taken: tuple[list[float], list[float]] = ([], [])
+    feeds = [[questions.one(at) for at in range(len(questions))] for questions in rows]
     until = time.perf_counter() + _RACE_BUDGET_S
     for turn in range(_MAX_TURNS):
-        row = rows[turn % len(rows)][None]
         for which in (0, 1) if turn % 2 == 0 else (1, 0):
+            feed = feeds[which][turn % len(feeds[which])]
             started = time.perf_counter_ns()
-            sessions[which].run(row)
+            sessions[which].ask(feed)
             taken[which].append((time.perf_counter_ns() - started) / 1e6)
         if time.perf_counter() > until and turn + 1 >= _MIN_TURNS:
             break

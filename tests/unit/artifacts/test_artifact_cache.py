@@ -14,10 +14,11 @@ from support.zygote import Zygote
 
 from ml.artifacts import cache as cache_module
 from ml.artifacts import survey as survey_module
-from ml.artifacts.cache import VerificationCache
+from ml.artifacts.cache import Terms, VerificationCache
 from ml.artifacts.probe import DEFAULT_LIMITS, Limits
 from ml.artifacts.survey import opened, survey
 from ml.artifacts.verify import Verifier
+from ml.contract import in_force
 from ml.ports import Finished, Runner
 from ml.verdict import Verdict
 
@@ -133,9 +134,10 @@ def test_the_same_identity_with_other_content_is_not_the_same(tmp_path: Path, ru
     with opened(directory) as descriptor:
         surveyed = survey(descriptor)
     cache = VerificationCache(tmp_path / "state" / "verified.json")
-    assert cache.recall(directory, surveyed, found.files, DEFAULT_LIMITS) == found
+    terms = Terms(DEFAULT_LIMITS, in_force(None, directory.name, None))
+    assert cache.recall(directory, surveyed, found.files, terms) == found
     other = (found.files[0]._replace(sha256="0" * 64), *found.files[1:])
-    assert cache.recall(directory, surveyed, other, DEFAULT_LIMITS) is None
+    assert cache.recall(directory, surveyed, other, terms) is None
 
 
 @pytest.mark.usefixtures("settled")
