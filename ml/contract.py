@@ -79,7 +79,7 @@ class Kind(StrEnum):
 class Source(StrEnum):
     """The origin of the contract in force."""
 
-    POLICY = "policy"
+    MODEL = "model"
     FAMILY = "family"
     MANIFEST = "manifest"
     DEFAULT = "default"
@@ -328,13 +328,13 @@ def in_force(asked: Contract | None, artifact_id: str, stated: Contract | None) 
     """Choose the contract of one artifact.
 
     Args:
-        asked: the contract of the model that the artifact is for, by the policy or its family; ``None`` if unknown.
-        artifact_id: the artifact's id, whose family counts where nothing was asked.
+        asked: the contract of the model that the artifact is for, by its rules or its family; ``None`` if unknown.
+        artifact_id: the artifact's id; its family counts where nothing was asked.
         stated: the contract in the artifact's own manifest. It never replaces another; it must agree with it.
     """
     family = family_contract(artifact_id)
     if asked is not None:
-        source = Source.FAMILY if asked in FAMILIES.values() else Source.POLICY
+        source = Source.FAMILY if asked in FAMILIES.values() else Source.MODEL
         return InForce(asked, source, asked.difference(stated) if stated else "")
     if family is not None:
         return InForce(family, Source.FAMILY, family.difference(stated) if stated else "")

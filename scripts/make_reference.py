@@ -190,7 +190,13 @@ def _rule(key: str, value: Mapping[str, Any], described: Mapping[str, Any]) -> t
 
 def _limits(value: Mapping[str, Any]) -> Iterator[str]:
     kind = next((each for each in value.get("anyOf", ()) if each.get("type") != "null"), value)
-    words = {"string": "text", "number": "number", "integer": "whole number", "boolean": "true or false"}
+    words = {
+        "string": "text",
+        "number": "number",
+        "integer": "whole number",
+        "boolean": "true or false",
+        "object": "table",
+    }
     shown = words.get(kind.get("type", ""), "list of texts")
     yield "date and time" if kind.get("format") == "date-time" else shown
     if "enum" in kind:

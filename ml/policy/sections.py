@@ -10,7 +10,20 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from ml.contract import Contract
+from ml.contract_reader import parse_contract
 
 # The base class and value types of the policy's tables: strict and frozen.
 
@@ -163,10 +176,28 @@ class Watch(Section):
     minutes: Positive = 60.0
 
 
+def _contract(given: object) -> Contract | None:
+    return given if given is None or isinstance(given, Contract) else parse_contract(given)
+
+
+def _contract_document(contract: Contract | None) -> dict[str, object] | None:
+    return contract.document() if contract is not None else None
+
+
 class ModelPolicy(Section):
-    """Settings of one model: PromQL label matchers merged into every query, such as ``model="regime"``."""
+    """Settings of one model.
+
+    ``selector`` are PromQL label matchers merged into every query, such as ``model="regime"``. ``contract`` states the
+    model's inputs and outputs (``docs/contracts.md``); a model without one has the runbook's for its family.
+    """
 
     selector: str = ""
+    contract: Annotated[
+        Contract | None,
+        BeforeValidator(_contract),
+        PlainSerializer(_contract_document),
+        WithJsonSchema({"type": "object"}),
+    ] = None
 
     @field_validator("selector")
     @classmethod

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from ml.contract import Contract, family_contract
 from ml.errors import Usage
 from ml.policy.sections import (
     ANYBODY,
@@ -79,6 +80,19 @@ class Policy(Section):
         """The label matchers of a model, without braces; empty where it has none."""
         found = self.models.get(model)
         return found.selector if found else ""
+
+    def contract(self, model: str) -> Contract | None:
+        """The contract of a model: its own, else the runbook's for its family, else ``None``."""
+        found = self.models.get(model)
+        stated = found.contract if found else None
+        return stated if stated is not None else family_contract(model)
+
+    def contract_of_artifact(self, artifact_id: str) -> Contract | None:
+        """The stated contract of the one model that an artifact's id names; ``None`` where it names none or several."""
+        kind = artifact_id.rpartition("_v")[0] or artifact_id
+        named = [one for one in self.models if self.models[one].contract is not None]
+        fitting = [one for one in named if one == kind] or [one for one in named if one.startswith(f"{kind}_")]
+        return self.models[fitting[0]].contract if len(fitting) == 1 else None
 
     def is_operator(self, identity: str) -> Verdict:
         """Check that a person may make a model active; VACUOUS as long as the policy names nobody."""
