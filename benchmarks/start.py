@@ -13,6 +13,7 @@ import tempfile
 import termios
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 
@@ -26,10 +27,13 @@ _EMPTY = "from textual.app import App; App().run()"
 _MAIN = "from console.__main__ import main; main()"
 _WITH_PYDANTIC = f"from pydantic import BaseModel, create_model; create_model('Section', url=(str, '')); {_MAIN}"
 """The start if pydantic read the settings (docs/decisions/configuration.md)."""
-_PAUSES = """
+_IMPORTS = """
 import gc, time
-import console.app, console.interface, console.terminal.driver, console.wiring
+import console.app, console.interface, console.terminal.driver, console.wiring, ml.policy
 import console.screens.history, console.screens.promote.screen, console.screens.soak, console.screens.stages
+"""
+_UNCOLLECTED = f"import gc; gc.disable(); {_IMPORTS.strip()}"
+_PAUSES = f"""{_IMPORTS}
 def pause():
     started = time.perf_counter()
     gc.collect()
@@ -63,12 +67,18 @@ def run() -> tuple[Result, ...]:
             lambda: _until(_ARTIFACT, [sys.executable, "-c", _MAIN], layout.clone, environ),
             _ROUNDS,
         )
+    collected, uncollected = in_turns(partial(_run, _IMPORTS), partial(_run, _UNCOLLECTED), _ROUNDS)
     pauses = subprocess.run([sys.executable, "-c", _PAUSES], check=True, capture_output=True, text=True).stdout.split()
     return (
         Result("start → first frame with the registry, 80×24", "an empty Textual app", ours, floor, 1.5),
         Result("the same with pydantic for its settings", "without", slow, now, inf),
+        Result("imports with garbage collection", "without", collected, uncollected, inf),
         Result("one full garbage collection", "one after gc.freeze()", *map(float, pauses), inf),
     )
+
+
+def _run(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def _until(wanted: bytes, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:

@@ -23,19 +23,21 @@ _IMPORTED_S = 10.0
 """Seconds until everything that the views and their first polls need has been imported."""
 
 
-def freeze_imports() -> None:
-    """Exclude imported modules from garbage collection, once they are there.
+def collect_later() -> None:
+    """Collect no garbage while modules are imported, and never scan those modules afterwards.
 
-    They stay for the whole run, and each scan of them would hold up keys (`make bench` prints for how long).
+    The first frame and a first F9 wait for imports, and each full scan holds up keys; `make bench` prints both.
     """
-    timer = threading.Timer(_IMPORTED_S, _freeze)
+    gc.disable()
+    timer = threading.Timer(_IMPORTED_S, _collect)
     timer.daemon = True
     timer.start()
 
 
-def _freeze() -> None:
+def _collect() -> None:
     gc.collect()  # Otherwise the garbage of the first seconds would stay for good.
     gc.freeze()
+    gc.enable()
 
 
 def run_interface(invocation: Invocation) -> int:
@@ -44,7 +46,7 @@ def run_interface(invocation: Invocation) -> int:
     if not (in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise Usage("The interface needs a terminal.", "Use `mlconsole status`, or another verb; see mlconsole --help.")
     settings = invocation.settings
-    freeze_imports()
+    collect_later()
     names = look_ahead(invocation.session.glance)
     # Imported here: the terminal and the configuration are checked, and the registry is being read.
     from console.app import ConsoleApp  # noqa: PLC0415
