@@ -1,0 +1,133 @@
+"""The board's grouped questions come to the verdicts of questions about one model alone, and of the soak.
+
+The models are the rows of the table of situations that share one policy, all on one real Prometheus: so one question is
+about engines that were swapped, count without a mode, have other buckets or labels, stand still or do not answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pytest
+from support import situations_arithmetic, situations_artifact, situations_basics, situations_engines
+from support.prometheus import running
+from support.situations import Situation
+from support.situations_basics import CONFIG, RULES
+
+from ml.adapters.prometheus import Prometheus
+from ml.policy import Policy, parse_policy
+from ml.slo.readings import StageRead, board_readings
+from ml.slo.soak import judge_soak
+from ml.slo.source import Answer
+from ml.stage import Stage
+from ml.verdict import Reading, Verdict
+
+pytestmark = pytest.mark.xdist_group("situations")
+
+TABLE = tuple(
+    each
+    for each in (
+        *situations_basics.TABLE,
+        *situations_artifact.TABLE,
+        *situations_engines.TABLE,
+        *situations_arithmetic.TABLE,
+    )
+    if not (each.policy or each.selector or each.like or each.skew_s or each.down or each.stale_s != 60.0)
+)
+POLICY = parse_policy(b"".join(each.policy_toml() for each in TABLE))
+
+
+@dataclass
+class Fixed:
+    """A Prometheus that is asked about one moment, so that two rounds see the same samples."""
+
+    source: Prometheus
+    moment: datetime
+    requests: int = 0
+    at_once = 1
+
+    def query(self, promql: str, at: datetime | None = None) -> Answer:
+        self.requests += 1
+        answer = self.source.query(promql, at or self.moment)
+        return replace(answer, asked_at=self.moment)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.source, name)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The readings of each row: asked together, alone, and by the soak. ``requests`` of the first."""
+
+    together: dict[str, tuple[Reading, ...]]
+    alone: dict[str, tuple[Reading, ...]]
+    soaks: dict[str, tuple[Reading, ...]]
+    requests: int
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
+    now, folder = time.time(), tmp_path_factory.mktemp("agrees")
+    history = (line for each in TABLE for line in each.lines(now))
+    with running(folder, history=history, rules=RULES, config=CONFIG) as server:
+        server.rules_evaluated()
+        moment = datetime.fromtimestamp(now, UTC)
+        metrics = Fixed(Prometheus(server.url, timeout_s=60), moment)
+        yield _judged(metrics, POLICY, moment)
+
+
+def _judged(metrics: Fixed, policy: Policy, moment: datetime) -> Judged:
+    soaks, reads = {}, {}
+    for each in TABLE:
+        subject = each.subject(moment)
+        report = judge_soak(metrics, policy, subject, moment).report
+        soaks[each.name] = report.readings
+        reads[each.name] = StageRead(each.name, Stage.SHADOW, report.started_at, subject.artifact_id)
+    metrics.requests = 0
+    together = board_readings(metrics, policy, tuple(reads.values()), moment)
+    requests = metrics.requests
+    return Judged(
+        together={name: together[read] for name, read in reads.items()},
+        alone={name: board_readings(metrics, policy, (read,), moment)[read] for name, read in reads.items()},
+        soaks=soaks,
+        requests=requests,
+    )
+
+
+@pytest.mark.parametrize("each", TABLE, ids=lambda each: each.name)
+def test_together_says_what_alone_says(each: Situation, judged: Judged) -> None:
+    for together, alone in zip(judged.together[each.name], judged.alone[each.name], strict=True):
+        # PromQL adds engines up in another order, so the last digit of a value may differ.
+        assert together.value == pytest.approx(alone.value, rel=1e-9)
+        assert together == replace(alone, value=together.value, facts=together.facts)
+        assert dict(together.facts) == pytest.approx(dict(alone.facts), rel=1e-9)
+
+
+SCRAPED_TOO_SELDOM = "scraped_every_five_minutes"
+"""The board does not ask for the time between two scrapes. The soak does, and its gate closes the step."""
+
+
+@pytest.mark.parametrize("each", TABLE, ids=lambda each: each.name)
+def test_the_board_says_what_the_soak_says(each: Situation, judged: Judged) -> None:
+    found = {reading.name: reading.verdict for reading in judged.together[each.name]}
+    soak = {reading.name: reading.verdict for reading in judged.soaks[each.name] if reading.name in found}
+    if each.name == SCRAPED_TOO_SELDOM:
+        assert set(soak.values()) == {Verdict.NO_DATA}
+    else:
+        assert found == soak
+
+
+def test_the_table_is_asked_with_few_requests(judged: Judged) -> None:
+    assert len(TABLE) > 40
+    assert judged.requests < len(TABLE)
+    assert {reading.verdict for found in judged.together.values() for reading in found} >= {
+        Verdict.PASS,
+        Verdict.FAIL,
+        Verdict.NO_DATA,
+        Verdict.VACUOUS,
+        Verdict.WAIT,
+        Verdict.STALE,
+    }
