@@ -56,9 +56,13 @@ class Answers:
 class Batch:
     """Asks the questions of one round, and remembers the good answers until the round ends."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, known: dict[str, Answered] | None = None) -> None:
         self._recorder = recorder
-        self._known: dict[str, Answered] = {}
+        self._known: dict[str, Answered] = {} if known is None else known
+
+    def page(self, recorder: Recorder) -> Batch:
+        """The same batch with another recorder, for questions that are asked side by side."""
+        return Batch(recorder, self._known)
 
     def ask(self, parts: Iterable[tuple[str, str]]) -> Answers | Failure:
         """Answer questions, given as pairs of a part's name and a text; the first failure instead, if there is one."""

@@ -40,7 +40,7 @@ class Roster:
     ``by``: the labels that tell engines apart. ``totals``: each engine with its count of inferences as it stands.
     ``serving``: the artifacts that each engine reported within the window. ``models``: the values of the label
     ``model`` that were found. ``scrape_s``: the seconds between two scrapes of an engine, ``None`` when unknown.
-    ``failure``: the reason why nothing of all this is known.
+    ``failure``: the reason why nothing of all this is known. ``born``: some counter may have been born in the window.
     """
 
     by: tuple[str, ...] = ENGINE
@@ -50,6 +50,7 @@ class Roster:
     modeless: bool = True
     scrape_s: float | None = None
     failure: Finding | None = None
+    born: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ml.slo.source import Series
 from ml.stage import Stage
 
 _MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
-_MOST_NAMED = 600
+_MOST_NAMED = 200
 """Letters of models' names in one selector. A longer list is left out: the selector then takes all models."""
 _SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 

@@ -40,6 +40,7 @@ class Scope:
     ``modeless``: some counters have no label ``mode`` and take the mode of their engine's histogram.
     ``split``: the label that separates several models that one question is about; ``selector`` then selects all of
     them, ``artifact_id`` is empty, and where engines were swapped each answer carries the label ``artifact_id``.
+    ``born``: some counter may have been born within the window.
     """
 
     stage: Stage
@@ -51,6 +52,7 @@ class Scope:
     modeless: bool = True
     latency: str = "grinder_ml_inference_latency_ms"
     split: str = ""
+    born: bool = True
 
     @property
     def engines(self) -> str:
@@ -143,11 +145,15 @@ class Scope:
         ``artifact_id`` names the artifact.
         """
         by = self.engines
-        each = f"group by ({by}, {ARTIFACT_LABEL}) (max_over_time({self.timed(INFO)}[{window}]) > 0)"
-        says = f"count by ({by}) ({each}) == 1"
         if self._labelled:
+            each = f"group by ({by}, {ARTIFACT_LABEL}) (max_over_time({self.timed(INFO)}[{window}]) > 0)"
             named = self.timed_with(INFO, f'{ARTIFACT_LABEL}!=""')
-            says = f"group by ({by}, {ARTIFACT_LABEL}) (max_over_time({named}[{window}]) > 0) and on ({by}) ({says})"
+            says = (
+                f"group by ({by}, {ARTIFACT_LABEL}) (max_over_time({named}[{window}]) > 0)"
+                f" and on ({by}) (count by ({by}) ({each}) == 1)"
+            )
+        else:
+            says = f"max_over_time({self.timed(INFO)}[{window}]) > 0"
         if self.attribution is Attribution.ARTIFACT:
             return f"({says})"
         return f"({says} or on ({by}) group by ({by}) ({self._silent(window)}))"
@@ -182,6 +188,8 @@ class Scope:
         A bucket is born with its histogram only: another spelling of ``le`` is no birth. ``restarts``: of a counter
         that is born and restarts in the same window, its count before the restart must not be lost.
         """
+        if not self.born:
+            return f"sum by ({self.engines}{', le' if le else ''}) (increase({series}[{window}]))"
         highest, increase = f"max_over_time({series}[{window}])", f"increase({series}[{window}])"
         whole = series.replace("}", ',le="+Inf"}', 1) if le and "}" in series else series
         whole = f'{series}{{le="+Inf"}}' if le and "}" not in series else whole

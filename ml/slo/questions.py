@@ -15,7 +15,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ml.slo.engines import ACTIVE, COUNTED, FAILED, INFO_PART, TIMED
-from ml.slo.promql import ENGINE, INFO, Scope
+from ml.slo.promql import ENGINE, INFO, REMEMBERED, Scope
 
 if TYPE_CHECKING:
     from ml.policy import Objective
@@ -171,6 +171,19 @@ def bounds_query(objective: Objective, scope: Scope, window: str) -> str:
     return _bounds(objective, scope, window)
 
 
+def born_query(scope: Scope, ratio: Objective | None, windows: Windows) -> str:
+    """Find the models of which some counter was born within one of the windows. Usually there are none."""
+    series = [scope.timed(f"{scope.latency}_count")]
+    if ratio is not None:
+        series += [scope.counted(str(ratio.successes)), scope.counted(str(ratio.errors))]
+    return " or ".join(
+        f"count by ({scope.split}) (last_over_time({each}[{window}])"
+        f" unless last_over_time({each}[{REMEMBERED}] offset {window}))"
+        for each in series
+        for window in (windows.long, windows.short)
+    )
+
+
 def changed_query(objective: Objective, scope: Scope, window: str) -> str:
     """Find engines with changed bucket layouts or spellings in a window: some buckets existed longer than others."""
     by, scrapes = scope.engines, f"count_over_time({_buckets(objective, scope)}[{window}])"
@@ -252,8 +265,12 @@ def _free(objective: Objective, scope: Scope, window: str) -> str:
 
 
 def _covered(scope: Scope, series: str, windows: Windows, *, counter: bool = False) -> str:
-    there = scope.attributed(f"count by ({scope.engines}) ({series})", windows.short, counter=counter)
-    total = f"sum by ({scope.owners}) ({there})" if scope.split else f"sum({there})"
+    if scope.split and not scope.swapped:
+        # Only that there is a value counts, so nothing needs to be added up by engine first.
+        total = f"count by ({scope.owners}) ({scope.attributed(f'({series})', windows.short, counter=counter)})"
+    else:
+        there = scope.attributed(f"count by ({scope.engines}) ({series})", windows.short, counter=counter)
+        total = f"sum by ({scope.owners}) ({there})" if scope.split else f"sum({there})"
     return f"count_over_time({total}[{windows.long}:{windows.short}])"
 
 

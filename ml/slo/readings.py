@@ -12,10 +12,11 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ml.slo.batch import Answers, Batch
-from ml.slo.exchanges import Failure, Recorder
+from ml.slo.exchanges import Failure, Recorder, errands
 from ml.slo.groups import Member, Shape, by_value, separation, shape_of, windows_of
 from ml.slo.judge import failed_reading, reading_of, unasked_reading
 from ml.slo.measured import STALE_S, Case, Terms, measured, uniform_bounds, with_bounds
@@ -153,7 +154,7 @@ def board_readings(
         watched=watched,
         asks=_asks(watched.values()),
     )
-    rounds = [round_.read(objective) for objective in policy.objectives if wanted]
+    rounds = round_.readings() if wanted else []
     if recorder.exchanges and all(isinstance(each, Failure) for each in recorder.exchanges):
         raise next(each.error() for each in recorder.exchanges if isinstance(each, Failure))
     return {each: tuple(read[each] for read in rounds) for each in wanted}
@@ -194,7 +195,7 @@ def _watched(batch: Batch, policy: Policy, terms: Terms, wanted: Sequence[StageR
         found = separated[each]
         alone = found is None or kin[found.label, found.rest] < _FEWEST
         rosters_of[each] = Wanted(scope, windows[passed[each]], None if alone else found)
-    rosters = board_rosters(batch, tuple(dict.fromkeys(rosters_of.values())), terms.ratio)
+    rosters = board_rosters(batch, tuple(dict.fromkeys(rosters_of.values())), terms.ratio, terms.windows().short)
     made = {}
     for each, asked in rosters_of.items():
         if isinstance(rosters, Failure):
@@ -203,7 +204,9 @@ def _watched(batch: Batch, policy: Policy, terms: Terms, wanted: Sequence[StageR
         roster = rosters[asked]
         scope = roster.narrowed(asked.scope)
         mixed_models = several_models(roster, each.model, each.others, asked.scope.selector)
-        shape = shape_of(asked.separated, scope, asked.long_s) if asked.separated is not None else None
+        shape = None
+        if asked.separated is not None:
+            shape = shape_of(asked.separated, replace(scope, born=roster.born), asked.long_s)
         made[each] = _Watched(scope, each.since, asked.long_s, shape, mixed_models)
     return made
 
@@ -234,13 +237,23 @@ def _asks(watched: Iterable[_Watched]) -> dict[_Watched, _Asks]:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One part of a reading: the text that is asked, and the model whose share of the answer it is."""
+    """One part of a reading: the text that is asked, and the model that takes its share of the answer."""
 
     text: str
     member: Member | None = None
 
 
 _Parts = Mapping[str, _Part]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Everything that is asked about one objective; ``previous`` are the answers to judge by while a trend is drawn."""
+
+    objective: Objective
+    parts: Mapping[_Watched, _Parts]
+    texts: tuple[str, ...]
+    previous: Answers | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,19 +265,37 @@ class _Round:
     watched: Mapping[StageRead, _Watched]
     asks: Mapping[_Watched, _Asks]
 
-    def read(self, objective: Objective) -> dict[StageRead, Reading]:
-        """One objective of every model."""
+    def readings(self) -> list[dict[StageRead, Reading]]:
+        """The readings of each objective: the first asks what all have in common, the others are asked side by side."""
+        objectives = self.terms.policy.objectives
         blind = next((each.failure for each in self.watched.values() if each.failure is not None), None)
         if blind is not None:
-            return {stage: self._unasked(objective, stage, blind) for stage in self.watched}
+            return [{stage: self._unasked(each, stage, blind) for stage in self.watched} for each in objectives]
+        questions = [self._question(each) for each in objectives]
+        answers = [self._ask(questions[0], self.recorder)]
+        with errands(self.recorder) as sent:
+            pending = [sent.send(partial(self._ask, each)) for each in questions[1:]]
+        answers += [each.result() for each in pending]
+        return [self._read(each, answer) for each, answer in zip(questions, answers, strict=True)]
+
+    def _question(self, objective: Objective) -> _Question:
         parts = self._parts(objective)
-        answers = self._ask(objective, parts)
+        texts = tuple(dict.fromkeys(part.text for found in parts.values() for part in found.values()))
+        previous = self.memory.turn(objective.name, texts, self.terms.now)
+        return _Question(objective, parts, texts, previous)
+
+    def _read(self, question: _Question, answers: Answers | Failure) -> dict[StageRead, Reading]:
+        """One objective of every model."""
+        objective = question.objective
         if isinstance(answers, Failure):
             return {stage: self._missed(objective, stage, answers) for stage in self.watched}
-        return {stage: self._judged(objective, stage, answers, parts[each]) for stage, each in self.watched.items()}
+        self.memory.keep(objective.name, question.texts, answers)
+        return {
+            stage: self._judged(objective, stage, answers, question.parts[each]) for stage, each in self.watched.items()
+        }
 
     def _parts(self, objective: Objective) -> dict[_Watched, _Parts]:
-        """What is asked about an objective, for each model."""
+        """The questions about an objective, for each model."""
         made: dict[_Watched, _Parts] = {}
         common: dict[tuple[Scope, int], Mapping[str, str]] = {}
         for each, asks in self.asks.items():
@@ -282,23 +313,20 @@ class _Round:
     def _windows(self, each: _Watched) -> Windows:
         return Windows.of(each.long_s, self.terms.policy.soak.step_s)
 
-    def _ask(self, objective: Objective, parts: Mapping[_Watched, _Parts]) -> Answers | Failure:
+    def _ask(self, question: _Question, recorder: Recorder) -> Answers | Failure:
         """The answers to judge by: fresh ones, or the last ones while the round's request goes into the trend."""
-        pairs = [(name, part.text) for found in parts.values() for name, part in found.items()]
-        texts = tuple(dict.fromkeys(text for _, text in pairs))
-        previous = self.memory.turn(objective.name, texts, self.terms.now)
-        if previous is not None:
-            failure = self._draw(objective)
-            return failure or previous
-        answers = self.batch.ask(pairs)
-        if isinstance(answers, Answers):
-            answers = self._with_bounds(objective, parts, answers)
-        if isinstance(answers, Answers):
-            self.memory.keep(objective.name, texts, answers)
-        return answers
+        if question.previous is not None:
+            failure = self._draw(question.objective, recorder)
+            return failure or question.previous
+        pairs = ((name, part.text) for found in question.parts.values() for name, part in found.items())
+        batch = self.batch.page(recorder)
+        answers = batch.ask(pairs)
+        if isinstance(answers, Failure):
+            return answers
+        return self._with_bounds(question.objective, question.parts, answers, batch)
 
     def _with_bounds(
-        self, objective: Objective, parts: Mapping[_Watched, _Parts], answers: Answers
+        self, objective: Objective, parts: Mapping[_Watched, _Parts], answers: Answers, batch: Batch
     ) -> Answers | Failure:
         """Ask for the buckets of each engine where not all engines of a question have the same."""
         differing = {
@@ -310,18 +338,18 @@ class _Round:
         }
         if not differing:
             return answers
-        more = self.batch.ask((BOUNDS, text) for text in differing)
+        more = batch.ask((BOUNDS, text) for text in differing)
         return more if isinstance(more, Failure) else answers.joined_with(more)
 
     def _bounds_of(self, objective: Objective, each: _Watched) -> str:
         return bounds_query(objective, self.asks[each].scope, self._windows(each).long)
 
-    def _draw(self, objective: Objective) -> Failure | None:
+    def _draw(self, objective: Objective, recorder: Recorder) -> Failure | None:
         """Fetch the trends of one objective."""
         start, end = trend_span(self.terms.now)
         texts = {each: self._trend_text(objective, each) for each in self.asks}
         numbers = {text: str(number) for number, text in enumerate(dict.fromkeys(part.text for part in texts.values()))}
-        answer = self.recorder.query_range(joined({key: text for text, key in numbers.items()}), start, end, STEP_S)
+        answer = recorder.query_range(joined({key: text for text, key in numbers.items()}), start, end, STEP_S)
         if isinstance(answer, Failure):
             return answer
         points, grid = split(answer.series), Grid(start - timedelta(seconds=STEP_S), STEP_S, POINTS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from ml.slo.engines import INFO_PART, TIMED, Roster, roster_of, scrape_interval,
 from ml.slo.exchanges import Failure, Recorder
 from ml.slo.groups import Separation, selector_of
 from ml.slo.promql import Attribution, Scope, joined, split
-from ml.slo.questions import ACTIVE_ON, duration, raw_query, who_query_parts
+from ml.slo.questions import ACTIVE_ON, Windows, born_query, duration, raw_query, who_query_parts
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Code, Finding, Verdict, finding
@@ -72,11 +72,16 @@ class Wanted:
 
 
 _Group = tuple[Stage, str, str, int]
-_MODELESS, _LACKS = "modeless", "lacks"
+_MODELESS, _LACKS, _BORN = "modeless", "lacks", "born"
 
 
-def board_rosters(batch: Batch, wanted: Sequence[Wanted], ratio: Objective | None) -> Mapping[Wanted, Roster] | Failure:
-    """Ask for all rosters: one request for those asked for alone and for the engines, one for their labels."""
+def board_rosters(
+    batch: Batch, wanted: Sequence[Wanted], ratio: Objective | None, short: str
+) -> Mapping[Wanted, Roster] | Failure:
+    """Ask for all rosters: one request for those asked for alone and for the engines, one for their labels.
+
+    ``short`` is the short window, such as ``5m``.
+    """
     alone: dict[Wanted, Mapping[str, str]] = {}
     grouped: dict[_Group, list[tuple[Wanted, Separation]]] = defaultdict(list)
     for each in wanted:
@@ -85,7 +90,7 @@ def board_rosters(batch: Batch, wanted: Sequence[Wanted], ratio: Objective | Non
         else:
             key = (each.scope.stage, each.separated.label, each.separated.rest, each.long_s)
             grouped[key].append((each, each.separated))
-    groups = [_Rosters.of(key, members, ratio) for key, members in grouped.items()]
+    groups = [_Rosters.of(key, members, ratio, short) for key, members in grouped.items()]
     asked = [pair for parts in (*alone.values(), *(group.engines() for group in groups)) for pair in parts.items()]
     answers = batch.ask(asked)
     if isinstance(answers, Failure):
@@ -104,30 +109,31 @@ class _Rosters:
     """The rosters of several models that one label separates."""
 
     scope: Scope
-    window: str
+    windows: Windows
     members: Sequence[tuple[Wanted, Separation]]
     ratio: Objective | None
 
     @staticmethod
-    def of(key: _Group, members: Sequence[tuple[Wanted, Separation]], ratio: Objective | None) -> _Rosters:
+    def of(key: _Group, members: Sequence[tuple[Wanted, Separation]], ratio: Objective | None, short: str) -> _Rosters:
         """The rosters of one group."""
         stage, label, rest, long_s = key
         selector = selector_of(label, (separated.value for _, separated in members), rest)
         scope = Scope(stage, selector, split=label, latency=members[0][0].scope.latency)
-        return _Rosters(scope, duration(long_s), members, ratio)
+        return _Rosters(scope, Windows(duration(long_s), short), members, ratio)
 
     def engines(self) -> dict[str, str]:
         """Ask for every series with labels that tell engines apart, and for the served artifacts."""
-        parts = who_query_parts(self.scope, None, self.scope.latency, self.window)
+        parts = who_query_parts(self.scope, None, self.scope.latency, self.windows.long)
         return {part: parts[part] for part in (TIMED, INFO_PART)}
 
     def labels(self, answers: Answers) -> dict[str, str]:
-        """Ask which models lack one of the engines' labels on their other metrics, and which count without a mode.
+        """Ask which models lack an engine's label on other metrics, have new counters, or count without a mode.
 
         Usually no model does, so the answer is empty.
         """
         names = set(telling({part: answers.of(text) for part, text in self.engines().items()})) - {self.scope.split}
         asked = {f"{_LACKS}:{name}": self._lacks(name) for name in sorted(names)}
+        asked[_BORN] = born_query(self.scope, self.ratio, self.windows)
         return asked if self.ratio is None else asked | {_MODELESS: self._modeless(self.ratio)}
 
     def _lacks(self, name: str) -> str:
@@ -145,29 +151,24 @@ class _Rosters:
         good, bad = str(ratio.successes), str(ratio.errors)
 
         def counters(select_good: str, select_bad: str) -> str:
-            return f"count by ({by}) ({select_good} or last_over_time({select_bad}[{self.window}]))"
+            return f"count by ({by}) ({select_good} or last_over_time({select_bad}[{self.windows.long}]))"
 
         bare = counters(scope.plain_with(good, 'mode=""'), scope.plain_with(bad, 'mode=""'))
-        infers = f"count by ({by}) (last_over_time({scope.timed(f'{scope.latency}_count')}[{self.window}]))"
+        infers = f"count by ({by}) (last_over_time({scope.timed(f'{scope.latency}_count')}[{self.windows.long}]))"
         return f"{bare} or ({infers} unless on ({by}) {counters(scope.counted(good), scope.counted(bad))})"
 
     def rosters(self, answers: Answers, labels: Answers) -> dict[Wanted, Roster]:
         """Return each model's roster."""
         by, asked = self.scope.split, self.labels(answers)
         found = {part: answers.sorted_by(text, by) for part, text in self.engines().items()}
-        lacking: dict[str, set[str]] = defaultdict(set)
-        modeless: set[str] = set()
-        for part, text in asked.items():
-            values = labels.sorted_by(text, by)
-            if part == _MODELESS:
-                modeless |= values.keys()
-            for value in values:
-                lacking[value].add(part.partition(":")[2])
-        return {
-            each: roster_of(
-                {part: found[part].get(separated.value, ()) for part in found},
-                lacking=frozenset(lacking[separated.value]),
-                modeless=self.ratio is None or separated.value in modeless,
+        said = {part: labels.sorted_by(text, by) for part, text in asked.items()}
+        made = {}
+        for each, separated in self.members:
+            value = separated.value
+            roster = roster_of(
+                {part: found[part].get(value, ()) for part in found},
+                lacking=frozenset(part.partition(":")[2] for part, values in said.items() if value in values),
+                modeless=self.ratio is None or value in said[_MODELESS],
             )
-            for each, separated in self.members
-        }
+            made[each] = replace(roster, born=value in said[_BORN])
+        return made

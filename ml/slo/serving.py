@@ -28,7 +28,8 @@ _Key = tuple[str, str]
 def serving(metrics: Metrics, policy: Policy, models: Sequence[str]) -> dict[str, tuple[Serving, ...]]:
     """All engine instances by model, for one request. Models without an instance have an empty tuple.
 
-    Models that one label separates share their questions.
+    Models that one label separates share their questions. A second request is needed where a silent engine served
+    several artifacts within the hour, to learn which was the last.
 
     Raises:
         MetricsError: the source gave no usable answer.
@@ -40,9 +41,15 @@ def serving(metrics: Metrics, policy: Policy, models: Sequence[str]) -> dict[str
         if found is not None:
             kin[found.label, found.rest].append(found.value)
     asked = {selector: _asked(selector, found, kin) for selector, found in separated.items()}
-    answers = Batch(Recorder(metrics)).ask(pair for parts in asked.values() for pair in parts.items())
+    batch = Batch(Recorder(metrics))
+    answers = batch.ask(pair for parts in asked.values() for pair in parts.items() if pair[0] != _PAST)
     if isinstance(answers, Failure):
         raise answers.error()
+    asked = {selector: _needed(parts, answers) for selector, parts in asked.items()}
+    past = batch.ask((_PAST, parts[_PAST]) for parts in asked.values() if _PAST in parts)
+    if isinstance(past, Failure):
+        raise past.error()
+    answers = answers.joined_with(past)
     instances = {
         selector: _instances({part: _of(answers, text, separated[selector], kin) for part, text in parts.items()})
         for selector, parts in asked.items()
@@ -67,6 +74,14 @@ def _of(answers: Answers, text: str, separated: Separation | None, kin: _Kin) ->
     return answers.sorted_by(text, separated.label).get(separated.value, ())
 
 
+def _needed(parts: Mapping[str, str], answers: Answers) -> dict[str, str]:
+    """The parts without the question when each silent instance was seen last, where nothing depends on it."""
+    keys = [_key(each) for each in answers.of(parts[_GONE])]
+    dropped = _PAST if len(set(keys)) == len(keys) else _GONE
+    return {part: text for part, text in parts.items() if part != dropped}
+
+
+_PAST, _GONE = "past", "gone"
 _UP = "min by (job, instance) (up"
 
 
@@ -79,7 +94,8 @@ def _questions(selector: str, label: str = "") -> dict[str, str]:
     return {
         "now": f"max by ({shown}) ({info} == 1)",
         # When each was seen last; an instance that fell silent at once may have lived between two steps.
-        "past": f"max by ({shown}) ((max_over_time(timestamp({info})[{_MEMORY}:15s])"
+        _GONE: f"group by ({shown}) (last_over_time({info}[{_MEMORY}]) unless on ({engine}) {info})",
+        _PAST: f"max by ({shown}) ((max_over_time(timestamp({info})[{_MEMORY}:15s])"
         f" or last_over_time({info}[{_MEMORY}])) unless on ({engine}) {info})",
         "active": f"max by ({engine}) ({active})",
         "up": f"{_UP} and on (job, instance) last_over_time({info}[{_MEMORY}]))",
@@ -89,7 +105,7 @@ def _questions(selector: str, label: str = "") -> dict[str, str]:
 def _instances(parts: Mapping[str, Sequence[Series]]) -> tuple[Serving, ...]:
     active, up = _by_instance(parts["active"]), _by_instance(parts["up"])
     last: dict[_Key, Series] = {}
-    for each in sorted(parts["past"], key=lambda series: series.points[-1][1]):
+    for each in sorted(parts.get(_PAST, parts.get(_GONE, ())), key=lambda series: series.points[-1][1]):
         last[_key(each)] = each
     instances = [_one(each, active, up) for each in parts["now"]]
     instances += [_one(each, {}, up) for key, each in last.items() if up.get(key) == 0]

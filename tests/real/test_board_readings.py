@@ -111,6 +111,8 @@ class TestManyModels:
 class _Asking:
     """A recorder as the source that it asks; here every question is answered."""
 
+    at_once = 1
+
     def __init__(self, recorder: Recorder) -> None:
         self.query = recorder.query
         self.query_range = recorder.query_range
