@@ -9,9 +9,9 @@ one request.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from ml.slo.exchanges import Failure, Recorder, errands
 from ml.slo.groups import Member, Shape, by_value, separation, shape_of, windows_of
 from ml.slo.judge import failed_reading, reading_of, unasked_reading
 from ml.slo.measured import STALE_S, Case, Terms, measured, uniform_bounds, with_bounds
+from ml.slo.memory import POINTS, STEP_S, WINDOW, BoardMemory, trend_span
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import (
     BOUNDS,
@@ -31,83 +32,15 @@ from ml.slo.questions import (
     bounds_query,
     judged_query,
 )
+from ml.slo.recordings import LOADED_QUERY, all_of, loaded, recorded_texts
 from ml.slo.roster import Wanted, board_rosters, several_models
-from ml.slo.source import Absence, Metrics, Series
+from ml.slo.source import Metrics, Series
 from ml.slo.tape import Grid, row
 from ml.stage import Stage
 from ml.verdict import Finding, Reading
 
 if TYPE_CHECKING:
     from ml.policy import Objective, Policy
-
-
-# The memory between rounds: sparklines within a budget, and the last good reading of a failing objective.
-#
-# Every few minutes one objective's range query takes the place of its reading's query; in that round the objective is
-# judged by its previous answer, a poll old. So a round never costs more than one request per objective, and no two
-# objectives skip the same round.
-
-POINTS, STEP_S, WINDOW = 24, 3600, "1h"
-"""A sparkline is a day in points of an hour, each over the hour before it."""
-
-_REFRESH = timedelta(minutes=5)
-_ALIGN_S = 300
-
-Trend = tuple[float | None, ...]
-
-
-@dataclass(slots=True)
-class BoardMemory:
-    """One board's memory. Not shared between threads."""
-
-    _answers: dict[str, tuple[tuple[str, ...], Answers]] = field(default_factory=dict)
-    _trends: dict[tuple[str, Hashable], Trend] = field(default_factory=dict)
-    _drawn_at: dict[str, tuple[tuple[str, ...], datetime]] = field(default_factory=dict)
-    _turn_at: datetime | None = None
-    _readings: dict[tuple[Hashable, str], tuple[Reading, Absence]] = field(default_factory=dict)
-
-    def keep(self, objective: str, texts: tuple[str, ...], answers: Answers) -> None:
-        """Remember the newest good answers to an objective's questions."""
-        self._answers[objective] = (texts, answers)
-
-    def turn(self, objective: str, texts: tuple[str, ...], now: datetime) -> Answers | None:
-        """The previous answers to the same questions, when this round may fetch this objective's trend instead."""
-        asked, answers = self._answers.get(objective, ((), None))
-        drawn_for, drawn_at = self._drawn_at.get(objective, ((), now))
-        fresh = drawn_for == texts and timedelta() <= now - drawn_at < _REFRESH
-        if answers is None or asked != texts or fresh or self._turn_at == now:
-            return None
-        self._turn_at = now
-        self._drawn_at[objective] = (texts, now)
-        return answers
-
-    def draw(self, objective: str, key: Hashable, trend: Trend) -> None:
-        """Remember a fetched trend."""
-        self._trends[objective, key] = trend
-
-    def trend(self, objective: str, key: Hashable) -> Trend:
-        """The last fetched trend; empty before the first."""
-        return self._trends.get((objective, key), ())
-
-    def good(self, key: Hashable, reading: Reading, now: datetime) -> Reading:
-        """Remember a reading that came from an answer."""
-        self._readings[key, reading.name] = (reading, Absence(now))
-        return reading
-
-    def missed(self, key: Hashable, failed: Reading, now: datetime) -> Reading:
-        """Return the reading for a missing answer: the last good one, later STALE; ``failed`` if there was none."""
-        known = self._readings.get((key, failed.name))
-        if known is None:
-            return failed
-        last, absence = known
-        absence.missed(failed.why)
-        return last.stale(absence.sentence(now)) if absence.stale else last
-
-
-def trend_span(now: datetime) -> tuple[datetime, datetime]:
-    """Return a trend's first and last point: round times, so that it changes only with a new fetch."""
-    end = datetime.fromtimestamp(now.timestamp() // _ALIGN_S * _ALIGN_S, UTC)
-    return end - timedelta(seconds=(POINTS - 1) * STEP_S), end
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +79,17 @@ def board_readings(
     recorder, terms = Recorder(metrics), Terms(policy, now, stale_s)
     batch = Batch(recorder)
     watched = _watched(batch, policy, terms, wanted)
+    asks = _asks(watched.values())
+    several = any(each.member is not None for each in asks.values())
+    rules = batch.ask([("rules", LOADED_QUERY)]) if several else None
     round_ = _Round(
         recorder=recorder,
         batch=batch,
         terms=terms,
         memory=BoardMemory() if memory is None else memory,
         watched=watched,
-        asks=_asks(watched.values()),
+        asks=asks,
+        recorded=loaded(rules.of(LOADED_QUERY)) if isinstance(rules, Answers) else frozenset(),
     )
     rounds = round_.readings() if wanted else []
     if recorder.exchanges and all(isinstance(each, Failure) for each in recorder.exchanges):
@@ -264,6 +201,8 @@ class _Round:
     memory: BoardMemory
     watched: Mapping[StageRead, _Watched]
     asks: Mapping[_Watched, _Asks]
+    recorded: frozenset[str]
+    """The recording rules that are loaded."""
 
     def readings(self) -> list[dict[StageRead, Reading]]:
         """The readings of each objective: the first asks what all have in common, the others are asked side by side."""
@@ -301,7 +240,7 @@ class _Round:
         for each, asks in self.asks.items():
             key = (asks.scope, each.long_s)
             if key not in common:
-                common[key] = board_questions(objective, asks.scope, self._windows(each), self.terms.latency)
+                common[key] = self._texts(objective, each, asks)
             parts = {part: _Part(text, asks.member) for part, text in common[key].items()}
             if asks.member is not None and objective.kind == "promql":
                 # Nobody knows by which labels a free query adds up, so it is asked for each model.
@@ -309,6 +248,14 @@ class _Round:
                 parts |= {part: _Part(own[part]) for part in (LONG, SHORT)}
             made[each] = parts
         return made
+
+    def _texts(self, objective: Objective, each: _Watched, asks: _Asks) -> Mapping[str, str]:
+        windows, latency = self._windows(each), self.terms.latency
+        texts = board_questions(objective, asks.scope, windows, latency)
+        if asks.member is None or each.shape is None or not self.recorded:
+            return texts
+        everything = board_questions(objective, all_of(asks.scope, each.shape.rest), windows, latency)
+        return recorded_texts(texts, everything, self.recorded)
 
     def _windows(self, each: _Watched) -> Windows:
         return Windows.of(each.long_s, self.terms.policy.soak.step_s)

@@ -10,20 +10,24 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from support import situations_arithmetic, situations_artifact, situations_basics, situations_engines
+from support.engine_past import HOUR, EnginePast, steady
 from support.prometheus import running
 from support.situations import Situation
 from support.situations_basics import CONFIG, RULES
 
 from ml.adapters.prometheus import Prometheus
 from ml.policy import Policy, parse_policy
+from ml.slo.exchanges import Failure, Recorder
 from ml.slo.readings import StageRead, board_readings
+from ml.slo.recordings import rule_file
 from ml.slo.soak import judge_soak
 from ml.slo.source import Answer
 from ml.stage import Stage
-from ml.verdict import Reading, Verdict
+from ml.verdict import Reading, Verdict, worst
 
 pytestmark = pytest.mark.xdist_group("situations")
 
@@ -130,4 +134,66 @@ def test_the_table_is_asked_with_few_requests(judged: Judged) -> None:
         Verdict.VACUOUS,
         Verdict.WAIT,
         Verdict.STALE,
+    }
+
+
+class _Asking:
+    """A recorder as the source that it asks; here every question is answered."""
+
+    at_once = 1
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.query = recorder.query
+        self.query_range = recorder.query_range
+
+
+class _WithoutRules:
+    """A Prometheus that knows of no recording rule."""
+
+    at_once = 1
+
+    def __init__(self, source: Prometheus) -> None:
+        self._source = source
+
+    def query(self, promql: str, at: datetime | None = None) -> Answer:
+        return self._source.query(promql.replace("mlconsole:.+", "nobody:.+"), at)
+
+
+def test_recording_rules_are_used_and_say_the_same(tmp_path: Path) -> None:
+    """Calm and sick engines that say what they serve; the rules are evaluated every second here."""
+    now = time.time()
+    names = ("calm", "slow", "failing")
+    pasts = {
+        "calm": {},
+        "slow": {"latencies": steady({25.0: 30.0, 250.0: 30.0})},
+        "failing": {"errors": lambda _: 20.0},
+    }
+    begin = now - 50 * HOUR
+    engines = [
+        EnginePast(model=name, begin=begin, end=now + 600, artifact=f"{name}_v1", **pasts[name])  # type: ignore[arg-type]
+        for name in names
+    ]
+    policy = parse_policy("".join(f"[model.{name}]\nselector = 'model=\"{name}\"'\n" for name in names).encode())
+    rules = rule_file(policy).replace("interval: 1m", "interval: 1s")
+    since = datetime.fromtimestamp(now - 25 * HOUR, UTC)
+    wanted = [StageRead(name, Stage.SHADOW, since, f"{name}_v1") for name in names]
+    with running(tmp_path, history=[line for each in engines for line in each.lines()], rules=rules) as server:
+        server.rules_evaluated()
+        prometheus = Prometheus(server.url, timeout_s=60)
+        with_rules, without = Recorder(prometheus), Recorder(_WithoutRules(prometheus))
+        read = board_readings(_Asking(with_rules), policy, wanted, datetime.now(UTC))
+        plain = board_readings(_Asking(without), policy, wanted, datetime.now(UTC))
+    assert [exchange for exchange in with_rules.exchanges if isinstance(exchange, Failure)] == []
+    asked = "".join(exchange.ask.promql for exchange in with_rules.exchanges)
+    assert "(mlconsole:long:" in asked
+    assert "[24h]))) by (le)" not in asked
+    assert "(mlconsole:long:" not in "".join(exchange.ask.promql for exchange in without.exchanges)
+    for each in wanted:
+        for found, right in zip(read[each], plain[each], strict=True):
+            assert (found.name, found.verdict, found.code) == (right.name, right.verdict, right.code)
+            assert found.value == pytest.approx(right.value, rel=1e-3)
+    assert {each.model: worst(reading.verdict for reading in read[each]) for each in wanted} == {
+        "calm": Verdict.PASS,
+        "slow": Verdict.FAIL,
+        "failing": Verdict.FAIL,
     }
