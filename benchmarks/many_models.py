@@ -9,6 +9,7 @@ day and an hour long.
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.measure import Result
 from ml.adapters.prometheus import Prometheus
@@ -33,12 +35,15 @@ from ml.slo.source import Answer
 from ml.stage import Stage
 from ml.verdict import Verdict
 
+if TYPE_CHECKING:
+    from support.prometheus import RealPrometheus
+
 SIZES = (10, 50, 200, 1_000)
 STEP_S = 60.0
 """Seconds between two scrapes in the history. Each model's day then has 1,440 samples in each of its series."""
 _BOUNDS = ("10.0", "25.0", "50.0", "100.0", "250.0", "500.0")
 _HISTORY_S = 26 * 3600
-_AHEAD_S = 900
+_AHEAD_S = 3_600
 _TIMEOUT_S = 60.0
 
 
@@ -81,24 +86,30 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. ``seconds`` is the median of three rounds, ``memory`` the peak that a round allocates."""
+    """One line of the table. ``seconds`` is the median of three rounds, ``memory`` the peak that a round allocates.
+
+    ``work`` and ``ours`` are the processor seconds of Prometheus and of this process in one round: other work on the
+    machine does not change them much.
+    """
 
     models: int
     requests: int
     sent: int
     received: int
     seconds: float
+    work: float
+    ours: float
     memory: int
 
     def line(self) -> str:
         """The line for the report."""
         return (
             f"{self.models:>6} | {self.requests:>8} | {self.sent / 1000:>8.1f} | {self.received / 1000:>8.0f}"
-            f" | {self.seconds:>7.2f} | {self.memory / 1e6:>9.1f}"
+            f" | {self.seconds:>7.2f} | {self.work:>8.2f} | {self.ours:>6.2f} | {self.memory / 1e6:>9.1f}"
         )
 
 
-HEADER = "models | requests | sent, kB | got, kB | seconds | memory, MB"
+HEADER = "models | requests | sent, kB | got, kB | seconds | its CPU | my CPU | memory, MB"
 
 
 def policy_of(models: int) -> Policy:
@@ -153,13 +164,13 @@ def write_history(file: Path, models: int, now: float) -> None:
 
 
 @contextmanager
-def server(models: int, *, rules: bool = False) -> Iterator[str]:
-    """A real Prometheus with the history of so many models; its address. ``rules``: with the recording rules loaded."""
+def server(models: int, *, rules: bool = False) -> Iterator[RealPrometheus]:
+    """A real Prometheus with the history of so many models; ``rules``: with the recording rules loaded."""
     with tempfile.TemporaryDirectory(prefix="mlconsole-bench-") as folder:
         yield from _serve(Path(folder), models, rules=rules)
 
 
-def _serve(folder: Path, models: int, *, rules: bool) -> Iterator[str]:
+def _serve(folder: Path, models: int, *, rules: bool) -> Iterator[RealPrometheus]:
     sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]
     try:
         from support.prometheus import running  # noqa: PLC0415 the tests' own server
@@ -180,35 +191,43 @@ def _serve(folder: Path, models: int, *, rules: bool) -> Iterator[str]:
     with running(folder / "server", data=blocks, rules=loaded, interval_s=15.0) as prometheus:
         if rules:
             prometheus.rules_evaluated(deadline_s=300.0)
-        yield prometheus.url
+        yield prometheus
     shutil.rmtree(blocks, ignore_errors=True)
 
 
-def measure(models: int, url: str) -> Row:
+def measure(models: int, prometheus: RealPrometheus) -> Row:
     """Ask for three rounds; verdicts must all be PASS, or the numbers would be of something else."""
     policy, names = policy_of(models), _names(models)
     spent = []
     for number in range(4):
         if number == 3:  # counting memory makes Python slow, so the last round is not timed
             tracemalloc.start()
-        source, now = Counted(Prometheus(url, timeout_s=_TIMEOUT_S)), datetime.now(UTC)
-        started = time.perf_counter()
+        source, now = Counted(Prometheus(prometheus.url, timeout_s=_TIMEOUT_S)), datetime.now(UTC)
+        started, work, ours = time.perf_counter(), _processor_s(prometheus.process.pid), time.process_time()
         readings = board_readings(source, policy, wanted(models, now), now, memory=BoardMemory())
         seen = serving(source, policy, names)
-        spent += [time.perf_counter() - started] if number < 3 else []
+        if number < 3:
+            worked = _processor_s(prometheus.process.pid) - work
+            spent.append((time.perf_counter() - started, worked, time.process_time() - ours))
         verdicts = {reading.verdict for found in readings.values() for reading in found}
         assert verdicts == {Verdict.PASS}, verdicts
         assert all(seen[name] for name in names)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return Row(models, source.requests, source.sent, source.received, sorted(spent)[1], peak)
+    return Row(models, source.requests, source.sent, source.received, *sorted(spent)[1], peak)
 
 
 def table(sizes: tuple[int, ...] = SIZES, *, rules: bool = False) -> Iterator[Row]:
     """The table, one server for each size."""
     for models in sizes:
-        with server(models, rules=rules) as url:
-            yield measure(models, url)
+        with server(models, rules=rules) as prometheus:
+            yield measure(models, prometheus)
+
+
+def _processor_s(pid: int) -> float:
+    """The processor seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def run() -> tuple[Result, ...]:
