@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from ml.slo.exchanges import Failure, Recorder, skew_of
+from ml.slo.exchanges import SKEW_S, Failure, Recorder, skew_of
 from ml.slo.groups import by_value
 from ml.slo.promql import joined, parcels, split
 from ml.slo.source import Series
@@ -13,9 +14,13 @@ from ml.slo.source import Series
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to one text: its series, the warnings of its request, and the server's clock minus ours."""
+    """The answer to one text: its series, the warnings of its request, and the server's clock minus ours.
+
+    ``at`` is our wall clock when the server evaluated it, give or take what two clocks may differ.
+    """
 
     series: tuple[Series, ...]
+    at: datetime
     warnings: tuple[str, ...] = ()
     skew_s: float | None = None
 
@@ -48,6 +53,10 @@ class Answers:
         known = [found.skew_s for found in self._found.values() if found.skew_s is not None]
         return max(known, key=abs, default=None)
 
+    def judged_at(self, now: datetime) -> datetime:
+        """The moment to judge samples by: the last answer's, where a slow round was still asking after ``now``."""
+        return max(now, *(found.at for found in self._found.values())) if self._found else now
+
     def joined_with(self, more: Answers) -> Answers:
         """These answers and others."""
         return Answers({**self._found, **more._found})
@@ -74,6 +83,7 @@ class Batch:
             if isinstance(answer, Failure):
                 return answer
             found, skew_s = split(answer.series), skew_of(answer)
+            at = answer.asked_at + timedelta(seconds=max(0.0, answer.seconds - SKEW_S))
             for key, text in parcel.items():
-                self._known[text] = Answered(found.get(key, ()), answer.warnings, skew_s)
+                self._known[text] = Answered(found.get(key, ()), at, answer.warnings, skew_s)
         return Answers({text: self._known[text] for text in named})

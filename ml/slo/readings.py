@@ -322,6 +322,7 @@ class _Round:
         given = replace(
             self.terms.circumstances(answers.warnings, answers.skew_s, each.since, mixed_models=each.mixed_models),
             long_s=each.long_s,
+            now=answers.judged_at(self.terms.now),
         )
         found = {name: _series(part, answers) for name, part in parts.items()}
         if BOUNDS in found and parts[BOUNDS].member is not None:

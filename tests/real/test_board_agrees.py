@@ -18,6 +18,7 @@ from support.engine_past import HOUR, EnginePast, steady
 from support.prometheus import running
 from support.situations import Situation
 from support.situations_basics import CONFIG, RULES
+from support.victoria import running_victoria
 
 from ml.adapters.prometheus import Prometheus
 from ml.policy import Policy, parse_policy
@@ -72,11 +73,18 @@ class Judged:
     requests: int
 
 
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
-    now, folder = time.time(), tmp_path_factory.mktemp("agrees")
+PROMETHEUS, VICTORIA = "prometheus", "victoria"
+
+
+@pytest.fixture(scope="module", params=[PROMETHEUS, VICTORIA])
+def judged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
+    now, folder = time.time(), tmp_path_factory.mktemp(request.param)
     history = (line for each in TABLE for line in each.lines(now))
-    with running(folder, history=history, rules=RULES, config=CONFIG) as server:
+    if request.param == PROMETHEUS:
+        serving = running(folder, history=history, rules=RULES, config=CONFIG)
+    else:
+        serving = running_victoria(folder, history=history, rules=RULES)  # type: ignore[assignment]
+    with serving as server:
         server.rules_evaluated()
         moment = datetime.fromtimestamp(now, UTC)
         metrics = Fixed(Prometheus(server.url, timeout_s=60), moment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from support.fixed_metrics import NOW, POLICY, START, FixedMetrics
@@ -11,9 +11,9 @@ from support.fixed_metrics import NOW, POLICY, START, FixedMetrics
 from ml.policy import parse_policy
 from ml.slo.memory import BoardMemory
 from ml.slo.readings import StageRead, board_readings
-from ml.slo.source import Kind, SourceTimedOut
+from ml.slo.source import Answer, Kind, SourceTimedOut
 from ml.stage import Stage
-from ml.verdict import Reading, Verdict
+from ml.verdict import Code, Reading, Verdict
 
 OBJECTIVES = len(POLICY.objectives)
 ROUND = OBJECTIVES + 1
@@ -208,3 +208,16 @@ class TestMemory:
         assert reading.why == "No good answer for 20s (4 polls). No answer within 5 s."
         board.metrics.failures = {}
         assert board.round()[3].verdict is Verdict.PASS
+
+
+class Slow(FixedMetrics):
+    """A source that needs twenty seconds for each answer; its newest samples are as new as the answer."""
+
+    def query(self, promql: str, at: datetime | None = None) -> Answer:
+        self.now += 20 * SECOND
+        return super().query(promql, at)
+
+
+def test_a_slow_round_does_not_take_new_samples_for_samples_of_the_future() -> None:
+    readings = board_readings(Slow(), POLICY, [A], NOW)[A]
+    assert [(each.verdict, each.code) for each in readings] == [(Verdict.PASS, Code.WITHIN_LIMIT)] * OBJECTIVES
