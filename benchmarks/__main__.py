@@ -16,6 +16,7 @@ _ALL = (
     "quiet",
     "digests",
     "soak",
+    "many_models",
     "rollback",
     "gate",
     "journeys",

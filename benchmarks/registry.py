@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.measure import Result, in_turns
 from ml.registry.changes import withdraw
 from ml.registry.codec import parse
+from ml.registry.doctor import examine
 from ml.stage import Stage
 
 _MODELS, _EVENTS = 1_000, 50
@@ -34,8 +36,25 @@ def run() -> tuple[Result, ...]:
         return json.dumps(json.loads(raw), indent=2)
 
     mine, theirs = in_turns(ours, floor, 5)
-    what = f"registry of {_MODELS} models x {_EVENTS} events ({len(raw) >> 20} MiB): parse, validate, edit"
-    return (Result(what, "json.loads + json.dumps", mine, theirs, 4.0),)
+    size = f"registry of {_MODELS} models x {_EVENTS} events ({len(raw) >> 20} MiB)"
+    what = f"{size}: parse, validate, edit"
+    return (Result(what, "json.loads + json.dumps", mine, theirs, 4.0), *_looks(raw, size))
+
+
+def _looks(raw: bytes, size: str) -> tuple[Result, ...]:
+    """Measure what a board and a check do with a registry against reading it, and its memory against the file."""
+    tracemalloc.start()
+    document = parse(raw)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    edited = withdraw(document, "model_0500", Stage.SHADOW, by="a@example.com", reason="benchmark", at=_AT).raw
+    again, first = in_turns(lambda: parse(edited, known=document), lambda: parse(raw), 3)
+    looked, read = in_turns(lambda: examine(document), lambda: parse(raw), 3)
+    return (
+        Result(f"{size}: examine", "parse", looked, read, 2.5),
+        Result(f"{size}: parse after a change of one model", "parse", again, first, 0.35),
+        Result(f"{size}: memory", "the file", held / 1e6, len(raw) / 1e6, 6.0, "MB"),
+    )
 
 
 def _model(events: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 from ml.text import visible
 
@@ -42,6 +43,7 @@ def parse_id(text: str) -> ArtifactId:
     return ArtifactId(match["model"], day, sequence)
 
 
+@lru_cache(maxsize=4096)
 def is_artifact_id(text: str) -> bool:
     """True if a text is a well-formed artifact id."""
     try:

@@ -154,7 +154,8 @@ class Reader:
     After `registry`, ``models_at`` is where the object with the models begins, and ``spans`` where each stands.
     """
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, known: Document | None = None) -> None:
+        self._known = known
         self.models_at = -1
         self.spans: dict[str, Span] = {}
         self._text = text
@@ -204,6 +205,9 @@ class Reader:
     def model(self, name: str, text: str, start: int) -> tuple[Model, int]:
         """Read and validate the model with a value that begins at ``start``."""
         path: Path = ("models", name)
+        same = self._same(name, start)
+        if same is not None:
+            return same
         if not _MODEL_NAME.fullmatch(name):
             refuse(self._file, text, start, "a model's name holds only a to z, 0 to 9 and _", path)
         value, end = self._value(start, path)
@@ -213,6 +217,16 @@ class Reader:
             first = error.errors(include_url=False)[0]
             where: Path = first["loc"]
             refuse(self._file, text, offset_of(text, start, where), complaint(first), path + where)
+
+    def _same(self, name: str, start: int) -> tuple[Model, int] | None:
+        """The model of a text that was read before, where its own text is the same here."""
+        if self._known is None or name not in self._known.spans:
+            return None
+        text = self._known.model_text(name)
+        # A value that is an object ends where its text ends, whatever follows.
+        if not text.startswith("{") or not self._text.startswith(text, start):
+            return None
+        return self._known.registry.models[name], start + len(text)
 
     def revision(self, name: str, span: Span) -> Model:
         """Read and validate one model of a text that is valid elsewhere."""
@@ -280,11 +294,15 @@ MAX_BYTES = 256 << 20
 class Document:
     """A registry as it is in a file. ``models_at`` and ``spans`` are the places of its models in ``text``."""
 
-    raw: bytes
     registry: Registry
-    text: str = field(repr=False, compare=False)
+    text: str = field(repr=False)
     models_at: int = field(repr=False, compare=False)
     spans: Mapping[str, Span] = field(repr=False, compare=False)
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of the file, made of its text: a large file is not kept twice."""
+        return self.text.encode()
 
     def model_text(self, name: str) -> str:
         """The JSON text of one model, as it is in the file."""
@@ -308,7 +326,7 @@ class Document:
             for other, at in self.spans.items()
         }
         registry = self.registry.model_copy(update={"models": {**self.registry.models, name: model}})
-        return Document(text.encode(), registry, text, self.models_at, MappingProxyType({**spans, name: span}))
+        return Document(registry, text, self.models_at, MappingProxyType({**spans, name: span}))
 
 
 def empty_document() -> Document:
@@ -316,17 +334,19 @@ def empty_document() -> Document:
     return parse(b'{\n  "schema_version": "v1",\n  "models": {}\n}\n')
 
 
-def parse(raw: bytes, file: str = REGISTRY_PATH) -> Document:
+def parse(raw: bytes, file: str = REGISTRY_PATH, known: Document | None = None) -> Document:
     """Read a registry; ``file`` is its name in errors.
+
+    Models that are written in ``known`` as they are here are taken from there, so both documents share them.
 
     Raises:
         RegistryInvalid: with the first place that is wrong.
     """
     text = _decode(raw, file)
-    reader = Reader(text, file)
+    reader = Reader(text, file, known)
     with _collector_paused():
         registry = reader.registry()
-    return Document(raw, registry, text, reader.models_at, MappingProxyType(reader.spans))
+    return Document(registry, text, reader.models_at, MappingProxyType(reader.spans))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ What does not open at all is named by `ml.registry.codec`. Nothing here changes 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations, pairwise
@@ -57,6 +57,7 @@ class Finding:
 ENGINE_NEEDS = ("ts_utc", "to_stage", "pointer")
 RUNBOOK_READS = ("timestamp_utc", "action", "artifact_id", "by")
 
+_STAGES, _ACTIONS = frozenset(Stage), frozenset(Action)
 _BY_HAND = "Correct it by hand in a commit of its own."
 _REPAIR = "Apply the repair that check prints."
 _MOVES = {
@@ -236,21 +237,27 @@ def event_symptoms(
 def _disagreements(name: str, path: str, words: Mapping[str, Any]) -> Iterator[Finding]:
     """Both vocabularies are there and say different things; `reason` and `notes` may."""
     pointer = words.get("pointer") or {}
-    for word in ("at", "by", "artifact_id"):
-        keys = ALIASES[word]
-        said = {key: pointer.get(key.partition(".")[2]) if "." in key else words.get(key) for key in keys}
-        if len({value for value in said.values() if value is not None}) > 1:
-            what = f"{' and '.join(keys)} say different things."
-            yield Finding("vocabularies-disagree", name, path, True, what, _BY_HAND)
+    for keys in _TWICE_SAID:
+        first = None
+        for key in keys:
+            value = pointer.get(key.partition(".")[2]) if "." in key else words.get(key)
+            first = value if first is None else first
+            if value is not None and value != first:
+                what = f"{' and '.join(keys)} say different things."
+                yield Finding("vocabularies-disagree", name, path, True, what, _BY_HAND)
+                break
+
+
+_TWICE_SAID = tuple(ALIASES[word] for word in ("at", "by", "artifact_id"))
 
 
 def _move(name: str, path: str, event: Event) -> Iterator[Finding]:
-    if event.to_stage not in tuple(Stage):
+    if event.to_stage not in _STAGES:
         if event.to_stage is not None:
             what = f"to_stage is {visible(event.to_stage, limit=40)}, which is no stage."
             yield Finding("no-such-stage", name, f"{path}.to_stage", True, what, _BY_HAND)
         return
-    wrong_word = event.action is not None and event.action not in tuple(Action)
+    wrong_word = event.action is not None and event.action not in _ACTIONS
     if (event.from_stage, event.to_stage) not in _MOVES or wrong_word:
         said = f"{visible(event.action or 'it', limit=40)} moved {visible(event.from_stage or 'nothing', limit=40)}"
         what = f"{said} → {event.to_stage}, which is no legal change."
@@ -263,7 +270,25 @@ def _future(name: str, path: str, moment: datetime | None, now: datetime | None)
         yield Finding("time-in-future", name, path, True, what, "Compare the clocks, then correct it by hand.")
 
 
-__all__ = ["Finding", "examine", "repair_diff"]
+__all__ = ["Finding", "examine", "repair_diff", "repairable"]
+
+
+_MENDED = frozenset(
+    {
+        "key-missing",
+        "history-out-of-order",
+        "event-lacks-engine-words",
+        "event-lacks-runbook-words",
+        "time-not-utc",
+        "engine-refuses",
+    }
+)
+"""Codes of findings that a repair may mend; a model without any of them has nothing to repair."""
+
+
+def repairable(findings: Iterable[Finding]) -> frozenset[str]:
+    """The models that `repair_diff` may change, from the findings about them."""
+    return frozenset(finding.model for finding in findings if finding.code in _MENDED)
 
 
 def examine(

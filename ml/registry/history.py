@@ -15,6 +15,7 @@ from ml.registry.schema import ARTIFACTS_PATH, Event, Model, Pointer
 from ml.stage import Action, Stage
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_STAGES = frozenset(Stage)
 
 
 def newest_first(model: Model) -> bool:
@@ -34,6 +35,22 @@ def chronological_indexes(model: Model) -> tuple[int, ...]:
 
     Equal times keep the file's order, and an event without a time stays with its neighbor.
     """
+    known = _RECENT.get(id(model))
+    if known is not None and known[0] is model:
+        return known[1]
+    order = _order(model)
+    if len(_RECENT) >= _MOST_RECENT:
+        _RECENT.clear()
+    _RECENT[id(model)] = (model, order)
+    return order
+
+
+_RECENT: dict[int, tuple[Model, tuple[int, ...]]] = {}
+"""The order of the models that were asked about last: a dozen questions about one model follow each other."""
+_MOST_RECENT = 16
+
+
+def _order(model: Model) -> tuple[int, ...]:
     places = range(len(model.history))
     stamped: list[tuple[datetime, int]] = []
     last = _LONG_AGO
@@ -180,16 +197,15 @@ def action_of(event: Event) -> str:
         return event.action
     if event.from_stage == event.to_stage:
         return Action.ROLLBACK if event.to_stage == Stage.ACTIVE else Action.WITHDRAW
-    return Action.PROMOTE if event.from_stage in tuple(Stage) else Action.STAGE
+    return Action.PROMOTE if event.from_stage in _STAGES else Action.STAGE
 
 
 def standing(model: Model) -> dict[Stage, str | None]:
     """The artifact of each stage by the events alone. Stages without an event are omitted."""
     found: dict[Stage, str | None] = {}
     for event in chronological(model):
-        from_stage, to_stage = (
-            stage if stage in tuple(Stage) else None for stage in (event.from_stage, event.to_stage)
-        )
+        from_stage = event.from_stage if event.from_stage in _STAGES else None
+        to_stage = event.to_stage if event.to_stage in _STAGES else None
         if from_stage and from_stage != to_stage:
             found[Stage(from_stage)] = None
         if to_stage:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
@@ -121,10 +121,16 @@ def _grouped(hunks: Sequence[_Hunk]) -> list[list[_Hunk]]:
     return groups
 
 
-def repair_diff(doc: Document, file: str = REGISTRY_PATH) -> str:
-    """A unified diff of ``file`` that mends what can be mended without guessing; empty where there is nothing."""
+def repair_diff(doc: Document, file: str = REGISTRY_PATH, models: Collection[str] | None = None) -> str:
+    """A unified diff of ``file`` that mends what can be mended without guessing; empty where there is nothing.
+
+    ``models`` are those to look at, where it is known which can need it; by default all.
+    """
+    named = [name for name in doc.registry.models if models is None or name in models]
+    if not named:
+        return ""
     layout = layout_of(doc.text)
-    splices = [splice for name, model in doc.registry.models.items() for splice in _repairs(doc, name, model, layout)]
+    splices = [splice for name in named for splice in _repairs(doc, name, doc.registry.models[name], layout)]
     return patch(doc.text, splices, file)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -38,6 +39,7 @@ def located(artifact_dir: str, artifact_base: str) -> str:
     return str(PurePosixPath(artifact_base, artifact_dir))
 
 
+@lru_cache(maxsize=4096)
 def plain_directory(artifact_dir: str) -> str:
     """A pointer's directory in its one form, without ``./`` before it or ``/`` behind it."""
     return str(PurePosixPath(artifact_dir))

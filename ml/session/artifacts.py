@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +24,7 @@ from ml.errors import Unavailable
 from ml.policy import Policy, parse_policy
 from ml.ports import Progress, Report
 from ml.promotion.repository import Repository, TreeEntry
-from ml.registry.doctor import Finding, examine, repair_diff
+from ml.registry.doctor import Finding, examine, repair_diff, repairable
 from ml.registry.history import chronological
 from ml.registry.schema import ARTIFACTS_PATH, Pointer
 from ml.session.boards import altered_at_checkout
@@ -168,15 +170,13 @@ class RegistryCheck:
 def check_registry(
     base: Base, artifacts: CommitArtifacts, repository: Repository, now: datetime, report: Report | None
 ) -> RegistryCheck:
-    """Examine one base. Raises what the repository and the sandbox raise."""
+    """Examine one base, and verify as many artifacts at a time as there are cores.
+
+    Raises what the repository and the sandbox raise.
+    """
     findings = (*examine(base.document, archives=base.archives), *altered_at_checkout(base, repository))
     pointers = _pointers(base)
-    verified = []
-    for number, (name, pointer) in enumerate(pointers):
-        if report:
-            report(Progress(f"verify {pointer.artifact_id}", number, len(pointers)))
-        contract = base.policy.contract(name)
-        verified.append(artifacts.standing(base, base.whole(name), pointer, contract=contract))
+    verified = _verified(base, artifacts, pointers, report)
     severe = sum(finding.severe for finding in findings)
     bad = sum(not item.verdict.opens for item in verified)
     verdict = worst([Verdict.FAIL if severe else Verdict.PASS, *(item.verdict for item in verified)])
@@ -187,8 +187,37 @@ def check_registry(
         f"{len(verified)} artifacts of which {bad} do not verify.",
         findings=findings,
         artifacts=tuple(verified),
-        repair=repair_diff(base.document),
+        repair=repair_diff(base.document, models=repairable(findings)),
     )
+
+
+def _verified(
+    base: Base, artifacts: CommitArtifacts, pointers: Sequence[tuple[str, Pointer]], report: Report | None
+) -> tuple[Verification, ...]:
+    """Verify artifacts side by side, in the order of their pointers."""
+    ended, counting = 0, threading.Lock()
+
+    def verify(named: tuple[str, Pointer]) -> Verification:
+        nonlocal ended
+        name, pointer = named
+        contract = base.policy.contract(name)
+        found = artifacts.standing(base, base.whole(name), pointer, contract=contract)
+        with counting:
+            ended += 1
+            if report:
+                report(Progress(f"verify {pointer.artifact_id}", ended, len(pointers)))
+        return found
+
+    pool = ThreadPoolExecutor(_cores(), thread_name_prefix="check")
+    try:
+        return tuple(pool.map(verify, pointers))
+    finally:
+        # After an error or an interruption, what has not begun shall not begin.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _pointers(base: Base) -> tuple[tuple[str, Pointer], ...]:

@@ -23,6 +23,7 @@ from ml.session.watches import settle_changes
 from ml.slo.alert_findings import silences_of
 from ml.slo.alerts import alerts_now
 from ml.slo.exchanges import Failure, Recorder
+from ml.slo.recordings import LOADED_QUERY, loaded
 from ml.slo.source import Answer
 from ml.stage import Stage
 from ml.text import visible
@@ -146,6 +147,8 @@ def live_p99(answer: Answer, limit: float | None) -> Check:
     return Check("live p99", Verdict.PASS if well else Verdict.FAIL, f"{shown}, limit {limit:g} ms.")
 
 
+_MANY = 50
+"""Deployed models from which on recording rules are proposed."""
 _LATENCY = 'count({__name__=~"grinder_ml_inference_latency_ms_(bucket|count)"})'
 
 
@@ -253,7 +256,19 @@ class Doctor:
         if isinstance(silences, Failure):
             raise silences.error()
         silenced = " ".join(silences_of(silences, policy.alerts.quiet))
-        return f"{len(view.findings)} rules are loaded{f'. {silenced}' if silenced else ''}"
+        said = f"{len(view.findings)} rules are loaded{f'. {silenced}' if silenced else ''}"
+        return f"{said}; {self._recordings(recorder)}" if self._many() else said
+
+    def _many(self) -> bool:
+        models = self._registries.now(despite_policy=True).document.registry.models.values()
+        return sum(bool(model.shadow or model.active) for model in models) >= _MANY
+
+    def _recordings(self, recorder: Recorder) -> str:
+        """Say if Prometheus has the recording rules for many models."""
+        answer = recorder.query(LOADED_QUERY)
+        if isinstance(answer, Answer) and answer.series:
+            return f"{len(loaded(answer.series))} recording rules are loaded"
+        return "load ml/monitoring/ml_recordings.yml too, or the board reads the whole day of each model at every poll"
 
     def runtime(self) -> str:
         """Check that onnxruntime gives the golden artifact's outputs here."""

@@ -14,7 +14,8 @@ from ml.session.registries import Base
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_in
 from ml.slo.exchanges import Recorder
-from ml.slo.readings import BoardMemory, StageRead, board_readings
+from ml.slo.memory import BoardMemory
+from ml.slo.readings import StageRead, board_readings
 from ml.slo.serving import serving
 from ml.slo.source import Absence, Metrics
 from ml.stage import Stage

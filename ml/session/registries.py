@@ -112,8 +112,9 @@ class Registries:
                 "Correct registry.path, or let `mlconsole init` propose a first registry on a branch.",
             )
         policy, complaint = self._policy(ref.commit)
-        known = self._last is not None and self._last.blob == blob
-        document = self._last.document if self._last and known else parse(raw, path)
+        last = self._last.document if self._last is not None else None
+        same = last is not None and self._last is not None and self._last.blob == blob
+        document = last if same and last is not None else parse(raw, path, last)
         artifact_base = policy.artifact_base(self._context.place.artifact_base)
         return Base(
             ref,

@@ -40,7 +40,7 @@ class Roster:
     ``by``: the labels that tell engines apart. ``totals``: each engine with its count of inferences as it stands.
     ``serving``: the artifacts that each engine reported within the window. ``models``: the values of the label
     ``model`` that were found. ``scrape_s``: the seconds between two scrapes of an engine, ``None`` when unknown.
-    ``failure``: the reason why nothing of all this is known.
+    ``failure``: the reason why nothing of all this is known. ``born``: some counter may have been born in the window.
     """
 
     by: tuple[str, ...] = ENGINE
@@ -50,6 +50,7 @@ class Roster:
     modeless: bool = True
     scrape_s: float | None = None
     failure: Finding | None = None
+    born: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,10 +94,21 @@ NOBODY = Roster()
 """The roster before any answer."""
 
 
-def roster_of(parts: Mapping[str, Sequence[Series]], scrape_s: float | None = None) -> Roster:
-    """Read the answers to the roster query."""
+def roster_of(
+    parts: Mapping[str, Sequence[Series]],
+    scrape_s: float | None = None,
+    *,
+    lacking: frozenset[str] = frozenset(),
+    modeless: bool | None = None,
+) -> Roster:
+    """Read the answers to the roster query.
+
+    Args:
+        lacking: labels that some counter or gauge without a part here does not have.
+        modeless: true if some counter has no label ``mode``, where that was asked for apart.
+    """
     timed = parts.get(TIMED, ())
-    by = _telling(parts)
+    by = tuple(name for name in telling(parts) if name not in lacking)
     serving: dict[Engine, set[str]] = {}
     for each in parts.get(INFO_PART, ()):
         if each.points and each.points[-1][1] > 0:
@@ -111,12 +123,12 @@ def roster_of(parts: Mapping[str, Sequence[Series]], scrape_s: float | None = No
         totals=totals,
         serving={engine: frozenset(artifacts) for engine, artifacts in serving.items()},
         models=tuple(sorted({each.label("model") for each in timed} - {""})),
-        modeless=not counted or any(not each.label("mode") for each in counted),
+        modeless=(not counted or any(not each.label("mode") for each in counted)) if modeless is None else modeless,
         scrape_s=scrape_s,
     )
 
 
-def _telling(parts: Mapping[str, Sequence[Series]]) -> tuple[str, ...]:
+def telling(parts: Mapping[str, Sequence[Series]]) -> tuple[str, ...]:
     """The labels that every kind of metric has: those of the target, not those inside of one metric."""
     kinds = [names for part in (TIMED, COUNTED, ACTIVE, INFO_PART) if (names := _names(parts.get(part, ())))]
     return tuple(sorted(frozenset.intersection(*kinds))) if kinds else ENGINE

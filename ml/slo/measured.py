@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,10 +18,6 @@ from ml.verdict import Finding
 
 if TYPE_CHECKING:
     from ml.policy import Objective, Policy
-
-
-_ALWAYS = 0.99
-"""The share of a window from which a bucket counts as there all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +161,32 @@ def buckets_of(series: Sequence[Series]) -> dict[Engine, Buckets]:
             of_engine[at] = of_engine.get(at, 0.0) + each.points[-1][1]
     return {
         engine: Buckets(
-            bounds=tuple(sorted(at for at, share in found.items() if share >= _ALWAYS)),
+            bounds=tuple(sorted(at for at, share in found.items() if share >= ask.PRESENT)),
             top=max(found, default=None),
         )
         for engine, found in shares.items()
     }
+
+
+def uniform_bounds(counted: Sequence[Series]) -> tuple[str, ...] | None:
+    """The buckets that every engine had all the time, from the board's count; ``None`` where engines differ."""
+    engines: dict[str, float] = {}
+    for each in counted:
+        le = each.label("le")
+        if le in engines or each.label(ask.ALWAYS) != "1":
+            return None
+        engines[le] = each.points[-1][1]
+    return tuple(engines) if len(set(engines.values())) <= 1 else None
+
+
+def with_bounds(series: Iterable[Series], bounds: Sequence[str]) -> tuple[Series, ...]:
+    """The series of `questions.BOUNDS` for engines that all have the same buckets; ``series`` tell the engines."""
+    engines = {engine_of(each): each.points for each in series}
+    return tuple(
+        Series(tuple(sorted((*engine, ("le", le)))), ((points[-1][0] if points else 0.0, 1.0),))
+        for engine, points in engines.items()
+        for le in bounds
+    )
 
 
 def _named(series: Sequence[Series]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ ENGINE = ("instance", "job")
 """The labels that identify engines by default."""
 REMEMBERED = "1d"
 """A series that was not seen for this long before a window is born in the window."""
+ARTIFACT_LABEL = "artifact_id"
 
 
 class Attribution(StrEnum):
@@ -37,6 +38,9 @@ class Scope:
     ``by`` are the labels that tell engines apart. ``latency`` is the histogram that shows in which mode an engine
     infers. ``swapped``: some engine served another artifact within the long window, so only some of its time counts.
     ``modeless``: some counters have no label ``mode`` and take the mode of their engine's histogram.
+    ``split``: the label that separates several models that one question is about; ``selector`` then selects all of
+    them, ``artifact_id`` is empty, and where engines were swapped each answer carries the label ``artifact_id``.
+    ``born``: some counter may have been born within the window.
     """
 
     stage: Stage
@@ -47,11 +51,23 @@ class Scope:
     swapped: bool = False
     modeless: bool = True
     latency: str = "grinder_ml_inference_latency_ms"
+    split: str = ""
+    born: bool = True
 
     @property
     def engines(self) -> str:
         """The labels that identify engines, as ``by (…)`` and ``on (…)`` take them."""
-        return ", ".join(self.by)
+        return ", ".join(self.identifying)
+
+    @property
+    def identifying(self) -> tuple[str, ...]:
+        """The labels of `engines`, with the one that separates models."""
+        return tuple(sorted({*self.by, self.split})) if self.split else self.by
+
+    @property
+    def owners(self) -> str:
+        """The labels by which a value of a whole model is added up; empty where the question is about one model."""
+        return ", ".join((self.split, ARTIFACT_LABEL) if self._labelled else (self.split,)) if self.split else ""
 
     def timed(self, metric: str) -> str:
         """A metric that the engine labels by mode, as it does its latencies."""
@@ -63,7 +79,15 @@ class Scope:
 
     def counted(self, metric: str) -> str:
         """Select a metric that only some engines label by mode: ours, or without a mode."""
-        return self._of(metric, f'mode=~"{self.stage}|"' if self.modeless else f'mode="{self.stage}"')
+        return self._of(metric, self._counted_mode)
+
+    def counted_with(self, metric: str, matcher: str) -> str:
+        """Same as `counted`, with one more matcher."""
+        return self._of(metric, f"{self._counted_mode},{matcher}")
+
+    @property
+    def _counted_mode(self) -> str:
+        return f'mode=~"{self.stage}|"' if self.modeless else f'mode="{self.stage}"'
 
     def plain(self, metric: str) -> str:
         """Select a metric in any mode."""
@@ -93,6 +117,8 @@ class Scope:
         """Select the engines that served only this artifact during a window; empty where no engine reports it."""
         if self.attribution is Attribution.MODE:
             return ""
+        if self.split:
+            return self._split_serves(window)
         by = self.engines
         says = (
             f"max by ({by}) (max_over_time({self.ours}[{window}])) > 0"
@@ -100,8 +126,37 @@ class Scope:
         )
         if self.attribution is Attribution.ARTIFACT:
             return f"({says})"
-        known = f"count by ({by}) (last_over_time({self.timed(INFO)}[{REMEMBERED}]))"
-        return f"({says} or on ({by}) ({self.infers(window)} unless on ({by}) {known}))"
+        return f"({says} or on ({by}) ({self._silent(window)}))"
+
+    def _silent(self, window: str) -> str:
+        """Select the engines that infer and never said which artifact they serve."""
+        known = f"count by ({self.engines}) (last_over_time({self.timed(INFO)}[{REMEMBERED}]))"
+        return f"{self.infers(window)} unless on ({self.engines}) {known}"
+
+    @property
+    def _labelled(self) -> bool:
+        """True if answers carry the artifact, because the engines of these models served several."""
+        return bool(self.split) and self.swapped and self.attribution is not Attribution.MODE
+
+    def _split_serves(self, window: str) -> str:
+        """Select the engines of many models that served one artifact during a window.
+
+        The roster said which artifact that is, where no engine was swapped. Otherwise the value is 1 and its label
+        ``artifact_id`` names the artifact.
+        """
+        by = self.engines
+        if self._labelled:
+            each = f"group by ({by}, {ARTIFACT_LABEL}) (max_over_time({self.timed(INFO)}[{window}]) > 0)"
+            named = self.timed_with(INFO, f'{ARTIFACT_LABEL}!=""')
+            says = (
+                f"group by ({by}, {ARTIFACT_LABEL}) (max_over_time({named}[{window}]) > 0)"
+                f" and on ({by}) (count by ({by}) ({each}) == 1)"
+            )
+        else:
+            says = f"max_over_time({self.timed(INFO)}[{window}]) > 0"
+        if self.attribution is Attribution.ARTIFACT:
+            return f"({says})"
+        return f"({says} or on ({by}) group by ({by}) ({self._silent(window)}))"
 
     def infers(self, window: str) -> str:
         """Select the engines with a histogram of this mode in a window."""
@@ -112,11 +167,14 @@ class Scope:
 
         ``counter``: of a metric that may have no mode, which then takes that of its engine's histogram.
         """
-        conditions = [self.serves(window)]
+        serves = self.serves(window)
+        if serves and self._labelled:
+            promql, serves = f"({promql}) * on ({self.engines}) group_left ({ARTIFACT_LABEL}) {serves}", ""
+        conditions = [serves]
         if counter and self.modeless:
             conditions.append(self.infers(window))
         narrowed = "".join(f" and on ({self.engines}) {each}" for each in conditions if each)
-        return f"({promql}{narrowed})" if narrowed else promql
+        return f"({promql}{narrowed})" if narrowed or self._labelled else promql
 
     # --- what was counted -----------------------------------------------------------------------------------------
 
@@ -130,6 +188,8 @@ class Scope:
         A bucket is born with its histogram only: another spelling of ``le`` is no birth. ``restarts``: of a counter
         that is born and restarts in the same window, its count before the restart must not be lost.
         """
+        if not self.born:
+            return f"sum by ({self.engines}{', le' if le else ''}) (increase({series}[{window}]))"
         highest, increase = f"max_over_time({series}[{window}])", f"increase({series}[{window}])"
         whole = series.replace("}", ',le="+Inf"}', 1) if le and "}" in series else series
         whole = f'{series}{{le="+Inf"}}' if le and "}" not in series else whole

@@ -15,7 +15,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ml.slo.engines import ACTIVE, COUNTED, FAILED, INFO_PART, TIMED
-from ml.slo.promql import INFO, Scope
+from ml.slo.promql import ENGINE, INFO, REMEMBERED, Scope
 
 if TYPE_CHECKING:
     from ml.policy import Objective
@@ -133,7 +133,7 @@ def questions(objective: Objective, scope: Scope, windows: Windows, latency: str
         LATELY: count_query(objective, scope, windows.short, latency),
         LIVELY: count_query(objective, scope, STILL_WINDOW, latency, windows.short),
         SEEN: scope.attributed(f"max by ({scope.engines}) (count_over_time({count}[{windows.long}]))", windows.short),
-        DOWN: f"up == 0 and on (job, instance) last_over_time({count}[{windows.long}])",
+        DOWN: _down(scope, f"last_over_time({count}[{windows.long}])"),
     }
     if objective.kind == "ratio":
         return asked | _counter_facts(objective, scope, windows, latency)
@@ -144,6 +144,44 @@ def questions(objective: Objective, scope: Scope, windows: Windows, latency: str
     if objective.kind == "quantile":
         return asked | {BOUNDS: _bounds(objective, scope, windows.long)}
     return asked | _spellings(objective, scope)
+
+
+def board_questions(objective: Objective, scope: Scope, windows: Windows, latency: str = LATENCY) -> Mapping[str, str]:
+    """Return the questions of `questions` that decide on the board, in fewer numbers: the verdict is the same.
+
+    Only engines that stand still are named by `LIVELY`. Scrapes are not counted, because the board does not know how
+    many to expect. For several models, `BOUNDS` counts the engines of each bucket (see `uniform_bounds`).
+    """
+    asked = dict(questions(objective, scope, windows, latency))
+    del asked[SEEN]
+    asked[LIVELY] = f"{asked[LIVELY]} <= 0"
+    if scope.split and BOUNDS in asked:
+        asked[BOUNDS] = f'count_values by (le) ("{ALWAYS}", {asked[BOUNDS]} >= bool {PRESENT})'
+    return asked
+
+
+ALWAYS = "always"
+"""The label that says if a bucket was there all the time."""
+PRESENT = 0.99
+"""The share of a window from which a bucket counts as there all the time."""
+
+
+def bounds_query(objective: Objective, scope: Scope, window: str) -> str:
+    """For how much of the window each engine had each bucket; the answer that `board_questions` counts."""
+    return _bounds(objective, scope, window)
+
+
+def born_query(scope: Scope, ratio: Objective | None, windows: Windows) -> str:
+    """Find the models of which some counter was born within one of the windows. Usually there are none."""
+    series = [scope.timed(f"{scope.latency}_count")]
+    if ratio is not None:
+        series += [scope.counted(str(ratio.successes)), scope.counted(str(ratio.errors))]
+    return " or ".join(
+        f"count by ({scope.split}) (last_over_time({each}[{window}])"
+        f" unless last_over_time({each}[{REMEMBERED}] offset {window}))"
+        for each in series
+        for window in (windows.long, windows.short)
+    )
 
 
 def changed_query(objective: Objective, scope: Scope, window: str) -> str:
@@ -227,8 +265,20 @@ def _free(objective: Objective, scope: Scope, window: str) -> str:
 
 
 def _covered(scope: Scope, series: str, windows: Windows, *, counter: bool = False) -> str:
-    there = scope.attributed(f"count by ({scope.engines}) ({series})", windows.short, counter=counter)
-    return f"count_over_time(sum({there})[{windows.long}:{windows.short}])"
+    if scope.split and not scope.swapped:
+        # Only that there is a value counts, so nothing needs to be added up by engine first.
+        total = f"count by ({scope.owners}) ({scope.attributed(f'({series})', windows.short, counter=counter)})"
+    else:
+        there = scope.attributed(f"count by ({scope.engines}) ({series})", windows.short, counter=counter)
+        total = f"sum by ({scope.owners}) ({there})" if scope.split else f"sum({there})"
+    return f"count_over_time({total}[{windows.long}:{windows.short}])"
+
+
+def _down(scope: Scope, seen: str) -> str:
+    if not scope.split:
+        return f"up == 0 and on (job, instance) {seen}"
+    by = ", ".join(sorted({*scope.identifying, *ENGINE}))
+    return f"(count by ({by}) ({seen}) and on (job, instance) (up == 0))"
 
 
 def _bounds(objective: Objective, scope: Scope, window: str) -> str:
@@ -246,7 +296,7 @@ def _counter_facts(objective: Objective, scope: Scope, windows: Windows, latency
     inferring = f"({scope.attributed(scope.grown(count, long), windows.short)} > 0)"
     there = scope.attributed(f"count by ({by}) ({count} or {successes})", windows.short)
     facts = {
-        SHOWN: shown_query(objective, scope, long),
+        SHOWN: _shown(objective, scope, long),
         NEWEST: scope.attributed(
             f"max by ({by}) (timestamp({successes}) or timestamp({errors}))", windows.short, counter=True
         ),
@@ -266,6 +316,13 @@ def _counter_facts(objective: Objective, scope: Scope, windows: Windows, latency
 def _spellings(objective: Objective, scope: Scope) -> dict[str, str]:
     """List the exporter's spellings of its buckets, where a free query selects one by its text."""
     named = {found[1] for found in _LE.finditer(objective.query or "")}
+    by = f"{scope.split}, le" if scope.split else "le"
     return {
-        f"{SPELLED}{number}": f"count by (le) ({scope.timed(metric)})" for number, metric in enumerate(sorted(named))
+        f"{SPELLED}{number}": f"count by ({by}) ({scope.timed(metric)})" for number, metric in enumerate(sorted(named))
     }
+
+
+def _shown(objective: Objective, scope: Scope, window: str) -> str:
+    """The runbook's own query; of many models its highest value by model and mode."""
+    shown = shown_query(objective, scope, window)
+    return f"max by ({scope.split}, mode) ({shown})" if scope.split else shown

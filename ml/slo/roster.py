@@ -1,15 +1,23 @@
-"""The roster query: the engines of a stage, their artifacts, their scrape interval, and their possible models."""
+"""The roster query: the engines of a stage, their artifacts, their scrape interval, and their possible models.
+
+A soak asks for one roster, the board for those of all models with two requests.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ml.slo.engines import Roster, roster_of, scrape_interval
+from ml.slo.batch import Answers, Batch
+from ml.slo.engines import INFO_PART, TIMED, Roster, roster_of, scrape_interval, telling
 from ml.slo.exchanges import Failure, Recorder
+from ml.slo.groups import Separation, selector_of
 from ml.slo.promql import Attribution, Scope, joined, split
-from ml.slo.questions import duration, raw_query, who_query_parts
+from ml.slo.questions import ACTIVE_ON, Windows, born_query, duration, raw_query, who_query_parts
+from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Code, Finding, Verdict, finding
 
@@ -46,3 +54,121 @@ def several_models(roster: Roster, model: str, others: Sequence[str], selector: 
 
 def _unsaid(roster: Roster) -> bool:
     return roster.attribution is not Attribution.ARTIFACT
+
+
+# The rosters of all models of a board.
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One roster to ask for: of which series, over which window in seconds.
+
+    ``separated`` says how other models' series differ; ``None`` where this roster is asked for alone.
+    """
+
+    scope: Scope
+    long_s: int
+    separated: Separation | None = None
+
+
+_Group = tuple[Stage, str, str, int]
+_MODELESS, _LACKS, _BORN = "modeless", "lacks", "born"
+
+
+def board_rosters(
+    batch: Batch, wanted: Sequence[Wanted], ratio: Objective | None, short: str
+) -> Mapping[Wanted, Roster] | Failure:
+    """Ask for all rosters: one request for those asked for alone and for the engines, one for their labels.
+
+    ``short`` is the short window, such as ``5m``.
+    """
+    alone: dict[Wanted, Mapping[str, str]] = {}
+    grouped: dict[_Group, list[tuple[Wanted, Separation]]] = defaultdict(list)
+    for each in wanted:
+        if each.separated is None:
+            alone[each] = who_query_parts(each.scope, ratio, each.scope.latency, duration(each.long_s))
+        else:
+            key = (each.scope.stage, each.separated.label, each.separated.rest, each.long_s)
+            grouped[key].append((each, each.separated))
+    groups = [_Rosters.of(key, members, ratio, short) for key, members in grouped.items()]
+    asked = [pair for parts in (*alone.values(), *(group.engines() for group in groups)) for pair in parts.items()]
+    answers = batch.ask(asked)
+    if isinstance(answers, Failure):
+        return answers
+    found = {each: roster_of({part: answers.of(text) for part, text in parts.items()}) for each, parts in alone.items()}
+    labels = batch.ask(pair for group in groups for pair in group.labels(answers).items())
+    if isinstance(labels, Failure):
+        return labels
+    for group in groups:
+        found |= group.rosters(answers, labels)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Rosters:
+    """The rosters of several models that one label separates."""
+
+    scope: Scope
+    windows: Windows
+    members: Sequence[tuple[Wanted, Separation]]
+    ratio: Objective | None
+
+    @staticmethod
+    def of(key: _Group, members: Sequence[tuple[Wanted, Separation]], ratio: Objective | None, short: str) -> _Rosters:
+        """The rosters of one group."""
+        stage, label, rest, long_s = key
+        selector = selector_of(label, (separated.value for _, separated in members), rest)
+        scope = Scope(stage, selector, split=label, latency=members[0][0].scope.latency)
+        return _Rosters(scope, Windows(duration(long_s), short), members, ratio)
+
+    def engines(self) -> dict[str, str]:
+        """Ask for every series with labels that tell engines apart, and for the served artifacts."""
+        parts = who_query_parts(self.scope, None, self.scope.latency, self.windows.long)
+        return {part: parts[part] for part in (TIMED, INFO_PART)}
+
+    def labels(self, answers: Answers) -> dict[str, str]:
+        """Ask which models lack an engine's label on other metrics, have new counters, or count without a mode.
+
+        Usually no model does, so the answer is empty.
+        """
+        names = set(telling({part: answers.of(text) for part, text in self.engines().items()})) - {self.scope.split}
+        asked = {f"{_LACKS}:{name}": self._lacks(name) for name in sorted(names)}
+        asked[_BORN] = born_query(self.scope, self.ratio, self.windows)
+        return asked if self.ratio is None else asked | {_MODELESS: self._modeless(self.ratio)}
+
+    def _lacks(self, name: str) -> str:
+        by, scope, matcher = self.scope.split, self.scope, f'{name}!=""'
+        kinds = [(scope.plain(ACTIVE_ON), scope.plain_with(ACTIVE_ON, matcher))]
+        if self.ratio is not None:
+            metric = str(self.ratio.successes)
+            kinds.append((scope.counted(metric), scope.counted_with(metric, matcher)))
+        return " or ".join(
+            f"(count by ({by}) ({any_}) unless on ({by}) count by ({by}) ({with_}))" for any_, with_ in kinds
+        )
+
+    def _modeless(self, ratio: Objective) -> str:
+        by, scope = self.scope.split, self.scope
+        good, bad = str(ratio.successes), str(ratio.errors)
+
+        def counters(select_good: str, select_bad: str) -> str:
+            return f"count by ({by}) ({select_good} or last_over_time({select_bad}[{self.windows.long}]))"
+
+        bare = counters(scope.plain_with(good, 'mode=""'), scope.plain_with(bad, 'mode=""'))
+        infers = f"count by ({by}) (last_over_time({scope.timed(f'{scope.latency}_count')}[{self.windows.long}]))"
+        return f"{bare} or ({infers} unless on ({by}) {counters(scope.counted(good), scope.counted(bad))})"
+
+    def rosters(self, answers: Answers, labels: Answers) -> dict[Wanted, Roster]:
+        """Return each model's roster."""
+        by, asked = self.scope.split, self.labels(answers)
+        found = {part: answers.sorted_by(text, by) for part, text in self.engines().items()}
+        said = {part: labels.sorted_by(text, by) for part, text in asked.items()}
+        made = {}
+        for each, separated in self.members:
+            value = separated.value
+            roster = roster_of(
+                {part: found[part].get(value, ()) for part in found},
+                lacking=frozenset(part.partition(":")[2] for part, values in said.items() if value in values),
+                modeless=self.ratio is None or value in said[_MODELESS],
+            )
+            made[each] = replace(roster, born=value in said[_BORN])
+        return made

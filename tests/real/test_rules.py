@@ -48,7 +48,13 @@ def queries(name: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("check", "config", "prometheus.yml"), ("check", "rules", "ml_alerts.yml")], ids=" ".join
+    "arguments",
+    [
+        ("check", "config", "prometheus.yml"),
+        ("check", "rules", "ml_alerts.yml"),
+        ("check", "rules", "ml_recordings.yml"),
+    ],
+    ids=" ".join,
 )
 def test_promtool_accepts_it(arguments: tuple[str, ...]) -> None:
     ended = promtool(*arguments)

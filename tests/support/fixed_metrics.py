@@ -47,7 +47,8 @@ class FixedMetrics:
 
     Values of ``ranged`` are functions of a Unix time, ``None`` where there is no point. ``failures`` maps the number
     of a question, counted from 0, to the error that it meets. ``server_ahead_s`` is the skew of the server's clock,
-    ``scrape_s`` the time between two scrapes (0: nothing was scraped lately).
+    ``scrape_s`` the time between two scrapes (0: nothing was scraped lately). ``models`` are the values of the label
+    ``model`` in an answer about several models.
     """
 
     at_once = 1
@@ -64,6 +65,7 @@ class FixedMetrics:
         self.silences_raw: bytes | None = None
         self.warnings: list[str] = []
         self.failures: dict[int, MetricsError] = {}
+        self.models: tuple[str, ...] = ()
         self.asked: list[Ask] = []
 
     def query(self, promql: str, at: datetime | None = None) -> Answer:
@@ -71,7 +73,7 @@ class FixedMetrics:
         found = [
             {"metric": {**labels, TAG: key}, "value": [moment, repr(value)]}
             for key in _KEYS.findall(promql) or [_single(promql)]
-            for labels, value in self._instant(key.partition(".")[0])
+            for labels, value in self._of_models(promql, key.partition(".")[0])
         ]
         data: dict[str, object] = {"resultType": "vector", "result": found}
         if _single(promql) == "raw":
@@ -100,6 +102,15 @@ class FixedMetrics:
     def silences(self) -> Answer | None:
         return None if self.silences_raw is None else self._answer(Ask(Kind.SILENCES), self.silences_raw)
 
+    def _of_models(self, promql: str, part: str) -> Instant:
+        """The answer to one part; of each model where the question is about several."""
+        found = self._instant(part)
+        if not self.models or ('model!=""' not in promql and "model=~" not in promql):
+            return found
+        if part == "bounds" and "count_values" in promql:
+            return [({**labels, "always": "1"}, float(len(self.models))) for labels, _ in found]
+        return [({**labels, "model": model}, value) for labels, value in found for model in self.models]
+
     def _instant(self, key: str) -> Instant:
         usual: dict[str, Instant] = {
             "long": [({}, 0.03)],
@@ -110,6 +121,7 @@ class FixedMetrics:
             "lively": [({}, 3_600.0)],
             "newest": [({}, self.now.timestamp() - 5)],
             "covered": [({}, 288.0)],
+            "lacks": (),
             "bounds": [({"le": le}, 1.0) for le in ("0.001", "0.025", "50.0", "100.0", "250.0", "500.0", "+Inf")],
             "timed": [({}, 86_400.0)],
             "info": [({"artifact_id": SUBJECT.artifact_id}, 1.0)],

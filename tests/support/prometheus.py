@@ -77,6 +77,7 @@ def running(
     config: str = "",
     web: str = "",
     interval_s: float = 1.0,
+    data: Path | None = None,
 ) -> Iterator[RealPrometheus]:
     """Run Prometheus inside ``folder`` until the block ends.
 
@@ -85,9 +86,10 @@ def running(
         rules: a rule file's YAML, evaluated every ``interval_s``.
         config: further YAML of prometheus.yml, such as ``scrape_configs``.
         web: YAML of a web configuration file, for TLS and passwords.
+        data: a storage directory that is filled already, in place of ``history``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    data = back_fill(folder, history)
+    data = data or back_fill(folder, history)
     (folder / "rules.yml").write_text(rules)
     interval = f"{interval_s:g}s"
     (folder / "prometheus.yml").write_text(

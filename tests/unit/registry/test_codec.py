@@ -29,6 +29,27 @@ def test_the_layout_of_a_file_does_not_change_what_it_says(data: st.DataObject, 
     assert [json.loads(document.model_text(name)) for name in document.spans] == list(value["models"].values())
 
 
+@given(st.data(), registries(clean=False), registries(clean=False))
+@settings(RELAXED, max_examples=60)
+def test_a_document_read_after_another_is_the_same_and_shares_its_models(
+    data: st.DataObject, value: dict[str, Any], other: dict[str, Any]
+) -> None:
+    known = parse(data.draw(layouts(other)))
+    raw = data.draw(layouts({**value, "models": {**value["models"], **other["models"]}}))
+    document, alone = parse(raw, known=known), parse(raw)
+    assert (document, document.spans, document.models_at) == (alone, alone.spans, alone.models_at)
+    again = parse(raw, known=document)
+    assert all(again.registry.models[name] is found for name, found in document.registry.models.items())
+
+
+def test_a_text_that_only_begins_like_a_known_model_is_read() -> None:
+    known = parse(b'{"schema_version": "v1", "models": {"m": {}}}')
+    with pytest.raises(RegistryInvalid):
+        parse(b'{"schema_version": "v1", "models": {"m": {}}x}', known=known)
+    longer = b'{"schema_version": "v1", "models": {"m": {"shadow": null}}}'
+    assert parse(longer, known=known).registry == parse(longer).registry
+
+
 @given(st.data(), registries(clean=False))
 @settings(RELAXED, max_examples=60)
 def test_what_opens_has_no_offence_for_the_exact_reader_either(data: st.DataObject, value: dict[str, Any]) -> None:

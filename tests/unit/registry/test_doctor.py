@@ -14,7 +14,7 @@ from support.engine_loader import complaints
 from support.registries import LATER, START, event, layouts, model, name, pointer, registries, registry
 
 from ml.registry.codec import Document, parse
-from ml.registry.doctor import Finding, examine, repair_diff
+from ml.registry.doctor import Finding, examine, repair_diff, repairable
 
 CLEAN = model(
     2,
@@ -265,6 +265,7 @@ def test_a_repair_applies_and_takes_nothing_away(
     data: st.DataObject, value: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     document = parse(data.draw(layouts(value)))
+    assert repair_diff(document, models=repairable(examine(document))) == repair_diff(document)
     after = json.loads(repaired(document, tmp_path_factory.mktemp("repair")).raw)
     for of, was in value["models"].items():
         now = after["models"][of]
