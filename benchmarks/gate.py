@@ -23,6 +23,7 @@ from ml.adapters.git import open_repository
 from ml.adapters.processes import run as start
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
+from ml.contract import Contract
 from ml.promotion.gate import Bench, judge
 from ml.promotion.paths import Places
 from ml.session import Session
@@ -38,14 +39,16 @@ class _Remembering:
     def __init__(self, real: Verifier) -> None:
         self._real, self._known = real, dict[str, Verification]()
 
-    def verify(self, directory: Path, *, expect_sha256: str | None = None) -> Verification:
+    def verify(
+        self, directory: Path, *, expect_sha256: str | None = None, contract: Contract | None = None
+    ) -> Verification:
         """All checks of one directory."""
-        digest = hashlib.sha256(directory.name.encode())
+        digest = hashlib.sha256(f"{directory.name} {contract}".encode())
         for path in sorted(directory.rglob("*")):
             digest.update(path.name.encode() + (path.read_bytes() if path.is_file() else b""))
         key = digest.hexdigest()
         if key not in self._known:
-            self._known[key] = self._real.verify(directory)
+            self._known[key] = self._real.verify(directory, contract=contract)
         return self._known[key].expecting(expect_sha256)
 
 

@@ -70,7 +70,7 @@ def _pointer(artifact_id: str) -> Pointer:
         dataset_id=manifest.dataset_id,
         created_at_utc=parse_utc(manifest.created_at_utc or manifest.created_at),
         notes=manifest.notes,
-        feature_order_hash=feature_order_hash(manifest.feature_order),
+        feature_order_hash=feature_order_hash(manifest.features),
     )
 
 

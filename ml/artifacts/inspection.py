@@ -29,7 +29,7 @@ from ml.verdict import Check, Code, Verdict, finding
 
 _SHOWN = 5
 UNGOVERNED = InForce(REGIME, Source.DEFAULT)
-"""The contract of an artifact whose manifest could not be read."""
+"""The contract of an artifact with an unreadable manifest."""
 _DOCUMENTS = (MANIFEST_FILE, TRAIN_REPORT_FILE, GOLDEN_FILE)
 
 
@@ -79,7 +79,7 @@ def inspect(
         directory: a descriptor of the directory.
         surveyed: its files.
         progress: takes the bytes hashed.
-        artifact_id: the artifact's id, whose family counts where no contract is asked.
+        artifact_id: the artifact's id; its family counts where no contract is asked.
         asked: the contract of the model that the artifact is for.
     """
     try:
@@ -150,10 +150,10 @@ def _require_features(manifest: Manifest, contract: Contract) -> None:
 
 
 _SOURCES = {
-    Source.POLICY: "the policy",
-    Source.FAMILY: "the runbook, for its family",
-    Source.MANIFEST: "its own manifest",
-    Source.DEFAULT: "the runbook, because neither policy nor manifest states one",
+    Source.MODEL: "as its model's contract says",
+    Source.FAMILY: "as the runbook says for its family",
+    Source.MANIFEST: "as its own manifest says",
+    Source.DEFAULT: "as the runbook says, because neither policy nor manifest states a contract",
 }
 
 
@@ -162,7 +162,7 @@ def _contract_check(governed: InForce) -> Check:
     source = _SOURCES[governed.source]
     if governed.contradicted:
         line = governed.contradicted
-        why = f"{line}: the manifest's contract says otherwise than the model's, which is of {source}."
+        why = f"{line}: the manifest states another contract than its model's ({source})."
         return finding(Verdict.FAIL, Code.CONTRACT_DIFFERS, why, line=line, source=str(governed.source)).check(
             "contract"
         )
@@ -178,7 +178,7 @@ def _contract_check(governed: InForce) -> Check:
             "contract"
         )
     kinds = ", ".join(f"{one.name} ({one.kind})" for one in governed.contract.required)
-    why = f"{kinds}, by {source}."
+    why = f"{kinds}, {source}."
     return finding(Verdict.PASS, Code.SOUND, visible(why, limit=400), source=str(governed.source)).check("contract")
 
 

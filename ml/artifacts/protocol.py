@@ -178,8 +178,8 @@ class Compared:
 class Signature:
     """The inputs and outputs of a model, as its file states them: name, onnxruntime's type, and sizes.
 
-    A size of -1 is free. ``probabilities`` are the outputs whose answers to drawn questions looked like probabilities;
-    ``why`` says why the model could not be asked, if it could not.
+    A size of -1 is free. ``probabilities`` are the outputs with answers that looked like probabilities. ``why`` says
+    why the model could not be asked, if it could not.
     """
 
     inputs: tuple[tuple[str, str, tuple[int, ...]], ...]

@@ -58,7 +58,7 @@ class Questions:
         return {name: values[at] for name, values in self.tensors.items()}
 
     def together(self) -> Mapping[str, Tensor]:
-        """All of them in one call, for a model whose first sizes are the batch."""
+        """All of them in one call, for a model with the batch as its first size."""
         return {name: values.reshape(-1, *values.shape[2:]) for name, values in self.tensors.items()}
 
     def rows(self, name: str) -> list[list[Any]]:

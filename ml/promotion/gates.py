@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ml.artifacts.ids import parse_id
 from ml.clock import format_utc, span
+from ml.contract import Source
 from ml.errors import ConsoleError, Refused
 from ml.ports import Finished, Runner
 from ml.promotion.repository import Objects
@@ -20,7 +21,7 @@ from ml.registry.history import condemned
 from ml.registry.schema import Model
 from ml.stage import Action, Stage
 from ml.text import visible
-from ml.verdict import Code, Finding, Gate, Verdict, finding
+from ml.verdict import Check, Code, Finding, Gate, Verdict, finding
 
 if TYPE_CHECKING:
     from ml.artifacts.verification import Verification
@@ -35,7 +36,7 @@ GOLDEN_GATE = "golden"
 ROLE_GATE = "role"
 FREEZE_GATE = "freeze"
 CONDEMNED_GATE = "condemned"
-_TOLD_ONLY = frozenset({"train_report", "batch", "variety"})
+_TOLD_ONLY = frozenset({"train_report", "contract", "batch", "variety"})
 """Checks of an artifact that refuse no rollback to it."""
 _WRONG = (Verdict.FAIL, Verdict.ERROR, Verdict.VACUOUS)
 
@@ -68,11 +69,24 @@ def return_gate(verification: Verification) -> Gate:
     Its documents and the quality of its answers were judged when it first became active; problems there are reported
     and block nothing.
     """
-    kept = tuple(check for check in verification.checks if check.name not in _TOLD_ONLY)
-    warnings = [check for check in verification.checks if check.name in _TOLD_ONLY and check.verdict in _WRONG]
+    stated = (check.facts for check in verification.checks if check.name == "contract")
+    guessed = any(("source", str(Source.DEFAULT)) in facts for facts in stated)
+    told = [check for check in verification.checks if _only_told(check, guessed=guessed)]
+    kept = tuple(check for check in verification.checks if check not in told)
+    warnings = [check for check in told if check.verdict in _WRONG]
     gate = verify_gate(replace(verification, checks=kept))
     said = "".join(f"; {check.name} is {check.verdict}: {check.why}" for check in warnings)
     return replace(gate, why=f"{gate.why}{said}") if gate.verdict.opens else gate
+
+
+def _only_told(check: Check, *, guessed: bool) -> bool:
+    """True if a problem found by a check is reported, and refuses no rollback.
+
+    ``guessed``: neither the policy, which may have a mistake now, nor the manifest states the model's contract.
+    """
+    if check.name == "golden":
+        return check.verdict is Verdict.VACUOUS
+    return check.name in _TOLD_ONLY or (guessed and check.code is Code.CONTRACT_BROKEN)
 
 
 def train_report_gate(verification: Verification) -> Gate:

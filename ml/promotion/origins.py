@@ -238,7 +238,7 @@ def _of_manifest(raw: bytes | None) -> Mapping[str, object]:
             "model_sha256": manifest.model_sha256,
             "created_at_utc": manifest.created_at_utc,
             "notes": manifest.notes,
-            "feature_order_hash": feature_order_hash(manifest.feature_order),
+            "feature_order_hash": feature_order_hash(manifest.features) if manifest.features else None,
         }
     )
 

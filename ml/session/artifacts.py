@@ -11,11 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ml.artifacts.build import Origin, build_artifact
+from ml.artifacts.build import Origin, build_artifact, infer_contract
 from ml.artifacts.compare import Comparison, compare
+from ml.artifacts.protocol import Signature
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
 from ml.clock import Clock
+from ml.contract import Contract
 from ml.errors import Unavailable
 from ml.policy import Policy, parse_policy
 from ml.ports import Progress, Report
@@ -56,6 +58,7 @@ class _Content:
     entries: tuple[TreeEntry, ...]
     expected: str
     runtime: str
+    contract: Contract | None
 
 
 class CommitArtifacts:
@@ -66,39 +69,58 @@ class CommitArtifacts:
         self._lock = threading.Lock()
         self._known: dict[_Content, Verification] = {}
 
-    def verify(self, commit: str, path: str, expect_sha256: str | None, report: Report | None = None) -> Verification:
+    def verify(
+        self,
+        commit: str,
+        path: str,
+        expect_sha256: str | None,
+        report: Report | None = None,
+        *,
+        contract: Contract | None = None,
+    ) -> Verification:
         """Verify an artifact of a commit, by its path from the root. An absent one fails its layout check.
+
+        ``contract`` is the one of its model, ``None`` if that is not known.
 
         Raises:
             Unavailable: the commit is not here, or the sandbox cannot be built.
         """
         from ml.artifacts.cache import runtime_version  # noqa: PLC0415 - the first frame verifies nothing
 
-        content = _Content(self._context.repository.objects.tree(commit, path), expect_sha256 or "", runtime_version())
+        tree = self._context.repository.objects.tree(commit, path)
+        content = _Content(tree, expect_sha256 or "", runtime_version(), contract)
         with self._lock:
             known = self._known.get(content)
         if known is not None:
             return known
         with self.exported(commit, (path,)) as (directory,):
-            found = self._context.verifier().verify(directory, report=report, expect_sha256=expect_sha256)
+            found = self._context.verifier().verify(
+                directory, report=report, expect_sha256=expect_sha256, contract=contract
+            )
         if found.valid:
             # A failure may be the machine's: it is looked at again.
             self._remember(content, found)
         return found
 
-    def standing(self, base: Base, past: Model, named: Named, report: Report | None = None) -> Verification:
-        """Verify a pointer's artifact in the base, against its digest and against every file that evidence pinned.
+    def standing(
+        self, base: Base, past: Model, named: Named, report: Report | None = None, *, contract: Contract | None
+    ) -> Verification:
+        """Verify a pointer's artifact in the base: its digest, every file that evidence pinned, and its contract.
 
         Args:
+            base: the commit, and the policy that rules there.
             past: the pointer's model with its archived events.
             named: the pointer, or a target made of it.
+            report: takes the progress.
+            contract: the contract of the model, by the base's policy.
 
         Raises:
             Unavailable: the commit is not here, or the sandbox cannot be built.
         """
         from ml.promotion.evidence import pinned  # noqa: PLC0415 - the first frame verifies nothing
 
-        found = self.verify(base.commit, base.located(named.artifact_dir), named.model_sha256 or None, report)
+        path, digest = base.located(named.artifact_dir), named.model_sha256 or None
+        found = self.verify(base.commit, path, digest, report, contract=contract)
         places, events = self._context.place.places, chronological(past)
         return found.pinned(pinned(self._context.repository.objects, base.commit, places, events, named.artifact_id))
 
@@ -110,11 +132,16 @@ class CommitArtifacts:
             yield tuple(Path(folder) / path for path in paths)
 
     def latency(
-        self, commit: str, candidate_path: str, active_path: str, max_ratio: float, report: Report | None = None
+        self, base: Base, model: str, candidate_dir: str, active_dir: str, report: Report | None = None
     ) -> Check:
         """Time an artifact against the active one, in turns in one sandbox. Raises Unavailable without a sandbox."""
-        with self.exported(commit, (candidate_path, active_path)) as (candidate, active):
-            return self._context.verifier().latency(candidate, active, max_ratio=max_ratio, report=report).check
+        ratio, contract = base.policy.checks.max_latency_ratio, base.policy.contract(model)
+        with self.exported(base.commit, (base.located(candidate_dir), base.located(active_dir))) as (candidate, active):
+            return (
+                self._context.verifier()
+                .latency(candidate, active, max_ratio=ratio, report=report, contract=contract)
+                .check
+            )
 
     def _remember(self, content: _Content, found: Verification) -> None:
         with self._lock:
@@ -148,7 +175,8 @@ def check_registry(
     for number, (name, pointer) in enumerate(pointers):
         if report:
             report(Progress(f"verify {pointer.artifact_id}", number, len(pointers)))
-        verified.append(artifacts.standing(base, base.whole(name), pointer))
+        contract = base.policy.contract(name)
+        verified.append(artifacts.standing(base, base.whole(name), pointer, contract=contract))
     severe = sum(finding.severe for finding in findings)
     bad = sum(not item.verdict.opens for item in verified)
     verdict = worst([Verdict.FAIL if severe else Verdict.PASS, *(item.verdict for item in verified)])
@@ -164,13 +192,14 @@ def check_registry(
 
 
 def _pointers(base: Base) -> tuple[tuple[str, Pointer], ...]:
-    """Each artifact that any stage names, once, with its model."""
-    found: dict[tuple[str, str | None], tuple[str, Pointer]] = {}
+    """Each artifact that any stage names, once per contract, with its model."""
+    found: dict[tuple[str, str | None, Contract | None], tuple[str, Pointer]] = {}
     for name, model in base.document.registry.models.items():
         for stage in Stage:
             pointer = model.pointer(stage)
             if pointer is not None:
-                found.setdefault((pointer.artifact_dir, pointer.model_sha256), (name, pointer))
+                key = (pointer.artifact_dir, pointer.model_sha256, base.policy.contract(name))
+                found.setdefault(key, (name, pointer))
     return tuple(found.values())
 
 
@@ -200,30 +229,56 @@ class FolderArtifacts:
     policy: Callable[[], Policy] = default_policy
     revision: Callable[[], str | None] = no_revision
 
-    def verify(self, artifact_dir: str, report: Report | None = None) -> Verification:
-        """Verify one artifact directory in a sandbox."""
-        return self.verifier().verify(self.folder / artifact_dir, report=report)
+    def contract(self, model: str, artifact_id: str = "") -> Contract | None:
+        """The contract of a model, or else of the one that an artifact's id names; ``None`` where neither has one."""
+        policy = self._rules()
+        return policy.contract(model) if model else policy.contract_of_artifact(artifact_id)
+
+    def verify(self, artifact_dir: str, report: Report | None = None, *, model: str = "") -> Verification:
+        """Verify one artifact directory in a sandbox, by the contract of ``model`` or of the one that its id names."""
+        directory = self.folder / artifact_dir
+        contract = self.contract(model, directory.name)
+        return self.verifier().verify(directory, report=report, contract=contract)
 
     def compare(self, a: str, b: str, report: Report | None = None) -> Comparison:
         """Two artifacts side by side, each named by directory or id."""
-        try:
-            policy = self.policy()
-        except Unavailable:  # no base, so no rules yet: two directories can be compared all the same
-            policy = default_policy()
+        policy, left, right = self._rules(), self._directory(a), self._directory(b)
         ratio = policy.checks.max_latency_ratio
-        return compare(self.verifier(), self._directory(a), self._directory(b), max_ratio=ratio, report=report)
+        contracts = {policy.contract_of_artifact(one.name) for one in (left, right)}
+        contract = contracts.pop() if len(contracts) == 1 else None
+        return compare(self.verifier(), left, right, max_ratio=ratio, report=report, contract=contract)
 
     def build(
-        self, model_file: Path, out_dir: Path, *, dataset_id: str, notes: str, report: Report | None = None
+        self,
+        model_file: Path,
+        out_dir: Path,
+        *,
+        dataset_id: str,
+        notes: str,
+        report: Report | None = None,
+        model: str = "",
     ) -> Verification:
         """Make an artifact directory from a model that someone else trained, and verify it.
 
-        Raises Refused in a read-only session.
+        It must keep the contract of ``model``, or of the model that the directory's name says. Raises Refused in a
+        read-only session.
         """
         require_write(read_only=self.read_only)
         origin = Origin(dataset_id=dataset_id, notes=notes, git_sha=self.revision())
-        paths = self.folder / model_file, self.folder / out_dir
-        return build_artifact(self.verifier(), *paths, origin, now=self.clock.now(), report=report)
+        paths, contract = (self.folder / model_file, self.folder / out_dir), self.contract(model, out_dir.name)
+        now = self.clock.now()
+        return build_artifact(self.verifier(), *paths, origin, now=now, report=report, contract=contract)
+
+    def infer(self, model_file: Path) -> Signature:
+        """Read the inputs and outputs of a model file in the sandbox."""
+        return infer_contract(self.verifier(), self.folder / model_file)
+
+    def _rules(self) -> Policy:
+        """The policy; the runbook's while there is no base, because directories can be judged without one."""
+        try:
+            return self.policy()
+        except Unavailable:
+            return default_policy()
 
     def _directory(self, named: str) -> Path:
         directory, by_id = self.folder / named, self.folder / ARTIFACTS_PATH / named

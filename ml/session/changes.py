@@ -14,6 +14,7 @@ from ml.artifacts.ids import is_artifact_id
 from ml.clock import format_utc
 from ml.errors import ConsoleError, Invalid, Refused
 from ml.ports import Report
+from ml.promotion.contracts import contract_of
 from ml.promotion.gates import ack_gate, acknowledge, kill_warnings
 from ml.promotion.land import Approval, approve, land
 from ml.promotion.plan import Proposal, plan_promotion, plan_stage, plan_withdraw
@@ -102,7 +103,15 @@ class Changes:
         directory = self._directory(artifact_dir)
         base = self._registries.now()
         place = self._context.place
-        verification = self._context.verifier().verify(directory, report=report, afresh=True)
+        contract = contract_of(
+            self._context.repository.objects,
+            base.commit,
+            base.policy,
+            model,
+            base.document.registry.models.get(model),
+            base.artifact_base,
+        )
+        verification = self._context.verifier().verify(directory, report=report, afresh=True, contract=contract)
         artifact = read_artifact(directory, place.root, base.artifact_base, verification)
         target = self._target(base, model, Action.STAGE, None, Stage.STAGING, artifact.pointer)
         checklist = self._checklists.staging(target, base, verification)

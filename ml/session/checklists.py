@@ -191,7 +191,8 @@ class Checklists:
         target = request.target
         _announce(listeners, "verify")
         past = request.base.whole(target.model)
-        verification = self._artifacts.standing(request.base, past, target, listeners.report)
+        contract = request.base.policy.contract(target.model)
+        verification = self._artifacts.standing(request.base, past, target, listeners.report, contract=contract)
         found.verified = Verified(verification.checks, verification.files)
         yield verify_gate(verification)
         if target.to_stage is Stage.SHADOW:
@@ -205,9 +206,7 @@ class Checklists:
         if active is None:
             return
         _announce(listeners, LATENCY_GATE)
-        ratio = base.policy.checks.max_latency_ratio
-        candidate, against = (base.located(each) for each in (target.artifact_dir, active.artifact_dir))
-        check = self._artifacts.latency(base.commit, candidate, against, ratio, listeners.report)
+        check = self._artifacts.latency(base, target.model, target.artifact_dir, active.artifact_dir, listeners.report)
         yield check.found.gate(LATENCY_GATE)
 
     def _unit_tests(self, request: _Request, listeners: _Listeners) -> Gate:
@@ -277,7 +276,8 @@ def read_artifact(directory: Path, root: Path, artifact_base: str, verification:
     contents = {file.name: _read(directory / file.name, file.sha256) for file in verification.files}
     path = directory.relative_to(root).as_posix()
     artifact_dir = directory.relative_to(below).as_posix()
-    pointer = pointer_of(directory.name, artifact_dir, verification.model_sha256, contents[MANIFEST_FILE])
+    features = verification.contract.features
+    pointer = pointer_of(directory.name, artifact_dir, verification.model_sha256, contents[MANIFEST_FILE], features)
     files = tuple((f"{path}/{name}", content) for name, content in sorted(contents.items()))
     return StagedArtifact(pointer, files, verification)
 
@@ -293,9 +293,15 @@ def _read(path: Path, sha256: str) -> bytes:
     return content
 
 
-def pointer_of(artifact_id: str, artifact_dir: str, model_sha256: str, manifest_bytes: bytes) -> Pointer:
-    """A pointer as complete as an artifact's own manifest can make it. Raises Invalid for a broken manifest."""
+def pointer_of(
+    artifact_id: str, artifact_dir: str, model_sha256: str, manifest_bytes: bytes, features: tuple[str, ...]
+) -> Pointer:
+    """A pointer as complete as an artifact's manifest and contract make it. Raises Invalid for a broken manifest.
+
+    ``features`` is the feature order of the contract; empty where it names none.
+    """
     manifest = parse_manifest(manifest_bytes)
+    order = features or manifest.stated_features or ()
     return Pointer(
         artifact_id=artifact_id,
         artifact_dir=artifact_dir,
@@ -304,5 +310,5 @@ def pointer_of(artifact_id: str, artifact_dir: str, model_sha256: str, manifest_
         dataset_id=manifest.dataset_id,
         created_at_utc=parse_utc(manifest.created_at_utc) if manifest.created_at_utc else None,
         notes=manifest.notes,
-        feature_order_hash=feature_order_hash(manifest.feature_order),
+        feature_order_hash=feature_order_hash(order) if order else None,
     )

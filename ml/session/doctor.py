@@ -73,7 +73,8 @@ class Troubleshooting:
                 Check(f"{stage} deployment", verdict, words or "no engine reports what it serves"),
                 f"Check ml_registry_path and ml_stage: {stage} of its engine, and its log for ML_REGISTRY and ONNX_.",
             )
-            verification = self._artifacts.standing(base, base.whole(name), pointer)
+            contract = base.policy.contract(name)
+            verification = self._artifacts.standing(base, base.whole(name), pointer, contract=contract)
             for check in not_loading(pointer.artifact_dir, bool(verification.files), verification):
                 yield check, _RESTORE
 
@@ -87,7 +88,7 @@ class Troubleshooting:
             yield Check("latency spike", Verdict.NO_DATA, why), "Look at the engine's machine, then at the model."
             return
         against = f"{visible(active.artifact_id)} after {visible(before.artifact_id)}"
-        compared = self._comparison(base, active, before)
+        compared = self._comparison(base, name, active, before)
         if isinstance(compared, str):
             yield Check("latency spike", Verdict.NO_DATA, f"{against}: {compared}"), _RESTORE
             return
@@ -101,7 +102,7 @@ class Troubleshooting:
             why = f"{'Shadow' if shadow is None else 'Active'} is empty, so there are no two models that could differ."
             yield Check("decisions", Verdict.PASS, why), ""
             return
-        compared = self._comparison(base, shadow, active)
+        compared = self._comparison(base, name, shadow, active)
         if isinstance(compared, str):
             yield Check("decisions", Verdict.NO_DATA, compared), _RESTORE
             return
@@ -119,15 +120,15 @@ class Troubleshooting:
         objectives = (each for each in base.policy.objectives if each.kind == "quantile" and each.quantile == 0.99)
         return live_p99(answer, next((each.limit for each in objectives), None))
 
-    def _comparison(self, base: Base, left: Pointer, right: Pointer) -> Comparison | str:
+    def _comparison(self, base: Base, name: str, left: Pointer, right: Pointer) -> Comparison | str:
         """Both side by side; or why there is no comparison."""
         paths = [base.located(pointer.artifact_dir) for pointer in (left, right)]
         gone = [path for path in paths if not self._context.repository.objects.tree(base.commit, path)]
         if gone:
             return f"{visible(gone[0])} is not in the base, so it cannot be compared."
         with self._artifacts.exported(base.commit, paths) as (left_path, right_path):
-            ratio = base.policy.checks.max_latency_ratio
-            return compare(self._context.verifier(), left_path, right_path, max_ratio=ratio)
+            ratio, contract = base.policy.checks.max_latency_ratio, base.policy.contract(name)
+            return compare(self._context.verifier(), left_path, right_path, max_ratio=ratio, contract=contract)
 
 
 def live_p99(answer: Answer, limit: float | None) -> Check:

@@ -164,7 +164,7 @@ class RollbackPlans:
         found = FoundPointer(pointer, ())
         try:
             found = search.find(name, base.model(name), model, pointer.artifact_id)
-            verification = self._artifacts.standing(base, model, found.pointer)
+            verification = self._artifacts.standing(base, model, found.pointer, contract=base.policy.contract(name))
             gate, checks = return_gate(verification), verification.checks
             verdict, why, digest = gate.verdict, gate.why, verification.model_sha256
         except ConsoleError as error:

@@ -20,6 +20,7 @@ from support.prometheus import running
 from ml.adapters.git import open_repository
 from ml.adapters.prometheus import Prometheus
 from ml.artifacts.verification import Verification
+from ml.contract import Contract
 from ml.policy import Policy, policy_or_complaint
 from ml.promotion.evidence import build
 from ml.promotion.evidence_seal import opened, sealed
@@ -121,16 +122,18 @@ class RememberingVerifier:
         self._real = verifier(scratch)
         self._known: dict[str, Verification] = {}
 
-    def verify(self, directory: Path, *, expect_sha256: str | None = None) -> Verification:
+    def verify(
+        self, directory: Path, *, expect_sha256: str | None = None, contract: Contract | None = None
+    ) -> Verification:
         """All checks of one directory."""
-        digest = hashlib.sha256(directory.name.encode())
+        digest = hashlib.sha256(f"{directory.name} {contract}".encode())
         for path in sorted(directory.rglob("*")):
             about = str(path.readlink()) if path.is_symlink() else path.stat().st_mode
             digest.update(f"{path.name} {about} ".encode())
             digest.update(path.read_bytes() if path.is_file() and not path.is_symlink() else b"")
         key = digest.hexdigest()
         if key not in self._known:
-            self._known[key] = self._real.verify(directory)
+            self._known[key] = self._real.verify(directory, contract=contract)
         return self._known[key].expecting(expect_sha256)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ml.clock import format_utc, parse_utc
 from ml.errors import ConsoleError
 from ml.policy import Policy
+from ml.promotion.contracts import contract_of
 from ml.promotion.evidence import pinned, verify
 from ml.promotion.gate.authority import SKEW, affects_trading, waived_gates
 from ml.promotion.gate.case import Case, Move, passed, refused
@@ -44,6 +45,7 @@ from ml.verdict import Gate, Verdict
 
 if TYPE_CHECKING:
     from ml.artifacts.verification import Verification
+    from ml.contract import Contract
 
 
 # The artifact in the commit's own tree: complete and verified (contract §8).
@@ -52,8 +54,10 @@ if TYPE_CHECKING:
 class Verifies(Protocol):
     """The verifier of an artifact directory (`ml.artifacts.verify.Verifier`)."""
 
-    def verify(self, directory: Path, *, expect_sha256: str | None = None) -> Verification:
-        """All checks of one directory; the model's digest must be the expected one."""
+    def verify(
+        self, directory: Path, *, expect_sha256: str | None = None, contract: Contract | None = None
+    ) -> Verification:
+        """All checks of one directory; the model must have the expected digest and keep the contract."""
         ...
 
 
@@ -70,7 +74,9 @@ def artifact(objects: Objects, case: Case, move: Move, verifier: Verifies) -> Ga
         with tempfile.TemporaryDirectory(prefix="mlconsole-gate-") as folder:
             if not objects.export(case.commit.sha, Path(folder), [path]):
                 return refused("artifact", f"{visible(path)} is not in the commit")
-            found = verifier.verify(Path(folder) / path, expect_sha256=pointer.model_sha256)
+            before = case.before.registry.models.get(move.name) if case.before is not None else None
+            contract = contract_of(objects, case.parent.sha, case.policy, move.name, before, case.artifact_base)
+            found = verifier.verify(Path(folder) / path, expect_sha256=pointer.model_sha256, contract=contract)
         events = (*chronological(move.past), move.event)
         found = found.pinned(pinned(objects, case.commit.sha, case.places, events, move.artifact_id))
     except ConsoleError as error:
