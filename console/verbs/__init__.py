@@ -26,6 +26,7 @@ _HOMES = {
     "emergency": ("kill", "watch", "incident", "drill"),
     "setup": ("config", "info", "completion", "doctor", "demo", "serve", "build"),
     "trusting": ("trust",),
+    "contracts": ("contract",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -82,10 +82,11 @@ def check(invocation: Invocation) -> Answer:
 
 @click.command()
 @click.argument("directory", metavar="DIR")
+@click.option("--model", default="", metavar="NAME", help="The model that it is for; else as its id says.")
 @verb
-def verify(invocation: Invocation, directory: str) -> Answer:
+def verify(invocation: Invocation, directory: str, model: str) -> Answer:
     """Verify one artifact directory, in a process with limits on time, memory and files."""
-    result = invocation.artifacts.verify(directory, StepLines())
+    result = invocation.artifacts.verify(directory, StepLines(), model=model)
     text = [*(lines.check(item) for item in result.checks), f"{lines.tag(result.verdict)} {result.artifact_id}"]
     document = documents.verification(
         invocation.artifacts.clock.now(), result.artifact_id, result.verdict, result.checks

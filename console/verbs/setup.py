@@ -151,13 +151,16 @@ def serve(invocation: Invocation, host: str, port: int, public_url: str) -> int:
 )
 @click.option("--dataset-id", required=True, help="The training data set, for the manifest.")
 @click.option("--notes", default="", help="Notes for its users, for the manifest.")
+@click.option("--model", default="", metavar="NAME", help="The model that it is for; default: the one that DIR names.")
 @verb
-def build(invocation: Invocation, model_file: Path, out_dir: Path, dataset_id: str, notes: str) -> Answer:
+def build(invocation: Invocation, model_file: Path, out_dir: Path, dataset_id: str, notes: str, model: str) -> Answer:
     """Make an artifact from an existing model file."""
     from console.verbs.looking import StepLines  # noqa: PLC0415
 
     report = StepLines()
-    built = invocation.artifacts.build(model_file, out_dir, dataset_id=dataset_id, notes=notes, report=report)
+    built = invocation.artifacts.build(
+        model_file, out_dir, dataset_id=dataset_id, notes=notes, report=report, model=model
+    )
     document = documents.verification(invocation.artifacts.clock.now(), built.artifact_id, built.verdict, built.checks)
     return Answer([*(lines.check(item) for item in built.checks), f"wrote {out_dir}"], document, code_of(built.verdict))
 
