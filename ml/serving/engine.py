@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from itertools import cycle
 from logging import getLogger
 from pathlib import Path
 
 import numpy as np
 
-from ml.artifacts.questions import market_features
+from ml.artifacts.answers import Values
+from ml.artifacts.questions import natural
 from ml.errors import Invalid
 from ml.serving.inputs import FaultInput, Identity, KillInput, identity
 from ml.serving.meters import KILLED, NOT_LOADED, Meters
@@ -39,7 +41,7 @@ class Engine:
         self._meters = meters
         self._kill = KillInput(options.kill_file, at_start=options.env_at_start)
         self._fault = FaultInput(options.fault_file)
-        self._snapshots = cycle(market_features(options.seed, _MARKET_ROWS))
+        self._snapshots: Iterator[Mapping[str, Values]] = iter(())
         self._random = np.random.default_rng(options.seed)
         self._model: LoadedModel | None = None
         self._commit = ""
@@ -69,14 +71,14 @@ class Engine:
 
     def _infer(self, model: LoadedModel, stop: threading.Event) -> None:
         fault = self._fault.now()
-        features = next(self._snapshots)[np.newaxis]
+        question = next(self._snapshots)
         started = time.perf_counter()
         try:
             if fault.latency_ms:
                 stop.wait(fault.latency_ms / 1000)
             if self._random.random() < fault.error_rate:
                 raise InjectedError("injected by the drill")
-            model.infer(features)
+            model.infer(question)
         except Exception as error:  # noqa: BLE001 - fail closed: whatever the model does, it is counted and trading goes on
             self._meters.error()
             if not self._failing:
@@ -132,10 +134,17 @@ class Engine:
             _log.warning("ML_REGISTRY_EMPTY model=%s stage=%s", visible(options.model), options.stage)
             self._model = None
         elif self._model is None or self._model.deployment != wanted:
-            self._model = LoadedModel(wanted, options.repo_root)
+            self._model = LoadedModel(wanted, options.repo_root, options.model)
+            self._snapshots = _snapshots(self._model, options.seed)
             _log.info("ONNX_LOADED artifact_id=%s", visible(wanted.artifact_id))
         self._commit = commit
         _log.info("ML_REGISTRY_LOADED commit=%s", visible(commit) or "unknown")
+
+
+def _snapshots(model: LoadedModel, seed: int) -> Iterator[Mapping[str, Values]]:
+    """The market, without end, as the inputs of a model's contract."""
+    questions = natural(model.contract, model.sizes, seed, _MARKET_ROWS)
+    return cycle([questions.one(at) for at in range(len(questions))])
 
 
 def _commit(path: Path | None) -> str:

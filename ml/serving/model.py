@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
-from ml.contract import FEATURES, OUTPUT_NAME
+from ml.artifacts.answers import Answers, Values, breach, misshapen
+from ml.artifacts.questions import sizes_of, zeros
+from ml.contract import ANY_NAME, FREE, REGIME, Contract, Output, family_contract
+from ml.contract_reader import parse_contract
 from ml.errors import Invalid
 from ml.serving.registry_file import Deployment
 from ml.text import visible
@@ -22,41 +25,98 @@ class ModelRefused(Invalid):
 
 
 class LoadedModel:
-    """An artifact that matches the registry's digest, ready to infer."""
+    """An artifact that matches the registry's digest, ready to infer by its contract."""
 
-    def __init__(self, deployment: Deployment, base: Path) -> None:
+    def __init__(self, deployment: Deployment, base: Path, model: str = "") -> None:
         """Check and load ``base / deployment.artifact_dir``.
+
+        The contract is the one in its manifest, else the runbook's for the family of ``model`` or of the artifact.
 
         Raises:
             Invalid: a file is missing or differs from its digest, or onnxruntime refuses the model.
         """
         self.deployment = deployment
         directory = base / deployment.artifact_dir
-        path = _pinned(directory, deployment.model_sha256)
+        manifest = _manifest(directory)
+        path = _pinned(directory, manifest, deployment.model_sha256)
         try:
+            self.contract = _contract(manifest, model, deployment.artifact_id)
             self._session = onnxruntime.InferenceSession(path, _one_thread(), providers=["CPUExecutionProvider"])
-            self._input = self._session.get_inputs()[0].name
-            self.infer(np.zeros((1, len(FEATURES)), np.float32))  # warms up, and proves width and output name
+            self._inputs = _inputs(self._session, self.contract)
+            there = {one.name for one in self._session.get_outputs()}
+            self._outputs = [one for one in self.contract.outputs if not one.optional or one.name in there]
+            self.sizes = sizes_of(self.contract, _shapes(self._session, self._inputs))
+            self._run(zeros(self.contract, self.sizes).one(0))  # warms up, and proves inputs and outputs
         except Exception as error:  # onnxruntime's own errors share no base class but Exception
             raise _refused("ONNX_LOAD_FAILED", f"{deployment.artifact_id}: {error}") from error
 
-    def infer(self, snapshot: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Regime probabilities of a snapshot of shape (n, 15); shape (n, 3), each row sums to one.
+    def infer(self, question: Mapping[str, Values]) -> Answers:
+        """Answer one question: a tensor for each input of the contract, as the model takes it.
 
         Raises:
-            ValueError: the model answered something that is no probability.
+            ValueError: the model answered something that its contract does not allow.
         """
-        (probabilities,) = self._session.run([OUTPUT_NAME], {self._input: snapshot})
-        row_sums = probabilities.sum(axis=1)
-        if not all(math.isclose(total, 1.0, abs_tol=1e-3) for total in row_sums):
-            raise ValueError("the model's probabilities do not sum to one")
-        return np.asarray(probabilities, np.float32)
+        answers = self._run(question)
+        for output in self._outputs:
+            broken = breach(output, answers[output.name])
+            if broken is not None:
+                raise ValueError(f"{broken.line}: the model's answer is {broken.why}")
+        return answers
+
+    def _run(self, question: Mapping[str, Values]) -> Answers:
+        feed = {self._inputs[name]: values for name, values in question.items()}
+        found = self._session.run([one.name for one in self._outputs], feed)
+        return {one.name: _alone(one, np.asarray(values)) for one, values in zip(self._outputs, found, strict=True)}
 
 
-def _pinned(directory: Path, model_sha256: str) -> Path:
-    """The model file, after every file that the manifest lists has proven its digest."""
+def _alone(output: Output, values: Values) -> Values:
+    """One answer, with a first size of 1. Raises ValueError for another shape than the contract's."""
+    rows = output.shape[:1] in ((FREE,), (1,)) if output.shape is not None else values.shape[:1] == (1,)
+    each = values if rows else values[np.newaxis]
+    line = misshapen(output, each.shape[1:])
+    if line or each.shape[:1] != (1,):
+        raise ValueError(f"{line or f'outputs.{output.name}.shape'}: the model's answer has the shape {values.shape}")
+    return each
+
+
+def _contract(manifest: Mapping[str, Any], model: str, artifact_id: str) -> Contract:
+    """The manifest's contract, else the runbook's for the family. Raises ValueError for one with a mistake."""
+    stated = manifest.get("contract")
+    return parse_contract(stated) if stated is not None else family_contract(model, artifact_id) or REGIME
+
+
+def _inputs(session: onnxruntime.InferenceSession, contract: Contract) -> dict[str, str]:
+    """The model's own names of the contract's inputs."""
+    own = [one.name for one in session.get_inputs()]
+    if contract.inputs[0].name == ANY_NAME and len(own) == 1:
+        return {ANY_NAME: own[0]}
+    missing = [one.name for one in contract.inputs if one.name not in own]
+    if missing or len(own) != len(contract.inputs):
+        raise ValueError(f"inputs.{(missing or own)[0]}: the model takes {', '.join(own)}")
+    return {name: name for name in own}
+
+
+def _shapes(session: onnxruntime.InferenceSession, names: Mapping[str, str]) -> dict[str, tuple[int | None, ...]]:
+    shapes = {one.name: one.shape for one in session.get_inputs()}
+    return {
+        name: tuple(size if isinstance(size, int) and size > 0 else None for size in shapes[own])
+        for name, own in names.items()
+    }
+
+
+def _manifest(directory: Path) -> Mapping[str, Any]:
     try:
         manifest = json.loads((directory / "manifest.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise _refused("ONNX_ARTIFACT_UNREADABLE", f"{directory.name}: {error}") from error
+    if not isinstance(manifest, dict):
+        raise _refused("ONNX_ARTIFACT_UNREADABLE", f"{directory.name}: manifest.json is no object")
+    return manifest
+
+
+def _pinned(directory: Path, manifest: Mapping[str, Any], model_sha256: str) -> Path:
+    """The model file, after every file that the manifest lists has proven its digest."""
+    try:
         name, digests = str(manifest["model_file"]), dict(manifest["sha256"])
         found = {listed: _sha256(directory / listed) for listed in {name, *digests}}
     except (OSError, ValueError, KeyError, TypeError) as error:
