@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ml.artifacts.ids import is_artifact_id
 from ml.clock import SystemClock
+from ml.contract import FAMILIES, family_of
 from ml.errors import ConsoleError, Unavailable
 from ml.ports import Runner
 from ml.text import visible
@@ -25,26 +26,38 @@ def main(argv: Sequence[str], run: Runner) -> int:
         return error.exit_code
     directory = visible(str(result.directory))
     sys.stdout.write(
-        f"{directory}: model.onnx {result.model_bytes} bytes, accuracy {result.accuracy:.3f} on held-out rows\n"
+        f"{directory}: model.onnx {result.model_bytes} bytes, {result.quality} on held-out rows\n"
         f"model_sha256 {result.model_sha256}\n"
     )
     if not is_artifact_id(order.out_dir.name):
         sys.stderr.write(
             f"{visible(order.out_dir.name)} is not of the form model_vYYYY_MM_DD_NNN; it cannot be staged under it.\n"
         )
+    family = family_of(order.out_dir.name)
+    if family and family != order.model_type:
+        sys.stderr.write(
+            f"{visible(order.out_dir.name)} names a {family} model, and this is a {order.model_type} model; "
+            "it does not verify under that name.\n"
+        )
     return 0
 
 
 def _parse(argv: Sequence[str]) -> Order:
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.train_regime_model", description="Train a regime model and write its artifact."
+        prog="python -m scripts.train_regime_model", description="Train a model and write its artifact."
     )
     parser.add_argument("--out-dir", type=Path, required=True, help="new directory, named by the artifact id")
     parser.add_argument("--dataset-id", required=True, help="name of the dataset, recorded in the artifact")
     parser.add_argument("--seed", type=int, default=42, help="seed of everything random (default 42)")
     parser.add_argument("--n-samples", type=int, help="rows to learn from (default 10000, or all of --dataset-path)")
     parser.add_argument("--notes", default="", help="free text, recorded in the artifact")
-    parser.add_argument("--dataset-path", type=Path, help="CSV or Parquet with the 15 features and the label regime")
+    parser.add_argument("--dataset-path", type=Path, help="CSV or Parquet with the 15 features and the label")
+    parser.add_argument(
+        "--model-type",
+        choices=tuple(FAMILIES),
+        default="regime",
+        help="regime (label regime: LOW, MID, HIGH; default) or spacing (label spacing_multiplier: a positive number)",
+    )
     return Order(**vars(parser.parse_args(argv)))
 
 

@@ -21,12 +21,12 @@ from ml.artifacts.writing import (
     write_documents,
 )
 from ml.clock import format_utc
-from ml.contract import FEATURES, REGIMES
+from ml.contract import FAMILIES, FEATURES, REGIMES
 from ml.errors import Unavailable, Usage
 
 if TYPE_CHECKING:
     from ml.training.dataset import Dataset
-    from ml.training.model import Trained
+    from ml.training.model import Error, Quality, Trained
 
 _GOLDEN_ROWS = 16
 _LIBRARIES = ("numpy", "scikit-learn", "skl2onnx", "onnx")
@@ -35,7 +35,10 @@ _MODULES = ("sklearn", "skl2onnx", "onnx")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """The training request of the command line. ``n_samples`` of ``None``: the default, or all rows."""
+    """The training request of the command line. ``n_samples`` of ``None``: the default, or all rows.
+
+    ``model_type`` is a family of the runbook: ``regime`` or ``spacing``.
+    """
 
     out_dir: Path
     dataset_id: str
@@ -43,22 +46,23 @@ class Order:
     n_samples: int | None = None
     notes: str = ""
     dataset_path: Path | None = None
+    model_type: str = "regime"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a training: the directory, the model's digest and size in bytes, its accuracy on held-out rows."""
+    """The result of a training: the directory, the model's digest and size in bytes, its quality on held-out rows."""
 
     directory: Path
     model_sha256: str
     model_bytes: int
-    accuracy: float
+    quality: str
 
 
 def train_artifact(order: Order, *, git_sha: str | None, now: datetime) -> Result:
-    """Train a regime model and write its artifact.
+    """Train a model and write its artifact.
 
-    The bytes of ``model.onnx`` depend on seed, dataset id, sample count (and the dataset file, if any) alone.
+    The bytes of ``model.onnx`` depend on model type, seed, dataset id, sample count (and the dataset file, if any).
 
     Raises:
         Usage: the directory is taken, or a number is out of range.
@@ -72,12 +76,12 @@ def train_artifact(order: Order, *, git_sha: str | None, now: datetime) -> Resul
     _require_range("--seed", order.seed, 0, 2**63 - 1)
     if order.n_samples is not None:
         _require_range("--n-samples", order.n_samples, dataset.MIN_SAMPLES, dataset.MAX_SAMPLES)
-    rows = order.n_samples
+    rows, kind = order.n_samples, dataset.ModelType(order.model_type)
     if order.dataset_path is not None:
-        data = dataset.load(order.dataset_path, dataset.seed_for(order.dataset_id, order.seed, rows or 0), rows)
+        data = dataset.load(order.dataset_path, dataset.seed_for(order.dataset_id, order.seed, rows or 0), rows, kind)
     else:
         rows = rows or dataset.DEFAULT_SAMPLES
-        data = dataset.synthetic(dataset.seed_for(order.dataset_id, order.seed, rows), rows)
+        data = dataset.synthetic(dataset.seed_for(order.dataset_id, order.seed, rows), rows, kind)
     trained = model.train(data, market_features(order.seed, _GOLDEN_ROWS))
     return _write(order, data, trained, git_sha, now)
 
@@ -97,14 +101,14 @@ def _write(order: Order, data: Dataset, trained: Trained, git_sha: str | None, n
         git_sha=git_sha,
         dataset_id=order.dataset_id,
         notes=order.notes,
+        contract=FAMILIES[order.model_type],
     )
     with new_directory(order.out_dir) as workshop:
         write_documents(workshop, files, manifest)
-    return Result(order.out_dir, digest, len(trained.onnx), trained.quality.accuracy)
+    return Result(order.out_dir, digest, len(trained.onnx), _said(trained.quality))
 
 
 def _report(order: Order, data: Dataset, trained: Trained, digest: str, git_sha: str | None, now: datetime) -> bytes:
-    counts = {regime: int((data.labels == index).sum()) for index, regime in enumerate(REGIMES)}
     return encode(
         {
             "schema_version": "v1",
@@ -117,14 +121,35 @@ def _report(order: Order, data: Dataset, trained: Trained, digest: str, git_sha:
             "seed": order.seed,
             "n_samples": len(data.labels),
             "notes": order.notes,
-            "algorithm": "StandardScaler, LogisticRegression (multinomial)",
-            "feature_order": list(FEATURES),
-            "classes": counts,
+            **_algorithm(order.model_type, data),
             "held_out": asdict(trained.quality),
             "versions": {"python": platform.python_version()}
             | {library: importlib.metadata.version(library) for library in _LIBRARIES},
         }
     )
+
+
+def _algorithm(model_type: str, data: Dataset) -> dict[str, object]:
+    if model_type == "regime":
+        counts = {regime: int((data.labels == index).sum()) for index, regime in enumerate(REGIMES)}
+        algorithm = "StandardScaler, LogisticRegression (multinomial)"
+        return {"algorithm": algorithm, "feature_order": list(FEATURES), "classes": counts}
+    ordered = sorted(data.labels.tolist())
+    target = {"lowest": ordered[0], "median": ordered[len(ordered) // 2], "highest": ordered[-1]}
+    return {
+        "algorithm": "StandardScaler, Ridge, Clip",
+        "model_type": model_type,
+        "feature_order": list(FEATURES),
+        "target": {name: round(value, 6) for name, value in target.items()},
+    }
+
+
+def _said(quality: Quality | Error) -> str:
+    """A model's quality in words."""
+    accuracy = getattr(quality, "accuracy", None)
+    if accuracy is not None:
+        return f"accuracy {accuracy:.3f}"
+    return f"mean absolute error {getattr(quality, 'mean_absolute_error', float('nan')):.3f}"
 
 
 def _require_range(flag: str, value: int, least: int, most: int) -> None:
