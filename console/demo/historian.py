@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from prometheus_client.core import Metric
 from prometheus_client.samples import Sample
 
-from ml.artifacts.questions import natural
+from ml.artifacts.questions import affordable, natural
 from ml.serving.meters import BUCKETS_MS, NOT_LOADED, Meters
 from ml.serving.model import LoadedModel
 from ml.serving.registry_file import Deployment
@@ -51,12 +51,12 @@ def measure(directory: Path, seconds: float) -> Latencies:
         Invalid: the artifact is not what its manifest says, or onnxruntime refuses it.
     """
     model = LoadedModel(Deployment(directory.name, PurePosixPath(directory.name), ""), directory.parent)
-    snapshots = natural(model.contract, model.sizes, 0, _ROWS)
+    snapshots = natural(model.contract, model.sizes, 0, affordable(model.sizes, _ROWS))
     counts = [0] * (len(BUCKETS_MS) + 1)
     total_ms, done = 0.0, 0
     until = time.perf_counter() + seconds
     while (started := time.perf_counter()) < until:
-        model.infer(snapshots.one(done % _ROWS))
+        model.infer(snapshots.one(done % len(snapshots)))
         latency_ms = (time.perf_counter() - started) * 1000
         counts[bisect_left(BUCKETS_MS, latency_ms)] += 1
         total_ms += latency_ms

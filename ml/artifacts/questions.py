@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ _FREE_SIZE = 4
 _WORDS = ("a", "b", "long word", "0", "")
 _LOW, _HIGH = 0, 10
 """The bounds of integers that have no range."""
+_MOST_VALUES = 1 << 24
+"""The numbers in all questions together: 128 MiB while they are drawn."""
 _NARROW = 100.0
 """From this ratio of its ends, a positive range is drawn evenly in its logarithm."""
 
@@ -100,6 +103,12 @@ def _free(
     if one.name in examples:
         return examples[one.name][at]
     return len(contract.features) if contract.features and at == len(one.shape) - 1 else _FREE_SIZE
+
+
+def affordable(sizes: Sizes, count: int) -> int:
+    """Return how many questions to draw: as many as asked, or fewer of large ones, so that they fit into memory."""
+    values = sum(prod(size) for size in sizes.values())
+    return max(2, min(count, _MOST_VALUES // max(values, 1)))
 
 
 def populations(contract: Contract, sizes: Sizes, seed: int, count: int) -> Iterator[Questions]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ml.artifacts.answers import Values
-from ml.artifacts.questions import natural
+from ml.artifacts.questions import affordable, natural
 from ml.errors import Invalid
 from ml.serving.inputs import FaultInput, Identity, KillInput, identity
 from ml.serving.meters import KILLED, NOT_LOADED, Meters
@@ -143,7 +143,7 @@ class Engine:
 
 def _snapshots(model: LoadedModel, seed: int) -> Iterator[Mapping[str, Values]]:
     """The market, without end, as the inputs of a model's contract."""
-    questions = natural(model.contract, model.sizes, seed, _MARKET_ROWS)
+    questions = natural(model.contract, model.sizes, seed, affordable(model.sizes, _MARKET_ROWS))
     return cycle([questions.one(at) for at in range(len(questions))])
 
 

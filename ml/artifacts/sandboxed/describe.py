@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ml.artifacts.answers import Answers, Values, agree, breach, decides, decisions, distances, flat
 from ml.artifacts.graph import GraphFacts
 from ml.artifacts.protocol import Answered, Compared, Decided, Signature, Subject
-from ml.artifacts.questions import Questions, natural, populations
+from ml.artifacts.questions import Questions, affordable, natural, populations
 from ml.artifacts.sandboxed.session import Session, Unfit, read_facts
 from ml.contract import DATATYPES, Contract, Input, Kind, Output
 
@@ -39,15 +40,15 @@ def answer(subject: Subject) -> Answered:
     """
     session = Session(subject)
     session.require_signature()
-    drawn = list(populations(session.contract, session.sizes, _GOLDEN_SEED, _GOLDEN_ROWS))
-    first: Answers = {}
-    for rows in drawn:
+    first: tuple[Questions, Answers] | None = None
+    for rows in populations(session.contract, session.sizes, _GOLDEN_SEED, _GOLDEN_ROWS):
         answers = session.run_singly(rows)
-        first = first or answers
+        first = first or (rows, answers)
         if session.keeps(answers) and _varies(session, answers):
             return _answered(session, rows, answers, varied=True)
-    session.require_kept(first)
-    return _answered(session, drawn[0], first, varied=False)
+    assert first is not None
+    session.require_kept(first[1])
+    return _answered(session, *first, varied=False)
 
 
 def _varies(session: Session, answers: Answers) -> bool:
@@ -92,7 +93,7 @@ def decide(first: Subject, second: Subject) -> Compared:
 def _chosen(sessions: tuple[Session, Session], outputs: tuple[Output, ...]) -> tuple[Questions, frozenset[str]]:
     """The population to compare on, and the outputs that vary there in at least one model."""
     contract, sizes = sessions[0].contract, sessions[0].sizes
-    pilots = list(populations(contract, sizes, _DECIDE_SEED, _PILOT_ROWS))
+    pilots = populations(contract, sizes, _DECIDE_SEED, affordable(sizes, _PILOT_ROWS))
     until, best, most, varied = time.process_time() + _PILOT_S, 0, -1, frozenset[str]()
     for number, pilot in enumerate(pilots):
         answers = [session.run_singly(pilot) for session in sessions]
@@ -102,8 +103,8 @@ def _chosen(sessions: tuple[Session, Session], outputs: tuple[Output, ...]) -> t
             best, most, varied = number, score, frozenset(lively[0] | lively[1])
         if score == 2 * len(outputs) or time.process_time() > until:
             break
-    drawn = populations(contract, sizes, _DECIDE_SEED, _DECIDE_ROWS)
-    return list(drawn)[best], varied
+    drawn = populations(contract, sizes, _DECIDE_SEED, affordable(sizes, _DECIDE_ROWS))
+    return next(islice(drawn, best, None)), varied
 
 
 def _lively(output: Output, values: Values) -> bool:

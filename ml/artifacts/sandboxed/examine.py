@@ -9,6 +9,7 @@ import gc
 import hashlib
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from ml.artifacts.answers import Answers, agree, decides, decisions, distances, flat, golden_errors
 from ml.artifacts.graph import GraphFacts
 from ml.artifacts.protocol import Examined, Golden, Raced, Request, Subject, Timing
-from ml.artifacts.questions import Questions, natural, of_rows, populations
+from ml.artifacts.questions import Questions, affordable, natural, of_rows, populations
 from ml.artifacts.sandboxed.session import Session, Unfit, read_facts, require_listed
 from ml.contract import FLOATS, FREE, Kind, Output
 from ml.verdict import Check, Code, Verdict, finding
@@ -98,7 +99,7 @@ class Examination:
     def _shape(self) -> Check:
         session = self._loaded()
         session.require_signature()
-        self._rows = natural(session.contract, session.sizes, _SEED, _ROWS)
+        self._rows = natural(session.contract, session.sizes, _SEED, affordable(session.sizes, _ROWS))
         session.run_singly(self._rows[:1])
         started = time.perf_counter()
         session.run_singly(self._rows[:1])
@@ -208,8 +209,7 @@ class Examination:
     def _others(self) -> Iterator[Questions]:
         """The populations besides the contract's own, for a model that takes its features scaled already."""
         session, count = self._loaded(), len(self._rows) // 2 or 1
-        drawn = populations(session.contract, session.sizes, _SEED, count)
-        yield from list(drawn)[1:]
+        yield from islice(populations(session.contract, session.sizes, _SEED, count), 1, None)
 
     def _flat(self, answers: Answers) -> bool:
         """True if a required output gives equal answers within noise."""
@@ -353,11 +353,15 @@ def race(first: Subject, second: Subject) -> Raced:
     sessions = (Session(first), Session(second))
     for session in sessions:
         session.require_signature()
-    rows = tuple(natural(session.contract, session.sizes, _RACE_SEED, _RACE_ROWS) for session in sessions)
+    rows = tuple(
+        natural(session.contract, session.sizes, _RACE_SEED, affordable(session.sizes, _RACE_ROWS))
+        for session in sessions
+    )
     until = time.perf_counter() + _WARM_UP_S
     for at in range(_WARM_UP):
         for session, questions in zip(sessions, rows, strict=True):
-            session.run_singly(questions[at : at + 1])
+            turn = at % len(questions)
+            session.run_singly(questions[turn : turn + 1])
         if time.perf_counter() > until:
             break
     gc.disable()
