@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from support.engines import FIRST, MODEL, SECOND, SOURCE, Deployment, EngineProcess, engine, write
+
+from ml.contract import SPACING as SPACING_CONTRACT
+from ml.training.run import Order, train_artifact
 
 LATENCY = "grinder_ml_inference_latency_ms"
 
@@ -205,3 +209,49 @@ def test_a_wrong_command_line_ends_with_2_and_a_sentence(arguments: list[str], s
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+SPACING = "spacing_v2026_02_17_001"
+
+
+@pytest.fixture
+def spacing(deployment: Deployment) -> Deployment:
+    """A deployment in which the model ``spacing_grid`` has a trained spacing model in active."""
+    out = deployment.root / "artifacts" / "onnx" / SPACING
+    train_artifact(
+        Order(out_dir=out, dataset_id="d", seed=1, n_samples=800, model_type="spacing"),
+        git_sha="a" * 40,
+        now=datetime.now(UTC),
+    )
+    _serve_grid(deployment, SPACING)
+    return deployment
+
+
+def _serve_grid(deployment: Deployment, artifact: str) -> None:
+    entry = {"staging": None, "shadow": None, "active": deployment.pointer(artifact), "history": []}
+    write(deployment.registry, json.dumps({"schema_version": "v1", "models": {"spacing_grid": entry}}))
+
+
+def test_a_spacing_model_is_served_and_its_answers_are_counted(spacing: Deployment) -> None:
+    with engine(spacing, "active", "--model", "spacing_grid") as running:
+        running.until(lambda: running.value("grinder_ml_inference_total", mode="active") >= 5)
+        assert running.serves() == SPACING
+        assert running.value("grinder_ml_inference_errors_total") == 0
+        _serve_grid(spacing, FIRST)
+        running.logged("ONNX_LOAD_FAILED")
+        assert "spacing_multiplier" in running.log.read_text()
+        assert running.serves() == SPACING
+
+
+def test_an_answer_out_of_the_contracts_range_is_an_error(spacing: Deployment) -> None:
+    folder = spacing.root / "artifacts" / "onnx" / SPACING
+    manifest = json.loads((folder / "manifest.json").read_text())
+    contract = SPACING_CONTRACT.document()
+    outputs = contract["outputs"]
+    assert isinstance(outputs, list)
+    outputs[0]["range"] = {"minimum": 100.0}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"contract": contract}))
+    with engine(spacing, "active", "--model", "spacing_grid") as running:
+        running.rises("grinder_ml_inference_errors_total")
+        assert running.value("grinder_ml_inference_total", mode="active") == 0
+        running.logged("outputs.spacing_multiplier.range")
