@@ -28,7 +28,7 @@ from ml.artifacts.writing import (
     write_documents,
 )
 from ml.clock import format_utc
-from ml.contract import REGIME, Contract, in_force
+from ml.contract import REGIME, Contract, Source, in_force
 from ml.errors import ConsoleError, Invalid, Usage
 from ml.ports import Report, Runner
 from ml.text import visible
@@ -66,14 +66,15 @@ def build_artifact(
         Invalid: the model does not verify; the sentence says why.
         Unavailable: there is no room, or no onnxruntime.
     """
-    governed = in_force(contract, out_dir.name, None).contract
+    held = in_force(contract, out_dir.name, None)
+    governed = held.contract
     with new_directory(out_dir) as workshop:
         model = _take(model_file.parent, model_file.name, workshop, report)
         (workshop / model_file.name).rename(workshop / MODEL_FILE)
         facts = verifier.sandbox.ask(Request(Task.DESCRIBE, (_subject(workshop, (), governed),)), GraphFacts)
         external = [_take_external(model_file.parent, name, workshop, report) for name in facts.external]
         subject = _subject(workshop, facts.external, governed)
-        golden = verifier.sandbox.ask(Request(Task.ANSWER, (subject,)), Answered)
+        golden = _answers(verifier, subject, held.source)
         files = {
             GOLDEN_FILE: _golden(golden),
             TRAIN_REPORT_FILE: _report(model_file.name, model.sha256, origin, now),
@@ -95,6 +96,17 @@ def build_artifact(
             why = f"{amiss.name} is {amiss.verdict}: {amiss.why}" if amiss else "nothing was judged"
             raise Invalid(f"{visible(model_file.name)} makes no valid artifact: {why}")
     return found
+
+
+def _answers(verifier: Verifier, subject: Subject, source: Source) -> Answered:
+    """The model's own answers. A refusal says how to state a contract where nothing states one."""
+    try:
+        return verifier.sandbox.ask(Request(Task.ANSWER, (subject,)), Answered)
+    except Invalid as error:
+        if source is not Source.DEFAULT:
+            raise
+        remedy = "If it is another kind of model, `mlconsole contract infer` proposes its contract for the policy."
+        raise Invalid(error.cause, remedy) from error
 
 
 def infer_contract(verifier: Verifier, model_file: Path) -> Signature:

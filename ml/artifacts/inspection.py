@@ -59,10 +59,11 @@ class Inspection:
     def sound(self) -> bool:
         """True if the sandbox may run the model: it matches its manifest, and no check failed.
 
-        A train report about another model makes the artifact invalid, but the sandbox may still run it.
+        A train report about another model, or unusable golden vectors, make the artifact invalid, but the sandbox may
+        still run it, and say which line of its contract the model breaks.
         """
         failed = {check.name for check in self.checks if check.verdict is Verdict.FAIL}
-        return self.manifest is not None and not failed - {"train_report"}
+        return self.manifest is not None and not failed - {"train_report", "golden"}
 
 
 def inspect(

@@ -167,7 +167,7 @@ def main(argv: list[str]) -> int:
     try:
         answered = _answer(request, line, confinement)
     except Unfit as unfit:
-        sys.stderr.write(f"{unfit}\n")
+        sys.stderr.write(f"{unfit.line}: {unfit}\n" if unfit.line else f"{unfit}\n")
         return UNFIT
     line.say(ANSWER_MARK, json.dumps(asdict(answered)))
     return 0

@@ -34,7 +34,9 @@ from support.gatehouse import (
     pointer_to,
 )
 
+from ml.artifacts.proposal import toml
 from ml.clock import format_utc
+from ml.contract import SPACING
 from ml.policy import parse_policy
 from ml.promotion.paths import Places
 from ml.promotion.plan import plan_promotion
@@ -638,6 +640,20 @@ def artifact_tampered(house: Gatehouse) -> Made:
 def artifact_swapped_for_another_good_one(house: Gatehouse) -> Made:
     files = {path.replace(OLD, FRESH): bytes(content) for path, content in artifact_files(OLD).items()}  # type: ignore[arg-type]
     return bent(house, house.stage(), files=files)
+
+
+@illegal("artifact", "outputs.spacing_multiplier: model.onnx gives regime_probs")
+def artifact_of_another_contract_than_the_bases_policy_states(house: Gatehouse) -> Made:
+    """The planner did not know the contract; the gate reads it from the base."""
+    rules = f"{POLICY}\n{toml(SPACING, f'model.{MODEL}.contract')}"
+    return bent(house, house.stage(house.base({POLICY_PATH: rules})))
+
+
+@illegal("artifact", "outputs.spacing_multiplier: model.onnx gives regime_probs")
+def contract_relaxed_in_the_same_change(house: Gatehouse) -> Made:
+    """The head's own policy does not count."""
+    rules = f"{POLICY}\n{toml(SPACING, f'model.{MODEL}.contract')}"
+    return bent(house, house.stage(house.base({POLICY_PATH: rules})), files={POLICY_PATH: POLICY.encode()})
 
 
 @illegal("scope", "belongs to an artifact that the registry names")

@@ -165,7 +165,8 @@ def test_the_second_artifact_of_a_model_without_rules_keeps_the_first_ones_contr
     first, second = "sizes_v2026_02_17_001", "sizes_v2026_02_18_001"
     code, _, err = foreign(shell, first)
     assert code == 1, "nothing says what sizes_… is, so the runbook's contract holds"
-    assert "shape is FAIL" in err
+    assert "inputs.*.datatype: model.onnx takes customer" in err
+    assert "`mlconsole contract infer` proposes its contract" in err
     for name, stated in ((first, FOREIGN), (second, _renamed(FOREIGN))):
         assert foreign(shell, name, "--model", "churn")[0] == 0
         edit_json(shell.path / "artifacts" / "onnx" / name / "manifest.json", contract=stated.document())
