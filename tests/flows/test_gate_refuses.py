@@ -649,9 +649,9 @@ def artifact_of_another_contract_than_the_bases_policy_states(house: Gatehouse) 
     return bent(house, house.stage(house.base({POLICY_PATH: rules})))
 
 
-@illegal("artifact", "outputs.spacing_multiplier: model.onnx gives regime_probs")
+@illegal("scope", "a change cannot bring its own rules")
 def contract_relaxed_in_the_same_change(house: Gatehouse) -> Made:
-    """The head's own policy does not count."""
+    """An artifact that breaks the contract of the base, and a policy without it."""
     rules = f"{POLICY}\n{toml(SPACING, f'model.{MODEL}.contract')}"
     return bent(house, house.stage(house.base({POLICY_PATH: rules})), files={POLICY_PATH: POLICY.encode()})
 
