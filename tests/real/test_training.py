@@ -317,3 +317,42 @@ def _packages_without(absent: tuple[str, ...], to: Path) -> Path:
         if entry.name not in absent:
             (to / entry.name).symlink_to(entry)
     return to
+
+
+def test_a_spacing_model_passes_every_check_and_its_bytes_are_the_orders(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        ended = train(tmp_path / name / "spacing_v2026_02_16_001", "--model-type", "spacing", "--n-samples", "2000")
+        assert ended.code == 0, ended.err.decode()
+        assert ended.err == b""
+        assert b"mean absolute error" in ended.out
+    one, two = (tmp_path / name / "spacing_v2026_02_16_001" for name in ("one", "two"))
+    assert (one / "model.onnx").read_bytes() == (two / "model.onnx").read_bytes()
+    found = verifier(tmp_path / "scratch").verify(one)
+    assert {check.verdict for check in found.checks} == {Verdict.PASS}, found.checks
+    report = json.loads((one / "train_report.json").read_text())
+    assert report["held_out"]["r2"] > 0.7
+    golden = json.loads((one / "golden.json").read_text())
+    assert len({tuple(row) for row in golden["outputs"]}) > 8
+
+
+def test_a_spacing_model_learns_from_a_table_of_multipliers(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    with data.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([*FEATURES, "spacing_multiplier"])
+        for row in market_features(5, 300):
+            writer.writerow([*map(float, row), 0.5 + float(row[FEATURES.index("volatility_1h_bps")]) / 100])
+    out = tmp_path / "spacing_v2026_02_16_001"
+    ended = train(out, "--model-type", "spacing", "--dataset-path", str(data))
+    assert ended.code == 0, ended.err.decode()
+    assert verifier(tmp_path / "scratch").verify(out).valid
+    data.write_text(data.read_text().replace("\r\n", "\n").rpartition(",")[0] + ",-1\n")
+    refused = train(tmp_path / "other", "--model-type", "spacing", "--dataset-path", str(data))
+    assert refused.code == 1
+    assert b"row 300: spacing_multiplier is '-1'. It must be a positive number." in refused.err
+
+
+def test_a_model_under_the_id_of_another_family_is_told(tmp_path: Path) -> None:
+    ended = train(tmp_path / "regime_v2026_02_16_001", "--model-type", "spacing", "--n-samples", "500")
+    assert ended.code == 0
+    assert b"names a regime model, and this is a spacing model" in ended.err

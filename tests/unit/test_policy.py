@@ -8,8 +8,18 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
+from ml.artifacts.proposal import toml
+from ml.contract import REGIME, SPACING
 from ml.errors import Usage
-from ml.policy import MAX_BYTES, Policy, parse_policy, policy_document, policy_of_evidence, policy_or_complaint
+from ml.policy import (
+    MAX_BYTES,
+    Policy,
+    PolicyInvalid,
+    parse_policy,
+    policy_document,
+    policy_of_evidence,
+    policy_or_complaint,
+)
 from ml.promotion.evidence_formats import WRITTEN
 from ml.verdict import Verdict
 
@@ -379,3 +389,36 @@ def test_a_silent_policy_takes_older_evidence_and_one_that_speaks_takes_todays()
         with pytest.raises(Usage):
             policy(f"[evidence]\n{wrong}")
     assert parse_policy(None).ack.lands_within_hours == 24
+
+
+CONTRACT = toml(SPACING, "model.churn.contract")
+
+
+def test_a_model_without_a_contract_has_its_familys() -> None:
+    rules = policy(CONTRACT)
+    assert rules.contract("churn") == SPACING
+    assert rules.contract("regime_classifier") == REGIME
+    assert rules.contract("spacing_grid") == SPACING
+    assert rules.contract("unheard_of") is None
+    assert policy(f"{CONTRACT}\n{toml(REGIME, 'model.spacing_grid.contract')}").contract("spacing_grid") == REGIME
+
+
+def test_an_artifact_is_tied_to_the_one_model_that_its_id_names() -> None:
+    rules = policy(f"{CONTRACT}\n{toml(REGIME, 'model.churn_night.contract')}")
+    assert rules.contract_of_artifact("churn_v2026_02_16_001") == SPACING
+    assert rules.contract_of_artifact("churn_night_v2026_02_16_001") == REGIME
+    assert rules.contract_of_artifact("other_v2026_02_16_001") is None
+    two = policy("\n".join(toml(REGIME, f"model.churn_{name}.contract") for name in ("day", "night")))
+    assert two.contract_of_artifact("churn_v2026_02_16_001") is None
+
+
+def test_a_mistake_in_a_contract_names_the_model_and_the_line() -> None:
+    with pytest.raises(PolicyInvalid) as caught:
+        policy(CONTRACT.replace("exclusive_minimum", "above"))
+    assert "model.churn.contract: outputs[0].range.above: this key is unknown" in str(caught.value)
+
+
+def test_the_contract_is_part_of_the_policy_in_force() -> None:
+    values = json.loads(policy_document(policy(CONTRACT)))
+    assert values["model"]["churn"]["contract"] == SPACING.document()
+    assert policy_document(policy("")) != policy_document(policy(CONTRACT))
