@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -262,16 +262,10 @@ def _broken_outputs(output: Output, plan: OutputPlan) -> dict[str, OutputPlan]:
     else:
         found[".shape"] = wider
     if output.kind is Kind.LABEL:
-        if output.datatype == "BYTES":
-            found[".classes"] = replace(plan, spoilt="classes")
-        else:
-            found[".classes"] = replace(plan, spoilt="classes")
+        found[".classes"] = replace(plan, spoilt="classes")
     else:
         found[".kind"] = replace(plan, spoilt="kind")
     if output.range is not None:
         beyond = 20.0 if output.range.maximum is not None else -20.0
         found[".range"] = replace(plan, low=plan.low + beyond, high=plan.high + beyond)
     return found
-
-
-Line = Callable[[Contract], str]
