@@ -174,7 +174,9 @@ def _plain(contract: Contract, sizes: Sizes, seed: int, count: int, *, spread: f
         elif one.datatype.startswith("FP"):
             found[one.name] = _cast(spread * rng.normal(size=shape), one.datatype)
         else:
-            found[one.name] = _cast(rng.integers(_LOW, _HIGH, shape).astype(np.float64), one.datatype)
+            highest = round(_HIGH * spread)
+            lowest = -highest if one.datatype.startswith("INT") else _LOW
+            found[one.name] = _cast(rng.integers(lowest, highest, shape).astype(np.float64), one.datatype)
     return Questions(found)
 
 

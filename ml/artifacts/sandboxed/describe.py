@@ -42,7 +42,9 @@ def answer(subject: Subject) -> Answered:
     session.require_signature()
     first: tuple[Questions, Answers] | None = None
     for rows in populations(session.contract, session.sizes, _GOLDEN_SEED, _GOLDEN_ROWS):
-        answers = session.run_singly(rows)
+        answers = session.run_singly(rows) if first is None else session.tried(rows)
+        if answers is None:
+            continue
         first = first or (rows, answers)
         if session.keeps(answers) and _varies(session, answers):
             return _answered(session, rows, answers, varied=True)
@@ -96,7 +98,10 @@ def _chosen(sessions: tuple[Session, Session], outputs: tuple[Output, ...]) -> t
     pilots = populations(contract, sizes, _DECIDE_SEED, affordable(sizes, _PILOT_ROWS))
     until, best, most, varied = time.process_time() + _PILOT_S, 0, -1, frozenset[str]()
     for number, pilot in enumerate(pilots):
-        answers = [session.run_singly(pilot) for session in sessions]
+        asked = [session.tried(pilot) if number else session.run_singly(pilot) for session in sessions]
+        answers = [each for each in asked if each is not None]
+        if len(answers) < len(sessions):
+            continue
         lively = [{one.name for one in outputs if _lively(one, each[one.name])} for each in answers]
         score = len(lively[0]) + len(lively[1])
         if score > most:

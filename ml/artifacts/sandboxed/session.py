@@ -183,6 +183,13 @@ class Session:
                 f"{self._name} gives answers of several shapes: {error}", f"outputs.{names[0]}.shape"
             ) from error
 
+    def tried(self, questions: Questions) -> Answers | None:
+        """Answer each question alone; ``None`` if the model takes no inputs from beyond its contract's own."""
+        try:
+            return self.run_singly(questions)
+        except Unfit:
+            return None
+
     def _call(self, feed: Mapping[str, Values], count: int) -> Answers:
         try:
             found = self.ask(feed)

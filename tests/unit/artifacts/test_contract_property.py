@@ -6,15 +6,17 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 from support.contracts import breaks, contracts, model_of, plan_of
 
 from ml.artifacts.protocol import Examined, Golden, Request, Subject, Task
 from ml.artifacts.sandboxed.describe import answer
 from ml.artifacts.sandboxed.examine import Examination
-from ml.contract import FREE, REGIME, SPACING, Contract
+from ml.contract import FREE, REGIME, SPACING, Contract, Example, Input, Kind, Output
 from ml.contract_reader import ContractInvalid, parse_contract
 from ml.verdict import Check, Code, Verdict
 
@@ -161,3 +163,49 @@ def test_a_mistake_in_a_contract_is_named_by_its_line(changes: dict[str, object]
     with pytest.raises(ContractInvalid) as caught:
         parse_contract(GOOD | changes)
     assert caught.value.line == line
+
+
+def test_a_model_that_takes_no_inputs_beyond_its_ranges_is_not_failed_for_that() -> None:
+    """A table is looked up by position, so that other populations than the contract's own end in an error."""
+    contract = parse_contract(
+        {
+            "inputs": [{"name": "token", "datatype": "INT64", "shape": [FREE, 1]}],
+            "outputs": [{"name": "value", "datatype": "FP32", "shape": [FREE, 1], "kind": "vector"}],
+            "features": ["token"],
+            "ranges": {"token": [0, 3]},
+        }
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["table", "token"], ["rows"]),
+            helper.make_node("Squeeze", ["rows", "two"], ["value"]),
+        ],
+        "table",
+        [helper.make_tensor_value_info("token", TensorProto.INT64, ["batch", 1])],
+        [helper.make_tensor_value_info("value", TensorProto.FLOAT, ["batch", 1])],
+        [
+            numpy_helper.from_array(np.full((4, 1), 0.5, np.float32), "table"),
+            numpy_helper.from_array(np.array([2], np.int64), "two"),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    found = examined(model, contract)
+    assert [check.name for check in found.checks if check.verdict is Verdict.VACUOUS] == ["variety"]
+    assert not [check for check in found.checks if check.verdict is Verdict.FAIL], found.checks
+
+
+@settings(max_examples=1)
+@example(
+    Contract(
+        inputs=(Input("in_a", "INT64", (FREE, 4)),),
+        outputs=(
+            Output(name="out_a", datatype="INT64", shape=(FREE, 1), kind=Kind.LABEL, classes=("class 0", "class 1")),
+        ),
+        examples=(Example("in_a", (1, 4), (-15.0, -5.0, 5.0, 15.0)),),
+    )
+)
+@given(contracts())
+def test_integers_below_zero_are_asked_about_too(contract: Contract) -> None:
+    model = model_of(plan_of(contract))
+    assert len(set(next(iter(answers(model, contract).outputs.values())))) > 1
