@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ml.artifacts.manifest import MANIFEST_FILE, parse_manifest
 from ml.contract import Contract
 from ml.errors import Invalid
 from ml.policy import Policy
@@ -24,6 +23,9 @@ def contract_of(
     stated = policy.contract(name)
     if stated is not None or model is None:
         return stated
+    # Imported here: a server's hook reads manifests only of models without rules.
+    from ml.artifacts.manifest import MANIFEST_FILE  # noqa: PLC0415
+
     for stage in reversed(Stage):
         pointer = model.pointer(stage)
         if pointer is None:
@@ -36,6 +38,8 @@ def contract_of(
 
 
 def _stated(raw: bytes | None) -> Contract | None:
+    from ml.artifacts.manifest import parse_manifest  # noqa: PLC0415 - see above
+
     try:
         return parse_manifest(raw).contract if raw is not None else None
     except Invalid:

@@ -19,6 +19,7 @@ from ml.verdict import Gate
 
 if TYPE_CHECKING:
     from ml.artifacts.verification import Verification
+    from ml.contract import Contract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,8 @@ class _OnFirstUse:
 
     make: Callable[[], Verifies]
 
-    def verify(self, directory: Path, *, expect_sha256: str | None = None) -> Verification:
-        """All checks of one directory; the model's digest must be the expected one."""
-        return self.make().verify(directory, expect_sha256=expect_sha256)
+    def verify(
+        self, directory: Path, *, expect_sha256: str | None = None, contract: Contract | None = None
+    ) -> Verification:
+        """All checks of one directory; the model must have the expected digest and keep the contract."""
+        return self.make().verify(directory, expect_sha256=expect_sha256, contract=contract)
