@@ -31,7 +31,7 @@ prometheus:
 	@scripts/ensure-tools prometheus promtool
 
 tools:
-	@scripts/ensure-tools prometheus promtool alertmanager victoria-metrics vmalert jq tmux chromium bwrap
+	@scripts/ensure-tools prometheus promtool alertmanager victoria-metrics vmalert jq tmux chromium bwrap git-lfs
 
 demo: compiled
 	@scripts/ensure-tools prometheus promtool || true

@@ -225,6 +225,8 @@ def _value(value: object, default: object, full: str, origin: str) -> object:
         _require_no_password(value, full, origin)
     if full in CHOICES and value not in CHOICES[full]:
         raise Usage(f"{origin}: {full} must be one of {', '.join(CHOICES[full])}.", "Correct it.")
+    if full == "commit.trailers":
+        _require_trailers(value, origin)
     return kind(value)
 
 
@@ -234,6 +236,16 @@ def _fits(value: object, kind: type[Any]) -> bool:
         texts = value if isinstance(value, list) else value.values()
         return kind is (tuple if texts is value else dict) and all(isinstance(each, str) for each in texts)
     return type(value) is kind or (kind is float and type(value) is int and value.bit_length() < _MOST_BITS)
+
+
+def _require_trailers(lines: object, origin: str) -> None:
+    # Imported here: the kill key reads no commit settings.
+    from ml.promotion.trailers import fault  # noqa: PLC0415
+
+    for line in lines if isinstance(lines, list) else ():
+        why = fault(line)
+        if why:
+            raise Usage(f"{origin}: commit.trailers: {visible(line, limit=80)!r} {why}.", "Correct that line.")
 
 
 def _require_no_password(url: str, full: str, origin: str) -> None:

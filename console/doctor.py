@@ -142,6 +142,7 @@ def _session(invocation: Invocation) -> Iterator[Finding]:
         ("registry", doctor.registry),
         ("policy", doctor.policy),
         ("signatures", doctor.signatures),
+        ("commits", doctor.commits),
         ("clone", doctor.clone),
         ("remote", doctor.remote),
         ("prometheus", doctor.prometheus),

@@ -89,6 +89,19 @@ class PullRequest(NamedTuple):
     tool: str = "auto"
 
 
+class Commit(NamedTuple):
+    """The lines that every commit message of the console gets, and the clone's hooks that may add more.
+
+    ``signoff`` adds ``Signed-off-by`` (DCO), as does git's own ``format.signOff``. ``trailers`` are lines
+    ``Key: value`` with ``{name}``, ``{email}`` or ``{change_id}`` in them. ``hooks`` runs the clone's
+    ``prepare-commit-msg`` and ``commit-msg``.
+    """
+
+    signoff: bool = False
+    trailers: tuple[str, ...] = ()
+    hooks: bool = False
+
+
 class Notify(NamedTuple):
     """A webhook for promotions, kills, releases, rollbacks and breaches, in ``json`` or ``slack`` form."""
 
@@ -117,6 +130,7 @@ class Settings(NamedTuple):
     kill_switch: KillSwitch = KillSwitch()
     alertmanager: Alertmanager = Alertmanager()
     pull_request: PullRequest = PullRequest()
+    commit: Commit = Commit()
     notify: Notify = Notify()
     interface: Interface = Interface()
     read_only: bool = False

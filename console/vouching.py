@@ -31,7 +31,8 @@ def base_commit(settings: Settings) -> str:
     from ml.adapters.git import open_repository  # noqa: PLC0415 most sessions ask neither for it nor for a signature
 
     try:
-        return open_repository(settings.root).refs.base(settings.registry.ref).commit
+        follow = "registry.ref" not in settings.sources
+        return open_repository(settings.root, follow_head=follow).refs.base(settings.registry.ref).commit
     except ConsoleError:
         return ""
 

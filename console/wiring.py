@@ -22,6 +22,7 @@ from ml.clock import SystemClock
 from ml.emergency.kill import KillDesk
 from ml.emergency.notify import Notifier
 from ml.promotion.paths import Places
+from ml.promotion.trailers import Wording
 from ml.records.journal import Journal
 from ml.session.context import Context, Place
 
@@ -41,7 +42,9 @@ def context(settings: Settings) -> Context:
         place=_place(settings),
         clock=clock,
         run=processes.run,
-        repository=open_repository(settings.root),
+        repository=open_repository(
+            settings.root, wording=Wording(*settings.commit), follow_head="registry.ref" not in settings.sources
+        ),
         metrics=metrics,
         verifier=cache(partial(_verifier, settings)),
         journal=Journal(settings.state / "journal"),

@@ -93,7 +93,15 @@ no trust.
 _POLICY_INTRO = """\
 `ml/registry/policy.toml` lies beside the registry and is always read from the *base* commit, so that a change cannot
 relax its own rules. Every key is optional; these are the defaults. `mlconsole init` proposes a first one on a branch.
-As long as no operator is named, nothing becomes active: rollback and kill need no role."""
+As long as no operator is named, nothing becomes active: rollback and kill need no role.
+
+Further addresses of a person, such as a forge's `noreply`, stand under `[people]`
+(see [Repositories](repositories.md)):
+
+```toml
+[people]
+"ann@example.com" = ["4711+ann@users.noreply.github.com"]
+```"""
 
 
 def pages() -> dict[Path, str]:

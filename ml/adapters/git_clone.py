@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ml.adapters.git_conversions import Conversions
 from ml.adapters.git_objects import GitObjects
 from ml.adapters.git_runner import GitRunner, plain
 from ml.errors import ConsoleError, Usage
@@ -45,7 +46,8 @@ def shallow_gap() -> CloneGap:
 class GitClone:
     """Looks at a clone as a whole (`ml.promotion.repository.Clone`)."""
 
-    def __init__(self, git: GitRunner, objects: GitObjects) -> None:
+    def __init__(self, git: GitRunner, objects: GitObjects, *, follow_head: bool = False) -> None:
+        self._conversions, self._follow_head = Conversions(git), follow_head
         self._git, self._objects = git, objects
 
     def shallow(self) -> bool:
@@ -57,13 +59,26 @@ class GitClone:
         folders = self._git("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir").split(b"\n")
         return folders[0] != folders[1]
 
+    def followed(self, ref: str) -> str:
+        """A ref such as ``origin/main``, or the remote's default branch where this clone has no such branch of it.
+
+        Only for a ref that nobody configured; any other is returned as it is.
+        """
+        remote, _, branch = ref.partition("/")
+        if not self._follow_head or not branch or self._there(f"refs/remotes/{ref}"):
+            return ref
+        home = f"refs/remotes/{remote}/"
+        said = self._git.finished("symbolic-ref", "--quiet", f"{home}HEAD").out.decode("utf-8", "replace").strip()
+        default = said.removeprefix(home)
+        return f"{remote}/{default}" if said.startswith(home) and self._there(said) else ref
+
     def gaps(self, ref: str, *, configured: bool = False) -> tuple[CloneGap, ...]:
         """Return the gaps of this clone for a base at ``ref``. Starts a few git processes.
 
         ``configured`` is true if the ref comes from the configuration: a missing remote is then reported as a gap.
         """
         try:
-            return tuple(self._gaps(ref, configured=configured))
+            return tuple(self._gaps(self.followed(ref), configured=configured))
         except ConsoleError:
             return ()  # the reader of the registry reports why git does not answer
 
@@ -130,6 +145,10 @@ class GitClone:
             if value != "unspecified":
                 found.setdefault(path, {})[name] = value
         return found
+
+    def converts(self, commit: str, files: Sequence[tuple[str, bytes]]) -> tuple[str, ...]:
+        """The paths of files that git would change here by a commit's attributes (`ml.adapters.git_conversions`)."""
+        return self._conversions.of(commit, files)
 
     def describe(self) -> CloneState:
         """The clone's branch, kind and remotes. Raises Usage when there is no repository."""

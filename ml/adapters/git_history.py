@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ml.adapters.git_clone import GitClone
 from ml.adapters.git_runner import GitRunner, failure, plain
 from ml.adapters.git_writing import GitRemotes
 from ml.errors import Invalid, Unavailable
@@ -123,8 +124,8 @@ def _commit(fields: Sequence[str]) -> CommitInfo:
 class GitRefs:
     """Reads and moves refs (`ml.promotion.repository.RefWriter`)."""
 
-    def __init__(self, git: GitRunner, history: GitHistory, remotes: GitRemotes) -> None:
-        self._git, self._history, self._remotes = git, history, remotes
+    def __init__(self, git: GitRunner, history: GitHistory, remotes: GitRemotes, clone: GitClone) -> None:
+        self._git, self._history, self._remotes, self._clone = git, history, remotes, clone
 
     def resolve(self, rev: str) -> str | None:
         """The commit that a revision names, or ``None``.
@@ -155,6 +156,8 @@ class GitRefs:
     def base(self, ref: str) -> BaseRef:
         """Find the base branch by a ref such as ``origin/main``, else the local branch of the same name.
 
+        For a ref that nobody configured, the remote's default branch comes before a local one (`GitClone.followed`).
+
         Raises:
             Unavailable: neither exists yet, for example before the first fetch.
         """
@@ -168,20 +171,24 @@ class GitRefs:
             commit = self.resolve(full)
             if commit:
                 return BaseRef(shown, commit, remote, name)
+            if remote and full.startswith("refs/remotes/") and (other := self._clone.followed(ref)) != ref:
+                return self.base(other)
         raise Unavailable(f"There is no branch {visible(ref)} here.", "Fetch first, or correct registry.ref.")
 
     def below(self, pattern: str) -> tuple[tuple[str, str], ...]:
         """All refs under a prefix such as ``refs/approvals/``, as pairs of name and commit."""
         return self._listed(pattern)
 
-    def branches(self, remote: str = "origin", *, unmerged_into: str = "") -> tuple[BranchInfo, ...]:
-        """All change branches, local and of the remote as last fetched, by name.
+    def branches(self, remote: str = "origin", *, unmerged_into: str = "", fork: str = "") -> tuple[BranchInfo, ...]:
+        """All change branches, local and of the remote as last fetched, by name; ``fork`` is one more remote.
 
         ``unmerged_into``: leave out the branches that this commit already contains.
         """
-        local, tracked = "refs/heads/", f"refs/remotes/{remote}/"
         only = (f"--no-merged={plain(unmerged_into, 'a commit')}",) if unmerged_into else ()
-        ours, there = (_changes_below(prefix, self._listed(prefix, *only)) for prefix in (local, tracked))
+        places = ["refs/heads/", *(f"refs/remotes/{each}/" for each in (remote, fork) if each)]
+        ours, there, *more = (_changes_below(prefix, self._listed(prefix, *only)) for prefix in places)
+        for theirs in more:
+            there |= theirs
         tips = there | ours
         infos = {info.sha: info for info in self._history.commits(tuple(tips.values()))}
         return tuple(BranchInfo(name, infos[sha], pushed=there.get(name) == sha) for name, sha in sorted(tips.items()))

@@ -17,6 +17,8 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+from ml.adapters.git_lfs import LfsStore
+from ml.adapters.git_messages import MessageWriter
 from ml.adapters.git_runner import LOCAL_S, GitRunner, failure, plain
 from ml.errors import Refused, Unavailable
 from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, REGULAR_FILE, PathChange, Person, PushResult
@@ -32,8 +34,16 @@ _LONGEST_KEY = 1 << 14
 class GitCommitWriter:
     """Makes commits (`ml.promotion.repository.CommitWriter`)."""
 
-    def __init__(self, git: GitRunner) -> None:
-        self._git = git
+    def __init__(self, git: GitRunner, message: MessageWriter) -> None:
+        self._git, self._message = git, message
+
+    def signs_off(self) -> bool:
+        """True if every new commit gets the author's ``Signed-off-by``."""
+        return self._message.signs_off()
+
+    def hooks_left_out(self) -> tuple[str, ...]:
+        """The hooks of this clone that would write or judge a message, and that are not run."""
+        return self._message.hooks_left_out()
 
     @cached_property
     def _private(self) -> Path:
@@ -135,7 +145,8 @@ class GitCommitWriter:
         self._git("read-tree", plain(base, "a commit"), env=index)
         listed = "".join(entries).encode("utf-8", "surrogateescape")
         self._git("update-index", "-z", "--index-info", stdin=listed, env=index)
-        return self._git("write-tree", env=index).decode().strip()
+        # A partial clone would fetch every file of the tree to see that it is there.
+        return self._git("write-tree", "--missing-ok", env=index).decode().strip()
 
     def _commit(
         self,
@@ -155,9 +166,11 @@ class GitCommitWriter:
             for role in ("AUTHOR", "COMMITTER")
             for field, value in (("NAME", author.name), ("EMAIL", author.email), ("DATE", when))
         }
-        parents = [word for each in (parent, other) if each for word in ("-p", plain(each, "a commit"))]
+        above = [plain(each, "a commit") for each in (parent, other) if each]
+        parents = [word for each in above for word in ("-p", each)]
         args = ("commit-tree", *(("-S",) if signed else ()), *parents, tree)
-        return self._git(*args, stdin=message.encode(), env=env, config=config).decode().strip()
+        text = self._message.completed(message, author, (tree, *above))
+        return self._git(*args, stdin=text.encode(), env=env, config=config).decode().strip()
 
     def signing_key(self) -> str:
         """The SSH key that git signs with here, as its type and Base64 text; empty where git does not sign by SSH.
@@ -217,8 +230,8 @@ _MOVED = ("non-fast-forward", "fetch first", "stale info", "failed to update ref
 class GitRemotes:
     """Talks with the remotes of one repository (`ml.promotion.repository.Remotes`)."""
 
-    def __init__(self, git: GitRunner) -> None:
-        self._git = git
+    def __init__(self, git: GitRunner, lfs: LfsStore) -> None:
+        self._git, self._lfs = git, lfs
 
     @cached_property
     def _ssh(self) -> dict[str, str]:
@@ -231,12 +244,30 @@ class GitRemotes:
         ended = self._git.finished("remote", "get-url", plain(remote, "a remote"))
         return ended.out.decode("utf-8", "replace").strip() if ended.code == 0 else ""
 
+    def push_remote(self, base: str) -> str:
+        """The remote that branches made from a base are pushed to, as git is told; empty where it is told nothing.
+
+        ``remote.pushDefault`` comes first, then ``branch.<base>.pushRemote``. A name that is no remote, such as the
+        usual ``no_push``, counts as nothing.
+        """
+        asked = rf"^(remote\.pushdefault|branch\.{re.escape(base)}\.pushremote)$"
+        out = self._git.finished("config", "--null", "--get-regexp", asked).out
+        pairs = (each.partition("\n") for each in out.decode("utf-8", "replace").split("\0") if each)
+        told = {"default" if key == "remote.pushdefault" else "branch": value for key, _, value in pairs}
+        names = (told.get("default", ""), told.get("branch", ""))
+        return next((name for name in names if name and not name.startswith("-") and self.url(name)), "")
+
     def push(self, remote: str, ref: str, commit: str, deadline_s: float = 30.0) -> PushResult:
         """Offer one commit to one ref of the remote, never forced; every status line is read.
+
+        Files in Git LFS that come with the commit are uploaded first: a pointer without its file is worth nothing.
 
         Raises:
             Unavailable, TimedOut: out of reach, or its answer was lost; then `tip` tells the truth.
         """
+        large = self._lfs.pending(commit, remote)
+        if large:
+            self._lfs.upload(remote, large, self._ssh)
         ended = self._git.finished(
             *("push", "--porcelain", "--atomic", "--no-verify", "--no-force-with-lease", "--"),
             *(plain(remote, "a remote"), f"{plain(commit, 'a commit')}:{plain(ref, 'a ref')}"),
@@ -244,27 +275,42 @@ class GitRemotes:
             env=self._ssh,
         )
         status = [line for line in ended.out.decode("utf-8", "replace").splitlines() if line[1:2] == "\t"]
-        if status and status[0][0] == "!" and "unpacker error" not in status[0]:
-            words = _refusal(status[0], ended.err)
+        refused = next((line for line in status if line[0] == "!"), "")  # a remote may have several addresses
+        if refused and "unpacker error" not in refused:
+            words = _refusal(refused, ended.err)
             moved = "hook declined" not in words and any(sign in words for sign in _MOVED)
-            return PushResult(accepted=False, words=words, moved=moved)
+            return PushResult(accepted=False, words=words, moved=moved, wants=_wanted(words))
         if ended.code != 0 or not status:
             raise failure("push", ended.err)
         return PushResult(accepted=True)
 
-    def tip(self, remote: str, ref: str, deadline_s: float = 15.0) -> str | None:
-        """The commit that a ref of the remote is at now; ``None`` when it does not exist. Raises as `push`."""
-        out = self._git(
-            "ls-remote", "--", plain(remote, "a remote"), plain(ref, "a ref"), deadline_s=deadline_s, env=self._ssh
-        )
+    def tip(self, remote: str, ref: str, deadline_s: float = 15.0, *, pushed: bool = False) -> str | None:
+        """The commit that a ref of the remote is at now; ``None`` when it does not exist. Raises as `push`.
+
+        ``pushed``: ask where pushes go (``remote.<name>.pushurl``), which may be another server. Where those are
+        several, and differ, the ref counts as missing.
+        """
+        if not pushed:
+            return self._tip(plain(remote, "a remote"), ref, deadline_s)
+        ended = self._git.finished("remote", "get-url", "--push", "--all", plain(remote, "a remote"))
+        fetched = self.url(remote)
+        places = ended.out.decode("utf-8", "surrogateescape").splitlines() if ended.code == 0 else []
+        named = [remote if place == fetched else place for place in places] or [remote]
+        tips = {self._tip(plain(place, "a remote"), ref, deadline_s) for place in named}
+        return tips.pop() if len(tips) == 1 else None
+
+    def _tip(self, place: str, ref: str, deadline_s: float) -> str | None:
+        out = self._git("ls-remote", "--", place, plain(ref, "a ref"), deadline_s=deadline_s, env=self._ssh)
         for line in out.decode("utf-8", "replace").splitlines():
             sha, _, name = line.partition("\t")
             if name == ref:
                 return sha
         return None
 
-    def fetch(self, remote: str, base: str, deadline_s: float = 20.0) -> None:
+    def fetch(self, remote: str, base: str, deadline_s: float = 20.0, *, fork: str = "") -> None:
         """Bring the base branch and the change branches (gone ones are dropped), and add new approvals.
+
+        ``fork`` is another remote that has change branches.
 
         Raises:
             Unavailable, TimedOut: out of reach, or it has no branch ``base``.
@@ -274,10 +320,25 @@ class GitRemotes:
         branches = [f"+refs/heads/{name}:refs/remotes/{remote}/{name}" for name in patterns]
         fetch = ("fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
         self._git(*fetch, "--quiet", "--prune", "--", remote, *branches, deadline_s=deadline_s, env=self._ssh)
+        if fork:
+            theirs = [f"+refs/heads/{prefix}*:refs/remotes/{fork}/{prefix}*" for prefix in CHANGE_PREFIXES]
+            place = plain(fork, "a remote")
+            self._git(*fetch, "--quiet", "--prune", "--", place, *theirs, deadline_s=deadline_s, env=self._ssh)
         approvals = f"{APPROVALS}*:{APPROVALS}*"
         ended = self._git.finished(*fetch, "--", remote, approvals, deadline_s=deadline_s, env=self._ssh)
         if ended.code != 0 and not any(sign in ended.err for sign in _KEPT):
             raise failure("fetch", ended.err)
+
+
+_WANTS = (
+    (re.compile(r"\bsigned[- ]off|\bDCO\b", re.IGNORECASE), "Signed-off-by"),
+    (re.compile(r"\bchange-id\b", re.IGNORECASE), "Change-Id"),
+)
+
+
+def _wanted(words: str) -> str:
+    """The trailer that a server's words ask for; empty where they name none that we know."""
+    return next((name for pattern, name in _WANTS if pattern.search(words)), "")
 
 
 def _refusal(status: str, err: bytes) -> str:

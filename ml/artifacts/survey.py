@@ -94,7 +94,11 @@ def survey(directory: int) -> Survey:
                 faults.append(f"{visible(entry.name, limit=120)} is {fault}")
             else:
                 files.append(FileIdentity.of(entry.name, found))
-    faults += [f"{visible(file.name)} is a Git LFS pointer, not the file" for file in files if _is_lfs(directory, file)]
+    faults += [
+        f"{visible(file.name)} is a Git LFS pointer, not the file; `git lfs pull` brings it"
+        for file in files
+        if _is_lfs(directory, file)
+    ]
     total = sum(file.size for file in files)
     if total > MAX_BYTES:
         faults.append(f"its files hold {total:,} bytes, more than the {MAX_BYTES:,} that a model may take in memory")

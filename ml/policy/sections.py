@@ -67,10 +67,11 @@ class Artifacts(Section):
     """The base folder of every pointer's ``artifact_dir``: below the repository root, or ``.`` for the root.
 
     A value here binds console, CI and server alike. Their own ``registry.artifact_base`` counts only while the policy
-    has none.
+    has none. ``lfs`` allows files of artifacts to be in the commit as Git LFS pointers.
     """
 
     base: str = ""
+    lfs: bool = False
 
     @field_validator("base")
     @classmethod

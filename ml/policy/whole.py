@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated
@@ -31,6 +31,8 @@ from ml.policy.sections import (
     Roles,
     Section,
     Soak,
+    Text,
+    Texts,
     Waivers,
     Watch,
     over_the_defaults,
@@ -57,6 +59,7 @@ class Policy(Section):
     watch: Watch = Watch()
     freezes: Annotated[tuple[FreezeWindow, ...], Field(alias="freeze", strict=False)] = ()
     models: Mapping[ModelName, ModelPolicy] = Field(alias="model", default_factory=dict)
+    people: Mapping[Text, Texts] = Field(default_factory=dict)
     source: Annotated[bytes, Field(exclude=True, repr=False)] = b""
 
     @field_validator("objectives", mode="before")
@@ -66,6 +69,19 @@ class Policy(Section):
         if isinstance(given, list) and all(isinstance(each, dict) for each in given):
             return over_the_defaults(given)
         return given
+
+    @field_validator("people")
+    @classmethod
+    def _one_person_each(cls, people: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        """Each further address belongs to one person, and is no person itself."""
+        further = [address for addresses in people.values() for address in addresses]
+        for address in (*people, *further):
+            if address == ANYBODY or "@" not in address:
+                raise ValueError(f"{visible(address)} is no address")
+        for address in further:
+            if address in people or further.count(address) > 1:
+                raise ValueError(f"{visible(address)} would be two people")
+        return people
 
     @property
     def approvals(self) -> int:
@@ -94,16 +110,27 @@ class Policy(Section):
         fitting = [one for one in named if one == kind] or [one for one in named if one.startswith(f"{kind}_")]
         return self.models[fitting[0]].contract if len(fitting) == 1 else None
 
+    def person(self, address: str) -> str:
+        """The person behind an address, by ``[people]``: such as a forge's ``noreply`` address; else the address."""
+        return next((name for name, addresses in self.people.items() if address in addresses), address)
+
+    def same_person(self, one: str, other: str) -> bool:
+        """True if two addresses are one person's."""
+        return self.person(one) == self.person(other)
+
     def is_operator(self, identity: str) -> Verdict:
         """Check that a person may make a model active; VACUOUS as long as the policy names nobody."""
         if not self.roles.operators:
             return Verdict.VACUOUS
-        return Verdict.PASS if identity in self.roles.operators else Verdict.FAIL
+        return Verdict.PASS if self._among(identity, self.roles.operators) else Verdict.FAIL
 
     def is_developer(self, identity: str) -> Verdict:
         """Check that a person may stage and promote to shadow. Operators may as well."""
         allowed = (*self.roles.developers, *self.roles.operators)
-        return Verdict.PASS if identity and (identity in allowed or ANYBODY in allowed) else Verdict.FAIL
+        return Verdict.PASS if identity and (ANYBODY in allowed or self._among(identity, allowed)) else Verdict.FAIL
+
+    def _among(self, identity: str, named: Collection[str]) -> bool:
+        return self.person(identity) in {self.person(each) for each in named}
 
     def waivable(self, gate: str) -> bool:
         """True if an operator may waive this gate."""

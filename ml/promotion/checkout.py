@@ -6,8 +6,9 @@ for other line ends, a filter or another encoding makes it load other bytes than
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from ml.promotion.attributes import above, altered
 from ml.promotion.gate.guard import artifact_folders, named_folders
 from ml.promotion.paths import Places
 from ml.promotion.repository import Clone, Objects
@@ -16,23 +17,7 @@ from ml.registry.doctor import Finding
 from ml.registry.schema import located
 from ml.text import visible
 
-_BINARY = (".onnx", ".bin", ".data", ".pb")
 _REMEDY = "Take the line out of .gitattributes (or of info/attributes in this clone), then check the engines' files."
-
-
-def altered(path: str, attributes: Mapping[str, str]) -> str:
-    """Say how a checkout alters a file: one clause, empty where it gives the committed bytes back. Pure."""
-    filter_name = attributes.get("filter", "unset")
-    lines = attributes.get("eol", "")
-    text = attributes.get("text", attributes.get("crlf", ""))
-    reasons = (
-        (filter_name not in ("unset", "lfs"), f"sends it through the filter {visible(filter_name)}"),
-        (attributes.get("ident") == "set", "writes object ids into it (ident)"),
-        ("working-tree-encoding" in attributes, "writes it in another encoding (working-tree-encoding)"),
-        (lines == "crlf" and text != "unset", "writes other line ends into it (eol=crlf)"),
-        (text == "set" and path.endswith(_BINARY), "takes it for text, so that its line ends may be rewritten (text)"),
-    )
-    return next((why for wrong, why in reasons if wrong), "")
 
 
 def altered_files(
@@ -45,7 +30,7 @@ def altered_files(
     folders = artifact_folders(document, artifact_base)
     homes: dict[str, str] = {}
     for entry in objects.tree(commit):
-        home = next((folder for folder in _above(entry.path) if folder in folders), "")
+        home = next((folder for folder in above(entry.path) if folder in folders), "")
         if home or entry.path == places.registry:
             homes[entry.path] = home
     attributes = clone.attributes(commit, list(homes))
@@ -57,13 +42,6 @@ def altered_files(
             what = f"A checkout does not give {visible(path)} as it was committed: git {why}."
             model = _model_of(document, home, artifact_base)
             yield Finding("bytes-change-at-checkout", model, visible(path), True, what, _REMEDY)
-
-
-def _above(path: str) -> Iterator[str]:
-    at = path.rfind("/")
-    while at > 0:
-        yield path[:at]
-        at = path.rfind("/", 0, at)
 
 
 def _model_of(document: Document, home: str, artifact_base: str) -> str:

@@ -15,7 +15,8 @@ from ml.clock import format_utc, span
 from ml.contract import Source
 from ml.errors import ConsoleError, Refused
 from ml.ports import Finished, Runner
-from ml.promotion.repository import Objects
+from ml.promotion.lfs import restore
+from ml.promotion.repository import Reader
 from ml.promotion.values import ACK_GATE, Ack, Target
 from ml.registry.history import condemned
 from ml.registry.schema import Model
@@ -247,7 +248,7 @@ class TestBench:
 
     __test__ = False
 
-    objects: Objects
+    repository: Reader
     commit: str
     checks: Checks
     run: Runner
@@ -265,7 +266,8 @@ def unit_tests_gate(bench: TestBench, on_output: Callable[[str], None] | None = 
     env = {key: bench.environ[key] for key in _CARRIED if key in bench.environ}
     try:
         with tempfile.TemporaryDirectory(prefix="mlconsole-tests-") as folder:
-            bench.objects.export(bench.commit, Path(folder))
+            bench.repository.objects.export(bench.commit, Path(folder))
+            restore(Path(folder), bench.commit, bench.repository.lfs, bench.repository.clone.attributes)
             ended = bench.run(command, deadline_s=deadline, cwd=Path(folder), env=env, on_output=lines.take)
     except (ConsoleError, OSError) as error:
         why = f"the tests could not run: {visible(str(error))}"

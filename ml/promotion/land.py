@@ -60,8 +60,8 @@ def ends(branch: str, desk: Desk) -> tuple[str, str]:
     repository, remote = desk.repository, desk.remote
     folders = ["refs/heads/"]
     if remote:
-        repository.remotes.fetch(remote, desk.base)
-        folders = [f"refs/remotes/{remote}/", *folders]
+        repository.remotes.fetch(remote, desk.base, fork=desk.fork)
+        folders = [*(f"refs/remotes/{each}/" for each in (remote, desk.fork) if each), *folders]
     base = repository.refs.resolve(folders[0] + desk.base)
     if base is None:
         raise Refused(f"There is no base branch {visible(desk.base)}.", "Correct registry.ref.")
@@ -163,9 +163,9 @@ def _given(desk: Desk, base: str, head: str, person: Person, now: datetime) -> s
 
 
 def _require_other_operator(desk: Desk, base: str, head: str, person: Person) -> None:
-    if desk.repository.history.commit(head).author.email == person.email:
-        raise Refused("This is your own change, and your own approval does not count.", "Ask another operator.")
     policy = parse_policy(desk.repository.objects.read(base, desk.places.policy))
+    if policy.same_person(desk.repository.history.commit(head).author.email, person.email):
+        raise Refused("This is your own change, and your own approval does not count.", "Ask another operator.")
     if policy.is_operator(person.email) is not Verdict.PASS:
         raise Refused(f"{visible(person.email)} is no operator by the policy of the base.", "Ask an operator.")
 
@@ -194,7 +194,8 @@ def _proven(desk: Desk, branch: str, between: tuple[str, str], person: Person, n
     commit = desk.repository.writer.note(head, message, person, now)
     signers = desk.repository.objects.read(base, desk.places.signers)
     signature = signature_of(desk.repository.signatures, commit, signers, now, person.email)
-    if not signature.good or signature.principal != person.email:
+    policy = parse_policy(desk.repository.objects.read(base, desk.places.policy))
+    if not signature.good or not policy.same_person(signature.principal, person.email):
         why = signature.why if not signature.good else f"the key is {visible(signature.principal)}'s"
         raise Refused(
             f"An approval must be proven: {why}.", f"Sign with the key that {desk.places.signers} names for you."

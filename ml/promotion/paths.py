@@ -11,6 +11,7 @@ from ml.registry.schema import REGISTRY_PATH
 from ml.text import visible
 
 CONFIG_PATH = "console.toml"
+LFS_SETTINGS = ".lfsconfig"
 
 
 @dataclass(frozen=True, slots=True)

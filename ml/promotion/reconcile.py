@@ -63,9 +63,9 @@ def _published(left: Left, desk: Desk, branch: str, commit: str) -> tuple[Outcom
     if commit and desk.remote:  # also where no push was begun: a person may have pushed what was left
         there = _tip(desk, f"refs/heads/{branch}")
         if there == commit:
-            return Outcome.DONE, f"{desk.remote} has {shown}."
+            return Outcome.DONE, f"{desk.home(f'refs/heads/{branch}')} has {shown}."
         if isinstance(there, ConsoleError) and left.step == "push":
-            return Outcome.UNKNOWN, f"Whether {desk.remote} has {shown} is unknown: {there.cause}"
+            return Outcome.UNKNOWN, f"Whether {desk.home(f'refs/heads/{branch}')} has {shown} is unknown: {there.cause}"
     if commit and desk.repository.refs.resolve(f"refs/heads/{branch}") == commit:
         return Outcome.NOT_DONE, f"{shown} is only here; push it with: mlconsole push {shown}"
     return Outcome.NOT_DONE, f"{shown} was interrupted before anything was published; plan it anew."
@@ -87,6 +87,8 @@ def _contains(desk: Desk, tip: str, commit: str) -> bool:
 
 def _tip(desk: Desk, ref: str) -> str | ConsoleError | None:
     try:
-        return desk.repository.remotes.tip(desk.remote, ref) if desk.remote else desk.repository.refs.resolve(ref)
+        if not desk.remote:
+            return desk.repository.refs.resolve(ref)
+        return desk.repository.remotes.tip(desk.home(ref), ref, pushed=True)
     except ConsoleError as sick:
         return sick

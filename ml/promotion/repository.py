@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from ml.promotion.lfs import LargeFiles
+
 CHANGE_PREFIXES = ("stage/", "promote/", "rollback/", "withdraw/", "init/")
 """The prefix of change branches; other branches are not ours."""
 
@@ -34,6 +36,7 @@ EVIDENCE_LIMIT = 64 << 20
 """The largest evidence document that the gate takes, in bytes."""
 
 REGULAR_FILE = "100644"
+SUBMODULE = "160000"
 ABSENT = "000000"
 
 
@@ -172,12 +175,14 @@ class Signature:
 class PushResult:
     """The remote's answer to a push. ``accepted`` is false only where the server refused in so many words.
 
-    ``moved``: it refused because its branch is not where we expected, not because of our commit.
+    ``moved``: it refused because its branch is not where we expected, not because of our commit. ``wants`` is a trailer
+    that it asks for, such as ``Signed-off-by``; empty where it names none that we know.
     """
 
     accepted: bool
     words: str = ""
     moved: bool = False
+    wants: str = ""
 
 
 def trailers(message: str) -> dict[str, str]:
@@ -287,8 +292,8 @@ class Refs(Protocol):
         """
         ...
 
-    def branches(self, remote: str = "origin", *, unmerged_into: str = "") -> tuple[BranchInfo, ...]:
-        """All change branches, local and of the remote as last fetched, except those that a commit contains."""
+    def branches(self, remote: str = "origin", *, unmerged_into: str = "", fork: str = "") -> tuple[BranchInfo, ...]:
+        """All change branches, local and of remote and fork as last fetched, except those that a commit contains."""
         ...
 
     def below(self, pattern: str) -> tuple[tuple[str, str], ...]:
@@ -347,9 +352,21 @@ class Clone(Protocol):
         """The git attributes that convert each path at checkout, by name: ``set``, ``unset`` or a value."""
         ...
 
+    def converts(self, commit: str, files: Sequence[tuple[str, bytes]]) -> tuple[str, ...]:
+        """The paths of files that git would change by a commit's attributes, when added or when checked out here."""
+        ...
+
 
 class CommitWriter(Protocol):
     """Writing of commits, without the working tree, the index or HEAD."""
+
+    def signs_off(self) -> bool:
+        """True if every new commit gets the author's ``Signed-off-by``."""
+        ...
+
+    def hooks_left_out(self) -> tuple[str, ...]:
+        """The hooks of this clone that would write or judge a message, and that are not run."""
+        ...
 
     def identity(self) -> Person:
         """Return the author of new commits. Raises Refused when git has none configured."""
@@ -399,12 +416,19 @@ class Remotes(Protocol):
         """
         ...
 
-    def tip(self, remote: str, ref: str, deadline_s: float = 15.0) -> str | None:
-        """The commit that a ref of the remote is at now, ``None`` when it does not exist. Raises as `push`."""
+    def push_remote(self, base: str) -> str:
+        """The remote that git pushes branches made from a base to; empty where it is told nothing."""
         ...
 
-    def fetch(self, remote: str, base: str, deadline_s: float = 20.0) -> None:
-        """Bring the base branch, the change branches and the approvals of the remote. Raises as `push`."""
+    def tip(self, remote: str, ref: str, deadline_s: float = 15.0, *, pushed: bool = False) -> str | None:
+        """The commit that a ref of the remote is at now, ``None`` when it does not exist. Raises as `push`.
+
+        ``pushed``: ask where pushes go, which may be another server.
+        """
+        ...
+
+    def fetch(self, remote: str, base: str, deadline_s: float = 20.0, *, fork: str = "") -> None:
+        """Bring the base branch, the change branches (a fork's too) and the approvals. Raises as `push`."""
         ...
 
 
@@ -431,6 +455,16 @@ class Reader(Protocol):
         """Signatures of commits."""
         ...
 
+    @property
+    def clone(self) -> Clone:
+        """The clone's kind, and what its checkouts do to files."""
+        ...
+
+    @property
+    def lfs(self) -> LargeFiles:
+        """Files in Git LFS."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
@@ -443,3 +477,4 @@ class Repository:
     clone: Clone
     writer: CommitWriter
     remotes: Remotes
+    lfs: LargeFiles

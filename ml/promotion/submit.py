@@ -56,7 +56,7 @@ def submit(
         onto, offline = current_base(desk, plan.target.base_commit)
         plan = _on(plan, onto, desk, now)
         ref = f"refs/heads/{plan.branch}"
-        facts = {"branch": plan.branch, "base": onto, "remote": desk.remote, **of_change(plan.target)}
+        facts = {"branch": plan.branch, "base": onto, "remote": desk.home(ref), **of_change(plan.target)}
         with desk.journal.begin("submit", **facts) as entry:
             tell(Progress("commit", 1, _STEPS, plan.title))
             commit = _commit(plan, desk, onto, now)
@@ -101,7 +101,7 @@ def push_branch(branch: str, desk: Desk, report: Report | None = None) -> Submis
         if not desk.remote:
             raise Refused("This repository has no remote to push to.", "Land the branch instead.")
         tell(Progress("push", 0, 1, branch))
-        with desk.journal.begin("push", branch=branch, remote=desk.remote, commit=commit) as entry:
+        with desk.journal.begin("push", branch=branch, remote=desk.home(ref), commit=commit) as entry:
             sent = send(desk, ref, commit, entry)
             if sent.settled:
                 entry.done()
@@ -116,6 +116,8 @@ _SIGN = "Run git config gpg.format ssh, git config user.signingKey KEY and git c
 def _commit(plan: Plan, desk: Desk, onto: str, now: datetime) -> str:
     """The commit of a plan, signed as the rules ask; no ref leads to it yet."""
     repository = desk.repository
+    for content in plan.large:
+        repository.lfs.keep(content)
     commit = repository.writer.commit(onto, plan.files, plan.message, repository.writer.identity(), now)
     _require_signature(plan, desk, onto, commit)
     return commit
@@ -186,7 +188,8 @@ def _kept(desk: Desk, offline: str, branch: str) -> Sent:
 
 
 def _request(desk: Desk, branch: str, title: str, body: str) -> str:
-    return desk.forge.open_request(desk.repository.remotes.url(desk.remote), branch, desk.base, title, body)
+    url, fork = (desk.repository.remotes.url(each) if each else "" for each in (desk.remote, desk.fork))
+    return desk.forge.open_request(url, branch, desk.base, title, body, fork_url=fork)
 
 
 def _keep_body(desk: Desk, plan: Plan) -> str:

@@ -105,7 +105,7 @@ class Plan:
 
     ``files`` are all paths (relative to the repository root) with their whole new bytes, registry included. ``diff`` is
     a unified diff of the registry for people. ``body`` is the pull request's Markdown. ``origins`` are, for a rollback,
-    the sources of pointer fields that no event holds.
+    the sources of pointer fields that no event holds. ``large`` are the files that pointers in ``files`` stand for.
     """
 
     target: Target
@@ -120,6 +120,7 @@ class Plan:
     ack: Ack | None = None
     warnings: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
+    large: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from ml.contract import Contract
 from ml.errors import Unavailable
 from ml.policy import Policy, parse_policy
 from ml.ports import Progress, Report
+from ml.promotion.lfs import restore
 from ml.promotion.repository import Repository, TreeEntry
 from ml.registry.doctor import Finding, examine, repair_diff, repairable
 from ml.registry.history import chronological
@@ -130,7 +131,9 @@ class CommitArtifacts:
     def exported(self, commit: str, paths: Sequence[str]) -> Iterator[tuple[Path, ...]]:
         """Private copies of some artifacts of a commit, by their paths from the root, gone when the block ends."""
         with tempfile.TemporaryDirectory(prefix="mlconsole-verify-") as folder:
-            self._context.repository.objects.export(commit, Path(folder), paths)
+            repository = self._context.repository
+            repository.objects.export(commit, Path(folder), paths)
+            restore(Path(folder), commit, repository.lfs, repository.clone.attributes)
             yield tuple(Path(folder) / path for path in paths)
 
     def latency(

@@ -25,7 +25,7 @@ from ml.judgement import soak_at
 from ml.policy import PolicyInvalid
 from ml.promotion.checkout import altered_files
 from ml.promotion.publish import Desk
-from ml.promotion.repository import BranchInfo, Objects, Repository
+from ml.promotion.repository import SUBMODULE, BranchInfo, Objects, Repository
 from ml.registry.doctor import Finding, examine
 from ml.registry.glance import glance_models
 from ml.registry.history import chronological, condemned
@@ -176,14 +176,19 @@ def altered_at_checkout(base: Base, repository: Repository) -> tuple[Finding, ..
 def _missing_artifacts(base: Base, objects: Objects) -> Iterator[Problem]:
     """Report pointers to a directory that is not where `Base.located` resolves it (contract §2)."""
     setting = "artifacts.base of the policy" if base.policy.artifacts.base else "registry.artifact_base"
-    present = {entry.path.rpartition("/")[0] for entry in objects.tree(base.commit)}
+    entries = objects.tree(base.commit)
+    present = {entry.path.rpartition("/")[0] for entry in entries}
+    submodules = tuple(f"{entry.path}/" for entry in entries if entry.mode == SUBMODULE)
     for name, model in base.document.registry.models.items():
         for stage in Stage:
             pointer = model.pointer(stage)
             if pointer is None:
                 continue
             path = base.located(pointer.artifact_dir)
-            if path not in present:
+            if path.startswith(submodules):
+                what = f"{stage} {pointer.artifact_id} is at {path}, in a submodule, where no commit of ours proves it."
+                yield Problem(name, what, "Keep artifacts in the registry's own repository.")
+            elif path not in present:
                 what = f"{stage} {pointer.artifact_id} is not in the commit at {path}."
                 yield Problem(name, what, f"Restore the directory, or correct {setting}.")
 
@@ -230,7 +235,7 @@ class Boards:
             if not ref.remote:
                 self._remote = Source("remote", SourceState.NONE, why="The repository has no remote.")
                 return self._remote
-            self._context.repository.remotes.fetch(ref.remote, ref.branch)
+            self._context.repository.remotes.fetch(ref.remote, ref.branch, fork=self._registries.fork(ref))
         except ConsoleError as error:
             self._remote = replace(self._remote, state=SourceState.ERROR, why=str(error))
         else:
@@ -430,7 +435,8 @@ class Boards:
 
     def _branches(self, base: Base) -> tuple[OpenBranch, ...]:
         try:
-            found = self._context.repository.refs.branches(base.ref.remote or "origin", unmerged_into=base.commit)
+            remote, fork = base.ref.remote or "origin", self._registries.fork(base.ref)
+            found = self._context.repository.refs.branches(remote, unmerged_into=base.commit, fork=fork)
         except ConsoleError:
             return ()
         return tuple(open_branch(branch) for branch in found)

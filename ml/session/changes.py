@@ -14,6 +14,7 @@ from ml.artifacts.ids import is_artifact_id
 from ml.clock import format_utc
 from ml.errors import ConsoleError, Invalid, Refused
 from ml.ports import Report
+from ml.promotion.attributes import committed
 from ml.promotion.contracts import contract_of
 from ml.promotion.gates import ack_gate, acknowledge, kill_warnings
 from ml.promotion.land import Approval, approve, land
@@ -115,7 +116,10 @@ class Changes:
         artifact = read_artifact(directory, place.root, base.artifact_base, verification)
         target = self._target(base, model, Action.STAGE, None, Stage.STAGING, artifact.pointer)
         checklist = self._checklists.staging(target, base, verification)
-        return plan_stage(self._proposal(base, target, reason, checklist), artifact.pointer, artifact.files)
+        lfs, repository = base.policy.artifacts.lfs, self._context.repository
+        files = committed(repository, base.commit, artifact.files, lfs=lfs)
+        plan = plan_stage(self._proposal(base, target, reason, checklist), artifact.pointer, files.files)
+        return replace(plan, large=files.large)
 
     def plan_withdraw(self, model: str, stage: Stage, reason: str) -> Plan:
         """Plan to clear staging or shadow. Raises Refused for an empty stage, or for active."""

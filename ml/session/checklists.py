@@ -212,7 +212,7 @@ class Checklists:
     def _unit_tests(self, request: _Request, listeners: _Listeners) -> Gate:
         _announce(listeners, TESTS_GATE)
         bench = TestBench(
-            objects=self._context.repository.objects,
+            repository=self._context.repository,
             commit=request.target.base_commit,
             checks=request.base.policy.checks,
             run=self._context.run,

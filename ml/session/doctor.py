@@ -202,13 +202,22 @@ class Doctor:
                 f"{visible(places.signers)} holds what the gate does not believe: {line}{visible(wrong[0].why)}.",
                 "Name one person and one plain SSH key per line.",
             )
-        missing = [each for each in policy.roles.operators if each not in known]
+        missing = [each for each in policy.roles.operators if not any(policy.same_person(each, one) for one in known)]
         if missing:
             raise Refused(
                 f"{visible(places.signers)} has no key of {visible(', '.join(missing))}, who can prove nothing so.",
                 "Add a line with the address and the public key, by a change of the rules.",
             )
         return f"proven by signatures; {len(known)} people have a key"
+
+    def commits(self) -> str:
+        """Say what the message of a new commit gets besides our own lines."""
+        writer = self._context.repository.writer
+        said = "new commits are signed off" if writer.signs_off() else "new commits are not signed off"
+        hooks = writer.hooks_left_out()
+        if not hooks:
+            return said
+        return f"{said}; not run, because hooks is false under [commit]: {', '.join(hooks)} of this clone"
 
     def clone(self) -> str:
         """Describe the kind of this clone. Raises Unavailable naming all its gaps."""
@@ -224,7 +233,11 @@ class Doctor:
         if not ref.remote:
             return "there is no remote; branches stay local and `mlconsole land` moves the base"
         self._context.repository.remotes.tip(ref.remote, f"refs/heads/{ref.branch}")
-        return f"{visible(ref.remote)} answers"
+        fork = self._registries.fork(ref)
+        if not fork:
+            return f"{visible(ref.remote)} answers"
+        self._context.repository.remotes.tip(fork, f"refs/heads/{ref.branch}", pushed=True)
+        return f"{visible(ref.remote)} answers; change branches go to {visible(fork)}, which answers too"
 
     def prometheus(self) -> str:
         """Check that Prometheus answers and has the engine's histogram."""

@@ -43,7 +43,7 @@ class ChangeGate:
 
         An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
         """
-        return self._runner().judge(base, head, offered=offered, merging=merging)
+        return self._runner(self._server()).judge(base, head, offered=offered, merging=merging)
 
     def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
         """Judge the input of a server's ``pre-receive`` hook; ``branch`` is the one that engines follow.
@@ -59,7 +59,7 @@ class ChangeGate:
         places = Places(registry_path(repository.objects.read(rules_of, CONFIG_PATH)) or places.registry)
         rules = repository.objects.read(rules_of, places.policy)
         bench = TestBench(
-            objects=repository.objects,
+            repository=repository,
             commit=self._commit(head),
             checks=parse_policy(rules).checks,
             run=context.run,
@@ -84,9 +84,15 @@ class ChangeGate:
             bodies=context.place.state / "bodies",
             places=context.place.places,
             judge=self.judge_commits,
+            fork=self._registries.fork(ref),
         )
 
-    def _runner(self) -> GateRunner:
+    def _server(self) -> str:
+        """The remote behind the base, from which engines fetch; empty without one."""
+        remote, _, branch = self._context.place.ref.partition("/")
+        return remote if branch and self._context.repository.remotes.url(remote) else ""
+
+    def _runner(self, server: str = "") -> GateRunner:
         context = self._context
         return GateRunner(
             repository=context.repository,
@@ -95,6 +101,7 @@ class ChangeGate:
             verifier=context.verifier,
             clock=context.clock,
             source=self.source,
+            server=server,
         )
 
     def _commit(self, rev: str) -> str:

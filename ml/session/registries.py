@@ -102,6 +102,11 @@ class Registries:
         """The events of every model, newest first."""
         return {name: rows(model) for name, model in self.now().document.registry.models.items()}
 
+    def fork(self, ref: BaseRef) -> str:
+        """The remote that change branches go to, where git's settings name another than the base's; else empty."""
+        named = self._context.repository.remotes.push_remote(ref.branch) if ref.remote else ""
+        return "" if named == ref.remote else named
+
     def _read(self, ref: BaseRef) -> Base:
         repository, path = self._context.repository, self._context.place.places.registry
         blob = repository.objects.blob_id(ref.commit, path)

@@ -230,3 +230,18 @@ def test_a_host_that_a_program_or_a_shell_might_take_for_more_is_refused(tmp_pat
 def test_hosts_without_a_place_for_them_are_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(Usage, match=words):
         configured(tmp_path, text)
+
+
+def test_lines_for_commit_messages_count_only_after_trust(repo: Path) -> None:
+    text = '[commit]\nsignoff = true\ntrailers = ["Change-Id: {change_id}"]\nhooks = true\n'
+    (repo / "console.toml").write_text(text)
+    assert load(repo=str(repo), environ={"HOME": str(repo.parent)}).commit == Settings(repo).commit
+    loaded = settings(repo, text).commit
+    assert (loaded.signoff, loaded.trailers, loaded.hooks) == (True, ("Change-Id: {change_id}",), True)
+    assert not settings(repo, text, {"MLCONSOLE_COMMIT_HOOKS": "false"}).commit.hooks
+
+
+@pytest.mark.parametrize("line", ["Model: x", "no trailer", "X: {nobody}"])
+def test_a_line_that_would_break_a_commit_message_is_refused(repo: Path, line: str) -> None:
+    with pytest.raises(Usage, match=r"commit\.trailers"):
+        settings(repo, f'[commit]\ntrailers = ["{line}"]\n')

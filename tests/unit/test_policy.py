@@ -317,6 +317,7 @@ def test_the_document_is_canonical_and_in_the_words_of_the_file() -> None:
         "freeze",
         "model",
         "objective",
+        "people",
         "roles",
         "soak",
         "waivers",
@@ -422,3 +423,42 @@ def test_the_contract_is_part_of_the_policy_in_force() -> None:
     values = json.loads(policy_document(policy(CONTRACT)))
     assert values["model"]["churn"]["contract"] == SPACING.document()
     assert policy_document(policy("")) != policy_document(policy(CONTRACT))
+
+
+# --- people with several addresses ------------------------------------------------------------------------------
+
+PEOPLE = '[people]\n"ann@example.com" = ["1+ann@users.noreply.github.com", "ann@old.example"]\n'
+
+
+@pytest.mark.parametrize("address", ["ann@example.com", "1+ann@users.noreply.github.com", "ann@old.example"])
+@pytest.mark.parametrize("named", ["ann@example.com", "1+ann@users.noreply.github.com"])
+def test_an_operator_is_one_by_each_of_their_addresses(address: str, named: str) -> None:
+    rules = policy(f'{PEOPLE}[roles]\noperators = ["{named}"]\ndevelopers = ["ben@example.com"]')
+    assert rules.is_operator(address) is Verdict.PASS
+    assert rules.is_developer(address) is Verdict.PASS
+    assert rules.same_person(address, named)
+
+
+@pytest.mark.parametrize("address", ["2+ann@users.noreply.github.com", "ANN@example.com", "", "ann"])
+def test_an_address_that_nobody_listed_is_nobodys(address: str) -> None:
+    rules = policy(f'{PEOPLE}[roles]\noperators = ["ann@example.com"]\ndevelopers = []')
+    assert rules.is_operator(address) is Verdict.FAIL
+    assert rules.is_developer(address) is Verdict.FAIL
+    assert not rules.same_person(address, "ann@example.com")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"ann@example.com" = ["x@forge"]\n"ben@example.com" = ["x@forge"]',
+        '"ann@example.com" = ["ben@example.com"]\n"ben@example.com" = ["b@forge"]',
+        '"ann@example.com" = ["ann@example.com"]',
+        '"ann@example.com" = ["x@forge", "x@forge"]',
+        '"*" = ["x@forge"]',
+        '"ann@example.com" = ["*"]',
+        '"ann@example.com" = "x@forge"',
+    ],
+)
+def test_one_address_is_never_two_people(text: str) -> None:
+    with pytest.raises(Usage, match="people"):
+        policy(f"[people]\n{text}")

@@ -26,7 +26,7 @@ SKEW = timedelta(minutes=5)
 def author(case: Case, move: Move) -> Gate:
     """The event names the commit's author, and the trailers say the same as the event."""
     made_by = case.commit.author.email
-    if move.by != made_by:
+    if not case.policy.same_person(move.by, made_by):
         return refused("author", f"the event is by {visible(move.by)}, the commit by {visible(made_by)}")
     for key, expected in _trailers(move).items():
         found = case.commit.trailer(key)
@@ -210,7 +210,7 @@ def signed(policy: Policy, signature: Signature, by: str, *, exempt: str = "") -
         return passed("signature", why, code=Code.SELF_DECLARED, who=visible(by))
     if not signature.good:
         return refused("signature", f"the commit is not proven to be its author's: {signature.why}")
-    if signature.principal != by:
+    if not policy.same_person(signature.principal, by):
         return refused("signature", f"it was signed by {visible(signature.principal)}, and made by {visible(by)}")
     return passed("signature", signature.why, code=Code.SIGNED, who=visible(by))
 
@@ -237,7 +237,7 @@ def approved(
         why = _misfit(case, approval, signature, by)
         why_not = why or why_not
         if not why:
-            others.add(approval.signature.principal)
+            others.add(case.policy.person(approval.signature.principal))
     if len(others) < needed:
         missing = f"{needed - len(others)} more operators must approve {case.commit.sha[:12]}"
         return refused("approvals", f"{missing} ({why_not})" if why_not else missing)
@@ -255,7 +255,8 @@ def _approvals(repository: Reader, case: Case, now: datetime | None) -> Iterator
         if repository.refs.resolve(sha) != sha:
             continue  # anybody may have left something there that is no commit
         commit = repository.history.commit(sha)
-        yield _Approval(commit, signature_of(repository.signatures, sha, case.signers, now, commit.author.email))
+        by = case.policy.person(commit.author.email)
+        yield _Approval(commit, signature_of(repository.signatures, sha, case.signers, now, by))
 
 
 def _misfit(case: Case, approval: _Approval, author: Signature, by: str) -> str:
@@ -267,7 +268,7 @@ def _misfit(case: Case, approval: _Approval, author: Signature, by: str) -> str:
         (not approval.signature.good, f"the approval by {shown} does not count: {approval.signature.why}"),
         (approval.commit.parents != (case.commit.sha,), f"the approval by {shown} is of another commit"),
         (approval.commit.trailer("Approves") != case.commit.sha, f"the approval by {shown} names another commit"),
-        (principal == by or same_key, f"the author's own approval by {shown} does not count"),
+        (case.policy.same_person(principal, by) or same_key, f"the author's own approval by {shown} does not count"),
         (case.policy.is_operator(principal) is not Verdict.PASS, f"{shown} is no operator"),
     )
     return next((why for wrong, why in reasons if wrong), "")

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ml.clock import format_utc, parse_utc
 from ml.errors import ConsoleError
 from ml.policy import Policy
+from ml.promotion.attributes import fault_of_tree
 from ml.promotion.contracts import contract_of
 from ml.promotion.evidence import pinned, verify
 from ml.promotion.gate.authority import SKEW, affects_trading, waived_gates
 from ml.promotion.gate.case import Case, Move, passed, refused
+from ml.promotion.gate.large import restored
 from ml.promotion.gate.remeasure import acceptable_format, claims, measured
 from ml.promotion.gate.scope import evidence_folder
 from ml.promotion.gates import (
@@ -31,7 +33,7 @@ from ml.promotion.gates import (
     verify_gate,
 )
 from ml.promotion.plan import FRESH
-from ml.promotion.repository import EVIDENCE_LIMIT, Objects
+from ml.promotion.repository import EVIDENCE_LIMIT, Objects, Reader
 from ml.promotion.values import ACK_GATE, REVIEW_GATE
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.registry.history import chronological
@@ -61,8 +63,11 @@ class Verifies(Protocol):
         ...
 
 
-def artifact(objects: Objects, case: Case, move: Move, verifier: Verifies) -> Gate:
-    """Export the artifact from the commit and verify it in the sandbox, by its pointer and by its pinned evidence."""
+def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies, server: str = "") -> Gate:
+    """Export the artifact from the commit and verify it in the sandbox, by its pointer and by its pinned evidence.
+
+    ``server`` is the remote that must have the artifact's files in Git LFS; empty where this repository is the server.
+    """
     if move.action is Action.WITHDRAW:
         return passed("artifact", "a withdrawal needs no artifact")
     pointer = move.after.pointer(move.to_stage)
@@ -71,18 +76,38 @@ def artifact(objects: Objects, case: Case, move: Move, verifier: Verifies) -> Ga
     if PurePosixPath(path).name != move.artifact_id:
         return refused("artifact", f"{visible(path)} is not named after {visible(move.artifact_id)}")
     try:
-        with tempfile.TemporaryDirectory(prefix="mlconsole-gate-") as folder:
-            if not objects.export(case.commit.sha, Path(folder), [path]):
-                return refused("artifact", f"{visible(path)} is not in the commit")
-            before = case.before.registry.models.get(move.name) if case.before is not None else None
-            contract = contract_of(objects, case.parent.sha, case.policy, move.name, before, case.artifact_base)
-            found = verifier.verify(Path(folder) / path, expect_sha256=pointer.model_sha256, contract=contract)
-        events = (*chronological(move.past), move.event)
-        found = found.pinned(pinned(objects, case.commit.sha, case.places, events, move.artifact_id))
+        found = _examined(repository, case, move, (verifier, server), path)
     except ConsoleError as error:
         return refused("artifact", f"{visible(path)} could not be verified: {error.cause}")
+    if isinstance(found, str):
+        return refused("artifact", found)
     gate = return_gate(found) if move.action is Action.ROLLBACK else verify_gate(found)
     return passed("artifact", gate.why) if gate.verdict.opens else refused("artifact", gate.why)
+
+
+def _examined(repository: Reader, case: Case, move: Move, how: tuple[Verifies, str], path: str) -> Verification | str:
+    """The verification of the files that a checkout of the commit gives, or why it does not give them: one clause.
+
+    Attributes hold up no rollback, because the artifact has traded with them.
+    """
+    verifier, server = how
+    objects, pointer = repository.objects, move.after.pointer(move.to_stage)
+    if move.action is not Action.ROLLBACK:
+        why = fault_of_tree(objects, repository.clone, case.commit.sha, path, fresh=move.action is Action.STAGE)
+        if why:
+            return why
+    with tempfile.TemporaryDirectory(prefix="mlconsole-gate-") as folder:
+        if not objects.export(case.commit.sha, Path(folder), [path]):
+            return f"{visible(path)} is not in the commit"
+        why = restored(repository, case, Path(folder), server)
+        if why:
+            return why
+        before = case.before.registry.models.get(move.name) if case.before is not None else None
+        contract = contract_of(objects, case.parent.sha, case.policy, move.name, before, case.artifact_base)
+        expected = pointer.model_sha256 if pointer else None
+        found = verifier.verify(Path(folder) / path, expect_sha256=expected, contract=contract)
+    events = (*chronological(move.past), move.event)
+    return found.pinned(pinned(objects, case.commit.sha, case.places, events, move.artifact_id))
 
 
 # The metrics source of the evidence, which must be the base's where it names one (contract §8).

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from ml.promotion.paths import Places
+from ml.promotion.paths import LFS_SETTINGS, Places
 from ml.promotion.repository import PathChange
 from ml.registry.codec import Document
 from ml.registry.events import all_pointers, with_archive
 from ml.registry.schema import ARTIFACTS_PATH, Model, located
 
 ATTRIBUTES = ".gitattributes"
-LFS_SETTINGS = ".lfsconfig"
 WORKFLOWS = ".github/workflows/"
 _AUTOMATION = (".github/", ".gitlab-ci.yml", ".gitlab/")
 _RUNS_THE_GATE = re.compile(rb"(?:mlconsole|-m\s+console)\b[^\n]*\bgate\b")

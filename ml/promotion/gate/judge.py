@@ -22,8 +22,9 @@ from ml.promotion.gate.guard import Guard, artifact_folders
 from ml.promotion.gate.landing import Ground, Landing, carried, landing
 from ml.promotion.gate.scope import rules_content, rules_role, rules_scope, scope
 from ml.promotion.gate.transition import attested, changed_model, made_again, transition
+from ml.promotion.lfs import LargeFiles
 from ml.promotion.paths import CONFIG_PATH, Places, artifact_base_of, registry_path
-from ml.promotion.repository import History, Objects, Reader, Refs, Signatures
+from ml.promotion.repository import Clone, History, Objects, Reader, Refs, Signatures
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.slo.source import Metrics
 from ml.stage import Action
@@ -39,7 +40,8 @@ class Bench:
     false where a branch is only offered, not landed: nobody can have approved it yet. ``merging``: head need not
     contain the base, because a merge or a rebase will land it. ``now`` is the judge's clock, ``None`` where its clock
     is no witness, as in a review of old history. ``source`` answers recorded questions again, ``None`` where the gate
-    has no Prometheus of its own.
+    has no Prometheus of its own. ``server`` is the remote that must have an artifact's files in Git LFS; empty where
+    the judged repository is the server itself.
     """
 
     verifier: Verifies
@@ -49,6 +51,7 @@ class Bench:
     merging: bool = False
     now: datetime | None = None
     source: Metrics | None = None
+    server: str = ""
 
 
 def judge(repository: Reader, base: str, head: str, bench: Bench) -> tuple[Gate, ...]:
@@ -58,7 +61,8 @@ def judge(repository: Reader, base: str, head: str, bench: Bench) -> tuple[Gate,
         Unavailable: a commit is not in this repository. Invalid: an object of it is damaged.
     """
     with repository.objects.held() as objects:
-        reader = _Held(objects, repository.history, repository.refs, repository.signatures)
+        judges = (repository.history, repository.refs, repository.signatures)
+        reader = _Held(objects, *judges, repository.clone, repository.lfs)
         judged = _Base(reader, base, bench)
         found = landing(judged.ground, head, landed=bench.approvals and not bench.merging)
         return (found,) if isinstance(found, Gate) else tuple(_judged(judged, found))
@@ -84,6 +88,8 @@ class _Held:
     history: History
     refs: Refs
     signatures: Signatures
+    clone: Clone
+    lfs: LargeFiles
 
 
 class _Base:
@@ -178,7 +184,9 @@ def _judged(base: _Base, found: Landing) -> Iterator[Gate]:
 def _rules(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
     repository, bench = base.repository, base.bench
     by = case.commit.author.email
-    signature = authority.signature_of(repository.signatures, case.commit.sha, case.signers, bench.now, by)
+    signature = authority.signature_of(
+        repository.signatures, case.commit.sha, case.signers, bench.now, case.policy.person(by)
+    )
     yield rules_scope(case)
     yield rules_content(repository.objects, case)
     yield carried(found, base.commit, case.places.registry, _not_remade)
@@ -225,7 +233,7 @@ def _change(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
         yield finding(Verdict.NO_DATA, Code.NOT_REACHED, why).gate("evidence")
         return
     yield from evidence(repository.objects, case, move, bench.source)
-    yield artifact(repository.objects, case, move, bench.verifier)
+    yield artifact(repository, case, move, bench.verifier, bench.server)
 
 
 def _remade(base: _Base, case: Case, move: Move, anchor: str) -> str:
@@ -250,7 +258,8 @@ def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Itera
     yield authority.waivers(case, move)
     yield authority.acknowledged(case, move, bound(repository.objects, case, move, move.written.get("ack")))
     exempt = authority.exemption(move.action)
-    signature = authority.signature_of(repository.signatures, case.commit.sha, case.signers, bench.now, move.by)
+    by = case.policy.person(move.by)
+    signature = authority.signature_of(repository.signatures, case.commit.sha, case.signers, bench.now, by)
     yield authority.signed(case.policy, signature, move.by, exempt=exempt)
     if bench.approvals:
         alone = exempt or ("" if authority.affects_trading(move) else "only a change of active needs one")

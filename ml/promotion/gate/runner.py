@@ -27,7 +27,8 @@ class GateRunner:
     """Runs the gate on one repository.
 
     ``places`` and ``artifact_base`` apply where the base says nothing. ``verifier`` makes the verifier, once there is
-    an artifact to verify. ``source`` answers recorded questions again; ``None`` without one.
+    an artifact to verify. ``source`` answers recorded questions again; ``None`` without one. ``server`` is the remote
+    that must have artifacts in Git LFS; empty in the server's own repository.
     """
 
     repository: Repository
@@ -36,6 +37,7 @@ class GateRunner:
     verifier: Callable[[], Verifies]
     clock: Clock
     source: Metrics | None = None
+    server: str = ""
 
     def judge(self, base: str, head: str, *, offered: bool = False, merging: bool = False) -> tuple[Gate, ...]:
         """The gate of contract §8 over two commits, by this machine's clock.
@@ -65,6 +67,7 @@ class GateRunner:
             merging=merging,
             now=self.clock.now(),
             source=self.source,
+            server=self.server,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -124,7 +125,7 @@ class OneFile:
 def judged(command: str, commit: str = "c0ffee", deadline_s: float = 20) -> tuple[Gate, list[str]]:
     lines: list[str] = []
     bench = TestBench(
-        objects=OneFile(),  # type: ignore[arg-type]
+        repository=SimpleNamespace(objects=OneFile(), clone=SimpleNamespace(attributes=None), lfs=None),  # type: ignore[arg-type]
         commit=commit,
         checks=Checks(unit_tests=("sh", "-c", command), deadline_seconds=deadline_s),
         run=run,
