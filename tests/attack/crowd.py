@@ -34,9 +34,9 @@ from support.gatehouse import (
     much_later,
     pointer_to,
 )
+from support.warm_python import ROOT, WarmPython
 
 from attack.objects import Stamp, Store
-from attack.warm import ROOT, WarmPython
 from ml.adapters.git_hooks import install_gate
 from ml.adapters.processes import run
 from ml.policy import parse_policy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from support.artifacts import ROOT
 from support.clones import Clones, Folder, make_clones
 from support.desk import Desk
 from support.gatehouse import Gatehouse, gatehouse
+from support.warm_python import WarmPython
 
 from ml.adapters.git_hooks import install_gate
 from ml.adapters.processes import run
@@ -40,13 +40,23 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatehouse]:
             yield opened
 
 
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A program for ``mlconsole.python``: the hook's own command, without the second that Python needs to start.
+
+    `test_hook` and `test_gate_remeasures` start the hook cold, and the attacks compare both.
+    """
+    with WarmPython(tmp_path_factory.mktemp("warm")) as python:
+        yield python.program
+
+
 @pytest.fixture
-def server(house: Gatehouse, tmp_path: Path) -> Folder:
+def server(house: Gatehouse, tmp_path: Path, warm: Path) -> Folder:
     """A bare repository of this test's own, guarded by the hook as the demo installs it, on the house's ``main``."""
     remote = Folder(tmp_path / "server.git", house.clones.operator.home)
     Folder(tmp_path, house.clones.operator.home).git("init", "-q", "--bare", "-b", "main", remote.path)
     house.clones.operator.git("push", "-q", remote.path, f"{house.main}:refs/heads/main")
-    install_gate(remote.path, run=run, python=Path(sys.executable), base="main", path=ROOT)
+    install_gate(remote.path, run=run, python=warm, base="main", path=ROOT)
     return remote
 
 

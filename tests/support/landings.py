@@ -53,7 +53,7 @@ def with_entry(house: Gatehouse, base: str, mode: str, blob: str, path: str, *, 
     operator = house.clones.operator
     operator.git("read-tree", base)
     for below in operator.git("ls-files", "--", path).splitlines():
-        operator.git("rm", "-q", "--cached", "--", below)
+        operator.git("rm", "-q", "-f", "--cached", "--", below)
     operator.git("update-index", "--add", "--cacheinfo", f"{mode},{blob},{path}")
     tree = operator.git("write-tree")
     plain = commit_object(house, base, (base,), by=by)
