@@ -15,7 +15,7 @@ from ml.adapters.git_conversions import Conversions
 from ml.adapters.git_objects import GitObjects
 from ml.adapters.git_runner import GitRunner, plain
 from ml.errors import ConsoleError, Usage
-from ml.promotion.repository import CloneGap, CloneState, Lack
+from ml.promotion.clone import CloneGap, CloneState, Lack
 from ml.text import visible
 
 if TYPE_CHECKING:

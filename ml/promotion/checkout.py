@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ml.promotion.attributes import above, altered
+from ml.promotion.clone import Clone
 from ml.promotion.gate.guard import artifact_folders, named_folders
 from ml.promotion.paths import Places
-from ml.promotion.repository import Clone, Objects
+from ml.promotion.repository import Objects
 from ml.registry.codec import Document
 from ml.registry.doctor import Finding
 from ml.registry.schema import located

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 
 from ml.errors import Refused, Usage
 from ml.policy import policy_or_complaint
+from ml.promotion.clone import Clone
 from ml.promotion.gate import authority
 from ml.promotion.gate.authority import timely
 from ml.promotion.gate.case import Case, Move, refused
@@ -24,7 +25,7 @@ from ml.promotion.gate.scope import rules_content, rules_role, rules_scope, scop
 from ml.promotion.gate.transition import attested, changed_model, made_again, transition
 from ml.promotion.lfs import LargeFiles
 from ml.promotion.paths import CONFIG_PATH, Places, artifact_base_of, registry_path
-from ml.promotion.repository import Clone, History, Objects, Reader, Refs, Signatures
+from ml.promotion.repository import History, Objects, Reader, Refs, Signatures
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.slo.source import Metrics
 from ml.stage import Action
