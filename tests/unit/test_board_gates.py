@@ -14,10 +14,10 @@ from fakes import CANDIDATE, NOW, model_view, soak_report
 from ml.errors import Unavailable
 from ml.judgement import soak_at
 from ml.registry.schema import Model, Pointer
-from ml.session.boards import gates
 from ml.session.context import Context
 from ml.session.registries import Base, Registries
 from ml.session.soaks import Soaks
+from ml.session.standings import gates
 from ml.verdict import Gate, Verdict
 from widgets.checklist import gate_summary
 from widgets.drawing import UNICODE

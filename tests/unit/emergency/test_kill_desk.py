@@ -13,7 +13,7 @@ from ml.board import KillView, Rung
 from ml.emergency.kill import KillDesk
 from ml.emergency.questions import Code
 from ml.errors import Unavailable
-from ml.session.boards import kill_gates, kill_problems
+from ml.session.standings import kill_gates, kill_problems
 from ml.verdict import Verdict
 
 BLOCKED, INFERS, SILENT = Code.BLOCKED, Code.INFERS, Code.SILENT
