@@ -33,9 +33,6 @@ from ml.slo.selectors import proposed_selectors
 from ml.stage import Action, Stage
 from ml.text import visible
 
-_BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
-
-
 _SEVERAL = 2
 
 
@@ -60,7 +57,7 @@ class Changes:
         Raises:
             Refused: there is nothing to promote, or no such step. Unavailable, Usage: the registry cannot be read.
         """
-        below = _BELOW.get(to_stage)
+        below = to_stage.below
         if below is None:
             raise Refused("Nothing is promoted to staging.", "Put an artifact into staging with `mlconsole stage DIR`.")
         base = self._registries.now()

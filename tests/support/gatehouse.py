@@ -209,8 +209,7 @@ class Gatehouse:
         policy, _ = policy_or_complaint(self.repository.objects.read(base, POLICY_PATH))
         now = at or self.now
         document = parse(self.raw(base))
-        below = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}.get(to_stage)
-        came = {Action.PROMOTE: below, Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}.get(action)
+        came = {Action.PROMOTE: to_stage.below, Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}.get(action)
         target = Target(
             action=action,
             model=model,

@@ -124,8 +124,7 @@ class Session:
 
     def target(self, action: Action, artifact_id: str, to_stage: Stage, model: str = MODEL) -> Target:
         """A frozen target on the base as last fetched."""
-        below = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
-        known = {Action.PROMOTE: below.get(to_stage), Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}
+        known = {Action.PROMOTE: to_stage.below, Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}
         return Target(
             action=action,
             model=model,

@@ -46,9 +46,8 @@ class HopPage(Vertical):
     def offer(self, hops: tuple[tuple[Stage, str], ...]) -> None:
         """Show one button per step, with the stages and the artifact."""
         arrow = glyphs_of(self.app).arrow
-        below = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
         for to_stage, artifact_id in hops:
-            label = Content(f"{below[to_stage]} {arrow} {to_stage}   {visible(artifact_id)}")
+            label = Content(f"{to_stage.below} {arrow} {to_stage}   {visible(artifact_id)}")
             self.mount(Button(label, id=f"to-{to_stage}", compact=True))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
