@@ -209,15 +209,11 @@ class Gatehouse:
         policy, _ = policy_or_complaint(self.repository.objects.read(base, POLICY_PATH))
         now = at or self.now
         document = parse(self.raw(base))
-        came = {Action.PROMOTE: to_stage.below, Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}.get(action)
-        target = Target(
-            action=action,
-            model=model,
-            from_stage=came,
-            to_stage=to_stage,
-            artifact_id=artifact_id,
-            artifact_dir=f"artifacts/onnx/{artifact_id}",
-            model_sha256=pointer_to(artifact_id).model_sha256 or "",
+        target = Target.of(
+            action,
+            model,
+            to_stage,
+            pointer_to(artifact_id),
             base_commit=base,
             registry_blob=self.repository.objects.blob_id(base, REGISTRY_PATH),
             opened_at=now,

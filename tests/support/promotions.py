@@ -124,15 +124,11 @@ class Session:
 
     def target(self, action: Action, artifact_id: str, to_stage: Stage, model: str = MODEL) -> Target:
         """A frozen target on the base as last fetched."""
-        known = {Action.PROMOTE: to_stage.below, Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}
-        return Target(
-            action=action,
-            model=model,
-            from_stage=known.get(action),
-            to_stage=to_stage,
-            artifact_id=artifact_id,
-            artifact_dir=f"artifacts/onnx/{artifact_id}",
-            model_sha256=pointer(artifact_id).model_sha256 or "",
+        return Target.of(
+            action,
+            model,
+            to_stage,
+            pointer(artifact_id),
             base_commit=self.base,
             registry_blob=self.repository.objects.blob_id(self.base, REGISTRY_PATH),
             opened_at=self.now,

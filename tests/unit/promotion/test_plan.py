@@ -42,6 +42,29 @@ def pointer(artifact_id: str) -> Pointer:
     )
 
 
+@pytest.mark.parametrize(
+    ("action", "to_stage", "from_stage"),
+    [
+        (Action.STAGE, Stage.STAGING, None),
+        (Action.PROMOTE, Stage.SHADOW, Stage.STAGING),
+        (Action.PROMOTE, Stage.ACTIVE, Stage.SHADOW),
+        (Action.ROLLBACK, Stage.ACTIVE, Stage.ACTIVE),
+        (Action.WITHDRAW, Stage.STAGING, Stage.STAGING),
+        (Action.WITHDRAW, Stage.SHADOW, Stage.SHADOW),
+    ],
+)
+@pytest.mark.parametrize(("written", "found", "digest"), [("a", None, "a"), ("a", "f", "f"), (None, None, "")])
+def test_a_target_is_made_of_a_pointer_and_an_action(
+    action: Action, to_stage: Stage, from_stage: Stage | None, written: str | None, found: str | None, digest: str
+) -> None:
+    moved = pointer(NEW).model_copy(update={"model_sha256": written})
+    common: dict[str, Any] = {"base_commit": "c" * 40, "registry_blob": "d" * 40, "opened_at": NOW, "actor": "ann"}
+    target = Target.of(action, "regime", to_stage, moved, model_sha256=found, **common)
+    assert (target.action, target.model, target.from_stage, target.to_stage) == (action, "regime", from_stage, to_stage)
+    assert (target.artifact_id, target.artifact_dir, target.model_sha256) == (NEW, f"artifacts/onnx/{NEW}", digest)
+    assert {name: getattr(target, name) for name in common} == common
+
+
 def document() -> Document:
     """OLD is active, NEW in shadow."""
     doc = empty_document()
