@@ -16,8 +16,9 @@ from ml.board import ModelView
 from ml.clock import hours
 from ml.judgement import gates_of
 from ml.text import visible
+from ml.units import amount
 from ml.verdict import Gate, Verdict, worst
-from widgets.drawing import MARKS, WORD_WIDTH, Glyphs, amount, fit, fit_line, glyphs_of, summary
+from widgets.drawing import MARKS, WORD_WIDTH, Glyphs, fit, fit_line, glyphs_of, summary
 from widgets.row_list import RowList
 
 _MARK, _NAME, _AMOUNT = WORD_WIDTH + 2, 12, 9

@@ -9,8 +9,9 @@ from textual.content import Content
 from textual.reactive import var
 
 from ml.board import HistoryRow, OpenBranch
+from ml.clock import age
 from ml.text import visible
-from widgets.drawing import Glyphs, age, cut, fit, fit_line, glyphs_of
+from widgets.drawing import Glyphs, cut, fit, fit_line, glyphs_of
 from widgets.quiet_widget import Still
 from widgets.row_list import RowList
 

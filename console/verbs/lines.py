@@ -12,6 +12,7 @@ from ml.judgement import gates_of, gauges_of, judged, stopped
 from ml.session.metrics import SERVING
 from ml.stage import Stage
 from ml.text import visible
+from ml.units import amount
 from ml.verdict import Check, Gate, Reading, Verdict
 
 
@@ -22,24 +23,15 @@ def check(item: Check) -> str:
 
 def gate(item: Gate | Reading) -> str:
     """``[PASS]    p99            42.1 ms < 100   why``."""
-    seconds = item.unit == "s"  # A soak has a minimum; every other value has a maximum.
-    value = hours(item.value) if seconds and item.value is not None else amount(item.value, item.unit)
-    limit = "" if item.limit is None else f"≥ {hours(item.limit)}" if seconds else f"< {amount(item.limit, item.unit)}"
+    value, bound = (amount(each, item.unit, limit=item.limit) for each in (item.value, item.limit))
+    sign = "≥" if item.unit == "s" else "<"  # A soak has a minimum; every other value has a maximum.
+    limit = "" if item.limit is None else f"{sign} {bound}"
     return f"{tag(item.verdict)} {item.name:<17} {value:>9} {limit:<10} {item.why}".rstrip()
 
 
 def tag(verdict: Verdict) -> str:
     """Return the verdict as a word of fixed width."""
     return f"[{verdict.value}]".ljust(9)
-
-
-def amount(value: float | None, unit: str) -> str:
-    """Return a value in its unit; a ratio is shown in percent."""
-    if value is None:
-        return "-"
-    if unit in ("", "ratio"):
-        return f"{value * 100:.2f} %"
-    return f"{value:.4g} {unit}"
 
 
 def status(board: Board) -> list[str]:

@@ -358,12 +358,3 @@ def clock_doubt(clock: Exchange, exchanges: Sequence[Exchange], now: datetime) -
                 why = f"The wall clock went {way} by {span(abs(later))} while Prometheus was asked."
                 return finding(Verdict.NO_DATA, Code.CLOCK_JUMPED, why, jump_s=later)
     return skewed(skew_of(clock))
-
-
-def length(seconds: float) -> str:
-    """A window's length in words, hours not turned into days: ``24h``, ``18h20m``, ``5m``."""
-    minutes = int(seconds) // 60
-    hours, rest = divmod(minutes, 60)
-    if not minutes:
-        return span(seconds)
-    return (f"{hours}h" if hours else "") + (f"{rest:02}m" if hours and rest else f"{rest}m" if rest else "")

@@ -13,7 +13,7 @@ from support.fixed_metrics import NOW, POLICY, FixedMetrics, rules
 from ml.slo import exchanges, source
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_now, alerts_of_soak, history_query
-from ml.slo.exchanges import Failure, Recorder, length, moment_of, skew_of
+from ml.slo.exchanges import Failure, Recorder, moment_of, skew_of
 from ml.slo.measured import bound
 from ml.slo.promql import Scope
 from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, Series, SourceUnreachable
@@ -94,13 +94,6 @@ class TestClocks:
     @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300, -1e300])
     def test_no_number_makes_a_time_that_is_none(self, seconds: float) -> None:
         assert moment_of(seconds) is None
-
-    @pytest.mark.parametrize(
-        ("seconds", "words"),
-        [(86_400, "24h"), (300, "5m"), (66_120, "18h22m"), (3_900, "1h05m"), (20, "20s"), (0, "0s")],
-    )
-    def test_windows_are_said_in_hours_and_minutes(self, seconds: float, words: str) -> None:
-        assert length(seconds) == words
 
 
 @pytest.mark.parametrize(("text", "number"), [("100", 100.0), ("100.0", 100.0), ("1e2", 100.0), ("+Inf", float("inf"))])
