@@ -27,6 +27,7 @@ from ml.slo.source import (
     Metrics,
     MetricsError,
     QuestionRefused,
+    Scalar,
     SourceTimedOut,
     SourceUnreachable,
 )
@@ -357,4 +358,6 @@ def clock_doubt(clock: Exchange, exchanges: Sequence[Exchange], now: datetime) -
                 way = "forward" if later > 0 else "back"
                 why = f"The wall clock went {way} by {span(abs(later))} while Prometheus was asked."
                 return finding(Verdict.NO_DATA, Code.CLOCK_JUMPED, why, jump_s=later)
+    if Scalar.of(clock.series) is None:
+        return finding(Verdict.NO_DATA, Code.CLOCK_UNKNOWN, "Prometheus did not say what time it is.")
     return skewed(skew_of(clock))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ml.emergency.kill import KillDesk
 from ml.emergency.questions import Code
 from ml.errors import Unavailable
 from ml.session.standings import kill_gates, kill_problems
+from ml.slo.source import Series
 from ml.verdict import Verdict
 
 BLOCKED, INFERS, SILENT = Code.BLOCKED, Code.INFERS, Code.SILENT
@@ -189,6 +191,25 @@ def test_off_by_the_file_alone_says_that_nobody_asked_the_engines(tmp_path: Path
     session.later(60)
     assert len(metrics.asked) == 2
     assert "without Prometheus" in Session(tmp_path, None).desk.view().beside
+
+
+class Miscounting(FleetMetrics):
+    """Counts the blocked engines in a way that is no number."""
+
+    counted: tuple[float, ...] = ()
+
+    def _series(self, promql: str) -> Iterable[Series]:
+        if promql.startswith("count(count by (instance)"):
+            return tuple(self._one(each, n=str(each)) for each in self.counted)
+        return super()._series(promql)
+
+
+@pytest.mark.parametrize("counted", [(float("nan"),), (0.0, 1.0)])
+def test_a_count_that_is_no_number_is_unknown_and_not_none(tmp_path: Path, counted: tuple[float, ...]) -> None:
+    metrics = Miscounting({"a:1": BLOCKED})
+    metrics.counted = counted
+    seen = Session(tmp_path, metrics).later(10)
+    assert "Prometheus did not say whether engines are blocked" in seen.beside
 
 
 def test_a_kill_thrown_on_another_host_is_on_here_too(tmp_path: Path) -> None:
