@@ -61,7 +61,10 @@ Exchange = Answer | Failure
 
 @dataclass(slots=True)
 class _Patience:
-    """The number of failures in a row, and the last one."""
+    """The number of failures in a row, and the last one.
+
+    It counts questions within one judgement and ends with it. `ml.slo.source.Absence` counts polls without an answer.
+    """
 
     silent: int = 0
     last: Failure | None = None
