@@ -166,10 +166,10 @@ def gate_summary(model: ModelView, glyphs: Glyphs, width: int = 1000) -> Content
 
     The window is left out where all that does not fit into ``width`` cells.
     """
-    if not model.hop:
+    if not model.step:
         return Content.assemble(("GATE ", "bold"), ("no promotion is possible: staging and shadow are empty", "$quiet"))
     dot = f" {glyphs.dot} "
-    hop = visible(model.hop).replace("→", glyphs.arrow)
+    step = visible(model.step).replace("→", glyphs.arrow)
     window = f"{dot}window {hours(model.soak.required_s)}" if model.soak is not None else ""
     verdicts = tuple(gate.verdict for gate in gates_of(model))
     state = (f"BLOCKED: {summary(verdicts)}", MARKS[worst(verdicts)].color)
@@ -178,5 +178,5 @@ def gate_summary(model: ModelView, glyphs: Glyphs, width: int = 1000) -> Content
     elif all(verdict.opens for verdict in verdicts):
         waived = verdicts.count(Verdict.WAIVED)
         state = (f"OPEN, {waived} WAIVED" if waived else "OPEN", "$verdict-good bold")
-    lines = (Content.assemble(("GATE ", "bold"), hop, (shown, "$quiet"), dot, state) for shown in (window, ""))
+    lines = (Content.assemble(("GATE ", "bold"), step, (shown, "$quiet"), dot, state) for shown in (window, ""))
     return fit_line(lines, width, glyphs)

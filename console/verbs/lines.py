@@ -90,8 +90,8 @@ def _model(model: ModelView, now: datetime, *, killed: bool) -> list[str]:
     if model.shadow.artifact_id is not None:  # The readings above are of shadow.
         live = (reading for reading in model.active_readings if reading.limit is not None)
         lines += [f"  {gate(replace(reading, name=f'active {reading.name}'))}" for reading in live]
-    if model.hop:
-        lines.append(f"  {model.hop}: {_hop(model)}")
+    if model.step:
+        lines.append(f"  {model.step}: {_step(model)}")
     return lines
 
 
@@ -100,7 +100,7 @@ def _branch(branch: OpenBranch, now: datetime) -> str:
     return f"{where}, {span((now - branch.at).total_seconds())} ago by {visible(branch.by)}"
 
 
-def _hop(model: ModelView) -> str:
+def _step(model: ModelView) -> str:
     blocked = [f"{item.name} {item.verdict.value}" for item in gates_of(model) if not item.verdict.opens]
     if not model.gates:
         return "WAIT, judged when it is promoted"

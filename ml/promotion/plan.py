@@ -158,7 +158,7 @@ def _require_fresh(proposal: Proposal) -> None:
 def _require_ack(proposal: Proposal, phrase: str) -> None:
     ack = proposal.ack
     if ack is None:
-        raise Refused("This hop needs an acknowledgement.", f"Type {phrase}.")
+        raise Refused("This step needs an acknowledgement.", f"Type {phrase}.")
     evidence = proposal.evidence.sha256
     why = misfit(ack, phrase=phrase, target=proposal.target, evidence_sha256=evidence, now=proposal.at)
     if why:

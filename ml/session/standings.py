@@ -23,7 +23,7 @@ class Standing:
     """A model's place in the registry, before any engine is asked: panes, next step, condemned, problems."""
 
     panes: Mapping[Stage, StageView]
-    hop: str
+    step: str
     condemned: tuple[str, ...]
     problems: tuple[Problem, ...]
 
@@ -33,7 +33,7 @@ def standing(model: Model, whole: Model, problems: tuple[Problem, ...]) -> Stand
     events = chronological(model)
     return Standing(
         panes={stage: _pane(stage, model.pointer(stage), events) for stage in Stage},
-        hop=_hop(model),
+        step=_step(model),
         condemned=tuple(sorted(condemned(whole))),
         problems=problems,
     )
@@ -74,7 +74,7 @@ def _pane(stage: Stage, pointer: Pointer | None, events: Sequence[Event]) -> Sta
     )
 
 
-def _hop(model: Model) -> str:
+def _step(model: Model) -> str:
     if model.shadow is not None:
         return "shadow→active"
     return "staging→shadow" if model.staging is not None else ""
@@ -90,9 +90,9 @@ def breach_problem(view: ModelView) -> Problem | None:
     return Problem(view.name, what, f"Roll it back: r, or `mlconsole rollback {view.name} --reason TEXT`.")
 
 
-def kill_gates(kill: KillView, hop: str) -> tuple[Gate, ...]:
+def kill_gates(kill: KillView, step: str) -> tuple[Gate, ...]:
     """The gate that the kill switch closes on the board, for as long as models may not act; none while it is off."""
-    if kill.off or not hop:
+    if kill.off or not step:
         return ()
     verdict = Verdict.NO_DATA if kill.engaged is None else Verdict.WAIT if kill.releasing else Verdict.FAIL
     return (Gate(name="kill_switch", verdict=verdict, why=_kill_state(kill)),)

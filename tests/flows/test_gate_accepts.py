@@ -383,7 +383,7 @@ def test_a_commit_that_is_dated_back_makes_no_old_acknowledgement_good(house: Ga
 
 
 def test_the_change_that_lands_is_the_one_that_was_judged(house: Gatehouse) -> None:
-    """Every gate of a hop to active is named, so that none can vanish without a test."""
+    """Every gate of a step to active is named, so that none can vanish without a test."""
     gates = house.verdict(house.main, house.made(house.to_active()))
     assert [gate.name for gate in gates] == [
         "transition",

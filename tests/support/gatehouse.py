@@ -204,7 +204,7 @@ class Gatehouse:
         about: str = "",
         model: str = MODEL,
     ) -> Proposal:
-        """Judge a hop as the console does, and keep the evidence; ``about`` makes it another artifact's."""
+        """Judge a step as the console does, and keep the evidence; ``about`` makes it another artifact's."""
         # Leniently: an attacker plans on rules that our own planner refuses.
         policy, _ = policy_or_complaint(self.repository.objects.read(base, POLICY_PATH))
         now = at or self.now
@@ -305,13 +305,13 @@ class Gatehouse:
         return plan_stage(proposal, pointer_to(artifact_id), files)
 
     def to_shadow(self, base: str = "", **told: Any) -> Plan:
-        """A legal hop of FRESH to shadow."""
+        """A legal step of FRESH to shadow."""
         return plan_promotion(self.propose(base or self.staged(), Action.PROMOTE, FRESH, Stage.SHADOW, **told))
 
     def to_active(
         self, base: str = "", *, artifact_id: str = SOAKED, ack_by: str = "", force: bool = False, **told: Any
     ) -> Plan:
-        """A legal, acknowledged hop to active; ``force`` as for `stage`."""
+        """A legal, acknowledged step to active; ``force`` as for `stage`."""
         proposal = self.propose(base or self.main, Action.PROMOTE, artifact_id, Stage.ACTIVE, **told)
         given = acknowledge(
             PHRASE,

@@ -165,7 +165,7 @@ class Session:
         return plan_rollback(self.proposal(self.target(Action.ROLLBACK, artifact_id, Stage.ACTIVE), "EMERGENCY: p99"))
 
     def to_active(self, artifact_id: str = SOAKED) -> Plan:
-        """Plan the acknowledged hop to active."""
+        """Plan the acknowledged step to active."""
         target = self.target(Action.PROMOTE, artifact_id, Stage.ACTIVE)
         proposal = self.proposal(target)
         ack = Ack(

@@ -248,7 +248,7 @@ def _objections(move: Move) -> Iterator[str]:
     changed = {stage for stage in Stage if _artifact(move.before, stage) != _artifact(move.after, stage)}
     if not changed and action is not Action.STAGE:
         yield "an event was added, but no pointer moved"
-    yield from _HOPS[action](move, to_stage)
+    yield from _STEPS[action](move, to_stage)
     expected = {Action.PROMOTE: {to_stage, to_stage.below or to_stage}}.get(action, {to_stage})
     stray = sorted(changed - expected)
     if stray:
@@ -291,7 +291,7 @@ def _withdraw(move: Move, to_stage: Stage) -> Iterator[str]:
         yield "active cannot be withdrawn, only rolled back"
 
 
-_HOPS = {Action.STAGE: _stage, Action.PROMOTE: _promote, Action.ROLLBACK: _rollback, Action.WITHDRAW: _withdraw}
+_STEPS = {Action.STAGE: _stage, Action.PROMOTE: _promote, Action.ROLLBACK: _rollback, Action.WITHDRAW: _withdraw}
 
 
 # The origin of a rollback's pointer: proof of the fields that no activation's event holds (contract §14).
