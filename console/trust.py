@@ -41,7 +41,8 @@ class Record(NamedTuple):
     """The last trusted configuration: whole content, time, person, and method (``asked``, ``signed`` or ``demo``).
 
     ``base`` is the commit of the registry's branch when a person was asked: the rules that were trusted before.
-    ``seen`` is its commit when a change was last accepted, by asking or by signature: older changes never count again.
+    ``accepted`` is its commit when a change was last accepted, by asking or by signature. Older changes never count
+    again.
     ``pins`` are the digests of the programs inside the repository that the content runs (`console.pins`).
     """
 
@@ -50,7 +51,7 @@ class Record(NamedTuple):
     by: str = ""
     how: str = "asked"
     base: str = ""
-    seen: str = ""
+    accepted: str = ""
     pins: str = ""
 
 

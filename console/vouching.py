@@ -66,9 +66,13 @@ def _operator_of(repository: Reader, commit: str, path: str, content: bytes, rec
     from ml.policy import parse_policy  # noqa: PLC0415 it brings pydantic
     from ml.promotion.paths import Places  # noqa: PLC0415
 
-    if not (record.base and record.seen) or path.startswith("..") or repository.objects.read(commit, path) != content:
+    if (
+        not (record.base and record.accepted)
+        or path.startswith("..")
+        or repository.objects.read(commit, path) != content
+    ):
         return ""
-    newer = _first_parents(repository.history, record.seen, commit)
+    newer = _first_parents(repository.history, record.accepted, commit)
     changes = repository.history.touching(commit, path, 1)
     if not changes or changes[0].sha not in newer:
         return ""

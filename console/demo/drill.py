@@ -125,19 +125,19 @@ def _script(stack: Stack, referee: Referee) -> str:
     """Run the scripted operator, then wait for the referee. Returns the error that stopped the operator, if any."""
     started = time.monotonic()
     try:
-        Operator(stack, _tell(referee), _DEADLINE_S).work()
+        Operator(stack, _say_when(referee), _DEADLINE_S).work()
     except ConsoleError as error:
         return str(error)
     referee.join(max(0.0, _DEADLINE_S - (time.monotonic() - started)))
     return ""
 
 
-def _tell(referee: Referee) -> Callable[[str], None]:
-    def tell(words: str) -> None:
+def _say_when(referee: Referee) -> Callable[[str], None]:
+    def say(words: str) -> None:
         begun = referee.observed.injected_at
         click.echo(f"  {time.monotonic() - begun:5.1f} s  {words}" if begun else f"  {words}", err=True)
 
-    return tell
+    return say
 
 
 def _score(seed: int, fault: Fault, observed: Observed, player: str, trouble: str) -> Score:

@@ -18,15 +18,15 @@ from ml.verdict import Verdict
 _VERB_S = 60.0
 _REASON = "EMERGENCY: drill"
 
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 class Operator:
     """Watches the board until something fails, then follows the runbook to its end."""
 
-    def __init__(self, stack: Stack, tell: Tell, deadline_s: float) -> None:
+    def __init__(self, stack: Stack, say: Say, deadline_s: float) -> None:
         self._stack = stack
-        self._tell = tell
+        self._say = say
         self._ends = time.monotonic() + deadline_s
 
     def work(self) -> None:
@@ -35,15 +35,15 @@ class Operator:
         Raises:
             TimedOut: the deadline has passed. Unavailable: a verb failed, in its own words.
         """
-        self._tell(f"noticed: {self._breach()}")
+        self._say(f"noticed: {self._breach()}")
         self._verb("kill", "on", f"--reason={_REASON}")
-        self._tell("killed, and confirmed by every engine")
+        self._say("killed, and confirmed by every engine")
         branch = json.loads(self._verb("rollback", ENGINE.model, "--json"))["branch"]
-        self._tell(f"rollback pushed: {branch}")
+        self._say(f"rollback pushed: {branch}")
         self._verb("land", branch)
-        self._tell("landed")
+        self._say("landed")
         self._verb("kill", "off", "--confirm=RELEASE", "--reason=The drill's artifact is rolled back")
-        self._tell("released, and confirmed by every engine")
+        self._say("released, and confirmed by every engine")
 
     def _breach(self) -> str:
         """Poll until a reading of the active artifact fails. Returns the reason."""
