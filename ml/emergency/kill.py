@@ -38,7 +38,7 @@ _Noted = tuple[str, str, dict[str, str]]
 """The request's time, its rung, and the rung of each engine, as last written to the audit log."""
 
 
-class KillDesk:
+class KillControl:
     """One kill switch, watched through one metric source. Its methods may be called from several threads."""
 
     def __init__(

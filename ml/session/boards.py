@@ -134,7 +134,7 @@ class Boards:
         if metrics.source.state is SourceState.OK:
             soaking = tuple(name for name, model in base.document.registry.models.items() if model.shadow)
             self._soaks.keep_fresh(soaking, now)
-        kill = self._context.kill_desk.view(ask_engines=metrics.source.state is SourceState.OK)
+        kill = self._context.kill_control.view(ask_engines=metrics.source.state is SourceState.OK)
         names, began = base.document.registry.models, self._watches.began()
         models = tuple(self._model(base, name, metrics, now, began, kill) for name in names)
         watches = self._watches.poll(base.policy, models, now)
@@ -166,7 +166,7 @@ class Boards:
         """
         place = self._context.place
         glanced = self._glance()
-        kill = self._context.kill_desk.view()
+        kill = self._context.kill_control.view()
         models = tuple(
             ModelView(
                 name=name,

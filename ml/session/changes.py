@@ -241,7 +241,7 @@ class Changes:
             gates=checklist.gates,
             soak=checklist.soak,
             places=places,
-            warnings=kill_warnings(self._context.kill_desk.engaged(), target.to_stage),
+            warnings=kill_warnings(self._context.kill_control.engaged(), target.to_stage),
         )
 
     def _target(self, base: Base, model: str, action: Action, to_stage: Stage, pointer: Pointer) -> Target:

@@ -27,8 +27,8 @@ _SHORTEST_S, _LONGEST = 5.0, 8.0
 class Silence:
     """Keeps for how long Prometheus has not answered, why, and when it is asked again.
 
-    The board, its gates, its soaks and the next poll read it here. Nothing else counts polls of the source; pauses of
-    other questions say at their counters why they are kept there (`Recorder`, `KillDesk`, `console.polling`). The rest
+    The board, its gates, its soaks and the next poll read it here. Nothing else counts polls of the source.
+    `Recorder`, `KillControl` and `console.polling` say at their own counters why these are kept there. The rest
     after a failure doubles with each one up to eight times the shortest, less up to half at random, so that consoles do
     not ask at the same moment.
 
