@@ -29,7 +29,7 @@ from ml.session.checklists import Checklists, read_artifact
 from ml.session.context import Context
 from ml.session.gate import ChangeGate
 from ml.session.registries import Base, Registries
-from ml.slo.selectors import proposed_selectors
+from ml.slo.groups import proposed_selectors
 from ml.stage import Action, Stage
 from ml.text import visible
 
