@@ -13,8 +13,8 @@ from ml.registry.schema import Model
 from ml.session.registries import Base
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_in
+from ml.slo.batch import BoardMemory
 from ml.slo.exchanges import Recorder
-from ml.slo.memory import BoardMemory
 from ml.slo.readings import StageRead, board_readings
 from ml.slo.serving import serving
 from ml.slo.source import Absence, Metrics
