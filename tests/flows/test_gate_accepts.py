@@ -28,7 +28,7 @@ from support.gatehouse import (
 from support.landings import merged, rebased, squashed
 
 from ml.policy import parse_policy
-from ml.promotion.evidence_seal import plain
+from ml.promotion.evidence_formats import plain
 from ml.promotion.gate import judge
 from ml.promotion.plan import plan_rollback
 from ml.registry import changes

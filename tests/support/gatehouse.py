@@ -23,7 +23,7 @@ from ml.artifacts.verification import Verification
 from ml.contract import Contract
 from ml.policy import Policy, policy_or_complaint
 from ml.promotion.evidence import build
-from ml.promotion.evidence_seal import opened, sealed
+from ml.promotion.evidence_formats import opened, sealed
 from ml.promotion.gate import Bench, judge
 from ml.promotion.gates import (
     acknowledge,

@@ -16,7 +16,7 @@ from support.soaked import target_of
 
 from ml.policy import parse_policy
 from ml.promotion.evidence import Verified, build, verify
-from ml.promotion.evidence_seal import canonical, sealed
+from ml.promotion.evidence_formats import canonical, sealed
 from ml.slo.review import review
 from ml.slo.soak import Killed, judge_soak
 from ml.slo.source import SourceTimedOut
