@@ -12,8 +12,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from console.pins import known_programs
-from console.trust import Record, write_record
+from console.trust import Record, known_programs, write_record
 from ml.clock import SystemClock, format_utc
 from ml.errors import ConsoleError
 from ml.verdict import Verdict

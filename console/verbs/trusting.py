@@ -12,10 +12,9 @@ import click
 from console import documents
 from console.config import not_counting
 from console.invocation import Invocation
-from console.pins import programs_of
 from console.settings import Settings
 from console.switch import Person, audit_log
-from console.trust import Record, Standing, digest, remove_record, write_record
+from console.trust import Record, Standing, digest, programs_of, remove_record, write_record
 from console.verbs.output import Answer, emit, verb
 from console.vouching import base_commit
 from ml.clock import SystemClock, format_utc
