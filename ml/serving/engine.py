@@ -19,8 +19,7 @@ from ml.artifacts.answers import Values
 from ml.artifacts.questions import affordable, natural
 from ml.errors import Invalid
 from ml.serving.meters import KILLED, NOT_LOADED, Meters
-from ml.serving.model import LoadedModel, ModelRefused
-from ml.serving.registry_file import deployment
+from ml.serving.model import LoadedModel, ModelRefused, deployment
 from ml.stage import Stage
 from ml.text import visible
 
