@@ -13,8 +13,7 @@ from ml.emergency.watch import Subject, Watch, durations
 from ml.emergency.watchkeeper import Turn, WatchEvent, Watchkeeper
 from ml.errors import ConsoleError, Unavailable
 from ml.policy import Policy
-from ml.promotion.publish import Desk
-from ml.promotion.reconcile import Reconciled, reconcile
+from ml.promotion.publish import Desk, Reconciled, reconcile
 from ml.records.audit import AuditLog
 from ml.session.context import Context
 from ml.session.metrics import SERVING
