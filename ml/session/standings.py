@@ -6,13 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ml.board import KillView, ModelView, OpenBranch, Problem, SoakReport, StageView
-from ml.promotion.checkout import altered_files
+from ml.promotion.attributes import above, altered
+from ml.promotion.clone import Clone
+from ml.promotion.gate.guard import artifact_folders, named_folders
+from ml.promotion.paths import Places
 from ml.promotion.repository import SUBMODULE, BranchInfo, Objects, Repository
+from ml.registry.codec import Document
 from ml.registry.doctor import Finding, examine
 from ml.registry.history import chronological, condemned
-from ml.registry.schema import Event, Model, Pointer
+from ml.registry.schema import Event, Model, Pointer, located
 from ml.session.registries import Base
 from ml.stage import Stage
+from ml.text import visible
 from ml.verdict import Code, Gate, Verdict, finding
 
 # A model's view on the board, made from the registry once per commit. Pure.
@@ -168,3 +173,45 @@ def _missing_artifacts(base: Base, objects: Objects) -> Iterator[Problem]:
             elif path not in present:
                 what = f"{stage} {pointer.artifact_id} is not in the commit at {path}."
                 yield Problem(name, what, f"Restore the directory, or correct {setting}.")
+
+
+# Files that a checkout would alter, by git's attributes.
+#
+# The gate and every verification read git's objects. An engine reads a checkout: a line in ``.gitattributes`` that
+# asks for other line ends, a filter or another encoding makes it load other bytes than those that were verified.
+
+_REMEDY = "Take the line out of .gitattributes (or of info/attributes in this clone), then check the engines' files."
+
+
+def altered_files(
+    objects: Objects, clone: Clone, commit: str, document: Document, places: Places, artifact_base: str
+) -> Iterator[Finding]:
+    """The registry and the files of every artifact that it names which a checkout of a commit would alter.
+
+    One finding for each artifact, with the first of its files.
+    """
+    folders = artifact_folders(document, artifact_base)
+    homes: dict[str, str] = {}
+    for entry in objects.tree(commit):
+        home = next((folder for folder in above(entry.path) if folder in folders), "")
+        if home or entry.path == places.registry:
+            homes[entry.path] = home
+    attributes = clone.attributes(commit, list(homes))
+    reported: set[str] = set()
+    for path, home in homes.items():
+        why = altered(path, attributes.get(path, {}))
+        if why and home not in reported:
+            reported.add(home)
+            what = f"A checkout does not give {visible(path)} as it was committed: git {why}."
+            model = _model_of(document, home, artifact_base)
+            yield Finding("bytes-change-at-checkout", model, visible(path), True, what, _REMEDY)
+
+
+def _model_of(document: Document, home: str, artifact_base: str) -> str:
+    """The first model that names an artifact's directory; for the registry itself the first of all."""
+    named = (
+        name
+        for name, model in document.registry.models.items()
+        if not home or home in {located(folder, artifact_base) for folder in named_folders(model)}
+    )
+    return next(named, "")
