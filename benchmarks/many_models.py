@@ -30,7 +30,7 @@ from ml.policy import Policy, parse_policy
 from ml.slo.batch import BoardMemory
 from ml.slo.readings import StageRead, board_readings
 from ml.slo.recordings import rule_file
-from ml.slo.serving import serving
+from ml.slo.roster import serving
 from ml.slo.source import Answer
 from ml.stage import Stage
 from ml.verdict import Verdict

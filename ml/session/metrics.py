@@ -16,7 +16,7 @@ from ml.slo.alerts import alerts_in
 from ml.slo.batch import BoardMemory
 from ml.slo.exchanges import Recorder
 from ml.slo.readings import StageRead, board_readings
-from ml.slo.serving import serving
+from ml.slo.roster import serving
 from ml.slo.source import Absence, Metrics
 from ml.stage import Stage
 from ml.verdict import Code, Reading, Verdict

@@ -21,7 +21,7 @@ from ml.slo.charts import measures
 from ml.slo.exchanges import Recorder
 from ml.slo.readings import StageRead, board_readings
 from ml.slo.review import review
-from ml.slo.serving import serving
+from ml.slo.roster import serving
 from ml.slo.source import Kind
 from ml.stage import Stage
 from ml.verdict import Verdict
