@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml.artifacts.ids import is_artifact_id
-from ml.artifacts.manifest import GOLDEN_FILE, MODEL_FILE, TRAIN_REPORT_FILE, encode
-from ml.artifacts.questions import market_features
-from ml.artifacts.writing import (
+from ml.artifacts.manifest import (
+    GOLDEN_FILE,
+    MODEL_FILE,
+    TRAIN_REPORT_FILE,
+    encode,
     golden_document,
     manifest_document,
     new_directory,
@@ -24,6 +26,7 @@ from ml.artifacts.writing import (
     sha256,
     write_documents,
 )
+from ml.artifacts.questions import market_features
 from ml.clock import SystemClock, format_utc
 from ml.contract import FAMILIES, FEATURES, REGIMES, family_of
 from ml.errors import ConsoleError, Unavailable, Usage
