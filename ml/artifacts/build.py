@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from ml.artifacts.digests import FileDigest, digest_files
+from ml.artifacts.digests import FileDigest, FileIdentity, digest_files, opened
 from ml.artifacts.graph import GraphFacts
 from ml.artifacts.manifest import (
     GOLDEN_FILE,
@@ -28,7 +28,6 @@ from ml.artifacts.manifest import (
     write_documents,
 )
 from ml.artifacts.protocol import Answered, Request, Signature, Subject, Task
-from ml.artifacts.survey import FileIdentity, opened
 from ml.artifacts.verification import Verification
 from ml.artifacts.verify import Verifier
 from ml.clock import format_utc

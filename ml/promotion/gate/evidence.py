@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml.artifacts.survey import MAX_BYTES
+from ml.artifacts.digests import MAX_BYTES
 from ml.clock import format_utc, parse_utc
 from ml.errors import ConsoleError
 from ml.policy import Policy
