@@ -44,7 +44,7 @@ class Record(NamedTuple):
     ``base`` is the commit of the registry's branch when a person was asked: the rules that were trusted before.
     ``accepted`` is its commit when a change was last accepted, by asking or by signature. Older changes never count
     again.
-    ``pins`` are the digests of the programs inside the repository that the content runs (`console.trust`).
+    ``pins`` are the digests of the programs inside the repository that the content runs (`pins_of`).
     """
 
     content: bytes

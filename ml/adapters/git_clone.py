@@ -147,7 +147,7 @@ class GitClone:
         return found
 
     def converts(self, commit: str, files: Sequence[tuple[str, bytes]]) -> tuple[str, ...]:
-        """The paths of files that git would change here by a commit's attributes (`ml.adapters.git_clone`)."""
+        """The paths of files that git would change here by a commit's attributes."""
         return self._conversions.of(commit, files)
 
     def describe(self) -> CloneState:

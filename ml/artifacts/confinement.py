@@ -7,7 +7,7 @@ one:
   every kind (also those to an ssh agent, a bus or a container's daemon, which a namespace does not close);
 * *files*: Landlock, which lets the process read the artifact's copy, Python's own libraries and the system's, and a few
   harmless devices. Home, state folder, keys, other processes' memory and environment are closed to it. Where the kernel
-  has no Landlock, bubblewrap does the same if it is installed (`ml.artifacts.confinement`).
+  has no Landlock, bubblewrap does the same if it is installed (`wrapped`).
 
 Neither is guaranteed: a kernel may lack either. `confine` returns the barriers that hold.
 """

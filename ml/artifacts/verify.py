@@ -266,7 +266,7 @@ class Verifier:
         report: Report | None = None,
         contract: Contract | None = None,
     ) -> LatencyProbe:
-        """Time a candidate against the artifact now active, in turns (see `ml.artifacts.verify`).
+        """Time a candidate against the artifact now active, in turns.
 
         Raises:
             Unavailable: the sandbox cannot be built.

@@ -109,7 +109,7 @@ def look(watch: Watch, readings: Iterable[Reading], now: datetime, durations: Ma
     """The watch after one more look.
 
     Args:
-        durations: seconds that each objective must fail until it is a breach, by its name (`ml.emergency.watch`).
+        durations: seconds that each objective must fail until it is a breach, by its name (`durations`).
     """
     since_last = now - (watch.looked_at or now)
     troubles = watch.troubles

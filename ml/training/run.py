@@ -239,7 +239,7 @@ def _git_sha(out_dir: Path, run: Runner) -> str | None:
 # The golden artifact: one model of each family that we serve, in a voting ensemble, to check the runtime.
 #
 # It is not for trading. Linear, neural and tree operators all take part in every answer, and scikit-learn's own
-# probabilities are recorded beside it (see `ml.artifacts.golden`).
+# probabilities are recorded beside it (`golden_document`).
 
 _SEED = 1
 _TRAINING_ROWS = 4000

@@ -1,7 +1,7 @@
 """The gate's lines about evidence: the numbers that were measured twice, and those that only the author reports.
 
-`measured` asks the gate's own Prometheus again (see `ml.promotion.gate.remeasure`); `claims` names the facts that
-nobody can ask again, and `acceptable_format` which formats of evidence a new change may bring.
+`measured` asks the gate's own Prometheus again; `claims` names the facts that nobody can ask again, and
+`acceptable_format` which formats of evidence a new change may bring.
 """
 
 from __future__ import annotations
