@@ -43,10 +43,10 @@ check: compiled
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.prose
-	$(BIN)/python -m pytest tests/unit tests/widgets -q -n 2
+	$(BIN)/python -m pytest tests/unit tests/widgets -q -n 2 --durations=20
 
 test: tools check
-	$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup --ignore=tests/unit --ignore=tests/widgets
+	$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup --ignore=tests/unit --ignore=tests/widgets --durations=20
 
 # A seed of the day, which is printed; ATTACK_SEED=… gives the same pushes again, ATTACK_PUSHES=… more or fewer.
 ATTACK_PUSHES ?= 5000

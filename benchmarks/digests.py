@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measure import Result, in_turns
-from ml.artifacts.digests import default_scratch, digest_files
-from ml.artifacts.survey import opened, survey
+from ml.artifacts.digests import default_scratch, digest_files, opened, survey
 
 _FILES = 8
 _FILE_BYTES = 256 << 20

@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING
 from benchmarks.measure import Result
 from ml.adapters.prometheus import Prometheus
 from ml.policy import Policy, parse_policy
-from ml.slo.memory import BoardMemory
+from ml.slo.batch import BoardMemory
 from ml.slo.readings import StageRead, board_readings
 from ml.slo.recordings import rule_file
-from ml.slo.serving import serving
+from ml.slo.roster import serving
 from ml.slo.source import Answer
 from ml.stage import Stage
 from ml.verdict import Verdict

@@ -91,7 +91,7 @@ def _model(name: str) -> ModelView:
         shadow=_stage(Stage.SHADOW, now),
         active=_stage(Stage.ACTIVE, now),
         readings=readings,
-        hop="shadow→active",
+        step="shadow→active",
         gates=gates,
     )
 

@@ -72,7 +72,7 @@ def _model(model: ModelView) -> dict[str, Any]:
         "soak": None if model.soak is None else _soak_body(model.soak) | {"verdict": plain(soak_verdict(model))},
         "readings": plain(gauges_of(model)),
         "active_readings": plain(model.active_readings),
-        "hop": model.hop,
+        "hop": model.step,
         "gates": plain(gates_of(model)),
         "condemned": list(model.condemned),
         "problems": plain(model.problems),

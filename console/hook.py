@@ -71,7 +71,7 @@ def _received(settings: Settings, told: Mapping[str, str | bool]) -> tuple[Recei
     # Imported here: a wrong command line needs none of it.
     from ml.adapters.git import open_repository  # noqa: PLC0415
     from ml.clock import SystemClock  # noqa: PLC0415
-    from ml.promotion.gate.runner import GateRunner  # noqa: PLC0415
+    from ml.promotion.gate.judge import GateRunner  # noqa: PLC0415
     from ml.promotion.paths import Places  # noqa: PLC0415
 
     source = None

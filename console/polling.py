@@ -153,6 +153,9 @@ _SLOWEST = 8.0
 class Poller:
     """Takes one look after the other and posts what it saw.
 
+    It counts failures of every kind, also git's and our own, only in order to look less often. For how long Prometheus
+    has been silent is said by `ml.session.metrics.Silence`.
+
     Args:
         name: what is looked at, for `PollFailed`.
         post: takes messages from any thread; false when nobody listens any more, which ends the poller.

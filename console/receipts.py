@@ -13,7 +13,7 @@ from console.switch import audit_log
 from console.wiring import prometheus
 from ml.board import KillView, Rung
 from ml.clock import SystemClock, format_utc
-from ml.emergency.kill import KillDesk
+from ml.emergency.kill import KillControl
 from ml.emergency.switch import KillSwitch
 from ml.text import json_text, whole
 
@@ -29,13 +29,13 @@ def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait:
     """
     clock = SystemClock()
     metrics = prometheus(settings)
-    desk = KillDesk(switch, metrics, audit_log(settings), clock, settings.kill_switch.confirm_seconds)
-    view = desk.view()
+    control = KillControl(switch, metrics, audit_log(settings), clock, settings.kill_switch.confirm_seconds)
+    view = control.view()
     said: list[str] = []
     while wait and view.rung in _CLIMBING and metrics is not None:
         said = _say(view, said)
         time.sleep(_EVERY_S)
-        view = desk.view()
+        view = control.view()
     if as_json:
         document = documents.envelope(clock.now()) | documents.kill(view)
         write_out(json_text(document) + "\n")

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.pins import changed_programs, names_changed
 from console.settings import Actuator, Settings
+from console.trust import changed_programs, names_changed
 from ml.clock import SystemClock
 from ml.emergency.switch import KillSwitch
 from ml.errors import Unavailable, Usage

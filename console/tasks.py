@@ -56,7 +56,7 @@ def promotion(console: Console, stage: Stage | None) -> Screen[None] | str:
     """Return the promotion wizard for the stage in focus, or for the next possible step."""
     from console.screens.promote.screen import PromoteScreen  # noqa: PLC0415
 
-    to_stage = {Stage.STAGING: Stage.SHADOW, Stage.SHADOW: Stage.ACTIVE}.get(stage) if stage else None
+    to_stage = stage.above if stage else None
     return PromoteScreen(console.model_name, to_stage) if console.model is not None else _NO_MODEL
 
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from console.pins import known_programs
-from console.trust import Record, write_record
+from console.trust import Record, known_programs, write_record
 from ml.clock import SystemClock, format_utc
 from ml.errors import ConsoleError
 from ml.verdict import Verdict
@@ -66,9 +65,13 @@ def _operator_of(repository: Reader, commit: str, path: str, content: bytes, rec
     from ml.policy import parse_policy  # noqa: PLC0415 it brings pydantic
     from ml.promotion.paths import Places  # noqa: PLC0415
 
-    if not (record.base and record.seen) or path.startswith("..") or repository.objects.read(commit, path) != content:
+    if (
+        not (record.base and record.accepted)
+        or path.startswith("..")
+        or repository.objects.read(commit, path) != content
+    ):
         return ""
-    newer = _first_parents(repository.history, record.seen, commit)
+    newer = _first_parents(repository.history, record.accepted, commit)
     changes = repository.history.touching(commit, path, 1)
     if not changes or changes[0].sha not in newer:
         return ""

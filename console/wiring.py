@@ -19,7 +19,7 @@ from ml.adapters.http_deadline import Access
 from ml.adapters.prometheus import Prometheus
 from ml.board import Problem
 from ml.clock import SystemClock
-from ml.emergency.kill import KillDesk
+from ml.emergency.kill import KillControl
 from ml.emergency.notify import Notifier
 from ml.promotion.paths import Places
 from ml.promotion.trailers import Wording
@@ -50,7 +50,7 @@ def context(settings: Settings) -> Context:
         journal=Journal(settings.state / "journal"),
         audit=audit,
         forge=CommandForge(processes.run, settings.root, settings.pull_request.tool),
-        kill_desk=KillDesk(kill_switch(settings), metrics, audit, clock, settings.kill_switch.confirm_seconds),
+        kill_control=KillControl(kill_switch(settings), metrics, audit, clock, settings.kill_switch.confirm_seconds),
         notifier=Notifier(settings.notify.url, settings.notify.style, settings.state / "notify"),
         person=Person(settings.root),
         environ=dict(os.environ),

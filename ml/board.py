@@ -359,7 +359,7 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """One model on the board. ``hop`` names the step that ``gates`` judge, such as ``shadow→active``.
+    """One model on the board. ``step`` is the next promotion that ``gates`` judge, such as ``shadow→active``.
 
     ``readings`` are those of the stage that is judged: shadow while something soaks there, else active.
     ``active_readings`` are of what is live, whatever soaks. Alerts belong to no stage and are among both.
@@ -371,7 +371,7 @@ class ModelView:
     active: StageView
     readings: tuple[Reading, ...] = ()
     active_readings: tuple[Reading, ...] = ()
-    hop: str = ""
+    step: str = ""
     gates: tuple[Gate, ...] = ()
     soak: SoakReport | None = None
     condemned: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
-"""UTC time as a parameter, and the one textual form that we write: RFC 3339 with ``Z`` (contract §11)."""
+"""UTC time as a parameter, RFC 3339 with ``Z`` as the one form that we write (contract §11), and lengths of time."""
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -65,9 +66,11 @@ def clock_time(moment: datetime, now: datetime, *, seconds: bool = False) -> str
 
 
 def hours(seconds: float) -> str:
-    """A soaked time as people say it, hours not turned into days: ``18h22m``, ``24h``, ``31h05m``."""
-    whole, rest = divmod(max(0, int(seconds)), 3600)
-    return f"{whole}h{rest // 60:02}m" if rest >= 60 else f"{whole}h"
+    """A window or a soaked time, hours not turned into days: ``24h``, ``31h05m``, ``5m``; seconds below a minute."""
+    whole, minutes = divmod(max(0, int(seconds)) // 60, 60)
+    if not whole:
+        return f"{minutes}m" if minutes else span(seconds)
+    return f"{whole}h{minutes:02}m" if minutes else f"{whole}h"
 
 
 def span(seconds: float) -> str:
@@ -83,3 +86,26 @@ def span(seconds: float) -> str:
     if minutes:
         return f"{minutes}m{secs:02}s"
     return f"{secs}s"
+
+
+# Ages: coarse, so that a calm board does not repaint, and rounded up, so that data never looks newer than it is.
+
+_STEPS = ((60, 5), (600, 10), (3_600, 60))
+"""Steps of shown ages: pairs of an upper bound and the step below it, in seconds."""
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """Return the age of a moment, rounded up: ``5s``, ``3m40s``, ``12m``, ``18h22m``; a dash for never.
+
+    A moment after ``now`` (a wrong clock) is shown as ``future``.
+    """
+    if moment is None:
+        return "-"
+    seconds = (now - moment).total_seconds()
+    if seconds < -1:
+        return "future"
+    for below, step in _STEPS:
+        if seconds < below:
+            seconds = max(1, math.ceil(seconds / step)) * step
+            break
+    return span(seconds).removesuffix("00s") if seconds >= 600 else span(seconds)

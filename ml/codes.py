@@ -28,6 +28,7 @@ class Code(StrEnum):
     # --- a metrics source and its clock -----------------------------------------------------------
     SOURCE_FAILED = "source-failed"
     SOURCE_WARNED = "source-warned"
+    CLOCK_UNKNOWN = "clock-unknown"
     CLOCK_SKEWED = "clock-skewed"
     CLOCK_JUMPED = "clock-jumped"
 

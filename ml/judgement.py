@@ -93,18 +93,18 @@ def gates_of(model: ModelView) -> tuple[Gate, ...]:
     A gate is never milder than the current reading of the same objective. Where there is a next step and nothing of it
     has been judged, one gate named `UNJUDGED` waits. While the source is silent no gate is open.
     """
-    if not model.hop:
+    if not model.step:
         return tuple(_unheard(gate, model.silent) for gate in model.gates)
     if not model.gates:
-        return (_unjudged(model.hop),)
+        return (_unjudged(model.step),)
     now = {reading.name: reading for reading in model.readings if reading.gate}
     return tuple(_unheard(_at_least(gate, now.get(gate.name)), model.silent) for gate in model.gates)
 
 
-def _unjudged(hop: str) -> Gate:
+def _unjudged(step: str) -> Gate:
     from ml.verdict import finding  # noqa: PLC0415 nothing of the first frame is judged
 
-    return finding(Verdict.WAIT, Code.AT_PROMOTION, f"{hop} is judged when it is promoted.", hop=hop).gate(UNJUDGED)
+    return finding(Verdict.WAIT, Code.AT_PROMOTION, f"{step} is judged when it is promoted.", hop=step).gate(UNJUDGED)
 
 
 def _at_least(gate: Gate, reading: Reading | None) -> Gate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import pairwise
 
 
 class Stage(StrEnum):
@@ -11,6 +12,20 @@ class Stage(StrEnum):
     STAGING = "staging"
     SHADOW = "shadow"
     ACTIVE = "active"
+
+    @property
+    def below(self) -> Stage | None:
+        """The stage that an artifact is promoted from to this one; ``None`` for staging."""
+        return _BELOW.get(self)
+
+    @property
+    def above(self) -> Stage | None:
+        """The stage that an artifact of this one is promoted to; ``None`` for active."""
+        return _ABOVE.get(self)
+
+
+_ABOVE = dict(pairwise(Stage))
+_BELOW = {above: below for below, above in _ABOVE.items()}
 
 
 class Action(StrEnum):

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from ml.clock import SystemClock
-from ml.training.golden import make_golden
+from ml.training.run import make_golden
 
 if __name__ == "__main__":
     make_golden(Path(sys.argv[1]), SystemClock().now())

@@ -3,7 +3,7 @@
 import sys
 
 from ml.adapters import processes
-from ml.training.command import main
+from ml.training.run import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], processes.run))

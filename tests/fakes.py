@@ -295,7 +295,7 @@ def model_view(name: str = "regime_classifier", **changes: object) -> ModelView:
         shadow=stage_view(Stage.SHADOW, SOAKING, since=ago(18 * 3600 + 22 * 60)),
         active=stage_view(Stage.ACTIVE, LIVE),
         readings=(p99(), p999(), p95(), error_rate(), alerts()),
-        hop="shadow→active",
+        step="shadow→active",
         gates=BLOCKED_GATES,
         soak=soak_report(model=name),
     )

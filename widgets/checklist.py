@@ -16,8 +16,9 @@ from ml.board import ModelView
 from ml.clock import hours
 from ml.judgement import gates_of
 from ml.text import visible
+from ml.units import amount
 from ml.verdict import Gate, Verdict, worst
-from widgets.drawing import MARKS, WORD_WIDTH, Glyphs, amount, fit, fit_line, glyphs_of, summary
+from widgets.drawing import MARKS, WORD_WIDTH, Glyphs, fit, fit_line, glyphs_of, summary
 from widgets.row_list import RowList
 
 _MARK, _NAME, _AMOUNT = WORD_WIDTH + 2, 12, 9
@@ -165,10 +166,10 @@ def gate_summary(model: ModelView, glyphs: Glyphs, width: int = 1000) -> Content
 
     The window is left out where all that does not fit into ``width`` cells.
     """
-    if not model.hop:
+    if not model.step:
         return Content.assemble(("GATE ", "bold"), ("no promotion is possible: staging and shadow are empty", "$quiet"))
     dot = f" {glyphs.dot} "
-    hop = visible(model.hop).replace("→", glyphs.arrow)
+    step = visible(model.step).replace("→", glyphs.arrow)
     window = f"{dot}window {hours(model.soak.required_s)}" if model.soak is not None else ""
     verdicts = tuple(gate.verdict for gate in gates_of(model))
     state = (f"BLOCKED: {summary(verdicts)}", MARKS[worst(verdicts)].color)
@@ -177,5 +178,5 @@ def gate_summary(model: ModelView, glyphs: Glyphs, width: int = 1000) -> Content
     elif all(verdict.opens for verdict in verdicts):
         waived = verdicts.count(Verdict.WAIVED)
         state = (f"OPEN, {waived} WAIVED" if waived else "OPEN", "$verdict-good bold")
-    lines = (Content.assemble(("GATE ", "bold"), hop, (shown, "$quiet"), dot, state) for shown in (window, ""))
+    lines = (Content.assemble(("GATE ", "bold"), step, (shown, "$quiet"), dot, state) for shown in (window, ""))
     return fit_line(lines, width, glyphs)

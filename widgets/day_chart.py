@@ -14,7 +14,8 @@ from textual.widget import Widget
 from ml.board import SoakReport, Tape
 from ml.slo.charts import Line, Measure
 from ml.text import visible
-from widgets.drawing import Glyphs, amount, figure, glyphs_of
+from ml.units import amount, figure
+from widgets.drawing import Glyphs, glyphs_of
 from widgets.quiet_widget import Still
 from widgets.soak_tape import NAME_WIDTH, Grid
 

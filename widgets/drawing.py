@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ from rich.cells import cell_len, set_cell_size
 from textual.app import App
 from textual.content import Content
 
-from ml.clock import hours, span
 from ml.ports import Progress
 from ml.text import visible
 from ml.verdict import Verdict
@@ -50,66 +48,6 @@ ASCII = Glyphs(True, "_.-:=+*", "#", "#", "-", "!", "-", "->", "|", "~", ">", " 
 def glyphs_of(app: App[object]) -> Glyphs:
     """Return the drawing characters of the running application."""
     return ASCII if app.has_class("-ascii") else UNICODE
-
-
-# Ages: coarse, so that a calm board does not repaint, and rounded up, so that data never looks newer than it is.
-
-_STEPS = ((60, 5), (600, 10), (3_600, 60))
-"""Steps of shown ages: pairs of an upper bound and the step below it, in seconds."""
-
-
-def age(moment: datetime | None, now: datetime) -> str:
-    """Return the age of a moment, rounded up: ``5s``, ``3m40s``, ``12m``, ``18h22m``; a dash for never.
-
-    A moment after ``now`` (a wrong clock) is shown as ``future``.
-    """
-    if moment is None:
-        return "-"
-    seconds = (now - moment).total_seconds()
-    if seconds < -1:
-        return "future"
-    for below, step in _STEPS:
-        if seconds < below:
-            seconds = max(1, math.ceil(seconds / step)) * step
-            break
-    return span(seconds).removesuffix("00s") if seconds >= 600 else span(seconds)
-
-
-# Measured values for narrow columns.
-
-_RATIOS = ("", "ratio")
-
-
-def amount(value: float | None, unit: str, *, limit: float | None = None) -> str:
-    """Return a value for a narrow column: ``42.1 ms``, ``6.3 %``, ``24h``; a dash for none.
-
-    A ratio has no unit and a ``limit`` of at most 1. It is shown in percent, like in the runbook.
-    """
-    if value is None:
-        return "-"
-    if unit == "s":
-        return hours(value)
-    if unit in _RATIOS and abs(value if limit is None else limit) <= 1:
-        return f"{value * 100:.3g} %"
-    return f"{value:.4g} {unit}".rstrip()
-
-
-def figure(value: float | None, unit: str = "") -> str:
-    """Return a value with three digits and no exponent: ``42.1 ms``, ``12,480 blocks``; a dash for none."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f} {unit}".rstrip() if abs(value) >= 1000 else f"{value:.3g} {unit}".rstrip()
-
-
-def count(number: int | None) -> str:
-    """Return a number of samples: ``950``, ``182k``, ``1.2M``; a dash for none."""
-    if number is None:
-        return "-"
-    for size, letter in ((1_000_000, "M"), (1_000, "k")):
-        if number >= size:
-            scaled = number / size
-            return f"{scaled:.1f}{letter}" if scaled < 10 else f"{scaled:.0f}{letter}"
-    return str(number)
 
 
 # Bars and sparklines from plain characters.

@@ -9,12 +9,13 @@ from textual.content import Content
 from textual.reactive import var
 
 from ml.board import HistoryRow, OpenBranch
+from ml.clock import age
 from ml.text import visible
-from widgets.drawing import Glyphs, age, cut, fit, fit_line, glyphs_of
+from widgets.drawing import Glyphs, cut, fit, fit_line, glyphs_of
 from widgets.quiet_widget import Still
 from widgets.row_list import RowList
 
-_ACTION, _HOP, _ARTIFACT, _BY = 9, 15, 24, 22
+_ACTION, _STEP, _ARTIFACT, _BY = 9, 15, 24, 22
 
 
 class HistoryList(RowList):
@@ -79,13 +80,13 @@ class LogList(RowList):
 
 def event_line(event: HistoryRow, glyphs: Glyphs) -> Content:
     """Time, kind, stages, artifact, person, and reason of an event."""
-    hop = f"{event.from_stage or '-'}{glyphs.arrow}{event.to_stage}"
+    step = f"{event.from_stage or '-'}{glyphs.arrow}{event.to_stage}"
     when = f"{event.at:%Y-%m-%d %H:%M}Z" if event.at is not None else "unknown time"
     loud = event.action == "rollback"
     return Content.assemble(
         (f"{when:<17} ", "$quiet"),
         (fit(visible(event.action, limit=20), _ACTION, glyphs), "$verdict-bad bold" if loud else "bold"),
-        f" {fit(visible(hop, limit=40), _HOP, glyphs)} ",
+        f" {fit(visible(step, limit=40), _STEP, glyphs)} ",
         fit(visible(event.artifact_id, limit=80), _ARTIFACT, glyphs),
         " ",
         (fit(visible(event.by, limit=80), _BY, glyphs), "$quiet"),

@@ -15,7 +15,8 @@ from textual.widget import Widget
 
 from ml.slo.charts import Line, Measure
 from ml.text import visible
-from widgets.drawing import Glyphs, figure, fit, glyphs_of
+from ml.units import figure
+from widgets.drawing import Glyphs, fit, glyphs_of
 from widgets.row_list import RowList
 
 _NARROWEST = 8

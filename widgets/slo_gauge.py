@@ -10,10 +10,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
+from ml.clock import age
 from ml.judgement import gauge_of, overruling
 from ml.text import visible
+from ml.units import amount, count
 from ml.verdict import Gate, Reading, Verdict
-from widgets.drawing import MARKS, WORD_WIDTH, Glyphs, age, amount, bar, count, fit, glyphs_of, sparkline
+from widgets.drawing import MARKS, WORD_WIDTH, Glyphs, bar, fit, glyphs_of, sparkline
 from widgets.row_list import RowList
 
 _MARK, _NAME, _VALUE, _LIMIT, _COUNT, _AGE = WORD_WIDTH + 2, 11, 9, 8, 7, 6

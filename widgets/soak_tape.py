@@ -14,7 +14,8 @@ from textual.reactive import var
 from ml.board import Cell, SoakReport, Tape
 from ml.clock import clock_time
 from ml.text import visible
-from widgets.drawing import Glyphs, amount, fit, glyphs_of
+from ml.units import amount
+from widgets.drawing import Glyphs, fit, glyphs_of
 from widgets.row_list import RowList
 
 NAME_WIDTH = 13

@@ -8,11 +8,11 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
-from ml.clock import hours
+from ml.clock import age, hours
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Verdict
-from widgets.drawing import Glyphs, age, bar, cut, fit_line, glyphs_of
+from widgets.drawing import Glyphs, bar, cut, fit_line, glyphs_of
 from widgets.quiet_widget import Still
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ def _unwell_first(model: ModelView) -> list[Reading]:
 
 def _reading(reading: Reading, glyphs: Glyphs) -> Content:
     """Return word and value: ``✗ FAIL p99 182 ms``. Only a failure is loud."""
-    from widgets.drawing import MARKS, amount  # noqa: PLC0415 nothing of the first frame is judged
+    from ml.units import amount  # noqa: PLC0415 nothing of the first frame is judged
+    from widgets.drawing import MARKS  # noqa: PLC0415 nothing of the first frame is judged
 
     mark = MARKS[reading.verdict]
     word = mark.text(ascii_only=glyphs.ascii_only).rstrip()

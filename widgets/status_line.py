@@ -10,8 +10,9 @@ from textual.reactive import reactive, var
 from textual.widget import Widget
 
 from ml.board import SourceState
+from ml.clock import age
 from ml.text import visible
-from widgets.drawing import Glyphs, age, cut, glyphs_of
+from widgets.drawing import Glyphs, cut, glyphs_of
 from widgets.quiet_widget import Still
 
 if TYPE_CHECKING:

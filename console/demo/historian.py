@@ -23,8 +23,7 @@ from prometheus_client.samples import Sample
 
 from ml.artifacts.questions import affordable, natural
 from ml.serving.meters import BUCKETS_MS, NOT_LOADED, Meters
-from ml.serving.model import LoadedModel
-from ml.serving.registry_file import Deployment
+from ml.serving.model import Deployment, LoadedModel
 from ml.stage import Stage
 
 # Measurements of the real artifacts, so that the demo's history shows real latencies.

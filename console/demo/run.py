@@ -63,7 +63,7 @@ def lived_in(
     root = directory or state_directory() / f"demo-{os.getpid()}"
     if root.exists() and any(root.iterdir()):
         raise Refused(f"{root} is not empty.", "Name a new folder: it is removed when the demo ends.")
-    with _signals_end_us(), _removed(root, keep=keep), running_stack(root, _tell, moves, hours) as stack:
+    with _signals_end_us(), _removed(root, keep=keep), running_stack(root, _announce, moves, hours) as stack:
         yield stack
 
 
@@ -83,7 +83,7 @@ def run_console(stack: Stack) -> int:
             raise
 
 
-def _tell(what: str, seconds: float | None) -> None:
+def _announce(what: str, seconds: float | None) -> None:
     if seconds is None:
         click.echo(f"  {what} … ", err=True, nl=False)
     else:

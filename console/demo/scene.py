@@ -94,7 +94,7 @@ def _change(document: Document, move: Move, pointer: Pointer, at: datetime) -> C
 
 
 def _message(move: Move) -> str:
-    before = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}.get(move.to_stage)
+    before = move.to_stage.below
     title = f"{move.model}: {move.artifact_id} to {move.to_stage}"
     trailers = [("Model", move.model), ("Artifact", move.artifact_id), ("To-Stage", move.to_stage.value)]
     if before:

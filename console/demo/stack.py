@@ -28,7 +28,7 @@ HISTORY_HOURS = 26
 _STEP_S = 15
 _HISTORIAN_S = 120.0
 
-Tell = Callable[[str, float | None], None]
+Announce = Callable[[str, float | None], None]
 """Progress callback. Called with a step's text when the step begins, and again with its seconds when it is done."""
 
 
@@ -62,7 +62,9 @@ def shell_lines(layout: Layout, env: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def running_stack(root: Path, tell: Tell, moves: Sequence[Move] = MOVES, hours: int = HISTORY_HOURS) -> Iterator[Stack]:
+def running_stack(
+    root: Path, announce: Announce, moves: Sequence[Move] = MOVES, hours: int = HISTORY_HOURS
+) -> Iterator[Stack]:
     """Build and run the whole system below ``root``, with a number of hours of history.
 
     Every process is stopped when the block ends.
@@ -78,16 +80,16 @@ def running_stack(root: Path, tell: Tell, moves: Sequence[Move] = MOVES, hours: 
     url = f"http://127.0.0.1:{port}"
     children = Children(layout.logs)
     try:
-        with _told(tell, "remote with nine days of history, operator's clone, deployment"):
+        with _timed(announce, "remote with nine days of history, operator's clone, deployment"):
             past = make_repositories(layout, datetime.now(UTC).replace(microsecond=0), url, moves)
         present = prometheus.installed()
         if present:
-            _write_past(layout, past, env, tell, hours)
-        with _told(tell, f"{len(ENGINES)} engines infer, at {RATE_HZ:g} snapshots a second each"):
+            _write_past(layout, past, env, announce, hours)
+        with _timed(announce, f"{len(ENGINES)} engines infer, at {RATE_HZ:g} snapshots a second each"):
             start_engines(layout, children, env)
             _start_deployer(layout, children, env)
         if present:
-            with _told(tell, f"Prometheus at {url} scrapes them all"):
+            with _timed(announce, f"Prometheus at {url} scrapes them all"):
                 prometheus.start_prometheus(layout, children, port, env)
         yield Stack(layout, url if present else "", env, children)
     finally:
@@ -112,7 +114,7 @@ _OURS = ("PATH", "PYTHONPATH", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "ORT_DISABLE
 
 
 def _write_past(
-    layout: Layout, past: tuple[tuple[Step, str], ...], env: Mapping[str, str], tell: Tell, hours: int
+    layout: Layout, past: tuple[tuple[Step, str], ...], env: Mapping[str, str], announce: Announce, hours: int
 ) -> None:
     openmetrics = layout.prometheus / "history.om"
     order = {
@@ -132,12 +134,12 @@ def _write_past(
         ],
     }
     argv = [sys.executable, "-m", "console.demo.historian"]
-    with _told(tell, f"{hours} h of history drawn from measured inference"):
+    with _timed(announce, f"{hours} h of history drawn from measured inference"):
         ended = run(argv, deadline_s=_HISTORIAN_S, cwd=layout.root, env=env, stdin=json.dumps(order).encode())
         if ended.code != 0:
             words = visible(ended.err.decode("utf-8", "replace").strip().rpartition("\n")[2], limit=400)
             raise Unavailable(f"The history could not be made: {words}.", "Run `mlconsole check`.")
-    with _told(tell, "history imported by promtool"):
+    with _timed(announce, "history imported by promtool"):
         prometheus.import_history(layout, openmetrics)
 
 
@@ -147,8 +149,8 @@ def _start_deployer(layout: Layout, children: Children, env: Mapping[str, str]) 
 
 
 @contextmanager
-def _told(tell: Tell, what: str) -> Iterator[None]:
+def _timed(announce: Announce, what: str) -> Iterator[None]:
     started = time.monotonic()
-    tell(what, None)
+    announce(what, None)
     yield
-    tell(what, time.monotonic() - started)
+    announce(what, time.monotonic() - started)

@@ -14,11 +14,12 @@ from textual.types import CSSPathType
 from textual.widgets import Static
 
 from console.screens.pushed import PushedScreen
+from ml.clock import age
 from ml.errors import ConsoleError
 from ml.slo.charts import measures
 from ml.text import visible
 from widgets.day_chart import DayChart, look_words
-from widgets.drawing import age, glyphs_of
+from widgets.drawing import glyphs_of
 from widgets.facts import MeasureRows, heading
 from widgets.row_list import RowList
 

@@ -22,8 +22,9 @@ from ml.clock import span
 from ml.errors import ConsoleError
 from ml.promotion.values import Candidate, RollbackPlan
 from ml.text import visible
+from ml.units import amount
 from ml.verdict import Check, worst
-from widgets.drawing import MARKS, Glyphs, amount, fit, glyphs_of
+from widgets.drawing import MARKS, Glyphs, fit, glyphs_of
 from widgets.facts import Fact, Facts
 from widgets.quiet_widget import LineInput
 from widgets.row_list import RowList

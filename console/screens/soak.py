@@ -12,13 +12,13 @@ from textual.widgets import Static
 from console.polling import VIEW_S
 from console.screens.view import ViewScreen
 from ml.board import Cell, SourceState
-from ml.clock import clock_time, hours
+from ml.clock import age, clock_time, hours
 from ml.judgement import soak_of
 from ml.text import visible
 from ml.verdict import Verdict
 from widgets.checklist import GateList
 from widgets.day_chart import LatencyChart
-from widgets.drawing import MARKS, Glyphs, age, bar, glyphs_of
+from widgets.drawing import MARKS, Glyphs, bar, glyphs_of
 from widgets.soak_tape import SoakTapes, look_words
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ def watch(invocation: Invocation, model: str, claim: bool, follow: bool, markdow
         say(session.watches.claim(model))
     held, live = _watch_of(invocation, model)
     while follow and held.ended_at is None:
-        say(f"{format_utc(session.clock.now())} {held.artifact_id}: {_told(held, live, 'within its limits')}")
+        say(f"{format_utc(session.clock.now())} {held.artifact_id}: {_state(held, live, 'within its limits')}")
         time.sleep(invocation.settings.prometheus.poll_seconds)
         held, live = _watch_of(invocation, model)
     text = summary_markdown(held).splitlines() if markdown else [_watch_line(held, live, session.clock.now())]
@@ -118,7 +118,7 @@ def _watch_of(invocation: Invocation, model: str) -> tuple[Watch, Judgement]:
     raise Refused(f"There is no watch over {model}.", "A watch begins when a newly active model is seen serving.")
 
 
-def _told(held: Watch, live: Judgement, well: str) -> str:
+def _state(held: Watch, live: Judgement, well: str) -> str:
     """Return the breaches. Unmeasured objectives are never reported as good."""
     if held.breaching:
         return "; ".join(trouble.why for trouble in held.breaching)
@@ -129,7 +129,7 @@ def _watch_line(held: Watch, live: Judgement, now: datetime) -> str:
     if held.ended_at is not None:
         return summary_line(held)
     left = span((held.ends_at - now).total_seconds())
-    state = _told(held, live, "nothing breaches")
+    state = _state(held, live, "nothing breaches")
     return f"{held.artifact_id} of {held.model} is watched by {held.keeper} for another {left}: {state}."
 
 

@@ -12,6 +12,7 @@ from ml.judgement import gates_of, gauges_of, judged, stopped
 from ml.session.metrics import SERVING
 from ml.stage import Stage
 from ml.text import visible
+from ml.units import amount
 from ml.verdict import Check, Gate, Reading, Verdict
 
 
@@ -22,24 +23,15 @@ def check(item: Check) -> str:
 
 def gate(item: Gate | Reading) -> str:
     """``[PASS]    p99            42.1 ms < 100   why``."""
-    seconds = item.unit == "s"  # A soak has a minimum; every other value has a maximum.
-    value = hours(item.value) if seconds and item.value is not None else amount(item.value, item.unit)
-    limit = "" if item.limit is None else f"≥ {hours(item.limit)}" if seconds else f"< {amount(item.limit, item.unit)}"
+    value, bound = (amount(each, item.unit, limit=item.limit) for each in (item.value, item.limit))
+    sign = "≥" if item.unit == "s" else "<"  # A soak has a minimum; every other value has a maximum.
+    limit = "" if item.limit is None else f"{sign} {bound}"
     return f"{tag(item.verdict)} {item.name:<17} {value:>9} {limit:<10} {item.why}".rstrip()
 
 
 def tag(verdict: Verdict) -> str:
     """Return the verdict as a word of fixed width."""
     return f"[{verdict.value}]".ljust(9)
-
-
-def amount(value: float | None, unit: str) -> str:
-    """Return a value in its unit; a ratio is shown in percent."""
-    if value is None:
-        return "-"
-    if unit in ("", "ratio"):
-        return f"{value * 100:.2f} %"
-    return f"{value:.4g} {unit}"
 
 
 def status(board: Board) -> list[str]:
@@ -98,8 +90,8 @@ def _model(model: ModelView, now: datetime, *, killed: bool) -> list[str]:
     if model.shadow.artifact_id is not None:  # The readings above are of shadow.
         live = (reading for reading in model.active_readings if reading.limit is not None)
         lines += [f"  {gate(replace(reading, name=f'active {reading.name}'))}" for reading in live]
-    if model.hop:
-        lines.append(f"  {model.hop}: {_hop(model)}")
+    if model.step:
+        lines.append(f"  {model.step}: {_step(model)}")
     return lines
 
 
@@ -108,7 +100,7 @@ def _branch(branch: OpenBranch, now: datetime) -> str:
     return f"{where}, {span((now - branch.at).total_seconds())} ago by {visible(branch.by)}"
 
 
-def _hop(model: ModelView) -> str:
+def _step(model: ModelView) -> str:
     blocked = [f"{item.name} {item.verdict.value}" for item in gates_of(model) if not item.verdict.opens]
     if not model.gates:
         return "WAIT, judged when it is promoted"

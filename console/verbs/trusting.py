@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from difflib import unified_diff
 from typing import Any
 
 import click
@@ -13,13 +12,13 @@ import click
 from console import documents
 from console.config import not_counting
 from console.invocation import Invocation
-from console.pins import programs_of
 from console.settings import Settings
 from console.switch import Person, audit_log
-from console.trust import Record, Standing, digest, remove_record, write_record
+from console.trust import Record, Standing, digest, programs_of, remove_record, write_record
 from console.verbs.output import Answer, emit, verb
 from console.vouching import base_commit
 from ml.clock import SystemClock, format_utc
+from ml.difference import unified
 from ml.errors import Conflict, ConsoleError, Refused, Usage
 from ml.text import visible
 
@@ -154,7 +153,7 @@ def _difference(here: Standing) -> Iterator[str]:
     """Compare the file with the trusted one, line by line, made visible and never cut."""
     before = here.record.content if here.record else b""
     since = f"trusted {here.record.at}" if here.record else "nothing trusted so far"
-    rows = unified_diff(_rows(before), _rows(here.content), since, str(here.path), lineterm="", n=3)
+    rows = unified(_rows(before), _rows(here.content), since, str(here.path))
     yield from (visible(row, limit=len(row) * 10 + 10) for row in rows)
 
 

@@ -197,7 +197,9 @@ class GitRunner:
             grace_s=_GRACE_S,
         )
         if ended.timed_out:
-            raise TimedOut(f"git {args[0]} did not answer within {round(deadline_s, 1):g} s.", "Try again; look at the remote.")
+            raise TimedOut(
+                f"git {args[0]} did not answer within {round(deadline_s, 1):g} s.", "Try again; look at the remote."
+            )
         if ended.truncated:
             raise too_much or failure(args[0], b"", f"more than {max_output >> 20} MiB of output")
         return ended

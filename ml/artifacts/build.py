@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from ml.artifacts.digests import FileDigest, digest_files
+from ml.artifacts.digests import FileDigest, FileIdentity, digest_files, opened
 from ml.artifacts.graph import GraphFacts
-from ml.artifacts.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, TRAIN_REPORT_FILE, encode
-from ml.artifacts.protocol import Answered, Request, Signature, Subject, Task
-from ml.artifacts.survey import FileIdentity, opened
-from ml.artifacts.verification import Verification
-from ml.artifacts.verify import Verifier
-from ml.artifacts.writing import (
+from ml.artifacts.manifest import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    TRAIN_REPORT_FILE,
+    encode,
     golden_document,
     manifest_document,
     named_golden_document,
@@ -27,6 +27,9 @@ from ml.artifacts.writing import (
     sha256,
     write_documents,
 )
+from ml.artifacts.protocol import Answered, Request, Signature, Subject, Task
+from ml.artifacts.verification import Verification
+from ml.artifacts.verify import Verifier
 from ml.clock import format_utc
 from ml.contract import REGIME, Contract, Source, in_force
 from ml.errors import ConsoleError, Invalid, Usage

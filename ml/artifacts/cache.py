@@ -20,9 +20,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from ml.artifacts.digests import FileDigest
+from ml.artifacts.digests import FileDigest, Survey
 from ml.artifacts.probe import Limits
-from ml.artifacts.survey import Survey
 from ml.artifacts.verification import Verification
 from ml.contract import InForce
 from ml.text import visible

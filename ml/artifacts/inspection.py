@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ml.artifacts.digests import FileDigest, digest_files
+from ml.artifacts.digests import MAX_BYTES, FileDigest, Survey, digest_files, read_small
 from ml.artifacts.manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
@@ -20,7 +20,6 @@ from ml.artifacts.manifest import (
     parse_train_report,
 )
 from ml.artifacts.protocol import Golden
-from ml.artifacts.survey import MAX_BYTES, Survey, read_small
 from ml.contract import REGIME, Contract, InForce, Source, in_force
 from ml.errors import Invalid
 from ml.ports import Report

@@ -1,6 +1,6 @@
 """The disposable child: ``python -m ml.artifacts.probe LIMITS PARENT``, a request on stdin, lines on stdout.
 
-A third word ``bubblewrap`` says that it was started inside of that (`ml.artifacts.bubblewrap`). It confines itself
+A third word ``bubblewrap`` says that it was started inside of that (`ml.artifacts.confinement`). It confines itself
 first: limits, no network, and no files but the artifact's copy and Python's libraries. Only then are numpy and
 onnxruntime imported and the copy touched. Exit codes: 0 answered, 10 the model is unfit (said on stderr), 11
 onnxruntime is not there.
@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import ml
-from ml.artifacts.bubblewrap import NAME, inside
-from ml.artifacts.confinement import Confinement, confine
+from ml.artifacts.confinement import NAME, Confinement, confine, inside
 from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request, Task
 from ml.verdict import Check, Code, Verdict
 
@@ -152,7 +151,7 @@ def main(argv: list[str]) -> int:
     network = enter(Limits.decode(argv[0]), int(argv[1]))
     around = NAME if argv[2:] == [NAME] and inside() else ""
     if around and not network:
-        network = f"the network namespace of {NAME}"  # `ml.artifacts.bubblewrap` gives no probe another one
+        network = f"the network namespace of {NAME}"  # `ml.artifacts.confinement` gives no probe another one
     line = Line()
     request = Request.decode(sys.stdin.buffer.read())
     readable = [Path(subject.directory) for subject in request.subjects]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 import ml
-from ml.artifacts.bubblewrap import NAME, needed, usable, wrapped
+from ml.artifacts.confinement import NAME, needed, usable, wrapped
 from ml.artifacts.probe import DEFAULT_LIMITS, NO_RUNTIME, UNFIT, Limits
 from ml.artifacts.protocol import ANSWER_MARK, CHECK_MARK, STAGE_MARK, Request, Subject
 from ml.errors import Invalid, Unavailable

@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ml.artifacts.cache import Terms, VerificationCache
-from ml.artifacts.digests import default_scratch, snapshot
+from ml.artifacts.digests import Survey, default_scratch, opened, snapshot, survey
 from ml.artifacts.inspection import Inspection, inspect
 from ml.artifacts.probe import DEFAULT_LIMITS, Limits
 from ml.artifacts.protocol import Examined, Golden, Raced, Request, Subject, Task
 from ml.artifacts.sandbox import Killed, Sandbox
-from ml.artifacts.survey import Survey, opened, survey
 from ml.artifacts.verification import Verification, complete
 from ml.contract import Contract
 from ml.errors import Invalid
@@ -267,7 +266,7 @@ class Verifier:
         report: Report | None = None,
         contract: Contract | None = None,
     ) -> LatencyProbe:
-        """Time a candidate against the artifact now active, in turns (see `ml.artifacts.verify`).
+        """Time a candidate against the artifact now active, in turns.
 
         Raises:
             Unavailable: the sandbox cannot be built.

@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 
 _RELEASE_SHOWN = timedelta(minutes=10)
 _REST_S = 30.0
-"""The pause after a failed question about engines that are blocked by another kill."""
+"""The pause after a failed question about engines that are blocked by another kill.
+
+It is kept here, because a look at the switch needs no board: `mlconsole kill status` has none. A silent
+source is not asked for a board at all (``ask_engines``).
+"""
 _SETTLED = (Rung.CONFIRMED, Rung.UNCONFIRMED, Rung.UNPROVEN)
 _Noted = tuple[str, str, dict[str, str]]
 """The request's time, its rung, and the rung of each engine, as last written to the audit log."""
 
 
-class KillDesk:
+class KillControl:
     """One kill switch, watched through one metric source. Its methods may be called from several threads."""
 
     def __init__(

@@ -18,7 +18,7 @@ from ml.clock import format_utc
 from ml.emergency.questions import MANY, PROOFS, Code, Window, survey
 from ml.errors import ConsoleError
 from ml.slo.promql import joined, split
-from ml.slo.source import BadAnswer
+from ml.slo.source import BadAnswer, Scalar
 from ml.text import visible
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
     asked = _lately(survey)
     if since is not None:
         asked = max(asked, since.timestamp() + survey.ahead_s + _OBEYS_WITHIN_S)
-    return int(_one(_ask(metrics, Window(survey.now, asked, survey.interval).blocked(), survey.now)) or 0)
+    return int(_number(_ask(metrics, Window(survey.now, asked, survey.interval).blocked(), survey.now)))
 
 
 def _lately(seen: _Survey) -> float:
@@ -196,14 +196,15 @@ def _lately(seen: _Survey) -> float:
 def _survey(metrics: Metrics) -> _Survey:
     answer = metrics.query(joined(survey()))
     parts = split(answer.series)
-    now = _one(parts.get("time", ()))
-    if now is None:
+    clock = Scalar.of(parts.get("time", ()))
+    if clock is None:
         raise BadAnswer(
             "The metric source did not say what time it is, so no sample can be called newer than the request.",
             "Ask it for `time()` by hand, and correct prometheus.url where it is another kind of server.",
         )
-    ahead = now - (answer.asked_at.timestamp() + answer.seconds / 2)
-    return _Survey(now, ahead, int(_one(parts.get("engines", ())) or 0), _one(parts.get("interval", ())) or 0.0)
+    ahead = clock.value - (answer.asked_at.timestamp() + answer.seconds / 2)
+    engines, interval = int(_number(parts.get("engines", ()))), Scalar.of(parts.get("interval", ()))
+    return _Survey(clock.value, ahead, engines, interval.value if interval else 0.0)
 
 
 def _large(metrics: Metrics, seen: _Survey, asked: float, *, engage: bool) -> Fleet:
@@ -256,10 +257,12 @@ def _ask(metrics: Metrics, promql: str, now: float) -> tuple[Series, ...]:
     return answer.series
 
 
-def _one(found: tuple[Series, ...]) -> float | None:
-    """The one value of an answer; ``None`` where it has none, or one that is no number."""
-    values = [_value(each) for each in found if each.points]
-    return values[0] if values and values[0] == values[0] else None
+def _number(found: Sequence[Series]) -> float:
+    """The one number of an answer; 0 where nothing was counted. What is no number is never taken for 0."""
+    number = Scalar.of(found)
+    if found and number is None:
+        raise BadAnswer("The metric source answered a count with something else than one number.", _REMEDY)
+    return number.value if number else 0.0
 
 
 def _value(series: Series) -> float:

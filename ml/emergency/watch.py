@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ml.clock import format_utc, span
 from ml.text import visible
+from ml.units import amount
 from ml.verdict import Reading, Verdict
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def look(watch: Watch, readings: Iterable[Reading], now: datetime, durations: Ma
     """The watch after one more look.
 
     Args:
-        durations: seconds that each objective must fail until it is a breach, by its name (`ml.emergency.watch`).
+        durations: seconds that each objective must fail until it is a breach, by its name (`durations`).
     """
     since_last = now - (watch.looked_at or now)
     troubles = watch.troubles
@@ -211,15 +212,15 @@ def _row(trouble: Trouble) -> str:
         _code(trouble.objective),
         format_utc(trouble.since),
         until,
-        _number(trouble.worst, trouble.unit),
-        _number(trouble.limit, trouble.unit),
+        _amount(trouble.worst, trouble),
+        _amount(trouble.limit, trouble),
         breached,
     )
     return f"| {' | '.join(cells)} |"
 
 
-def _number(value: float | None, unit: str) -> str:
-    return "unknown" if value is None else f"{value:g} {_code(unit)}".strip()
+def _amount(value: float | None, trouble: Trouble) -> str:
+    return "unknown" if value is None else _code(amount(value, trouble.unit, limit=trouble.limit))
 
 
 def _code(text: str) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ml.errors import Refused
+from ml.promotion.clone import Clone
 from ml.promotion.lfs import pointer_to, read_pointer
 from ml.promotion.paths import LFS_SETTINGS
-from ml.promotion.repository import SUBMODULE, Clone, Objects, Reader
+from ml.promotion.repository import SUBMODULE, Objects, Reader
 from ml.text import visible
 
 _BINARY = (".onnx", ".bin", ".data", ".pb")

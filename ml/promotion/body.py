@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ml.board import SoakReport
-from ml.clock import format_utc
+from ml.clock import format_utc, hours
 from ml.promotion.origins import Origin
 from ml.promotion.values import ACK_GATE, REVIEW_GATE, Ack, Target
-from ml.slo.exchanges import length
 from ml.slo.soak_gates import ALERTS_GATE
 from ml.stage import Action
 from ml.text import visible
+from ml.units import amount
 from ml.verdict import Gate, Verdict
 
 _ACK = """ACK: {phrase}
@@ -101,7 +101,7 @@ def _line(gate: Gate, account: Account) -> str:
     soak = account.soak
     if gate.name == "soak" and soak and soak.started_at:
         tenure = f"{soak.started_at:%Y-%m-%d %H:%M} to {soak.as_of:%Y-%m-%d %H:%M}"
-        return f"- Shadow soak: {length(soak.elapsed_s)} ({tenure}){_besides(soak)}{worse}"
+        return f"- Shadow soak: {hours(soak.elapsed_s)} ({tenure}){_besides(soak)}{worse}"
     if gate.name == ALERTS_GATE and gate.verdict is Verdict.PASS:
         return f"- {label}: None firing {mark}"
     if gate.name == REVIEW_GATE:
@@ -109,7 +109,8 @@ def _line(gate: Gate, account: Account) -> str:
         drawing = f"{code(f'{folder}/review.svg')} " if folder else ""
         return f"- {label}: {drawing}{code(gate.why)}{worse}"
     if gate.name != "soak" and gate.value is not None and gate.limit is not None:
-        return f"- {label}: {_quantity(gate.value, gate.unit)} (SLO: <{_quantity(gate.limit, gate.unit)}) {mark}"
+        value, limit = (amount(each, gate.unit, limit=gate.limit, gap="") for each in (gate.value, gate.limit))
+        return f"- {label}: {value} (SLO: <{limit}) {mark}"
     return f"- {label}: {code(gate.why)} {mark}"
 
 
@@ -118,11 +119,6 @@ def _besides(soak: SoakReport) -> str:
     text = f", {soak.restarts:,} restarts" if soak.restarts else ""
     ties = {"mode": ", by mode only", "mixed": ", in part by mode only"}
     return text + ties.get(soak.attribution, "")
-
-
-def _quantity(value: float, unit: str) -> str:
-    """``42ms``, ``0.3%``: as the runbook writes them. A ratio has no unit and becomes percent."""
-    return f"{value:.4g}{unit}" if unit else f"{value * 100:.3g}%"
 
 
 def code(text: str) -> str:

@@ -16,8 +16,18 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml.errors import ConsoleError
-from ml.promotion.evidence_formats import FORMATS, WRITTEN, Format, covered, differing, reviewed
-from ml.promotion.evidence_seal import inspect, opened, plain, sealed
+from ml.promotion.evidence_formats import (
+    FORMATS,
+    WRITTEN,
+    Format,
+    covered,
+    differing,
+    inspect,
+    opened,
+    plain,
+    reviewed,
+    sealed,
+)
 from ml.promotion.paths import Places
 from ml.promotion.repository import Objects
 from ml.promotion.values import Evidence, Target

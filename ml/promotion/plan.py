@@ -9,11 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from difflib import unified_diff
 from typing import TypedDict
 
 from ml.board import SoakReport
 from ml.clock import format_utc, parse_utc
+from ml.difference import difference
 from ml.errors import Invalid, Refused
 from ml.promotion.body import Account, body
 from ml.promotion.gates import misfit
@@ -28,45 +28,6 @@ from ml.registry.schema import Pointer
 from ml.stage import Action
 from ml.text import visible
 from ml.verdict import Gate, Verdict
-
-# The unified diff of two versions of a text.
-
-_CONTEXT = 3
-
-
-def difference(old: bytes, new: bytes, path: str) -> str:
-    """Return the unified diff of one file. Lines end in ``\n``; undecodable bytes are escaped.
-
-    Both ends that are alike are set aside first: difflib needs minutes for a registry of a thousand models.
-    """
-    before, after = (raw.decode("utf-8", "backslashreplace").splitlines() for raw in (old, new))
-    head = _alike(before, after)
-    tail = _alike(before[head:][::-1], after[head:][::-1])
-    start = max(0, head - _CONTEXT)
-    before_end, after_end = (min(len(lines), len(lines) - tail + _CONTEXT) for lines in (before, after))
-    lines = unified_diff(before[start:before_end], after[start:after_end], f"a/{path}", f"b/{path}", lineterm="")
-    return "\n".join(_moved(line, start) for line in lines)
-
-
-def _alike(one: list[str], other: list[str]) -> int:
-    for number, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return number
-    return min(len(one), len(other))
-
-
-def _moved(line: str, by: int) -> str:
-    """A hunk's header with its line numbers counted from the start of the file again."""
-    if not line.startswith("@@ ") or not by:
-        return line
-    _, old, new, rest = line.split(" ", 3)
-    return f"@@ {_shifted(old, by)} {_shifted(new, by)} {rest}"
-
-
-def _shifted(span: str, by: int) -> str:
-    first, comma, length = span[1:].partition(",")
-    return f"{span[0]}{int(first) + by}{comma}{length}"
-
 
 # The names of a change: its branch, its title, the time in names, and the trailers of its commit. Pure.
 
@@ -197,7 +158,7 @@ def _require_fresh(proposal: Proposal) -> None:
 def _require_ack(proposal: Proposal, phrase: str) -> None:
     ack = proposal.ack
     if ack is None:
-        raise Refused("This hop needs an acknowledgement.", f"Type {phrase}.")
+        raise Refused("This step needs an acknowledgement.", f"Type {phrase}.")
     evidence = proposal.evidence.sha256
     why = misfit(ack, phrase=phrase, target=proposal.target, evidence_sha256=evidence, now=proposal.at)
     if why:

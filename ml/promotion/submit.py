@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from ml.difference import difference
 from ml.errors import Conflict, ConsoleError, Refused
 from ml.policy import parse_policy
 from ml.ports import Progress, Report
 from ml.promotion.carry import carried
 from ml.promotion.gate.authority import exemption, signature_of, signed
-from ml.promotion.plan import difference
 from ml.promotion.publish import Desk, Sent, current_base, later, send
 from ml.promotion.repository import CHANGE_PREFIXES, Objects
 from ml.promotion.values import Plan, Submission, of_change

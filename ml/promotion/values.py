@@ -12,6 +12,7 @@ from ml.verdict import Check, Gate, Reading, Verdict
 
 if TYPE_CHECKING:
     from ml.promotion.origins import FoundPointer, Origin
+    from ml.registry.schema import Pointer
 
 
 REVIEW_GATE = "review"
@@ -40,6 +41,41 @@ class Target:
     registry_blob: str
     opened_at: datetime
     actor: str
+
+    @classmethod
+    def of(
+        cls,
+        action: Action,
+        model: str,
+        to_stage: Stage,
+        pointer: Pointer,
+        *,
+        base_commit: str,
+        registry_blob: str,
+        opened_at: datetime,
+        actor: str,
+        model_sha256: str | None = None,
+    ) -> Target:
+        """The target of moving a pointer's artifact; the action and ``to_stage`` decide where it comes from.
+
+        Args:
+            pointer: names the artifact, its directory and, where it has one, its digest.
+            model_sha256: the digest that was found otherwise, for a pointer that has none.
+        """
+        origins = {Action.PROMOTE: to_stage.below, Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}
+        return cls(
+            action=action,
+            model=model,
+            from_stage=origins.get(action),
+            to_stage=to_stage,
+            artifact_id=pointer.artifact_id,
+            artifact_dir=pointer.artifact_dir,
+            model_sha256=pointer.model_sha256 or "" if model_sha256 is None else model_sha256,
+            base_commit=base_commit,
+            registry_blob=registry_blob,
+            opened_at=opened_at,
+            actor=actor,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The journal of writes: each intention is fsynced before the action, for the next start (contract §5).
 
 One file per change, one JSON line per step. The file is locked while its process lives and removed when the change
-is settled; what is left unlocked belongs to a process that died, and `ml.promotion.reconcile` finds out its result.
+is settled; what is left unlocked belongs to a process that died, and `ml.promotion.publish` finds out its result.
 """
 
 from __future__ import annotations

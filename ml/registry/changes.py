@@ -35,7 +35,6 @@ from ml.text import visible
 __all__ = ["Change", "Context", "promote", "rollback", "stage", "withdraw"]
 
 _NOTHING = "Nothing needs to be done."
-_BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
 
 
 def stage(
@@ -84,7 +83,7 @@ def promote(
     Raises:
         Refused: nothing is in the stage below, the step is none of the two, or the engine would refuse the pointer.
     """
-    below = _BELOW.get(to_stage)
+    below = to_stage.below
     if below is None:
         raise Refused("Nothing is promoted to staging.", "Put an artifact into staging with the verb stage.")
     pointer = _model(doc, model).pointer(below)

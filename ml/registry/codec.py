@@ -20,8 +20,18 @@ from typing import TYPE_CHECKING, NoReturn
 from pydantic import ValidationError
 
 from ml.errors import Invalid
-from ml.registry.locate import MAX_DEPTH, MAX_DIGITS, Path, first_offence, line_column, offset_of, path_at, show
-from ml.registry.scanner import members, skip_space
+from ml.registry.scanner import (
+    MAX_DEPTH,
+    MAX_DIGITS,
+    Path,
+    first_offence,
+    line_column,
+    members,
+    offset_of,
+    path_at,
+    show,
+    skip_space,
+)
 from ml.registry.schema import MODEL_NAME_PATTERN, REGISTRY_PATH, Model, Registry
 from ml.text import visible
 

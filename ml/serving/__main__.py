@@ -12,9 +12,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from ml.serving.engine import Engine
+from ml.serving.engine import Engine, parse_options
 from ml.serving.meters import Meters, read_counters
-from ml.serving.options import parse_options
 
 
 def main() -> int:

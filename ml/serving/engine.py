@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from logging import getLogger
 from pathlib import Path
@@ -14,11 +18,8 @@ import numpy as np
 from ml.artifacts.answers import Values
 from ml.artifacts.questions import affordable, natural
 from ml.errors import Invalid
-from ml.serving.inputs import FaultInput, Identity, KillInput, identity
 from ml.serving.meters import KILLED, NOT_LOADED, Meters
-from ml.serving.model import LoadedModel, ModelRefused
-from ml.serving.options import Options
-from ml.serving.registry_file import deployment
+from ml.serving.model import LoadedModel, ModelRefused, deployment
 from ml.stage import Stage
 from ml.text import visible
 
@@ -153,3 +154,149 @@ def _commit(path: Path | None) -> str:
         return path.read_text("ascii").strip() if path else ""
     except FileNotFoundError:
         return ""
+
+
+# Small files that operators and drills write while the engine runs: kill switch and injected faults.
+#
+# Each is looked at per snapshot. Writers replace files by rename, so that a look sees a whole old or new file.
+
+KILL_VARIABLE = "ML_KILL_SWITCH"
+
+Identity = tuple[int, int, int] | None
+
+
+def identity(path: Path | None) -> Identity:
+    """Return values that change when a file is replaced or rewritten; ``None`` while there is no such file."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class KillInput:
+    """The kill switch as an engine reads it, from the environment or from the env file.
+
+    With ``at_start`` the environment is read once, when the process starts, and nothing afterwards: that is how most
+    deployed engines behave, and why a kill also needs an actuator that restarts them.
+    """
+
+    def __init__(self, file: Path | None, *, at_start: bool) -> None:
+        self._file = file
+        self._frozen = _environment_says() if at_start else None
+
+    def engaged(self) -> bool:
+        """The switch now. A file that is there but cannot be read counts as engaged: it fails safe."""
+        if self._frozen is not None:
+            return self._frozen
+        return _environment_says() or (self._file is not None and _file_says(self._file))
+
+
+def _environment_says() -> bool:
+    return os.environ.get(KILL_VARIABLE) == "1"
+
+
+def _file_says(path: Path) -> bool:
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    assigned = f"{KILL_VARIABLE}=".encode()
+    values = [line.removeprefix(assigned) for line in lines if line.startswith(assigned)]
+    return values[-1:] == [b"1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The fault of a drill: milliseconds added to each inference, and the share of inferences that fail."""
+
+    latency_ms: float = 0.0
+    error_rate: float = 0.0
+
+
+class FaultInput:
+    """The drill's fault file, parsed again only when it was replaced. A broken file injects nothing."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._seen: Identity = None
+        self._fault = Fault()
+
+    def now(self) -> Fault:
+        """The fault in force for this snapshot."""
+        current = identity(self._file)
+        if current != self._seen:
+            self._seen = current
+            self._fault = _fault(self._file) if self._file and current else Fault()
+        return self._fault
+
+
+def _fault(path: Path) -> Fault:
+    try:
+        document = json.loads(path.read_bytes())
+        return Fault(max(0.0, float(document.get("latency_ms", 0))), float(document.get("error_rate", 0)))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return Fault()
+
+
+# The engine's command line, as one frozen value (contract §9).
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of one engine process. ``rate`` is inferences per second; ``port`` 0 means a free one.
+
+    ``registry`` is the engine's ``ml_registry_path``, resolved against ``repo_root`` when relative, as every
+    pointer's ``artifact_dir`` is. ``model`` and ``stage`` are its ``ml_model_name`` and ``ml_stage``.
+    """
+
+    registry: Path
+    model: str
+    stage: Stage
+    repo_root: Path
+    port: int
+    rate: float
+    port_file: Path | None
+    kill_file: Path | None
+    env_at_start: bool
+    fault_file: Path | None
+    commit_file: Path | None
+    counters: Path | None
+    seed: int
+
+
+def parse_options(argv: Sequence[str] | None = None) -> Options:
+    """Read the command line; exits with 2 and a usage line when it is wrong."""
+    known = vars(_parser().parse_args(argv))
+    root = known["repo_root"].resolve()
+    return Options(**known | {"repo_root": root, "registry": root / known["registry"]})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ml.serving", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--registry", type=Path, required=True, metavar="FILE", help="ml_registry_path, relative to --repo-root")
+    add("--model", required=True, metavar="NAME", help="ml_model_name")
+    add("--stage", type=Stage, required=True, choices=(Stage.SHADOW, Stage.ACTIVE), help="ml_stage")
+    add("--repo-root", type=Path, default=Path(), metavar="DIR", help="where artifact_dir begins (default: here)")
+    add("--port", type=int, default=0, help="metrics port on 127.0.0.1; 0 takes a free one (default)")
+    add("--port-file", type=Path, metavar="FILE", help="write the port here once it listens")
+    add("--rate", type=_positive, default=10.0, metavar="HZ", help="inferences per second (default 10)")
+    add("--kill-file", type=Path, metavar="FILE", help="env file read per snapshot for ML_KILL_SWITCH=1")
+    add("--env-at-start", action="store_true", help="read the kill switch once, from the environment, at start")
+    add("--fault-file", type=Path, metavar="FILE", help='drill faults: {"latency_ms": 300, "error_rate": 0.1}')
+    add("--commit-file", type=Path, metavar="FILE", help="holds the commit that --registry was taken from")
+    add("--counters", type=Path, metavar="FILE", help='start values: {"NAME{label=\\"v\\"}": value}')
+    add("--seed", type=int, default=0, help="of the synthetic features and the injected errors")
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 10000")
+    return value

@@ -43,13 +43,13 @@ class Kill:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.view = context.kill_desk.view
+        self.view = context.kill_control.view
         """The switch, and what the engines prove, read from file and metrics at this moment. Never raises."""
 
     def engage(self, *, by_key: bool = False) -> KillView:
         """Engage now; returns once the actuators ran (WRITTEN, or a problem in words). Never raises."""
         person = self._context.person
-        view = self._context.kill_desk.kill(person.at_once(), "key" if by_key else "mlconsole", person.full)
+        view = self._context.kill_control.kill(person.at_once(), "key" if by_key else "mlconsole", person.full)
         self._context.notifier.tell("kill", f"{person.at_once()} engaged the kill switch: {view.rung.value}.")
         return view
 
@@ -61,7 +61,7 @@ class Kill:
         if not reason.strip():
             raise Refused("A release needs a reason.", "Say in one sentence why models may act again.")
         person = self._context.person.full()
-        view = self._context.kill_desk.release(person, reason.strip())
+        view = self._context.kill_control.release(person, reason.strip())
         self._context.notifier.tell("release", f"{person} released the kill switch: {reason.strip()}.")
         return view
 

@@ -28,9 +28,9 @@ from ml.promotion.repository import Repository, TreeEntry
 from ml.registry.doctor import Finding, examine, repair_diff, repairable
 from ml.registry.history import chronological
 from ml.registry.schema import ARTIFACTS_PATH, Pointer
-from ml.session.boards import altered_at_checkout
 from ml.session.context import Context, require_write
 from ml.session.registries import Base
+from ml.session.standings import altered_at_checkout
 from ml.stage import Stage
 from ml.verdict import Check, Verdict, worst
 

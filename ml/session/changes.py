@@ -29,12 +29,9 @@ from ml.session.checklists import Checklists, read_artifact
 from ml.session.context import Context
 from ml.session.gate import ChangeGate
 from ml.session.registries import Base, Registries
-from ml.slo.selectors import proposed_selectors
+from ml.slo.groups import proposed_selectors
 from ml.stage import Action, Stage
 from ml.text import visible
-
-_BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
-
 
 _SEVERAL = 2
 
@@ -60,7 +57,7 @@ class Changes:
         Raises:
             Refused: there is nothing to promote, or no such step. Unavailable, Usage: the registry cannot be read.
         """
-        below = _BELOW.get(to_stage)
+        below = to_stage.below
         if below is None:
             raise Refused("Nothing is promoted to staging.", "Put an artifact into staging with `mlconsole stage DIR`.")
         base = self._registries.now()
@@ -70,7 +67,7 @@ class Changes:
                 f"{below.capitalize()} of {visible(model)} is empty, so there is nothing to promote to {to_stage}.",
                 f"Bring an artifact into {below} first.",
             )
-        return self._target(base, model, Action.PROMOTE, below, to_stage, pointer)
+        return self._target(base, model, Action.PROMOTE, to_stage, pointer)
 
     def plan(self, checklist: Checklist, reason: str, *, ack: str = "", preview: bool = False) -> Plan:
         """Compute a promotion from its judged checklist: new registry, branch, message, PR body. Writes nothing.
@@ -114,7 +111,7 @@ class Changes:
         )
         verification = self._context.verifier().verify(directory, report=report, afresh=True, contract=contract)
         artifact = read_artifact(directory, place.root, base.artifact_base, verification)
-        target = self._target(base, model, Action.STAGE, None, Stage.STAGING, artifact.pointer)
+        target = self._target(base, model, Action.STAGE, Stage.STAGING, artifact.pointer)
         checklist = self._checklists.staging(target, base, verification)
         lfs, repository = base.policy.artifacts.lfs, self._context.repository
         files = committed(repository, base.commit, artifact.files, lfs=lfs)
@@ -131,7 +128,7 @@ class Changes:
                 f"{stage.capitalize()} of {visible(model)} cannot be withdrawn.",
                 "Only a filled staging or shadow can be; an active model is rolled back.",
             )
-        target = self._target(base, model, Action.WITHDRAW, stage, stage, pointer)
+        target = self._target(base, model, Action.WITHDRAW, stage, pointer)
         return plan_withdraw(self._proposal(base, target, reason, self._checklists.withdrawal(target, base)))
 
     def submit(self, plan: Plan, report: Report | None = None, *, push: bool = True) -> Submission:
@@ -244,20 +241,15 @@ class Changes:
             gates=checklist.gates,
             soak=checklist.soak,
             places=places,
-            warnings=kill_warnings(self._context.kill_desk.engaged(), target.to_stage),
+            warnings=kill_warnings(self._context.kill_control.engaged(), target.to_stage),
         )
 
-    def _target(
-        self, base: Base, model: str, action: Action, from_stage: Stage | None, to_stage: Stage, pointer: Pointer
-    ) -> Target:
-        return Target(
-            action=action,
-            model=model,
-            from_stage=from_stage,
-            to_stage=to_stage,
-            artifact_id=pointer.artifact_id,
-            artifact_dir=pointer.artifact_dir,
-            model_sha256=pointer.model_sha256 or "",
+    def _target(self, base: Base, model: str, action: Action, to_stage: Stage, pointer: Pointer) -> Target:
+        return Target.of(
+            action,
+            model,
+            to_stage,
+            pointer,
             base_commit=base.commit,
             registry_blob=base.blob,
             opened_at=self._context.clock.now(),

@@ -14,7 +14,7 @@ from ml.ports import Runner
 
 if TYPE_CHECKING:
     from ml.artifacts.verify import Verifier
-    from ml.emergency.kill import KillDesk
+    from ml.emergency.kill import KillControl
     from ml.emergency.notify import Notifier
     from ml.promotion.paths import Places
     from ml.promotion.publish import Forge
@@ -75,7 +75,7 @@ class Context:
     journal: Journal
     audit: AuditLog
     forge: Forge
-    kill_desk: KillDesk
+    kill_control: KillControl
     notifier: Notifier
     person: Person
     environ: Mapping[str, str]

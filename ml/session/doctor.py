@@ -9,7 +9,7 @@ from ml.artifacts.runtime import check_runtime, check_sandbox, latency_spike, no
 from ml.board import Board
 from ml.errors import ConsoleError, Invalid, Refused, Unavailable
 from ml.ports import Report
-from ml.promotion.reconcile import Outcome
+from ml.promotion.publish import Outcome
 from ml.promotion.signers import people_of, unbelieved
 from ml.registry.history import previous_active
 from ml.registry.schema import Pointer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml.errors import Usage
 from ml.policy import parse_policy
-from ml.promotion.gate.runner import GateRunner
+from ml.promotion.gate.judge import GateRunner
 from ml.promotion.gates import TestBench, unit_tests_gate
 from ml.promotion.paths import CONFIG_PATH, Places, registry_path
 from ml.promotion.publish import Desk

@@ -13,10 +13,10 @@ from ml.registry.schema import Model
 from ml.session.registries import Base
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_in
+from ml.slo.batch import BoardMemory
 from ml.slo.exchanges import Recorder
-from ml.slo.memory import BoardMemory
 from ml.slo.readings import StageRead, board_readings
-from ml.slo.serving import serving
+from ml.slo.roster import serving
 from ml.slo.source import Absence, Metrics
 from ml.stage import Stage
 from ml.verdict import Code, Reading, Verdict
@@ -27,7 +27,8 @@ _SHORTEST_S, _LONGEST = 5.0, 8.0
 class Silence:
     """Keeps for how long Prometheus has not answered, why, and when it is asked again.
 
-    The board, its gates, its soaks and the next poll read it here; nothing else counts polls of the source. The rest
+    The board, its gates, its soaks and the next poll read it here. Nothing else counts polls of the source.
+    `Recorder`, `KillControl` and `console.polling` say at their own counters why these are kept there. The rest
     after a failure doubles with each one up to eight times the shortest, less up to half at random, so that consoles do
     not ask at the same moment.
 

@@ -10,8 +10,9 @@ from pathlib import PurePosixPath
 from ml.board import HistoryRow, Problem
 from ml.errors import ConsoleError, Refused, Usage
 from ml.policy import Policy, PolicyInvalid, parse_policy
+from ml.promotion.clone import CloneGap, Lack
 from ml.promotion.paths import Places
-from ml.promotion.repository import BaseRef, CloneGap, Lack
+from ml.promotion.repository import BaseRef
 from ml.registry.codec import Document, parse
 from ml.registry.events import with_archive
 from ml.registry.history import rows

@@ -110,13 +110,11 @@ class RollbackPlans:
 
     def _armed_with(self, base: Base, found: RollbackPlan, chosen: _Option) -> RollbackPlan:
         pointer = chosen.found.pointer
-        target = Target(
-            action=Action.ROLLBACK,
-            model=found.model,
-            from_stage=Stage.ACTIVE,
-            to_stage=Stage.ACTIVE,
-            artifact_id=pointer.artifact_id,
-            artifact_dir=pointer.artifact_dir,
+        target = Target.of(
+            Action.ROLLBACK,
+            found.model,
+            Stage.ACTIVE,
+            pointer,
             model_sha256=chosen.model_sha256,
             base_commit=base.commit,
             registry_blob=base.blob,

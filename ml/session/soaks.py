@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from ml.board import SoakReport
 from ml.clock import parse_utc
 from ml.errors import ConsoleError, Refused, Unavailable
-from ml.promotion.repository import CommitInfo, Lack
+from ml.promotion.clone import Lack
+from ml.promotion.repository import CommitInfo
 from ml.promotion.values import REVIEW_GATE
 from ml.registry.schema import Model, Pointer
 from ml.session.context import Context

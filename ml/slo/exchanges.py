@@ -27,6 +27,7 @@ from ml.slo.source import (
     Metrics,
     MetricsError,
     QuestionRefused,
+    Scalar,
     SourceTimedOut,
     SourceUnreachable,
 )
@@ -60,7 +61,10 @@ Exchange = Answer | Failure
 
 @dataclass(slots=True)
 class _Patience:
-    """The number of failures in a row, and the last one."""
+    """The number of failures in a row, and the last one.
+
+    It counts questions within one judgement and ends with it. `ml.slo.source.Absence` counts polls without an answer.
+    """
 
     silent: int = 0
     last: Failure | None = None
@@ -357,13 +361,6 @@ def clock_doubt(clock: Exchange, exchanges: Sequence[Exchange], now: datetime) -
                 way = "forward" if later > 0 else "back"
                 why = f"The wall clock went {way} by {span(abs(later))} while Prometheus was asked."
                 return finding(Verdict.NO_DATA, Code.CLOCK_JUMPED, why, jump_s=later)
+    if Scalar.of(clock.series) is None:
+        return finding(Verdict.NO_DATA, Code.CLOCK_UNKNOWN, "Prometheus did not say what time it is.")
     return skewed(skew_of(clock))
-
-
-def length(seconds: float) -> str:
-    """A window's length in words, hours not turned into days: ``24h``, ``18h20m``, ``5m``."""
-    minutes = int(seconds) // 60
-    hours, rest = divmod(minutes, 60)
-    if not minutes:
-        return span(seconds)
-    return (f"{hours}h" if hours else "") + (f"{rest:02}m" if hours and rest else f"{rest}m" if rest else "")

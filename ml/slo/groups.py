@@ -13,8 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ml.slo.promql import ARTIFACT_LABEL, Scope, quoted
-from ml.slo.source import Series
+from ml.slo.promql import ARTIFACT_LABEL, INFO, Scope, joined, quoted, split
+from ml.slo.questions import LATENCY
+from ml.slo.source import Metrics, Series
 from ml.stage import Stage
 
 _MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
@@ -129,3 +130,53 @@ def windows_of(passed: Sequence[int], step_s: int, required_s: int) -> dict[int,
         each: each if each >= required_s else max((step for step in steps if step <= each), default=step_s)
         for each in distinct
     }
+
+
+# The labels that tell several models' metrics apart, for the selectors of a first policy.
+
+_INNER = frozenset({"__name__", "mode", "le", "artifact_id", "registry_commit", "instance"})
+_LATELY = "1d"
+
+
+def proposed_selectors(metrics: Metrics, models: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return a selector for each model that the metrics tell apart; none for the others.
+
+    A label ``model`` with the model's name comes first. Otherwise it is a label with one value on all engines that
+    serve the model's artifacts, and on no other model's engines. One request.
+
+    Args:
+        models: the artifacts that each model of the registry points to.
+
+    Raises:
+        MetricsError: the source gave no usable answer.
+    """
+    asked = {
+        "timed": f"last_over_time({LATENCY}_count[{_LATELY}])",
+        "info": f"last_over_time({INFO}[{_LATELY}])",
+    }
+    parts = split(metrics.query(joined(asked)).series)
+    there = (*parts.get("timed", ()), *parts.get("info", ()))
+    named = {each.label("model") for each in there}
+    found = {}
+    for name, artifacts in models.items():
+        if name in named:
+            found[name] = f"model={quoted(name)}"
+            continue
+        ours = [each for each in parts.get("info", ()) if each.label("artifact_id") in artifacts]
+        others = [each for each in parts.get("info", ()) if each.label("artifact_id") not in artifacts]
+        telling = _telling(ours, others)
+        if telling:
+            found[name] = telling
+    return found
+
+
+def _telling(ours: Sequence[Series], others: Sequence[Series]) -> str:
+    """Return the first label (``model``, then by name) with one value that only these series have; else empty."""
+    labels = sorted(
+        {name for each in ours for name, _ in each.labels} - _INNER, key=lambda name: (name != "model", name)
+    )
+    for label in labels:
+        values = {each.label(label) for each in ours}
+        if len(values) == 1 and values.isdisjoint(each.label(label) for each in others):
+            return f"{label}={quoted(values.pop())}"
+    return ""

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ml.clock import format_utc, span
-from ml.slo.exchanges import SKEW_S, Failure, length, skewed
+from ml.clock import format_utc, hours, span
+from ml.slo.exchanges import SKEW_S, Failure, skewed
 from ml.slo.measured import Case, Terms, Worst
 from ml.slo.promql import Scope
 from ml.slo.questions import shown_query
@@ -120,7 +120,7 @@ def _no_number(case: Case) -> Finding | None:
     if long.infinite or (short is not None and short.infinite):
         return finding(Verdict.NO_DATA, Code.INFINITE_VALUE, "The value is infinite, which is no measurement.")
     if math.isnan(long.value):
-        total, window = case.measured.total or 0.0, length(case.given.long_s)
+        total, window = case.measured.total or 0.0, hours(case.given.long_s)
         what = f"{total:,.0f} inferences were counted" if round(total) else "nothing was inferred"
         why = f"The value is NaN: {what} in the last {window}."
         return finding(Verdict.NO_DATA, Code.NOT_A_NUMBER, why, window_s=case.given.long_s, samples=total)
@@ -139,8 +139,8 @@ def seldom(scrape_s: float, short_s: int) -> Finding:
     """The finding where scrapes are too far apart for the short window."""
     minutes = math.ceil(3 * scrape_s / 60)
     why = (
-        f"The engine is scraped every {length(scrape_s)}, and a window of {length(short_s)} needs two scrapes. "
-        f"Scrape at least every {length(short_s / 2)}, or set soak.cell_minutes = {minutes}."
+        f"The engine is scraped every {hours(scrape_s)}, and a window of {hours(short_s)} needs two scrapes. "
+        f"Scrape at least every {hours(short_s / 2)}, or set soak.cell_minutes = {minutes}."
     )
     return finding(Verdict.NO_DATA, Code.SCRAPED_TOO_SELDOM, why, scrape_s=scrape_s, window_s=short_s)
 
@@ -171,7 +171,7 @@ def _breached(case: Case) -> Finding | None:
         return None
     relation = "exactly at the limit of" if worst.value == case.limit else "not below"
     value = case.measured_words(worst)
-    why = f"{value} over {length(window_s)} is {relation} {case.words(case.limit)}{_of_several(worst)}."
+    why = f"{value} over {hours(window_s)} is {relation} {case.words(case.limit)}{_of_several(worst)}."
     return finding(Verdict.FAIL, Code.BREACHED, why, **_compared(case, worst), window_s=window_s)
 
 
@@ -195,7 +195,7 @@ def _between(case: Case) -> Finding | None:
     name = case.measured.name(unclear.engine)
     low, high = unclear.low, unclear.high
     why = (
-        f"Over {length(unclear.window_s)} the value{_of(case, name)} lies between {low:.4g} and {case.words(high)}: "
+        f"Over {hours(unclear.window_s)} the value{_of(case, name)} lies between {low:.4g} and {case.words(high)}: "
         f"the histogram has no bucket at the limit of {case.words(case.limit)}, so nobody knows on which side."
     )
     range_ = {"low": low, "high": high, "limit": case.limit, "window_s": unclear.window_s}
@@ -236,7 +236,7 @@ def _few(case: Case) -> Finding | None:
         engine = min(short, key=lambda each: (short[each][0] / short[each][1], each))
         (samples, needed), name = short[engine], measured.name(engine)
     window_s, wanted = given.long_s, math.ceil(needed)
-    why = f"Only {samples:.0f} inferences{_of(case, name)} in {length(window_s)}; {wanted} are needed."
+    why = f"Only {samples:.0f} inferences{_of(case, name)} in {hours(window_s)}; {wanted} are needed."
     facts = {"samples": samples, "needed": wanted, "window_s": window_s}
     return finding(Verdict.NO_DATA, Code.TOO_FEW_SAMPLES, why, **facts, instance=name)
 
@@ -247,8 +247,8 @@ def _young(case: Case) -> Finding | None:
         return None
     assert long is not None
     full = given.since + timedelta(seconds=given.required_s)
-    value = f"{case.measured_words(long)} in the first {length(given.long_s)}"
-    why = f"{value}; {length(given.required_s)} are over at {format_utc(full)}."
+    value = f"{case.measured_words(long)} in the first {hours(given.long_s)}"
+    why = f"{value}; {hours(given.required_s)} are over at {format_utc(full)}."
     return finding(Verdict.WAIT, Code.WINDOW_YOUNG, why, value=long.value, window_s=given.long_s, full_at=full)
 
 
@@ -256,7 +256,7 @@ def _partial(case: Case) -> Finding | None:
     given, covered = case.given, (case.measured.covered or 0.0) * case.given.short_s
     if covered >= given.min_coverage * given.long_s:
         return None
-    why = f"Only {length(covered)} of the {length(given.long_s)} hold data."
+    why = f"Only {hours(covered)} of the {hours(given.long_s)} hold data."
     return finding(Verdict.NO_DATA, Code.COVERAGE_LOW, why, covered_s=covered, window_s=given.long_s)
 
 
@@ -270,7 +270,7 @@ def _paused(case: Case) -> Finding | None:
     name, lately, window = (
         measured.name(engine) if idle else "",
         measured.lately.get(engine, 0.0),
-        length(given.short_s),
+        hours(given.short_s),
     )
     if round(lately) == 0:
         why = f"Nothing was inferred{_by(case, name)} in the last {window}."
@@ -286,8 +286,8 @@ def _pass(case: Case) -> Finding:
     assert short is not None
     if not (long.value < case.limit and short.value < case.limit):
         return finding(Verdict.NO_DATA, Code.INCOMPARABLE, "The value cannot be compared with its limit.")
-    values = f"{case.measured_words(long)} over {length(case.given.long_s)}"
-    values += f" and {case.measured_words(short)} over {length(case.given.short_s)}"
+    values = f"{case.measured_words(long)} over {hours(case.given.long_s)}"
+    values += f" and {case.measured_words(short)} over {hours(case.given.short_s)}"
     why = f"{values}, below {case.words(case.limit)}{_of_several(long)}{_runbook(case)}."
     return finding(Verdict.PASS, Code.WITHIN_LIMIT, why, **_compared(case, long), short=short.value)
 

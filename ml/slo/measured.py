@@ -14,6 +14,7 @@ from ml.slo.exchanges import moment_of
 from ml.slo.questions import LATENCY, Windows
 from ml.slo.source import Series
 from ml.text import visible
+from ml.units import percent
 from ml.verdict import Finding
 
 if TYPE_CHECKING:
@@ -353,7 +354,7 @@ class Case:
 def words(objective: Objective, value: float) -> str:
     """A number in an objective's unit, such as ``42.1 ms`` or ``6.3 %``."""
     if objective.kind == "ratio":
-        return f"{value * 100:.4g} %"
+        return percent(value)
     return f"{value:.4g} {objective.unit}".rstrip()
 
 

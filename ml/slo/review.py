@@ -24,6 +24,7 @@ from ml.slo.source import Metrics, Series
 from ml.slo.tape import Grid, row
 from ml.stage import Stage
 from ml.text import visible
+from ml.units import figure
 from ml.verdict import Code, Fact, Finding, Verdict, finding
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class _Shift:
 
     def said(self, unit: str) -> str:
         way = "is higher" if self.delta > 0 else "is lower"
-        medians = f"median {_said(self.before, unit)} → {_said(self.after, unit)}"
+        medians = f"median {figure(self.before, unit)} → {figure(self.after, unit)}"
         return f"{way}: {medians} (effect {abs(self.delta):.2f} of 1, large)"
 
 
@@ -141,7 +142,7 @@ def _spikes(chart: Chart, line: Line) -> Iterable[Finding]:
         value, moment = line.values[top] or 0.0, chart.moment(top)
         windows = f"{len(high)} of {len(line.values)} windows"
         why = (
-            f"{line.title} spikes in {windows}, highest {_said(value, chart.unit)} "
+            f"{line.title} spikes in {windows}, highest {figure(value, chart.unit)} "
             f"at {format_utc(moment)} ({_times(high[top])} deviations above the median)."
         )
         facts = {"spikes": len(high), "windows": len(line.values), "highest": value, "deviations": high[top]}
@@ -170,10 +171,6 @@ def _numbers(values: Sequence[float | None]) -> tuple[float, ...]:
 
 def _times(deviations: float) -> str:
     return f"{deviations:.0f}" if deviations < 100 else "over 99"
-
-
-def _said(value: float, unit: str) -> str:
-    return f"{value:.3g} {unit}"
 
 
 _QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999))

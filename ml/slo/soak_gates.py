@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml.board import Cell, Tape
-from ml.clock import format_utc
+from ml.clock import format_utc, hours
 from ml.slo.alerts import AlertsView
-from ml.slo.exchanges import length
 from ml.slo.judge import seldom
 from ml.slo.measured import Terms, words
 from ml.slo.promql import Attribution
@@ -161,7 +160,7 @@ def _short(soaked: Soaked) -> Finding | None:
     required = soaked.terms.policy.soak.required_s
     if soaked.elapsed_s >= required:
         return None
-    why = f"{length(soaked.elapsed_s)} of {length(required)} soaked{_eligible(soaked)}{_besides(soaked)}"
+    why = f"{hours(soaked.elapsed_s)} of {hours(required)} soaked{_eligible(soaked)}{_besides(soaked)}"
     times = {"elapsed_s": soaked.elapsed_s, "required_s": required}
     return finding(Verdict.WAIT, Code.SOAK_SHORT, why, **times, **_eligible_fact(soaked))
 
@@ -188,7 +187,7 @@ def _clean(soaked: Soaked) -> Finding:
     windows = soak.required_s // soak.step_s
     covered = round(coverage(soaked.tapes, windows) * windows)
     breaches = len(breach_cells(soaked.tapes))
-    why = f"{length(soaked.elapsed_s)} soaked; {covered} of the last {windows} windows hold data, {breaches} breached."
+    why = f"{hours(soaked.elapsed_s)} soaked; {covered} of the last {windows} windows hold data, {breaches} breached."
     why += _besides(soaked)
     numbers = {"elapsed_s": soaked.elapsed_s, "covered": covered, "windows": windows, "breaches": breaches}
     numbers["restarts"] = soaked.restarts.total

@@ -7,6 +7,8 @@ raises one of the `MetricsError` types and never yields half an answer.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -73,6 +75,22 @@ class Series:
     def label(self, name: str) -> str:
         """A label's value; empty where the series does not have it, as in PromQL."""
         return next((value for key, value in self.labels if key == name), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """The one number of an answer such as that to ``time()``, and the source's time when it was computed."""
+
+    at: float
+    value: float
+
+    @classmethod
+    def of(cls, series: Sequence[Series]) -> Scalar | None:
+        """Read the number; ``None`` where there is none, more than one, or one that is not finite."""
+        points = [point for each in series for point in each.points]
+        if len(points) != 1 or not math.isfinite(points[0][1]):
+            return None
+        return cls(*points[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

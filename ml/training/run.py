@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
 import platform
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml.artifacts.manifest import GOLDEN_FILE, MODEL_FILE, TRAIN_REPORT_FILE, encode
-from ml.artifacts.questions import market_features
-from ml.artifacts.writing import (
+from ml.artifacts.ids import is_artifact_id
+from ml.artifacts.manifest import (
+    GOLDEN_FILE,
+    MODEL_FILE,
+    TRAIN_REPORT_FILE,
+    encode,
     golden_document,
     manifest_document,
     new_directory,
@@ -20,13 +26,19 @@ from ml.artifacts.writing import (
     sha256,
     write_documents,
 )
-from ml.clock import format_utc
-from ml.contract import FAMILIES, FEATURES, REGIMES
-from ml.errors import Unavailable, Usage
+from ml.artifacts.questions import market_features
+from ml.clock import SystemClock, format_utc
+from ml.contract import FAMILIES, FEATURES, REGIMES, family_of
+from ml.errors import ConsoleError, Unavailable, Usage
+from ml.ports import Runner
+from ml.text import visible
+from ml.training.dataset import synthetic
+from ml.training.model import convert
 
 if TYPE_CHECKING:
     from ml.training.dataset import Dataset
     from ml.training.model import Error, Quality, Trained
+
 
 _GOLDEN_ROWS = 16
 _LIBRARIES = ("numpy", "scikit-learn", "skl2onnx", "onnx")
@@ -164,3 +176,108 @@ def _require_extra() -> None:
             f"Training needs the extra 'train'; not installed: {', '.join(missing)}.",
             "Install it with: pip install 'mlconsole[train]'",
         )
+
+
+# The command line of the trainer, with the runbook's flags (runbook, step 1).
+
+
+def main(argv: Sequence[str], run: Runner) -> int:
+    """Train as the flags say; returns the exit code: 0 made, 1 dataset unusable, 2 usage, 3 extra missing."""
+    order = _parse(argv)
+    try:
+        result = train_artifact(order, git_sha=_git_sha(order.out_dir, run), now=SystemClock().now())
+    except ConsoleError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    directory = visible(str(result.directory))
+    sys.stdout.write(
+        f"{directory}: model.onnx {result.model_bytes} bytes, {result.quality} on held-out rows\n"
+        f"model_sha256 {result.model_sha256}\n"
+    )
+    if not is_artifact_id(order.out_dir.name):
+        sys.stderr.write(
+            f"{visible(order.out_dir.name)} is not of the form model_vYYYY_MM_DD_NNN; it cannot be staged under it.\n"
+        )
+    family = family_of(order.out_dir.name)
+    if family and family != order.model_type:
+        sys.stderr.write(
+            f"{visible(order.out_dir.name)} names a {family} model, and this is a {order.model_type} model; "
+            "it does not verify under that name.\n"
+        )
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> Order:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.train_regime_model", description="Train a model and write its artifact."
+    )
+    parser.add_argument("--out-dir", type=Path, required=True, help="new directory, named by the artifact id")
+    parser.add_argument("--dataset-id", required=True, help="name of the dataset, recorded in the artifact")
+    parser.add_argument("--seed", type=int, default=42, help="seed of everything random (default 42)")
+    parser.add_argument("--n-samples", type=int, help="rows to learn from (default 10000, or all of --dataset-path)")
+    parser.add_argument("--notes", default="", help="free text, recorded in the artifact")
+    parser.add_argument("--dataset-path", type=Path, help="CSV or Parquet with the 15 features and the label")
+    parser.add_argument(
+        "--model-type",
+        choices=tuple(FAMILIES),
+        default="regime",
+        help="regime (label regime: LOW, MID, HIGH; default) or spacing (label spacing_multiplier: a positive number)",
+    )
+    return Order(**vars(parser.parse_args(argv)))
+
+
+def _git_sha(out_dir: Path, run: Runner) -> str | None:
+    """The commit checked out where the artifact will be, or ``None`` without a repository, git or a commit."""
+    folder = next(parent for parent in out_dir.absolute().parents if parent.is_dir())
+    try:
+        finished = run(["git", "-C", folder, "rev-parse", "--verify", "--quiet", "HEAD"], deadline_s=10)
+    except Unavailable:
+        return None
+    return finished.out.decode("ascii", "replace").strip() if finished.code == 0 else None
+
+
+# The golden artifact: one model of each family that we serve, in a voting ensemble, to check the runtime.
+#
+# It is not for trading. Linear, neural and tree operators all take part in every answer, and scikit-learn's own
+# probabilities are recorded beside it (`golden_document`).
+
+_SEED = 1
+_TRAINING_ROWS = 4000
+_VECTORS = 64
+_DATASET_ID = "synthetic_market"
+
+
+def make_golden(out_dir: Path, now: datetime) -> None:
+    """Write the golden artifact to a new directory. Raises `ml.errors.Usage` when it is taken."""
+    from sklearn.ensemble import RandomForestClassifier, VotingClassifier  # noqa: PLC0415 - extra
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.neural_network import MLPClassifier  # noqa: PLC0415
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
+    families = [
+        ("linear", LogisticRegression(max_iter=1000)),
+        ("neural", MLPClassifier((16,), max_iter=200, early_stopping=True, random_state=_SEED)),
+        ("trees", RandomForestClassifier(10, max_depth=4, random_state=_SEED)),
+    ]
+    pipeline = make_pipeline(StandardScaler(), VotingClassifier(families, voting="soft", flatten_transform=False))
+    data = synthetic(_SEED, _TRAINING_ROWS)
+    pipeline.fit(data.features, data.labels)
+    inputs = market_features(_SEED + 1, _VECTORS)
+    model = convert(pipeline)
+    files = {
+        MODEL_FILE: model,
+        GOLDEN_FILE: golden_document(inputs.astype(float).tolist(), pipeline.predict_proba(inputs).round(9).tolist()),
+        TRAIN_REPORT_FILE: encode(
+            {"schema_version": "v1", "model_sha256": sha256(model), "created_at_utc": format_utc(now), "seed": _SEED}
+        ),
+    }
+    manifest = manifest_document(
+        {name: sha256(content) for name, content in files.items()},
+        created_at=now,
+        git_sha=None,
+        dataset_id=_DATASET_ID,
+        notes="Guards the runtime; never served.",
+    )
+    with new_directory(out_dir) as workshop:
+        write_documents(workshop, files, manifest)

@@ -41,7 +41,7 @@ from ml.adapters.git_hooks import install_gate
 from ml.adapters.processes import run
 from ml.policy import parse_policy
 from ml.promotion import plan as planning
-from ml.promotion.evidence_seal import opened, sealed
+from ml.promotion.evidence_formats import opened, sealed
 from ml.promotion.gates import acknowledge
 from ml.promotion.plan import Proposal, plan_promotion, plan_rollback, plan_stage, plan_withdraw
 from ml.promotion.values import ACK_GATE, Evidence, Plan

@@ -21,7 +21,7 @@ from support.switches import Bench
 
 from ml.errors import Conflict, Invalid, Refused, Unavailable
 from ml.promotion.land import land
-from ml.promotion.reconcile import Outcome, reconcile
+from ml.promotion.publish import Outcome, reconcile
 from ml.promotion.submit import push_branch, submit
 from ml.registry.schema import REGISTRY_PATH
 from ml.verdict import Gate

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.artifacts import ROOT
 from support.clones import Clones, Folder, make_clones
-from support.desk import Desk
 from support.gatehouse import Gatehouse, gatehouse
+from support.shared_remote import SharedRemote
 from support.warm_python import WarmPython
 
 from ml.adapters.git_hooks import install_gate
@@ -61,8 +61,8 @@ def server(house: Gatehouse, tmp_path: Path, warm: Path) -> Folder:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Desk:
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> SharedRemote:
     """A clone whose configuration nobody trusts yet, and a state folder of this test's own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    return Desk(make_clones(tmp_path), tmp_path, capfd)
+    return SharedRemote(make_clones(tmp_path), tmp_path, capfd)

@@ -18,7 +18,7 @@ from console.invocation import Invocation
 from console.verbs import run
 from console.wiring import context
 from ml.adapters.git import open_repository
-from ml.promotion.repository import Lack
+from ml.promotion.clone import Lack
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 from ml.session.registries import Registries
 from ml.session.soaks import Soaks

@@ -13,7 +13,7 @@ import pytest
 
 from console.verbs import run
 from ml.promotion.evidence import verify
-from ml.promotion.evidence_seal import sealed
+from ml.promotion.evidence_formats import sealed
 from ml.verdict import Verdict
 
 RELEASED = Path(__file__).parents[1] / "data" / "evidence"

@@ -28,7 +28,7 @@ from support.gatehouse import (
 from support.landings import merged, rebased, squashed
 
 from ml.policy import parse_policy
-from ml.promotion.evidence_seal import plain
+from ml.promotion.evidence_formats import plain
 from ml.promotion.gate import judge
 from ml.promotion.plan import plan_rollback
 from ml.registry import changes
@@ -383,7 +383,7 @@ def test_a_commit_that_is_dated_back_makes_no_old_acknowledgement_good(house: Ga
 
 
 def test_the_change_that_lands_is_the_one_that_was_judged(house: Gatehouse) -> None:
-    """Every gate of a hop to active is named, so that none can vanish without a test."""
+    """Every gate of a step to active is named, so that none can vanish without a test."""
     gates = house.verdict(house.main, house.made(house.to_active()))
     assert [gate.name for gate in gates] == [
         "transition",

@@ -12,12 +12,12 @@ from support.gatehouse import LIVE, MODEL, POLICY, STRANGER, Gatehouse
 from support.landings import with_entry
 from test_gate_landing import refusal, taken
 
-from ml.promotion.checkout import altered_files
 from ml.promotion.paths import Places
 from ml.promotion.repository import REGULAR_FILE
 from ml.registry.codec import parse
 from ml.registry.doctor import Finding
 from ml.registry.schema import REGISTRY_PATH
+from ml.session.standings import altered_files
 
 WORKFLOW = ".github/workflows/registry-gate.yml"
 CONFIG = b'[environment]\nname = "prod"\n'

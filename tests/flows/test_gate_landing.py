@@ -448,7 +448,7 @@ def test_a_change_and_its_undoing_are_two_changes(house: Gatehouse, server: Fold
 def test_a_withdrawal_with_false_pins_holds_up_no_rollback(house: Gatehouse, server: Folder) -> None:
     """Its evidence is not compared with any bytes, so that it must not say what the bytes should be."""
     from ml.promotion.evidence import pinned  # noqa: PLC0415
-    from ml.promotion.evidence_seal import opened, sealed  # noqa: PLC0415
+    from ml.promotion.evidence_formats import opened, sealed  # noqa: PLC0415
     from ml.promotion.paths import Places  # noqa: PLC0415
 
     plan = house.withdraw()

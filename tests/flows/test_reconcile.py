@@ -9,7 +9,7 @@ from support.clones import Clones
 from support.promotions import NOW, Session, make_session
 
 from ml.promotion.land import land
-from ml.promotion.reconcile import Outcome, Reconciled, reconcile
+from ml.promotion.publish import Outcome, Reconciled, reconcile
 from ml.promotion.submit import push_branch, submit
 
 Life = tuple[Clones, Session]

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 from support.clones import OPERATOR
-from support.desk import STRANGER, Desk
+from support.shared_remote import STRANGER, SharedRemote
 
 
 @dataclass
 class Keys:
     """SSH keys of an operator and of a stranger, the rules that name the operator, and a signing clone for each."""
 
-    desk: Desk
+    shared: SharedRemote
 
     def key(self, name: str) -> Path:
-        path = self.desk.home / f"key_{name}"
+        path = self.shared.home / f"key_{name}"
         if not path.exists():
             argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)]
             subprocess.run(argv, check=True, timeout=30)
@@ -27,7 +27,7 @@ class Keys:
     def found(self) -> None:
         """Rules that name the operator, and a first configuration that a person trusts."""
         public = self.key("operator").with_suffix(".pub").read_text()
-        self.desk.clones.operator.commit(
+        self.shared.clones.operator.commit(
             "The rules",
             {
                 "ml/registry/policy.toml": f'[roles]\noperators = ["{OPERATOR}"]\n',
@@ -35,12 +35,12 @@ class Keys:
                 "console.toml": '[notify]\nurl = "http://127.0.0.1:9/first"\n',
             },
         )
-        self.desk.clones.operator.git("push", "-q", "origin", "main")
-        assert self.desk.say("trust", "--yes")[0] == 0
+        self.shared.clones.operator.git("push", "-q", "origin", "main")
+        assert self.shared.say("trust", "--yes")[0] == 0
 
     def change(self, by: str, text: str, *, rules: dict[str, str | bytes] | None = None) -> str:
         """Commit a configuration signed by a key, and push it."""
-        git = self.desk.clones.operator
+        git = self.shared.clones.operator
         signed = ("-c", "gpg.format=ssh", "-c", f"user.signingkey={self.key(by)}", "-c", "commit.gpgsign=true")
         for path, content in ({"console.toml": text} | (rules or {})).items():
             git.write(path, content)
@@ -50,12 +50,12 @@ class Keys:
         return git.git("rev-parse", "HEAD")
 
     def state(self) -> str:
-        return str(self.desk.document("trust", "--show")[1]["state"])
+        return str(self.shared.document("trust", "--show")[1]["state"])
 
 
 @pytest.fixture
-def keys(desk: Desk) -> Keys:
-    made = Keys(desk)
+def keys(shared: SharedRemote) -> Keys:
+    made = Keys(shared)
     made.found()
     return made
 
@@ -67,8 +67,8 @@ def second(path: str = "second") -> str:
 def test_a_change_that_an_operator_signed_needs_no_question(keys: Keys) -> None:
     keys.change("operator", second())
     assert keys.state() == "trusted"
-    assert keys.desk.document("trust", "--show")[1]["trusted"]["how"] == "signed"
-    assert f"signed by {OPERATOR}" in keys.desk.say("trust")[1]
+    assert keys.shared.document("trust", "--show")[1]["trusted"]["how"] == "signed"
+    assert f"signed by {OPERATOR}" in keys.shared.say("trust")[1]
 
 
 def test_a_change_that_a_stranger_signed_is_asked_about(keys: Keys) -> None:
@@ -88,20 +88,20 @@ def test_rules_that_come_with_the_change_do_not_vouch_for_it(keys: Keys) -> None
 
 def test_an_unsigned_change_after_a_signed_one_is_asked_about(keys: Keys) -> None:
     keys.change("operator", second())
-    keys.desk.push(second("third"))
+    keys.shared.push(second("third"))
     assert keys.state() == "changed"
 
 
 def test_a_file_that_is_not_the_bases_is_asked_about(keys: Keys) -> None:
     keys.change("operator", second())
-    (keys.desk.path / "console.toml").write_text(second("edited"))
+    (keys.shared.path / "console.toml").write_text(second("edited"))
     assert keys.state() == "changed"
 
 
 def test_an_old_signed_change_does_not_come_back_by_a_merge(keys: Keys) -> None:
     """A stranger merges the operator's earlier change over the newer one, with its tree: git's history then stops at
     the old, signed commit."""
-    git = keys.desk.clones.operator
+    git = keys.shared.clones.operator
     old = keys.change("operator", second("old"))
     keys.change("operator", second("new"))
     assert keys.state() == "trusted"
@@ -115,7 +115,7 @@ def test_an_old_signed_change_does_not_come_back_by_a_merge(keys: Keys) -> None:
 
 
 def test_an_old_signed_change_does_not_come_back_by_force(keys: Keys) -> None:
-    git = keys.desk.clones.operator
+    git = keys.shared.clones.operator
     old = keys.change("operator", second("old"))
     assert keys.state() == "trusted"
     keys.change("operator", second("new"))
@@ -127,19 +127,19 @@ def test_an_old_signed_change_does_not_come_back_by_force(keys: Keys) -> None:
 
 
 def test_where_nothing_was_trusted_a_signature_alone_is_not_enough(keys: Keys) -> None:
-    keys.desk.say("trust", "--revoke")
+    keys.shared.say("trust", "--revoke")
     keys.change("operator", second())
     assert keys.state() == "untrusted"
 
 
 def test_a_signature_vouches_for_no_program_beside_the_configuration(keys: Keys) -> None:
     """Whoever pushed the program last is not who signed the file; the same bytes as before need no question."""
-    script = keys.desk.path / "restart.sh"
+    script = keys.shared.path / "restart.sh"
     script.write_text("#!/bin/sh\n")
     actuator = f'[[kill_switch.actuator]]\ntype = "command"\nargv = ["{script}"]\n'
     keys.change("operator", second() + actuator)
     assert keys.state() == "changed"
-    assert keys.desk.say("trust", "--yes")[0] == 0
+    assert keys.shared.say("trust", "--yes")[0] == 0
     keys.change("operator", second("third") + actuator)
     assert keys.state() == "trusted"
     script.write_text("#!/bin/sh\necho hostile\n")

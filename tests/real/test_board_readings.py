@@ -16,12 +16,12 @@ from support.sick_server import response, says, sick
 from ml.adapters.prometheus import Prometheus
 from ml.board import Serving
 from ml.policy import parse_policy
+from ml.slo.batch import BoardMemory
 from ml.slo.charts import measures
 from ml.slo.exchanges import Recorder
-from ml.slo.memory import BoardMemory
 from ml.slo.readings import StageRead, board_readings
 from ml.slo.review import review
-from ml.slo.serving import serving
+from ml.slo.roster import serving
 from ml.slo.source import Kind
 from ml.stage import Stage
 from ml.verdict import Verdict

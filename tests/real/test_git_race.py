@@ -20,7 +20,7 @@ from support.promotions import FRESH, MODEL, NOW, Session, make_session, open_se
 
 from ml.errors import Conflict
 from ml.promotion.land import land
-from ml.promotion.reconcile import Outcome, Reconciled, reconcile
+from ml.promotion.publish import Outcome, Reconciled, reconcile
 from ml.promotion.submit import submit
 from ml.registry.codec import parse
 from ml.registry.schema import REGISTRY_PATH

@@ -27,7 +27,7 @@ from ml.adapters.prometheus import Prometheus
 from ml.board import KillView, Rung
 from ml.clock import SystemClock
 from ml.emergency.actuators import Actuator, CommandActuator
-from ml.emergency.kill import KillDesk
+from ml.emergency.kill import KillControl
 from ml.emergency.switch import KillSwitch
 from ml.records.audit import AuditLog
 
@@ -37,16 +37,16 @@ BY, WHY = "ann@example.com", "EMERGENCY: p99 spike"
 
 @dataclass
 class Stack:
-    """A Prometheus that scrapes the engines every second, and a desk on the deployment's kill file."""
+    """A Prometheus that scrapes the engines every second, and a control on the deployment's kill file."""
 
     deployment: Deployment
     metrics: Prometheus
     audit: AuditLog
 
-    def desk(self, *actuators: Actuator, confirm_s: float = 30.0) -> KillDesk:
+    def control(self, *actuators: Actuator, confirm_s: float = 30.0) -> KillControl:
         clock = SystemClock()
         switch = KillSwitch(self.deployment.kill, actuators, self.audit, clock)
-        return KillDesk(switch, self.metrics, self.audit, clock, confirm_s)
+        return KillControl(switch, self.metrics, self.audit, clock, confirm_s)
 
     def scraped(self, instance: str, since: datetime, until: datetime) -> int:
         """How many times an engine was scraped in a span of time."""
@@ -69,12 +69,12 @@ def until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
         time.sleep(0.05)
 
 
-def watch(desk: KillDesk, rung: Rung, deadline_s: float = 20.0) -> KillView:
+def watch(control: KillControl, rung: Rung, deadline_s: float = 20.0) -> KillView:
     """Look at the receipt until it has reached a rung."""
-    seen = [desk.view()]
+    seen = [control.view()]
 
     def reached() -> bool:
-        seen.append(desk.view())
+        seen.append(control.view())
         return seen[-1].rung is rung
 
     try:
@@ -99,9 +99,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 def test_a_kill_is_confirmed_by_a_whole_pair_of_scrapes_in_shadow_and_active_and_released_again(stack: Stack) -> None:
     with engine(stack.deployment, "active", name="a") as active, engine(stack.deployment, "shadow", name="s") as shadow:
         stack.target(active, shadow)
-        desk = stack.desk()
-        assert desk.kill(BY, WHY).rung is Rung.WRITTEN
-        seen = watch(desk, Rung.CONFIRMED)
+        control = stack.control()
+        assert control.kill(BY, WHY).rung is Rung.WRITTEN
+        seen = watch(control, Rung.CONFIRMED)
         assert seen.requested_at
         for receipt in seen.instances:
             assert receipt.at
@@ -110,8 +110,8 @@ def test_a_kill_is_confirmed_by_a_whole_pair_of_scrapes_in_shadow_and_active_and
         assert active.value("grinder_ml_active_on") == 0
         until(lambda: b"MlKillSwitchEngaged" in stack.metrics.query("ALERTS").raw)
 
-        assert desk.release(BY, "rolled back").engaged is False
-        back = watch(desk, Rung.CONFIRMED)
+        assert control.release(BY, "rolled back").engaged is False
+        back = watch(control, Rung.CONFIRMED)
         assert {each.why for each in back.instances} == {"it infers again"}
         assert active.value("grinder_ml_active_on") == 1
     kinds = [(line.kind, line.fields.get("of")) for line in stack.audit.read()]
@@ -191,13 +191,13 @@ def service(deployment: Deployment) -> Iterator[Service]:
 def test_an_engine_that_reads_its_environment_at_start_needs_the_command_actuator(stack: Stack) -> None:
     with service(stack.deployment) as managed:
         stack.target(managed.process)
-        by_file_only = stack.desk(confirm_s=3.0)
+        by_file_only = stack.control(confirm_s=3.0)
         by_file_only.kill(BY, WHY)
         unproven = watch(by_file_only, Rung.UNCONFIRMED)
         assert unproven.instances[0].why == "it still infers"
         assert unproven.manual[0] == f"echo ML_KILL_SWITCH=1 > {stack.deployment.kill}"
 
-        with_restart = stack.desk(CommandActuator(managed.argv, run, 20.0))
+        with_restart = stack.control(CommandActuator(managed.argv, run, 20.0))
         pressed = with_restart.kill(BY, WHY)
         assert pressed.problem == ""
         proven = watch(with_restart, Rung.CONFIRMED)
@@ -213,10 +213,10 @@ def test_an_engine_that_dies_after_the_proof_takes_it_away(stack: Stack) -> None
     with engine(stack.deployment, "active", name="a") as stays:
         with engine(stack.deployment, "shadow", name="s") as dies:
             stack.target(stays, dies)
-            desk = stack.desk(confirm_s=1.0)
-            desk.kill(BY, WHY)
-            watch(desk, Rung.CONFIRMED)
-        gone = watch(desk, Rung.UNPROVEN)
+            control = stack.control(confirm_s=1.0)
+            control.kill(BY, WHY)
+            watch(control, Rung.CONFIRMED)
+        gone = watch(control, Rung.UNPROVEN)
         assert {each.instance: each.rung for each in gone.instances} == {
             stays.target: Rung.CONFIRMED,
             dies.target: Rung.UNPROVEN,
@@ -230,9 +230,9 @@ def test_the_second_operators_console_shows_the_first_ones_kill(stack: Stack, tm
         stack.target(active, shadow)
         clock = SystemClock()
         audit = AuditLog(tmp_path / "second.jsonl")
-        second = KillDesk(KillSwitch(tmp_path / "second.env", (), audit, clock), stack.metrics, audit, clock, 30.0)
+        second = KillControl(KillSwitch(tmp_path / "second.env", (), audit, clock), stack.metrics, audit, clock, 30.0)
         assert second.view().off
-        first = stack.desk()
+        first = stack.control()
         first.kill(BY, WHY)
         watch(first, Rung.CONFIRMED)
         seen = watch(second, Rung.CONFIRMED)
@@ -249,9 +249,9 @@ def test_the_second_operators_console_shows_the_first_ones_kill(stack: Stack, tm
 def test_one_of_two_engines_is_a_partial_confirmation(stack: Stack) -> None:
     with engine(stack.deployment, "active", name="a") as obeys, service(stack.deployment) as ignores:
         stack.target(obeys, ignores.process)
-        desk = stack.desk(confirm_s=4.0)
-        desk.kill(BY, WHY)
-        seen = watch(desk, Rung.UNCONFIRMED)
+        control = stack.control(confirm_s=4.0)
+        control.kill(BY, WHY)
+        seen = watch(control, Rung.UNCONFIRMED)
         rungs = {each.instance: each.rung for each in seen.instances}
         assert rungs == {obeys.target: Rung.CONFIRMED, ignores.process.target: Rung.UNCONFIRMED}
         assert ignores.process.target in seen.manual[-1]

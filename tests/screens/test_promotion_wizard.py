@@ -49,7 +49,7 @@ async def test_the_gates_are_judged_by_the_finding_before_the_ack_is_asked() -> 
     assert [call[2] for call in session.calls if call[0] == "checklist"] == ["", "Calm: nothing odd in 24 h"]
 
 
-async def test_a_hop_to_shadow_asks_for_no_ack_and_shows_the_tests_as_they_print() -> None:
+async def test_a_step_to_shadow_asks_for_no_ack_and_shows_the_tests_as_they_print() -> None:
     session = WizardSession()
     async with walking(session, PromoteScreen(MODEL, Stage.SHADOW)) as pilot:
         await reads_soon(pilot, "412 passed in 38.20s")
@@ -268,7 +268,7 @@ async def test_the_target_stays_when_the_board_changes() -> None:
     assert {call[1] for call in session.calls if call[0] == "checklist"} == {SOAKING}
 
 
-async def test_two_possible_hops_are_offered_with_cancel_focused() -> None:
+async def test_two_possible_steps_are_offered_with_cancel_focused() -> None:
     session = WizardSession()
     session.shown = board(model_view(staging=stage_view(Stage.STAGING, CANDIDATE)))
     async with walking(session, PromoteScreen(MODEL, None)) as pilot:

@@ -104,7 +104,7 @@ def promote_tests() -> Picture:
     return Picture(WizardSession(), PromoteScreen(MODEL, Stage.SHADOW), sees("412 passed in 38.20s"))
 
 
-def promote_hops() -> Picture:
+def promote_steps() -> Picture:
     session = WizardSession()
     session.shown = board(model_view(staging=stage_view(Stage.STAGING, CANDIDATE)))
     return Picture(session, PromoteScreen(MODEL, None), sees("Which step?"))
@@ -427,7 +427,7 @@ PICTURES = {
         promote_waiving,
         promote_waived,
         promote_tests,
-        promote_hops,
+        promote_steps,
         promote_reason,
         promote_ack,
         promote_ack_wrong,

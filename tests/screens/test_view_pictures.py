@@ -31,7 +31,7 @@ from textual.pilot import Pilot
 
 from console.app import ConsoleApp
 from ml.board import Board, ModelView, Problem, Rung, Source, SourceState, StageView
-from ml.session.boards import breach_problem
+from ml.session.standings import breach_problem
 from ml.stage import Stage
 from ml.verdict import Verdict
 

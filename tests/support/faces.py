@@ -31,7 +31,7 @@ def proven(model: ModelView) -> Verdict:
         found += [reading.verdict for reading in blocking or readings]
     found += [gate.verdict for gate in model.gates]
     found += [Verdict.FAIL for problem in model.problems if problem.severe]
-    found += [Verdict.WAIT] if model.hop and not model.gates else []
+    found += [Verdict.WAIT] if model.step and not model.gates else []
     found += [Verdict.STALE] if model.silent else []
     return worst(found)
 

@@ -85,7 +85,7 @@ def hostile_board() -> object:
         staging=stage_view(Stage.STAGING, EVIL, by=EVIL, notes=EVIL, deployment=EVIL),
         readings=(p99(name=EVIL, why=EVIL, query=EVIL), p99(value=None, name=EVIL, why=EVIL)),
         problems=(Problem(EVIL, EVIL, EVIL),),
-        hop=EVIL,
+        step=EVIL,
         condemned=(EVIL,),
     )
     made = board(model, model_view("b"), environment=EVIL, production=False, operator=EVIL)

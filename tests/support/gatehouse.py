@@ -23,7 +23,7 @@ from ml.artifacts.verification import Verification
 from ml.contract import Contract
 from ml.policy import Policy, policy_or_complaint
 from ml.promotion.evidence import build
-from ml.promotion.evidence_seal import opened, sealed
+from ml.promotion.evidence_formats import opened, sealed
 from ml.promotion.gate import Bench, judge
 from ml.promotion.gates import (
     acknowledge,
@@ -204,21 +204,16 @@ class Gatehouse:
         about: str = "",
         model: str = MODEL,
     ) -> Proposal:
-        """Judge a hop as the console does, and keep the evidence; ``about`` makes it another artifact's."""
+        """Judge a step as the console does, and keep the evidence; ``about`` makes it another artifact's."""
         # Leniently: an attacker plans on rules that our own planner refuses.
         policy, _ = policy_or_complaint(self.repository.objects.read(base, POLICY_PATH))
         now = at or self.now
         document = parse(self.raw(base))
-        below = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}.get(to_stage)
-        came = {Action.PROMOTE: below, Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}.get(action)
-        target = Target(
-            action=action,
-            model=model,
-            from_stage=came,
-            to_stage=to_stage,
-            artifact_id=artifact_id,
-            artifact_dir=f"artifacts/onnx/{artifact_id}",
-            model_sha256=pointer_to(artifact_id).model_sha256 or "",
+        target = Target.of(
+            action,
+            model,
+            to_stage,
+            pointer_to(artifact_id),
             base_commit=base,
             registry_blob=self.repository.objects.blob_id(base, REGISTRY_PATH),
             opened_at=now,
@@ -310,13 +305,13 @@ class Gatehouse:
         return plan_stage(proposal, pointer_to(artifact_id), files)
 
     def to_shadow(self, base: str = "", **told: Any) -> Plan:
-        """A legal hop of FRESH to shadow."""
+        """A legal step of FRESH to shadow."""
         return plan_promotion(self.propose(base or self.staged(), Action.PROMOTE, FRESH, Stage.SHADOW, **told))
 
     def to_active(
         self, base: str = "", *, artifact_id: str = SOAKED, ack_by: str = "", force: bool = False, **told: Any
     ) -> Plan:
-        """A legal, acknowledged hop to active; ``force`` as for `stage`."""
+        """A legal, acknowledged step to active; ``force`` as for `stage`."""
         proposal = self.propose(base or self.main, Action.PROMOTE, artifact_id, Stage.ACTIVE, **told)
         given = acknowledge(
             PHRASE,

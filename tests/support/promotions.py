@@ -124,16 +124,11 @@ class Session:
 
     def target(self, action: Action, artifact_id: str, to_stage: Stage, model: str = MODEL) -> Target:
         """A frozen target on the base as last fetched."""
-        below = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
-        known = {Action.PROMOTE: below.get(to_stage), Action.ROLLBACK: Stage.ACTIVE, Action.WITHDRAW: to_stage}
-        return Target(
-            action=action,
-            model=model,
-            from_stage=known.get(action),
-            to_stage=to_stage,
-            artifact_id=artifact_id,
-            artifact_dir=f"artifacts/onnx/{artifact_id}",
-            model_sha256=pointer(artifact_id).model_sha256 or "",
+        return Target.of(
+            action,
+            model,
+            to_stage,
+            pointer(artifact_id),
             base_commit=self.base,
             registry_blob=self.repository.objects.blob_id(self.base, REGISTRY_PATH),
             opened_at=self.now,
@@ -170,7 +165,7 @@ class Session:
         return plan_rollback(self.proposal(self.target(Action.ROLLBACK, artifact_id, Stage.ACTIVE), "EMERGENCY: p99"))
 
     def to_active(self, artifact_id: str = SOAKED) -> Plan:
-        """Plan the acknowledged hop to active."""
+        """Plan the acknowledged step to active."""
         target = self.target(Action.PROMOTE, artifact_id, Stage.ACTIVE)
         proposal = self.proposal(target)
         ack = Ack(

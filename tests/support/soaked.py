@@ -10,7 +10,7 @@ from ml.stage import Action, Stage
 
 
 def target_of(subject: SoakSubject, opened_at: datetime) -> Target:
-    """The frozen target of a hop to active."""
+    """The frozen target of a step to active."""
     return Target(
         action=Action.PROMOTE,
         model=subject.model,

@@ -15,9 +15,9 @@ from console.short import short
 from console.verbs import lines
 from ml.board import ModelView, SourceState
 from ml.registry.schema import Model, Pointer
-from ml.session.boards import breach_problem
 from ml.session.metrics import MetricsWatch
 from ml.session.registries import Base
+from ml.session.standings import breach_problem
 from ml.slo.source import Kind, SourceTimedOut
 from ml.verdict import Verdict
 

@@ -14,10 +14,10 @@ from fakes import CANDIDATE, NOW, model_view, soak_report
 from ml.errors import Unavailable
 from ml.judgement import soak_at
 from ml.registry.schema import Model, Pointer
-from ml.session.boards import gates
 from ml.session.context import Context
 from ml.session.registries import Base, Registries
 from ml.session.soaks import Soaks
+from ml.session.standings import gates
 from ml.verdict import Gate, Verdict
 from widgets.checklist import gate_summary
 from widgets.drawing import UNICODE
@@ -44,7 +44,7 @@ def test_an_old_one_opens_nothing_and_one_of_a_clock_that_went_back_neither(minu
     assert stale.verdict is Verdict.STALE
     assert stale.why == "last judged at 2026-02-17T14:02:11Z: 42 ms, below 100 ms."
     assert failed == FAILED
-    view = replace(model_view(), hop="shadow→active", gates=seen(minutes, PASSED))
+    view = replace(model_view(), step="shadow→active", gates=seen(minutes, PASSED))
     assert "OPEN" not in gate_summary(view, UNICODE).plain
 
 

@@ -14,7 +14,7 @@ from console.demo.drill import Score, drill
 from console.demo.referee import Fault, Step, choose, inject
 from console.verbs import run
 from ml.errors import Unavailable
-from ml.serving.inputs import FaultInput
+from ml.serving.engine import FaultInput
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 
 from ml.adapters import processes
 from ml.adapters.git import open_repository
-from ml.adapters.git_batch import BatchObjects
+from ml.adapters.git_objects import BatchObjects
 from ml.errors import Invalid, TimedOut, Unavailable
 from ml.ports import Conversation
 from ml.promotion import repository as values
@@ -144,7 +144,7 @@ def test_a_damaged_object_is_said(shelf: Shelf) -> None:
 def test_limits_are_stated(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large = shelf.blob(b"x" * (3 << 20))
     commit = shelf.commit(shelf.tree(f"100644 blob {large}\tmodel", f"100644 blob {large}\tsame"))
-    for module in ("ml.adapters.git_batch", "ml.adapters.git_objects"):
+    for module in ("ml.adapters.git_objects", "ml.adapters.git_objects"):
         monkeypatch.setattr(f"{module}.READ_LIMIT", 2 << 20)
     objects = open_repository(shelf.path).objects
     with objects.held() as held, pytest.raises(Invalid, match="has more than 2 MiB"):
@@ -153,7 +153,7 @@ def test_limits_are_stated(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.Mon
         objects.read(commit, "model")
     (tmp_path / "out").mkdir()
     assert objects.export(commit, tmp_path / "out") == 2, "files are streamed, whatever may be read at once"
-    monkeypatch.setattr("ml.adapters.git_batch.EXPORT_LIMIT", 5 << 20)
+    monkeypatch.setattr("ml.adapters.git_objects.EXPORT_LIMIT", 5 << 20)
     (tmp_path / "less").mkdir()
     with pytest.raises(Invalid, match="more than 5 MiB together"):
         objects.export(commit, tmp_path / "less")
@@ -205,7 +205,7 @@ def test_the_group_ends_with_the_conversation(chatty: list[Conversation]) -> Non
 
 
 def test_a_folder_nested_too_deeply_is_refused(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml.adapters.git_batch._DEEPEST", 3)
+    monkeypatch.setattr("ml.adapters.git_objects._DEEPEST", 3)
     tree = shelf.tree(f"100644 blob {shelf.blobs[0]}\tx")
     for _ in range(6):
         tree = shelf.tree(f"040000 tree {tree}\td")

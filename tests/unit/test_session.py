@@ -48,7 +48,7 @@ def context(**further: object) -> Context:
     made = {
         "person": person,
         "notifier": SimpleNamespace(tell=lambda event, text: told.append((event, text))),
-        "kill_desk": SimpleNamespace(
+        "kill_control": SimpleNamespace(
             kill=lambda by, reason, who: SimpleNamespace(rung=SimpleNamespace(value=f"{by} {reason} {who()}")),
             release=lambda by, reason: (by, reason),
             view=lambda: "view",

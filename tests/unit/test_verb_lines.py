@@ -37,9 +37,9 @@ def test_status_names_each_open_branch_as_land_and_push_want_it() -> None:
 def test_a_model_of_which_nothing_is_judged_is_not_called_ok() -> None:
     nothing = {"shadow": stage_view(Stage.SHADOW), "readings": (), "gates": (), "soak": None}
     staged = stage_view(Stage.STAGING, "calm_v2026_02_16_001")
-    view = model_view("calm", staging=staged, hop="staging→shadow", **nothing)
+    view = model_view("calm", staging=staged, step="staging→shadow", **nothing)
     assert short(board(view)) == "KILL off | calm:checklist WAIT"
-    assert short(board(replace(view, hop=""))) == "KILL off | calm:NO_DATA"
+    assert short(board(replace(view, step=""))) == "KILL off | calm:NO_DATA"
 
 
 def test_a_soak_ends_with_its_verdict_after_every_query() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fakes import ACK_PHRASE, NOW, gate, model_view, plan, sha, stage_view, target
 
-from console.screens.promote.steps import Step, Wizard, empty_draft, hops, steps
+from console.screens.promote.steps import Step, Wizard, empty_draft, possible_steps, steps
 from ml.errors import Conflict, Refused
 from ml.ports import Progress
 from ml.promotion.values import Checklist, Evidence, Submission, Target
@@ -31,16 +31,16 @@ def wizard(to_stage: Stage = Stage.ACTIVE, *gates: Gate) -> Wizard:
     return fresh.with_checklist(judged_by(of, *(gates or OPEN)), fresh.draft)
 
 
-def test_only_a_hop_to_active_asks_for_an_ack() -> None:
+def test_only_a_step_to_active_asks_for_an_ack() -> None:
     assert Step.ACK in steps(Stage.ACTIVE)
     assert Step.ACK not in steps(Stage.SHADOW)
 
 
-def test_hops_are_what_the_board_shows() -> None:
-    assert hops(None) == ()
-    assert [to for to, _ in hops(model_view())] == [Stage.ACTIVE]
+def test_possible_steps_are_what_the_board_shows() -> None:
+    assert possible_steps(None) == ()
+    assert [to for to, _ in possible_steps(model_view())] == [Stage.ACTIVE]
     both = model_view(staging=stage_view(Stage.STAGING, "regime_v2026_02_17_001"))
-    assert [to for to, _ in hops(both)] == [Stage.ACTIVE, Stage.SHADOW]
+    assert [to for to, _ in possible_steps(both)] == [Stage.ACTIVE, Stage.SHADOW]
 
 
 def test_gates_that_wait_for_a_later_page_do_not_block_the_checklist() -> None:

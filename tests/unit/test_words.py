@@ -9,12 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.clock import clock_time, format_utc, parse_utc, span
+from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Gate, Verdict, worst
 
 
 def test_only_pass_and_waived_open_a_gate() -> None:
     assert {verdict for verdict in Verdict if verdict.opens} == {Verdict.PASS, Verdict.WAIVED}
+
+
+def test_an_artifact_goes_up_one_stage_at_a_time() -> None:
+    assert [stage.below for stage in Stage] == [None, Stage.STAGING, Stage.SHADOW]
+    assert [stage.above for stage in Stage] == [Stage.SHADOW, Stage.ACTIVE, None]
 
 
 def test_nothing_judged_is_nothing_proven() -> None:

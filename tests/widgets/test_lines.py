@@ -25,7 +25,7 @@ def test_the_gate_line_sums_up_and_never_opens_on_nothing() -> None:
     assert gate_summary(replace(well, readings=(error_rate(),)), UNICODE).plain.endswith("· BLOCKED: 1 FAIL")
     assert gate_summary(replace(well, silent="It is down."), UNICODE).plain.endswith("· BLOCKED: 9 STALE")
     assert gate_summary(model_view(gates=()), UNICODE).plain.endswith("not judged yet")
-    assert "no promotion is possible" in gate_summary(model_view(hop=""), UNICODE).plain
+    assert "no promotion is possible" in gate_summary(model_view(step=""), UNICODE).plain
     assert gate_summary(model_view(), ASCII).plain.replace("·", "").isascii()
 
 

@@ -56,7 +56,7 @@ def unheard(board_age_s: float) -> ModelView:
     return model
 
 
-STAGED = {"shadow": stage_of(Stage.SHADOW), "gates": (), "soak": None, "hop": "staging→shadow"}
+STAGED = {"shadow": stage_of(Stage.SHADOW), "gates": (), "soak": None, "step": "staging→shadow"}
 TABLE = {
     "all is well": (calm(), PASS),
     "a ten-minute burst four hours ago": (with_gates(soak=FAIL, p99=FAIL), FAIL),
@@ -76,7 +76,7 @@ TABLE = {
     "only staged": (model_view(**STAGED, active=stage_of(Stage.ACTIVE), readings=()), WAIT),
     "staged over what is live and well": (calm(**STAGED), WAIT),
     "the artifact is not there": (calm(problems=(Problem("regime_classifier", "It is missing."),)), FAIL),
-    "nothing stands anywhere": (model_view(**{**STAGED, "hop": ""}, active=stage_of(Stage.ACTIVE), readings=()), None),
+    "nothing stands anywhere": (model_view(**{**STAGED, "step": ""}, active=stage_of(Stage.ACTIVE), readings=()), None),
 }
 
 
@@ -149,14 +149,14 @@ def readings(draw: st.DrawFn) -> tuple[Reading, ...]:
 
 @st.composite
 def models(draw: st.DrawFn) -> ModelView:
-    hop = draw(st.sampled_from(("", "staging→shadow", "shadow→active")))
-    names = draw(st.lists(st.sampled_from(("soak", *NAMES)), unique=True)) if hop == "shadow→active" else []
+    step = draw(st.sampled_from(("", "staging→shadow", "shadow→active")))
+    names = draw(st.lists(st.sampled_from(("soak", *NAMES)), unique=True)) if step == "shadow→active" else []
     gates = tuple(Gate(name=name, verdict=draw(verdicts), why="Because.") for name in names)
-    soaks = hop == "shadow→active" and draw(st.booleans())
+    soaks = step == "shadow→active" and draw(st.booleans())
     return model_view(
-        hop=hop,
+        step=step,
         gates=gates,
-        shadow=stage_of(Stage.SHADOW, *((BASE,) if hop == "shadow→active" else ())),
+        shadow=stage_of(Stage.SHADOW, *((BASE,) if step == "shadow→active" else ())),
         soak=soak_report(verdict=draw(verdicts), gates=gates) if soaks else None,
         readings=draw(readings()),
         active_readings=draw(readings()),

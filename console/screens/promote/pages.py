@@ -29,7 +29,7 @@ from widgets.quiet_widget import LineInput, TextView
 _OUTPUT_LINES = 2000
 
 
-class HopPage(Vertical):
+class StepPage(Vertical):
     """Offers the possible steps when there is more than one."""
 
     class Chosen(Message):
@@ -43,12 +43,11 @@ class HopPage(Vertical):
         """The question; `offer` adds the answers."""
         yield Label("Which step?")
 
-    def offer(self, hops: tuple[tuple[Stage, str], ...]) -> None:
+    def offer(self, steps: tuple[tuple[Stage, str], ...]) -> None:
         """Show one button per step, with the stages and the artifact."""
         arrow = glyphs_of(self.app).arrow
-        below = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
-        for to_stage, artifact_id in hops:
-            label = Content(f"{below[to_stage]} {arrow} {to_stage}   {visible(artifact_id)}")
+        for to_stage, artifact_id in steps:
+            label = Content(f"{to_stage.below} {arrow} {to_stage}   {visible(artifact_id)}")
             self.mount(Button(label, id=f"to-{to_stage}", compact=True))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:

@@ -15,8 +15,8 @@ from textual.types import CSSPathType
 from textual.widgets import Button, ContentSwitcher, Input, Static
 
 from console.screens.promote.controller import DraftKeeper, Promotion
-from console.screens.promote.pages import AckPage, ChecklistPage, HopPage, PlanPage, PlanScreen, ReasonPage
-from console.screens.promote.steps import Step, Wizard, hops
+from console.screens.promote.pages import AckPage, ChecklistPage, PlanPage, PlanScreen, ReasonPage, StepPage
+from console.screens.promote.steps import Step, Wizard, possible_steps
 from console.screens.review import ReviewScreen
 from console.screens.writing import SubmissionPage
 from console.status import next_command
@@ -120,7 +120,7 @@ class PromoteScreen(PlanScreen):
         """One page at a time, below the line of steps."""
         yield Static(id="steps", markup=False)
         with ContentSwitcher(initial="checklist-page", id="pages"):
-            yield HopPage(id="hop-page")
+            yield StepPage(id="step-page")
             yield ChecklistPage(id="checklist-page")
             yield ReasonPage(id="reason-page")
             yield AckPage(id="ack-page")
@@ -138,10 +138,10 @@ class PromoteScreen(PlanScreen):
         self._promotion = Promotion(self.console.session, self, self._model, drafts)
         self.title_is(f"Promote {self._model}")
         board = self.console.board
-        possible = hops(board.model(self._model) if board else None)
+        possible = possible_steps(board.model(self._model) if board else None)
         if self._wanted is None and len(possible) > 1:
-            self.query_one(HopPage).offer(possible)
-            self._turn("hop-page", "#cancel")
+            self.query_one(StepPage).offer(possible)
+            self._turn("step-page", "#cancel")
         else:
             to_stage = self._wanted or (possible[0][0] if possible else Stage.SHADOW)
             self._freeze(partial(self.promotion.open, to_stage))
@@ -217,7 +217,7 @@ class PromoteScreen(PlanScreen):
         self.refresh_bindings()
 
     # --- what the person does ----------------------------------------------------------------------------------------
-    def on_hop_page_chosen(self, message: HopPage.Chosen) -> None:
+    def on_step_page_chosen(self, message: StepPage.Chosen) -> None:
         """Take the chosen step. It does not change afterwards."""
         self._freeze(partial(self.promotion.open, message.to_stage))
 

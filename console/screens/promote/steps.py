@@ -30,7 +30,7 @@ def steps(to_stage: Stage) -> tuple[Step, ...]:
     return tuple(step for step in Step if step is not Step.ACK or to_stage is Stage.ACTIVE)
 
 
-def hops(model: ModelView | None) -> tuple[tuple[Stage, str], ...]:
+def possible_steps(model: ModelView | None) -> tuple[tuple[Stage, str], ...]:
     """Return the possible steps of a model by the board: each next stage with the artifact that would enter it."""
     if model is None:
         return ()

@@ -131,14 +131,11 @@ def _read_ack(written: Mapping[str, object]) -> tuple[Ack | None, str]:
 def _target(case: Case, move: Move, registry_blob: str) -> Target:
     pointer = move.after.active
     assert pointer is not None
-    return Target(
-        action=move.action,
-        model=move.name,
-        from_stage=Stage.SHADOW,
-        to_stage=move.to_stage,
-        artifact_id=move.artifact_id,
-        artifact_dir=pointer.artifact_dir,
-        model_sha256=pointer.model_sha256 or "",
+    return Target.of(
+        move.action,
+        move.name,
+        move.to_stage,
+        pointer,
         base_commit=case.parent.sha,
         registry_blob=registry_blob,
         opened_at=move.made_at,

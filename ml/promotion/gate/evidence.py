@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ml.artifacts.digests import MAX_BYTES
 from ml.clock import format_utc, parse_utc
 from ml.errors import ConsoleError
 from ml.policy import Policy
@@ -18,7 +19,6 @@ from ml.promotion.contracts import contract_of
 from ml.promotion.evidence import pinned, verify
 from ml.promotion.gate.authority import SKEW, affects_trading, waived_gates
 from ml.promotion.gate.case import Case, Move, passed, refused
-from ml.promotion.gate.large import restored
 from ml.promotion.gate.remeasure import acceptable_format, claims, measured
 from ml.promotion.gate.scope import evidence_folder
 from ml.promotion.gates import (
@@ -32,6 +32,7 @@ from ml.promotion.gates import (
     return_gate,
     verify_gate,
 )
+from ml.promotion.lfs import pointers, resolve
 from ml.promotion.plan import FRESH
 from ml.promotion.repository import EVIDENCE_LIMIT, Objects, Reader
 from ml.promotion.values import ACK_GATE, REVIEW_GATE
@@ -358,3 +359,31 @@ def _checklist(case: Case, move: Move, shown: list[Mapping[str, Any]]) -> Gate:
     if waived != waived_gates(move):
         return refused("checklist", "the event and the evidence name different waivers")
     return passed("checklist", f"{len(verdicts)} gates, all open")
+
+
+# Files of a judged artifact in Git LFS: allowed by the base's policy, on the server, and restored by a checkout.
+
+
+def restored(repository: Reader, case: Case, directory: Path, server: str) -> str:
+    """Put the server's files in the place of an exported commit's pointers; why that fails: one clause, or empty.
+
+    Args:
+        directory: the exported files, with their paths from the root of the repository.
+        server: the remote that must have the files; empty where this repository is the server.
+    """
+    found = {path.relative_to(directory).as_posix(): pointer for path, pointer in pointers(directory)}
+    if not found:
+        return ""
+    first = visible(next(iter(found)))
+    if not case.policy.artifacts.lfs:
+        return f"{first} is a Git LFS pointer, and the base's policy allows none (artifacts.lfs)"
+    large = next((path for path, pointer in found.items() if pointer.size > MAX_BYTES), "")
+    if large:
+        return f"the file of the Git LFS pointer {visible(large)} has more than {MAX_BYTES:,} bytes"
+    attributes = repository.clone.attributes(case.commit.sha, list(found))
+    bare = next((path for path in found if attributes.get(path, {}).get("filter") != "lfs"), "")
+    if bare:
+        return f"{visible(bare)} is a Git LFS pointer without the attribute filter=lfs, so a checkout keeps the pointer"
+    with repository.lfs.served(server, case.commit.sha, tuple(found)) as store:
+        missing = resolve(directory, store)
+    return f"the file of the Git LFS pointer {visible(missing[0])} is not on the server" if missing else ""

@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from ml.errors import Refused, Usage
+from ml.clock import Clock
+from ml.errors import Refused, Unavailable, Usage
 from ml.policy import policy_or_complaint
+from ml.promotion.clone import Clone
 from ml.promotion.gate import authority
 from ml.promotion.gate.authority import timely
 from ml.promotion.gate.case import Case, Move, refused
@@ -24,12 +27,17 @@ from ml.promotion.gate.scope import rules_content, rules_role, rules_scope, scop
 from ml.promotion.gate.transition import attested, changed_model, made_again, transition
 from ml.promotion.lfs import LargeFiles
 from ml.promotion.paths import CONFIG_PATH, Places, artifact_base_of, registry_path
-from ml.promotion.repository import Clone, History, Objects, Reader, Refs, Signatures
+from ml.promotion.received import Received, parse_updates, receive
+from ml.promotion.repository import History, Objects, Reader, Refs, Repository, Signatures
 from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.slo.source import Metrics
 from ml.stage import Action
 from ml.text import visible
 from ml.verdict import Code, Gate, Verdict, finding
+
+if TYPE_CHECKING:
+    from ml.artifacts.verification import Verification
+    from ml.contract import Contract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,3 +272,68 @@ def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Itera
     if bench.approvals:
         alone = exempt or ("" if authority.affects_trading(move) else "only a change of active needs one")
         yield authority.approved(repository, case, signature, move.by, exempt=alone, now=bench.now)
+
+
+# The gate as one machine runs it: with its own clock, its own verifier, and its own Prometheus where it has one.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRunner:
+    """Runs the gate on one repository.
+
+    ``places`` and ``artifact_base`` apply where the base says nothing. ``verifier`` makes the verifier, once there is
+    an artifact to verify. ``source`` answers recorded questions again; ``None`` without one. ``server`` is the remote
+    that must have artifacts in Git LFS; empty in the server's own repository.
+    """
+
+    repository: Repository
+    places: Places
+    artifact_base: str
+    verifier: Callable[[], Verifies]
+    clock: Clock
+    source: Metrics | None = None
+    server: str = ""
+
+    def judge(self, base: str, head: str, *, offered: bool = False, merging: bool = False) -> tuple[Gate, ...]:
+        """The gate of contract §8 over two commits, by this machine's clock.
+
+        An ``offered`` branch needs no approvals yet; one for ``merging`` may have been made on an older base.
+        """
+        if self.repository.clone.shallow():
+            raise Unavailable(
+                "This clone is shallow: it holds only the newest commits, so that no change can be judged in it.",
+                "Run `git fetch --unshallow`; in CI, check out with fetch-depth: 0.",
+            )
+        return judge(self.repository, base, head, self._bench(offered=offered, merging=merging))
+
+    def receive(self, told: bytes, branch: str) -> tuple[Received, ...]:
+        """Judge the input of a server's ``pre-receive`` hook. Raises Usage when it is something else."""
+        return receive(parse_updates(told), self.repository, branch, self.judge, self._why_no_approval)
+
+    def _why_no_approval(self, base: str, slot: tuple[str, str], note: str) -> str:
+        return why_no_approval(self.repository, base, slot, note, self._bench())
+
+    def _bench(self, *, offered: bool = False, merging: bool = False) -> Bench:
+        return Bench(
+            verifier=_OnFirstUse(self.verifier),
+            places=self.places,
+            artifact_base=self.artifact_base,
+            approvals=not offered,
+            merging=merging,
+            now=self.clock.now(),
+            source=self.source,
+            server=self.server,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _OnFirstUse:
+    """A verifier that is made, and imported, with the first artifact: a refused change never gets so far."""
+
+    make: Callable[[], Verifies]
+
+    def verify(
+        self, directory: Path, *, expect_sha256: str | None = None, contract: Contract | None = None
+    ) -> Verification:
+        """All checks of one directory; the model must have the expected digest and keep the contract."""
+        return self.make().verify(directory, expect_sha256=expect_sha256, contract=contract)

@@ -173,9 +173,6 @@ def _shown(value: Any) -> str:
     return visible(json.dumps(value), limit=120)
 
 
-_BELOW = {Stage.SHADOW: Stage.STAGING, Stage.ACTIVE: Stage.SHADOW}
-
-
 def transition(
     case: Case, name: str, archive: tuple[bytes, bytes], attested: Callable[[Move], Pointer | None]
 ) -> tuple[Gate, Move | None]:
@@ -251,8 +248,8 @@ def _objections(move: Move) -> Iterator[str]:
     changed = {stage for stage in Stage if _artifact(move.before, stage) != _artifact(move.after, stage)}
     if not changed and action is not Action.STAGE:
         yield "an event was added, but no pointer moved"
-    yield from _HOPS[action](move, to_stage)
-    expected = {Action.PROMOTE: {to_stage, _BELOW.get(to_stage, to_stage)}}.get(action, {to_stage})
+    yield from _STEPS[action](move, to_stage)
+    expected = {Action.PROMOTE: {to_stage, to_stage.below or to_stage}}.get(action, {to_stage})
     stray = sorted(changed - expected)
     if stray:
         yield f"{stray[0]} was changed too, which a {action} to {to_stage} does not do"
@@ -273,7 +270,7 @@ def _stage(move: Move, to_stage: Stage) -> Iterator[str]:
 
 
 def _promote(move: Move, to_stage: Stage) -> Iterator[str]:
-    below = _BELOW.get(to_stage)
+    below = to_stage.below
     if below is None:
         yield f"nothing is promoted to {to_stage}"
         return
@@ -294,7 +291,7 @@ def _withdraw(move: Move, to_stage: Stage) -> Iterator[str]:
         yield "active cannot be withdrawn, only rolled back"
 
 
-_HOPS = {Action.STAGE: _stage, Action.PROMOTE: _promote, Action.ROLLBACK: _rollback, Action.WITHDRAW: _withdraw}
+_STEPS = {Action.STAGE: _stage, Action.PROMOTE: _promote, Action.ROLLBACK: _rollback, Action.WITHDRAW: _withdraw}
 
 
 # The origin of a rollback's pointer: proof of the fields that no activation's event holds (contract §14).

@@ -13,10 +13,10 @@ from support.artifacts import GOOD, artifact_of, copy_artifact, linear, sha256, 
 from support.zygote import Zygote
 
 from ml.artifacts import cache as cache_module
-from ml.artifacts import survey as survey_module
+from ml.artifacts import digests as digests_module
 from ml.artifacts.cache import Terms, VerificationCache
+from ml.artifacts.digests import opened, survey
 from ml.artifacts.probe import DEFAULT_LIMITS, Limits
-from ml.artifacts.survey import opened, survey
 from ml.artifacts.verify import Verifier
 from ml.contract import in_force
 from ml.ports import Finished, Runner
@@ -44,7 +44,7 @@ def runner(zygote: Zygote) -> CountingRunner:
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A minute from now, when files that were just written have been at rest for long."""
     now = time.time_ns
-    monkeypatch.setattr(survey_module.time, "time_ns", lambda: now() + 60 * 10**9)
+    monkeypatch.setattr(digests_module.time, "time_ns", lambda: now() + 60 * 10**9)
 
 
 def make(tmp_path: Path, runner: CountingRunner, **options: object) -> Verifier:
@@ -153,7 +153,7 @@ def test_files_that_were_just_written_are_not_remembered(
 ) -> None:
     directory = copy_artifact(tmp_path)
     written = (directory / "model.onnx").stat().st_ctime_ns
-    monkeypatch.setattr(survey_module.time, "time_ns", lambda: written + 10**9)
+    monkeypatch.setattr(digests_module.time, "time_ns", lambda: written + 10**9)
     verifier = make(tmp_path, runner)
     verifier.verify(directory)
     verifier.verify(directory)

@@ -15,8 +15,8 @@ from support.zygote import Zygote
 
 from ml.artifacts.build import Origin, build_artifact
 from ml.artifacts.compare import Comparison, compare
+from ml.artifacts.manifest import golden_document
 from ml.artifacts.runtime import results_differ
-from ml.artifacts.writing import golden_document
 from ml.training.run import Order, train_artifact
 from ml.verdict import Code, Verdict
 

@@ -8,8 +8,8 @@ import pytest
 from support.artifacts import artifact_of, table_model
 
 from ml.adapters import processes
+from ml.artifacts.digests import MAX_BYTES
 from ml.artifacts.probe import DEFAULT_LIMITS, Limits
-from ml.artifacts.survey import MAX_BYTES
 from ml.artifacts.verify import Verifier
 from ml.verdict import Verdict
 

@@ -13,8 +13,7 @@ import pytest
 from support.artifacts import GOOD, artifact_of, copy_artifact, linear, repin, sound_weights, verifier
 
 from ml.adapters import processes
-from ml.artifacts.digests import digest_files, snapshot
-from ml.artifacts.survey import MAX_FILES, Survey, opened, survey
+from ml.artifacts.digests import MAX_FILES, Survey, digest_files, opened, snapshot, survey
 from ml.artifacts.verify import Verifier
 from ml.errors import Invalid, Unavailable
 from ml.ports import Finished, Progress

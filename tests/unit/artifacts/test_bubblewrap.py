@@ -10,8 +10,7 @@ import pytest
 from support.artifacts import GOOD, ROOT, artifact_of, endless_loop
 
 from ml.adapters import processes
-from ml.artifacts.bubblewrap import NAME, usable, wrapped
-from ml.artifacts.confinement import Confinement
+from ml.artifacts.confinement import NAME, Confinement, usable, wrapped
 from ml.artifacts.probe import Limits
 from ml.artifacts.protocol import Examined, Request, Subject, Task
 from ml.artifacts.sandbox import Killed, Sandbox

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.switches import Bench
 
-from ml.emergency.recovery import explain
+from ml.session.watches import explain
 
 _CALLS = ("makedirs", "open", "write", "pwrite", "fsync", "rename", "close")
 

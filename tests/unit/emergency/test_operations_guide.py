@@ -17,7 +17,7 @@ from support.trusting import configure
 from console.config import load
 from console.switch import kill_switch
 from ml.emergency.killfile import KillFile
-from ml.serving.options import parse_options
+from ml.serving.engine import parse_options
 from ml.stage import Stage
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()

@@ -31,7 +31,7 @@ def test_a_draft_comes_back_as_it_was_kept(tmp_path: Path) -> None:
     assert found(Drafts(tmp_path / "drafts")) == replace(DRAFT, reason="changed my mind")
 
 
-def test_a_draft_belongs_to_one_artifact_and_one_hop(tmp_path: Path) -> None:
+def test_a_draft_belongs_to_one_artifact_and_one_step(tmp_path: Path) -> None:
     drafts = Drafts(tmp_path)
     drafts.keep(DRAFT)
     assert found(drafts, "b" * 64) is None

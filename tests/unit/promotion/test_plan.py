@@ -16,7 +16,7 @@ from ml.promotion.body import Account, body, code, fence
 from ml.promotion.gate.guard import Guard
 from ml.promotion.gates import ack_gate, acknowledge
 from ml.promotion.paths import Places
-from ml.promotion.plan import Proposal, difference, one_line, plan_promotion, plan_rollback, plan_stage, plan_withdraw
+from ml.promotion.plan import Proposal, one_line, plan_promotion, plan_rollback, plan_stage, plan_withdraw
 from ml.promotion.repository import trailers
 from ml.promotion.values import Ack, Evidence, Target
 from ml.registry import changes
@@ -40,6 +40,29 @@ def pointer(artifact_id: str) -> Pointer:
         git_sha="b" * 40,
         dataset_id="v4",
     )
+
+
+@pytest.mark.parametrize(
+    ("action", "to_stage", "from_stage"),
+    [
+        (Action.STAGE, Stage.STAGING, None),
+        (Action.PROMOTE, Stage.SHADOW, Stage.STAGING),
+        (Action.PROMOTE, Stage.ACTIVE, Stage.SHADOW),
+        (Action.ROLLBACK, Stage.ACTIVE, Stage.ACTIVE),
+        (Action.WITHDRAW, Stage.STAGING, Stage.STAGING),
+        (Action.WITHDRAW, Stage.SHADOW, Stage.SHADOW),
+    ],
+)
+@pytest.mark.parametrize(("written", "found", "digest"), [("a", None, "a"), ("a", "f", "f"), (None, None, "")])
+def test_a_target_is_made_of_a_pointer_and_an_action(
+    action: Action, to_stage: Stage, from_stage: Stage | None, written: str | None, found: str | None, digest: str
+) -> None:
+    moved = pointer(NEW).model_copy(update={"model_sha256": written})
+    common: dict[str, Any] = {"base_commit": "c" * 40, "registry_blob": "d" * 40, "opened_at": NOW, "actor": "ann"}
+    target = Target.of(action, "regime", to_stage, moved, model_sha256=found, **common)
+    assert (target.action, target.model, target.from_stage, target.to_stage) == (action, "regime", from_stage, to_stage)
+    assert (target.artifact_id, target.artifact_dir, target.model_sha256) == (NEW, f"artifacts/onnx/{NEW}", digest)
+    assert {name: getattr(target, name) for name in common} == common
 
 
 def document() -> Document:
@@ -298,31 +321,7 @@ def test_code_and_fences_hold_whatever_is_in_them() -> None:
     assert fence("x\n````\ny", "diff").startswith("`````diff\n")
 
 
-# --- differences and places -----------------------------------------------------------------------------
-
-
-def test_a_difference_counts_lines_from_the_start_of_the_file() -> None:
-    old = b"".join(b"line %d\n" % number for number in range(1000))
-    new = old.replace(b"line 500\n", b"other\n").replace(b"line 700\n", b"")
-    shown = difference(old, new, "f").splitlines()
-    assert shown[:3] == ["--- a/f", "+++ b/f", "@@ -498,7 +498,7 @@"]
-    assert [line for line in shown[3:] if line[0] in "+-"] == ["-line 500", "+other", "-line 700"]
-    assert "@@ -698,7 +698,6 @@" in shown
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "changed"),
-    [
-        (b"", b"a\n", ["+a"]),
-        (b"a\n", b"", ["-a"]),
-        (b"a\nb\n", b"b\n", ["-a"]),
-        (b"\xff\n", b"a\n", ["-\\xff", "+a"]),
-        (b"a\r\nb\r\n", b"a\r\nc\r\n", ["-b", "+c"]),
-    ],
-)
-def test_differences_at_the_edges(old: bytes, new: bytes, changed: list[str]) -> None:
-    assert [line for line in difference(old, new, "f").splitlines()[3:] if line[0] in "+-"] == changed
-    assert difference(old, old, "f") == ""
+# --- places ---------------------------------------------------------------------------------------------
 
 
 def test_a_registry_elsewhere_takes_all_that_is_its_own_along() -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ml.policy import parse_policy
-from ml.promotion.remeasured import compare, measured_again
+from ml.promotion.gate.remeasure import compare, measured_again
 from ml.slo.source import Ask, Kind, Series
 from ml.verdict import Code, Verdict
 

@@ -13,7 +13,7 @@ from support.registries import LATER, event, layouts, model, pointer, registries
 
 from ml.registry.changes import promote
 from ml.registry.codec import RegistryInvalid, empty_document, parse
-from ml.registry.locate import first_offence
+from ml.registry.scanner import first_offence
 from ml.stage import Stage
 
 RELAXED = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)

@@ -6,15 +6,15 @@ import re
 from pathlib import Path
 
 from ml.policy import parse_policy
-from ml.promotion import checkout
 from ml.registry import doctor
 from ml.registry.schema import ALIASES
+from ml.session import standings
 
 PAGE = (Path(__file__).parents[3] / "docs/registry.md").read_text(encoding="utf-8")
 
 
 def test_every_code_of_the_doctor_is_explained() -> None:
-    code = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in (doctor, checkout))
+    code = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in (doctor, standings))
     named = set(re.findall(r'Finding\(\s*"([a-z-]+)"', code))
     table = PAGE.split("## What `check` names")[1].split("## The policy")[0]
     assert set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", table)) == named

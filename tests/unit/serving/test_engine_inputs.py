@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.serving.inputs import Fault, FaultInput, KillInput
+from ml.serving.engine import Fault, FaultInput, KillInput
 from ml.serving.meters import Meters, read_counters
 from ml.stage import Stage
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ml.errors import Invalid
-from ml.serving.registry_file import Deployment, deployment
+from ml.serving.model import Deployment, deployment
 from ml.stage import Stage
 
 POINTER = {

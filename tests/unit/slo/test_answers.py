@@ -13,13 +13,13 @@ from support.fixed_metrics import NOW, POLICY, FixedMetrics, rules
 from ml.slo import exchanges, source
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_now, alerts_of_soak, history_query
-from ml.slo.exchanges import Failure, Recorder, length, moment_of, skew_of
+from ml.slo.exchanges import Failure, Recorder, clock_doubt, moment_of, skew_of
 from ml.slo.measured import bound
 from ml.slo.promql import Scope
-from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, Series, SourceUnreachable
+from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, Scalar, Series, SourceUnreachable
 from ml.slo.tape import Grid
 from ml.stage import Stage
-from ml.verdict import Verdict
+from ml.verdict import Code, Verdict
 
 QUIET = POLICY.alerts.quiet
 OURS = Ours("regime_classifier", Stage.SHADOW)
@@ -91,16 +91,25 @@ class TestClocks:
     def test_without_a_point_nothing_is_known(self) -> None:
         assert skew_of(Answer(ask=Ask(Kind.QUERY), raw=b"", url="", asked_at=NOW, seconds=1.0)) is None
 
+    @pytest.mark.parametrize("points", [(), ((1.0, float("nan")),), ((1.0, float("inf")),), ((1.0, 2.0), (3.0, 4.0))])
+    def test_an_answer_without_one_number_is_no_time(self, points: tuple[tuple[float, float], ...]) -> None:
+        series = (Series((), points),)
+        clock = Answer(ask=Ask(Kind.QUERY), raw=b"", url="", asked_at=NOW, seconds=1.0, series=series)
+        assert Scalar.of(series) is None
+        doubt = clock_doubt(clock, (clock,), NOW)
+        assert doubt is not None
+        assert (doubt.verdict, doubt.code) == (Verdict.NO_DATA, Code.CLOCK_UNKNOWN)
+
+    def test_one_number_is_a_time(self) -> None:
+        series = (Series((), ((NOW.timestamp(), 7.0),)),)
+        assert Scalar.of(series) == Scalar(at=NOW.timestamp(), value=7.0)
+        clock = Answer(ask=Ask(Kind.QUERY), raw=b"", url="", asked_at=NOW, seconds=1.0, series=series)
+        assert clock_doubt(clock, (clock,), NOW) is None
+        assert Scalar.of((*series, *series)) is None
+
     @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300, -1e300])
     def test_no_number_makes_a_time_that_is_none(self, seconds: float) -> None:
         assert moment_of(seconds) is None
-
-    @pytest.mark.parametrize(
-        ("seconds", "words"),
-        [(86_400, "24h"), (300, "5m"), (66_120, "18h22m"), (3_900, "1h05m"), (20, "20s"), (0, "0s")],
-    )
-    def test_windows_are_said_in_hours_and_minutes(self, seconds: float, words: str) -> None:
-        assert length(seconds) == words
 
 
 @pytest.mark.parametrize(("text", "number"), [("100", 100.0), ("100.0", 100.0), ("1e2", 100.0), ("+Inf", float("inf"))])

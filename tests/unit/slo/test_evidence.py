@@ -16,7 +16,7 @@ from support.soaked import target_of
 
 from ml.policy import parse_policy
 from ml.promotion.evidence import Verified, build, verify
-from ml.promotion.evidence_seal import canonical, sealed
+from ml.promotion.evidence_formats import canonical, sealed
 from ml.slo.review import review
 from ml.slo.soak import Killed, judge_soak
 from ml.slo.source import SourceTimedOut
@@ -321,7 +321,7 @@ def test_the_policys_own_bytes_judge_again() -> None:
     assert next(gate for gate in soak.report.gates if gate.name == "p99").verdict is Verdict.FAIL
 
 
-def test_a_hop_without_a_soak_has_evidence_as_well() -> None:
+def test_a_step_without_a_soak_has_evidence_as_well() -> None:
     gates = (Gate(name="verify", verdict=Verdict.PASS, why="9 checks passed."),)
     to_shadow = replace(TARGET, from_stage=Stage.STAGING, to_stage=Stage.SHADOW)
     evidence = build(target=to_shadow, policy=POLICY, gates=gates, now=NOW, tool_version="1", verified=VERIFIED)

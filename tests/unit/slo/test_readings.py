@@ -9,7 +9,7 @@ import pytest
 from support.fixed_metrics import NOW, POLICY, START, FixedMetrics
 
 from ml.policy import parse_policy
-from ml.slo.memory import BoardMemory
+from ml.slo.batch import BoardMemory
 from ml.slo.readings import StageRead, board_readings
 from ml.slo.source import Answer, Kind, SourceTimedOut
 from ml.stage import Stage

@@ -1,4 +1,4 @@
-"""The small helpers that every widget shares: verdict marks, ages, amounts, bars, columns."""
+"""The small helpers that every widget shares: verdict marks, ages, bars, columns."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from ml.clock import age
 from ml.verdict import Verdict
-from widgets.drawing import ASCII, MARKS, UNICODE, age, amount, bar, count, fit, sparkline, summary
+from widgets.drawing import ASCII, MARKS, UNICODE, bar, fit, sparkline, summary
 
 
 def test_every_verdict_has_its_own_word_and_glyph_in_aligned_cells() -> None:
@@ -51,29 +52,6 @@ def test_an_age_of_nothing_and_of_tomorrow_is_told() -> None:
 def test_ages_below_ten_minutes_change_at_most_every_five_seconds(seconds: float) -> None:
     shown = {age(NOW - timedelta(seconds=seconds + tick), NOW) for tick in range(5)}
     assert len(shown) <= 2
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "limit", "shown"),
-    [
-        (42.1, "ms", 100.0, "42.1 ms"),
-        (0.063, "", 0.05, "6.3 %"),
-        (1.7, "", 0.05, "170 %"),
-        (3.0, "", 5.0, "3"),
-        (86_400, "s", None, "24h"),
-        (None, "ms", 100.0, "-"),
-    ],
-)
-def test_amounts_read_as_the_runbook_writes_them(
-    value: float | None, unit: str, limit: float | None, shown: str
-) -> None:
-    assert amount(value, unit, limit=limit) == shown
-
-
-def test_counts_are_short() -> None:
-    assert [count(n) for n in (None, 950, 1_000, 9_949, 182_400, 1_250_000)] == [
-        "-", "950", "1.0k", "9.9k", "182k", "1.2M"
-    ]  # fmt: skip
 
 
 def test_a_bar_tells_below_at_and_above_the_limit_apart() -> None:

@@ -16,7 +16,7 @@ STRANGER = "stranger@example.com"
 
 
 @dataclass
-class Desk:
+class SharedRemote:
     """An operator's clone, and a stranger who pushes to the same remote."""
 
     clones: Clones

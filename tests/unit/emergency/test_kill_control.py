@@ -1,7 +1,8 @@
-"""One desk per console: a press, a release, and what the engines prove, also against what this clone's file says."""
+"""One control per console: a press, a release, and what the engines prove, also against what this clone's file says."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from support.fleets import FleetMetrics
 from support.switches import PRESSED, Bench, RememberingActuator
 
 from ml.board import KillView, Rung
-from ml.emergency.kill import KillDesk
+from ml.emergency.kill import KillControl
 from ml.emergency.questions import Code
 from ml.errors import Unavailable
-from ml.session.boards import kill_gates, kill_problems
+from ml.session.standings import kill_gates, kill_problems
+from ml.slo.source import Series
 from ml.verdict import Verdict
 
 BLOCKED, INFERS, SILENT = Code.BLOCKED, Code.INFERS, Code.SILENT
@@ -22,11 +24,11 @@ BLOCKED, INFERS, SILENT = Code.BLOCKED, Code.INFERS, Code.SILENT
 class Session:
     def __init__(self, folder: Path, metrics: FleetMetrics | None, *actuators: RememberingActuator) -> None:
         self.bench = Bench(folder, actuators)
-        self.desk = KillDesk(self.bench.switch, metrics, self.bench.audit, self.bench.clock, confirm_s=30)  # type: ignore[arg-type]
+        self.control = KillControl(self.bench.switch, metrics, self.bench.audit, self.bench.clock, confirm_s=30)  # type: ignore[arg-type]
 
     def later(self, seconds: float) -> KillView:
         self.bench.clock.moment = PRESSED + timedelta(seconds=seconds)
-        return self.desk.view()
+        return self.control.view()
 
 
 def rungs(view: KillView) -> dict[str, Rung]:
@@ -36,7 +38,7 @@ def rungs(view: KillView) -> dict[str, Rung]:
 def test_a_press_asks_no_metrics_and_a_look_proves_it(tmp_path: Path) -> None:
     metrics = FleetMetrics({"a:1": BLOCKED, "b:1": BLOCKED})
     session = Session(tmp_path, metrics)
-    pressed = session.desk.kill("ann@example.com", "p99 spike")
+    pressed = session.control.kill("ann@example.com", "p99 spike")
     assert (pressed.engaged, pressed.rung, metrics.asked) == (True, Rung.WRITTEN, [])
     seen = session.later(10)
     assert (seen.rung, seen.engines, seen.proven) == (Rung.CONFIRMED, 2, 2)
@@ -47,7 +49,7 @@ def test_confirmed_holds_only_as_long_as_it_is_measured(tmp_path: Path) -> None:
     """An engine that died, came back unscraped, or infers again takes the proof away, however late."""
     metrics = FleetMetrics({"a:1": BLOCKED, "b:1": BLOCKED})
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     assert session.later(10).rung is Rung.CONFIRMED
     metrics.kill["b:1"] = SILENT
     dead = session.later(3_600)
@@ -71,7 +73,7 @@ def test_confirmed_holds_only_as_long_as_it_is_measured(tmp_path: Path) -> None:
 def test_a_receipt_is_recorded_once_per_change_also_across_sessions(tmp_path: Path) -> None:
     metrics = FleetMetrics({"a:1": BLOCKED, "b:1": INFERS})
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     for seconds in (10, 20, 31, 40):
         session.later(seconds)
     other = Session(tmp_path, metrics)
@@ -90,7 +92,7 @@ def test_a_sick_prometheus_never_confirms_and_never_raises(tmp_path: Path) -> No
     metrics = FleetMetrics({"a:1": BLOCKED})
     metrics.sick = True
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     seen = session.later(10)
     assert (seen.engaged, seen.rung) == (True, Rung.WRITTEN)
     assert seen.problem == "Prometheus gave no answer within 5 s. Look at it."
@@ -114,7 +116,7 @@ def test_odd_answers_are_problems_and_never_our_bug(tmp_path: Path, fault: str, 
     if fault == "strange":
         metrics.kill = {"a:1": 99}  # type: ignore[dict-item]
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     seen = session.later(31)
     assert (seen.rung, seen.proven) == (Rung.UNCONFIRMED, 0)
     assert words in seen.problem
@@ -123,7 +125,7 @@ def test_odd_answers_are_problems_and_never_our_bug(tmp_path: Path, fault: str, 
 def test_a_clock_that_runs_behind_moves_the_request_onto_the_servers_clock(tmp_path: Path) -> None:
     metrics = FleetMetrics({"a:1": BLOCKED})
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     session.later(10)
     plain = metrics.asked[-1]
     metrics.ahead_s = 10.0
@@ -135,7 +137,7 @@ def test_a_clock_that_runs_behind_moves_the_request_onto_the_servers_clock(tmp_p
 
 def test_without_a_prometheus_the_kill_stands_and_is_unconfirmed(tmp_path: Path) -> None:
     session = Session(tmp_path, None)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     seen = session.later(31)
     assert (seen.engaged, seen.rung) == (True, Rung.UNCONFIRMED)
     assert "No Prometheus is configured" in seen.problem
@@ -144,7 +146,7 @@ def test_without_a_prometheus_the_kill_stands_and_is_unconfirmed(tmp_path: Path)
 def test_a_failed_actuator_is_told_for_as_long_as_the_session_lives(tmp_path: Path) -> None:
     restart = RememberingActuator("command restart", Unavailable("`restart` ended with 1: no such unit."))
     session = Session(tmp_path, FleetMetrics({"a:1": BLOCKED}), restart)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     seen = session.later(10)
     assert seen.problem == "command restart: `restart` ended with 1: no such unit."
     assert [(each.name.split()[0], each.done) for each in seen.deliveries] == [("file", True), ("command", False)]
@@ -155,7 +157,7 @@ def test_hosts_that_failed_in_the_same_way_are_told_together(tmp_path: Path) -> 
     for number, actuator in enumerate(hosts):
         actuator.host = f"h{number}"  # type: ignore[attr-defined]
     session = Session(tmp_path, FleetMetrics({"a:1": BLOCKED}), *hosts)
-    view = session.desk.kill("ann@example.com", "p99 spike")
+    view = session.control.kill("ann@example.com", "p99 spike")
     named = ", ".join(f"command ssh on h{n}" for n in range(5))
     assert view.problem == f"{named} and 3 more: `ssh {{host}}` hangs."
 
@@ -164,7 +166,7 @@ def test_a_kill_that_no_file_took_is_still_shown_as_asked_for(tmp_path: Path) ->
     session = Session(tmp_path, FleetMetrics({"a:1": INFERS}))
     session.bench.file.parent.mkdir()
     session.bench.file.symlink_to("nowhere")
-    pressed = session.desk.kill("ann@example.com", "p99 spike")
+    pressed = session.control.kill("ann@example.com", "p99 spike")
     assert (pressed.engaged, pressed.unclear, pressed.rung) == (None, True, Rung.REQUESTED)
     seen = session.later(1)
     assert seen.rung is Rung.REQUESTED
@@ -174,7 +176,7 @@ def test_a_kill_that_no_file_took_is_still_shown_as_asked_for(tmp_path: Path) ->
 
 def test_nothing_asked_for_and_nobody_blocked_is_off(tmp_path: Path) -> None:
     metrics = FleetMetrics({"a:1": INFERS})
-    view = Session(tmp_path, metrics).desk.view()
+    view = Session(tmp_path, metrics).control.view()
     assert (view.engaged, view.rung, view.off, view.beside) == (False, Rung.IDLE, True, "")
     assert len(metrics.asked) == 2
 
@@ -183,12 +185,31 @@ def test_off_by_the_file_alone_says_that_nobody_asked_the_engines(tmp_path: Path
     metrics = FleetMetrics()
     metrics.sick = True
     session = Session(tmp_path, metrics)
-    assert "Prometheus did not say" in session.desk.view().beside
+    assert "Prometheus did not say" in session.control.view().beside
     assert "Prometheus did not say" in session.later(5).beside
     assert len(metrics.asked) == 1  # it rests, so that the board does not wait for it at each poll
     session.later(60)
     assert len(metrics.asked) == 2
-    assert "without Prometheus" in Session(tmp_path, None).desk.view().beside
+    assert "without Prometheus" in Session(tmp_path, None).control.view().beside
+
+
+class Miscounting(FleetMetrics):
+    """Counts the blocked engines in a way that is no number."""
+
+    counted: tuple[float, ...] = ()
+
+    def _series(self, promql: str) -> Iterable[Series]:
+        if promql.startswith("count(count by (instance)"):
+            return tuple(self._one(each, n=str(each)) for each in self.counted)
+        return super()._series(promql)
+
+
+@pytest.mark.parametrize("counted", [(float("nan"),), (0.0, 1.0)])
+def test_a_count_that_is_no_number_is_unknown_and_not_none(tmp_path: Path, counted: tuple[float, ...]) -> None:
+    metrics = Miscounting({"a:1": BLOCKED})
+    metrics.counted = counted
+    seen = Session(tmp_path, metrics).later(10)
+    assert "Prometheus did not say whether engines are blocked" in seen.beside
 
 
 def test_a_kill_thrown_on_another_host_is_on_here_too(tmp_path: Path) -> None:
@@ -199,7 +220,7 @@ def test_a_kill_thrown_on_another_host_is_on_here_too(tmp_path: Path) -> None:
     assert (view.rung, view.proven, view.engines) == (Rung.CONFIRMED, 5, 5)
     assert view.beside == "This clone's kill file says off: the kill was thrown elsewhere."
     assert any("mlconsole kill off" in step for step in view.manual)
-    assert session.desk.engaged() is True
+    assert session.control.engaged() is True
     (problem,) = kill_problems(view)
     assert problem.severe
     assert "ON by the engines, not by this clone's kill file: 5 of 5" in problem.what
@@ -208,7 +229,7 @@ def test_a_kill_thrown_on_another_host_is_on_here_too(tmp_path: Path) -> None:
 
 
 def test_a_kill_thrown_elsewhere_that_not_everybody_obeys_is_on_and_unconfirmed(tmp_path: Path) -> None:
-    view = Session(tmp_path, FleetMetrics({"a:1": BLOCKED, "b:1": INFERS})).desk.view()
+    view = Session(tmp_path, FleetMetrics({"a:1": BLOCKED, "b:1": INFERS})).control.view()
     assert (view.engaged, view.by_engines, view.rung, view.proven) == (True, True, Rung.UNCONFIRMED, 1)
 
 
@@ -217,21 +238,21 @@ def test_an_unclear_file_is_not_off_and_engines_decide(tmp_path: Path) -> None:
     session = Session(tmp_path, metrics)
     session.bench.file.parent.mkdir()
     session.bench.file.write_text('ML_KILL_SWITCH="1"\n')
-    view = session.desk.view()
+    view = session.control.view()
     assert (view.engaged, view.unclear, view.off) == (None, True, False)
     assert kill_gates(view, "shadow→active")[0].verdict is Verdict.NO_DATA
     assert "engines read this differently" in kill_problems(view)[0].what
     metrics.kill = {"a:1": BLOCKED}
-    blocked = session.desk.view()
+    blocked = session.control.view()
     assert (blocked.engaged, blocked.by_engines, blocked.unclear) == (True, True, True)
 
 
 def test_a_release_climbs_stays_until_it_is_proven_and_is_then_off(tmp_path: Path) -> None:
     metrics = FleetMetrics({"a:1": BLOCKED}, {"a:1": Code.STILL_BLOCKED})
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     session.bench.clock.moment = PRESSED + timedelta(seconds=60)
-    assert session.desk.release("bob@example.com", "rolled back").engaged is False
+    assert session.control.release("bob@example.com", "rolled back").engaged is False
     blocked = session.later(62)
     assert (blocked.engaged, blocked.rung, blocked.releasing, blocked.off) == (True, Rung.WRITTEN, True, False)
     assert kill_gates(blocked, "shadow→active")[0].verdict is Verdict.WAIT
@@ -249,8 +270,8 @@ def test_a_release_climbs_stays_until_it_is_proven_and_is_then_off(tmp_path: Pat
 def test_a_fresh_release_is_shown_for_ten_minutes(tmp_path: Path) -> None:
     metrics = FleetMetrics({"a:1": INFERS}, {"a:1": Code.INFERS_AGAIN})
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
-    session.desk.release("bob@example.com", "rolled back")
+    session.control.kill("ann@example.com", "p99 spike")
+    session.control.release("bob@example.com", "rolled back")
     assert (session.later(10).rung, session.later(500).rung) == (Rung.CONFIRMED, Rung.CONFIRMED)
     assert session.later(601).rung is Rung.IDLE
 
@@ -258,8 +279,8 @@ def test_a_fresh_release_is_shown_for_ten_minutes(tmp_path: Path) -> None:
 def test_a_kill_thrown_elsewhere_after_our_proven_release_is_on_again(tmp_path: Path) -> None:
     metrics = FleetMetrics({"a:1": INFERS}, {"a:1": Code.INFERS_AGAIN})
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
-    session.desk.release("bob@example.com", "rolled back")
+    session.control.kill("ann@example.com", "p99 spike")
+    session.control.release("bob@example.com", "rolled back")
     assert session.later(10).off
     metrics.kill = {"a:1": BLOCKED}
     assert session.later(100).by_engines
@@ -267,14 +288,14 @@ def test_a_kill_thrown_elsewhere_after_our_proven_release_is_on_again(tmp_path: 
 
 def test_a_release_that_nobody_is_there_to_prove_does_not_stay_for_ever(tmp_path: Path) -> None:
     session = Session(tmp_path, FleetMetrics())
-    session.desk.kill("ann@example.com", "p99 spike")
-    session.desk.release("bob@example.com", "rolled back")
+    session.control.kill("ann@example.com", "p99 spike")
+    session.control.release("bob@example.com", "rolled back")
     assert session.later(100).releasing
     assert session.later(700).off
 
 
 def test_another_sessions_kill_is_seen_and_proven_here(tmp_path: Path) -> None:
-    Session(tmp_path, None).desk.kill("ann@example.com", "p99 spike")
+    Session(tmp_path, None).control.kill("ann@example.com", "p99 spike")
     seen = Session(tmp_path, FleetMetrics({"a:1": BLOCKED})).later(10)
     assert (seen.by, seen.rung) == ("ann@example.com", Rung.CONFIRMED)
 
@@ -282,7 +303,7 @@ def test_another_sessions_kill_is_seen_and_proven_here(tmp_path: Path) -> None:
 def test_a_steady_kill_shows_the_same_at_every_look(tmp_path: Path) -> None:
     metrics = FleetMetrics({"a:1": BLOCKED})
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     views = []
     for seconds in (10, 3_600, 100_000):
         metrics.now = PRESSED.timestamp() + seconds
@@ -294,7 +315,7 @@ def test_a_steady_kill_shows_the_same_at_every_look(tmp_path: Path) -> None:
 def test_a_large_fleet_is_counted_and_its_worst_are_named(tmp_path: Path) -> None:
     metrics = FleetMetrics({f"e{n}:1": BLOCKED for n in range(5_000)} | {"bad:1": INFERS, "dead:1": SILENT})
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     seen = session.later(31)
     assert (seen.rung, seen.engines, seen.proven, len(seen.instances)) == (Rung.UNCONFIRMED, 5_002, 5_000, 2)
     assert [each.instance for each in seen.instances] == ["dead:1", "bad:1"]
@@ -306,7 +327,7 @@ def test_a_large_fleet_is_counted_and_its_worst_are_named(tmp_path: Path) -> Non
 def test_a_large_fleet_that_nobody_has_proven_yet_is_counted_all_the_same(tmp_path: Path) -> None:
     metrics = FleetMetrics({f"e{n}:1": INFERS for n in range(5_000)})
     session = Session(tmp_path, metrics)
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     early, late = session.later(3), session.later(31)
     assert (early.rung, early.engines, early.proven, len(early.instances)) == (Rung.WRITTEN, 5_000, 0, 50)
     assert (late.rung, late.engines, late.proven, len(late.instances)) == (Rung.UNCONFIRMED, 5_000, 0, 50)
@@ -314,5 +335,5 @@ def test_a_large_fleet_that_nobody_has_proven_yet_is_counted_all_the_same(tmp_pa
 
 def test_instance_names_are_data(tmp_path: Path) -> None:
     session = Session(tmp_path, FleetMetrics({"evil\x1b[2J": BLOCKED}))
-    session.desk.kill("ann@example.com", "p99 spike")
+    session.control.kill("ann@example.com", "p99 spike")
     assert session.later(10).instances[0].instance == "evil␛[2J"
