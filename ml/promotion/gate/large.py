@@ -27,6 +27,8 @@ def restored(repository: Reader, case: Case, directory: Path, server: str) -> st
     large = next((path for path, pointer in found.items() if pointer.size > MAX_BYTES), "")
     if large:
         return f"the file of the Git LFS pointer {visible(large)} has more than {MAX_BYTES:,} bytes"
+    if sum(pointer.size for pointer in found.values()) > MAX_BYTES:
+        return f"the files of its {len(found)} Git LFS pointers have more than {MAX_BYTES:,} bytes together"
     attributes = repository.clone.attributes(case.commit.sha, list(found))
     bare = next((path for path in found if attributes.get(path, {}).get("filter") != "lfs"), "")
     if bare:
