@@ -63,6 +63,7 @@ def vouched(settings: Settings) -> bool:
 def _operator_of(repository: Reader, commit: str, path: str, content: bytes, record: Record, settings: Settings) -> str:
     """Return the signer of the file's last change, if the previously trusted rules name the signer an operator."""
     from ml.policy import parse_policy  # noqa: PLC0415 it brings pydantic
+    from ml.promotion.gate.authority import signature_of  # noqa: PLC0415
     from ml.promotion.paths import Places  # noqa: PLC0415
 
     if (
@@ -79,7 +80,7 @@ def _operator_of(repository: Reader, commit: str, path: str, content: bytes, rec
     signers = repository.objects.read(record.base, places.signers)
     if signers is None:
         return ""
-    signature = repository.signatures.judge(changes[0].sha, signers)
+    signature = signature_of(repository.signatures, changes[0].sha, signers, SystemClock().now())
     policy = parse_policy(repository.objects.read(record.base, places.policy))
     return signature.principal if signature.good and policy.is_operator(signature.principal) is Verdict.PASS else ""
 

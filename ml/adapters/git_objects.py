@@ -153,6 +153,11 @@ _SMALL = 1 << 20
 _MOST_KEPT = 64 << 20
 _DEEPEST = 2048
 """Folders inside each other. No file system that we know of takes a longer path."""
+_SUBMODULE = 0o160000
+_MOST_STEPS = 5_000_000
+_STEPS_OF_A_CHANGE = 4
+"""The most files and folders that one judgement looks at; one that differs is kept, and counts as several. A small push
+can hold folders that hold each other again and again, and so name more files than anybody could list."""
 
 
 class _Object(NamedTuple):
@@ -178,6 +183,8 @@ class BatchObjects:
         self._known: dict[str, _Object | None] = {}
         self._kept = 0
         self._trees: dict[str, dict[bytes, _Entry]] = {}
+        self._steps = 0
+        self._unread = False
 
     @contextlib.contextmanager
     def held(self) -> Iterator[BatchObjects]:
@@ -186,12 +193,12 @@ class BatchObjects:
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes in a commit, or ``None`` when it is not there."""
-        found = self._object(_spec(commit, path))
+        found = self._named(commit, path)
         return found.content if found and found.kind == "blob" else None
 
     def blob_id(self, commit: str, path: str) -> str:
         """The object id of a file in a commit, empty when it is not there."""
-        found = self._object(_spec(commit, path))
+        found = self._named(commit, path)
         return found.sha if found and found.kind == "blob" else ""
 
     def blob(self, blob: str) -> bytes | None:
@@ -203,16 +210,34 @@ class BatchObjects:
 
     def tree(self, commit: str, path: str = "") -> tuple[TreeEntry, ...]:
         """All files at or under a path of a commit's tree; an empty path means the whole tree."""
-        entry = _Entry(stat.S_IFDIR, f"{plain(commit, 'a commit')}^{{tree}}")
-        for name in path.encode("utf-8", "surrogateescape").split(b"/") if path else ():
-            inside = self._entries(entry.sha).get(name) if entry.folder else None
-            if inside is None:
-                return ()
-            entry = inside
+        entry = self._entry(commit, path)
+        if entry is None:
+            return ()
         if not entry.folder:
             return (TreeEntry(path, f"{entry.mode:06o}", entry.sha),)
         changes = self._differing(None, entry, path.encode("utf-8", "surrogateescape"))
         return tuple(TreeEntry(change.path, change.new_mode, change.new_blob) for change in changes)
+
+    def _entry(self, commit: str, path: str) -> _Entry | None:
+        """Return what a commit's tree has at a path, or ``None``; an empty path means the tree itself."""
+        entry = _Entry(stat.S_IFDIR, f"{plain(commit, 'a commit')}^{{tree}}")
+        for name in path.encode("utf-8", "surrogateescape").split(b"/") if path else ():
+            inside = self._entries(entry.sha).get(name) if entry.folder else None
+            if inside is None:
+                return None
+            entry = inside
+        return entry
+
+    def _named(self, commit: str, path: str) -> _Object | None:
+        """The object at a path, or ``None`` where the tree has nothing there; git calls both cases missing."""
+        found = self._object(_spec(commit, path))
+        if found is None and self._object(f"{commit}^{{tree}}") is None:
+            raise Unavailable("This repository does not have the commit that is asked for.", "Fetch, then try again.")
+        if found is None:
+            entry = self._entry(commit, path)
+            if entry and stat.S_IFMT(entry.mode) != stat.S_IFMT(_SUBMODULE):
+                raise _missing(entry.sha)
+        return found
 
     def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
         """All paths that differ between two commits' trees; renames are a deletion and an addition."""
@@ -261,7 +286,11 @@ class BatchObjects:
                     f"The files to be read have more than {EXPORT_LIMIT >> 20} MiB together.",
                     "Keep large data out of git.",
                 )
-            _place(directory, entry, self._taken(head[2]))
+            try:
+                _place(directory, entry, self._taken(head[2]))
+            except OSError as error:
+                why = f"{visible(entry.path, limit=200)} cannot be written to this disk: {error.strerror}."
+                raise Unavailable(why, "Make room, or give the file a shorter name.") from error
         return len(entries)
 
     def _difference(self, one: str, other: str) -> tuple[PathChange, ...]:
@@ -275,6 +304,7 @@ class BatchObjects:
             if one == other:
                 continue
             if not (one and one.folder) and not (other and other.folder):
+                self._count(_STEPS_OF_A_CHANGE)
                 yield _change(at, one, other)
                 continue
             _require_depth(depth)
@@ -283,7 +313,14 @@ class BatchObjects:
             before, after = (self._entries(each.sha) if each and each.folder else {} for each in (one, other))
             prefix = at + b"/" if at else b""
             names = sorted(before.keys() | after.keys(), reverse=True)
+            self._count(len(names))
             waiting += [(before.get(name), after.get(name), prefix + name, depth + 1) for name in names]
+
+    def _count(self, steps: int) -> None:
+        self._steps += steps
+        if self._steps > _MOST_STEPS:
+            why = "There are more files and folders to look at than one judgement can."
+            raise Invalid(why, "Push fewer changes at once, or do not use that commit.")
 
     def _entries(self, sha: str) -> dict[bytes, _Entry]:
         if sha in self._trees:
@@ -319,6 +356,8 @@ class BatchObjects:
 
     def _asked(self, name: str) -> tuple[str, str, int] | None:
         """Ask for an object: its id, kind and size, after which its bytes follow; ``None`` when there is none."""
+        if self._unread:  # what comes next is the rest of another answer
+            raise Unavailable("An answer of git was not read to its end.", "Try again.")
         self._git.say(name.encode("utf-8", "surrogateescape") + b"\n")
         try:
             words = self._git.line().split(b" ")
@@ -329,6 +368,7 @@ class BatchObjects:
             raise failure("cat-file", said)
         if len(words) != 3 or not words[2].isdigit():
             return None
+        self._unread = True
         return words[0].decode("ascii"), words[1].decode("ascii"), int(words[2])
 
     def _taken(self, size: int) -> Iterator[bytes]:
@@ -340,6 +380,7 @@ class BatchObjects:
             raise failure("cat-file", self._git.complaints()) from error
         if end != b"\n":
             raise Invalid("git returned another object than it announced.", "Run git fsck, and clone anew.")
+        self._unread = False
 
 
 def _spec(commit: str, path: str) -> str:
@@ -385,7 +426,7 @@ def _plain_mode(mode: int) -> int:
     if stat.S_ISREG(mode):
         return 0o100755 if mode & 0o100 else 0o100644
     kind = stat.S_IFMT(mode)
-    return kind if kind in (stat.S_IFLNK, stat.S_IFDIR) else 0o160000
+    return kind if kind in (stat.S_IFLNK, stat.S_IFDIR) else _SUBMODULE
 
 
 def _change(path: bytes, old: _Entry | None, new: _Entry | None) -> PathChange:

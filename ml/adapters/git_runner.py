@@ -134,6 +134,7 @@ _FIXED = {
     "GIT_ASKPASS": "",  # set but empty: git then looks no further for a program that asks
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",  # refs/replace would show the gate another history than the one that lands
+    "GIT_GRAFT_FILE": f"{os.devnull}/none",  # it must not exist; a graft would show other parents than the commits have
     "GIT_LITERAL_PATHSPECS": "1",
 }
 _CONFIG = (

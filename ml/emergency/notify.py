@@ -130,7 +130,7 @@ class Notifier:
 
 
 def _slack(text: str) -> str:
-    """Escape a text for Slack and Mattermost, so that nothing from outside becomes a link or a mention.
+    """Escape a text for Slack and Mattermost: nothing from outside becomes a mention, or a link under other words.
 
     Mattermost takes ``@all``, ``@name`` and ``~channel`` from plain text; the sign becomes its full-width twin where
     one begins, so that an e-mail address stays as it is. ``](`` would make a link or load an image there.

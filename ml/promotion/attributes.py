@@ -117,6 +117,9 @@ def fault_of_tree(objects: Objects, clone: Clone, commit: str, path: str, *, fre
         fresh: the files are new in the commit, so that the raw bytes of a file for Git LFS are a fault as well.
     """
     entries = objects.tree(commit, path)
+    nested = next((entry.path for entry in entries if entry.mode == SUBMODULE), "")
+    if nested:
+        return f"{visible(nested)} is a submodule, and nobody verified its files"
     attributes = clone.attributes(commit, [entry.path for entry in entries])
     for entry in entries:
         given = attributes.get(entry.path, {})

@@ -133,7 +133,7 @@ def _reasons(update: RefUpdate, server: _Server) -> Iterator[str]:
         yield "an approval is never changed or taken back"
     elif ref.startswith(APPROVALS):
         yield from _approval(update, base, server)
-    elif ref.startswith(_REPLACEMENTS):
+    elif ref.casefold().startswith(_REPLACEMENTS):
         yield "replaced objects would show another history than the one that was judged"
 
 

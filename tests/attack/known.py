@@ -80,6 +80,10 @@ def _twin(path: str) -> Known:
     return Known(f"a tree that holds {shown} besides", (_move("twin", path=path, who=STRANGER),), "malformed")
 
 
+def _edited_merge(what: str) -> tuple[Move, ...]:
+    return (_move("tampered_merge", what=what, who=STRANGER, main_first=True),)
+
+
 MERGED, GOVERNED = "first-parent line", "without a change of its own"
 NO_OPERATOR = "is no operator of the old rules"
 MIXED = "of an artifact that the registry names|one push|changes together|what landed is not|no operator|rides along"
@@ -87,6 +91,9 @@ KNOWN = (
     Known("a merge onto an old main brings its tree back", (_merge(4, 0, "the first's"),), MERGED),
     Known("a merge on main brings an old tree back", (_merge(0, 4, "the last's"),), GOVERNED),
     Known("an old tree comes back in an ordinary commit", (_move("revert", pick=0, who=STRANGER),), "changes together"),
+    Known("a merge makes the workflow say yes", _edited_merge("makes the workflow say yes"), "that no parent has"),
+    Known("a merge deletes the workflow", _edited_merge("deletes the workflow"), "that no parent has"),
+    Known("a merge names an operator", _edited_merge("names an operator"), "that no parent has"),
     Known("an orphan root is merged", (_merge(2, 0, "main's"),), MERGED),
     Known("own bytes are staged under an old id", (_own(OLD, "artifacts/other/", FRESH),), "several digests"),
     Known(

@@ -324,6 +324,17 @@ class Attack(Pushing):
         head = self._merged(parents, self.world.store.trees[of], who)
         self._offer(head, f"{who} merges {', '.join(map(self._called, parents))} with {tree} tree")
 
+    @rule(1, what=sorted(TAMPERINGS), who=PEOPLE, main_first=(True, False))
+    def tampered_merge(self, what: str, who: str, main_first: bool) -> None:
+        """A merge of a harmless branch that edits files itself, as no commit of the branch does."""
+        store, self.kept = self.world.store, ""
+        files = {f"src/{self._now()}.py": b"x = 1\n"}
+        side = self.world.commit(self.main, files, self._stamp(who, self._now(), "none"), "Code\n")
+        edited = self._tampered(side, what, who, "none")
+        if edited:
+            head = self._merged([self.main, side] if main_first else [side, self.main], store.trees[edited], who)
+            self._offer(head, f"{who} merges {'code' if main_first else 'main into code'}; the merge {what}")
+
     @rule(0.7, pick=range(8), who=PEOPLE)
     def revert(self, pick: int, who: str) -> None:
         """An ordinary commit on main that brings an older tree back."""

@@ -273,3 +273,21 @@ def test_unsigned_approval(crew: Crew) -> None:
     )
     crew.ann.folder.git("update-ref", f"{APPROVALS}{head}/x", made)
     assert "no SSH signature" in crew.refused(head)["approvals"]
+
+
+def test_one_key_is_not_two_approvals(crew: Crew) -> None:
+    """Three pairs of eyes: Ben's key stands for a third operator as well, and still is one person's."""
+    third = "third@example.com"
+    signers = (crew.ann.folder.path / SIGNERS).read_text()
+    assert crew.ben.key in signers
+    rules = RULES.replace(f'"{SECOND}"', f'"{SECOND}", "{third}"').replace("approvals = 2", "approvals = 3")
+    base = crew.house.base({POLICY_PATH: rules, SIGNERS: f"{signers}{third} {crew.ben.key}\n"})
+    for each in (crew.ann, crew.ben):
+        each.folder.git("fetch", "-q", crew.house.clones.operator.path, base)
+    more = replace(crew, base=base, plan=crew.house.to_active(base))
+    commit = more.written(crew.ann)
+    more.approved_by(crew.ben, commit)
+    more.approved_by(replace(crew.ben, email=third), commit)
+    why = more.refused(commit)["approvals"]
+    assert why.startswith("1 more operators must approve")
+    assert "approves in another name already" in why

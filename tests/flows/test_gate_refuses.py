@@ -494,6 +494,18 @@ def evidence_of_another_source(house: Gatehouse) -> Made:
     return plan.target.base_commit, house.made(plan)
 
 
+@illegal("evidence", "does not name the source of an answer")
+def evidence_of_a_source_without_a_name(house: Gatehouse) -> Made:
+    named = house.base({"console.toml": '[prometheus]\nurl = "http://prometheus.example:9090"\n'})
+    plan = house.to_active(named)
+
+    def unnamed(values: dict[str, Any]) -> None:
+        for exchange in (*values["soak_exchanges"], *values["review_exchanges"]):
+            exchange["url"] = None
+
+    return plan.target.base_commit, house.reworked(plan, unnamed)
+
+
 @illegal("evidence", "does not show what was measured")
 def drawing_of_another_day(house: Gatehouse) -> Made:
     plan = house.to_active()

@@ -222,9 +222,16 @@ def an_enormous_one(field: Field) -> str:
     return bent(field, {MODEL_FILE: LfsPointer(POINTER.oid, 10**18).content})
 
 
+def enormous_together(field: Field) -> str:
+    """Two pointers to files that one disk may hold, and that no artifact may have together."""
+    half = LfsPointer(POINTER.oid, 2_000_000_000).content
+    return bent(field, {MODEL_FILE: half, f"{HERE}/more.onnx": half})
+
+
 @pytest.mark.parametrize(
     ("way", "says"),
     [
+        (enormous_together, "have more than 3,221,225,472 bytes together"),
         (forgotten, "the file of the Git LFS pointer model.onnx is not on the server"),
         (damaged, "the file of the Git LFS pointer model.onnx is not on the server"),
         (another_models, "digest"),

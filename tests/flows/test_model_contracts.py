@@ -178,6 +178,21 @@ def test_the_second_artifact_of_a_model_without_rules_keeps_the_first_ones_contr
     assert "outputs.chances.classes" in err
 
 
+def test_a_model_whose_artifacts_state_no_contract_keeps_the_runbooks(shell: Shell) -> None:
+    """No manifest, and no name of an artifact, makes a model of another kind of it; only the policy does."""
+    registry = (shell.path / REGISTRY_PATH).read_text().replace(f'"{MODEL}"', '"sizes"')
+    shell.clones.operator.commit("Another name", {REGISTRY_PATH: registry})
+    shell.clones.operator.git("push", "-q")
+    artifact = "sizes_v2026_02_17_001"
+    assert foreign(shell, artifact, "--model", "churn")[0] == 0
+    edit_json(shell.path / "artifacts" / "onnx" / artifact / "manifest.json", contract=FOREIGN.document())
+    before = shell.refs()
+    code, _, err = shell.run("stage", f"artifacts/onnx/{artifact}", "--model", "sizes", "--reason", "new")
+    assert code == 1
+    assert "inputs.*" in err
+    assert shell.refs() == before
+
+
 def _renamed(contract: Contract) -> Contract:
     (output,) = contract.outputs
     other = Output(

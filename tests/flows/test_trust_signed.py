@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from support.clones import OPERATOR
 from support.shared_remote import STRANGER, SharedRemote
+
+from ml.adapters.git import open_repository
+from ml.promotion.repository import Person
 
 
 @dataclass
@@ -124,6 +128,28 @@ def test_an_old_signed_change_does_not_come_back_by_force(keys: Keys) -> None:
     git.git("fetch", "-q")
     git.git("checkout", "-q", old)
     assert keys.state() == "changed"
+
+
+@pytest.mark.parametrize(("hours", "state"), [(-1, "changed"), (1, "trusted")])
+def test_a_key_that_has_expired_vouches_for_nothing_whatever_the_commits_date(
+    keys: Keys, hours: int, state: str
+) -> None:
+    git, now = keys.desk.clones.operator, datetime.now(UTC)
+    public = keys.key("operator").with_suffix(".pub").read_text()
+    line = f'{OPERATOR} valid-before="{now + timedelta(hours=hours):%Y%m%d%H%M%S}Z" {public}'
+    git.commit("Rules", {"ml/registry/allowed_signers": line, "console.toml": second("asked")})
+    git.git("push", "-q", "origin", "main")
+    assert keys.desk.say("trust", "--yes")[0] == 0
+    settings = {"gpg.format": "ssh", "user.signingkey": keys.key("operator"), "commit.gpgsign": "true"}
+    for name, value in settings.items():
+        git.git("config", name, value)
+    head, person = git.git("rev-parse", "HEAD"), Person("Operator", OPERATOR)
+    files = [("console.toml", second("later").encode())]
+    made = open_repository(git.path).writer.commit(head, files, "Later", person, now - timedelta(hours=2))
+    git.git("push", "-q", "origin", f"{made}:refs/heads/main")
+    git.git("fetch", "-q")
+    git.git("checkout", "-q", made)
+    assert keys.state() == state
 
 
 def test_where_nothing_was_trusted_a_signature_alone_is_not_enough(keys: Keys) -> None:

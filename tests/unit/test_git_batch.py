@@ -122,7 +122,7 @@ def test_an_object_is_asked_for_once(shelf: Shelf, monkeypatch: pytest.MonkeyPat
     with open_repository(shelf.path).objects.held() as held:
         assert held.read(commit, "a") == held.read(commit, "a") == held.blob(shelf.blobs[1]) == b"1\n"
         assert held.read(commit, "b") is held.read(commit, "b") is None
-        assert len(said) == 2
+        assert len(said) == 3, "what is missing is looked for in its folder, once"
         assert held.blob("HEAD") is None, "only whole ids name blobs"
 
 
@@ -139,6 +139,71 @@ def test_a_damaged_object_is_said(shelf: Shelf) -> None:
     (shelf.path / ".git/objects" / tree[:2] / tree[2:]).unlink()
     with open_repository(shelf.path).objects.held() as held, pytest.raises((Invalid, Unavailable)):
         held.tree(lone)
+
+
+@pytest.mark.parametrize("path", ["a", "folder/a", "folder/nothing"])
+def test_a_lost_object_is_not_taken_for_a_file_that_is_not_there(shelf: Shelf, path: str) -> None:
+    """A gate that took a lost policy for none would ask nobody for a role."""
+    blob = shelf.blob(b"rules")
+    folder = shelf.tree(f"100644 blob {blob}\ta")
+    commit = shelf.commit(shelf.tree(f"100644 blob {blob}\ta", f"040000 tree {folder}\tfolder"))
+    lost = blob if path.endswith("a") else folder
+    (shelf.path / ".git/objects" / lost[:2] / lost[2:]).unlink()
+    with open_repository(shelf.path).objects.held() as held:
+        assert held.read(commit, "b") is None
+        with pytest.raises(Unavailable, match="does not have the commit"):
+            held.read("0" * 39 + "1", "a")
+        for ask in (held.read, held.blob_id):
+            with pytest.raises((Invalid, Unavailable), match=lost[:12]):
+                ask(commit, path)
+
+
+def test_folders_that_hold_each_other_again_and_again_are_refused(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some kilobytes of a push that name 10^12 files: neither time nor memory may follow."""
+    monkeypatch.setattr("ml.adapters.git_batch._MOST_STEPS", 10_000)
+    tree = shelf.tree(*(f"100644 blob {shelf.blobs[0]}\t{name}" for name in range(10)))
+    for _ in range(11):
+        tree = shelf.tree(*(f"040000 tree {tree}\t{name}" for name in range(10)))
+    base = shelf.commit(shelf.tree(f"100644 blob {shelf.blobs[0]}\tx"))
+    head = shelf.commit(tree, base)
+    with open_repository(shelf.path).objects.held() as held:
+        for ask in (lambda: held.changes(base, head), lambda: held.tree(head)):
+            with pytest.raises(Invalid, match="more files and folders to look at"):
+                ask()
+        assert held.read(base, "x") == b"0\n"
+
+
+def test_after_an_answer_that_was_not_read_to_its_end_nothing_is_believed(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged = b"%s blob 5\nrules\n" % shelf.blobs[0].encode()
+    commit = shelf.commit(shelf.tree(f"100644 blob {shelf.blob(forged * 200_000)}\ta"))
+    monkeypatch.setattr("ml.adapters.git_batch.READ_LIMIT", 1 << 20)
+    with open_repository(shelf.path).objects.held() as held:
+        with pytest.raises(Invalid, match="has more than 1 MiB"):
+            held.read(commit, "a")
+        with pytest.raises(Unavailable, match="not read to its end"):
+            held.read(commit, "b")
+
+
+def test_a_name_that_no_disk_takes_is_said(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    commit = shelf.commit(shelf.tree(f"100644 blob {shelf.blobs[0]}\t{'n' * 300}"))
+    with pytest.raises(Unavailable, match="cannot be written to this disk: File name too long"):
+        open_repository(shelf.path).objects.export(commit, tmp_path / "out")
+
+
+def test_a_graft_shows_no_other_parents(shelf: Shelf) -> None:
+    tree = shelf.tree(f"100644 blob {shelf.blobs[0]}\ta")
+    base = shelf.commit(tree)
+    between = shelf.git("commit-tree", "-p", base, "-m", "between", tree)
+    head = shelf.git("commit-tree", "-p", between, "-m", "head", tree)
+    (shelf.path / ".git/info").mkdir(exist_ok=True)
+    (shelf.path / ".git/info/grafts").write_text(f"{head} {base}\n")
+    inside, _ = open_repository(shelf.path).history.span(base, head)
+    assert [each.sha for each in inside] == [between, head]
 
 
 def test_limits_are_stated(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

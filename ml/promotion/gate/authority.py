@@ -229,12 +229,15 @@ def approved(
         return passed("approvals", exempt or "the policy asks for no second pair of eyes")
     found = list(_approvals(repository, case, now))
     why_not = ""
-    others: set[str] = set()
+    others: dict[str, str] = {}
     for approval in found:
+        who, key = case.policy.person(approval.signature.principal), approval.signature.key
         why = _misfit(case, approval, signature, by)
+        if not why and who not in others and key in others.values():
+            why = f"the key of {visible(who)} approves in another name already"
         why_not = why or why_not
         if not why:
-            others.add(case.policy.person(approval.signature.principal))
+            others.setdefault(who, key)
     if len(others) < needed:
         missing = f"{needed - len(others)} more operators must approve {case.commit.sha[:12]}"
         return refused("approvals", f"{missing} ({why_not})" if why_not else missing)

@@ -19,6 +19,7 @@ from ml.promotion.contracts import contract_of
 from ml.promotion.evidence import pinned, verify
 from ml.promotion.gate.authority import SKEW, affects_trading, waived_gates
 from ml.promotion.gate.case import Case, Move, passed, refused
+from ml.promotion.gate.guard import twin
 from ml.promotion.gate.remeasure import acceptable_format, claims, measured
 from ml.promotion.gate.scope import evidence_folder
 from ml.promotion.gates import (
@@ -97,18 +98,28 @@ def _examined(repository: Reader, case: Case, move: Move, how: tuple[Verifies, s
         why = fault_of_tree(objects, repository.clone, case.commit.sha, path, fresh=move.action is Action.STAGE)
         if why:
             return why
+        double = twin(entry.path for entry in objects.tree(case.commit.sha, path))
+        if double:
+            return f"{visible(double)} takes the place of another file of the artifact on a disk that ignores case"
     with tempfile.TemporaryDirectory(prefix="mlconsole-gate-") as folder:
         if not objects.export(case.commit.sha, Path(folder), [path]):
             return f"{visible(path)} is not in the commit"
         why = restored(repository, case, Path(folder), server)
         if why:
             return why
-        before = case.before.registry.models.get(move.name) if case.before is not None else None
-        contract = contract_of(objects, case.parent.sha, case.policy, move.name, before, case.artifact_base)
+        contract = _contract(objects, case, move)
         expected = pointer.model_sha256 if pointer else None
         found = verifier.verify(Path(folder) / path, expect_sha256=expected, contract=contract)
     events = (*chronological(move.past), move.event)
     return found.pinned(pinned(objects, case.commit.sha, case.places, events, move.artifact_id))
+
+
+def _contract(objects: Objects, case: Case, move: Move) -> Contract | None:
+    """The contract of the artifact. For a rollback the policy's alone, so that nothing staged since holds it up."""
+    if move.action is Action.ROLLBACK:
+        return case.policy.contract(move.name)
+    before = case.before.registry.models.get(move.name) if case.before is not None else None
+    return contract_of(objects, case.parent.sha, case.policy, move.name, before, case.artifact_base)
 
 
 # The metrics source of the evidence, which must be the base's where it names one (contract §8).
@@ -133,6 +144,8 @@ def foreign_source(configured: bytes | None, values: Mapping[str, Any]) -> str:
     for part in ("soak_exchanges", "review_exchanges"):
         for exchange in values[part]:
             asked = exchange.get("url")
+            if asked is None and not exchange.keys().isdisjoint(("body", "body_base64")):
+                return f"the evidence does not name the source of an answer, and the base's {CONFIG_FILE} names one"
             if asked is not None and str(asked).rstrip("/") not in allowed:
                 said = visible(str(asked), limit=120)
                 return f"the evidence is of the source {said}, and the base's {CONFIG_FILE} names another"
@@ -380,6 +393,8 @@ def restored(repository: Reader, case: Case, directory: Path, server: str) -> st
     large = next((path for path, pointer in found.items() if pointer.size > MAX_BYTES), "")
     if large:
         return f"the file of the Git LFS pointer {visible(large)} has more than {MAX_BYTES:,} bytes"
+    if sum(pointer.size for pointer in found.values()) > MAX_BYTES:
+        return f"the files of its {len(found)} Git LFS pointers have more than {MAX_BYTES:,} bytes together"
     attributes = repository.clone.attributes(case.commit.sha, list(found))
     bare = next((path for path in found if attributes.get(path, {}).get("filter") != "lfs"), "")
     if bare:

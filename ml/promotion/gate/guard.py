@@ -21,12 +21,14 @@ from ml.registry.events import all_pointers, with_archive
 from ml.registry.schema import ARTIFACTS_PATH, Model, located
 
 ATTRIBUTES = ".gitattributes"
-WORKFLOWS = ".github/workflows/"
-_AUTOMATION = (".github/", ".gitlab-ci.yml", ".gitlab/")
+WORKFLOWS = (".github/workflows/", ".forgejo/workflows/", ".gitea/workflows/")
+AUTOMATION = (".github/", ".forgejo/", ".gitea/", ".gitlab-ci.yml", ".gitlab/")
 _RUNS_THE_GATE = re.compile(rb"(?:mlconsole|-m\s+console)\b[^\n]*\bgate\b")
-_LOCAL_STEP = re.compile(rb"uses:\s*[\"']?\./([^\s\"'#]+)")
-_JOB = re.compile(rb"^ {2}[\"']?([\w-]+)[\"']?:\s*(?:#.*)?$", re.MULTILINE)
-_JOB_NAME = re.compile(rb"^ {4}name:\s*[\"']?([^\"'\n#]+)", re.MULTILINE)
+_LOCAL_STEP = re.compile(rb"uses:\s*[\"']?\./([^\s\"'#]*)")
+_INDENTED = re.compile(rb"^( +)[^ #\n]", re.MULTILINE)
+_JOB = rb"^%s[\"']?([\w-]+)[\"']?:\s*(?:#.*)?$"
+_JOB_NAME = rb"^(?:%s){2}name:\s*[\"']?([^\"'\n#]+)"
+_ANSWERS = rb"(?:^[ \t]+|[{,?][ \t]*)[\"']?%s[\"']?[ \t]*(?::|$)|\bname[\"']?\s*:[\s>|+-]*[\"']?%s[\"']?\s*(?:$|[,}#])"
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,18 @@ def _folded(path: str) -> str:
     return "/".join(part.rstrip(". ") or part for part in plain.split("/"))
 
 
+def twin(paths: Iterable[str]) -> str:
+    """Return the first path that takes the place of an earlier one on some disk; empty where each has its own."""
+    known: dict[str, str] = {}
+    for path in paths:
+        at = path
+        while at:
+            if known.setdefault(_folded(at), at) != at:
+                return path
+            at = at.rpartition("/")[0]
+    return ""
+
+
 def _parents(path: str) -> Iterator[str]:
     at = path.rfind("/")
     while at > 0:
@@ -168,7 +182,7 @@ def named_folders(model: Model) -> Iterator[str]:
 
 def automates(path: str) -> bool:
     """True if the path may be a program of the forge, so that its text must be checked."""
-    return _folded(path).startswith(_AUTOMATION)
+    return _folded(path).startswith(AUTOMATION)
 
 
 def runs_the_gate(content: bytes | None) -> bool:
@@ -179,9 +193,19 @@ def runs_the_gate(content: bytes | None) -> bool:
 def checks_of(content: bytes) -> frozenset[bytes]:
     """The names under which a forge reports a workflow's jobs; another workflow of that name could answer for it."""
     jobs = content.partition(b"\njobs:")[2]
-    return frozenset(name.strip() for name in (*_JOB.findall(jobs), *_JOB_NAME.findall(jobs)))
+    first = _INDENTED.search(jobs)
+    if first is None:
+        return frozenset()
+    names = re.findall(_JOB % first[1], jobs, re.MULTILINE) + re.findall(_JOB_NAME % first[1], jobs, re.MULTILINE)
+    return frozenset(name.strip() for name in names)
+
+
+def answers_as(content: bytes, names: Iterable[bytes]) -> bool:
+    """True if a workflow may report one of these checks, however its author indents it or writes it in one line."""
+    return any(re.search(_ANSWERS % (re.escape(name), re.escape(name)), content, re.MULTILINE) for name in names)
 
 
 def local_steps(content: bytes) -> frozenset[str]:
-    """Return the repository's own actions that a workflow runs with ``uses: ./…``."""
-    return frozenset(found.decode("utf-8", "replace").rstrip("/") for found in _LOCAL_STEP.findall(content))
+    """Return the repository's own actions that a workflow runs with ``uses: ./…``; its root means the action there."""
+    found = {step.decode("utf-8", "replace").strip("/") for step in _LOCAL_STEP.findall(content)}
+    return frozenset(found - {""} | ({"action.yml", "action.yaml"} if "" in found else set()))

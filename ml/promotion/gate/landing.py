@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from ml.errors import ConsoleError
 from ml.promotion.gate.case import passed, refused
 from ml.promotion.gate.guard import (
+    AUTOMATION,
     WORKFLOWS,
     Guard,
+    answers_as,
     artifact_folders,
     automates,
     checks_of,
     local_steps,
     runs_the_gate,
 )
-from ml.promotion.repository import CommitInfo, PathChange, Reader
+from ml.promotion.repository import CommitInfo, Objects, PathChange, Reader, TreeEntry
 from ml.registry.codec import Document
 from ml.text import visible
 from ml.verdict import Gate
@@ -207,7 +209,7 @@ def landing(ground: Ground, head: str, *, landed: bool) -> Landing | Gate:
     singles = tuple(commit for commit in span.commits.values() if len(commit.parents) == 1)
     pairs = [(span.any(commit.parents[0]).tree, commit.tree) for commit in singles]
     steps = dict(zip((commit.sha for commit in singles), ground.repository.objects.differences(pairs), strict=True))
-    guard = _with_automation(ground, steps.values(), head)
+    guard = _with_automation(ground, span, steps.values())
     governed = [sha for sha, paths in steps.items() if any(guard.governs(change.path) for change in paths)]
     if len(governed) > 1:
         return refused("scope", f"{len(governed)} changes of the registry at once; land them one by one")
@@ -356,23 +358,50 @@ def _anchors(ground: Ground, span: Range) -> dict[str, CommitInfo] | Gate:
     return {sha: span.outside[next(iter(edge))] for sha, edge in reached.items()}
 
 
-def _with_automation(ground: Ground, steps: Iterable[Sequence[PathChange]], head: str) -> Guard:
-    """The guard, with those touched programs of the forge that run the gate in the base or would in the change."""
-    guard, repository = ground.guard, ground.repository
-    touched = {change.path for paths in steps for change in paths if automates(change.path)}
-    if not touched or not guard.rules:
+def _with_automation(ground: Ground, span: Range, steps: Iterable[Sequence[PathChange]]) -> Guard:
+    """The guard, with the touched programs of the forge that run the gate in the base or would in the change.
+
+    The steps of the repository's own that they run may lie anywhere.
+    """
+    guard, objects, head = ground.guard, ground.repository.objects, span.head.sha
+    if not guard.rules:
         return guard
-    texts = {
-        entry.path: repository.objects.blob(entry.blob) or b""
-        for entry in repository.objects.tree(ground.base, WORKFLOWS[:-1])
-    }
-    own = [text for text in texts.values() if runs_the_gate(text)]
-    steps_of_ours = frozenset(step for text in own for step in local_steps(text))
+    entries = [entry for home in WORKFLOWS for entry in objects.tree(ground.base, home.rstrip("/"))]
+    own = [text for entry in entries if runs_the_gate(text := objects.blob(entry.blob) or b"")]
     names = frozenset(name for text in own for name in checks_of(text))
+    touched = {change.path for paths in steps for change in paths if automates(change.path)}
+    touched |= _joined(objects, span)
     decides = {
         path
         for path in touched
-        for text in (repository.objects.read(ground.base, path), repository.objects.read(head, path))
-        if runs_the_gate(text) or (text and path.startswith(WORKFLOWS) and names & checks_of(text))
+        for text in (objects.read(ground.base, path), objects.read(head, path))
+        if runs_the_gate(text) or (text and path.startswith(WORKFLOWS) and answers_as(text, names))
     }
-    return Guard(guard.places, guard.folders, steps_of_ours | decides, guard.artifact_base, guard.rules)
+    automation = _used(objects, ground.base, own) | decides
+    return Guard(guard.places, guard.folders, automation, guard.artifact_base, guard.rules)
+
+
+def _joined(objects: Objects, span: Range) -> frozenset[str]:
+    """The programs of the forge that a merge has otherwise than one of its parents."""
+    known: dict[str, frozenset[TreeEntry]] = {}
+
+    def programs(sha: str) -> frozenset[TreeEntry]:
+        if sha not in known:
+            known[sha] = frozenset(entry for home in AUTOMATION for entry in objects.tree(sha, home.rstrip("/")))
+        return known[sha]
+
+    merges = [commit for commit in span.commits.values() if len(commit.parents) > 1]
+    sides = ((commit.sha, parent) for commit in merges for parent in commit.parents)
+    return frozenset(entry.path for sha, parent in sides for entry in programs(sha) ^ programs(parent))
+
+
+def _used(objects: Objects, base: str, texts: Iterable[bytes]) -> frozenset[str]:
+    """The base's own actions and workflows that some workflows run, with those that these run in turn."""
+    found: set[str] = set()
+    waiting = list(texts)
+    while waiting:
+        for step in local_steps(waiting.pop()) - found:
+            found.add(step)
+            spelled = (step, f"{step}/action.yml", f"{step}/action.yaml")
+            waiting += [text for path in spelled if (text := objects.read(base, path))]
+    return frozenset(found)
