@@ -1,14 +1,16 @@
 """Snapshot of the last board in the state folder, which ``status --short`` may print without judging again.
 
 The processes that poll boards (the interface, ``status --watch``, ``watch --follow``) replace it atomically after each
-poll. It is valid for two polls, and only for the same version, registry commit (which includes the policy),
-configuration and kill file. An outdated, torn or unknown snapshot is ignored, and the board is judged again.
+poll. It is valid for two polls, by the wall clock and by the machine's uptime, and only for the same version, registry
+commit (which includes the policy), configuration and kill file. An outdated, torn or unknown snapshot is ignored, and
+the board is judged again.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from console.version import __version__
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from ml.board import Board
 
 FILE = "status.json"
-_FORMAT = 1
+_FORMAT = 2
 _MAX = 1 << 22
 _POLLS = 2
 _SECRETS = ("bearer_token", "password")
@@ -49,6 +51,7 @@ def keep(settings: Settings, board: Board) -> None:
     body = {
         **_bound_to(settings, board.registry.commit),
         "as_of": board.as_of.timestamp(),
+        "uptime": time.monotonic(),
         "verdict": board_verdict(board).value,
         "kill": kill_word(board.kill),
         "models": words_of(board),
@@ -77,7 +80,10 @@ def fresh(settings: Settings, now: float) -> Snapshot | None:
         if any(body.get(name) != value for name, value in _bound_to(settings, commit).items()):
             return None
         age_s = now - float(body["as_of"])
-        if not 0 <= age_s <= _POLLS * settings.prometheus.poll_seconds:
+        believed_s = _POLLS * settings.prometheus.poll_seconds
+        # The wall clock may have been set back since; the other one cannot, but stands still while a machine sleeps.
+        kept_s = time.monotonic() - float(body["uptime"])
+        if not (0 <= age_s <= believed_s and 0 <= kept_s <= believed_s):
             return None
         models = tuple((str(name), str(word)) for name, word in body["models"])
         return Snapshot(Verdict(body["verdict"]), str(body["kill"]), models, age_s)

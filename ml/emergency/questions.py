@@ -31,7 +31,8 @@ _BY_WORKER = "by (job, instance, worker, worker_id, pid, process)"
 
 MANY = 500
 """Engines from which on a cheap question finds the proven ones, and only the first of the others are judged closely."""
-_NAMED = 50
+NAMED = 50
+"""Engines of a large fleet that are named."""
 _ENOUGH_MISSED = 5
 """Inferences that an engine always made in a shorter time, before its silence counts as a proof."""
 
@@ -141,7 +142,7 @@ class Window:
         contrary = self._changed() if engage else self._moved_blocks()
         proven = f"({self._plainly(engage=engage)}) and {_ON} {self._fresh()}"
         ranked = f"{_coded(Code.INFERS, contrary)} or {_coded(Code.IDLE, self._day())}"
-        return f"topk({_NAMED}, max by (instance) (({ranked}) unless {_ON} ({proven})))"
+        return f"topk({NAMED}, max by (instance) (({ranked}) unless {_ON} ({proven})))"
 
     def _plainly(self, *, engage: bool) -> str:
         if not engage:

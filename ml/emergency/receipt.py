@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml.board import Delivery, InstanceReceipt, KillView, Rung
 from ml.clock import format_utc
-from ml.emergency.questions import MANY, PROOFS, Code, Window, survey
+from ml.emergency.questions import MANY, NAMED, PROOFS, Code, Window, survey
 from ml.errors import ConsoleError
 from ml.slo.promql import joined, split
-from ml.slo.source import BadAnswer, Scalar
+from ml.slo.source import BadAnswer, MetricsError, Scalar
 from ml.text import visible
 
 if TYPE_CHECKING:
@@ -217,9 +217,25 @@ def _large(metrics: Metrics, seen: _Survey, asked: float, *, engage: bool) -> Fl
     names = [each.label("instance") for each in _ask(metrics, window.open(engage=engage), seen.now)]
     close = _close(metrics, seen, asked, engage, names)
     judged = Counter(code for _, code in close.named)
+    if counts[Code.OPEN] > sum(judged.values()) and judged.keys() <= PROOFS:
+        # None of the first disobeys, so the others may have proven it too, by what costs the source more to see.
+        thorough = _thorough(metrics, window, seen, engage=engage)
+        if thorough is not None:
+            return thorough
     counts[Code.OPEN] = max(0, counts[Code.OPEN] - sum(judged.values()))
     whole = Counter({code: count for code, count in counts.items() if count}) + judged
     return replace(close, counts=dict(whole))
+
+
+def _thorough(metrics: Metrics, window: Window, seen: _Survey, *, engage: bool) -> Fleet | None:
+    """Judge every engine of a large fleet closely and name the worst; ``None`` if the source cannot answer that."""
+    try:
+        codes = _named(_ask(metrics, window.codes(engage=engage, thorough=engage), seen.now))
+    except MetricsError:
+        return None
+    worst = tuple(sorted(codes, key=lambda pair: (-pair[1], pair[0]))[:NAMED])
+    counts = dict(Counter(code for _, code in codes))
+    return Fleet(worst, counts, _last_seen(metrics, seen, worst), seen.ahead_s, seen.now)
 
 
 def _close(metrics: Metrics, seen: _Survey, asked: float, engage: bool, only: Sequence[str] = ()) -> Fleet:
@@ -229,13 +245,16 @@ def _close(metrics: Metrics, seen: _Survey, asked: float, engage: bool, only: Se
     if engage and any(code is Code.IDLE for _, code in named):
         # Some fall silent and count no blocks: comparing that with their past costs more, so it is asked second.
         named = _named(_ask(metrics, window.codes(engage=engage, thorough=True), seen.now))
-    silent = [name for name, code in named if code is Code.SILENT]
-    last_seen: dict[str, float] = {}
-    if silent:
-        of_these = Window(seen.now, asked, seen.interval, silent[:_MOST_SILENT])
-        found = _ask(metrics, of_these.last_seen(), seen.now)
-        last_seen = {each.label("instance"): _value(each) for each in found if each.points}
-    return Fleet(named, None, last_seen, seen.ahead_s, seen.now)
+    return Fleet(named, None, _last_seen(metrics, seen, named), seen.ahead_s, seen.now)
+
+
+def _last_seen(metrics: Metrics, seen: _Survey, named: Sequence[tuple[str, Code]]) -> dict[str, float]:
+    """Ask when each silent engine was seen last, in Unix seconds."""
+    silent = [name for name, code in named if code is Code.SILENT][:_MOST_SILENT]
+    if not silent:
+        return {}
+    found = _ask(metrics, Window(seen.now, seen.now - _SHORTEST_S, seen.interval, silent).last_seen(), seen.now)
+    return {each.label("instance"): _value(each) for each in found if each.points}
 
 
 def _named(found: tuple[Series, ...]) -> tuple[tuple[str, Code], ...]:

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from support.prometheus import Line, running
 
 from ml.adapters.prometheus import Prometheus
 from ml.board import KillView, Rung
+from ml.emergency.questions import Code
 from ml.emergency.receipt import Fleet as Seen
 from ml.emergency.receipt import judge, look
 from ml.emergency.switch import KillRequest
@@ -333,3 +335,40 @@ def test_every_fleet_has_its_right_rung(looks: Looks, name: str) -> None:
     if fleet.rungs:
         assert {each.instance: each.rung for each in view.instances} == fleet.rungs
     assert bool(view.manual) == (fleet.rung is not C)
+
+
+LARGE = 600
+"""More engines than are judged closely one by one."""
+
+
+def crowd(asked: float, series: Mapping[tuple[str, tuple[tuple[str, str], ...]], Curve]) -> Iterator[Line]:
+    """Many engines that do the same, and one that fell silent before the request."""
+    for number in range(LARGE):
+        yield from lines(Fleet(series, C, "", every=15.0), f"n{number}", asked)
+    silent = {key: between(-2000, -300, curve) for key, curve in series.items()}
+    yield from lines(Fleet(silent, P, "", every=15.0), "silent", asked)
+
+
+@pytest.mark.parametrize(
+    ("engage", "series", "rung"),
+    [
+        (True, engine(steps((-2000, 1), (0, 0)), None, rising(until=0)), C),
+        (True, engine(const(0), const(0), const(100)), U),
+        (False, engine(steps((-2000, 0), (1, 1)), rising(until=0), const(1000)), C),
+    ],
+    ids=["stopped, and no block counter", "idle", "active again, no traffic"],
+)
+def test_a_large_fleet_has_the_rung_of_a_small_one(
+    tmp_path: Path, engage: bool, series: Mapping[tuple[str, tuple[tuple[str, str], ...]], Curve], rung: Rung
+) -> None:
+    """The silent one is named either way; without it the crowd would have its own rung."""
+    asked = time.time() - AFTER
+    with running(tmp_path, history=list(crowd(asked, series))) as prometheus:
+        moment = datetime.fromtimestamp(asked, UTC)
+        found = look(Prometheus(prometheus.url, timeout_s=60), moment, engage=engage)
+    proven = LARGE if rung is C else 0
+    assert (found.total, found.proven, found.problem) == (LARGE + 1, proven, "")
+    if rung is C:
+        assert found.named[0][0].startswith("silent|")
+        assert found.named[0][1] is Code.SILENT
+        assert found.last_seen

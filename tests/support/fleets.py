@@ -14,6 +14,9 @@ from ml.emergency.questions import PROOFS, Code, survey
 from ml.slo.promql import TAG, joined
 from ml.slo.source import Answer, Ask, Kind, Series, SourceTimedOut
 
+_PLAIN = PROOFS - {Code.STOPPED, Code.ACTIVE_AGAIN, Code.NO_MODEL}
+"""Proofs that the cheap question about a large fleet sees."""
+
 
 class FleetMetrics:
     """``kill`` and ``release`` are what engines prove about a request of that kind; ``sick`` gives no answer.
@@ -63,10 +66,10 @@ class FleetMetrics:
         release = " unless on (job, instance) (max by (job, instance) ((last_over_time(grinder_ml_block" in promql
         codes = self.release if f"* {int(Code.INFERS_AGAIN)}" in promql or (large and release) else self.kill
         if promql.startswith("count_values"):
-            told = Counter(Code.PROVEN if code in PROOFS else Code.OPEN for code in codes.values())
+            told = Counter(Code.PROVEN if code in _PLAIN else Code.OPEN for code in codes.values())
             return (self._one(count, code=str(int(code))) for code, count in told.items())
         if promql.startswith("topk"):
-            return [self._one(1, instance=name) for name, code in codes.items() if code not in PROOFS][:50]
+            return [self._one(1, instance=name) for name, code in codes.items() if code not in _PLAIN][:50]
         if promql.startswith("max by (instance) (max_over_time"):
             silent = (name for name, code in codes.items() if code is Code.SILENT)
             return (self._one(PRESSED.timestamp() - 60, instance=name) for name in silent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -77,6 +78,17 @@ def test_older_than_two_polls_or_of_the_future_is_judged_anew(settings: Settings
     assert fresh(settings, CLOCK + age_s) is None
 
 
+@pytest.mark.parametrize("passed_s", [-1.0, 10.1, 3600.0])
+def test_a_clock_that_was_set_back_makes_nothing_young(
+    settings: Settings, kept: Path, monkeypatch: pytest.MonkeyPatch, passed_s: float
+) -> None:
+    """The wall clock says 3 s. By the machine's uptime more has passed, or the machine was started again."""
+    uptime = time.monotonic()
+    assert fresh(settings, CLOCK + 3) is not None
+    monkeypatch.setattr("console.snapshot.time.monotonic", lambda: uptime + passed_s)
+    assert fresh(settings, CLOCK + 3) is None
+
+
 def torn(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
@@ -126,6 +138,7 @@ def strange(**changes: object) -> Callable[[Path], None]:
         strange(models=7),
         strange(as_of="soon"),
         strange(as_of=None),
+        strange(uptime=None),
         strange(kill_file="1 2 3"),
     ],
 )

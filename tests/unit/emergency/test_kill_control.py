@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,10 @@ from ml.emergency.kill import KillControl
 from ml.emergency.questions import Code
 from ml.errors import Unavailable
 from ml.session.standings import kill_gates, kill_problems
-from ml.slo.source import Series
+from ml.slo.source import Answer, Series, SourceTimedOut
 from ml.verdict import Verdict
 
-BLOCKED, INFERS, SILENT = Code.BLOCKED, Code.INFERS, Code.SILENT
+BLOCKED, INFERS, SILENT, STOPPED = Code.BLOCKED, Code.INFERS, Code.SILENT, Code.STOPPED
 
 
 class Session:
@@ -331,6 +331,36 @@ def test_a_large_fleet_that_nobody_has_proven_yet_is_counted_all_the_same(tmp_pa
     early, late = session.later(3), session.later(31)
     assert (early.rung, early.engines, early.proven, len(early.instances)) == (Rung.WRITTEN, 5_000, 0, 50)
     assert (late.rung, late.engines, late.proven, len(late.instances)) == (Rung.UNCONFIRMED, 5_000, 0, 50)
+
+
+def test_a_large_fleet_without_block_counters_is_proven_by_its_silence(tmp_path: Path) -> None:
+    metrics = FleetMetrics({f"e{n}:1": STOPPED for n in range(2_000)})
+    session = Session(tmp_path, metrics)
+    session.control.kill("ann@example.com", "p99 spike")
+    seen = session.later(31)
+    assert (seen.rung, seen.engines, seen.proven, len(seen.instances)) == (Rung.CONFIRMED, 2_000, 2_000, 50)
+
+
+def test_one_silent_engine_behind_many_that_stopped_is_named(tmp_path: Path) -> None:
+    metrics = FleetMetrics({f"e{n}:1": STOPPED for n in range(2_000)} | {"zz:1": SILENT})
+    session = Session(tmp_path, metrics)
+    session.control.kill("ann@example.com", "p99 spike")
+    seen = session.later(31)
+    assert (seen.rung, seen.engines, seen.proven) == (Rung.UNPROVEN, 2_001, 2_000)
+    assert seen.instances[0].instance == "zz:1"
+
+
+def test_a_source_that_cannot_judge_a_large_fleet_closely_proves_no_more_than_it_said(tmp_path: Path) -> None:
+    class Weak(FleetMetrics):
+        def query(self, promql: str, at: datetime | None = None) -> Answer:
+            if promql.startswith("max by (instance) (((") and "instance=~" not in promql:
+                raise SourceTimedOut("Prometheus gave no answer within 5 s.", "Look at it.")
+            return super().query(promql, at)
+
+    session = Session(tmp_path, Weak({f"e{n}:1": STOPPED for n in range(2_000)}))
+    session.control.kill("ann@example.com", "p99 spike")
+    seen = session.later(31)
+    assert (seen.rung, seen.engines, seen.proven) == (Rung.UNCONFIRMED, 2_000, 50)
 
 
 def test_instance_names_are_data(tmp_path: Path) -> None:
