@@ -14,6 +14,7 @@ from console.untrusted import untrusted
 from console.version import __version__
 from ml.adapters import processes
 from ml.adapters.forge import CommandForge
+from ml.adapters.forge_requests import ForgeRequests
 from ml.adapters.git import open_repository
 from ml.adapters.http_deadline import Access
 from ml.adapters.prometheus import Prometheus
@@ -55,6 +56,7 @@ def context(settings: Settings) -> Context:
         person=Person(settings.root),
         environ=dict(os.environ),
         problems=tuple(_not_trusted(settings)),
+        requests=ForgeRequests(processes.run, settings.root, settings.pull_request.tool),
     )
 
 

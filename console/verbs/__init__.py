@@ -27,6 +27,7 @@ _HOMES = {
     "setup": ("config", "info", "completion", "doctor", "demo", "serve", "build"),
     "trusting": ("trust",),
     "contracts": ("contract",),
+    "change": ("change",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -19,7 +19,7 @@ from console.verbs.output import Answer, code_of, error_document, say, verb
 from console.version import __version__
 from ml.clock import SystemClock
 from ml.errors import ConsoleError, Usage
-from ml.promotion.values import Checklist, Plan, Submission
+from ml.promotion.values import Checklist, Landing, Plan, Submission
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Gate, Verdict, worst
@@ -172,7 +172,11 @@ def push(invocation: Invocation, branch: str) -> Answer:
 @verb
 def land(invocation: Invocation, branch: str) -> Answer:
     """Bring a change branch into the base after the gate passed; for repositories without a forge."""
-    landed = invocation.session.changes.land(branch)
+    return landing(invocation, invocation.session.changes.land(branch), branch)
+
+
+def landing(invocation: Invocation, landed: Landing, branch: str) -> Answer:
+    """The answer to a landing; `mlconsole change land` gives the same."""
     text = [*(lines.gate(item) for item in landed.gates), f"{landed.base} is now {landed.commit[:12]} ({branch})."]
     text += _rows(landed.problem) if landed.problem else []
     return Answer(text, documents.landing(invocation.session.clock.now(), landed))

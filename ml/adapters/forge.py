@@ -65,6 +65,16 @@ def _kind(host: str) -> str:
     return next((kind for part, kind in names.items() if part in host), "")
 
 
+def place_of(remote_url: str) -> tuple[str, str]:
+    """The host of a remote and the path of its repository there; empty for what is no address of a server."""
+    return _host_and_path(remote_url)
+
+
+def fitting_tool(remote_url: str) -> str:
+    """The tool for the forge of a remote, ``gh`` or ``glab``; empty for any other."""
+    return {"github": "gh", "gitlab": "glab"}.get(_kind(_host_and_path(remote_url)[0]), "")
+
+
 class CommandForge:
     """Opens pull requests (`ml.promotion.publish.Forge`) by a command-line tool, else by compare address.
 
@@ -81,8 +91,7 @@ class CommandForge:
     ) -> str:
         """Open a pull request and return its address; else the compare address, or nothing."""
         host, path = _host_and_path(remote_url)
-        fitting = {"github": "gh", "gitlab": "glab"}.get(_kind(host), "")
-        tool = fitting if self._tool == "auto" else self._tool
+        tool = fitting_tool(remote_url) if self._tool == "auto" else self._tool
         fork = _fork(remote_url, fork_url)
         able = host and tool in ("gh", "glab") and (fork or not fork_url)
         opened = self._opened(tool, host, _creation(tool, branch, base, title, body, (path, fork))) if able else ""

@@ -21,6 +21,7 @@ from ml.adapters.git_lfs import LfsStore
 from ml.adapters.git_messages import MessageWriter
 from ml.adapters.git_runner import LOCAL_S, GitRunner, failure, plain
 from ml.errors import Refused, Unavailable
+from ml.ports import Finished
 from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, REGULAR_FILE, PathChange, Person, PushResult
 from ml.text import visible
 
@@ -274,15 +275,19 @@ class GitRemotes:
             deadline_s=deadline_s,
             env=self._ssh,
         )
-        status = [line for line in ended.out.decode("utf-8", "replace").splitlines() if line[1:2] == "\t"]
-        refused = next((line for line in status if line[0] == "!"), "")  # a remote may have several addresses
-        if refused and "unpacker error" not in refused:
-            words = _refusal(refused, ended.err)
-            moved = "hook declined" not in words and any(sign in words for sign in _MOVED)
-            return PushResult(accepted=False, words=words, moved=moved, wants=_wanted(words))
-        if ended.code != 0 or not status:
-            raise failure("push", ended.err)
-        return PushResult(accepted=True)
+        return _pushed(ended)
+
+    def delete(self, remote: str, ref: str, commit: str, deadline_s: float = 30.0) -> PushResult:
+        """Delete one ref of the remote, if it is at exactly this commit there. Raises as `push`."""
+        ref = plain(ref, "a ref")
+        ended = self._git.finished(
+            *("push", "--porcelain", "--atomic", "--no-verify"),
+            f"--force-with-lease={ref}:{plain(commit, 'a commit')}",
+            *("--", plain(remote, "a remote"), f":{ref}"),
+            deadline_s=deadline_s,
+            env=self._ssh,
+        )
+        return _pushed(ended)
 
     def tip(self, remote: str, ref: str, deadline_s: float = 15.0, *, pushed: bool = False) -> str | None:
         """The commit that a ref of the remote is at now; ``None`` when it does not exist. Raises as `push`.
@@ -328,6 +333,19 @@ class GitRemotes:
         ended = self._git.finished(*fetch, "--", remote, approvals, deadline_s=deadline_s, env=self._ssh)
         if ended.code != 0 and not any(sign in ended.err for sign in _KEPT):
             raise failure("fetch", ended.err)
+
+
+def _pushed(ended: Finished) -> PushResult:
+    """Read every status line of a push. Raises Unavailable where there is none, or the remote could not take it."""
+    status = [line for line in ended.out.decode("utf-8", "replace").splitlines() if line[1:2] == "\t"]
+    refused = next((line for line in status if line[0] == "!"), "")  # a remote may have several addresses
+    if refused and "unpacker error" not in refused:
+        words = _refusal(refused, ended.err)
+        moved = "hook declined" not in words and any(sign in words for sign in _MOVED)
+        return PushResult(accepted=False, words=words, moved=moved, wants=_wanted(words))
+    if ended.code != 0 or not status:
+        raise failure("push", ended.err)
+    return PushResult(accepted=True)
 
 
 _WANTS = (

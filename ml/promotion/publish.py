@@ -14,6 +14,7 @@ from typing import Protocol
 from ml.errors import Conflict, ConsoleError, Refused, TimedOut, Unavailable
 from ml.promotion.paths import Places
 from ml.promotion.repository import CHANGE_PREFIXES, PushResult, Repository
+from ml.promotion.rungs import ForgeAnswer
 from ml.records.journal import Entry, Journal, Left
 from ml.text import visible
 from ml.verdict import Gate
@@ -33,6 +34,14 @@ class Forge(Protocol):
 
         Never raises: the branch is pushed already, and a failing forge must not make that look like a failure.
         """
+        ...
+
+
+class Requests(Protocol):
+    """Reads pull requests where a forge can be asked (implemented by `ml.adapters.forge_requests`)."""
+
+    def look(self, remote_url: str, branch: str = "") -> ForgeAnswer:
+        """The requests of one branch, or in brief the newest ones. Never raises; takes at most some seconds."""
         ...
 
 

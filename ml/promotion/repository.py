@@ -349,6 +349,10 @@ class Remotes(Protocol):
         """
         ...
 
+    def delete(self, remote: str, ref: str, commit: str, deadline_s: float = 30.0) -> PushResult:
+        """Delete one ref of the remote, if it is at exactly this commit there. Raises as `push`."""
+        ...
+
     def push_remote(self, base: str) -> str:
         """The remote that git pushes branches made from a base to; empty where it is told nothing."""
         ...

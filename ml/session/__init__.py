@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ml.session.context import Context
     from ml.session.doctor import Doctor
     from ml.session.gate import ChangeGate
+    from ml.session.ladders import Ladders
     from ml.session.registries import Registries
     from ml.session.rollbacks import Rollbacks
     from ml.session.soaks import Soaks
@@ -189,6 +190,13 @@ class Session:
         from ml.session.changes import Changes  # noqa: PLC0415
 
         return Changes(self.context, self.registries, self.gate, self.checklists)
+
+    @_Part
+    def ladders(self) -> Ladders:
+        """The receipt ladders of changes, up to serving."""
+        from ml.session.ladders import Ladders  # noqa: PLC0415
+
+        return Ladders(self.context, self.registries, self.gate, self.changes)
 
     @_Part
     def rollbacks(self) -> Rollbacks:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml.emergency.kill import KillControl
     from ml.emergency.notify import Notifier
     from ml.promotion.paths import Places
-    from ml.promotion.publish import Forge
+    from ml.promotion.publish import Forge, Requests
     from ml.promotion.repository import Repository
     from ml.records.audit import AuditLog
     from ml.records.journal import Journal
@@ -63,7 +63,7 @@ class Context:
 
     ``metrics`` is ``None`` when no Prometheus is configured: every gate that needs it then stays closed. ``verifier``
     is made with the first verification. ``person`` is the operator, for records of kills and watches.
-    ``problems`` are those of the session's own settings; every board shows them.
+    ``problems`` are those of the session's own settings; every board shows them. ``requests`` reads pull requests.
     """
 
     place: Place
@@ -80,6 +80,7 @@ class Context:
     person: Person
     environ: Mapping[str, str]
     problems: tuple[Problem, ...] = ()
+    requests: Requests | None = None
 
     def require_write(self) -> None:
         """Raise Refused in a read-only session. Each part calls it before a change; a kill is always allowed."""
