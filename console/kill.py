@@ -13,7 +13,7 @@ from console.settings import Settings
 from console.stdout import write_out
 from console.switch import Person, kill_switch
 from ml.clock import SystemClock, format_utc
-from ml.emergency.killfile import VARIABLE
+from ml.emergency.killenv import VARIABLE
 from ml.emergency.switch import KillRequest, KillSwitch
 from ml.errors import ConsoleError, Refused, Usage
 from ml.text import json_text, whole

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ml.emergency.killfile import VARIABLE
+from ml.emergency.killenv import VARIABLE
 from ml.emergency.post import post
 from ml.errors import TimedOut, Unavailable, Usage
 from ml.text import visible

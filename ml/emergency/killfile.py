@@ -1,11 +1,7 @@
-"""The env file with the kill switch. Every engine reads it, and it outlives every console (contract §7).
+"""The kill file, an env file with the kill switch. Every engine reads it, and it outlives every console (contract §7).
 
-Its last line is ``ML_KILL_SWITCH=1`` or ``ML_KILL_SWITCH=0``, so that systemd's ``EnvironmentFile``, ``docker compose``
-and ``kubectl create configmap --from-env-file`` take it as it is. The comments above say who asked, when and why.
-
-Readers of env files differ: systemd and compose remove quotes and blanks, a shell script accepts ``export``, the engine
-of the runbook compares the bytes. If the meaning of a file depends on the reader, the file is *unclear*, a state of its
-own and never off.
+Its content is `ml.emergency.killenv`'s. If its meaning depends on the reader, it is *unclear*, a state of its own and
+never off.
 """
 
 from __future__ import annotations
@@ -17,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml.clock import parse_utc
+from ml.emergency.killenv import ASSIGNED, VARIABLE, document, oddity
 from ml.errors import Unavailable
 from ml.records.durable import NotAFile, NotLasting, replace_file, require_file, sweep
 from ml.text import visible
@@ -24,10 +21,7 @@ from ml.text import visible
 if TYPE_CHECKING:
     from pathlib import Path
 
-VARIABLE = "ML_KILL_SWITCH"
 ENGAGED_ALREADY = "was engaged already"
-_ASSIGNED = f"{VARIABLE}=".encode()
-_NAME = VARIABLE.encode()
 _MAX = 1 << 16
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 """Engines run as other users: they read the file, and pass through the folders that we make for it."""
@@ -91,7 +85,7 @@ class KillFile:
         Raises:
             Unavailable: the file does not say that the switch is engaged.
         """
-        data = _document(at, by, reason, engage=True)
+        data = document(at, by, reason, engage=True)
         caveat = ""
         try:
             replace_file(self._path, data, mode=_FILE_MODE, folder_mode=_FOLDER_MODE)
@@ -116,7 +110,7 @@ class KillFile:
         try:
             # A release that a power cut may undo is a release: the switch would come back engaged.
             with suppress(NotLasting):
-                data = _document(at, by, reason, engage=False)
+                data = document(at, by, reason, engage=False)
                 replace_file(self._path, data, mode=_FILE_MODE, folder_mode=_FOLDER_MODE)
         except OSError as error:
             raise self._failed(error) from error
@@ -140,7 +134,7 @@ class KillFile:
         handle = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             held = os.pread(handle, _MAX, 0)
-            if not held.endswith(_ASSIGNED + b"0\n"):
+            if not held.endswith(ASSIGNED + b"0\n"):
                 raise OSError(errno.ENODATA, "there is no released kill file to change in place")
             os.pwrite(handle, b"1", len(held) - 2)
             with suppress(OSError):
@@ -159,79 +153,12 @@ def _brief(error: OSError) -> str:
     return f"the switch is in force, but a power cut may undo it ({error.strerror})"
 
 
-def _document(at: datetime, by: str, reason: str, *, engage: bool) -> bytes:
-    moment = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    header = (f"# {'engaged' if engage else 'released'} {moment}", _comment("by", by), _comment("reason", reason))
-    return "\n".join((*header, f"{VARIABLE}={int(engage)}", "")).encode()
-
-
-def _comment(key: str, text: str) -> str:
-    """One comment line. systemd joins a line that ends in a backslash to the next one, which is the switch itself."""
-    line = f"# {key} {visible(text)}"
-    return f"{line}." if line.endswith("\\") else line
-
-
-def oddity(raw: bytes) -> str:
-    """Say why readers of env files may disagree about the switch; empty where all agree.
-
-    A file without the variable leaves the switch off for every reader.
-    """
-    if len(raw) >= _MAX:
-        return f"it is larger than {_MAX >> 10} KiB"
-    for found, why in _ODD_BYTES.items():
-        if found in raw:
-            return why
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return "it is not UTF-8 text"
-    lines = raw.split(b"\n")
-    assigned = [line for line in lines if _concerns(line)]
-    return _odd_line(lines) or _odd_assignment(assigned)
-
-
-_ODD_BYTES = {
-    b"\0": "it holds a NUL byte",
-    b"\r": "it has Windows line ends (CR)",
-    b"\xef\xbb\xbf": "it holds a byte order mark",
-}
-
-
-def _odd_line(lines: list[bytes]) -> str:
-    """A line that some readers join with the next one."""
-    for number, line in enumerate(lines, start=1):
-        if line.endswith(b"\\"):
-            return f"line {number} ends in a backslash"
-        comment = line.lstrip().startswith(b"#")
-        if not comment and (line.count(b'"') % 2 or line.count(b"'") % 2) and not _concerns(line):
-            return f"line {number} opens a quotation that it does not close"
-    return ""
-
-
-def _odd_assignment(assigned: list[bytes]) -> str:
-    if len(assigned) > 1:
-        return f"it names {VARIABLE} {len(assigned)} times"
-    if assigned and assigned[0] not in (_ASSIGNED + b"0", _ASSIGNED + b"1"):
-        return f"it says {visible(assigned[0].decode(), limit=60)}"
-    return ""
-
-
-def _concerns(line: bytes) -> bool:
-    """True if a line other than a comment names the variable, in upper or lower case."""
-    bare = line.strip().upper()
-    if bare.startswith(b"#"):
-        return False
-    # Letters of a longer name do not count: NOT_ML_KILL_SWITCH is another variable.
-    words = bytes(byte if chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in bare)
-    return _NAME in words.split()
-
-
 def _parse(raw: bytes, written: datetime) -> KillState:
     comments: dict[bytes, str] = {}
     value = b""
     for line in raw.split(b"\n"):
-        if line.startswith(_ASSIGNED):
-            value = line.removeprefix(_ASSIGNED)
+        if line.startswith(ASSIGNED):
+            value = line.removeprefix(ASSIGNED)
         elif line.startswith(b"# "):
             key, _, rest = line[2:].partition(b" ")
             comments[key] = visible(rest.decode("utf-8", "replace"))

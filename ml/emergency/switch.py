@@ -16,7 +16,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml.emergency.killfile import ENGAGED_ALREADY, VARIABLE, KillFile
+from ml.emergency.killenv import VARIABLE
+from ml.emergency.killfile import ENGAGED_ALREADY, KillFile
 from ml.errors import ConsoleError
 from ml.text import visible
 
