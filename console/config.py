@@ -272,7 +272,34 @@ def _actuator(item: dict[str, object], origin: str) -> Actuator:
     if not getattr(made, needs):
         raise Usage(f"{origin}: a kill_switch.actuator lacks {needs}.", f"Give it {needs}.")
     _require_hosts(made, origin)
+    _require_http(made, others, origin)
     return made._replace(headers={name: _header(name, value, origin) for name, value in headers.items()})
+
+
+_HTTP_ONLY = ("method", "body", "on", "off", "expect", "expect_status")
+
+
+def _require_http(actuator: Actuator, given: Collection[str], origin: str) -> None:
+    """Refuse settings of an HTTP exchange that would not do what they say."""
+    full = f"{origin}: kill_switch.actuator"
+    named = [name for name in _HTTP_ONLY if name in given]
+    if actuator.type != "http":
+        if named:
+            raise Usage(f"{full}.{named[0]} belongs to an actuator of type http.", "Remove it.")
+        return
+    placed = "{value}" in actuator.url + actuator.body
+    if ("on" in given or "off" in given) and not placed:
+        raise Usage(f"{full} has on or off, but neither url nor body holds {{value}}.", "Write {value} there.")
+    if actuator.body and not placed:
+        raise Usage(f"{full}.body is the same for on and off.", "Write {value} where the value belongs.")
+    if actuator.method == "GET" and not ("{value}" in actuator.url and not actuator.body):
+        raise Usage(f"{full} with method GET must hold {{value}} in its url, and have no body.", "Correct it.")
+    if actuator.method == "DELETE" and not placed:
+        raise Usage(f"{full} with method DELETE must hold {{value}} in url or body.", "Correct it.")
+    if actuator.on == actuator.off:
+        raise Usage(f"{full}.on and off are the same.", "Correct one of them.")
+    if actuator.expect_status and actuator.expect_status not in range(200, 600):
+        raise Usage(f"{full}.expect_status is no status of an answer.", "Write one such as 202.")
 
 
 def _require_hosts(actuator: Actuator, origin: str) -> None:

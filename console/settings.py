@@ -54,10 +54,14 @@ class Prometheus(NamedTuple):
 
 
 class Actuator(NamedTuple):
-    """One way to deliver the kill switch before a deadline: ``file``, ``command`` (argv) or ``http`` (a POST).
+    """One way to deliver the kill switch before a deadline: ``file``, ``command`` (argv) or ``http``.
 
     A header is a text. A header with a secret is ``{file = "PATH"}`` or ``{env = "NAME"}``, like ``bearer_token_file``.
     With ``hosts``, the command runs once per host, all in parallel; ``{host}`` in its argv stands for the host name.
+
+    An ``http`` actuator sends ``body`` by ``method``; ``{value}`` in url, body and expect stands for ``on`` or ``off``.
+    Without a body it posts ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``. The answer must have the status ``expect_status``
+    (0: any 2xx), and its content must hold ``expect``.
     """
 
     type: str = ""
@@ -66,6 +70,12 @@ class Actuator(NamedTuple):
     url: str = ""
     headers: Mapping[str, "str | Credential"] = {}
     bearer_token_file: str = ""
+    method: str = "POST"
+    body: str = ""
+    on: str = "1"
+    off: str = "0"
+    expect: str = ""
+    expect_status: float = 0.0
     deadline_seconds: float = 10.0
 
 
@@ -157,6 +167,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "pull_request.tool": ("auto", "gh", "glab", "none"),
     "notify.style": ("json", "slack"),
     "kill_switch.actuator.type": ("file", "command", "http"),
+    "kill_switch.actuator.method": ("POST", "PUT", "PATCH", "DELETE", "GET"),
 }
 
 

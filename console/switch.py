@@ -41,14 +41,23 @@ def kill_switch(settings: Settings) -> KillSwitch:
 def _actuators(settings: Settings, configured: Actuator) -> list[CommandActuator | HttpActuator]:
     """Build one actuator, or one for each host of a command template."""
     # Imported here: most kill switches are only a file.
-    from ml.emergency.actuators import CommandActuator, HttpActuator  # noqa: PLC0415
+    from ml.emergency.actuators import CommandActuator, HttpActuator, HttpRequest  # noqa: PLC0415
 
     if configured.type == "command":
         run = _as_trusted(settings, configured)
         hosts = configured.hosts or ("",)
         return [CommandActuator(configured.argv, run, configured.deadline_seconds, host) for host in hosts]
     if configured.type == "http":
-        return [HttpActuator(configured.url, actuator_headers(settings, configured), configured.deadline_seconds)]
+        headers = actuator_headers(settings, configured)
+        request = HttpRequest(
+            configured.method,
+            configured.body,
+            configured.on,
+            configured.off,
+            configured.expect,
+            int(configured.expect_status),
+        )
+        return [HttpActuator(configured.url, headers, configured.deadline_seconds, request)]
     raise Usage(f"There is no actuator of type {configured.type}.", "Use file, command or http.")
 
 

@@ -245,3 +245,27 @@ def test_lines_for_commit_messages_count_only_after_trust(repo: Path) -> None:
 def test_a_line_that_would_break_a_commit_message_is_refused(repo: Path, line: str) -> None:
     with pytest.raises(Usage, match=r"commit\.trailers"):
         settings(repo, f'[commit]\ntrailers = ["{line}"]\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('method = "BREW"', "one of POST"),
+        ('on = "a"', "neither url nor body"),
+        ('body = "stop"', "the same for on and off"),
+        ('method = "GET"', "must hold {value} in its url"),
+        ('method = "DELETE"', "must hold {value}"),
+        ('body = "{value}"\non = "a"\noff = "a"', "are the same"),
+        ("expect_status = 99", "no status"),
+        ("expect_status = 200.5", "no status"),
+        ("expect = 3", "must be a text"),
+    ],
+)
+def test_an_http_request_that_would_not_do_what_it_says_is_refused(repo: Path, text: str, says: str) -> None:
+    with pytest.raises(Usage, match=says):
+        settings(repo, f"{HTTP}{text}\n")
+
+
+def test_an_http_request_belongs_to_http(repo: Path) -> None:
+    with pytest.raises(Usage, match=r"kill_switch\.actuator\.expect belongs to an actuator of type http"):
+        settings(repo, '[[kill_switch.actuator]]\ntype = "command"\nargv = ["true"]\nexpect = "x"\n')
