@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from console.kill_form import is_value, kill_format
 from console.paths import find_root, lies_in, of_a_repository, state_of, user_file
 from console.settings import CHOICES, CONFIG_NAME, SECRETS, SECTIONS, Actuator, Settings, tells_a_secret
 from console.trust import (
@@ -34,6 +35,7 @@ _PREFIX = "MLCONSOLE_"
 _HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._:-]*@)?[A-Za-z0-9][A-Za-z0-9._:-]*"
 _LONGEST_HOST = 253
 _KINDS = {str: "a text", bool: "true or false", float: "a number", tuple: "a list of texts", dict: "a table of texts"}
+_SWITCH_VALUES = ("kill_switch.on", "kill_switch.off")
 _MOST_BITS = 1024
 """An integer of so many bits is above every float."""
 _NOT_SETTINGS = frozenset({"MLCONSOLE_REPO", "MLCONSOLE_CONFIG", "MLCONSOLE_READ_ONLY", "MLCONSOLE_DEBUG"})
@@ -78,6 +80,7 @@ def load(
             merged[section].update(values)
             sources.update({f"{section}.{field}": origin for field in values})
     sections = {name: kind(**merged[name]) for name, kind in SECTIONS.items()}
+    kill_format(sections["kill_switch"])
     return Settings(
         root=root,
         read_only=read_only or environ.get("MLCONSOLE_READ_ONLY", "") not in ("", "0"),
@@ -216,6 +219,10 @@ def _section(
 def _value(value: object, default: object, full: str, origin: str) -> object:
     if full == "kill_switch.actuator":
         return _actuators(value, origin)
+    if full in _SWITCH_VALUES:
+        if not is_value(value):
+            raise Usage(f"{origin}: {full} must be a short text, a whole number, true or false.", "Correct it.")
+        return value
     kind: type[Any] = type(default)
     if not _fits(value, kind):
         raise Usage(f"{origin}: {full} must be {_KINDS[kind]}.", "Correct it.")

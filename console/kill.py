@@ -26,7 +26,10 @@ _VALUED = VALUED | {"--reason": "reason", "--confirm": "confirm"}
 _SWITCHES = SWITCHES | {"--no-wait": "no_wait"}
 _ORDERS = ("on", "off", "status")
 _UNCONFIRMED = 4
-_NOT_THROWN = f"KILL NOT THROWN. By hand: write {VARIABLE}=1 into the env file of the engines, or stop them.\n"
+_NOT_THROWN = (
+    f"KILL NOT THROWN. By hand: write {VARIABLE}=1 into the env file of the engines, or the value for on into the kill "
+    "file of their own format, or stop them.\n"
+)
 
 
 class _Call(NamedTuple):

@@ -80,9 +80,18 @@ class Actuator(NamedTuple):
 
 
 class KillSwitch(NamedTuple):
-    """The kill file that engines read, the time to wait for confirmation, and further actuators in order."""
+    """The kill file that engines read, the time to wait for confirmation, and further actuators in order.
+
+    ``format`` is ``env``, ``json``, ``toml`` or ``text``. In JSON and TOML, ``key`` is the path of the switch, such as
+    ``"trading.ml.disabled"``, and only its value is changed; a text file holds the value alone. ``on`` and ``off`` are
+    the two values: true and false, or ``"1"`` and ``"0"`` in a text file, unless they are given.
+    """
 
     file: str = "var/kill_switch.env"
+    format: str = "env"
+    key: str = ""
+    on: bool | int | str | None = None
+    off: bool | int | str | None = None
     confirm_seconds: float = 30.0
     actuator: tuple[Actuator, ...] = ()
 
@@ -166,6 +175,7 @@ SECTIONS = {name: type(default) for name, default in Settings._field_defaults.it
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "pull_request.tool": ("auto", "gh", "glab", "none"),
     "notify.style": ("json", "slack"),
+    "kill_switch.format": ("env", "json", "toml", "text"),
     "kill_switch.actuator.type": ("file", "command", "http"),
     "kill_switch.actuator.method": ("POST", "PUT", "PATCH", "DELETE", "GET"),
 }

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from console.kill_form import kill_format
 from console.pins import changed_programs, names_changed
 from console.settings import Actuator, Settings
 from ml.clock import SystemClock
@@ -35,7 +36,9 @@ def kill_switch(settings: Settings) -> KillSwitch:
     further = [
         made for each in settings.kill_switch.actuator if each.type != "file" for made in _actuators(settings, each)
     ]
-    return KillSwitch(settings.resolve(settings.kill_switch.file), further, audit_log(settings), SystemClock())
+    configured = settings.kill_switch
+    file, form = settings.resolve(configured.file), kill_format(configured)
+    return KillSwitch(file, further, audit_log(settings), SystemClock(), form)
 
 
 def _actuators(settings: Settings, configured: Actuator) -> list[CommandActuator | HttpActuator]:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ml.clock import parse_utc
 from ml.text import visible
 
 VARIABLE = "ML_KILL_SWITCH"
 ASSIGNED = f"{VARIABLE}=".encode()
 _NAME = VARIABLE.encode()
 _MOST = 1 << 16
+_BOM = b"\xef\xbb\xbf"
 
 
 def document(at: datetime, by: str, reason: str, *, engage: bool) -> bytes:
@@ -81,8 +83,88 @@ def _odd_assignment(assigned: list[bytes]) -> str:
 def _concerns(line: bytes) -> bool:
     """True if a line other than a comment names the variable, in upper or lower case."""
     bare = line.strip().upper()
-    if bare.startswith(b"#"):
+    if _NAME not in bare or bare.startswith(b"#"):
         return False
     # Letters of a longer name do not count: NOT_ML_KILL_SWITCH is another variable.
     words = bytes(byte if chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in bare)
     return _NAME in words.split()
+
+
+def said(raw: bytes) -> tuple[bool, datetime | None, str, str]:
+    """Return what a file that all readers read alike says: the switch, and of its request when, who and why.
+
+    The time is ``None`` where the file was written by hand, or by its one digit.
+    """
+    comments: dict[bytes, str] = {}
+    value = b""
+    for line in raw.split(b"\n"):
+        if line.startswith(ASSIGNED):
+            value = line.removeprefix(ASSIGNED)
+        elif line.startswith(b"# "):
+            key, _, rest = line[2:].partition(b" ")
+            comments[key] = visible(rest.decode("utf-8", "replace"))
+    engaged = value == b"1"
+    try:
+        at = parse_utc(comments[b"engaged" if engaged else b"released"])
+    except (KeyError, ValueError):
+        return engaged, None, "", ""
+    return engaged, at, comments.get(b"by", ""), comments.get(b"reason", "")
+
+
+# --- files that hold something else, or more -------------------------------------------------------------------------
+_HEADS = ((b"# engaged ", b"# released "), (b"# by ",), (b"# reason ",))
+
+
+def others(raw: bytes) -> bytes:
+    """The lines of an env file that are not ours: its other variables and comments, to be kept byte for byte.
+
+    Empty where they are such that readers would disagree about the whole file.
+    """
+    if len(raw) >= _MOST:
+        return b""
+    lines = raw.split(b"\n")
+    kept: list[bytes] = []
+    number = 0
+    while number < len(lines):
+        ours = lines[number : number + len(_HEADS)]
+        if len(ours) == len(_HEADS) and all(map(bytes.startswith, ours, _HEADS)):
+            number += len(_HEADS)
+            continue
+        if not _concerns(lines[number]):
+            kept.append(lines[number])
+        number += 1
+    rest = b"\n".join(kept)
+    if not rest.strip() or oddity(rest):
+        return b""
+    return rest if rest.endswith(b"\n") else rest + b"\n"
+
+
+def foreign(raw: bytes) -> str:
+    """Say why a content is that of another format than an env file; empty for an env file, however odd."""
+    text = raw.decode("utf-16", "replace").encode() if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else raw
+    text = text.removeprefix(_BOM)
+    for sign, of in ((b"{", "JSON"), (b"[", "JSON or TOML"), (b"<", "XML")):
+        if text.lstrip().startswith(sign):
+            return f"it is no env file but looks like {of}"
+    quote = b""
+    # A huge file must not hold up the kill key: its beginning says what it is.
+    lines = text[:_MOST].split(b"\n")[: None if len(text) <= _MOST else -1]
+    ours = any(map(_concerns, lines))
+    for number, line in enumerate(lines, start=1):
+        bare = line.strip()
+        if quote:
+            quote = b"" if bare.count(quote) % 2 else quote
+        elif bare and not bare.startswith((b"#", b";")) and not _concerns(line):
+            if not _assigns(bare, strictly=not ours):
+                return f"it is no env file, see line {number}"
+            quote = next((each for each in (b'"', b"'") if bare.count(each) % 2), b"")
+    return ""
+
+
+def _assigns(line: bytes, *, strictly: bool) -> bool:
+    """True for ``NAME=VALUE``, ``export NAME=VALUE`` or ``NAME``; blanks around the sign only if not ``strictly``."""
+    name, sign, value = line.removeprefix(b"export ").partition(b"=")
+    if strictly and sign and (name != name.rstrip() or value[:1].isspace()):
+        return False
+    bare = name.strip().replace(b".", b"_").replace(b"-", b"_")
+    return bool(bare) and bare.replace(b"_", b"a").isalnum()

@@ -1,6 +1,6 @@
 """Recovery of a kill switch that an earlier session left behind, by crash or by hand.
 
-The env file is the truth about the switch, and the audit log about who has been informed. Where the two disagree, a
+The kill file is the truth about the switch, and the audit log about who has been informed. Where the two disagree, a
 sentence says why, and the missing line is added to the log.
 """
 
@@ -16,15 +16,19 @@ from ml.errors import Unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ml.emergency.killformats import KillFormat
     from ml.records.audit import AuditLine, AuditLog
 
 _KINDS = ("kill", "release", "kill_found", "release_found")
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-def explain(file: Path, audit: AuditLog) -> tuple[str, ...]:
-    """Clean up after killed consoles and add missing records. Returns sentences; none when all agrees."""
-    kill_file = KillFile(file)
+def explain(file: Path, audit: AuditLog, form: KillFormat | None = None) -> tuple[str, ...]:
+    """Clean up after killed consoles and add missing records. Returns sentences; none when all agrees.
+
+    ``form`` is the format of the engines' own kill file; ``None`` is the env file.
+    """
+    kill_file = KillFile(file, form)
     found = kill_file.read()
     said = []
     if kill_file.sweep():

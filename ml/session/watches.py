@@ -109,7 +109,7 @@ def _view(watch: Watch) -> WatchView:
 def left_behind(context: Context, desk: Callable[[], Desk]) -> Iterator[str]:
     """Report an unfinished kill and unfinished changes. Each is settled by the report, unless its result is unknown."""
     try:
-        yield from explain(context.place.kill_file, context.audit)
+        yield from explain(context.place.kill_file, context.audit, context.place.kill_format)
         for change in settle_changes(context.audit, desk()):
             yield change.why
     except ConsoleError as error:
