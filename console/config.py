@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from console.kill_form import is_value, kill_format
 from console.paths import find_root, lies_in, of_a_repository, state_of, user_file
 from console.settings import CHOICES, CONFIG_NAME, SECRETS, SECTIONS, Actuator, Settings, tells_a_secret
 from console.trust import (
@@ -34,6 +35,7 @@ _PREFIX = "MLCONSOLE_"
 _HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._:-]*@)?[A-Za-z0-9][A-Za-z0-9._:-]*"
 _LONGEST_HOST = 253
 _KINDS = {str: "a text", bool: "true or false", float: "a number", tuple: "a list of texts", dict: "a table of texts"}
+_SWITCH_VALUES = ("kill_switch.on", "kill_switch.off")
 _MOST_BITS = 1024
 """An integer of so many bits is above every float."""
 _NOT_SETTINGS = frozenset({"MLCONSOLE_REPO", "MLCONSOLE_CONFIG", "MLCONSOLE_READ_ONLY", "MLCONSOLE_DEBUG"})
@@ -78,6 +80,7 @@ def load(
             merged[section].update(values)
             sources.update({f"{section}.{field}": origin for field in values})
     sections = {name: kind(**merged[name]) for name, kind in SECTIONS.items()}
+    kill_format(sections["kill_switch"])
     return Settings(
         root=root,
         read_only=read_only or environ.get("MLCONSOLE_READ_ONLY", "") not in ("", "0"),
@@ -216,6 +219,10 @@ def _section(
 def _value(value: object, default: object, full: str, origin: str) -> object:
     if full == "kill_switch.actuator":
         return _actuators(value, origin)
+    if full in _SWITCH_VALUES:
+        if not is_value(value):
+            raise Usage(f"{origin}: {full} must be a short text, a whole number, true or false.", "Correct it.")
+        return value
     kind: type[Any] = type(default)
     if not _fits(value, kind):
         raise Usage(f"{origin}: {full} must be {_KINDS[kind]}.", "Correct it.")
@@ -272,7 +279,34 @@ def _actuator(item: dict[str, object], origin: str) -> Actuator:
     if not getattr(made, needs):
         raise Usage(f"{origin}: a kill_switch.actuator lacks {needs}.", f"Give it {needs}.")
     _require_hosts(made, origin)
+    _require_http(made, others, origin)
     return made._replace(headers={name: _header(name, value, origin) for name, value in headers.items()})
+
+
+_HTTP_ONLY = ("method", "body", "on", "off", "expect", "expect_status")
+
+
+def _require_http(actuator: Actuator, given: Collection[str], origin: str) -> None:
+    """Refuse settings of an HTTP exchange that would not do what they say."""
+    full = f"{origin}: kill_switch.actuator"
+    named = [name for name in _HTTP_ONLY if name in given]
+    if actuator.type != "http":
+        if named:
+            raise Usage(f"{full}.{named[0]} belongs to an actuator of type http.", "Remove it.")
+        return
+    placed = "{value}" in actuator.url + actuator.body
+    if ("on" in given or "off" in given) and not placed:
+        raise Usage(f"{full} has on or off, but neither url nor body holds {{value}}.", "Write {value} there.")
+    if actuator.body and not placed:
+        raise Usage(f"{full}.body is the same for on and off.", "Write {value} where the value belongs.")
+    if actuator.method == "GET" and not ("{value}" in actuator.url and not actuator.body):
+        raise Usage(f"{full} with method GET must hold {{value}} in its url, and have no body.", "Correct it.")
+    if actuator.method == "DELETE" and not placed:
+        raise Usage(f"{full} with method DELETE must hold {{value}} in url or body.", "Correct it.")
+    if actuator.on == actuator.off:
+        raise Usage(f"{full}.on and off are the same.", "Correct one of them.")
+    if actuator.expect_status and actuator.expect_status not in range(200, 600):
+        raise Usage(f"{full}.expect_status is no status of an answer.", "Write one such as 202.")
 
 
 def _require_hosts(actuator: Actuator, origin: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console.invocation import Invocation
+from console.kill_form import kill_format
 from console.paths import lies_in
 from console.settings import Actuator, Settings
 from console.switch import actuator_headers
@@ -94,7 +95,7 @@ def _actuators(settings: Settings) -> Iterator[Finding]:
         why = f"{shown} leads to {leads} by a link in the repository, which everybody who pushes can set"
         yield _bad("kill file", why, "Give kill_switch.file as an absolute path in your own or a trusted file.")
     else:
-        yield _kill_file(file, shown)
+        yield _kill_file(settings, file, shown)
     for actuator in settings.kill_switch.actuator:
         if actuator.type == "command" and shutil.which(actuator.argv[0]) is None:
             program = visible(actuator.argv[0])
@@ -103,13 +104,21 @@ def _actuators(settings: Settings) -> Iterator[Finding]:
             yield _credentials(settings, actuator)
 
 
-def _kill_file(file: Path, shown: str) -> Finding:
-    """Check the kill file's content, and whether engines of other users can read it."""
-    state = KillFile(file).read()
+def _kill_file(settings: Settings, file: Path, shown: str) -> Finding:
+    """Check that a kill could be written into the file as it is, and whether engines of other users can read it."""
+    form = kill_format(settings.kill_switch)
+    kill_file = KillFile(file, form)
+    state = kill_file.read()
+    if refused := kill_file.refusal():
+        return _bad("kill file", refused.cause, refused.remedy)
     if state.engaged is None:
         remedy = "Press F9, or run `mlconsole kill on` or `kill off`: each rewrites it."
+        if form is not None:
+            remedy = f"{remedy} Or correct kill_switch.format, key, on and off."
         return _bad("kill file", state.problem, remedy)
     says = f"{shown} can be written; it says {'on' if state.engaged else 'off'}"
+    if form is not None:
+        says += f" ({form.kind}, {form.name})" if file.exists() else f"; a kill makes it, with {form.name} alone in it"
     closed = next((each for each in file.parents if each.is_dir() and not each.stat().st_mode & 0o001), None)
     if closed is not None:
         says += f"; engines of other users cannot pass through {visible(str(closed))}"

@@ -13,7 +13,7 @@ from console.settings import Settings
 from console.stdout import write_out
 from console.switch import Person, kill_switch
 from ml.clock import SystemClock, format_utc
-from ml.emergency.killfile import VARIABLE
+from ml.emergency.killenv import VARIABLE
 from ml.emergency.switch import KillRequest, KillSwitch
 from ml.errors import ConsoleError, Refused, Usage
 from ml.text import json_text, whole
@@ -26,7 +26,10 @@ _VALUED = VALUED | {"--reason": "reason", "--confirm": "confirm"}
 _SWITCHES = SWITCHES | {"--no-wait": "no_wait"}
 _ORDERS = ("on", "off", "status")
 _UNCONFIRMED = 4
-_NOT_THROWN = f"KILL NOT THROWN. By hand: write {VARIABLE}=1 into the env file of the engines, or stop them.\n"
+_NOT_THROWN = (
+    f"KILL NOT THROWN. By hand: write {VARIABLE}=1 into the env file of the engines, or the value for on into the kill "
+    "file of their own format, or stop them.\n"
+)
 
 
 class _Call(NamedTuple):

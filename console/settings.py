@@ -54,10 +54,14 @@ class Prometheus(NamedTuple):
 
 
 class Actuator(NamedTuple):
-    """One way to deliver the kill switch before a deadline: ``file``, ``command`` (argv) or ``http`` (a POST).
+    """One way to deliver the kill switch before a deadline: ``file``, ``command`` (argv) or ``http``.
 
     A header is a text. A header with a secret is ``{file = "PATH"}`` or ``{env = "NAME"}``, like ``bearer_token_file``.
     With ``hosts``, the command runs once per host, all in parallel; ``{host}`` in its argv stands for the host name.
+
+    An ``http`` actuator sends ``body`` by ``method``; ``{value}`` in url, body and expect stands for ``on`` or ``off``.
+    Without a body it posts ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``. The answer must have the status ``expect_status``
+    (0: any 2xx), and its content must hold ``expect``.
     """
 
     type: str = ""
@@ -66,13 +70,28 @@ class Actuator(NamedTuple):
     url: str = ""
     headers: Mapping[str, "str | Credential"] = {}
     bearer_token_file: str = ""
+    method: str = "POST"
+    body: str = ""
+    on: str = "1"
+    off: str = "0"
+    expect: str = ""
+    expect_status: float = 0.0
     deadline_seconds: float = 10.0
 
 
 class KillSwitch(NamedTuple):
-    """The kill file that engines read, the time to wait for confirmation, and further actuators in order."""
+    """The kill file that engines read, the time to wait for confirmation, and further actuators in order.
+
+    ``format`` is ``env``, ``json``, ``toml`` or ``text``. In JSON and TOML, ``key`` is the path of the switch, such as
+    ``"trading.ml.disabled"``, and only its value is changed; a text file holds the value alone. ``on`` and ``off`` are
+    the two values: true and false, or ``"1"`` and ``"0"`` in a text file, unless they are given.
+    """
 
     file: str = "var/kill_switch.env"
+    format: str = "env"
+    key: str = ""
+    on: bool | int | str | None = None
+    off: bool | int | str | None = None
     confirm_seconds: float = 30.0
     actuator: tuple[Actuator, ...] = ()
 
@@ -156,7 +175,9 @@ SECTIONS = {name: type(default) for name, default in Settings._field_defaults.it
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "pull_request.tool": ("auto", "gh", "glab", "none"),
     "notify.style": ("json", "slack"),
+    "kill_switch.format": ("env", "json", "toml", "text"),
     "kill_switch.actuator.type": ("file", "command", "http"),
+    "kill_switch.actuator.method": ("POST", "PUT", "PATCH", "DELETE", "GET"),
 }
 
 

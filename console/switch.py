@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from console.kill_form import kill_format
 from console.settings import Actuator, Settings
 from console.trust import changed_programs, names_changed
 from ml.clock import SystemClock
@@ -35,20 +36,31 @@ def kill_switch(settings: Settings) -> KillSwitch:
     further = [
         made for each in settings.kill_switch.actuator if each.type != "file" for made in _actuators(settings, each)
     ]
-    return KillSwitch(settings.resolve(settings.kill_switch.file), further, audit_log(settings), SystemClock())
+    configured = settings.kill_switch
+    file, form = settings.resolve(configured.file), kill_format(configured)
+    return KillSwitch(file, further, audit_log(settings), SystemClock(), form)
 
 
 def _actuators(settings: Settings, configured: Actuator) -> list[CommandActuator | HttpActuator]:
     """Build one actuator, or one for each host of a command template."""
     # Imported here: most kill switches are only a file.
-    from ml.emergency.actuators import CommandActuator, HttpActuator  # noqa: PLC0415
+    from ml.emergency.actuators import CommandActuator, HttpActuator, HttpRequest  # noqa: PLC0415
 
     if configured.type == "command":
         run = _as_trusted(settings, configured)
         hosts = configured.hosts or ("",)
         return [CommandActuator(configured.argv, run, configured.deadline_seconds, host) for host in hosts]
     if configured.type == "http":
-        return [HttpActuator(configured.url, actuator_headers(settings, configured), configured.deadline_seconds)]
+        headers = actuator_headers(settings, configured)
+        request = HttpRequest(
+            configured.method,
+            configured.body,
+            configured.on,
+            configured.off,
+            configured.expect,
+            int(configured.expect_status),
+        )
+        return [HttpActuator(configured.url, headers, configured.deadline_seconds, request)]
     raise Usage(f"There is no actuator of type {configured.type}.", "Use file, command or http.")
 
 

@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from console.kill_form import kill_format
 from console.settings import Settings
 from console.switch import Person, audit_log, kill_switch
 from console.untrusted import untrusted
@@ -110,6 +111,7 @@ def _place(settings: Settings) -> Place:
         state=settings.state,
         stale_s=settings.prometheus.stale_seconds,
         kill_file=settings.resolve(settings.kill_switch.file),
+        kill_format=kill_format(settings.kill_switch),
         read_only=settings.read_only,
         tool_version=__version__,
         ref_configured="registry.ref" in settings.sources,

@@ -195,7 +195,7 @@ def _template() -> str:
     for name, kind in configuration.SECTIONS.items():
         parts.append(f"[{name}]")
         for field, default in kind._field_defaults.items():
-            if f"{name}.{field}" in configuration.SECRETS or isinstance(default, tuple | dict):
+            if f"{name}.{field}" in configuration.SECRETS or isinstance(default, tuple | dict) or default is None:
                 continue
             parts.append(f"# {field} = {_toml(default)}")
         parts.append("")

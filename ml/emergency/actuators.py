@@ -12,13 +12,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ml.emergency.killfile import VARIABLE
-from ml.emergency.post import post
+from ml.emergency.killenv import VARIABLE
+from ml.emergency.post import exchange, require_status
 from ml.errors import TimedOut, Unavailable, Usage
 from ml.text import visible
 
 if TYPE_CHECKING:
-    from ml.emergency.post import Post
     from ml.ports import Runner
 
 
@@ -84,14 +83,51 @@ class CommandActuator:
         return f"{VARIABLE}={int(engage)} {visible(shlex.join(self._argv))}"
 
 
-class HttpActuator:
-    """Sends a POST to a URL: ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``. Credentials are read again for each."""
+VALUE = "{value}"
+"""The placeholder for the value of on or off in an HTTP request and its answer."""
 
-    def __init__(self, url: str, headers: Mapping[str, str | Credential], deadline_s: float, send: Post = post) -> None:
+
+class HttpRequest(NamedTuple):
+    """The request that sets the switch, and the answer that means that it is set.
+
+    `VALUE` in the URL, in ``body`` and in ``expect`` stands for ``on`` or ``off``. Without a body, a request that may
+    have one carries ``{"ML_KILL_SWITCH": "1"}`` or ``"0"``. ``status`` 0 is any 2xx; an empty ``expect`` any content.
+    """
+
+    method: str = "POST"
+    body: str = ""
+    on: str = "1"
+    off: str = "0"
+    expect: str = ""
+    status: int = 0
+
+    def filled(self, template: str, *, engage: bool) -> str:
+        """A template with the value for on or off in it."""
+        return template.replace(VALUE, self.on if engage else self.off)
+
+    def content(self, *, engage: bool) -> str | None:
+        """The body to send; ``None`` for a request that has none."""
+        if self.body:
+            return self.filled(self.body, engage=engage)
+        if self.method in ("GET", "DELETE"):
+            return None
+        return json.dumps({VARIABLE: str(int(engage))})
+
+
+class HttpActuator:
+    """Sends a request to a URL and looks at the answer. Credentials are read again for each."""
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str | Credential],
+        deadline_s: float,
+        request: HttpRequest = HttpRequest(),  # noqa: B008 - it is frozen
+    ) -> None:
         self._url = url
         self._headers: Mapping[str, str | Credential] = {"Content-Type": "application/json", **headers}
         self._deadline_s = deadline_s
-        self._send = send
+        self._request = request
 
     @property
     def name(self) -> str:
@@ -99,9 +135,18 @@ class HttpActuator:
         return f"http {visible(self._url.partition('?')[0], limit=120)}"
 
     def deliver(self, *, engage: bool) -> None:
-        """Post it. Raises TimedOut or Unavailable, and Usage for a credential that cannot be read."""
+        """Send it. Raises TimedOut or Unavailable, and Usage for a credential that cannot be read."""
+        request = self._request
         headers = {name: told if isinstance(told, str) else told.read() for name, told in self._headers.items()}
-        self._send(self._url, _told(engage=engage).encode(), headers, self._deadline_s)
+        url, body = request.filled(self._url, engage=engage), request.content(engage=engage)
+        reply = exchange(request.method, url, body.encode() if body is not None else None, headers, self._deadline_s)
+        require_status(reply.status, url, request.status)
+        expected = request.filled(request.expect, engage=engage)
+        if expected.encode() not in reply.content:
+            said = visible(reply.content[:200].decode("utf-8", "replace"), limit=120)
+            shown = visible(url.partition("?")[0], limit=200)
+            cause = f"{shown} answered {said or 'nothing'}, which does not hold {visible(expected, limit=120)}."
+            raise Unavailable(cause, "Look at the engine itself: the switch may not be set.")
 
     def by_hand(self, *, engage: bool) -> str:
         """A curl line; it names where credentials come from, and never shows one."""
@@ -111,12 +156,10 @@ class HttpActuator:
             f"-H {shlex.quote(f'{name}: {told}')}" if isinstance(told, str) else f'-H "{name}: {told.in_shell()}"'
             for name, told in self._headers.items()
         )
-        body = shlex.quote(_told(engage=engage))
-        return visible(f"curl -X POST {headers} -d {body} {shlex.quote(self._url)}")
-
-
-def _told(*, engage: bool) -> str:
-    return json.dumps({VARIABLE: str(int(engage))})
+        body = self._request.content(engage=engage)
+        data = f" -d {shlex.quote(body)}" if body is not None else ""
+        url = shlex.quote(self._request.filled(self._url, engage=engage))
+        return visible(f"curl -X {self._request.method} {headers}{data} {url}")
 
 
 # Secret values of HTTP headers, read from a file or the environment at each request.

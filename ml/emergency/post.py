@@ -1,4 +1,4 @@
-"""One HTTP POST with a total deadline, made of the standard library, for the kill switch and for notifications.
+"""One HTTP request with a total deadline, made of the standard library, for the kill switch and for notifications.
 
 Nothing is retried and no redirect, proxy or netrc file is followed. `http.client` is imported with the first post,
 because the kill key imports this module.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ml.errors import TimedOut, Unavailable, Usage
 from ml.text import visible
@@ -17,7 +17,7 @@ from ml.text import visible
 if TYPE_CHECKING:
     from http.client import HTTPConnection
 
-_MOST = 4096
+_MOST = 1 << 16
 
 
 class Post(Protocol):
@@ -28,33 +28,50 @@ class Post(Protocol):
         ...
 
 
+class Reply(NamedTuple):
+    """The answer's status, and the beginning of its content."""
+
+    status: int
+    content: bytes
+
+
 def post(url: str, body: bytes, headers: Mapping[str, str], deadline_s: float) -> None:
-    """POST ``body`` (`Post`). Any status but 2xx is a failure.
+    """POST ``body`` (`Post`). Any status but 2xx is a failure."""
+    require_status(exchange("POST", url, body, headers, deadline_s).status, url)
+
+
+def exchange(method: str, url: str, body: bytes | None, headers: Mapping[str, str], deadline_s: float) -> Reply:
+    """Send one request and return the answer, of whatever status.
+
+    Raises TimedOut at the deadline, Unavailable without an answer, Usage for a URL that is none.
 
     A name server or a peer that hangs costs the deadline and no more: the exchange runs on a daemon thread, and its
     socket is shut down when time is up.
     """
     connection, path = _connection(url, deadline_s)
     shown = visible(url.partition("?")[0], limit=200)
-    outcome: list[int | Exception] = []
+    outcome: list[Reply | Exception] = []
 
-    def exchange() -> None:
+    def work() -> None:
         try:
-            connection.request("POST", path, body, dict(headers))
+            connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
-            response.read(_MOST)
-            outcome.append(response.status)
+            outcome.append(Reply(response.status, response.read(_MOST)))
         except Exception as error:  # noqa: BLE001 - carried to the caller's thread, where it becomes a sentence
             outcome.append(error)
 
-    worker = threading.Thread(target=exchange, name="post", daemon=True)
+    worker = threading.Thread(target=work, name="post", daemon=True)
     worker.start()
     worker.join(deadline_s)
     late = worker.is_alive()
     _hang_up(connection)
     if late:
         raise TimedOut(f"{shown} gave no answer within {deadline_s:g} s.", "Check that it is up and reachable.")
-    _judge(outcome[0], shown)
+    answer = outcome[0]
+    if isinstance(answer, Exception):
+        why = visible(str(answer) or type(answer).__name__, limit=200)
+        raise Unavailable(f"{shown} could not be reached: {why}.", "Check the address and the network.")
+    return answer
 
 
 def _connection(url: str, deadline_s: float) -> tuple[HTTPConnection, str]:
@@ -83,9 +100,8 @@ def _hang_up(connection: HTTPConnection) -> None:
     connection.close()
 
 
-def _judge(outcome: int | Exception, shown: str) -> None:
-    if isinstance(outcome, Exception):
-        why = visible(str(outcome) or type(outcome).__name__, limit=200)
-        raise Unavailable(f"{shown} could not be reached: {why}.", "Check the address and the network.")
-    if not 200 <= outcome < 300:
-        raise Unavailable(f"{shown} answered with status {outcome}.", "Check the address and the credentials.")
+def require_status(status: int, url: str, wanted: int = 0) -> None:
+    """Raise Unavailable for a status that is not ``wanted``, or not a 2xx where ``wanted`` is 0."""
+    if status != wanted if wanted else not 200 <= status < 300:
+        shown = visible(url.partition("?")[0], limit=200)
+        raise Unavailable(f"{shown} answered with status {status}.", "Check the address and the credentials.")

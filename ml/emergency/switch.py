@@ -1,6 +1,6 @@
 """The kill switch: write it, record it, deliver it, in that order, whatever else fails (contract §7).
 
-Engaging fails safe: the env file comes first, and neither a full disk for the audit log nor a hanging actuator takes
+Engaging fails safe: the kill file comes first, and neither a full disk for the audit log nor a hanging actuator takes
 it back. Every press writes it again, because it may have changed since. Further actuators then run side
 by side, each within its own deadline, so that a dead host delays no other. Releasing fails safe the other way
 round: it is recorded first, and what cannot be recorded is not released.
@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml.emergency.killfile import ENGAGED_ALREADY, VARIABLE, KillFile
+from ml.emergency.killenv import VARIABLE
+from ml.emergency.killfile import ENGAGED_ALREADY, KillFile
 from ml.errors import ConsoleError
 from ml.text import visible
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from ml.clock import Clock
     from ml.emergency.actuators import Actuator
+    from ml.emergency.killformats import KillFormat
     from ml.records.audit import AuditLog
 
 
@@ -32,6 +34,8 @@ _SIDE_BY_SIDE = 256
 """Actuators that run at a time. Each costs a thread and mostly waits; more hosts than these wait for a free one."""
 
 
+_REQUESTS = ("kill", "release", "kill_found", "release_found")
+_LATE = timedelta(minutes=1)
 _BY_HAND = 10
 """Actuators that are spelled out for a person; more would push the rest off the screen."""
 
@@ -54,7 +58,7 @@ class Step(NamedTuple):
 class KillRequest(NamedTuple):
     """A kill or a release: the one in force (``at``, ``by``, ``reason``), and what was done about it just now.
 
-    ``steps`` has the env file first; it is empty when the request was only read back. ``problem`` says what went
+    ``steps`` has the kill file first; it is empty when the request was only read back. ``problem`` says what went
     wrong besides, such as an audit line that could not be written. ``by_hand`` is what a person can do instead.
     """
 
@@ -75,8 +79,8 @@ class KillRequest(NamedTuple):
 class SwitchState(NamedTuple):
     """The state of the file: ``engaged`` is ``None`` when it is unknown, and ``problem`` says why.
 
-    ``unclear``: the file can be read, and says neither exactly 1 nor exactly 0. ``request`` is the kill or release in
-    force, ``None`` when there never was one.
+    ``unclear``: the file can be read, and says neither exactly on nor exactly off. ``request`` is the kill or release
+    in force, ``None`` when there never was one.
     """
 
     engaged: bool | None
@@ -85,11 +89,32 @@ class SwitchState(NamedTuple):
     unclear: bool = False
 
 
-class KillSwitch:
-    """One kill switch: an env file, further actuators side by side, and the audit log of all its requests."""
+class _Asked(NamedTuple):
+    """A request by the audit log: who, why, and whether it is ``known`` there. ``after_kill``: a kill came last."""
 
-    def __init__(self, file: Path, actuators: Sequence[Actuator], audit: AuditLog, clock: Clock) -> None:
-        self._file = KillFile(file)
+    at: datetime
+    engage: bool
+    by: str = ""
+    reason: str = ""
+    known: bool = False
+    after_kill: bool = False
+
+
+class KillSwitch:
+    """One kill switch: its file, further actuators side by side, and the audit log of all its requests."""
+
+    def __init__(
+        self,
+        file: Path,
+        actuators: Sequence[Actuator],
+        audit: AuditLog,
+        clock: Clock,
+        form: KillFormat | None = None,
+    ) -> None:
+        """``form`` is the format of the engines' own file; ``None`` is the env file."""
+        self._file = KillFile(file, form)
+        self._form = form
+        self._asked: _Asked | None = None
         self._actuators = tuple(actuators)
         self._audit = audit
         self._clock = clock
@@ -110,11 +135,15 @@ class KillSwitch:
         if again and before.at:
             request = KillRequest(True, before.at, before.by or by, before.reason or reason)
         steps = [self._write(request, again=again)]
+        if again and not before.by:
+            begun = self._recorded(request.at, engage=True)
+            request = request._replace(by=begun.by or by, reason=begun.reason or reason)
         if who is not None:
             by = _asked(who) or by
             if not again:
                 request = self._renamed(request, by)
-        problem = self._record("kill", by=by, reason=reason, written=steps[0].done, note=steps[0].why)
+        written = {"written": steps[0].done, "note": steps[0].why} | self._marked(request.at)
+        problem = self._record("kill", by=by, reason=reason, **written)
         steps += self._deliver(engage=True)
         problem = problem or self._record_delivery(steps[1:])
         return request._replace(steps=tuple(steps), problem=problem, by_hand=self.by_hand(engage=True, steps=steps))
@@ -126,7 +155,7 @@ class KillSwitch:
             Unavailable: it could not be recorded or written; the switch is as it was.
         """
         at = self._clock.now()
-        self._audit.append("release", by=by, reason=reason)
+        self._audit.append("release", by=by, reason=reason, **self._marked(at))
         begun = time.monotonic()
         self._file.release(at, by, reason)
         steps = [Step(self._name, True, "", time.monotonic() - begun), *self._deliver(engage=False)]
@@ -140,6 +169,12 @@ class KillSwitch:
         if found.engaged is not None and found.at is not None:
             hand = self.by_hand(engage=found.engaged)
             request = KillRequest(found.engaged, found.at, found.by, found.reason, by_hand=hand)
+            if self._form is not None:
+                asked = self._recorded(found.at, engage=found.engaged)
+                request = request._replace(by=asked.by, reason=asked.reason)
+                # The engines' own file is edited for other reasons too, which releases nothing.
+                if not (found.engaged or asked.known or asked.after_kill):
+                    request = None
         return SwitchState(found.engaged, request, found.problem, found.unclear)
 
     def by_hand(self, *, engage: bool, steps: Sequence[Step] = ()) -> tuple[str, ...]:
@@ -147,19 +182,23 @@ class KillSwitch:
 
         Of many actuators, those that failed in ``steps`` come first, and the rest is counted.
         """
-        value = f"{VARIABLE}={int(engage)}"
         done = [step.done for step in steps[1:]] or [False] * len(self._actuators)
         failed_first = sorted(zip(done, range(len(done)), self._actuators, strict=True), key=lambda each: each[:2])
         lines = [actuator.by_hand(engage=engage) for _, _, actuator in failed_first[:_BY_HAND]]
         more = len(self._actuators) - len(lines)
         return (
-            f"echo {value} > {self._file.shown}",
+            self._file.by_hand(engage=engage),
             *lines,
             *((f"the same for {more} more actuators, which `mlconsole kill status --json` names",) if more else ()),
-            f"restart each engine with {value} in its environment, or stop it"
-            if engage
-            else f"restart each engine without {VARIABLE} in its environment",
+            *self._last_resort(engage=engage),
         )
+
+    def _last_resort(self, *, engage: bool) -> tuple[str, ...]:
+        if self._form is not None:
+            return ("stop each engine that does not obey",) if engage else ()
+        if engage:
+            return (f"restart each engine with {VARIABLE}=1 in its environment, or stop it",)
+        return (f"restart each engine without {VARIABLE} in its environment",)
 
     @property
     def _name(self) -> str:
@@ -185,6 +224,30 @@ class KillSwitch:
             with suppress(ConsoleError):
                 self._file.engage(request.at, by, request.reason)
         return request._replace(by=by)
+
+    def _marked(self, at: datetime) -> dict[str, str]:
+        """Return the mark that finds an audit line by its request, for a file that cannot hold who asked."""
+        return {} if self._form is None else {"request": str(at)}
+
+    def _recorded(self, at: datetime, *, engage: bool) -> _Asked:
+        """Return what the audit log knows about the request of this time."""
+        if self._asked is not None and (self._asked.at, self._asked.engage) == (at, engage):
+            return self._asked
+        try:
+            lines = [line for line in self._audit.read() if line.kind in _REQUESTS]
+        except ConsoleError:
+            return _Asked(at, engage)
+        kind = "kill" if engage else "release"
+        same = (line.fields for line in lines if line.kind == kind and line.fields.get("request") == str(at))
+        first = next(same, None)
+        after_kill = bool(lines) and lines[-1].kind in ("kill", "kill_found")
+        asked = _Asked(at, engage, after_kill=after_kill)
+        if first is not None:
+            asked = asked._replace(by=str(first.get("by", "")), reason=str(first.get("reason", "")), known=True)
+        # The line follows the file within a moment, so that what is unknown now may be known soon.
+        if asked.known or self._clock.now() - at > _LATE:
+            self._asked = asked
+        return asked
 
     def _deliver(self, *, engage: bool) -> list[Step]:
         """Run every actuator in parallel; the steps come in the configured order."""

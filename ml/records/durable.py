@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _MARK = ".part"
@@ -27,7 +28,13 @@ class NotLasting(OSError):
 
 
 def replace_file(
-    path: Path | str, data: bytes, *, mode: int = 0o600, folder_mode: int | None = None, lasting: bool = True
+    path: Path | str,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    folder_mode: int | None = None,
+    lasting: bool = True,
+    prepare: Callable[[int], None] | None = None,
 ) -> None:
     """Replace a file's content, or create it with its directory.
 
@@ -36,6 +43,8 @@ def replace_file(
         folder_mode: permissions of each folder that has to be made, whatever the umask says; ``None`` leaves them to
             the umask. A folder that is there already keeps its own.
         lasting: fsync file and directory; without it, readers see the new content but a power cut may undo it.
+        prepare: called with the new file's handle when its content is written, last before the rename. What it raises
+            ends the replacement.
 
     Raises:
         NotLasting: the new content stands, but may not outlive a power cut.
@@ -50,7 +59,7 @@ def replace_file(
     require_file(target)
     part = os.path.join(directory, f".{name}.{os.getpid()}.{os.urandom(4).hex()}{_MARK}")
     try:
-        _write_new(part, data, mode, lasting=lasting)
+        _write_new(part, data, mode, lasting=lasting, prepare=prepare)
         os.rename(part, target)
     except BaseException:
         _unlink(part)
@@ -116,7 +125,7 @@ def sweep(path: Path | str) -> int:
     return len(dead)
 
 
-def _write_new(part: str, data: bytes, mode: int, *, lasting: bool) -> None:
+def _write_new(part: str, data: bytes, mode: int, *, lasting: bool, prepare: Callable[[int], None] | None) -> None:
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         os.fchmod(handle, mode)
@@ -125,6 +134,8 @@ def _write_new(part: str, data: bytes, mode: int, *, lasting: bool) -> None:
             view = view[os.write(handle, view) :]
         if lasting:
             os.fsync(handle)
+        if prepare is not None:
+            prepare(handle)
     finally:
         os.close(handle)
 

@@ -15,6 +15,7 @@ from ml.ports import Runner
 if TYPE_CHECKING:
     from ml.artifacts.verify import Verifier
     from ml.emergency.kill import KillControl
+    from ml.emergency.killformats import KillFormat
     from ml.emergency.notify import Notifier
     from ml.promotion.paths import Places
     from ml.promotion.publish import Forge, Requests
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class Place:
     """The repository and paths of this session. ``artifact_base`` is the base folder of pointers without a policy's.
 
-    ``ref_configured`` is true if ``ref`` comes from the configuration and is no default.
+    ``ref_configured`` is true if ``ref`` comes from the configuration and is no default. ``kill_format`` is the
+    format of the engines' own kill file; ``None`` is the env file.
     """
 
     root: Path
@@ -43,6 +45,7 @@ class Place:
     read_only: bool
     tool_version: str
     ref_configured: bool = False
+    kill_format: KillFormat | None = None
 
 
 class Person(Protocol):

@@ -22,6 +22,7 @@ from ml.text import visible
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ml.emergency.killformats import KillFormat
     from ml.records.audit import AuditLine
 
 
@@ -116,7 +117,7 @@ def _view(watch: Watch) -> WatchView:
 def left_behind(context: Context, desk: Callable[[], Desk]) -> Iterator[str]:
     """Report an unfinished kill and unfinished changes. Each is settled by the report, unless its result is unknown."""
     try:
-        yield from explain(context.place.kill_file, context.audit)
+        yield from explain(context.place.kill_file, context.audit, context.place.kill_format)
         for change in settle_changes(context.audit, desk()):
             yield change.why
     except ConsoleError as error:
@@ -146,16 +147,19 @@ def _recorded(audit: AuditLog, branch: str, commit: str) -> bool:
 
 # Recovery of a kill switch that an earlier session left behind, by crash or by hand.
 #
-# The env file is the truth about the switch, and the audit log about who has been informed. Where the two disagree, a
+# The kill file is the truth about the switch, and the audit log about who has been informed. Where the two disagree, a
 # sentence says why, and the missing line is added to the log.
 
 _KINDS = ("kill", "release", "kill_found", "release_found")
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-def explain(file: Path, audit: AuditLog) -> tuple[str, ...]:
-    """Clean up after killed consoles and add missing records. Returns sentences; none when all agrees."""
-    kill_file = KillFile(file)
+def explain(file: Path, audit: AuditLog, form: KillFormat | None = None) -> tuple[str, ...]:
+    """Clean up after killed consoles and add missing records. Returns sentences; none when all agrees.
+
+    ``form`` is the format of the engines' own kill file; ``None`` is the env file.
+    """
+    kill_file = KillFile(file, form)
     found = kill_file.read()
     said = []
     if kill_file.sweep():

@@ -12,11 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Listener:
-    """A server: where it is, the (path, headers, body) of each POST, and the status that it answers with."""
+    """A server: where it is, the (path, headers, body) of each request, and the status that it answers with."""
 
     url: str
     status: int = 200
     posts: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
 
     def wait(self, count: int, deadline_s: float = 10.0) -> None:
         """Wait until so many posts have come."""
@@ -27,12 +28,16 @@ class Listener:
 
 
 @contextmanager
-def listening(status: int = 200, *, drip_s: float = 0.0) -> Iterator[Listener]:
-    """Run a server until the block ends. With ``drip_s`` its answer is one header byte per so many seconds."""
+def listening(status: int = 200, *, drip_s: float = 0.0, content: bytes = b"") -> Iterator[Listener]:
+    """Run a server until the block ends, which answers with ``content``.
+
+    With ``drip_s`` its answer is one header byte per so many seconds.
+    """
     released = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            listener.methods.append(self.command)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             listener.posts.append((self.path, dict(self.headers), body))
             while drip_s and not released.wait(drip_s):
@@ -41,6 +46,9 @@ def listening(status: int = 200, *, drip_s: float = 0.0) -> Iterator[Listener]:
                 self.send_response(listener.status)
                 self.send_header("Location", "/elsewhere")
                 self.end_headers()
+                self.wfile.write(content)
+
+        do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 the standard library's names
 
         def log_message(self, *_args: object) -> None:
             """Say nothing on the test's terminal."""

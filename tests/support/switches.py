@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ml.emergency.actuators import Actuator
+from ml.emergency.killformats import KillFormat
 from ml.emergency.switch import KillSwitch
 from ml.records.audit import AuditLog
 
@@ -52,11 +53,17 @@ def unwritable(folder: Path) -> AuditLog:
 class Bench:
     """A switch with its parts at hand, all below one folder."""
 
-    def __init__(self, folder: Path, actuators: Sequence[Actuator] = (), audit: AuditLog | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        actuators: Sequence[Actuator] = (),
+        audit: AuditLog | None = None,
+        form: KillFormat | None = None,
+    ) -> None:
         self.clock = StillClock()
-        self.file = folder / "var" / "kill_switch.env"
+        self.file = folder / "var" / f"kill_switch.{form.kind if form else 'env'}"
         self.audit = audit or AuditLog(folder / "state" / "audit.jsonl", now=self.clock.monotonic)
-        self.switch = KillSwitch(self.file, actuators, self.audit, self.clock)
+        self.switch = KillSwitch(self.file, actuators, self.audit, self.clock, form)
 
     def leftovers(self) -> list[str]:
         """Whatever lies beside the kill file."""

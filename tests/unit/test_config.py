@@ -8,9 +8,11 @@ import pytest
 from support.trusting import configure
 
 from console.config import load
+from console.kill_form import kill_format
 from console.paths import find_root
-from console.settings import Actuator, Settings
+from console.settings import Actuator, KillSwitch, Settings
 from console.switch import actuator_headers, kill_switch
+from console.verbs.setup import _rows
 from ml.emergency.actuators import Credential
 from ml.errors import Usage
 
@@ -245,3 +247,80 @@ def test_lines_for_commit_messages_count_only_after_trust(repo: Path) -> None:
 def test_a_line_that_would_break_a_commit_message_is_refused(repo: Path, line: str) -> None:
     with pytest.raises(Usage, match=r"commit\.trailers"):
         settings(repo, f'[commit]\ntrailers = ["{line}"]\n')
+
+
+# --- the kill file's own format -----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ('format = "env"', None),
+        ('format = "json"\nkey = "a.b"', ("json", ("a", "b"), True, False)),
+        ('format = "toml"\nkey = \'a."b.c".d\'\non = 1\noff = 0', ("toml", ("a", "b.c", "d"), 1, 0)),
+        ('format = "json"\nkey = "schön"\non = "on"\noff = false', ("json", ("schön",), "on", False)),
+        ('format = "text"', ("text", (), "1", "0")),
+        ('format = "text"\non = true\noff = 0', ("text", (), "true", "0")),
+    ],
+)
+def test_the_format_of_the_kill_file(repo: Path, text: str, expected: object) -> None:
+    form = kill_format(settings(repo, f"[kill_switch]\n{text}\n").kill_switch)
+    assert (form if form is None else tuple(form)) == expected
+    assert repr(form and (form.on, form.off)) == repr(expected and expected[2:])  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('format = "yaml"', "one of env, json, toml, text"),
+        ('format = "json"', "key is missing"),
+        ('key = "a"', "has no keys"),
+        ('format = "text"\nkey = "a"', "has no keys"),
+        ("on = 1\noff = 0", "an env file says"),
+        ('format = "json"\nkey = "a"\non = 1', "one of on and off without the other"),
+        ('format = "json"\nkey = "a"\non = 1\noff = 1', "the same value"),
+        ('format = "json"\nkey = "a"\non = 1\noff = true', "the same value"),
+        ('format = "text"\non = 1\noff = "1"', "the same value"),
+        ('format = "json"\nkey = "a"\non = 1.5\noff = 0', "short text, a whole number"),
+        ('format = "json"\nkey = "a"\non = ""\noff = 0', "short text"),
+        ('format = "text"\non = "a\\nb"\noff = "0"', "short text"),
+        ('format = "text"\non = " a"\noff = "0"', "short text"),
+        ('format = "json"\nkey = "a"\non = [1]\noff = 0', "short text"),
+        ('format = "json"\nkey = "a"\non = 9223372036854775808\noff = 0', "short text"),
+        *(
+            (f"format = \"json\"\nkey = '{key}'", "is no path of a key")
+            for key in (".", "a.", ".a", "a..b", 'a"b"', '"a', "a b")
+        ),
+    ],
+)
+def test_a_format_that_does_not_fit_is_refused(repo: Path, text: str, says: str) -> None:
+    with pytest.raises(Usage, match=says):
+        settings(repo, f"[kill_switch]\n{text}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('method = "BREW"', "one of POST"),
+        ('on = "a"', "neither url nor body"),
+        ('body = "stop"', "the same for on and off"),
+        ('method = "GET"', "must hold {value} in its url"),
+        ('method = "DELETE"', "must hold {value}"),
+        ('body = "{value}"\non = "a"\noff = "a"', "are the same"),
+        ("expect_status = 99", "no status"),
+        ("expect_status = 200.5", "no status"),
+        ("expect = 3", "must be a text"),
+    ],
+)
+def test_an_http_request_that_would_not_do_what_it_says_is_refused(repo: Path, text: str, says: str) -> None:
+    with pytest.raises(Usage, match=says):
+        settings(repo, f"{HTTP}{text}\n")
+
+
+def test_an_http_request_belongs_to_http(repo: Path) -> None:
+    with pytest.raises(Usage, match=r"kill_switch\.actuator\.expect belongs to an actuator of type http"):
+        settings(repo, '[[kill_switch.actuator]]\ntype = "command"\nargv = ["true"]\nexpect = "x"\n')
+
+
+def test_the_key_is_no_secret_of_config_show() -> None:
+    shown = {name: value for name, value, _ in _rows(Settings(Path(), kill_switch=KillSwitch(key="a.b")))}
+    assert shown["kill_switch.key"] == "a.b"

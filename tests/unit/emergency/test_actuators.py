@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from support.trusting import configure
 from console.kill import run_kill
 from console.verbs import run as verb
 from ml.adapters.processes import run
-from ml.emergency.actuators import CommandActuator, Credential, HttpActuator
+from ml.emergency.actuators import CommandActuator, Credential, HttpActuator, HttpRequest
 from ml.errors import TimedOut, Unavailable, Usage
 
 
@@ -61,6 +62,30 @@ def test_http_posts_the_switch_as_json() -> None:
         assert [json.loads(each) for each in (body, second)] == [{"ML_KILL_SWITCH": "1"}, {"ML_KILL_SWITCH": "0"}]
         assert "-H 'X-Desk: night'" in actuator.by_hand(engage=True)
         assert "env=prod" not in actuator.name
+
+
+def test_http_sends_the_configured_request_and_wants_the_configured_answer() -> None:
+    request = HttpRequest("PUT", '{"enabled": {value}}', "false", "true", '"enabled":{value}', 202)
+    with listening(202, content=b'{"enabled":false}') as listener:
+        actuator = HttpActuator(f"{listener.url}/trading/{{value}}", {}, 5, request)
+        actuator.deliver(engage=True)
+        assert [(path, body) for path, _, body in listener.posts] == [("/trading/false", b'{"enabled": false}')]
+        assert listener.methods == ["PUT"]
+        with pytest.raises(Unavailable, match=r'answered \{"enabled":false\}, which does not hold "enabled":true'):
+            actuator.deliver(engage=False)
+        listener.status = 200
+        with pytest.raises(Unavailable, match="answered with status 200"):
+            actuator.deliver(engage=True)
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", b""), ("DELETE", b""), ("PATCH", b'{"ML_KILL_SWITCH": "1"}')])
+def test_each_method_is_sent_with_its_body_and_by_hand_alike(method: str, body: bytes) -> None:
+    with listening() as listener:
+        actuator = HttpActuator(f"{listener.url}/kill?on={{value}}", {}, 5, HttpRequest(method))
+        actuator.deliver(engage=True)
+        subprocess.run(["sh", "-c", actuator.by_hand(engage=True)], check=True, timeout=20)
+        assert listener.methods == [method, method]
+        assert [(path, sent) for path, _, sent in listener.posts] == [("/kill?on=1", body)] * 2
 
 
 def test_credentials_are_read_for_each_post_and_shown_by_their_place_only(

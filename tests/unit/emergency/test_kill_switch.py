@@ -220,6 +220,72 @@ def test_what_engines_read_differently_is_unclear_and_one_press_makes_it_plain(
     assert bench.file.read_bytes() == ENGAGED
 
 
+FOREIGN = {
+    "JSON": (b'{"trading": {"disabled": false}}\n', "looks like JSON"),
+    "JSON that names the variable": (b'\n {"ML_KILL_SWITCH": "0"}\n', "looks like JSON"),
+    "JSON with a BOM": (b"\xef\xbb\xbf{}", "looks like JSON"),
+    "TOML": (b"[trading]\ndisabled = false\n", "looks like JSON or TOML"),
+    "TOML without a table": (b"# live\ndisabled = false\n", "see line 2"),
+    "INI further down": (b"ML_KILL_SWITCH=0\n[trading]\nsize=3\n", "see line 2"),
+    "YAML": (b"ML_KILL_SWITCH: 0\nsize: 3\n", "see line 2"),
+    "XML": (b"<trading disabled='0'/>", "looks like XML"),
+    "a word": (b"go now\n", "see line 1"),
+}
+
+
+@pytest.mark.parametrize(("content", "why"), FOREIGN.values(), ids=FOREIGN.keys())
+def test_a_file_of_another_format_is_never_overwritten(bench: Bench, content: bytes, why: str) -> None:
+    """This was seen: the kill overwrote a JSON file with env text, and the service went on."""
+    bench.file.parent.mkdir()
+    bench.file.write_bytes(content)
+    state = bench.switch.state()
+    assert (state.engaged, state.unclear) == (None, True)
+    assert why in state.problem
+    request = bench.switch.engage("ann@example.com", "p99 spike")
+    assert not request.written
+    assert "was left as it is, and nothing was written: it is no env file" in request.steps[0].why
+    assert "kill_switch.format" in request.steps[0].why
+    assert request.by_hand[0].startswith(f"do not write over {bench.file}")
+    with pytest.raises(Unavailable, match="was left as it is"):
+        bench.switch.release("ann@example.com", "fixed")
+    assert bench.file.read_bytes() == content
+    assert bench.leftovers() == []
+    assert bench.kinds() == ["kill", "release"]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"MODE=live\n",
+        b"# ours\nexport MODE='a b'\n\n; x\nA.B-C=1\n",
+        b"# by the way\nMODE=live\n",
+        b"MODE = live\n",
+    ],
+)
+def test_other_lines_of_an_env_file_are_kept_byte_for_byte(bench: Bench, rest: bytes) -> None:
+    bench.file.parent.mkdir()
+    bench.file.write_bytes(rest + b"ML_KILL_SWITCH=0\n")
+    bench.file.chmod(0o600)
+    bench.switch.engage("ann@example.com", "p99 spike")
+    assert bench.file.read_bytes() == rest + ENGAGED
+    bench.switch.release("ann@example.com", "fixed")
+    bench.switch.engage("ann@example.com", "p99 spike")
+    assert bench.file.read_bytes() == rest + ENGAGED
+    assert bench.file.stat().st_mode & 0o777 == 0o600
+    hand = bench.switch.by_hand(engage=False)[0]
+    assert hand == f"in {bench.file}, write ML_KILL_SWITCH=0 with an editor, and keep the other lines"
+
+
+@pytest.mark.parametrize("content", [b"\n" * (1 << 20), b"A=1\n" * (1 << 18), b"ML_KILL_SWITCH=0\n" * 60_000])
+def test_a_huge_file_holds_up_no_kill(bench: Bench, content: bytes) -> None:
+    bench.file.parent.mkdir()
+    bench.file.write_bytes(content)
+    begun = time.monotonic()
+    bench.switch.engage("ann@example.com", "p99 spike")
+    assert time.monotonic() - begun < 2
+    assert bench.switch.state().engaged is True
+
+
 def test_a_link_in_the_place_of_the_file_is_unclear_too(bench: Bench, tmp_path: Path) -> None:
     bench.file.parent.mkdir()
     (tmp_path / "elsewhere").write_bytes(b"ML_KILL_SWITCH=0\n")

@@ -15,12 +15,16 @@ import pytest
 from support.trusting import configure
 
 from console.config import load
+from console.kill_form import kill_format
 from console.switch import kill_switch
 from ml.emergency.killfile import KillFile
 from ml.serving.engine import parse_options
 from ml.stage import Stage
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+FORMATS = re.findall(
+    r"```toml\n(.*?)```", (Path(__file__).parents[3] / "docs" / "kill-formats.md").read_text(), re.DOTALL
+)
 BLOCKS = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
 
 
@@ -114,3 +118,20 @@ def test_the_file_shown_is_the_file_written(tmp_path: Path) -> None:
     moment = datetime(2026, 2, 17, 14, 2, 11, 250_000, tzinfo=UTC)
     KillFile(tmp_path / "kill.env").engage(moment, "operator@example.com", "EMERGENCY: p99 latency spike")
     assert (tmp_path / "kill.env").read_text() == shown[1]
+
+
+@pytest.mark.parametrize("block", FORMATS, ids=["json", "toml", "text", "http"])
+def test_an_example_of_a_format_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: str) -> None:
+    repo, environ = tmp_path / "repo", {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    (repo / ".git").mkdir(parents=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    configure(repo, block, environ)
+    settings = load(repo=str(repo), environ=environ)
+    form = kill_format(settings.kill_switch)
+    shown = kill_switch(settings).by_hand(engage=True)
+    if form is None:
+        assert shown[1].startswith("curl -X PUT ")
+        assert """ -d '{"enabled": false, "source": "mlconsole"}' """ in shown[1]
+    else:
+        assert form.written(engage=True).strip('"') in shown[0]
+        assert form.key in ((), ("trading", "ml", "disabled"), ("venue", "eu.west", "mode"))
