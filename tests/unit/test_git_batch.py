@@ -162,7 +162,7 @@ def test_folders_that_hold_each_other_again_and_again_are_refused(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some kilobytes of a push that name 10^12 files: neither time nor memory may follow."""
-    monkeypatch.setattr("ml.adapters.git_batch._MOST_STEPS", 10_000)
+    monkeypatch.setattr("ml.adapters.git_objects._MOST_STEPS", 10_000)
     tree = shelf.tree(*(f"100644 blob {shelf.blobs[0]}\t{name}" for name in range(10)))
     for _ in range(11):
         tree = shelf.tree(*(f"040000 tree {tree}\t{name}" for name in range(10)))
@@ -180,7 +180,7 @@ def test_after_an_answer_that_was_not_read_to_its_end_nothing_is_believed(
 ) -> None:
     forged = b"%s blob 5\nrules\n" % shelf.blobs[0].encode()
     commit = shelf.commit(shelf.tree(f"100644 blob {shelf.blob(forged * 200_000)}\ta"))
-    monkeypatch.setattr("ml.adapters.git_batch.READ_LIMIT", 1 << 20)
+    monkeypatch.setattr("ml.adapters.git_objects.READ_LIMIT", 1 << 20)
     with open_repository(shelf.path).objects.held() as held:
         with pytest.raises(Invalid, match="has more than 1 MiB"):
             held.read(commit, "a")
