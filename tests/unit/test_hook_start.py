@@ -11,7 +11,7 @@ import pytest
 from console.hook import run_hook
 
 UNNEEDED = ("textual", "rich", "click", "git", "requests", "urllib3", "numpy", "scipy", "onnxruntime", "widgets")
-LATER = ("console.verbs", "console.wiring", "console.session", "ml.session", "ml.emergency", "ml.artifacts.verify")
+LATER = ("console.verbs", "console.wiring", "console.invocation", "ml.session", "ml.emergency", "ml.artifacts.verify")
 ZEROS = "0" * 40
 
 
