@@ -122,8 +122,14 @@ class Attack(Pushing):
         usable = self.start.rules != "alone" or not step.startswith(("to", "stage"))
         if lands == "rebased by a forge" and self.start.rules != "plain":
             usable = usable and step == "roll back"  # a rebased commit loses its signature
+        # Where operators let attributes in that alter bytes, nothing new goes into the folders below.
+        usable = usable and not (step.startswith(("to", "stage")) and self._altered(artifact))
         head = self._landing(commit, lands)
         self._offer(head, f"{who}: {step} {artifact}, {lands}", refs=refs, honest=step if usable else "")
+
+    def _altered(self, artifact: str) -> bool:
+        above = ("", "artifacts/", "artifacts/onnx/", f"artifacts/onnx/{artifact}/")
+        return any(f"{folder}.gitattributes" in self.world.store.trees[self.main] for folder in above)
 
     def _landing(self, commit: str, how: str) -> str:
         store = self.world.store
