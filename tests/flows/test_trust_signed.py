@@ -134,12 +134,12 @@ def test_an_old_signed_change_does_not_come_back_by_force(keys: Keys) -> None:
 def test_a_key_that_has_expired_vouches_for_nothing_whatever_the_commits_date(
     keys: Keys, hours: int, state: str
 ) -> None:
-    git, now = keys.desk.clones.operator, datetime.now(UTC)
+    git, now = keys.shared.clones.operator, datetime.now(UTC)
     public = keys.key("operator").with_suffix(".pub").read_text()
     line = f'{OPERATOR} valid-before="{now + timedelta(hours=hours):%Y%m%d%H%M%S}Z" {public}'
     git.commit("Rules", {"ml/registry/allowed_signers": line, "console.toml": second("asked")})
     git.git("push", "-q", "origin", "main")
-    assert keys.desk.say("trust", "--yes")[0] == 0
+    assert keys.shared.say("trust", "--yes")[0] == 0
     settings = {"gpg.format": "ssh", "user.signingkey": keys.key("operator"), "commit.gpgsign": "true"}
     for name, value in settings.items():
         git.git("config", name, value)

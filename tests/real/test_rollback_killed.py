@@ -192,5 +192,5 @@ def test_the_remote_that_is_gone_at_the_next_start_makes_it_unknown_until_it_is_
         session.changes.push(local)
     assert unsound(night.clones) == []
     session.changes.land(local)
-    (model,) = night.next_start()[0].boards.board().models
+    (model,) = night.next_start()[0].boards.poll().models
     assert (model.active.artifact_id, model.condemned) == (OLD, (LIVE,))
