@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.broken_disk import broken
-from support.switches import Bench
+from support.switches import Bench, release_keeps_it_engaged
 
 from ml.emergency.switch import KillRequest
 from ml.errors import Unavailable
@@ -52,14 +52,6 @@ def refused(bench: Bench, old: bytes | None, request: KillRequest, cause: str) -
     assert "Put the line ML_KILL_SWITCH=1" in said(request)
     assert request.by_hand[0] == f"echo ML_KILL_SWITCH=1 > {bench.file}"
     assert (bench.file.read_bytes() if bench.file.is_file() else None) == old
-
-
-def release_keeps_it_engaged(bench: Bench) -> None:
-    whole = bench.file.read_bytes()
-    with pytest.raises(Unavailable):
-        bench.switch.release(BY, "fixed")
-    assert bench.file.read_bytes() == whole
-    assert bench.leftovers() == []
 
 
 @pytest.mark.fault("files")

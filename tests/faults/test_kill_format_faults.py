@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.broken_disk import broken
-from support.switches import PRESSED, Bench
+from support.switches import PRESSED, Bench, release_keeps_it_engaged
 
 from ml.emergency.killfile import KillFile
 from ml.emergency.killformats import KillFormat
@@ -53,14 +53,6 @@ def refused(bench: Bench, request: KillRequest, cause: str, old: bytes = OFF) ->
     assert str(bench.file) in request.by_hand[0]
     assert not any(line.startswith("echo") for line in request.by_hand)
     assert bench.file.read_bytes() == old
-
-
-def release_keeps_it_engaged(bench: Bench) -> None:
-    whole = bench.file.read_bytes()
-    with pytest.raises(Unavailable):
-        bench.switch.release(BY, "fixed")
-    assert bench.file.read_bytes() == whole
-    assert bench.leftovers() == []
 
 
 @pytest.mark.fault("files")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.artifacts import edit_json, external
-from support.clones import Clones, make_clones
+from support.clones import make_clones
 from support.contracts import model_of, plan_of
 from support.gatehouse import FRESH, LIVE, MODEL, OLD, POLICY, SOAKED, artifact_files, life
+from support.shell import Shell
 
 from console.verbs import run
 from ml.artifacts.proposal import toml
@@ -34,44 +34,15 @@ FOREIGN = Contract(
 )
 
 
-@dataclass
-class Shell:
-    """A person at a shell in the operator's clone."""
+def stage_artifact(shell: Shell, artifact: str, model: str) -> tuple[int, dict[str, Any]]:
+    """Stage an artifact of the working tree."""
+    return shell.document("stage", f"artifacts/onnx/{artifact}", "--model", model, "--reason", "new")
 
-    clones: Clones
-    capfd: pytest.CaptureFixture[str]
 
-    def run(self, *argv: str) -> tuple[int, str, str]:
-        """One command; returns exit code, stdout and stderr."""
-        self.capfd.readouterr()
-        code = run([*argv])
-        seen = self.capfd.readouterr()
-        return code, seen.out, seen.err
-
-    def document(self, *argv: str) -> tuple[int, dict[str, Any]]:
-        """One command with --json; returns exit code and the document."""
-        code, out, err = self.run(*argv, "--json")
-        assert out, err
-        found: dict[str, Any] = json.loads(out)
-        return code, found
-
-    def refs(self) -> str:
-        """Every ref of clone and remote: what a refusal must not move."""
-        listing = ("for-each-ref", "--format=%(refname) %(objectname)")
-        return self.clones.operator.git(*listing) + self.clones.remote.git(*listing)
-
-    @property
-    def path(self) -> Path:
-        return self.clones.operator.path
-
-    def stage(self, artifact: str, model: str) -> tuple[int, dict[str, Any]]:
-        """Stage an artifact of the working tree."""
-        return self.document("stage", f"artifacts/onnx/{artifact}", "--model", model, "--reason", "new")
-
-    def judged(self, branch: str) -> tuple[int, dict[str, str]]:
-        """The server's gate over a branch: exit code, and the sentence of each line."""
-        code, found = self.document("gate", "--base", "origin/main", "--head", branch)
-        return code, {gate["name"]: gate["why"] for gate in found["gates"]}
+def judged(shell: Shell, branch: str) -> tuple[int, dict[str, str]]:
+    """The server's gate over a branch: exit code, and the sentence of each line."""
+    code, found = shell.document("gate", "--base", "origin/main", "--head", branch)
+    return code, {gate["name"]: gate["why"] for gate in found["gates"]}
 
 
 @pytest.fixture
@@ -107,9 +78,9 @@ def test_a_spacing_model_goes_from_training_to_staging_on_the_server(shell: Shel
     trained(shell)
     code, found = shell.document("verify", f"artifacts/onnx/{SPACING}")
     assert (code, found["verdict"]) == (0, "PASS")
-    code, done = shell.stage(SPACING, "spacing_grid")
+    code, done = stage_artifact(shell, SPACING, "spacing_grid")
     assert code == 0, done
-    code, lines = shell.judged(done["branch"])
+    code, lines = judged(shell, done["branch"])
     assert code == 0, lines
     assert shell.run("land", done["branch"])[0] == 0
     status = shell.document("status")[1]["models"]["spacing_grid"]
@@ -138,9 +109,9 @@ def test_a_foreign_model_is_built_verified_and_staged_by_the_rules_alone(shell: 
     manifest = json.loads((shell.path / "artifacts" / "onnx" / CHURN / "manifest.json").read_text())
     assert manifest["feature_order"] == list(FOREIGN.features)
     assert "chances (probabilities)" in out
-    code, done = shell.stage(CHURN, "churn")
+    code, done = stage_artifact(shell, CHURN, "churn")
     assert code == 0, done
-    code, lines = shell.judged(done["branch"])
+    code, lines = judged(shell, done["branch"])
     assert code == 0, lines
     pointer = done["plan"]["target"]
     assert pointer["artifact_id"] == CHURN
@@ -170,7 +141,7 @@ def test_the_second_artifact_of_a_model_without_rules_keeps_the_first_ones_contr
     for name, stated in ((first, FOREIGN), (second, _renamed(FOREIGN))):
         assert foreign(shell, name, "--model", "churn")[0] == 0
         edit_json(shell.path / "artifacts" / "onnx" / name / "manifest.json", contract=stated.document())
-    code, done = shell.stage(first, "sizes")
+    code, done = stage_artifact(shell, first, "sizes")
     assert code == 0, done
     assert shell.run("land", done["branch"])[0] == 0
     code, _, err = shell.run("stage", f"artifacts/onnx/{second}", "--model", "sizes", "--reason", "new")

@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clones import OPERATOR, Clones, make_clones
+from support.clones import OPERATOR, make_clones
 from support.gatehouse import (
     FRESH,
     LIVE,
@@ -25,45 +24,17 @@ from support.gatehouse import (
     much_later,
     pointer_to,
 )
+from support.shell import Shell
 from support.trusting import configure
 
 from console.config import load
 from console.switch import AUDIT_NAME
-from console.verbs import run
 from ml.registry.changes import rollback, stage, withdraw
 from ml.registry.codec import empty_document
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH, archive_path
 from ml.stage import Stage
 
 CHECKS = '[checks]\nunit_tests = ["python3", "-c", "print(\'2 passed\')"]\n'
-
-
-@dataclass
-class Shell:
-    """A person at a shell in the operator's clone."""
-
-    clones: Clones
-    capfd: pytest.CaptureFixture[str]
-
-    def run(self, *argv: str) -> tuple[int, str, str]:
-        """One command; returns exit code, stdout and stderr."""
-        self.capfd.readouterr()
-        code = run([*argv])
-        seen = self.capfd.readouterr()
-        return code, seen.out, seen.err
-
-    def document(self, *argv: str) -> tuple[int, dict[str, Any]]:
-        """One command with --json; returns exit code and the document."""
-        code, out, _ = self.run(*argv, "--json")
-        found = json.loads(out)
-        assert found["schema_version"] == "v1"
-        assert found["as_of"].endswith("Z")
-        return code, found
-
-    def refs(self) -> str:
-        """Every ref of clone and remote: what bad input must not move."""
-        listing = ("for-each-ref", "--format=%(refname) %(objectname)")
-        return self.clones.operator.git(*listing) + self.clones.remote.git(*listing)
 
 
 @pytest.fixture

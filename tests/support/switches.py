@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from ml.emergency.actuators import Actuator
 from ml.emergency.killformats import KillFormat
 from ml.emergency.switch import KillSwitch
+from ml.errors import Unavailable
 from ml.records.audit import AuditLog
 
 PRESSED = datetime(2026, 2, 17, 14, 2, 11, 250_000, tzinfo=UTC)
@@ -73,3 +76,12 @@ class Bench:
 
     def kinds(self) -> list[str]:
         return [line.kind for line in self.audit.read()]
+
+
+def release_keeps_it_engaged(bench: Bench) -> None:
+    """Check that a release that cannot be written says so, and leaves the kill and its folder as they are."""
+    whole = bench.file.read_bytes()
+    with pytest.raises(Unavailable):
+        bench.switch.release("ann@example.com", "fixed")
+    assert bench.file.read_bytes() == whole
+    assert bench.leftovers() == []
