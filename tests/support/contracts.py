@@ -204,11 +204,11 @@ def _answers(graph: _Graph, output: OutputPlan, scaled: str, total: int, number:
 
 
 def _label(graph: _Graph, output: OutputPlan, logits: str) -> str:
-    """0 or 1 by the sign of the first logit; a spoilt one gives a class that there is not."""
+    """0 or 1 by the sign of the first logit; a spoilt one gives a class that there is not, whatever it is asked."""
     first = graph.add("Greater", [logits, graph.constant(np.float32(0))])
     index = graph.add("Cast", [first], to=TensorProto.INT64)
     if output.spoilt == "classes":
-        index = graph.add("Mul", [index, graph.constant(np.int64(output.classes))])
+        index = graph.add("Add", [index, graph.constant(np.int64(output.classes))])
     if output.datatype == "BYTES":
         names = ["class 0", "class 1"]
         index = graph.add(
