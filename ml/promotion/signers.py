@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -74,6 +74,27 @@ def unbelieved(raw: bytes) -> tuple[Unbelieved, ...]:
 def people_of(raw: bytes) -> frozenset[str]:
     """Everybody who has a believed line."""
     return frozenset(person for each in read_signers(raw) if isinstance(each, Signer) for person in each.people)
+
+
+def hands_of(raw: bytes, person: Callable[[str], str]) -> Mapping[str, str]:
+    """For each person with a line, the first name of all who share a key with them, directly or in turn.
+
+    Such people may be one human being: whoever holds a key of two people can sign as both. Keys that are not valid any
+    more, or not yet, tell as much about that as others.
+
+    Args:
+        person: the person behind an address (the policy's ``[people]``).
+    """
+    hands: dict[str, str] = {}
+    holder: dict[bytes, str] = {}
+    for each in read_signers(raw):
+        if not isinstance(each, Signer):
+            continue
+        for who in map(person, each.people):
+            mine = hands.setdefault(who, who)
+            theirs = hands[holder.setdefault(base64.b64decode(each.key.split()[1]), who)]
+            hands |= {name: theirs for name, hand in hands.items() if hand == mine}
+    return hands
 
 
 def believed(raw: bytes, now: datetime | None = None, only: str = "") -> bytes:

@@ -290,4 +290,26 @@ def test_one_key_is_not_two_approvals(crew: Crew) -> None:
     more.approved_by(replace(crew.ben, email=third), commit)
     why = more.refused(commit)["approvals"]
     assert why.startswith("1 more operators must approve")
-    assert "approves in another name already" in why
+    assert "third@example.com shares a key with second@example.com, who approves already" in why
+
+
+@pytest.mark.parametrize("owner", ["ann", "ben"])
+def test_two_keys_of_one_person_are_not_two_approvals(crew: Crew, own_home: Path, owner: str) -> None:
+    """Whoever signs with one key and approves with another, which is listed for a third operator too, is one person."""
+    third, (key, public) = "third@example.com", key_pair(own_home, "another")
+    who = crew.ann if owner == "ann" else crew.ben
+    needed = 2 if owner == "ann" else 3
+    rules = RULES.replace(f'"{SECOND}"', f'"{SECOND}", "{third}"').replace("approvals = 2", f"approvals = {needed}")
+    signers = (crew.ann.folder.path / SIGNERS).read_text() + f"{who.email} {public}\n{third} {public}\n"
+    base = crew.house.base({POLICY_PATH: rules, SIGNERS: signers})
+    for each in (crew.ann, crew.ben):
+        each.folder.git("fetch", "-q", crew.house.clones.operator.path, base)
+    more = replace(crew, base=base, plan=crew.house.to_active(base))
+    commit = more.written(crew.ann)
+    if owner == "ben":
+        more.approved_by(crew.ben, commit)
+    who.folder.git("config", "user.signingkey", key)
+    more.approved_by(replace(who, email=third), commit)
+    why = more.refused(commit)["approvals"]
+    assert why.startswith("1 more operators must approve")
+    assert "third@example.com shares a key with" in why

@@ -12,7 +12,7 @@ from ml.policy import Policy
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gates import CONDEMNED_GATE, FREEZE_GATE, freeze_gate, misfit, role_gate
 from ml.promotion.repository import APPROVALS, CommitInfo, Reader, Signature, Signatures
-from ml.promotion.signers import believed
+from ml.promotion.signers import believed, hands_of
 from ml.promotion.values import ACK_GATE, Ack, Target
 from ml.registry.history import condemned
 from ml.stage import Action, Stage
@@ -230,18 +230,20 @@ def approved(
     found = list(_approvals(repository, case, now))
     why_not = ""
     others: dict[str, str] = {}
+    hands = hands_of(case.signers or b"", case.policy.person)
     for approval in found:
-        who, key = case.policy.person(approval.signature.principal), approval.signature.key
+        who = case.policy.person(approval.signature.principal)
+        hand = hands.get(who, who)
         why = _misfit(case, approval, signature, by)
-        if not why and who not in others and key in others.values():
-            why = f"the key of {visible(who)} approves in another name already"
+        if not why and hand == hands.get(case.policy.person(by)):
+            why = f"{visible(who)} shares a key with the author, so that one person may be both"
+        if not why and others.setdefault(hand, who) != who:
+            why = f"{visible(who)} shares a key with {visible(others[hand])}, who approves already"
         why_not = why or why_not
-        if not why:
-            others.setdefault(who, key)
     if len(others) < needed:
         missing = f"{needed - len(others)} more operators must approve {case.commit.sha[:12]}"
         return refused("approvals", f"{missing} ({why_not})" if why_not else missing)
-    return passed("approvals", f"approved by {visible(', '.join(sorted(others)))}")
+    return passed("approvals", f"approved by {visible(', '.join(sorted(others.values())))}")
 
 
 @dataclass(frozen=True, slots=True)

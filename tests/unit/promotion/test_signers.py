@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ml.promotion.signers import Signer, Unbelieved, believed, people_of, read_signers, unbelieved
+from ml.promotion.signers import Signer, Unbelieved, believed, hands_of, people_of, read_signers, unbelieved
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIm2N8zJ1sWnJq2m1sY1bqkN2kq0rFzQfKQ2l3T8yQ1x"
 NOW = datetime(2026, 2, 16, 10, tzinfo=UTC)
@@ -100,3 +100,27 @@ def test_a_key_counts_only_while_it_is_valid(options: str, valid: bool) -> None:
     raw = f"ann@example.com {options} {KEY}\n".encode()
     assert bool(believed(raw, NOW)) is valid
     assert believed(raw)
+
+
+def _key(first: str) -> str:
+    return KEY[:-20] + first + KEY[-19:]
+
+
+def _hands(*lines: str) -> set[frozenset[str]]:
+    hands = hands_of("".join(f"{line}\n" for line in lines).encode(), lambda address: address.replace("+old", ""))
+    return {frozenset(who for who, hand in hands.items() if hand == one) for one in hands.values()}
+
+
+def test_who_shares_a_key_directly_or_in_turn_may_be_one_human() -> None:
+    a, b, c, d = (_key(first) for first in "abcd")
+    ann, ben, eve, kim = (f"{name}@example.com" for name in ("ann", "ben", "eve", "kim"))
+    assert _hands(f"{ann} {a}", f"{ben} {b}") == {frozenset({ann}), frozenset({ben})}
+    assert _hands(f"{ann} {a}", f"{ann} {b}", f"{ben} {c}") == {frozenset({ann}), frozenset({ben})}
+    assert _hands(f"{ann},{ben} {a}", f"{eve} {c}") == {frozenset({ann, ben}), frozenset({eve})}
+    # The last line joins two pairs that were apart.
+    pairs = (f"{ann} {a}", f"{ben} {a}", f"{eve} {b}", f"{kim} {b}", f"{kim} {d}")
+    assert _hands(*pairs) == {frozenset({ann, ben}), frozenset({eve, kim})}
+    assert _hands(*pairs, f"{ben} {d}") == {frozenset({ann, ben, eve, kim})}
+    assert _hands(f"ann+old@example.com {a}", f"{ann} {a}") == {frozenset({ann})}
+    assert _hands(f'{ann} valid-before="20200101Z" {a}', f"{ben} {a}") == {frozenset({ann, ben})}
+    assert _hands(f"* {a}", f"{ann} {b}") == {frozenset({ann})}
