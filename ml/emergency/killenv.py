@@ -10,6 +10,7 @@ own and never off.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from ml.clock import parse_utc
@@ -139,13 +140,23 @@ def others(raw: bytes) -> bytes:
     return rest if rest.endswith(b"\n") else rest + b"\n"
 
 
+_STRUCTURE = re.compile(rb"\[[^]]*\]|[\w.\"'-]+\s*:(?:\s.*)?")
+"""A line that no env file has: the head of a section, or a name with a colon, as in INI, TOML and YAML."""
+
+
 def foreign(raw: bytes) -> str:
-    """Say why a content is that of another format than an env file; empty for an env file, however odd."""
+    """Say why a content is that of another format than an env file; empty for an env file, however odd or damaged.
+
+    A file that a power cut left full of zeros, or in which some lines are torn beside ours, is damaged: a kill makes it
+    anew. Without our variable, anything but assignments is somebody else's file.
+    """
     text = raw.decode("utf-16", "replace").encode() if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else raw
     text = text.removeprefix(_BOM)
-    for sign, of in ((b"{", "JSON"), (b"[", "JSON or TOML"), (b"<", "XML")):
-        if text.lstrip().startswith(sign):
+    for sign, of in ((rb"\{", "JSON"), (rb"\[", "JSON or TOML"), (rb"<[!?\w]", "XML")):
+        if re.match(sign, text.lstrip()):
             return f"it is no env file but looks like {of}"
+    if not text.strip(b"\0 \t\r\n"):
+        return ""
     quote = b""
     # A huge file must not hold up the kill key: its beginning says what it is.
     lines = text[:_MOST].split(b"\n")[: None if len(text) <= _MOST else -1]
@@ -155,16 +166,16 @@ def foreign(raw: bytes) -> str:
         if quote:
             quote = b"" if bare.count(quote) % 2 else quote
         elif bare and not bare.startswith((b"#", b";")) and not _concerns(line):
-            if not _assigns(bare, strictly=not ours):
+            if _STRUCTURE.fullmatch(bare) if ours else not _assigns(bare):
                 return f"it is no env file, see line {number}"
             quote = next((each for each in (b'"', b"'") if bare.count(each) % 2), b"")
     return ""
 
 
-def _assigns(line: bytes, *, strictly: bool) -> bool:
-    """True for ``NAME=VALUE``, ``export NAME=VALUE`` or ``NAME``; blanks around the sign only if not ``strictly``."""
+def _assigns(line: bytes) -> bool:
+    """True for ``NAME=VALUE``, ``export NAME=VALUE`` or ``NAME``, without blanks around the sign."""
     name, sign, value = line.removeprefix(b"export ").partition(b"=")
-    if strictly and sign and (name != name.rstrip() or value[:1].isspace()):
+    if sign and (name != name.rstrip() or value[:1].isspace()):
         return False
     bare = name.strip().replace(b".", b"_").replace(b"-", b"_")
     return bool(bare) and bare.replace(b"_", b"a").isalnum()

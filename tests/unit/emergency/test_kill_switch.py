@@ -230,6 +230,8 @@ FOREIGN = {
     "YAML": (b"ML_KILL_SWITCH: 0\nsize: 3\n", "see line 2"),
     "XML": (b"<trading disabled='0'/>", "looks like XML"),
     "a word": (b"go now\n", "see line 1"),
+    "YAML that names the variable": (b"env:\n  - name: ML_KILL_SWITCH\n    value: '0'\n", "see line 1"),
+    "a binary file": (b"\x7fELF\0\1\2" + bytes(100), "see line 1"),
 }
 
 
@@ -251,6 +253,26 @@ def test_a_file_of_another_format_is_never_overwritten(bench: Bench, content: by
     assert bench.file.read_bytes() == content
     assert bench.leftovers() == []
     assert bench.kinds() == ["kill", "release"]
+
+
+DAMAGED = {
+    "zeros of a power cut": bytes(4096),
+    "zeros behind the switch": b"ML_KILL_SWITCH=0\n" + bytes(4096),
+    "a torn line of ours": b"n 2026-02-17T14:02:11Z\nML_KILL_SWITCH=0\n",
+    "a line that is no text": b"\x80\x81 \xff\xfe\xfa\nML_KILL_SWITCH=0\n",
+    "a merge that was not finished": b"<<<<<<< HEAD\nML_KILL_SWITCH=0\n=======\nML_KILL_SWITCH=1\n>>>>>>> theirs\n",
+    "a half of it": b"# released 2026-02-17T14:02:11Z\n# by ann\n# reason fix",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_env_file_holds_up_no_kill(bench: Bench, content: bytes) -> None:
+    bench.file.parent.mkdir()
+    bench.file.write_bytes(content)
+    request = bench.switch.engage("ann@example.com", "p99 spike")
+    assert request.written
+    assert bench.switch.state().engaged is True
+    assert bench.file.read_bytes().endswith(ENGAGED)
 
 
 @pytest.mark.parametrize(
