@@ -169,7 +169,9 @@ class EngineLook:
             return None
         own = f"artifact_id={quoted(subject.artifact_id)}, mode={quoted(subject.to_stage)}"
         matchers = ", ".join(filter(None, (policy.selector(subject.model), own)))
-        asked = f"max(min_over_time(timestamp({INFO}{{{matchers}}} == 1)[{_SINCE}:{_STEP_S:g}s]))"
+        # A subquery looks at whole multiples of its step: a series born since the last of these has its present time.
+        told = f"timestamp({INFO}{{{matchers}}} == 1)"
+        asked = f"max(min_over_time({told}[{_SINCE}:{_STEP_S:g}s]) or {told})"
         answer = metrics.query(asked)
         values = [series.points[-1][1] for series in answer.series if series.points]
         if answer.warnings or not values:

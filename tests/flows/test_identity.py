@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.clones import OPERATOR, Folder
+from support.clones import OPERATOR
 from support.gatehouse import POLICY, SIGNERS, STRANGER, Gatehouse
 from test_four_eyes import Crew, crew, key_pair  # noqa: F401  the fixture
 
@@ -181,7 +181,7 @@ def test_init_proposes_signatures_where_git_signs_by_ssh(crew: Crew, own_home: P
     folder.git("config", "user.signingkey", named)
     if spelled == "literal":  # git itself could sign with it through an agent alone
         folder.git("config", "commit.gpgsign", "false")
-    empty = _without_rules(folder)
+    empty = _without_rules(crew)
     proposed = propose(desk, empty, crew.house.now, push=False, dry_run=False)
     assert proposed.signed
     assert parse_policy(proposed.policy.encode()).ack.signed
@@ -194,13 +194,17 @@ def test_init_proposes_signatures_where_git_signs_by_ssh(crew: Crew, own_home: P
 
 def test_init_says_self_declared_where_git_does_not_sign(crew: Crew) -> None:  # noqa: F811
     crew.ann.folder.git("config", "gpg.format", "openpgp")
-    proposed = propose(crew.ann.desk, _without_rules(crew.ann.folder), crew.house.now, push=False, dry_run=True)
+    proposed = propose(crew.ann.desk, _without_rules(crew), crew.house.now, push=False, dry_run=True)
     assert not proposed.signed
     assert parse_policy(proposed.policy.encode()).ack.signed is False
     assert "self-declared" in proposed.policy
 
 
-def _without_rules(folder: Folder) -> str:
-    """A base commit that has neither a registry nor rules."""
+def _without_rules(crew: Crew) -> str:  # noqa: F811
+    """A base commit that has neither a registry nor rules, dated before the crew's present time."""
+    folder = crew.ann.folder
     tree = folder.git("mktree", stdin="")
-    return folder.git("-c", "commit.gpgsign=false", "commit-tree", "-m", "empty", tree)
+    by = f"Operator <{OPERATOR}> {int((crew.house.now - timedelta(minutes=1)).timestamp())} +0000"
+    return folder.git(
+        "hash-object", "-t", "commit", "-w", "--stdin", stdin=f"tree {tree}\nauthor {by}\ncommitter {by}\n\nempty\n"
+    )

@@ -23,6 +23,7 @@ from support.gatehouse import FRESH, LIVE, OLD, POLICY, SOAKED, artifact_files, 
 
 from console.serve import serve
 from console.settings import Settings
+from console.snapshot import FILE as SNAPSHOT
 from ml.errors import Usage
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
@@ -99,13 +100,17 @@ def serving(clones: Clones, *options: str) -> Iterator[Served]:
 
 
 def everything(clones: Clones) -> dict[str, bytes | str]:
-    """What a person could change from the console: refs here and there, the tree, the kill file, drafts, records."""
+    """What a person could change from the console: refs here and there, the tree, the kill file, drafts, records.
+
+    Not the snapshot of the verdicts: each console writes it after each poll, whoever looks at it.
+    """
     state = clones.operator.home / ".local/state"
+    records = sorted(path for path in state.rglob("*") if path.is_file() and path.name != SNAPSHOT)
     return {
         "remote": clones.remote.git("for-each-ref"),
         "local": clones.operator.git("for-each-ref", "refs/heads", "refs/tags"),
         **clones.operator.trace(),
-        **{str(path): path.read_bytes() for path in sorted(state.rglob("*")) if path.is_file()},
+        **{str(path): path.read_bytes() for path in records},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,9 @@ def test_a_longer_module_is_found(tmp_path: Path, lines: int, found: dict[str, i
     (tmp_path / "ml/deep").mkdir(parents=True)
     (tmp_path / "ml/deep/long.py").write_text("pass\n" * lines, encoding="utf-8")
     assert longer_than(MOST_LINES, tmp_path, "ml") == found
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """pytest imports test modules by their bare names, so of two alike it collects only the first."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
