@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 from console.keys import FOOTER, FOOTER_KILLED, FOOTER_READ_ONLY
 from ml.stage import Stage
 from widgets.banners import KillBanner, ProblemLine, WatchBanner
+from widgets.quiet_widget import LineInput
 from widgets.status_line import KeyHint, KeyLine, StatusLine
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ml.board import KillView
 
 _SOON_S = 0.05
+_LONGEST_FILTER = 200
 _TOO_SMALL = "This terminal is too small for the console (60×16 at least). `mlconsole status` shows the same as text."
 
 
@@ -102,7 +104,7 @@ class ViewScreen(Screen[None]):
     async def start_filter(self) -> None:
         """Open the filter's input. It is created on first use."""
         if not self.query("#filter"):
-            await self.mount(Input(placeholder="filter", id="filter", compact=True), after="#body")
+            await self.mount(LineInput(placeholder="filter", id="filter", max_length=_LONGEST_FILTER), after="#body")
         self.add_class("-filtering")
         self.query_one("#filter").focus()
 

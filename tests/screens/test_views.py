@@ -23,6 +23,7 @@ from fakes import (
 from support.views import console, console_of, settled, told
 from support.walk import reads, reads_soon, shown_on, until
 from textual.message import Message
+from textual.widgets import Input
 
 from console.app import ConsoleApp
 from console.keys import KILL_KEY, keymap_of, kill_keys
@@ -365,6 +366,8 @@ async def test_the_filter_finds_and_escape_shows_all_again() -> None:
     async with console(FakeSession(many_models(200))) as pilot:
         await pilot.press("slash", *"0142")
         await until(pilot, lambda: console_of(pilot).model_name == "model_0142")
+        # A blinking cursor would repaint twice a second for as long as somebody types, over SSH too.
+        assert not pilot.app.screen.query_one("#filter", Input).cursor_blink
         await pilot.press("enter")
         assert pilot.app.focused is pilot.app.screen.query_one("#models")
         await pilot.press("escape")
