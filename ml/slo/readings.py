@@ -24,7 +24,6 @@ from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import (
     BOUNDS,
     LONG,
-    SAMPLES,
     SHORT,
     Windows,
     board_questions,
@@ -127,7 +126,7 @@ def _watched(batch: Batch, policy: Policy, terms: Terms, wanted: Sequence[StageR
     kin = Counter((found.label, found.rest) for found in set(separated.values()) if found is not None)
     rosters_of = {}
     for each in wanted:
-        scope = Scope(each.stage, policy.selector(each.model), each.artifact_id, latency=terms.latency)
+        scope = terms.scope(each.stage, each.model, each.artifact_id)
         found = separated[each]
         alone = found is None or kin[found.label, found.rest] < _FEWEST
         rosters_of[each] = Wanted(scope, windows[passed[each]], None if alone else found)
@@ -342,7 +341,8 @@ class _Round:
         """The buckets of each engine of one model, from an answer about several models."""
         uniform = uniform_bounds(answers.of(parts[BOUNDS].text))
         if uniform is not None:
-            return with_bounds((*found[LONG], *found[SAMPLES]), uniform)
+            # Not for an engine that only counts: without buckets it is none of those that were counted here.
+            return with_bounds(found[LONG], uniform)
         return _series(_Part(self._bounds_of(objective, each), parts[BOUNDS].member), answers)
 
     def _unasked(self, objective: Objective, stage: StageRead, found: Finding) -> Reading:

@@ -183,6 +183,7 @@ class Inquiry:
             changed=heard.changed,
             expected=self.grid.step_s / scrape_s if scrape_s else None,
             unclear=unclear,
+            own_values=heard.objective.kind != "promql",
         )
         sums = {engine: sum(count or 0.0 for count in found) for engine, found in heard.counts.items()}
         # What an engine was born with was not inferred in the soak for certain: the reading's count leaves it out.
@@ -285,7 +286,7 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
     soak, now = terms.policy.soak, terms.now
     clock = recorder.query("time()")
     selector = terms.policy.selector(subject.model)
-    plain = Scope(Stage.SHADOW, selector, subject.artifact_id, latency=terms.latency)
+    plain = terms.scope(Stage.SHADOW, subject.model, subject.artifact_id)
     waited_s = max(0, int((now - subject.landed_at).total_seconds()))
     roster = ask_roster(recorder, plain, terms.ratio, min(max(waited_s, soak.step_s), soak.required_s), now)
     scope = roster.narrowed(plain)
