@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ml.board import Serving, Source, SourceState, StageView
 from ml.errors import ConsoleError
@@ -17,9 +18,12 @@ from ml.slo.batch import BoardMemory
 from ml.slo.exchanges import Recorder
 from ml.slo.readings import StageRead, board_readings
 from ml.slo.roster import serving
-from ml.slo.source import Absence, Metrics
+from ml.slo.source import Absence, Metrics, PartialAnswer
 from ml.stage import Stage
 from ml.verdict import Code, Reading, Verdict
+
+if TYPE_CHECKING:
+    from ml.policy import Policy
 
 _SHORTEST_S, _LONGEST = 5.0, 8.0
 
@@ -128,7 +132,7 @@ class MetricsWatch:
                 Source("prometheus", SourceState.OK, now),
                 {name: (*read[which], alerts(which)) for name, which in judged.items()},
                 {name: (*read[which], alerts(which)) for name, which in live.items()},
-                serving(self._metrics, base.policy, names),
+                _serving(self._metrics, base.policy, names),
             )
         except ConsoleError as error:
             self._silence.failed(now, str(error))
@@ -145,6 +149,14 @@ class MetricsWatch:
         if source.state is not SourceState.STALE:
             return replace(last, source=source)
         return MetricsRound(source, _dimmed(last.readings, source.why), _dimmed(last.active, source.why), last.serving)
+
+
+def _serving(metrics: Metrics, policy: Policy, names: tuple[str, ...]) -> Mapping[str, tuple[Serving, ...]]:
+    """The engine instances by model; of none where the source warns that some may be missing: that proves nothing."""
+    try:
+        return serving(metrics, policy, names)
+    except PartialAnswer:
+        return {}
 
 
 def _dimmed(readings: Mapping[str, tuple[Reading, ...]], silent: str) -> dict[str, tuple[Reading, ...]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ml.clock import format_utc, hours, span
 from ml.slo.engines import Engine
-from ml.slo.exchanges import SKEW_S, Failure, skewed
+from ml.slo.exchanges import SKEW_S, Failure, skewed, warned
 from ml.slo.measured import Case, Terms, Worst
 from ml.slo.promql import Scope
 from ml.slo.questions import shown_query
@@ -38,12 +38,6 @@ def _warned(case: Case) -> Finding | None:
     if not case.given.warnings:
         return None
     return warned(case.given.warnings[0])
-
-
-def warned(warning: str) -> Finding:
-    """Return the finding for an answer with Prometheus's own warnings."""
-    why = f"Prometheus warns that the answer may be partial: {warning}."
-    return finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why, warning=warning)
 
 
 def _skewed(case: Case) -> Finding | None:

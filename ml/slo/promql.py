@@ -15,7 +15,7 @@ from ml.stage import Stage
 
 TAG = "mlconsole"
 """The label that tells the answers of joined questions apart."""
-INFO = "grinder_ml_model_info"
+INFO, ACTIVE_ON = "grinder_ml_model_info", "grinder_ml_active_on"
 ENGINE = ("instance", "job")
 """The labels that identify engines by default."""
 REMEMBERED = "1d"

@@ -15,8 +15,8 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ml.slo.engines import ACTIVE, COUNTED, FAILED, INFO_PART, TIMED
-from ml.slo.promql import ENGINE, INFO, REMEMBERED, Scope
-from ml.slo.unmeasured import ACTIVE_ON, unmeasured_query
+from ml.slo.promql import ACTIVE_ON, ENGINE, INFO, REMEMBERED, Scope
+from ml.slo.unmeasured import unmeasured_query
 
 if TYPE_CHECKING:
     from ml.policy import Objective
@@ -68,7 +68,7 @@ def who_query_parts(scope: Scope, ratio: Objective | None, latency: str, window:
     }
     if ratio is not None:
         parts[COUNTED] = scope.counted(str(ratio.successes))
-        parts[FAILED] = f"count by (mode) (last_over_time({scope.counted(str(ratio.errors))}[{window}]))"
+        parts[FAILED] = f"count by (mode, instance) (last_over_time({scope.counted(str(ratio.errors))}[{window}]))"
     return parts
 
 

@@ -108,6 +108,7 @@ class _Watched:
     shape: Shape | None = None
     mixed_models: Finding | None = None
     failure: Finding | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def _watched(batch: Batch, policy: Policy, terms: Terms, wanted: Sequence[StageR
         shape = None
         if asked.separated is not None:
             shape = shape_of(asked.separated, replace(scope, born=roster.born), asked.long_s)
-        made[each] = _Watched(scope, each.since, asked.long_s, shape, mixed_models)
+        made[each] = _Watched(scope, each.since, asked.long_s, shape, mixed_models, warnings=roster.warnings)
     return made
 
 
@@ -317,8 +318,9 @@ class _Round:
 
     def _judged(self, objective: Objective, stage: StageRead, answers: Answers, parts: _Parts) -> Reading:
         each = self.watched[stage]
+        warnings = (*each.warnings, *answers.warnings)
         given = replace(
-            self.terms.circumstances(answers.warnings, answers.skew_s, each.since, mixed_models=each.mixed_models),
+            self.terms.circumstances(warnings, answers.skew_s, each.since, mixed_models=each.mixed_models),
             long_s=each.long_s,
             now=answers.judged_at(self.terms.now),
         )

@@ -17,8 +17,8 @@ from ml.board import SoakReport
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_of_soak
 from ml.slo.engines import NOBODY, Engine, Roster, distinct, name_of
-from ml.slo.exchanges import Exchange, Failure, Recorder, clock_doubt, errands, skew_of
-from ml.slo.judge import failed_reading, reading_of, warned
+from ml.slo.exchanges import Exchange, Failure, Recorder, clock_doubt, errands, skew_of, warned
+from ml.slo.judge import failed_reading, reading_of
 from ml.slo.measured import STALE_S, Buckets, Case, Measured, Terms, by_engine, measured
 from ml.slo.promql import Scope, joined, parcels, split
 from ml.slo.questions import (
@@ -141,13 +141,11 @@ class Inquiry:
         if scope.swapped:
             cells = scope.attributed(f"max by ({by}) (resets({count}[{step}]))", step)
             whole = f"({whole} or sum_over_time({cells}[{window}:{step}]))"
-        answer = self.recorder.query(joined({"restarts": whole}), at=self.terms.now)
-        if isinstance(answer, Failure):
-            return Restarts(), answer.finding
-        found = by_engine(split(answer.series).get("restarts", ()))
+        parts, doubt = _parts(self.recorder.query(joined({"restarts": whole}), at=self.terms.now))
+        found = by_engine(parts.get("restarts", ()))
         # The same engine seen twice restarted once.
         once = distinct({engine: (self.roster.totals or {}).get(engine, 0.0) for engine in found})
-        return Restarts({name_of(engine, found): round(found[engine]) for engine in once}), None
+        return Restarts({name_of(engine, found): round(found[engine]) for engine in once}), doubt
 
     def asks(self, recorder: Recorder) -> Inquiry:
         """Return the same inquiry with another recorder."""
@@ -203,7 +201,7 @@ class Inquiry:
         # The runbook's query runs alone and unchanged, so that anybody can paste it and see the same number.
         shown = self.recorder.query(shown_query(objective, self.scope, self.terms.windows().long), at=now)
         parts: _Parts = {}
-        warnings: tuple[str, ...] = ()
+        warnings = self.roster.warnings
         for exchange in (shown, *(self.recorder.query(joined(some), at=now) for some in parcels(asked))):
             if isinstance(exchange, Failure):
                 return failed_reading(objective, self.scope, self.terms, exchange), None
@@ -311,13 +309,18 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
         grid=grid,
         tracks=tuple(inquiry.track(each.result(), found) for each in pending),
         alerts=alerts.result(),
-        doubt=clock_doubt(clock, recorder.exchanges, now) or doubt,
+        doubt=clock_doubt(clock, recorder.exchanges, now) or _partial(roster) or doubt,
         mixed_models=mixed_models,
         restarts=found.restarts,
         attribution=roster.attribution,
         scrape_s=roster.scrape_s,
         engines=roster.names,
     )
+
+
+def _partial(roster: Roster) -> Finding | None:
+    """A partial roster is no proof of who serves."""
+    return warned(roster.warnings[0]) if roster.warnings else None
 
 
 def _hear(inquiry: Inquiry, objective: Objective, page: Recorder) -> Heard:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ml.board import Cell, Tape
 from ml.clock import format_utc, span
 from ml.slo.engines import Engine, engine_of
-from ml.slo.exchanges import SKEW_S, Failure, Recorder, moment_of
+from ml.slo.exchanges import SKEW_S, Failure, Recorder, moment_of, warned
 from ml.slo.promql import INFO, REMEMBERED, Attribution, Scope
 from ml.slo.source import Series
 from ml.text import visible
@@ -358,8 +358,8 @@ def find_start(
     if waited_s <= 0:
         return Start(None, finding(Verdict.WAIT, Code.LANDED_JUST_NOW, "The pointer has only just landed."))
     answer = recorder.query(first_seen_query(scope, since, waited_s), at=now)
-    if isinstance(answer, Failure):
-        return Start(None, answer.finding)
+    if isinstance(answer, Failure) or answer.warnings:
+        return Start(None, answer.finding if isinstance(answer, Failure) else warned(answer.warnings[0]))
     first_at = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
     if first_at is None:
         instead = f"; the engines serve {visible(serving[0], limit=120)}" if serving else ""

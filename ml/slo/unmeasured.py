@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml.slo.promql import INFO, Attribution, Scope
+from ml.slo.promql import ACTIVE_ON, INFO, Attribution, Scope
 from ml.stage import Stage
 from ml.verdict import Code, Finding, Verdict, finding
 
 if TYPE_CHECKING:
     from ml.policy import Objective
 
-ACTIVE_ON = "grinder_ml_active_on"
 NEVER, COUNTS, STAGELESS = 0.0, 1.0, 2.0
 """Values of the answer: an engine serves and shows nothing, counts inferences, or counts them in no known stage."""
 

@@ -141,6 +141,16 @@ TABLE = (
         past=lambda at: a_and_b(at, artifacts=lambda _: OLD, omit=NOTHING),
     ),
     Situation(
+        # Only the question who serves meets the storage that does not answer.
+        name="the_roster_is_partial",
+        verdicts=everywhere(NO_DATA, alerts=NO_DATA),
+        says="soak: NO_DATA Prometheus warns that the answer may be partial",
+        past=a_and_b,
+        selector='model="the_roster_is_partial"',
+        on_victoria={},
+        victoria_says="288 of the last 288 windows hold data",
+    ),
+    Situation(
         name="one_of_two_never_inferred_and_does_not_answer",
         verdicts=objectives(NO_DATA),
         says="engine-off:8000 does not answer scrapes",

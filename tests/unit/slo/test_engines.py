@@ -177,3 +177,18 @@ class TestSeveralModels:
         assert not self.found("a", others=("b",))
         assert not self.found("", others=("b",), selector='job="a"')
         assert not self.found("", others=("b",), says=True)
+
+
+class TestInstancesOfAlerts:
+    """An alert about an engine that has no latencies is still about this stage."""
+
+    def test_engines_that_serve_or_count_belong_to_the_stage(self) -> None:
+        roster = roster_of(
+            {
+                "timed": [series(instance="a")],
+                "info": [series(instance="b", artifact_id="x")],
+                "counted": [series(instance="c", mode="shadow"), series(instance="any")],
+                "failed": [series(instance="d", mode="shadow")],
+            }
+        )
+        assert roster.instances == frozenset("abcd")
