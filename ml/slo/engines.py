@@ -40,7 +40,8 @@ class Roster:
     ``by``: the labels that tell engines apart. ``totals``: each engine with its count of inferences as it stands.
     ``serving``: the artifacts that each engine reported within the window. ``models``: the values of the label
     ``model`` that were found. ``scrape_s``: the seconds between two scrapes of an engine, ``None`` when unknown.
-    ``counting``: the instances with counters of this mode. ``warnings``: the source's, so that engines may be missing.
+    ``counting``: the instances with counters of this mode. ``unsaid``: the labels of the latencies of engines that do
+    not say what they serve. ``warnings``: the source's, so that engines may be missing.
     ``failure``: the reason why nothing of all this is known. ``born``: some counter may have been born in the window.
     """
 
@@ -53,6 +54,7 @@ class Roster:
     failure: Finding | None = None
     born: bool = True
     counting: frozenset[str] = frozenset()
+    unsaid: tuple[tuple[tuple[str, str], ...], ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -129,6 +131,7 @@ def roster_of(
         models=tuple(sorted({each.label("model") for each in timed} - {""})),
         modeless=(not counted or any(not each.label("mode") for each in counted)) if modeless is None else modeless,
         scrape_s=scrape_s,
+        unsaid=tuple(each.labels for each in timed if engine_of(each, by) not in serving),
         counting=frozenset(each.label("instance") for each in counted if each.label("mode")),
     )
 

@@ -139,7 +139,8 @@ def _watched(batch: Batch, policy: Policy, terms: Terms, wanted: Sequence[StageR
             continue
         roster = rosters[asked]
         scope = roster.narrowed(asked.scope)
-        mixed_models = several_models(roster, each.model, each.others, asked.scope.selector)
+        others = {name: policy.selector(name) for name in each.others}
+        mixed_models = several_models(roster, each.model, others, asked.scope.selector)
         shape = None
         if asked.separated is not None:
             shape = shape_of(asked.separated, replace(scope, born=roster.born), asked.long_s)

@@ -18,6 +18,7 @@ from ml.slo.exchanges import Failure, Recorder
 from ml.slo.groups import Separation, selector_of, separation
 from ml.slo.promql import ACTIVE_ON, INFO, Attribution, Scope, joined, split
 from ml.slo.questions import Windows, born_query, duration, raw_query, who_query_parts
+from ml.slo.rivals import rival_of
 from ml.slo.source import Metrics, PartialAnswer, Series
 from ml.stage import Stage
 from ml.text import visible
@@ -39,16 +40,22 @@ def ask_roster(recorder: Recorder, scope: Scope, ratio: Objective | None, window
     return replace(found, warnings=(*answer.warnings, *raw.warnings))
 
 
-def several_models(roster: Roster, model: str, others: Sequence[str], selector: str) -> Finding | None:
-    """Return a finding if the numbers may mix several models. ``others`` are the registry's other models."""
+def several_models(roster: Roster, model: str, others: Mapping[str, str], selector: str) -> Finding | None:
+    """Return a finding if the numbers may mix several models. ``others`` are other models with their selectors."""
+    rival = rival_of(model, selector, others, roster.unsaid) if selector else ""
     if len(roster.models) > 1 and not (selector and roster.attribution is Attribution.ARTIFACT):
         named = ", ".join(visible(each, limit=40) for each in roster.models[:3])
         what = f"The series are those of several models ({named})"
         remedy = f"set [model.{model}] selector = 'model=\"{model}\"' in the policy"
     elif not selector and others and model not in roster.models and _unsaid(roster):
-        named = ", ".join(others[:3])
+        named = ", ".join(list(others)[:3])
         what = f"Nothing tells this model's series from those of {named}"
         remedy = f"set a selector for [model.{model}] in the policy"
+    elif rival:
+        what = f"The selectors of {model} and {rival} take the same series, of engines that do not say what they serve"
+        remedy = f"set selectors for [model.{model}] and [model.{rival}] in the policy that exclude each other"
+        why = f"{what}, so the numbers may be those of {rival}: {remedy}."
+        return finding(Verdict.VACUOUS, Code.SEVERAL_MODELS, why, models=", ".join((model, rival)))
     else:
         return None
     why = f"{what}, so the numbers may be another model's: {remedy}."

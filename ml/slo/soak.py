@@ -295,7 +295,8 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
         start = Start(None, roster.failure)
     grid = Grid.of(start.at or now, now, soak.step_s, soak.required_s)
     skew_s = None if isinstance(clock, Failure) else skew_of(clock)
-    mixed_models = several_models(roster, subject.model, subject.others, selector)
+    others = {name: terms.policy.selector(name) for name in subject.others}
+    mixed_models = several_models(roster, subject.model, others, selector)
     inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s, roster, mixed_models)
     ours = Ours(subject.model, Stage.SHADOW, selector, subject.artifact_id, roster.instances)
     with errands(recorder) as sent:

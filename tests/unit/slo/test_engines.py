@@ -157,7 +157,8 @@ class TestSeveralModels:
     def found(self, *models: str, selector: str = "", others: tuple[str, ...] = (), says: bool = False) -> bool:
         timed = [series(instance=each or "a", **({"model": each} if each else {})) for each in models]
         info = [Series((*each.labels, ("artifact_id", "x")), each.points) for each in timed] if says else []
-        return several_models(roster_of({"timed": timed, "info": info}), "a", others, selector) is not None
+        roster = roster_of({"timed": timed, "info": info})
+        return several_models(roster, "a", dict.fromkeys(others, ""), selector) is not None
 
     def test_one_model_is_no_doubt(self) -> None:
         assert not self.found("a")
