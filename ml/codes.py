@@ -56,6 +56,8 @@ class Code(StrEnum):
     NO_FINITE_BUCKET = "no-finite-bucket"
     LIMIT_BETWEEN_BUCKETS = "limit-between-buckets"
     ENGINE_DOWN = "engine-down"
+    ENGINE_UNMEASURED = "engine-unmeasured"
+    ENGINE_NEVER_INFERRED = "engine-never-inferred"
     SCRAPED_TOO_SELDOM = "scraped-too-seldom"
 
     # --- a soak -----------------------------------------------------------------------------------

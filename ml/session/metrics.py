@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ml.board import Serving, Source, SourceState, StageView
 from ml.errors import ConsoleError
@@ -16,10 +17,14 @@ from ml.slo.alerts import alerts_in
 from ml.slo.batch import BoardMemory
 from ml.slo.exchanges import Recorder
 from ml.slo.readings import StageRead, board_readings
+from ml.slo.rivals import others_of, rivals_of
 from ml.slo.roster import serving
-from ml.slo.source import Absence, Metrics
+from ml.slo.source import Absence, Metrics, PartialAnswer
 from ml.stage import Stage
 from ml.verdict import Code, Reading, Verdict
+
+if TYPE_CHECKING:
+    from ml.policy import Policy
 
 _SHORTEST_S, _LONGEST = 5.0, 8.0
 
@@ -112,8 +117,13 @@ class MetricsWatch:
             self._silence.passed_over()
             self._last = self._unanswered(base, names, now)
             return self._last
-        judged = {name: _read(models, name, _read_stage(models[name]), now, since.get(name)) for name in names}
-        live = {name: _live(judged[name], models, now) for name in names if models[name].active is not None}
+        rivals = rivals_of({name: base.policy.selector(name) for name in names})
+        others = {name: others_of(name, rivals[name], names) for name in names}
+        judged = {
+            name: _read(models[name], name, _read_stage(models[name]), now, others[name], since.get(name))
+            for name in names
+        }
+        live = {name: _live(judged[name], models[name], now) for name in names if models[name].active is not None}
         wanted = tuple(dict.fromkeys((*judged.values(), *live.values())))
         try:
             believed_s = min(stale_s, base.policy.soak.stale_seconds)  # never greener than the gate
@@ -128,7 +138,7 @@ class MetricsWatch:
                 Source("prometheus", SourceState.OK, now),
                 {name: (*read[which], alerts(which)) for name, which in judged.items()},
                 {name: (*read[which], alerts(which)) for name, which in live.items()},
-                serving(self._metrics, base.policy, names),
+                _serving(self._metrics, base.policy, names),
             )
         except ConsoleError as error:
             self._silence.failed(now, str(error))
@@ -147,27 +157,31 @@ class MetricsWatch:
         return MetricsRound(source, _dimmed(last.readings, source.why), _dimmed(last.active, source.why), last.serving)
 
 
+def _serving(metrics: Metrics, policy: Policy, names: tuple[str, ...]) -> Mapping[str, tuple[Serving, ...]]:
+    """The engine instances by model; of none where the source warns that some may be missing: that proves nothing."""
+    try:
+        return serving(metrics, policy, names)
+    except PartialAnswer:
+        return {}
+
+
 def _dimmed(readings: Mapping[str, tuple[Reading, ...]], silent: str) -> dict[str, tuple[Reading, ...]]:
     return {name: tuple(reading.stale(silent) for reading in read) for name, read in readings.items()}
 
 
 def _read(
-    models: Mapping[str, Model], name: str, stage: Stage, now: datetime, soaking: datetime | None = None
+    model: Model, name: str, stage: Stage, now: datetime, others: tuple[str, ...], soaking: datetime | None = None
 ) -> StageRead:
     """Read a stage's artifact, from its soak's start or, while that is unknown, from its promotion."""
-    pointer = models[name].pointer(stage)
+    pointer = model.pointer(stage)
     promoted = pointer.promoted_at_utc if pointer is not None else None
     since = soaking or (promoted if promoted is not None and promoted <= now else None)
-    others = tuple(each for each, model in models.items() if each != name and (model.shadow or model.active))
-    return StageRead(name, stage, since, pointer.artifact_id if pointer is not None else "", others[:_MOST_OTHERS])
+    return StageRead(name, stage, since, pointer.artifact_id if pointer is not None else "", others)
 
 
-_MOST_OTHERS = 3
-
-
-def _live(judged: StageRead, models: Mapping[str, Model], now: datetime) -> StageRead:
+def _live(judged: StageRead, model: Model, now: datetime) -> StageRead:
     """Read the live stage: the artifact that is judged where nothing soaks."""
-    return judged if judged.stage is Stage.ACTIVE else _read(models, judged.model, Stage.ACTIVE, now)
+    return judged if judged.stage is Stage.ACTIVE else _read(model, judged.model, Stage.ACTIVE, now, judged.others)
 
 
 def _read_stage(model: Model) -> Stage:

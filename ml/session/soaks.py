@@ -20,6 +20,7 @@ from ml.registry.schema import Model, Pointer
 from ml.session.context import Context
 from ml.session.registries import Base, Registries, clone_gaps
 from ml.slo.review import Review, review
+from ml.slo.rivals import others_of, rivals_of
 from ml.slo.soak import SoakJudgement, judge_soak
 from ml.slo.source import Metrics
 from ml.slo.tape import Killed, SoakSubject
@@ -27,8 +28,6 @@ from ml.text import visible
 from ml.verdict import Code, Gate, Verdict, finding
 
 _MOST_COMMITS = 500
-_MOST_OTHERS = 3
-"""Other models that a soak's sentence may name."""
 _FRESH = timedelta(minutes=1)
 _AT_A_TIME = 4
 """The number of soaks that are judged in parallel while a person waits for all of them."""
@@ -70,9 +69,10 @@ class Soaks:
             raise Refused(f"{visible(name)} has nothing in shadow.", "Promote an artifact to shadow first.")
         landed = self._landed_at(base, name, pointer)
         models = base.document.registry.models
-        others = tuple(each for each, model in models.items() if each != name and (model.shadow or model.active))
+        deployed = {each: base.policy.selector(each) for each, model in models.items() if model.shadow or model.active}
+        others = others_of(name, rivals_of(deployed)[name], deployed)
         sha256 = pointer.model_sha256 or ""
-        subject = SoakSubject(name, pointer.artifact_id, sha256, landed.at, landed.unknown, others[:_MOST_OTHERS])
+        subject = SoakSubject(name, pointer.artifact_id, sha256, landed.at, landed.unknown, others)
         judgement = judge_soak(
             metrics,
             base.policy,

@@ -40,6 +40,8 @@ class Roster:
     ``by``: the labels that tell engines apart. ``totals``: each engine with its count of inferences as it stands.
     ``serving``: the artifacts that each engine reported within the window. ``models``: the values of the label
     ``model`` that were found. ``scrape_s``: the seconds between two scrapes of an engine, ``None`` when unknown.
+    ``counting``: the instances with counters of this mode. ``unsaid``: the labels of the latencies of engines that do
+    not say what they serve. ``warnings``: the source's, so that engines may be missing.
     ``failure``: the reason why nothing of all this is known. ``born``: some counter may have been born in the window.
     """
 
@@ -51,6 +53,9 @@ class Roster:
     scrape_s: float | None = None
     failure: Finding | None = None
     born: bool = True
+    counting: frozenset[str] = frozenset()
+    unsaid: tuple[tuple[tuple[str, str], ...], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,8 +65,9 @@ class Roster:
 
     @property
     def instances(self) -> frozenset[str]:
-        """The values of the label ``instance`` that were found."""
-        return frozenset(dict(engine).get("instance", "") for engine in self.totals or ()) - {""}
+        """The values of the label ``instance`` of engines that infer, serve or count in this stage."""
+        engines = (*(self.totals or ()), *(self.serving or ()))
+        return (frozenset(dict(engine).get("instance", "") for engine in engines) | self.counting) - {""}
 
     def narrowed(self, scope: Scope) -> Scope:
         """Return a scope that tells these engines apart and counts only its artifact's numbers."""
@@ -125,6 +131,8 @@ def roster_of(
         models=tuple(sorted({each.label("model") for each in timed} - {""})),
         modeless=(not counted or any(not each.label("mode") for each in counted)) if modeless is None else modeless,
         scrape_s=scrape_s,
+        unsaid=tuple(each.labels for each in timed if engine_of(each, by) not in serving),
+        counting=frozenset(each.label("instance") for each in counted if each.label("mode")),
     )
 
 

@@ -56,6 +56,12 @@ class Failure:
         return _TYPES.get(self.type, MetricsError)(self.cause, self.remedy)
 
 
+def warned(warning: str) -> Finding:
+    """Return the finding for an answer with Prometheus's own warnings."""
+    why = f"Prometheus warns that the answer may be partial: {warning}."
+    return finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why, warning=warning)
+
+
 Exchange = Answer | Failure
 
 

@@ -18,7 +18,8 @@ from ml.slo.questions import LATENCY
 from ml.slo.source import Metrics, Series
 from ml.stage import Stage
 
-_MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
+MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
+"""One matcher of a selector: label, comparison, value."""
 _MOST_NAMED = 200
 """Letters of models' names in one selector. A longer list is left out: the selector then takes all models."""
 _SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
@@ -35,7 +36,7 @@ class Separation:
 
 def separation(selector: str) -> Separation | None:
     """Take a selector apart by its label ``model``, or else by its first equality; ``None`` where it has none."""
-    matchers = [(found[1], found[2], found[3], found[0].strip(" ,")) for found in _MATCHER.finditer(selector)]
+    matchers = [(found[1], found[2], found[3], found[0].strip(" ,")) for found in MATCHER.finditer(selector)]
     equalities = [each for each in matchers if each[1] == "=" and each[2] and "\\" not in each[2]]
     if not equalities or len({label for label, *_ in matchers}) < len(matchers):
         return None

@@ -13,10 +13,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml.clock import format_utc, hours, span
-from ml.slo.exchanges import SKEW_S, Failure, skewed
+from ml.slo.engines import Engine
+from ml.slo.exchanges import SKEW_S, Failure, skewed, warned
 from ml.slo.measured import Case, Terms, Worst
 from ml.slo.promql import Scope
 from ml.slo.questions import shown_query
+from ml.slo.unmeasured import unmeasured, valueless
 from ml.verdict import Code, Finding, Reading, Verdict, finding
 
 if TYPE_CHECKING:
@@ -38,12 +40,6 @@ def _warned(case: Case) -> Finding | None:
     return warned(case.given.warnings[0])
 
 
-def warned(warning: str) -> Finding:
-    """Return the finding for an answer with Prometheus's own warnings."""
-    why = f"Prometheus warns that the answer may be partial: {warning}."
-    return finding(Verdict.NO_DATA, Code.SOURCE_WARNED, why, warning=warning)
-
-
 def _skewed(case: Case) -> Finding | None:
     return skewed(case.given.skew_s)
 
@@ -61,21 +57,39 @@ def _mixed_models(case: Case) -> Finding | None:
 
 
 def _bucketless(case: Case) -> Finding | None:
-    """Inferences are counted, but no bucket with a bound is scraped, so there is no quantile to read."""
-    measured, metric = case.measured, case.objective.metric
-    total = measured.total or 0.0
-    if case.objective.kind != "quantile" or round(total) == 0:
+    """Inferences are counted, but no bucket with a bound is scraped of any engine: there is no quantile to read."""
+    if case.objective.kind != "quantile" or any(found.top is not None for found in case.measured.buckets.values()):
         return None
-    without = [engine for engine, found in measured.buckets.items() if found.top is None]
-    if measured.buckets and not without:
-        return None
-    engine = measured.name(without[0]) if without else ""
-    scraped = "only the bucket +Inf" if without else "no bucket"
+    total = case.measured.total or 0.0
+    return _without_buckets(case, total, next(iter(case.measured.buckets), None)) if round(total) else None
+
+
+def _without_buckets(case: Case, samples: float, engine: Engine | None) -> Finding:
+    metric, name = case.objective.metric, "" if engine is None else case.measured.name(engine)
+    scraped = "only the bucket +Inf" if engine in case.measured.buckets else "no bucket"
     why = (
-        f"{total:,.0f} inferences were counted, but {scraped} of {metric} is scraped{_of(case, engine)}, so no "
+        f"{samples:,.0f} inferences were counted, but {scraped} of {metric} is scraped{_of(case, name)}, so no "
         "quantile can be read. Export classic buckets beside a native histogram."
     )
-    return finding(Verdict.NO_DATA, Code.NO_FINITE_BUCKET, why, samples=total, instance=engine)
+    return finding(Verdict.NO_DATA, Code.NO_FINITE_BUCKET, why, samples=samples, instance=name)
+
+
+def _unmeasured(case: Case) -> Finding | None:
+    """Every engine that is there is judged: one without the right series must not be covered by its neighbor."""
+    measured, objective = case.measured, case.objective
+    if objective.kind != "promql":
+        for engine, samples in sorted(measured.samples.items()):
+            found = measured.buckets.get(engine)
+            valued = engine in measured.longs and (found is None or found.top is not None)
+            if valued or round(samples) == 0:
+                continue
+            if objective.kind == "quantile":
+                return _without_buckets(case, samples, engine)
+            return valueless(measured.name(engine), samples)
+    if not measured.unmeasured:
+        return None
+    engine = max(measured.unmeasured, key=lambda each: (measured.unmeasured[each], each))
+    return unmeasured(objective, measured.name(engine), measured.unmeasured[engine])
 
 
 def _blended(case: Case) -> Finding | None:
@@ -334,6 +348,7 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _breached,
     _bounded,
     _between,
+    _unmeasured,
     _down,
     _frozen,
     _young,

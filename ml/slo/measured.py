@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from ml.slo import questions as ask
 from ml.slo.engines import Engine, distinct, engine_of, name_of
 from ml.slo.exchanges import moment_of
+from ml.slo.promql import Scope
 from ml.slo.questions import LATENCY, Windows
 from ml.slo.source import Series
+from ml.stage import Stage
 from ml.text import visible
 from ml.units import percent
 from ml.verdict import Finding
@@ -77,8 +79,9 @@ class Measured:
     is the newest sample of each engine that is there now, and ``seen`` its scrapes in the long window.
     ``covered`` counts the short windows of the long one that hold data of any engine. ``blind`` are engines that infer
     without counting it, ``uncounted`` those without an error counter, ``blended`` those that infer in two modes
-    with counters without a mode, ``down`` those that do not answer scrapes. ``misspelled`` pairs a selected ``le``
-    with the exporter's spelling of the same number.
+    with counters without a mode, ``down`` those that do not answer scrapes. ``unmeasured`` are engines that are there
+    and that the objective does not measure, each with a value of `ml.slo.unmeasured`. ``misspelled`` pairs a
+    selected ``le`` with the exporter's spelling of the same number.
     """
 
     long: Worst | None
@@ -97,6 +100,7 @@ class Measured:
     uncounted: tuple[str, ...] = ()
     blended: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
+    unmeasured: Mapping[Engine, float] = field(default_factory=dict)
     misspelled: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -108,7 +112,7 @@ class Measured:
 
     def name(self, engine: Engine) -> str:
         """An engine's name among all that were measured."""
-        return name_of(engine, {*self.samples, *self.newest, *self.longs})
+        return name_of(engine, {*self.samples, *self.newest, *self.longs, *self.unmeasured})
 
     def several(self) -> bool:
         """True if more than one engine was measured."""
@@ -136,6 +140,7 @@ def measured(objective: Objective, stage: str, answers: Mapping[str, tuple[Serie
         uncounted=_named(answers.get(ask.UNCOUNTED, ())),
         blended=_named(answers.get(ask.BLENDED, ())),
         down=_named(answers.get(ask.DOWN, ())),
+        unmeasured=by_engine(answers.get(ask.UNMEASURED, ())),
         misspelled=tuple(_misspelled(objective, answers)),
     )
 
@@ -393,6 +398,12 @@ class Terms:
     def ratio(self) -> Objective | None:
         """The first objective of errors over attempts, where the policy has one."""
         return next((each for each in self.policy.objectives if each.kind == "ratio"), None)
+
+    def scope(self, stage: Stage, model: str, artifact_id: str) -> Scope:
+        """The series of one stage of a model, by the policy's selector and metrics, before its engines are known."""
+        ratio = self.ratio
+        counters = () if ratio is None else (str(ratio.successes), str(ratio.errors))
+        return Scope(stage, self.policy.selector(model), artifact_id, latency=self.latency, counters=counters)
 
     @property
     def latency(self) -> str:

@@ -15,7 +15,7 @@ from ml.stage import Stage
 
 TAG = "mlconsole"
 """The label that tells the answers of joined questions apart."""
-INFO = "grinder_ml_model_info"
+INFO, ACTIVE_ON = "grinder_ml_model_info", "grinder_ml_active_on"
 ENGINE = ("instance", "job")
 """The labels that identify engines by default."""
 REMEMBERED = "1d"
@@ -41,6 +41,7 @@ class Scope:
     ``split``: the label that separates several models that one question is about; ``selector`` then selects all of
     them, ``artifact_id`` is empty, and where engines were swapped each answer carries the label ``artifact_id``.
     ``born``: some counter may have been born within the window.
+    ``counters`` count inferences besides the histogram: those of successes and errors of the policy's ratio.
     """
 
     stage: Stage
@@ -53,6 +54,7 @@ class Scope:
     latency: str = "grinder_ml_inference_latency_ms"
     split: str = ""
     born: bool = True
+    counters: tuple[str, ...] = ()
 
     @property
     def engines(self) -> str:

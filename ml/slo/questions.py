@@ -15,7 +15,8 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ml.slo.engines import ACTIVE, COUNTED, FAILED, INFO_PART, TIMED
-from ml.slo.promql import ENGINE, INFO, REMEMBERED, Scope
+from ml.slo.promql import ACTIVE_ON, ENGINE, INFO, REMEMBERED, Scope
+from ml.slo.unmeasured import unmeasured_query
 
 if TYPE_CHECKING:
     from ml.policy import Objective
@@ -29,9 +30,11 @@ SEEN = "seen"
 """Scrapes of each engine within the long window."""
 DOWN = "down"
 """Engines that are still to be scraped and do not answer."""
+UNMEASURED = "unmeasured"
+"""Engines that are there now and that the objective does not measure."""
 BOUNDS, BLIND, UNCOUNTED, SPELLED, BLENDED = "bounds", "blind", "uncounted", "spelled", "blended"
 
-LATENCY, ACTIVE_ON = "grinder_ml_inference_latency_ms", "grinder_ml_active_on"
+LATENCY = "grinder_ml_inference_latency_ms"
 STILL_WINDOW = "1h"
 RAW_WINDOW = "30m"
 _LE = re.compile(r'(\w+)\{[^{}]*\ble="(?P<le>[^"]*)"')
@@ -65,7 +68,7 @@ def who_query_parts(scope: Scope, ratio: Objective | None, latency: str, window:
     }
     if ratio is not None:
         parts[COUNTED] = scope.counted(str(ratio.successes))
-        parts[FAILED] = f"count by (mode) (last_over_time({scope.counted(str(ratio.errors))}[{window}]))"
+        parts[FAILED] = f"count by (mode, instance) (last_over_time({scope.counted(str(ratio.errors))}[{window}]))"
     return parts
 
 
@@ -133,7 +136,12 @@ def questions(objective: Objective, scope: Scope, windows: Windows, latency: str
         LATELY: count_query(objective, scope, windows.short, latency),
         LIVELY: count_query(objective, scope, STILL_WINDOW, latency, windows.short),
         SEEN: scope.attributed(f"max by ({scope.engines}) (count_over_time({count}[{windows.long}]))", windows.short),
-        DOWN: _down(scope, f"last_over_time({count}[{windows.long}])"),
+        DOWN: _down(
+            scope, f"(last_over_time({count}[{windows.long}]) or last_over_time({scope.timed(INFO)}[{windows.long}]))"
+        ),
+        UNMEASURED: unmeasured_query(
+            scope, _behind(objective, scope, count), windows.short, counter=objective.kind == "ratio"
+        ),
     }
     if objective.kind == "ratio":
         return asked | _counter_facts(objective, scope, windows, latency)
@@ -196,6 +204,13 @@ def seen_query(scope: Scope, latency: str, window: str) -> str:
     return scope.attributed(f"max by ({scope.engines}) (count_over_time({series}[{window}]))", window)
 
 
+def _behind(objective: Objective, scope: Scope, count: str) -> str:
+    """The series behind an objective: an engine that has one of them is measured."""
+    if objective.kind != "ratio":
+        return count
+    return f"{scope.counted(str(objective.successes))} or {scope.counted(str(objective.errors))}"
+
+
 def selected_bounds(objective: Objective) -> tuple[str, ...]:
     """The ``le`` values that a free query selects by their text."""
     return tuple(found["le"] for found in _LE.finditer(objective.query or "")) if objective.kind == "promql" else ()
@@ -232,13 +247,15 @@ def _by_cells(scope: Scope, over: Callable[[str], str], window: str, cell: str, 
 def _ratio(objective: Objective, scope: Scope, window: str, cell: str) -> str:
     """Errors over all attempts, by engine: one minus successes over attempts.
 
-    So errors, which may have a series for each of many labels, are read once. An engine without any success has none.
+    So errors, which may have a series for each of many labels, are read once. An engine without any success counts
+    none, also where it has no counter of them.
     ``cell`` is given for a long window, in which a counter may be born and restart.
     """
     bad, good = scope.counted(str(objective.errors)), scope.counted(str(objective.successes))
 
     def successes(length: str) -> str:
-        return f"({scope.counts(good, length)} or {scope.infers(length)} * 0)"
+        none = f"{scope.infers(length)} * 0 or count by ({scope.engines}) ({bad}) * 0"
+        return f"({scope.counts(good, length)} or {none})"
 
     def attempts(length: str) -> str:
         return _both(scope, scope.counts(bad, length, restarts=bool(cell)), scope.counts(good, length))

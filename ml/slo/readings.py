@@ -24,7 +24,6 @@ from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import (
     BOUNDS,
     LONG,
-    SAMPLES,
     SHORT,
     Windows,
     board_questions,
@@ -109,6 +108,7 @@ class _Watched:
     shape: Shape | None = None
     mixed_models: Finding | None = None
     failure: Finding | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _watched(batch: Batch, policy: Policy, terms: Terms, wanted: Sequence[StageR
     kin = Counter((found.label, found.rest) for found in set(separated.values()) if found is not None)
     rosters_of = {}
     for each in wanted:
-        scope = Scope(each.stage, policy.selector(each.model), each.artifact_id, latency=terms.latency)
+        scope = terms.scope(each.stage, each.model, each.artifact_id)
         found = separated[each]
         alone = found is None or kin[found.label, found.rest] < _FEWEST
         rosters_of[each] = Wanted(scope, windows[passed[each]], None if alone else found)
@@ -139,11 +139,12 @@ def _watched(batch: Batch, policy: Policy, terms: Terms, wanted: Sequence[StageR
             continue
         roster = rosters[asked]
         scope = roster.narrowed(asked.scope)
-        mixed_models = several_models(roster, each.model, each.others, asked.scope.selector)
+        others = {name: policy.selector(name) for name in each.others}
+        mixed_models = several_models(roster, each.model, others, asked.scope.selector)
         shape = None
         if asked.separated is not None:
             shape = shape_of(asked.separated, replace(scope, born=roster.born), asked.long_s)
-        made[each] = _Watched(scope, each.since, asked.long_s, shape, mixed_models)
+        made[each] = _Watched(scope, each.since, asked.long_s, shape, mixed_models, warnings=roster.warnings)
     return made
 
 
@@ -318,8 +319,9 @@ class _Round:
 
     def _judged(self, objective: Objective, stage: StageRead, answers: Answers, parts: _Parts) -> Reading:
         each = self.watched[stage]
+        warnings = (*each.warnings, *answers.warnings)
         given = replace(
-            self.terms.circumstances(answers.warnings, answers.skew_s, each.since, mixed_models=each.mixed_models),
+            self.terms.circumstances(warnings, answers.skew_s, each.since, mixed_models=each.mixed_models),
             long_s=each.long_s,
             now=answers.judged_at(self.terms.now),
         )
@@ -342,7 +344,8 @@ class _Round:
         """The buckets of each engine of one model, from an answer about several models."""
         uniform = uniform_bounds(answers.of(parts[BOUNDS].text))
         if uniform is not None:
-            return with_bounds((*found[LONG], *found[SAMPLES]), uniform)
+            # Not for an engine that only counts: without buckets it is none of those that were counted here.
+            return with_bounds(found[LONG], uniform)
         return _series(_Part(self._bounds_of(objective, each), parts[BOUNDS].member), answers)
 
     def _unasked(self, objective: Objective, stage: StageRead, found: Finding) -> Reading:

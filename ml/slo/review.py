@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from ml.clock import format_utc
 from ml.slo.charts import Chart, Line, draw
-from ml.slo.exchanges import Exchange, Failure, Recorder
-from ml.slo.judge import warned
+from ml.slo.exchanges import Exchange, Failure, Recorder, warned
 from ml.slo.measured import Terms
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import duration

@@ -16,9 +16,10 @@ from ml.slo.batch import Answers, Batch
 from ml.slo.engines import INFO_PART, TIMED, Roster, roster_of, scrape_interval, telling
 from ml.slo.exchanges import Failure, Recorder
 from ml.slo.groups import Separation, selector_of, separation
-from ml.slo.promql import INFO, Attribution, Scope, joined, split
-from ml.slo.questions import ACTIVE_ON, Windows, born_query, duration, raw_query, who_query_parts
-from ml.slo.source import Metrics, Series
+from ml.slo.promql import ACTIVE_ON, INFO, Attribution, Scope, joined, split
+from ml.slo.questions import Windows, born_query, duration, raw_query, who_query_parts
+from ml.slo.rivals import rival_of
+from ml.slo.source import Metrics, PartialAnswer, Series
 from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Code, Finding, Verdict, finding
@@ -35,19 +36,26 @@ def ask_roster(recorder: Recorder, scope: Scope, ratio: Objective | None, window
     raw = recorder.query(raw_query(scope, scope.latency), at=now)
     if isinstance(raw, Failure):
         return Roster(failure=raw.finding)
-    return roster_of(split(answer.series), scrape_interval(raw.series))
+    found = roster_of(split(answer.series), scrape_interval(raw.series))
+    return replace(found, warnings=(*answer.warnings, *raw.warnings))
 
 
-def several_models(roster: Roster, model: str, others: Sequence[str], selector: str) -> Finding | None:
-    """Return a finding if the numbers may mix several models. ``others`` are the registry's other models."""
+def several_models(roster: Roster, model: str, others: Mapping[str, str], selector: str) -> Finding | None:
+    """Return a finding if the numbers may mix several models. ``others`` are other models with their selectors."""
+    rival = rival_of(model, selector, others, roster.unsaid) if selector else ""
     if len(roster.models) > 1 and not (selector and roster.attribution is Attribution.ARTIFACT):
         named = ", ".join(visible(each, limit=40) for each in roster.models[:3])
         what = f"The series are those of several models ({named})"
         remedy = f"set [model.{model}] selector = 'model=\"{model}\"' in the policy"
     elif not selector and others and model not in roster.models and _unsaid(roster):
-        named = ", ".join(others[:3])
+        named = ", ".join(list(others)[:3])
         what = f"Nothing tells this model's series from those of {named}"
         remedy = f"set a selector for [model.{model}] in the policy"
+    elif rival:
+        what = f"The selectors of {model} and {rival} take the same series, of engines that do not say what they serve"
+        remedy = f"set selectors for [model.{model}] and [model.{rival}] in the policy that exclude each other"
+        why = f"{what}, so the numbers may be those of {rival}: {remedy}."
+        return finding(Verdict.VACUOUS, Code.SEVERAL_MODELS, why, models=", ".join((model, rival)))
     else:
         return None
     why = f"{what}, so the numbers may be another model's: {remedy}."
@@ -103,7 +111,9 @@ def board_rosters(
         return labels
     for group in groups:
         found |= group.rosters(answers, labels)
-    return found
+    # Models share their requests, so a partial answer may lack an engine of any of them.
+    warnings = answers.joined_with(labels).warnings
+    return {each: replace(roster, warnings=warnings) for each, roster in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +188,7 @@ class _Rosters:
 
 # The service of each engine instance: its loaded artifact, its scrape, and its part in trading.
 
+_ASK = "Look at the storages that the metrics source reads from, then ask again."
 _MEMORY = "1h"
 """The time for which a silent instance is still shown, as down."""
 
@@ -191,6 +202,7 @@ def serving(metrics: Metrics, policy: Policy, models: Sequence[str]) -> dict[str
     several artifacts within the hour, to learn which was the last.
 
     Raises:
+        PartialAnswer: the source warns that engines may be missing.
         MetricsError: the source gave no usable answer.
     """
     selectors = {name: policy.selector(name) for name in models}
@@ -209,6 +221,8 @@ def serving(metrics: Metrics, policy: Policy, models: Sequence[str]) -> dict[str
     if isinstance(past, Failure):
         raise past.error()
     answers = answers.joined_with(past)
+    if answers.warnings:
+        raise PartialAnswer(f"Prometheus warns that engines may be missing in its answer: {answers.warnings[0]}.", _ASK)
     instances = {
         selector: _instances({part: _of(answers, text, separated[selector], kin) for part, text in parts.items()})
         for selector, parts in asked.items()

@@ -17,8 +17,8 @@ from ml.board import SoakReport
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_of_soak
 from ml.slo.engines import NOBODY, Engine, Roster, distinct, name_of
-from ml.slo.exchanges import Exchange, Failure, Recorder, clock_doubt, errands, skew_of
-from ml.slo.judge import failed_reading, reading_of, warned
+from ml.slo.exchanges import Exchange, Failure, Recorder, clock_doubt, errands, skew_of, warned
+from ml.slo.judge import failed_reading, reading_of
 from ml.slo.measured import STALE_S, Buckets, Case, Measured, Terms, by_engine, measured
 from ml.slo.promql import Scope, joined, parcels, split
 from ml.slo.questions import (
@@ -141,13 +141,11 @@ class Inquiry:
         if scope.swapped:
             cells = scope.attributed(f"max by ({by}) (resets({count}[{step}]))", step)
             whole = f"({whole} or sum_over_time({cells}[{window}:{step}]))"
-        answer = self.recorder.query(joined({"restarts": whole}), at=self.terms.now)
-        if isinstance(answer, Failure):
-            return Restarts(), answer.finding
-        found = by_engine(split(answer.series).get("restarts", ()))
+        parts, doubt = _parts(self.recorder.query(joined({"restarts": whole}), at=self.terms.now))
+        found = by_engine(parts.get("restarts", ()))
         # The same engine seen twice restarted once.
         once = distinct({engine: (self.roster.totals or {}).get(engine, 0.0) for engine in found})
-        return Restarts({name_of(engine, found): round(found[engine]) for engine in once}), None
+        return Restarts({name_of(engine, found): round(found[engine]) for engine in once}), doubt
 
     def asks(self, recorder: Recorder) -> Inquiry:
         """Return the same inquiry with another recorder."""
@@ -183,6 +181,7 @@ class Inquiry:
             changed=heard.changed,
             expected=self.grid.step_s / scrape_s if scrape_s else None,
             unclear=unclear,
+            own_values=heard.objective.kind != "promql",
         )
         sums = {engine: sum(count or 0.0 for count in found) for engine, found in heard.counts.items()}
         # What an engine was born with was not inferred in the soak for certain: the reading's count leaves it out.
@@ -202,7 +201,7 @@ class Inquiry:
         # The runbook's query runs alone and unchanged, so that anybody can paste it and see the same number.
         shown = self.recorder.query(shown_query(objective, self.scope, self.terms.windows().long), at=now)
         parts: _Parts = {}
-        warnings: tuple[str, ...] = ()
+        warnings = self.roster.warnings
         for exchange in (shown, *(self.recorder.query(joined(some), at=now) for some in parcels(asked))):
             if isinstance(exchange, Failure):
                 return failed_reading(objective, self.scope, self.terms, exchange), None
@@ -285,7 +284,7 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
     soak, now = terms.policy.soak, terms.now
     clock = recorder.query("time()")
     selector = terms.policy.selector(subject.model)
-    plain = Scope(Stage.SHADOW, selector, subject.artifact_id, latency=terms.latency)
+    plain = terms.scope(Stage.SHADOW, subject.model, subject.artifact_id)
     waited_s = max(0, int((now - subject.landed_at).total_seconds()))
     roster = ask_roster(recorder, plain, terms.ratio, min(max(waited_s, soak.step_s), soak.required_s), now)
     scope = roster.narrowed(plain)
@@ -296,7 +295,8 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
         start = Start(None, roster.failure)
     grid = Grid.of(start.at or now, now, soak.step_s, soak.required_s)
     skew_s = None if isinstance(clock, Failure) else skew_of(clock)
-    mixed_models = several_models(roster, subject.model, subject.others, selector)
+    others = {name: terms.policy.selector(name) for name in subject.others}
+    mixed_models = several_models(roster, subject.model, others, selector)
     inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s, roster, mixed_models)
     ours = Ours(subject.model, Stage.SHADOW, selector, subject.artifact_id, roster.instances)
     with errands(recorder) as sent:
@@ -310,13 +310,18 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
         grid=grid,
         tracks=tuple(inquiry.track(each.result(), found) for each in pending),
         alerts=alerts.result(),
-        doubt=clock_doubt(clock, recorder.exchanges, now) or doubt,
+        doubt=clock_doubt(clock, recorder.exchanges, now) or _partial(roster) or doubt,
         mixed_models=mixed_models,
         restarts=found.restarts,
         attribution=roster.attribution,
         scrape_s=roster.scrape_s,
         engines=roster.names,
     )
+
+
+def _partial(roster: Roster) -> Finding | None:
+    """A partial roster is no proof of who serves."""
+    return warned(roster.warnings[0]) if roster.warnings else None
 
 
 def _hear(inquiry: Inquiry, objective: Objective, page: Recorder) -> Heard:

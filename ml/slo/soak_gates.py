@@ -126,6 +126,7 @@ def _soak_finding(soaked: Soaked) -> Finding:
         or _restarted(soaked)
         or _short(soaked)
         or _seldom(soaked)
+        or _unmeasured(soaked)
         or _thin(soaked)
         or _clean(soaked)
     )
@@ -142,6 +143,14 @@ def _restarted(soaked: Soaked) -> Finding | None:
 def _seldom(soaked: Soaked) -> Finding | None:
     scrape_s, step_s = soaked.scrape_s, soaked.terms.policy.soak.step_s
     return seldom(scrape_s, step_s) if scrape_s is not None and 2 * scrape_s > step_s else None
+
+
+_UNMEASURED = frozenset({Code.ENGINE_UNMEASURED, Code.ENGINE_NEVER_INFERRED, Code.NO_FINITE_BUCKET})
+
+
+def _unmeasured(soaked: Soaked) -> Finding | None:
+    """An engine that serves the artifact and is not measured has not soaked, however well the others did."""
+    return next((track.reading.found for track in soaked.gating if track.reading.code in _UNMEASURED), None)
 
 
 def _breached(soaked: Soaked) -> Finding | None:

@@ -43,6 +43,10 @@ class BadAnswer(MetricsError):
     """The response is not Prometheus's: HTML, broken or oversized JSON, a wrong result type."""
 
 
+class PartialAnswer(BadAnswer):
+    """The source warns that its answer is partial, where only a whole one proves anything."""
+
+
 class Kind(StrEnum):
     """The kind of a question, named by the endpoint under ``/api/v1/`` (silences: Alertmanager's ``/api/v2/``)."""
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ml.board import Cell, Tape
 from ml.clock import format_utc, span
 from ml.slo.engines import Engine, engine_of
-from ml.slo.exchanges import SKEW_S, Failure, Recorder, moment_of
+from ml.slo.exchanges import SKEW_S, Failure, Recorder, moment_of, warned
 from ml.slo.promql import INFO, REMEMBERED, Attribution, Scope
 from ml.slo.source import Series
 from ml.text import visible
@@ -116,6 +116,7 @@ class Course:
     ``counts`` are inferences, ``scrapes`` how often an engine was scraped, of ``expected`` times a cell (``None`` when
     unknown). ``changed`` has a value where an engine's buckets were laid out or spelled anew within a cell: PromQL
     cannot add them up there. ``unclear`` marks an engine's value that may lie on either side of the limit.
+    ``own_values``: each engine that inferred has a value of its own, unlike in a free query.
     """
 
     values: Mapping[Engine, Row]
@@ -124,6 +125,7 @@ class Course:
     changed: Mapping[Engine, Row] = field(default_factory=dict)
     expected: float | None = None
     unclear: Callable[[Engine, float], bool] = _anywhere
+    own_values: bool = False
 
     def clear(self, engine: Engine, value: float, index: int) -> bool:
         """True if a value can be compared with the limit."""
@@ -170,10 +172,14 @@ def _seen(course: Course, lives: _Lives, index: int, cells: int, limit: float, l
         if value is not None and (counts[engine] >= least if engine in counts else sum(counts.values()) >= least)
     }
     clear = {engine: value for engine, value in judged.items() if course.clear(engine, value, index)}
+    # An engine without a value must not be covered by another one's.
+    valueless = course.own_values and any(
+        counts[each] >= least and values.get(each) is None for each in staying or there
+    )
     return _Seen(
         value=max((value for value in values.values() if value is not None), default=None),
         breach=any(not value < limit for value in clear.values()),
-        proven=enough and bool(judged) and len(clear) == len(judged) and share >= _HALF,
+        proven=enough and bool(judged) and not valueless and len(clear) == len(judged) and share >= _HALF,
         share=share,
     )
 
@@ -352,8 +358,8 @@ def find_start(
     if waited_s <= 0:
         return Start(None, finding(Verdict.WAIT, Code.LANDED_JUST_NOW, "The pointer has only just landed."))
     answer = recorder.query(first_seen_query(scope, since, waited_s), at=now)
-    if isinstance(answer, Failure):
-        return Start(None, answer.finding)
+    if isinstance(answer, Failure) or answer.warnings:
+        return Start(None, answer.finding if isinstance(answer, Failure) else warned(answer.warnings[0]))
     first_at = next((moment_of(each.points[-1][1]) for each in answer.series if each.points), None)
     if first_at is None:
         instead = f"; the engines serve {visible(serving[0], limit=120)}" if serving else ""

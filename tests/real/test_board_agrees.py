@@ -13,7 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support import situations_arithmetic, situations_artifact, situations_basics, situations_engines
+from support import (
+    situations_arithmetic,
+    situations_artifact,
+    situations_basics,
+    situations_engines,
+    situations_unmeasured,
+)
 from support.engine_past import HOUR, EnginePast, steady
 from support.prometheus import running
 from support.situations import Situation
@@ -39,6 +45,7 @@ TABLE = tuple(
         *situations_artifact.TABLE,
         *situations_engines.TABLE,
         *situations_arithmetic.TABLE,
+        *situations_unmeasured.TABLE,
     )
     if not (each.policy or each.selector or each.like or each.skew_s or each.down or each.stale_s != 60.0)
 )

@@ -14,7 +14,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support import situations_arithmetic, situations_artifact, situations_basics, situations_engines
+from support import (
+    situations_arithmetic,
+    situations_artifact,
+    situations_basics,
+    situations_engines,
+    situations_unmeasured,
+)
 from support.prometheus import running
 from support.situations import Situation
 from support.situations_basics import CONFIG, RULES
@@ -35,6 +41,7 @@ TABLE = (
     *situations_artifact.TABLE,
     *situations_engines.TABLE,
     *situations_arithmetic.TABLE,
+    *situations_unmeasured.TABLE,
 )
 _AT_ONCE = 3
 

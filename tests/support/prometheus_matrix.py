@@ -59,7 +59,7 @@ def answers(value: Callable[[str, float], Iterable[tuple[dict[str, str], str]]],
 
 
 _ABSENT = frozenset(
-    {"blind", "uncounted", "killed", "down", "blended", "changed", "info", "failed", "resets", "restarts"}
+    {"blind", "uncounted", "killed", "down", "unmeasured", "blended", "changed", "info", "failed", "resets", "restarts"}
 )
 """Parts of a question that a healthy day has no answer to."""
 

@@ -68,7 +68,8 @@ class Situation:
 
     ``past`` are the series of a model of the row's own name; ``like`` takes those of another row instead.
     ``on_victoria`` and ``victoria_says`` hold instead where VictoriaMetrics rightly comes to another verdict;
-    docs/slo.md explains each such row. ``soon``: its samples age, so it is judged before the others.
+    docs/slo.md explains each such row. ``others`` are other deployed models with their selectors. ``soon``: its samples
+    age, so it is judged before the others.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Situation:
     on_victoria: Mapping[str, Verdict] | None = None
     victoria_says: str = ""
     soon: bool = False
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def right(self, *, victoria: bool) -> tuple[Mapping[str, Verdict], str]:
         """The right verdicts, and what is in a sentence, on one of the sources."""
@@ -101,9 +103,11 @@ class Situation:
     def policy_toml(self) -> bytes:
         """The policy it is judged by: its own, plus the selector of its model."""
         selector = self.selector or f'model="{self.like or self.name}"'
-        return f"{self.policy}\n[model.{self.name}]\nselector = '{selector}'\n".encode()
+        selectors = {self.name: selector, **self.others}
+        tables = "".join(f"[model.{name}]\nselector = '{each}'\n" for name, each in selectors.items())
+        return f"{self.policy}\n{tables}".encode()
 
     def subject(self, now: datetime) -> SoakSubject:
         """The artifact that soaks."""
         landed = now - timedelta(seconds=self.landed_ago_s)
-        return SoakSubject(self.name, f"{self.name}_v2026_02_16_001", "5" * 64, landed)
+        return SoakSubject(self.name, f"{self.name}_v2026_02_16_001", "5" * 64, landed, others=tuple(self.others))

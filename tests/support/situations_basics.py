@@ -41,6 +41,10 @@ RULES = _RULES.replace("{P99}", P99)
 CONFIG = """
 remote_read:
 - {url: "http://127.0.0.1:1/read", required_matchers: {remote: "dead"}, remote_timeout: 1s, read_recent: true}
+- url: "http://127.0.0.1:1/read"
+  required_matchers: {__name__: "grinder_ml_active_on", model: "the_roster_is_partial"}
+  remote_timeout: 1s
+  read_recent: true
 """
 
 IDLE = steady({25.0: 0.0})

@@ -157,7 +157,8 @@ class TestSeveralModels:
     def found(self, *models: str, selector: str = "", others: tuple[str, ...] = (), says: bool = False) -> bool:
         timed = [series(instance=each or "a", **({"model": each} if each else {})) for each in models]
         info = [Series((*each.labels, ("artifact_id", "x")), each.points) for each in timed] if says else []
-        return several_models(roster_of({"timed": timed, "info": info}), "a", others, selector) is not None
+        roster = roster_of({"timed": timed, "info": info})
+        return several_models(roster, "a", dict.fromkeys(others, ""), selector) is not None
 
     def test_one_model_is_no_doubt(self) -> None:
         assert not self.found("a")
@@ -177,3 +178,18 @@ class TestSeveralModels:
         assert not self.found("a", others=("b",))
         assert not self.found("", others=("b",), selector='job="a"')
         assert not self.found("", others=("b",), says=True)
+
+
+class TestInstancesOfAlerts:
+    """An alert about an engine that has no latencies is still about this stage."""
+
+    def test_engines_that_serve_or_count_belong_to_the_stage(self) -> None:
+        roster = roster_of(
+            {
+                "timed": [series(instance="a")],
+                "info": [series(instance="b", artifact_id="x")],
+                "counted": [series(instance="c", mode="shadow"), series(instance="any")],
+                "failed": [series(instance="d", mode="shadow")],
+            }
+        )
+        assert roster.instances == frozenset("abcd")

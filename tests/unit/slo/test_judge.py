@@ -345,7 +345,7 @@ class TestBuckets:
         found = judge(case(**two(buckets={A: Buckets(BOUNDS, 500.0), B: Buckets((), None)})))
         assert (found.verdict, found.code) == (Verdict.NO_DATA, Code.NO_FINITE_BUCKET)
         assert "only the bucket +Inf of grinder_ml_inference_latency_ms is scraped of b:9100" in found.why
-        assert dict(found.facts) == {"samples": 9_000.0, "instance": "b:9100"}
+        assert dict(found.facts) == {"samples": 4_000.0, "instance": "b:9100"}
 
     @pytest.mark.parametrize(("samples", "expected"), [(0.4, Code.TOO_FEW_SAMPLES), (0.6, Code.NO_FINITE_BUCKET)])
     def test_where_nothing_was_counted_no_bucket_is_missed(self, samples: float, expected: Code) -> None:

@@ -179,6 +179,9 @@ class TestCoverage:
         metrics.ranged["count"] = [
             (labels, lambda at, of=of: 300.0 if of(at) else None) for labels, of in (first, second)
         ]
+        metrics.ranged["value"] = [
+            (labels, lambda at, of=of: 0.02 if of(at) else None) for labels, of in (first, second)
+        ]
         report = judged(metrics)
         assert report.tapes[0].cells == "o" * 144 + "r" + "o" * 143
         assert report.restarts == 1

@@ -298,3 +298,20 @@ class TestFirstSeen:
         assert " and on (instance, job) (max by (instance, job)" in query(Attribution.ARTIFACT)
         assert "unless" not in query(Attribution.ARTIFACT).partition("max by")[2]
         assert "unless" in query(Attribution.MIXED).partition("max by")[2]
+
+
+class TestEnginesWithoutAValue:
+    """An engine that inferred and has no value must not be covered by another one's."""
+
+    def cells(self, *, own_values: bool, counts: Row = (9.0,) * 4) -> str:
+        course = Course(values={A: (20.0,) * 4}, counts={A: (9.0,) * 4, B: counts}, own_values=own_values)
+        return str(tape(P99, GRID, course, NOTHING, 4.0).cells)
+
+    def test_its_cells_hold_no_data(self) -> None:
+        assert self.cells(own_values=True) == "...."
+
+    def test_a_free_query_has_no_value_of_each_engine(self) -> None:
+        assert self.cells(own_values=False) == "oooo"
+
+    def test_one_that_only_comes_within_a_cell_does_not_spoil_it(self) -> None:
+        assert self.cells(own_values=True, counts=(None, None, 9.0, 9.0)) == "ooo."
