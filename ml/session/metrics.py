@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ml.board import Serving, Source, SourceState, StageView
 from ml.errors import ConsoleError
 from ml.registry.schema import Model
+from ml.session.landings import Landing, Place
 from ml.session.registries import Base
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_in
@@ -18,6 +19,7 @@ from ml.slo.exchanges import Recorder
 from ml.slo.readings import StageRead, board_readings
 from ml.slo.roster import serving
 from ml.slo.source import Absence, Metrics
+from ml.slo.tape import undated
 from ml.stage import Stage
 from ml.verdict import Code, Reading, Verdict
 
@@ -93,12 +95,12 @@ class MetricsWatch:
         self._last = MetricsRound()
 
     def ask(
-        self, base: Base, now: datetime, since: Mapping[str, datetime], stale_s: float, *, at_once: bool = False
+        self, base: Base, now: datetime, landings: Mapping[Place, Landing], stale_s: float, *, at_once: bool = False
     ) -> MetricsRound:
         """Ask for all models in one round. Never raises for a failed source; skips some polls after a failure.
 
         Args:
-            since: when each soak began that is known.
+            landings: when each artifact landed in its stage, or began to soak there.
             stale_s: the age in seconds from which the newest sample is not believed.
             at_once: ask even if the source rests.
         """
@@ -112,8 +114,8 @@ class MetricsWatch:
             self._silence.passed_over()
             self._last = self._unanswered(base, names, now)
             return self._last
-        judged = {name: _read(models, name, _read_stage(models[name]), now, since.get(name)) for name in names}
-        live = {name: _live(judged[name], models, now) for name in names if models[name].active is not None}
+        judged = {name: _read(models, name, _read_stage(models[name]), now, landings) for name in names}
+        live = {name: _live(judged[name], models, now, landings) for name in names if models[name].active is not None}
         wanted = tuple(dict.fromkeys((*judged.values(), *live.values())))
         try:
             believed_s = min(stale_s, base.policy.soak.stale_seconds)  # never greener than the gate
@@ -152,22 +154,31 @@ def _dimmed(readings: Mapping[str, tuple[Reading, ...]], silent: str) -> dict[st
 
 
 def _read(
-    models: Mapping[str, Model], name: str, stage: Stage, now: datetime, soaking: datetime | None = None
+    models: Mapping[str, Model], name: str, stage: Stage, now: datetime, landings: Mapping[Place, Landing]
 ) -> StageRead:
-    """Read a stage's artifact, from its soak's start or, while that is unknown, from its promotion."""
-    pointer = models[name].pointer(stage)
-    promoted = pointer.promoted_at_utc if pointer is not None else None
-    since = soaking or (promoted if promoted is not None and promoted <= now else None)
+    """Read a stage's artifact from its landing on; what engines did before it was another artifact's doing."""
+    pointer, landing = models[name].pointer(stage), landings.get((name, stage), _NO_LANDING)
+    since = landing.at if landing is not _NO_LANDING else None
     others = tuple(each for each, model in models.items() if each != name and (model.shadow or model.active))
-    return StageRead(name, stage, since, pointer.artifact_id if pointer is not None else "", others[:_MOST_OTHERS])
+    return StageRead(
+        name,
+        stage,
+        since,
+        pointer.artifact_id if pointer is not None else "",
+        others[:_MOST_OTHERS],
+        undated(landing.unknown, since or now, now),
+    )
 
 
 _MOST_OTHERS = 3
+_NO_LANDING = Landing(datetime.min.replace(tzinfo=UTC), "Nobody knows when the artifact landed.")
 
 
-def _live(judged: StageRead, models: Mapping[str, Model], now: datetime) -> StageRead:
+def _live(
+    judged: StageRead, models: Mapping[str, Model], now: datetime, landings: Mapping[Place, Landing]
+) -> StageRead:
     """Read the live stage: the artifact that is judged where nothing soaks."""
-    return judged if judged.stage is Stage.ACTIVE else _read(models, judged.model, Stage.ACTIVE, now)
+    return judged if judged.stage is Stage.ACTIVE else _read(models, judged.model, Stage.ACTIVE, now, landings)
 
 
 def _read_stage(model: Model) -> Stage:
