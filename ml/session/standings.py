@@ -18,7 +18,7 @@ from ml.registry.schema import Event, Model, Pointer, located
 from ml.session.registries import Base
 from ml.stage import Stage
 from ml.text import visible
-from ml.verdict import Code, Gate, Verdict, finding
+from ml.verdict import SOAK_GATE, Code, Gate, Verdict, finding
 
 # A model's view on the board, made from the registry once per commit. Pure.
 
@@ -133,9 +133,9 @@ def gates(model: Model, report: SoakReport | None, silent: str = "") -> tuple[Ga
     if model.shadow is None:
         return ()
     if report is None and silent:
-        return (finding(Verdict.ERROR, Code.SOURCE_FAILED, f"The soak cannot be judged: {silent}").gate("soak"),)
+        return (finding(Verdict.ERROR, Code.SOURCE_FAILED, f"The soak cannot be judged: {silent}").gate(SOAK_GATE),)
     if report is None:
-        return (finding(Verdict.WAIT, Code.BEING_JUDGED, "The soak is being judged.").gate("soak"),)
+        return (finding(Verdict.WAIT, Code.BEING_JUDGED, "The soak is being judged.").gate(SOAK_GATE),)
     return report.gates
 
 
