@@ -11,6 +11,7 @@ from ml.promotion.clone import Clone
 from ml.promotion.gate.guard import artifact_folders, named_folders
 from ml.promotion.paths import Places
 from ml.promotion.repository import SUBMODULE, BranchInfo, Objects, Repository
+from ml.promotion.values import KILL_GATE
 from ml.registry.codec import Document
 from ml.registry.doctor import Finding, examine
 from ml.registry.history import chronological, condemned
@@ -99,8 +100,13 @@ def kill_gates(kill: KillView, step: str) -> tuple[Gate, ...]:
     """The gate that the kill switch closes on the board, for as long as models may not act; none while it is off."""
     if kill.off or not step:
         return ()
-    verdict = Verdict.NO_DATA if kill.engaged is None else Verdict.WAIT if kill.releasing else Verdict.FAIL
-    return (Gate(name="kill_switch", verdict=verdict, why=_kill_state(kill)),)
+    if kill.engaged is None:
+        verdict, code = Verdict.NO_DATA, Code.KILL_SWITCH_UNKNOWN
+    elif kill.releasing:
+        verdict, code = Verdict.WAIT, Code.KILL_SWITCH_RELEASING
+    else:
+        verdict, code = Verdict.FAIL, Code.KILL_SWITCH_ON
+    return (finding(verdict, code, _kill_state(kill)).gate(KILL_GATE),)
 
 
 def kill_problems(kill: KillView) -> tuple[Problem, ...]:
