@@ -170,6 +170,10 @@ class Reading:
         return replace(self, verdict=Verdict.STALE, why=why, code=Code.SAMPLE_STALE, facts=())
 
 
+SOAK_GATE = "soak"
+"""The gate of a soak's length."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """One line of a promotion checklist, with its verdict and a reference to its evidence.
@@ -188,6 +192,11 @@ class Gate:
     evidence: str = ""
     waivable: bool = True
     was: Finding | None = None
+
+    @property
+    def has_minimum(self) -> bool:
+        """True if the value must reach the limit: that of a soak. Every other value must stay below."""
+        return self.name == SOAK_GATE
 
     @property
     def found(self) -> Finding:

@@ -22,9 +22,11 @@ def check(item: Check) -> str:
 
 
 def gate(item: Gate | Reading) -> str:
-    """``[PASS]    p99            42.1 ms < 100   why``."""
+    """``[PASS]    p99            42.1 ms < 100   why``; a value that is only known from below has ``≥`` before it."""
     value, bound = (amount(each, item.unit, limit=item.limit) for each in (item.value, item.limit))
-    sign = "≥" if item.unit == "s" else "<"  # A soak has a minimum; every other value has a maximum.
+    minimum = isinstance(item, Gate) and item.has_minimum
+    value = f"≥{value}" if isinstance(item, Reading) and item.clamped else value
+    sign = "≥" if minimum else "<"
     limit = "" if item.limit is None else f"{sign} {bound}"
     return f"{tag(item.verdict)} {item.name:<17} {value:>9} {limit:<10} {item.why}".rstrip()
 

@@ -15,7 +15,7 @@ from ml.slo.soak_gates import ALERTS_GATE
 from ml.stage import Action
 from ml.text import visible
 from ml.units import amount
-from ml.verdict import Gate, Verdict
+from ml.verdict import SOAK_GATE, Gate, Verdict
 
 _ACK = """ACK: {phrase}
 
@@ -99,7 +99,7 @@ def _line(gate: Gate, account: Account) -> str:
     worse = "" if gate.verdict is Verdict.PASS else f" {mark}"
     label = _LABELS.get(gate.name, gate.name)
     soak = account.soak
-    if gate.name == "soak" and soak and soak.started_at:
+    if gate.name == SOAK_GATE and soak and soak.started_at:
         tenure = f"{soak.started_at:%Y-%m-%d %H:%M} to {soak.as_of:%Y-%m-%d %H:%M}"
         return f"- Shadow soak: {hours(soak.elapsed_s)} ({tenure}){_besides(soak)}{worse}"
     if gate.name == ALERTS_GATE and gate.verdict is Verdict.PASS:
@@ -108,7 +108,7 @@ def _line(gate: Gate, account: Account) -> str:
         folder = account.evidence_path.rpartition("/")[0]
         drawing = f"{code(f'{folder}/review.svg')} " if folder else ""
         return f"- {label}: {drawing}{code(gate.why)}{worse}"
-    if gate.name != "soak" and gate.value is not None and gate.limit is not None:
+    if not gate.has_minimum and gate.value is not None and gate.limit is not None:
         value, limit = (amount(each, gate.unit, limit=gate.limit, gap="") for each in (gate.value, gate.limit))
         return f"- {label}: {value} (SLO: <{limit}) {mark}"
     return f"- {label}: {code(gate.why)} {mark}"

@@ -17,7 +17,7 @@ from ml.errors import ConsoleError, Refused
 from ml.ports import Finished, Runner
 from ml.promotion.lfs import restore
 from ml.promotion.repository import Reader
-from ml.promotion.values import ACK_GATE, Ack, Target
+from ml.promotion.values import ACK_GATE, KILL_GATE, Ack, Target
 from ml.registry.history import condemned
 from ml.registry.schema import Model
 from ml.stage import Action, Stage
@@ -166,6 +166,23 @@ def permission_gates(policy: Policy, target: Target, now: datetime) -> tuple[Gat
     if target.action in (Action.ROLLBACK, Action.WITHDRAW):
         return (role,)
     return freeze_gate(policy, now), role
+
+
+def kill_gates(engaged: bool | None) -> tuple[Gate, ...]:
+    """The gate that a kill closes for a promotion to active; none while the switch is off. ``None``: it is unknown.
+
+    Whoever means to change the live model while it is stopped, such as for a fix that must be there before the release,
+    waives it with a reason. A rollback and a withdrawal need no waiver.
+    """
+    if engaged is False:
+        return ()
+    if engaged is None:
+        why = "nobody can tell whether the kill switch is on"
+        return (finding(Verdict.NO_DATA, Code.KILL_SWITCH_UNKNOWN, why).gate(KILL_GATE),)
+    why = (
+        "the kill switch is on: release it first, or waive this and say why the live model changes while it is stopped"
+    )
+    return (finding(Verdict.FAIL, Code.KILL_SWITCH_ON, why).gate(KILL_GATE),)
 
 
 def kill_warnings(engaged: bool | None, to_stage: Stage) -> tuple[str, ...]:

@@ -21,6 +21,9 @@ REVIEW_GATE = "review"
 ACK_GATE = "ack"
 """The gate of a step to active that is WAIT until the plan gets the typed phrase."""
 
+KILL_GATE = "kill_switch"
+"""The gate of a step, on the board and in the checklist, while the kill switch is not off."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:

@@ -130,7 +130,7 @@ class Boards:
 
     def _readable(self, base: Base, now: datetime, *, at_once: bool) -> Board:
         place = self._context.place
-        metrics = self._watch.ask(base, now, self._soaks.started(), place.stale_s, at_once=at_once)
+        metrics = self._watch.ask(base, now, self._soaks.deployed(base, now), place.stale_s, at_once=at_once)
         if metrics.source.state is SourceState.OK:
             soaking = tuple(name for name, model in base.document.registry.models.items() if model.shadow)
             self._soaks.keep_fresh(soaking, now)

@@ -22,6 +22,7 @@ from ml.promotion.gates import (
     ack_gate,
     artifact_id_gate,
     condemned_gate,
+    kill_gates,
     not_staged_gate,
     permission_gates,
     train_report_gate,
@@ -176,6 +177,7 @@ class Checklists:
         yield condemned_gate(base.whole(target.model), target.artifact_id)
         yield from permission_gates(base.policy, target, self._context.clock.now())
         if target.to_stage is Stage.ACTIVE:
+            yield from kill_gates(self._context.kill_control.engaged())
             phrase = base.policy.ack.phrase
             yield ack_gate(None, phrase=phrase, target=target, evidence_sha256="", now=self._context.clock.now())
 

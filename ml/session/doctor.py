@@ -23,7 +23,7 @@ from ml.session.watches import settle_changes
 from ml.slo.alert_findings import silences_of
 from ml.slo.alerts import alerts_now
 from ml.slo.exchanges import Failure, Recorder
-from ml.slo.recordings import LOADED_QUERY, loaded
+from ml.slo.recordings import KNOWN_QUERY, LOADED_QUERY, loaded
 from ml.slo.source import Answer
 from ml.stage import Stage
 from ml.text import visible
@@ -277,10 +277,15 @@ class Doctor:
         return sum(bool(model.shadow or model.active) for model in models) >= _MANY
 
     def _recordings(self, recorder: Recorder) -> str:
-        """Say if Prometheus has the recording rules for many models."""
-        answer = recorder.query(LOADED_QUERY)
-        if isinstance(answer, Answer) and answer.series:
-            return f"{len(loaded(answer.series))} recording rules are loaded"
+        """Say if Prometheus has the recording rules for many models, and which of them stopped."""
+        answer, known = recorder.query(LOADED_QUERY), recorder.query(KNOWN_QUERY)
+        young = loaded(answer.series) if isinstance(answer, Answer) else frozenset()
+        stopped = loaded(known.series) - young if isinstance(known, Answer) else frozenset()
+        if stopped:
+            named = visible(", ".join(sorted(stopped)[:3]), limit=160)
+            return f"{len(stopped)} recording rules were not evaluated lately ({named}); /api/v1/rules says why"
+        if young:
+            return f"{len(young)} recording rules are loaded"
         return "load ml/monitoring/ml_recordings.yml too, or the board reads the whole day of each model at every poll"
 
     def runtime(self) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml.board import Serving, Source, SourceState, StageView
 from ml.errors import ConsoleError
 from ml.registry.schema import Model
+from ml.session.landings import Landing, Place
 from ml.session.registries import Base
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_in
@@ -20,6 +21,7 @@ from ml.slo.readings import StageRead, board_readings
 from ml.slo.rivals import others_of, rivals_of
 from ml.slo.roster import serving
 from ml.slo.source import Absence, Metrics, PartialAnswer
+from ml.slo.tape import undated
 from ml.stage import Stage
 from ml.verdict import Code, Reading, Verdict
 
@@ -98,12 +100,12 @@ class MetricsWatch:
         self._last = MetricsRound()
 
     def ask(
-        self, base: Base, now: datetime, since: Mapping[str, datetime], stale_s: float, *, at_once: bool = False
+        self, base: Base, now: datetime, landings: Mapping[Place, Landing], stale_s: float, *, at_once: bool = False
     ) -> MetricsRound:
         """Ask for all models in one round. Never raises for a failed source; skips some polls after a failure.
 
         Args:
-            since: when each soak began that is known.
+            landings: when each artifact landed in its stage, or began to soak there.
             stale_s: the age in seconds from which the newest sample is not believed.
             at_once: ask even if the source rests.
         """
@@ -120,10 +122,11 @@ class MetricsWatch:
         rivals = rivals_of({name: base.policy.selector(name) for name in names})
         others = {name: others_of(name, rivals[name], names) for name in names}
         judged = {
-            name: _read(models[name], name, _read_stage(models[name]), now, others[name], since.get(name))
-            for name in names
+            name: _read(models[name], name, _read_stage(models[name]), now, others[name], landings) for name in names
         }
-        live = {name: _live(judged[name], models[name], now) for name in names if models[name].active is not None}
+        live = {
+            name: _live(judged[name], models[name], now, landings) for name in names if models[name].active is not None
+        }
         wanted = tuple(dict.fromkeys((*judged.values(), *live.values())))
         try:
             believed_s = min(stale_s, base.policy.soak.stale_seconds)  # never greener than the gate
@@ -170,18 +173,23 @@ def _dimmed(readings: Mapping[str, tuple[Reading, ...]], silent: str) -> dict[st
 
 
 def _read(
-    model: Model, name: str, stage: Stage, now: datetime, others: tuple[str, ...], soaking: datetime | None = None
+    model: Model, name: str, stage: Stage, now: datetime, others: tuple[str, ...], landings: Mapping[Place, Landing]
 ) -> StageRead:
-    """Read a stage's artifact, from its soak's start or, while that is unknown, from its promotion."""
-    pointer = model.pointer(stage)
-    promoted = pointer.promoted_at_utc if pointer is not None else None
-    since = soaking or (promoted if promoted is not None and promoted <= now else None)
-    return StageRead(name, stage, since, pointer.artifact_id if pointer is not None else "", others)
+    """Read a stage's artifact from its landing on; what engines did before it was another artifact's doing."""
+    pointer, landing = model.pointer(stage), landings.get((name, stage), _NO_LANDING)
+    since = landing.at if landing is not _NO_LANDING else None
+    artifact_id = pointer.artifact_id if pointer is not None else ""
+    return StageRead(name, stage, since, artifact_id, others, undated(landing.unknown, since or now, now))
 
 
-def _live(judged: StageRead, model: Model, now: datetime) -> StageRead:
+_NO_LANDING = Landing(datetime.min.replace(tzinfo=UTC), "Nobody knows when the artifact landed.")
+
+
+def _live(judged: StageRead, model: Model, now: datetime, landings: Mapping[Place, Landing]) -> StageRead:
     """Read the live stage: the artifact that is judged where nothing soaks."""
-    return judged if judged.stage is Stage.ACTIVE else _read(model, judged.model, Stage.ACTIVE, now, judged.others)
+    if judged.stage is Stage.ACTIVE:
+        return judged
+    return _read(model, judged.model, Stage.ACTIVE, now, judged.others, landings)
 
 
 def _read_stage(model: Model) -> Stage:

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ml.board import SoakReport
 from ml.clock import parse_utc
 from ml.errors import ConsoleError, Refused, Unavailable
-from ml.promotion.clone import Lack
-from ml.promotion.repository import CommitInfo
 from ml.promotion.values import REVIEW_GATE
-from ml.registry.schema import Model, Pointer
+from ml.registry.schema import Model
 from ml.session.context import Context
-from ml.session.registries import Base, Registries, clone_gaps
+from ml.session.landings import Landing, Landings, Place
+from ml.session.registries import Base, Registries
 from ml.slo.review import Review, review
 from ml.slo.rivals import others_of, rivals_of
 from ml.slo.soak import SoakJudgement, judge_soak
 from ml.slo.source import Metrics
 from ml.slo.tape import Killed, SoakSubject
+from ml.stage import Stage
 from ml.text import visible
 from ml.verdict import Code, Gate, Verdict, finding
 
-_MOST_COMMITS = 500
 _FRESH = timedelta(minutes=1)
 _AT_A_TIME = 4
-"""The number of soaks that are judged in parallel while a person waits for all of them."""
-_UNDATED = "It cannot be told when the artifact landed in shadow"
-_STANDS_IN = (Lack.VANISHED, Lack.NEVER_FETCHED)
+"""The number of soaks that are judged in parallel. Each asks two questions at a time: together half of the queries that
+Prometheus answers at a time by default, so that its alert rules and the next poll need not wait."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class _Landing:
-    """The time at which a pointer landed; ``unknown`` says why this clone cannot tell."""
-
-    at: datetime
-    unknown: str = ""
 
 
 class Soaks:
@@ -54,8 +44,9 @@ class Soaks:
         self._reports: dict[str, SoakReport] = {}
         self._judged_at: dict[str, datetime] = {}
         self._judging: threading.Thread | None = None
+        self._due: deque[str] = deque()
         self._turns: dict[str, threading.Lock] = {}
-        self._landed: dict[tuple[str, str], _Landing] = {}
+        self._landings = Landings(context)
 
     def judge(self, name: str, base: Base | None = None) -> SoakJudgement:
         """Judge the soak of a model's shadow artifact now.
@@ -67,7 +58,7 @@ class Soaks:
         metrics, pointer = self._metrics(), base.model(name).shadow
         if pointer is None:
             raise Refused(f"{visible(name)} has nothing in shadow.", "Promote an artifact to shadow first.")
-        landed = self._landed_at(base, name, pointer)
+        landed = self._landings.soaking(base)[name, Stage.SHADOW]
         models = base.document.registry.models
         deployed = {each: base.policy.selector(each) for each, model in models.items() if model.shadow or model.active}
         others = others_of(name, rivals_of(deployed)[name], deployed)
@@ -106,7 +97,7 @@ class Soaks:
         return found, _judged(found, typed.strip())
 
     def keep_fresh(self, names: Sequence[str], now: datetime) -> None:
-        """See to it, one at a time and in the background, that these models' reports are about a minute old."""
+        """See to it, a few at a time and in the background, that these models' reports are about a minute old."""
         with self._lock:
             # A clock that went back must not keep an old report for as long.
             due = [name for name in names if not timedelta() <= now - self._judged_at.get(name, _NEVER) <= _FRESH]
@@ -117,13 +108,30 @@ class Soaks:
         self._judging.start()
 
     def _judge_quietly(self, names: Sequence[str], now: datetime) -> None:
-        """Judge one soak after the other. If the source falls silent, skip the rest and start with it next time."""
-        for name in names:
+        """Judge soaks, a few side by side. If the source falls silent, skip the rest and start with it next time."""
+        self._due = deque(names)
+        # Daemons, unlike those of an executor: a hanging source must not keep the console from leaving.
+        lanes = [
+            threading.Thread(target=self._judge_lane, args=(now,), name="soak", daemon=True)
+            for _ in range(min(_AT_A_TIME, len(names)) - 1)
+        ]
+        for lane in lanes:
+            lane.start()
+        self._judge_lane(now)
+        for lane in lanes:
+            lane.join()
+
+    def _judge_lane(self, now: datetime) -> None:
+        while True:
+            try:
+                name = self._due.popleft()
+            except IndexError:
+                return
             with self._lock:
                 self._judged_at[name] = now
             report = self._judge_if_due(name)
             if report is not None and report.verdict is Verdict.ERROR:
-                return
+                self._due.clear()
 
     def judge_all(self, names: Sequence[str]) -> None:
         """Judge each of these soaks that has no fresh report, a few side by side. Never raises for a failed source."""
@@ -151,49 +159,22 @@ class Soaks:
         same = (report.artifact_id, report.model_sha256) == (model.shadow.artifact_id, model.shadow.model_sha256 or "")
         return report if same else None
 
-    def started(self) -> dict[str, datetime]:
-        """Return the start of each soak that has been judged."""
-        with self._lock:
-            return {name: report.started_at for name, report in self._reports.items() if report.started_at}
+    def deployed(self, base: Base, now: datetime) -> dict[Place, Landing]:
+        """The time from which each artifact in shadow or active can have served: its landing, or its soak's start.
+
+        It may be later than it was, never earlier.
+        """
+        found = dict(self._landings.serving(base, now))
+        for name, model in base.document.registry.models.items():
+            report, landing = self.last(name, model), found.get((name, Stage.SHADOW))
+            if landing is not None and report is not None and report.started_at is not None:
+                found[name, Stage.SHADOW] = replace(landing, at=max(landing.at, report.started_at))
+        return found
 
     def _metrics(self) -> Metrics:
         if self._context.metrics is None:
             raise Refused("No Prometheus is configured, so no soak can be judged.", "Set prometheus.url.")
         return self._context.metrics
-
-    def _landed_at(self, base: Base, name: str, pointer: Pointer) -> _Landing:
-        """Find the landing of a pointer on the base branch: the oldest commit in an unbroken row that has it."""
-        key = (name, f"{pointer.artifact_id} {pointer.model_sha256} {base.blob}")
-        if key not in self._landed:
-            found = self._search(base, name, pointer)
-            if found.unknown:
-                return found  # the clone may be mended while this session runs
-            self._landed[key] = found
-        return self._landed[key]
-
-    def _search(self, base: Base, name: str, pointer: Pointer) -> _Landing:
-        repository, path = self._context.repository, self._context.place.places.registry
-        landed: CommitInfo | None = None
-        try:
-            commits = repository.history.touching(base.commit, path, _MOST_COMMITS)
-            for commit in commits:
-                if not _has(repository.objects.read(commit.sha, path), name, pointer):
-                    return _Landing((landed or repository.history.commit(base.commit)).at)
-                landed = commit
-        except ConsoleError as error:
-            return _Landing(self._context.clock.now(), f"{_UNDATED}: {error.cause} {error.remedy}".rstrip())
-        oldest = landed or repository.history.commit(base.commit)
-        return _Landing(oldest.at, self._undated(oldest, len(commits)))
-
-    def _undated(self, oldest: CommitInfo, looked: int) -> str:
-        """Say why the oldest commit of this clone is not the landing; empty where it is."""
-        if not oldest.parents and self._context.repository.clone.shallow():
-            return f"{_UNDATED}: this clone is shallow. Run `git fetch --unshallow`."
-        if looked >= _MOST_COMMITS:
-            return f"{_UNDATED}: it is in all of the newest {_MOST_COMMITS} changes of the registry."
-        if any(gap.lack in _STANDS_IN for gap in clone_gaps(self._context)):
-            return f"{_UNDATED}: a local branch stands in for {visible(self._context.place.ref)}. Run `git fetch`."
-        return ""
 
     def _kills(self) -> tuple[Killed, ...]:
         """List the kills in the audit log. The engines' counters cover those that it lacks."""
@@ -210,15 +191,6 @@ class Soaks:
                 kills.append(Killed(since, parse_utc(line.at)))
                 since = None
         return (*kills, Killed(since)) if since else tuple(kills)
-
-
-def _has(raw: bytes | None, name: str, pointer: Pointer) -> bool:
-    """True if an older registry points to the same artifact; false if it cannot be read."""
-    try:
-        shadow = json.loads(raw or b"{}")["models"][name]["shadow"]
-        return bool(shadow["artifact_id"] == pointer.artifact_id and shadow.get("model_sha256") == pointer.model_sha256)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return False
 
 
 # The gate ``review``: a person looked at the day's charts and typed what they found (runbook, procedure 3).

@@ -11,6 +11,7 @@ from ml.promotion.clone import Clone
 from ml.promotion.gate.guard import artifact_folders, named_folders
 from ml.promotion.paths import Places
 from ml.promotion.repository import SUBMODULE, BranchInfo, Objects, Repository
+from ml.promotion.values import KILL_GATE
 from ml.registry.codec import Document
 from ml.registry.doctor import Finding, examine
 from ml.registry.history import chronological, condemned
@@ -18,7 +19,7 @@ from ml.registry.schema import Event, Model, Pointer, located
 from ml.session.registries import Base
 from ml.stage import Stage
 from ml.text import visible
-from ml.verdict import Code, Gate, Verdict, finding
+from ml.verdict import SOAK_GATE, Code, Gate, Verdict, finding
 
 # A model's view on the board, made from the registry once per commit. Pure.
 
@@ -99,8 +100,13 @@ def kill_gates(kill: KillView, step: str) -> tuple[Gate, ...]:
     """The gate that the kill switch closes on the board, for as long as models may not act; none while it is off."""
     if kill.off or not step:
         return ()
-    verdict = Verdict.NO_DATA if kill.engaged is None else Verdict.WAIT if kill.releasing else Verdict.FAIL
-    return (Gate(name="kill_switch", verdict=verdict, why=_kill_state(kill)),)
+    if kill.engaged is None:
+        verdict, code = Verdict.NO_DATA, Code.KILL_SWITCH_UNKNOWN
+    elif kill.releasing:
+        verdict, code = Verdict.WAIT, Code.KILL_SWITCH_RELEASING
+    else:
+        verdict, code = Verdict.FAIL, Code.KILL_SWITCH_ON
+    return (finding(verdict, code, _kill_state(kill)).gate(KILL_GATE),)
 
 
 def kill_problems(kill: KillView) -> tuple[Problem, ...]:
@@ -133,9 +139,9 @@ def gates(model: Model, report: SoakReport | None, silent: str = "") -> tuple[Ga
     if model.shadow is None:
         return ()
     if report is None and silent:
-        return (finding(Verdict.ERROR, Code.SOURCE_FAILED, f"The soak cannot be judged: {silent}").gate("soak"),)
+        return (finding(Verdict.ERROR, Code.SOURCE_FAILED, f"The soak cannot be judged: {silent}").gate(SOAK_GATE),)
     if report is None:
-        return (finding(Verdict.WAIT, Code.BEING_JUDGED, "The soak is being judged.").gate("soak"),)
+        return (finding(Verdict.WAIT, Code.BEING_JUDGED, "The soak is being judged.").gate(SOAK_GATE),)
     return report.gates
 
 

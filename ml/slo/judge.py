@@ -44,6 +44,18 @@ def _skewed(case: Case) -> Finding | None:
     return skewed(case.given.skew_s)
 
 
+def _landed_just_now(case: Case) -> Finding | None:
+    given = case.given
+    if not given.overlaps or given.since is None:
+        return None
+    age_s = max(0.0, (given.now - given.since).total_seconds())
+    why = (
+        f"It landed {span(age_s)} ago, and engines do not report what they serve: "
+        f"the last {hours(given.short_s)} hold numbers of the artifact before."
+    )
+    return finding(Verdict.WAIT, Code.LANDED_JUST_NOW, why, age_s=age_s, window_s=given.short_s)
+
+
 def _misspelled(case: Case) -> Finding | None:
     if not case.measured.misspelled:
         return None
@@ -255,6 +267,11 @@ def _few(case: Case) -> Finding | None:
     return finding(Verdict.NO_DATA, Code.TOO_FEW_SAMPLES, why, **facts, instance=name)
 
 
+def _undated(case: Case) -> Finding | None:
+    """A clone without its history cannot say which numbers are the artifact's. What breaches does so all the same."""
+    return case.given.undated
+
+
 def _young(case: Case) -> Finding | None:
     given, long = case.given, case.measured.long
     if given.since is None or given.long_s >= given.required_s:
@@ -335,6 +352,7 @@ def _runbook(case: Case) -> str:
 _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _warned,
     _skewed,
+    _landed_just_now,
     _mixed_models,
     _misspelled,
     _bucketless,
@@ -351,6 +369,7 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _unmeasured,
     _down,
     _frozen,
+    _undated,
     _young,
     _few,
     _partial,
@@ -366,6 +385,8 @@ def reading_of(case: Case, scope: Scope, terms: Terms) -> Reading:
     found = judge(case)
     worst, window_s = case.deciding
     objective, samples = case.objective, case.measured.total
+    if case.given.overlaps:
+        worst, samples = None, 0.0  # what was measured is the artifact before
     newest = min(case.measured.newest.values(), default=None)
     value = worst.value if worst is not None and worst.is_number else None
     return Reading(

@@ -233,7 +233,8 @@ class Circumstances:
     ``least`` is the number of inferences of an engine that the short window needs to say anything. ``long_s`` is the
     window of the question; it is shorter than ``required_s`` while a soak, which began at ``since``, is younger than
     that. ``scrape_s``: the seconds between two scrapes, ``None`` when unknown. ``mixed_models``: why the numbers
-    may be those of several models, if they may.
+    may be those of several models, if they may. ``undated``: why ``since`` is only the latest that it can be, if it is.
+    ``by_mode``: some engine does not report what it serves, so that time alone ties its numbers to the artifact.
     """
 
     now: datetime
@@ -249,6 +250,15 @@ class Circumstances:
     since: datetime | None = None
     scrape_s: float | None = None
     mixed_models: Finding | None = None
+    undated: Finding | None = None
+    by_mode: bool = False
+
+    @property
+    def overlaps(self) -> bool:
+        """True if the short window holds numbers of the artifact before, which nothing else tells apart."""
+        if not self.by_mode or self.since is None or self.undated is not None:
+            return False
+        return (self.now - self.since).total_seconds() < self.short_s
 
 
 @dataclass(frozen=True, slots=True)

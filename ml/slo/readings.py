@@ -20,7 +20,7 @@ from ml.slo.exchanges import Failure, Recorder, errands
 from ml.slo.groups import Member, Shape, by_value, separation, shape_of, windows_of
 from ml.slo.judge import failed_reading, reading_of, unasked_reading
 from ml.slo.measured import STALE_S, Case, Terms, measured, uniform_bounds, with_bounds
-from ml.slo.promql import Scope, joined, split
+from ml.slo.promql import Attribution, Scope, joined, split
 from ml.slo.questions import (
     BOUNDS,
     LONG,
@@ -45,8 +45,9 @@ if TYPE_CHECKING:
 class StageRead:
     """The stage of a model to read: the artifact in it, and the start of the readings.
 
-    ``since`` is the time of the soak's start or of the deployment: older measurements are not the artifact's, and a
+    ``since`` is the time of the soak's start or of the landing: older measurements are not the artifact's, and a
     window that is not full yet waits. ``others`` are the registry's other models that have something deployed.
+    ``undated`` says why ``since`` is only the latest that it can be, if it is.
     """
 
     model: str
@@ -54,6 +55,7 @@ class StageRead:
     since: datetime | None = None
     artifact_id: str = ""
     others: tuple[str, ...] = ()
+    undated: Finding | None = None
 
 
 def board_readings(
@@ -109,6 +111,7 @@ class _Watched:
     mixed_models: Finding | None = None
     failure: Finding | None = None
     warnings: tuple[str, ...] = ()
+    undated: Finding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,9 @@ def _watched(batch: Batch, policy: Policy, terms: Terms, wanted: Sequence[StageR
         shape = None
         if asked.separated is not None:
             shape = shape_of(asked.separated, replace(scope, born=roster.born), asked.long_s)
-        made[each] = _Watched(scope, each.since, asked.long_s, shape, mixed_models, warnings=roster.warnings)
+        made[each] = _Watched(
+            scope, each.since, asked.long_s, shape, mixed_models, warnings=roster.warnings, undated=each.undated
+        )
     return made
 
 
@@ -322,6 +327,8 @@ class _Round:
         warnings = (*each.warnings, *answers.warnings)
         given = replace(
             self.terms.circumstances(warnings, answers.skew_s, each.since, mixed_models=each.mixed_models),
+            undated=each.undated,
+            by_mode=each.scope.attribution is not Attribution.ARTIFACT,
             long_s=each.long_s,
             now=answers.judged_at(self.terms.now),
         )

@@ -23,9 +23,23 @@ RECORDED = (LONG, SAMPLES, SHOWN, COVERED, BOUNDS)
 """The parts that read a whole day and have an answer for every model."""
 _EVALUATED = "mlconsole:evaluated"
 _FRESH_S = 150
-"""The age in seconds from which a rule's values are not believed; the proposed group is evaluated every minute."""
-LOADED_QUERY = f'count by (__name__) ({{__name__=~"mlconsole:.+"}}) and on () (time() - min({_EVALUATED}) < {_FRESH_S})'
-"""Asks which rules are loaded; nothing while they are not evaluated."""
+"""The age in seconds from which a recorded number is not believed; the proposed group is evaluated every minute."""
+_RULE = "rule"
+"""The label of the answer to `LOADED_QUERY` that holds a rule's name; VictoriaMetrics compares no names of series."""
+
+
+def _numbers_of(series: str) -> str:
+    return f'count by ({_RULE}) (label_replace({series}, "{_RULE}", "$1", "__name__", "(.+)"))'
+
+
+_ALL = '{__name__=~"mlconsole:.+"}'
+LOADED_QUERY = f"({_numbers_of(_ALL)} <= on ({_RULE}) {_numbers_of(f'last_over_time({_ALL}[{_FRESH_S}s])')})"
+"""Asks which rules are loaded and evaluated: every number of such a rule was recorded lately.
+
+A rule that fails keeps its last numbers for five minutes, whatever the other rules of its group do.
+"""
+KNOWN_QUERY = _numbers_of(_ALL)
+"""Asks which rules have any numbers, with those that stopped a few minutes ago."""
 _INTERVAL = "1m"
 
 
@@ -35,8 +49,8 @@ def recorded_as(part: str, text: str) -> str:
 
 
 def loaded(series: Iterable[Series]) -> frozenset[str]:
-    """The names of the rules that are loaded, from the answer to `LOADED_QUERY`."""
-    return frozenset(each.label("__name__") for each in series)
+    """The names of rules, from the answer to `LOADED_QUERY` or `KNOWN_QUERY`."""
+    return frozenset(each.label(_RULE) for each in series)
 
 
 def recorded_texts(
@@ -47,11 +61,15 @@ def recorded_texts(
     Args:
         questions: texts by part.
         everything: the same questions about all models that the label separates, as rules ask them.
-        rules: the names of the rules that are loaded.
+        rules: the names of the rules with young numbers only.
     """
     named = {part: recorded_as(part, everything[part]) for part in RECORDED if part in everything}
-    # Without the addition each series would carry the name of its rule.
-    return {part: f"({named[part]} + 0)" if named.get(part) in rules else text for part, text in questions.items()}
+    return {part: _recorded(named[part]) if named.get(part) in rules else text for part, text in questions.items()}
+
+
+def _recorded(rule: str) -> str:
+    """The numbers of a rule, each only while it is young. Without the addition each would carry the rule's name."""
+    return f"({rule} + 0 and time() - timestamp({rule}) < {_FRESH_S})"
 
 
 def all_of(scope: Scope, rest: str = "") -> Scope:

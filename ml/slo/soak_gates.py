@@ -14,12 +14,12 @@ from ml.slo.judge import seldom
 from ml.slo.measured import Terms, words
 from ml.slo.promql import Attribution
 from ml.slo.tape import Grid, Start, breach_cells, coverage, eligible_at
-from ml.verdict import Code, Finding, Gate, Reading, Verdict, finding, worst
+from ml.verdict import SOAK_GATE, Code, Finding, Gate, Reading, Verdict, finding, worst
 
 if TYPE_CHECKING:
     from ml.policy import Objective
 
-SOAK_GATE, ALERTS_GATE = "soak", "alerts"
+ALERTS_GATE = "alerts"
 
 
 @dataclass(frozen=True, slots=True)

@@ -351,8 +351,8 @@ def find_start(
 ) -> Start:
     """Look for the first sign of life after the landing. ``serving``: other artifacts that engines say they serve."""
     landed = subject.landed_at
-    if undated := _undated(subject, now):
-        return Start(None, undated)
+    if doubt := undated(subject.unknown, landed, now):
+        return Start(None, doubt)
     since = max(landed, now - max(_FAR, timedelta(seconds=required_s, days=1)))
     waited_s = math.ceil((now - since).total_seconds())
     if waited_s <= 0:
@@ -371,11 +371,11 @@ def find_start(
     return Start(_ceiling(max(first_at, since)))
 
 
-def _undated(subject: SoakSubject, now: datetime) -> Finding | None:
-    """Return a finding if no soak can count from the landing."""
-    if subject.unknown:
-        return finding(Verdict.NO_DATA, Code.LANDING_UNKNOWN, subject.unknown)
-    early_s = (subject.landed_at - now).total_seconds()
+def undated(unknown: str, landed_at: datetime, now: datetime) -> Finding | None:
+    """Return a finding if nothing can count from a landing. ``unknown`` says why this clone cannot date it."""
+    if unknown:
+        return finding(Verdict.NO_DATA, Code.LANDING_UNKNOWN, unknown)
+    early_s = (landed_at - now).total_seconds()
     if early_s <= SKEW_S:
         return None
     why = f"The pointer landed {span(early_s)} in the future: a clock is wrong."

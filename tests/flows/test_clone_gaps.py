@@ -20,8 +20,9 @@ from console.wiring import context
 from ml.adapters.git import open_repository
 from ml.promotion.clone import Lack
 from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
+from ml.session.landings import Landings
 from ml.session.registries import Registries
-from ml.session.soaks import Soaks
+from ml.stage import Stage
 
 Ask = Callable[..., tuple[int, dict[str, Any]]]
 MONTH_AGO = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
@@ -172,9 +173,7 @@ def _landing(folder: Folder) -> Any:
     made = context(load(repo=str(folder.path)))
     registries = Registries(made)
     base = registries.now()
-    shadow = base.model(MODEL).shadow
-    assert shadow
-    return Soaks(made, registries)._landed_at(base, MODEL, shadow)
+    return Landings(made).soaking(base)[MODEL, Stage.SHADOW]
 
 
 def test_the_gate_says_that_the_clone_is_shallow(clones: Clones, ask: Ask, capfd: pytest.CaptureFixture[str]) -> None:

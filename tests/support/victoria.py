@@ -36,7 +36,7 @@ class RealVictoria:
 
     def _evaluated(self) -> bool:
         body = _get(f"{self.url}/api/v1/rules") or b""
-        return b'"alerting"' in body and b'"lastEvaluation":"0001' not in body
+        return b'"lastEvaluation"' in body and b'"lastEvaluation":"0001' not in body
 
 
 @contextmanager

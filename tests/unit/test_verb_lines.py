@@ -8,13 +8,14 @@ from types import SimpleNamespace
 import click
 import pytest
 from click.testing import CliRunner
-from fakes import NOW, board, model_view, rollback_plan, soak_report, stage_view
+from fakes import NOW, board, model_view, p99, rollback_plan, soak_report, stage_view
 
 from console.short import short
 from console.verbs import lines
 from console.verbs.changing import rollback
 from console.verbs.looking import log
 from ml.stage import Stage
+from ml.verdict import SOAK_GATE, Code, Verdict, finding
 
 CLOCK = SimpleNamespace(now=lambda: NOW)
 
@@ -48,6 +49,23 @@ def test_a_soak_ends_with_its_verdict_after_every_query() -> None:
     assert told[0] == "queries"
     assert told[1 : 1 + len(report.queries)] == [f"  {query}" for query in report.queries]
     assert told[-1] == f"{report.model} {report.artifact_id}: [{report.verdict.value}] {report.why}"
+
+
+def test_only_a_soak_has_a_minimum() -> None:
+    """An engine may count its latencies in seconds; that makes no minimum of their limit."""
+    reading = p99(value=0.042, limit=0.1, unit="s", verdict=Verdict.PASS, why="fine")
+    assert "0.042 s < 0.1 s" in lines.gate(reading)
+    gate = finding(Verdict.PASS, Code.WITHIN_LIMIT, "fine").gate("p99", value=0.042, limit=0.1, unit="s")
+    assert "0.042 s < 0.1 s" in lines.gate(gate)
+    minutes = finding(Verdict.FAIL, Code.BREACHED, "slow").gate("batch", value=90.0, limit=60.0, unit="s")
+    assert "≥" not in lines.gate(minutes)
+    soak = finding(Verdict.WAIT, Code.BEING_JUDGED, "young").gate(SOAK_GATE, value=3600.0, limit=86400.0, unit="s")
+    assert "1h ≥ 24h" in lines.gate(soak)
+
+
+def test_a_value_that_is_only_known_from_below_says_so() -> None:
+    assert "≥500 ms < 100 ms" in lines.gate(p99(value=500.0, clamped=True, verdict=Verdict.FAIL, why="slow"))
+    assert "≥" not in lines.gate(p99(value=500.0, verdict=Verdict.FAIL, why="slow"))
 
 
 @pytest.mark.parametrize(

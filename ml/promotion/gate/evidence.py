@@ -41,11 +41,11 @@ from ml.registry.codec import Document, RegistryInvalid, parse
 from ml.registry.history import chronological
 from ml.registry.schema import located
 from ml.slo.charts import wordless
-from ml.slo.soak_gates import ALERTS_GATE, SOAK_GATE
+from ml.slo.soak_gates import ALERTS_GATE
 from ml.slo.source import Metrics
 from ml.stage import Action, Stage
 from ml.text import visible
-from ml.verdict import Gate, Verdict
+from ml.verdict import SOAK_GATE, Gate, Verdict
 
 if TYPE_CHECKING:
     from ml.artifacts.verification import Verification

@@ -20,6 +20,7 @@ from ml.promotion.gates import (
     freeze_exemption,
     freeze_gate,
     golden_gate,
+    kill_gates,
     kill_warnings,
     not_staged_gate,
     role_gate,
@@ -165,6 +166,9 @@ def test_tests_see_no_secrets_of_the_session() -> None:
 
 
 def test_a_promotion_to_active_is_told_of_a_kill_switch_that_is_not_known_to_be_off() -> None:
+    assert kill_gates(False) == ()
+    assert [(gate.verdict, gate.waivable) for gate in kill_gates(True)] == [(Verdict.FAIL, True)]
+    assert [gate.verdict for gate in kill_gates(None)] == [Verdict.NO_DATA]
     assert kill_warnings(False, Stage.ACTIVE) == ()
     assert kill_warnings(True, Stage.SHADOW) == ()
     assert "is on" in kill_warnings(True, Stage.ACTIVE)[0]
