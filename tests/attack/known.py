@@ -151,6 +151,11 @@ KNOWN = (
         rules="signed",
     ),
     Known("a step lands 26 hours after its date", (_hands("stage", EXTRA, DEVELOPER, "26 h ago", "none"),), "dated"),
+    Known(
+        "a withdrawal lands 26 hours after its date",
+        (_hands("withdraw shadow", EXTRA, DEVELOPER, "26 h ago", "none"),),
+        "dated",
+    ),
     Known("one operator approves alone", (_move("alone", who=OPERATOR, name=SECOND),), "cannot be used", rules="alone"),
     *(_twin(path) for path in TWINS),
     *(_squat(slot, junk) for slot in SLOTS for junk in (JUNK if slot == "of the first edition" else JUNK[2:3])),

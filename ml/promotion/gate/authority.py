@@ -335,14 +335,15 @@ def timely(case: Case, now: datetime | None, move: Move | None = None) -> Gate:
     """The change lands within the policy's hours of when it was made, by the judge's clock.
 
     Otherwise whoever finds an operator's branch of last month could land it today, or squash it into a commit of today.
-    Rollbacks and withdrawals are exempt, and so are the first rules, because nobody holds a role yet that an old branch
-    could misuse.
+    Rollbacks are exempt, and so are the first rules, because nobody holds a role yet that an old branch could misuse.
 
     Args:
         now: the judge's clock; ``None`` where it is no witness, as in a review of old history.
         move: what the change does; ``None`` for a change of the rules.
     """
-    exempt = exemption(move.action) if move else "" if case.policy.roles.operators else "these are the first rules"
+    exempt = "these are the first rules" if move is None and not case.policy.roles.operators else ""
+    if move is not None and move.action is Action.ROLLBACK:
+        exempt = exemption(move.action)
     if exempt or now is None:
         return passed(AGE, exempt or "the clock here is no witness of when it landed")
     made_at = min(move.made_at, case.commit.at) if move else case.commit.at
