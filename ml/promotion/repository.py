@@ -269,8 +269,11 @@ class Refs(Protocol):
         """All change branches, local and of remote and fork as last fetched, except those that a commit contains."""
         ...
 
-    def below(self, pattern: str) -> tuple[tuple[str, str], ...]:
-        """All refs under a prefix such as ``refs/approvals/``, as pairs of name and commit."""
+    def below(self, *patterns: str) -> tuple[tuple[str, str], ...]:
+        """All refs under some prefixes such as ``refs/approvals/``, as pairs of name and commit.
+
+        A ``*`` in a pattern stands for anything but a slash.
+        """
         ...
 
     def checked_out(self, branch: str) -> bool:

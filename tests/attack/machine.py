@@ -71,7 +71,7 @@ JUNK = (
 )
 SLOTS = (
     *("of the first edition", "of the approval itself", "the folder of all approvals", "a folder below the approval"),
-    "any",
+    *("aside", "any"),
 )
 MERGES = ("main's", "the first's", "the last's")
 
@@ -167,6 +167,7 @@ class Attack(Pushing):
             "of the approval itself": f"{commit}/{note}",
             "the folder of all approvals": commit,
             "a folder below the approval": f"{commit}/{note}/x",
+            "aside": f"{commit}-{note}",
             "any": f"{commit}/0000000000000000",
         }
         spec = f"{self._junk(junk, commit, who)}:refs/approvals/{names[slot]}"
@@ -176,6 +177,8 @@ class Attack(Pushing):
         taken, _ = self._push([spec], f"{who} puts {junk} into the slot {slot} of {commit[:8]}")
         if older:
             self.world.git(self.remote, "config", "--unset", "core.hooksPath")
+            if slot == "the folder of all approvals":  # a console then gives its approval the name aside
+                refs = [f"{note}:refs/approvals/{names['aside']}"]
         elif taken:
             self._confess(self.oracle.sins_of_approvals(self.main, before, self.oracle.ledger.refs("refs")))
         self._offer(commit, f"{OPERATOR}: to active", refs=refs, honest="among junk")

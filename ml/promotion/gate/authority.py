@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 from ml.clock import format_utc, parse_utc, span
 from ml.policy import Policy
+from ml.promotion.approvals import homes
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gates import CONDEMNED_GATE, FREEZE_GATE, freeze_gate, misfit, role_gate
-from ml.promotion.repository import APPROVALS, CommitInfo, Reader, Signature, Signatures
+from ml.promotion.repository import CommitInfo, Reader, Signature, Signatures
 from ml.promotion.signers import believed, hands_of
 from ml.promotion.values import ACK_GATE, Ack, Target
 from ml.registry.history import condemned
@@ -253,7 +254,7 @@ class _Approval:
 
 
 def _approvals(repository: Reader, case: Case, now: datetime | None) -> Iterator[_Approval]:
-    for _, sha in repository.refs.below(f"{APPROVALS}{case.commit.sha}/"):
+    for _, sha in repository.refs.below(*homes(case.commit.sha)):
         if repository.refs.resolve(sha) != sha:
             continue  # anybody may have left something there that is no commit
         commit = repository.history.commit(sha)

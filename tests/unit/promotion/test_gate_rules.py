@@ -327,9 +327,9 @@ class Approvals:
         self.given = {f"{number:040x}": each for number, each in enumerate(given, 1)}
         self.refs = self.history = self.signatures = self
 
-    def below(self, prefix: str) -> Sequence[tuple[str, str]]:
-        assert prefix == f"refs/approvals/{SHA}/"
-        return [(prefix + sha, sha) for sha in self.given]
+    def below(self, *patterns: str) -> Sequence[tuple[str, str]]:
+        assert patterns == (f"refs/approvals/{SHA}/", f"refs/approvals/{SHA}-*")
+        return [(patterns[0] + sha, sha) for sha in self.given]
 
     def resolve(self, ref: str) -> str | None:
         return None if self.given[ref][1].get("garbage") else ref
