@@ -19,6 +19,7 @@ from console.verbs.output import Answer, code_of, error_document, say, verb
 from console.version import __version__
 from ml.clock import SystemClock
 from ml.errors import ConsoleError, Usage
+from ml.promotion.approvals import usual_name
 from ml.promotion.values import Checklist, Landing, Plan, Submission
 from ml.stage import Stage
 from ml.text import visible
@@ -242,6 +243,8 @@ def approve(invocation: Invocation, branch: str) -> Answer:
     given = invocation.session.changes.approve(branch)
     document = documents.envelope(invocation.session.clock.now()) | documents.plain(given)
     text = [f"{given.by} approves {given.commit[:12]} of {given.branch}.", given.why]
+    if given.ref != usual_name(given.commit, given.approval):
+        text.append(f"It is at {given.ref}, because somebody's ref on the remote leaves no room at the usual name.")
     return Answer(text, document, 0 if given.pushed else 3)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml.adapters.git_runner import GitRunner, failure, plain
+from ml.adapters.git_runner import REFETCH, GitRunner, failure, plain
 from ml.board import Glance
 from ml.errors import ConsoleError, Invalid, Unavailable
 from ml.registry.glance import glance_models
@@ -37,6 +37,7 @@ def first_found(run: Runner, path: Path, ref: str, file: str) -> FirstFound:
     Raises:
         Unavailable: there is neither, or git is not there.
         Usage: this is no repository.
+        Invalid: the file is there, and its object is damaged or missing.
     """
     places = _places(plain(ref, "a revision"))
     lines = [spec for full, _ in places for spec in (f"{full}^{{commit}}", f"{full}:{plain(file, 'a path')}")]
@@ -50,8 +51,17 @@ def first_found(run: Runner, path: Path, ref: str, file: str) -> FirstFound:
         commit, _, rest = _next(rest)
         _, content, rest = _next(rest)
         if commit:
+            if content is None:
+                _require_absent(GitRunner(path, run), commit, file)
             return FirstFound(shown, commit, content)
     raise Unavailable(f"There is no branch {visible(ref)} here.", "Fetch first, or correct registry.ref.")
+
+
+def _require_absent(git: GitRunner, commit: str, file: str) -> None:
+    """Raise Invalid where a commit's tree names a file that `cat-file` calls missing: it is lost, not absent."""
+    entry = git("ls-tree", "-z", "--full-tree", commit, "--", file).partition(b"\t")[0].split(b" ")
+    if len(entry) == 3 and entry[1] == b"blob":
+        raise Invalid(f"The object {entry[2][:12].decode('ascii')} is missing.", REFETCH)
 
 
 def glance(run: Runner, root: Path, ref: str, registry: str) -> Glance:
@@ -83,5 +93,5 @@ def _next(out: bytes) -> tuple[str, bytes | None, bytes]:
         return "", None, rest
     size = int(words[2])
     if len(rest) <= size:
-        raise Invalid("git returned only a part of an object.", "Run git fsck, and fetch or clone anew.")
+        raise Invalid("git returned only a part of an object.", REFETCH)
     return words[0].decode("ascii"), rest[:size], rest[size + 1 :]

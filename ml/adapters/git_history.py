@@ -175,9 +175,9 @@ class GitRefs:
                 return self.base(other)
         raise Unavailable(f"There is no branch {visible(ref)} here.", "Fetch first, or correct registry.ref.")
 
-    def below(self, pattern: str) -> tuple[tuple[str, str], ...]:
-        """All refs under a prefix such as ``refs/approvals/``, as pairs of name and commit."""
-        return self._listed(pattern)
+    def below(self, *patterns: str) -> tuple[tuple[str, str], ...]:
+        """All refs under some prefixes such as ``refs/approvals/``, as pairs of name and commit."""
+        return self._listed(patterns)
 
     def branches(self, remote: str = "origin", *, unmerged_into: str = "", fork: str = "") -> tuple[BranchInfo, ...]:
         """All change branches, local and of the remote as last fetched, by name; ``fork`` is one more remote.
@@ -186,15 +186,15 @@ class GitRefs:
         """
         only = (f"--no-merged={plain(unmerged_into, 'a commit')}",) if unmerged_into else ()
         places = ["refs/heads/", *(f"refs/remotes/{each}/" for each in (remote, fork) if each)]
-        ours, there, *more = (_changes_below(prefix, self._listed(prefix, *only)) for prefix in places)
+        ours, there, *more = (_changes_below(prefix, self._listed((prefix,), *only)) for prefix in places)
         for theirs in more:
             there |= theirs
         tips = there | ours
         infos = {info.sha: info for info in self._history.commits(tuple(tips.values()))}
         return tuple(BranchInfo(name, infos[sha], pushed=there.get(name) == sha) for name, sha in sorted(tips.items()))
 
-    def _listed(self, pattern: str, *only: str) -> tuple[tuple[str, str], ...]:
-        out = self._git("for-each-ref", "--format=%(refname) %(objectname)", *only, "--", pattern)
+    def _listed(self, patterns: Sequence[str], *only: str) -> tuple[tuple[str, str], ...]:
+        out = self._git("for-each-ref", "--format=%(refname) %(objectname)", *only, "--", *patterns)
         pairs = (line.split(" ") for line in out.decode("utf-8", "replace").splitlines())
         return tuple((name, commit) for name, commit in pairs)
 

@@ -10,21 +10,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ml.adapters.git_runner import GitRunner, failure, plain
+from ml.adapters.git_runner import REFETCH, GitRunner, failure, plain
 from ml.errors import Invalid, Unavailable
 from ml.ports import Conversation
-from ml.promotion.repository import ABSENT, EXPORT_LIMIT, READ_LIMIT, PathChange, TreeEntry
+from ml.promotion.repository import ABSENT, EXPORT_LIMIT, READ_LIMIT, SUBMODULE, PathChange, TreeEntry
 from ml.text import visible
 
 _DIFF = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=none")
-_HEADER = 1 << 12
-"""More than ``cat-file`` writes around one object."""
 
 
 class GitObjects:
     """Reads files and trees (`ml.promotion.repository.Objects`).
 
-    Every method starts one git process unless it says otherwise.
+    Every method starts one git process unless it says otherwise. A file that a tree names and that is lost is an error,
+    never "no such file".
     """
 
     def __init__(self, git: GitRunner) -> None:
@@ -32,40 +31,30 @@ class GitObjects:
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes in a commit, or ``None`` when it is not there."""
-        head, content = self._looked_up("--batch", commit, path)
-        if head is None:
-            return None
-        size = int(head[2])
-        if len(content) < size:
-            raise Invalid(f"git returned only a part of {visible(path)}.", "Run git fsck, and fetch or clone anew.")
-        return content[:size]
+        with self.held() as objects:
+            return objects.read(commit, path)
 
     def blob_id(self, commit: str, path: str) -> str:
-        """The object id of a file in a commit, empty when it is not there."""
-        head, _ = self._looked_up("--batch-check", commit, path)
-        return "" if head is None else head[0].decode("ascii")
+        """The object id of a file in a commit, empty when it is not there. Reads no content of it."""
+        spec = _spec(commit, path).encode("utf-8", "surrogateescape")
+        ended = self._git.finished("cat-file", "--batch-check", stdin=spec + b"\n")
+        if ended.err or ended.code != 0:  # a damaged object is reported as missing, with the truth on stderr
+            raise failure("cat-file", ended.err)
+        words = ended.out.split()
+        if len(words) == 3 and words[1] == b"blob":
+            return words[0].decode("ascii")
+        with self.held() as objects:  # it tells a file that is not there from one that is lost
+            return objects.blob_id(commit, path)
 
     def blob(self, blob: str) -> bytes | None:
         """The bytes of a blob by its object id, or ``None`` when this repository has no such blob."""
-        if not WHOLE_ID.fullmatch(blob):
-            return None
-        ended = self._git.finished("cat-file", "blob", blob, max_output=READ_LIMIT, too_much=too_large("A file"))
-        return ended.out if ended.code == 0 else None
+        with self.held() as objects:
+            return objects.blob(blob)
 
-    def _looked_up(self, how: str, commit: str, path: str) -> tuple[list[bytes] | None, bytes]:
-        """Return a file's id, type and size from ``cat-file`` (or ``None``), and the bytes after them in its output."""
-        spec = f"{plain(commit, 'a commit')}:{plain(path, 'a path')}"
-        ended = self._git.finished(
-            *("cat-file", how),
-            stdin=spec.encode("utf-8", "surrogateescape") + b"\n",
-            max_output=READ_LIMIT + _HEADER,
-            too_much=too_large(visible(path)),
-        )
-        if ended.err or ended.code != 0:  # a damaged object is reported as missing, with the truth on stderr
-            raise failure("cat-file", ended.err)
-        first, _, rest = ended.out.partition(b"\n")
-        words = first.split(b" ")
-        return (words if len(words) == 3 and words[1] == b"blob" else None), rest
+    def content(self, entry: TreeEntry) -> bytes:
+        """The bytes of a tree's file; a submodule has none."""
+        with self.held() as objects:
+            return objects.content(entry)
 
     def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
         """All paths that differ between two commits' trees; renames are a deletion and an addition."""
@@ -194,12 +183,12 @@ class BatchObjects:
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes in a commit, or ``None`` when it is not there."""
         found = self._named(commit, path)
-        return found.content if found and found.kind == "blob" else None
+        return found.content if found else None
 
     def blob_id(self, commit: str, path: str) -> str:
         """The object id of a file in a commit, empty when it is not there."""
         found = self._named(commit, path)
-        return found.sha if found and found.kind == "blob" else ""
+        return found.sha if found else ""
 
     def blob(self, blob: str) -> bytes | None:
         """The bytes of a blob by its object id, or ``None`` when this repository has no such blob."""
@@ -207,6 +196,13 @@ class BatchObjects:
             return None
         found = self._object(blob)
         return found.content if found and found.kind == "blob" else None
+
+    def content(self, entry: TreeEntry) -> bytes:
+        """The bytes of a tree's file; a submodule has none."""
+        found = None if entry.mode == SUBMODULE else self.blob(entry.blob)
+        if found is None and entry.mode != SUBMODULE:
+            raise _missing(entry.blob)
+        return found or b""
 
     def tree(self, commit: str, path: str = "") -> tuple[TreeEntry, ...]:
         """All files at or under a path of a commit's tree; an empty path means the whole tree."""
@@ -229,15 +225,17 @@ class BatchObjects:
         return entry
 
     def _named(self, commit: str, path: str) -> _Object | None:
-        """The object at a path, or ``None`` where the tree has nothing there; git calls both cases missing."""
-        found = self._object(_spec(commit, path))
+        """The file at a path, or ``None`` where the tree has none there; git calls a lost file missing too."""
+        found = self._object(_spec(commit, path), visible(path))
+        if found is not None and found.kind == "blob":
+            return found
         if found is None and self._object(f"{commit}^{{tree}}") is None:
             raise Unavailable("This repository does not have the commit that is asked for.", "Fetch, then try again.")
-        if found is None:
-            entry = self._entry(commit, path)
-            if entry and stat.S_IFMT(entry.mode) != stat.S_IFMT(_SUBMODULE):
-                raise _missing(entry.sha)
-        return found
+        entry = self._entry(commit, path)
+        lost = entry is not None and (found is None or not entry.folder)
+        if entry and lost and stat.S_IFMT(entry.mode) != stat.S_IFMT(_SUBMODULE):
+            raise _missing(entry.sha)
+        return None
 
     def changes(self, base: str, head: str) -> tuple[PathChange, ...]:
         """All paths that differ between two commits' trees; renames are a deletion and an addition."""
@@ -337,8 +335,11 @@ class BatchObjects:
             raise _missing(sha)
         return found
 
-    def _object(self, name: str) -> _Object | None:
-        """An object by its name, asked for once if it is small; ``None`` when there is none."""
+    def _object(self, name: str, shown: str = "") -> _Object | None:
+        """An object by its name, asked for once if it is small; ``None`` when there is none.
+
+        ``shown`` is its name for people; without one its id.
+        """
         if name in self._known:
             return self._known[name]
         head = self._asked(name)
@@ -347,7 +348,7 @@ class BatchObjects:
             return None
         sha, kind, size = head
         if size > READ_LIMIT:
-            raise too_large(f"The object {sha[:12]}")
+            raise too_large(shown or f"The object {sha[:12]}")
         found = _Object(sha, kind, b"".join(self._taken(size)))
         if size <= _SMALL and self._kept + size <= _MOST_KEPT:
             self._kept += size
@@ -379,7 +380,7 @@ class BatchObjects:
         except Unavailable as error:
             raise failure("cat-file", self._git.complaints()) from error
         if end != b"\n":
-            raise Invalid("git returned another object than it announced.", "Run git fsck, and clone anew.")
+            raise Invalid("git returned another object than it announced.", REFETCH)
         self._unread = False
 
 
@@ -388,7 +389,7 @@ def _spec(commit: str, path: str) -> str:
 
 
 def _missing(sha: str) -> Invalid:
-    return Invalid(f"The object {visible(sha[:12])} is missing.", "Run git fsck, and fetch or clone anew.")
+    return Invalid(f"The object {visible(sha[:12])} is missing.", REFETCH)
 
 
 def too_large(what: str) -> Invalid:
@@ -415,7 +416,7 @@ def _parsed(tree: _Object) -> dict[bytes, _Entry]:
         except ValueError:
             end = -1
         if space < 0 or end < 0 or end + 1 + width > len(raw):
-            raise Invalid(f"The folder {tree.sha[:12]} cannot be read to its end.", "Run git fsck, and clone anew.")
+            raise Invalid(f"The folder {tree.sha[:12]} cannot be read to its end.", REFETCH)
         entries[raw[space + 1 : end]] = _Entry(_plain_mode(mode), raw[end + 1 : end + 1 + width].hex())
         at = end + 1 + width
     return entries

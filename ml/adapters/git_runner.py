@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # Git's error messages as typed errors, with one sentence of cause and one of remedy.
 
+REFETCH = "Run git fsck, remove the corrupt files that it names, then run git fetch --refetch; or clone anew."
+"""The remedy of a lost object. git overwrites no corrupt file of its own, so that it has to be removed first."""
+
 _Kind = type[ConsoleError]
 _KNOWN: tuple[tuple[tuple[str, ...], _Kind, str, str], ...] = (
     (
@@ -44,10 +47,21 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Kind, str, str], ...] = (
         "Wait for it to end; if none runs, remove the lock file that git names.",
     ),
     (
-        ("is corrupt", "corrupt loose object", "inflate:", "unable to unpack", "unable to stream", "hash mismatch"),
+        (
+            *(
+                "is corrupt",
+                "corrupt loose object",
+                "inflate:",
+                "unable to unpack",
+                "unable to stream",
+                "hash mismatch",
+            ),
+            *("error: Could not read", "unable to read tree", "bad tree object", "not a tree object", ": bad file"),
+            "error: object file ",  # … is empty
+        ),
         Invalid,
-        "An object of this repository is damaged.",
-        "Run git fsck, and fetch or clone anew.",
+        "An object of this repository is damaged or missing.",
+        REFETCH,
     ),
     (
         ("bad object", "Not a valid object name", "not a valid object"),

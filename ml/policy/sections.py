@@ -132,8 +132,7 @@ class Ack(Section):
     """The typed acknowledgement of a promotion to active, and the number of operators that it needs.
 
     ``approvals`` above 1 needs ``signed = true``, because an unsigned author may be anybody. A change lands within
-    ``lands_within_hours`` of its date by the clock of the gate, or is planned anew; rollbacks and withdrawals are
-    exempt.
+    ``lands_within_hours`` of its date by the clock of the gate, or is planned anew; rollbacks are exempt.
     """
 
     phrase: Annotated[str, StringConstraints(pattern=r"^[!-~](?:[ -~]*[!-~])?$")] = "I_UNDERSTAND_THIS_AFFECTS_TRADING"

@@ -126,6 +126,6 @@ def fault_of_tree(objects: Objects, clone: Clone, commit: str, path: str, *, fre
         why = altered(entry.path, given)
         if why:
             return f"a checkout would not give {visible(entry.path)} as it was committed: git {why}"
-        if fresh and given.get("filter") == "lfs" and not read_pointer(objects.blob(entry.blob) or b""):
+        if fresh and given.get("filter") == "lfs" and not read_pointer(objects.content(entry)):
             return f"{visible(entry.path)} is for Git LFS (filter=lfs), and the commit holds its bytes and no pointer"
     return ""

@@ -12,10 +12,11 @@ from datetime import datetime
 from ml.errors import Invalid, Refused, Unavailable
 from ml.policy import parse_policy
 from ml.ports import Progress, Report
+from ml.promotion.approvals import homes, in_the_way, name_aside, usual_name
 from ml.promotion.carry import joined
 from ml.promotion.gate.authority import Electorate, signature_of, why_no_approval
 from ml.promotion.publish import Desk, Sent, send
-from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, Person
+from ml.promotion.repository import CHANGE_PREFIXES, Person
 from ml.promotion.values import Landing
 from ml.records.journal import Entry
 from ml.text import visible
@@ -110,17 +111,18 @@ def _tell(report: Report | None, step: str, done: int, note: str) -> None:
 # Approval by a second operator: signed, and bound to one commit (docs/decisions/approvals.md).
 #
 # An approval is a signed commit that changes no file, has the approved commit as its only parent, and names it in a
-# trailer. It lies at ``refs/approvals/<approved commit>/<its own commit>``: that name can hold nothing else, so that
+# trailer. Its ref is named after its own commit (`ml.promotion.approvals`): that name can hold nothing else, so that
 # nobody can take the place of an operator's approval. There approvals are only ever added.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """An approval: its commit and branch, its author, and if the remote has it."""
+    """An approval: the approved commit and branch, its own commit and ref, its author, and if the remote has it."""
 
     branch: str
     commit: str
     approval: str
+    ref: str
     by: str
     pushed: bool
     why: str
@@ -139,16 +141,17 @@ def approve(branch: str, desk: Desk, *, now: datetime) -> Approval:
         base, head = ends(branch, desk)
         person = repository.writer.identity()
         _require_other_operator(desk, base, head, person)
-        _require_room(desk, head)
         given = _given(desk, base, head, person, now)
         commit = given or _proven(desk, branch, (base, head), person, now)
-        ref = f"{APPROVALS}{head}/{commit}"
+        ref = _place(desk, head, commit)
         with desk.journal.begin("approve", branch=branch, remote=desk.remote, ref=ref) as entry:
             if repository.refs.resolve(ref) is None:
                 repository.refs.create(ref, commit)
             sent = send(desk, ref, commit, entry, 0) if desk.remote else Sent(False, "This repository has no remote.")
             entry.done()
-    return Approval(branch=branch, commit=head, approval=commit, by=person.email, pushed=sent.there, why=sent.why)
+    return Approval(
+        branch=branch, commit=head, approval=commit, ref=ref, by=person.email, pushed=sent.there, why=sent.why
+    )
 
 
 def _given(desk: Desk, base: str, head: str, person: Person, now: datetime) -> str:
@@ -157,7 +160,7 @@ def _given(desk: Desk, base: str, head: str, person: Person, now: datetime) -> s
     rules = Electorate(
         parse_policy(repository.objects.read(base, places.policy)), repository.objects.read(base, places.signers)
     )
-    notes = (note for _, note in repository.refs.below(f"{APPROVALS}{head}/") if repository.refs.resolve(note) == note)
+    notes = (note for _, note in repository.refs.below(*homes(head)) if repository.refs.resolve(note) == note)
     own = (note for note in notes if repository.history.commit(note).author.email == person.email)
     return next((note for note in own if not why_no_approval(repository, (head, note), note, rules, now)), "")
 
@@ -170,21 +173,19 @@ def _require_other_operator(desk: Desk, base: str, head: str, person: Person) ->
         raise Refused(f"{visible(person.email)} is no operator by the policy of the base.", "Ask an operator.")
 
 
-def _require_room(desk: Desk, head: str) -> None:
-    """Make sure that nothing stands where the folder of a commit's approvals must be.
+def _place(desk: Desk, head: str, note: str) -> str:
+    """The name of an approval's ref: the usual one, or the one aside where the remote has no room for it.
 
-    Without the hook, anybody with push access can put a ref there. What came here by a fetch is taken away here; what
-    is on the remote is somebody's to delete.
+    Without the hook, anybody with push access can put a ref in the way. On the remote it is somebody's, and stays. What
+    a fetch brought here, and the remote has no more, is taken away here.
     """
-    repository, folder = desk.repository, f"{APPROVALS}{head}"
-    if desk.remote and repository.remotes.tip(desk.remote, folder) is not None:
-        raise Refused(
-            f"{desk.remote} has a ref {folder}, which leaves no room for an approval of that commit.",
-            f"Run git push {desk.remote} --delete {folder}, then approve again. The hook keeps such refs out.",
-        )
-    for name, commit in repository.refs.below(folder):
-        if name == folder:
+    repository, way = desk.repository, in_the_way(head)
+    if desk.remote and repository.remotes.tip(desk.remote, way) is not None:
+        return name_aside(head, note)
+    for name, commit in repository.refs.below(way):
+        if name == way:
             repository.refs.delete(name, commit)
+    return usual_name(head, note)
 
 
 def _proven(desk: Desk, branch: str, between: tuple[str, str], person: Person, now: datetime) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ml.errors import ConsoleError, Usage
+from ml.promotion.approvals import slot_of
 from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, Reader
 from ml.text import visible
 from ml.verdict import Gate, Verdict
 
 _HEADS = "refs/heads/"
 _REPLACEMENTS = "refs/replace/"
-_APPROVAL = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})/([0-9a-f]{16,64})")
 _DEEP = {"init/": 1}
 """The number of parts after the prefix of a change branch: model and change; after ``init/`` only the change."""
 
@@ -138,15 +137,15 @@ def _reasons(update: RefUpdate, server: _Server) -> Iterator[str]:
 
 
 def _approval(update: RefUpdate, base: str, server: _Server) -> Iterator[str]:
-    """The reason to refuse an approval: its name has exactly two parts, and an operator signed it."""
-    named = _APPROVAL.fullmatch(update.ref.removeprefix(APPROVALS))
+    """The reason to refuse an approval: it has an approval's name, and an operator signed it."""
+    slot = slot_of(update.ref)
     rules = server.repository.refs.resolve(base)
-    if named is None:
+    if slot is None:
         yield f"an approval is named {APPROVALS}APPROVED-COMMIT/ITS-OWN-COMMIT; another name would stand in the way"
     elif rules is None:
         yield f"there is no {visible(server.branch)} yet, and so no policy that names operators"
     else:
-        why = server.approves(rules, (named[1], named[2]), update.new)
+        why = server.approves(rules, slot, update.new)
         if why:
             yield f"only an operator's signed approval is taken here: {why}"
 

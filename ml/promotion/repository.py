@@ -154,10 +154,18 @@ def trailers(message: str) -> dict[str, str]:
 
 
 class Objects(Protocol):
-    """Reading of files and trees by the commits that hold them; never the working tree."""
+    """Reading of files and trees by the commits that hold them; never the working tree.
+
+    A file that is not there and a file that is lost are two things. What a tree names and this repository cannot read
+    raises Invalid, from every method.
+    """
 
     def read(self, commit: str, path: str) -> bytes | None:
-        """A file's bytes in a commit, or ``None`` when it is not there."""
+        """A file's bytes in a commit, or ``None`` when it is not there.
+
+        Raises:
+            Invalid: the file is there, and its object is damaged or missing. Unavailable: the commit is not here.
+        """
         ...
 
     def blob_id(self, commit: str, path: str) -> str:
@@ -166,6 +174,10 @@ class Objects(Protocol):
 
     def blob(self, blob: str) -> bytes | None:
         """The bytes of a blob by its object id, or ``None`` when this repository has no such blob."""
+        ...
+
+    def content(self, entry: TreeEntry) -> bytes:
+        """The bytes of a tree's file; a submodule has none. Raises Invalid when its object is damaged or missing."""
         ...
 
     def tree(self, commit: str, path: str = "") -> tuple[TreeEntry, ...]:
@@ -257,8 +269,11 @@ class Refs(Protocol):
         """All change branches, local and of remote and fork as last fetched, except those that a commit contains."""
         ...
 
-    def below(self, pattern: str) -> tuple[tuple[str, str], ...]:
-        """All refs under a prefix such as ``refs/approvals/``, as pairs of name and commit."""
+    def below(self, *patterns: str) -> tuple[tuple[str, str], ...]:
+        """All refs under some prefixes such as ``refs/approvals/``, as pairs of name and commit.
+
+        A ``*`` in a pattern stands for anything but a slash.
+        """
         ...
 
     def checked_out(self, branch: str) -> bool:

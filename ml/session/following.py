@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from ml.board import Serving
 from ml.errors import ConsoleError
 from ml.policy import Policy, PolicyInvalid, parse_policy
+from ml.promotion.approvals import homes, slot_of
 from ml.promotion.gate.authority import Electorate, exemption, signature_of, why_no_approval
 from ml.promotion.landed import Tracked, holds
 from ml.promotion.publish import Desk
-from ml.promotion.repository import APPROVALS
 from ml.promotion.rungs import Approvals, BaseFacts, Engine, EngineFacts, ForgeAnswer, ForgeState, Subject
 from ml.session.context import Context
 from ml.session.registries import Registries
@@ -55,14 +55,14 @@ def _needed(policy: Policy, subject: Subject) -> int:
 def _counted(repository: Repository, subject: Subject, rules: Electorate, now: datetime) -> list[tuple[str, datetime]]:
     policy = rules.policy
     found: list[tuple[str, datetime]] = []
-    notes = repository.refs.below(f"{APPROVALS}{subject.commit}/")
+    notes = repository.refs.below(*homes(subject.commit))
     if not notes:
         return []
     author = policy.person(subject.by)
     own = signature_of(repository.signatures, subject.commit, rules.signers, now, author)
     for name, note in notes:
-        slot = (subject.commit, name.rpartition("/")[2])
-        if why_no_approval(repository, slot, note, rules, now):
+        slot = slot_of(name)
+        if slot is None or why_no_approval(repository, slot, note, rules, now):
             continue
         given = repository.history.commit(note)
         signature = signature_of(repository.signatures, note, rules.signers, now, policy.person(given.author.email))

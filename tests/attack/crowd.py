@@ -42,7 +42,7 @@ from ml.adapters.processes import run
 from ml.policy import parse_policy
 from ml.promotion import plan as planning
 from ml.promotion.evidence_formats import opened, sealed
-from ml.promotion.gates import acknowledge
+from ml.promotion.gates import ROLE_GATE, acknowledge
 from ml.promotion.plan import Proposal, plan_promotion, plan_rollback, plan_stage, plan_withdraw
 from ml.promotion.values import ACK_GATE, Evidence, Plan
 from ml.registry import changes
@@ -51,7 +51,7 @@ from ml.registry.events import Recorder
 from ml.registry.schema import Pointer
 from ml.stage import Action, Stage
 
-DEVELOPER = "developer@example.com"
+DEVELOPER, THIRD = "developer@example.com", "third@example.com"
 PEOPLE = (OPERATOR, SECOND, DEVELOPER, STRANGER)
 EXTRA = "regime_v2026_02_16_002"
 SPACING = "spacing_classifier"
@@ -66,6 +66,8 @@ RULES = {
     "signed": f"{ROLES}[ack]\nsigned = true\n",
     "four": f"{ROLES}[ack]\nsigned = true\napprovals = 2\n",
     "alone": f"{ROLES}[ack]\napprovals = 2\n",
+    # The key of the second operator is listed for a third one too, and three must stand behind a change.
+    "shared": ROLES.replace(f'"{SECOND}"', f'"{SECOND}", "{THIRD}"') + "[ack]\nsigned = true\napprovals = 3\n",
 }
 BELOW = {"shadow": "staging", "active": "shadow"}
 LIVES = ("usual", "condemned", "long")
@@ -130,6 +132,8 @@ class Crowd:
         common: Files = {WORKFLOW: (ROOT / WORKFLOW).read_bytes()}
         earlier = {**common, POLICY_FILE: f'[roles]\noperators = ["{STRANGER}"]\n'.encode(), REGISTRY: _young(now)}
         files: Files = {**common, POLICY_FILE: RULES[rules].encode(), REGISTRY: registry, SIGNERS_FILE: self.signers}
+        if rules == "shared":
+            files[SIGNERS_FILE] = self.signers + f"{THIRD} {self.public(SECOND)}\n".encode()
         files |= {f"ml/registry/archive/{MODEL}.jsonl": archive} if archive else {}
         if lived == "long":
             files |= {path: bytes(raw) for path, raw in artifact_files(FRESH).items()}  # type: ignore[arg-type]
@@ -200,7 +204,12 @@ class Crowd:
         when = datetime.fromtimestamp(at, UTC)
         source = self.store.read(base, POLICY_FILE) or b""
         self.house.judgements[source + artifact.encode()] = self._judged[artifact]  # all policies here ask for the same
-        return self.house.propose(base, action, artifact, _STAGES[stage], by=who, at=when, **more)
+        made = self.house.propose(base, action, artifact, _STAGES[stage], by=who, at=when, **more)
+        if all(gate.verdict.opens for gate in made.gates if gate.name == ROLE_GATE):
+            return made
+        # Nothing keeps an attacker from claiming a role in a checklist of their own.
+        made = self.house.propose(base, action, artifact, _STAGES[stage], by=OPERATOR, at=when, **more)
+        return self._about(made, actor=who)
 
     def staging(
         self, base: str, artifact: str, who: str, at: int, *, folder: str = "", source: str = "", model: str = MODEL

@@ -89,6 +89,7 @@ NO_OPERATOR = "is no operator of the old rules"
 MIXED = "of an artifact that the registry names|one push|changes together|what landed is not|no operator|rides along"
 KNOWN = (
     Known("a merge onto an old main brings its tree back", (_merge(4, 0, "the first's"),), MERGED),
+    Known("a merge puts main second", (_merge(4, 0, "main's"),), MERGED),
     Known("a merge on main brings an old tree back", (_merge(0, 4, "the last's"),), GOVERNED),
     Known("an old tree comes back in an ordinary commit", (_move("revert", pick=0, who=STRANGER),), "changes together"),
     Known("a merge makes the workflow say yes", _edited_merge("makes the workflow say yes"), "that no parent has"),
@@ -151,6 +152,11 @@ KNOWN = (
         rules="signed",
     ),
     Known("a step lands 26 hours after its date", (_hands("stage", EXTRA, DEVELOPER, "26 h ago", "none"),), "dated"),
+    Known(
+        "a withdrawal lands 26 hours after its date",
+        (_hands("withdraw shadow", EXTRA, DEVELOPER, "26 h ago", "none"),),
+        "dated",
+    ),
     Known("one operator approves alone", (_move("alone", who=OPERATOR, name=SECOND),), "cannot be used", rules="alone"),
     *(_twin(path) for path in TWINS),
     *(_squat(slot, junk) for slot in SLOTS for junk in (JUNK if slot == "of the first edition" else JUNK[2:3])),
@@ -172,5 +178,23 @@ KNOWN = (
     ),
     Known("evidence is sealed anew", (_move("forged", forged="sealed anew", stage="active"),), "was measured"),
     Known("evidence is two hours old", (_move("forged", forged="stale", stage="active"),), "h older"),
+    Known("a stranger stages", (_hands("stage", EXTRA, STRANGER, "now", "none"),), "has no role"),
+    Known(
+        "an operator approves their own step",
+        (_move("alone", who=OPERATOR, name=OPERATOR),),
+        "approvals are there",
+        rules="four",
+    ),
+    Known(
+        "an expired key approves", (_move("approves", how="by an expired key"),), "approvals are there", rules="four"
+    ),
+    Known(
+        "one key approves as two people", (_move("approves", how="as another"),), "approvals are there", rules="shared"
+    ),
+    Known(
+        "a staged report is altered",
+        (_move("bent", bend="report of the artifact", step="stage", artifact=EXTRA),),
+        "is of another model|manifest pins",
+    ),
     Known("nobody acknowledged", (_move("forged", forged="no ACK", stage="active"),), "without an ACK"),
 )

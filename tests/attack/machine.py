@@ -31,10 +31,11 @@ from attack.crowd import (
     Start,
 )
 from attack.driver import rule
+from attack.hands import Hands
 from attack.ledger import Ledger
 from attack.objects import SLASH, Stamp
 from attack.oracle import Oracle
-from attack.pushing import HOUR, Pushing
+from attack.pushing import HOUR
 from attack.tampering import ON_WAY, TAMPERINGS
 
 ALL = (OLD, LIVE, SOAKED, FRESH, EXTRA)
@@ -64,6 +65,7 @@ BENDS = (
         "pointer of the stage",
     ),
     *("another stage too", "evidence elsewhere", "without evidence", "trailer", "a waiver", "an archive"),
+    "report of the artifact",
 )
 JUNK = (
     *("a blob", "a commit of another change", "an approval of their own", "an approval under an operator's name"),
@@ -71,12 +73,12 @@ JUNK = (
 )
 SLOTS = (
     *("of the first edition", "of the approval itself", "the folder of all approvals", "a folder below the approval"),
-    "any",
+    *("aside", "any"),
 )
 MERGES = ("main's", "the first's", "the last's")
 
 
-class Attack(Pushing):
+class Attack(Hands):
     """One life of one repository under attack."""
 
     @rule(
@@ -87,9 +89,9 @@ class Attack(Pushing):
     )
     def begin(self, rules: str, lived: str, moved: bool, denies: bool) -> None:
         """A repository of one kind."""
-        Pushing.made += 1
+        Hands.made += 1
         self.start: Start = self.world.start(rules, lived, moved=moved)
-        self.remote = self.world.server(self.start, f"server-{Pushing.made % 4}", denies=denies, guarded=self.guarded)
+        self.remote = self.world.server(self.start, f"server-{Hands.made % 4}", denies=denies, guarded=self.guarded)
         self.oracle = Oracle(Ledger(self.remote), self.world.measured)
         self.main = self.start.main
         self.pool = [*self.start.older, self._orphan()]
@@ -120,6 +122,7 @@ class Attack(Pushing):
             return
         refs = self._approved(commit, SECOND) if self.start.rules == "four" and step == "to active" else []
         usable = self.start.rules != "alone" or not step.startswith(("to", "stage"))
+        usable = usable and not (self.start.rules == "shared" and step == "to active")
         if lands == "rebased by a forge" and self.start.rules != "plain":
             usable = usable and step == "roll back"  # a rebased commit loses its signature
         # Where operators let attributes in that alter bytes, nothing new goes into the folders below.
@@ -167,6 +170,7 @@ class Attack(Pushing):
             "of the approval itself": f"{commit}/{note}",
             "the folder of all approvals": commit,
             "a folder below the approval": f"{commit}/{note}/x",
+            "aside": f"{commit}-{note}",
             "any": f"{commit}/0000000000000000",
         }
         spec = f"{self._junk(junk, commit, who)}:refs/approvals/{names[slot]}"
@@ -176,6 +180,8 @@ class Attack(Pushing):
         taken, _ = self._push([spec], f"{who} puts {junk} into the slot {slot} of {commit[:8]}")
         if older:
             self.world.git(self.remote, "config", "--unset", "core.hooksPath")
+            if slot == "the folder of all approvals":  # a console then gives its approval the name aside
+                refs = [f"{note}:refs/approvals/{names['aside']}"]
         elif taken:
             self._confess(self.oracle.sins_of_approvals(self.main, before, self.oracle.ledger.refs("refs")))
         self._offer(commit, f"{OPERATOR}: to active", refs=refs, honest="among junk")
@@ -214,7 +220,7 @@ class Attack(Pushing):
     @rule(0.8, path=("policy", "signers"), who=(OPERATOR, SECOND))
     def rules_by_operator(self, path: str, who: str) -> None:
         """A legal change of the rules."""
-        if self.start.moved or self.start.rules == "alone":
+        if self.start.moved or self.start.rules in ("alone", "shared"):
             return
         name = SIGNERS_FILE if path == "signers" else POLICY_FILE
         at = self._now()
@@ -397,20 +403,6 @@ class Attack(Pushing):
         refs = [f"+{commit}:refs/tags/main", f"+{commit}:refs/tags/origin/main", f"+{commit}:refs/heads/origin/main"]
         self._offer(commit, f"{who}: {what}, pushed with tags of main's name", refs=refs if commit else [])
 
-    @rule(0.6, who=(OPERATOR, SECOND, DEVELOPER), name=(OPERATOR, SECOND))
-    def alone(self, who: str, name: str) -> None:
-        """One person promotes to active under an operator's name, and approves that with their own key."""
-        if self.start.moved:
-            return
-        at = self._now()
-        artifact = self.world.standing(self.main, "shadow")
-        key = "none" if name != who else "own"
-        commit = self._planned(lambda: self.world.promotion(self.main, artifact, "active", name, at), name, at, key)
-        refs = self._approved(commit, who) if commit else []
-        own = self.start.rules == "plain" or (self.start.rules == "signed" and name == who)
-        honest = "to active" if own and self.world.soaked(self.main) else ""
-        self._offer(commit, f"{who} promotes {artifact} as {name} and approves it", refs=refs, honest=honest)
-
 
 def _bent(plan: Any, how: str) -> Any:
     """A plan of which one thing is altered, and nothing else."""
@@ -437,6 +429,9 @@ def _bent(plan: Any, how: str) -> Any:
         files[REGISTRY] = files[REGISTRY].replace(f"evidence/{plan.target.artifact_id}".encode(), b"evidence/other")
     if how == "without evidence":
         files = {path: raw for path, raw in files.items() if not path.endswith("evidence.json")}
+    if how == "report of the artifact":
+        alter = lambda raw: raw.replace(b'"model_sha256": "', b'"model_sha256": "0')  # noqa: E731
+        files = {path: alter(raw) if path.endswith("/train_report.json") else raw for path, raw in files.items()}
     if how == "an archive":
         files[f"ml/registry/archive/{plan.target.model}.jsonl"] = b'{"action": "promote"}\n'
     message = plan.message.replace("Artifact: ", "Artifact: x") if how == "trailer" else plan.message

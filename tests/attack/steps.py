@@ -52,7 +52,8 @@ class Witness:
         needed = ack.get("approvals", 1) - 1
         operators = old.policy.get("roles", {}).get("operators", []) if old.policy else []
         found = {}
-        for ref in self.ledger.refs(f"refs/approvals/{change.sha}").values():
+        places = (f"refs/approvals/{change.sha}", f"refs/approvals/{change.sha}-*")
+        for ref in (each for place in places for each in self.ledger.refs(place).values()):
             for operator in operators:
                 by = self.ledger.signed_by(ref, old.signers, operator, (self.clock(),))
                 if by and operator != change.author and by != key and self.ledger.commit(ref).parents == (change.sha,):

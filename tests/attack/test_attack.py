@@ -86,7 +86,7 @@ def test_whatever_is_put_among_approvals_an_operators_change_lands(world: Crowd,
 
 
 @pytest.mark.parametrize("junk", JUNK)
-@pytest.mark.parametrize("slot", ["of the first edition", "any"])
+@pytest.mark.parametrize("slot", ["of the first edition", "the folder of all approvals", "any"])
 def test_junk_that_was_there_before_the_hook_holds_nothing_up(world: Crowd, junk: str, slot: str) -> None:
     attack = _four_eyes(world)
     attack.junk_approval(junk=junk, slot=slot, who=STRANGER, older=True)

@@ -151,7 +151,7 @@ def test_an_approval_that_cannot_be_proven_is_not_given(crew: Crew, own_home: Pa
     assert crew.ben.desk.repository.refs.below(APPROVALS) == ()
 
 
-def test_a_ref_in_the_way_of_approvals_is_named_with_its_remedy(crew: Crew) -> None:
+def test_a_ref_in_the_way_keeps_nobody_from_approving(crew: Crew) -> None:
     """A server without the hook takes it from anybody; it came into each clone by a fetch, and holds up no fetch."""
     now, ben = crew.house.now, crew.ben
     branch = submit(crew.plan, crew.ann.desk, now=now).branch
@@ -159,14 +159,46 @@ def test_a_ref_in_the_way_of_approvals_is_named_with_its_remedy(crew: Crew) -> N
     in_the_way = f"{APPROVALS}{head}"
     crew.eve.folder.git("push", "-q", "origin", f"{crew.base}:{in_the_way}")
     ben.desk.repository.remotes.fetch("origin", "main")
-    before = ben.folder.git("ls-remote", "origin")
-    with pytest.raises(Refused, match=f"origin has a ref {in_the_way}, which leaves no room") as refused:
-        approve(branch, ben.desk, now=now)
-    assert ben.folder.git("ls-remote", "origin") == before
-    command = refused.value.remedy.removeprefix("Run git ").partition(",")[0]
-    ben.folder.git(*command.split())
-    assert approve(branch, ben.desk, now=now).pushed
+    with pytest.raises(Invalid, match="1 more operators must approve"):
+        land(branch, crew.ann.desk)
+
+    given = approve(branch, ben.desk, now=now)
+
+    assert (given.pushed, given.ref) == (True, f"refs/approvals/{head}-{given.approval}")
+    assert crew.base in ben.folder.git("ls-remote", "origin", in_the_way), "what is there is somebody's, and stays"
+    again = approve(branch, ben.desk, now=now)
+    assert (again.approval, again.ref, again.pushed) == (given.approval, given.ref, True)
     assert land(branch, crew.ann.desk).commit == head
+
+
+def test_git_takes_no_ref_in_the_way_of_all_approvals(crew: Crew) -> None:
+    said = crew.eve.folder.git("push", "origin", f"{crew.base}:refs/approvals", fails=True)
+    assert "funny refname" in said
+
+
+def test_room_again_brings_an_approval_to_its_usual_name(crew: Crew) -> None:
+    now, ben = crew.house.now, crew.ben
+    branch = submit(crew.plan, crew.ann.desk, now=now).branch
+    head = crew.ann.folder.git("rev-parse", branch)
+    crew.eve.folder.git("push", "-q", "origin", f"{crew.base}:{APPROVALS}{head}")
+    given = approve(branch, ben.desk, now=now)
+    crew.eve.folder.git("push", "-q", "origin", f":{APPROVALS}{head}")
+    again = approve(branch, ben.desk, now=now)
+    assert (again.approval, again.ref) == (given.approval, f"{APPROVALS}{head}/{given.approval}")
+    assert land(branch, crew.ann.desk).commit == head
+
+
+def test_an_approval_aside_counts_by_the_same_rules(crew: Crew) -> None:
+    """The name proves nothing: the author, a stranger, and an approval of another commit do not count aside either."""
+    head = crew.written(crew.ann)
+    for name, member in (("ann", crew.ann), ("eve", crew.eve)):
+        note = open_repository(member.folder.path).writer
+        member.folder.git("fetch", "-q", crew.ann.folder.path, f"{head}:refs/seen/{head}")
+        made = note.note(head, f"Approve\n\nApproves: {head}\n", Person(name, member.email), crew.house.now)
+        crew.ann.folder.git("fetch", "-q", member.folder.path, f"{made}:refs/approvals/{head}-{made}")
+        assert "1 more operators must approve" in crew.refused(head)["approvals"]
+    crew.approved_by(crew.ben, head)
+    assert crew.refused(head) == {}
 
 
 def test_an_approval_here_that_the_remote_replaced_holds_up_no_fetch(crew: Crew) -> None:

@@ -76,6 +76,8 @@ def test_approvals_are_only_added_and_replacements_not_taken(house: Gatehouse, s
         f"{note}:{home}": "stand in the way",
         f"{note}:{home}/{note}/x": "stand in the way",
         f"{note}:{home}/{'0' * 40}": "its name must end in",
+        f"{note}:{home}-{'0' * 40}": "its name must end in",
+        f"{unsigned}:refs/approvals/{base}-{unsigned}": "nobody proves it",
         f"{note}:{home}/{strangers}": "its name must end in",
         f"{note}:refs/approvals/{house.main}/{note}": "approves another commit",
         f"{base}:{home}/{base}": "approves another commit",
@@ -86,6 +88,8 @@ def test_approvals_are_only_added_and_replacements_not_taken(house: Gatehouse, s
     assert server.git("for-each-ref", "refs/approvals") == ""
     push(house, server, f"{note}:{home}/{note}")
     push(house, server, f"{older}:{home}/{of_old}")
+    push(house, server, f"{note}:refs/approvals/{base}-{note}")
+    assert "never changed" in push(house, server, f":refs/approvals/{base}-{note}", fails=True)
     assert "never changed" in push(house, server, f":{home}/{note}", fails=True)
     assert "never changed" in push(house, server, f"+{note}:{home}/{of_old}", fails=True)
     nobody = house.base({SIGNERS: signing.replace(OPERATOR, stranger.email)})

@@ -128,9 +128,14 @@ def test_the_policy_says_how_long(house: Gatehouse) -> None:
     assert [late(house, base, head, hours).verdict for hours in (1.9, 2.1)] == [Verdict.PASS, Verdict.FAIL]
 
 
-def test_emergencies_are_never_too_late(house: Gatehouse) -> None:
-    for plan in (house.rollback(), house.withdraw()):
-        assert late(house, house.main, house.made(plan), 24 * 365).verdict is Verdict.PASS
+def test_a_rollback_is_never_too_late(house: Gatehouse) -> None:
+    assert late(house, house.main, house.made(house.rollback()), 24 * 365).verdict is Verdict.PASS
+
+
+def test_an_old_withdrawal_ends_no_soak_of_today(house: Gatehouse) -> None:
+    head = house.made(house.withdraw())
+    assert late(house, house.main, head, 23.9).verdict is Verdict.PASS
+    assert late(house, house.main, head, 24.1).code is Code.TOO_OLD
 
 
 def test_rules_that_waited_too_long_are_refused_as_well(house: Gatehouse) -> None:

@@ -88,7 +88,11 @@ def test_the_first_push_has_nothing_to_judge_it_by(house: Gatehouse, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "step", ["Judge", "Install a pinned release of mlconsole", "Fetch the proposed commits and the approvals"]
+    "step",
+    [
+        *("Judge", "Install a pinned release of mlconsole", "Fetch the proposed commits and the approvals"),
+        *("Fetch the proposed commits", "Run the base policy's unit tests on the change"),
+    ],
 )
 def test_nothing_of_the_change_is_pasted_into_the_shell(step: str) -> None:
     assert "${{" not in script(step)

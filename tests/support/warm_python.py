@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,6 +145,11 @@ def _run(argv: list[str], folder: str, environment: dict[str, str], files: list[
         sys.stdin, sys.stdout, sys.stderr = (open(*each, closefd=False) for each in ((0,), (1, "w"), (2, "w")))  # noqa: SIM115
         from console.__main__ import main  # noqa: PLC0415
 
+        if "ATTACK_HOLE" in environment:
+            sys.path.append(str(ROOT / "tests"))
+            from attack.holes import dig  # noqa: PLC0415 only attacks on a gate with a hole need it
+
+            dig(environment["ATTACK_HOLE"])
         try:
             main()
             code = 0
@@ -152,6 +158,10 @@ def _run(argv: list[str], folder: str, environment: dict[str, str], files: list[
         sys.stdout.flush()
         sys.stderr.flush()
         os.write(tell, json.dumps(sorted(sys.modules)).encode())
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        raise
     finally:
         os._exit(code if 0 <= code < 256 else 70)
 

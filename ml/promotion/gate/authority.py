@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 from ml.clock import format_utc, parse_utc, span
 from ml.policy import Policy
+from ml.promotion.approvals import homes
 from ml.promotion.gate.case import Case, Move, passed, refused
 from ml.promotion.gates import CONDEMNED_GATE, FREEZE_GATE, freeze_gate, misfit, role_gate
-from ml.promotion.repository import APPROVALS, CommitInfo, Reader, Signature, Signatures
+from ml.promotion.repository import CommitInfo, Reader, Signature, Signatures
 from ml.promotion.signers import believed, hands_of
 from ml.promotion.values import ACK_GATE, Ack, Target
 from ml.registry.history import condemned
@@ -253,7 +254,7 @@ class _Approval:
 
 
 def _approvals(repository: Reader, case: Case, now: datetime | None) -> Iterator[_Approval]:
-    for _, sha in repository.refs.below(f"{APPROVALS}{case.commit.sha}/"):
+    for _, sha in repository.refs.below(*homes(case.commit.sha)):
         if repository.refs.resolve(sha) != sha:
             continue  # anybody may have left something there that is no commit
         commit = repository.history.commit(sha)
@@ -335,14 +336,15 @@ def timely(case: Case, now: datetime | None, move: Move | None = None) -> Gate:
     """The change lands within the policy's hours of when it was made, by the judge's clock.
 
     Otherwise whoever finds an operator's branch of last month could land it today, or squash it into a commit of today.
-    Rollbacks and withdrawals are exempt, and so are the first rules, because nobody holds a role yet that an old branch
-    could misuse.
+    Rollbacks are exempt, and so are the first rules, because nobody holds a role yet that an old branch could misuse.
 
     Args:
         now: the judge's clock; ``None`` where it is no witness, as in a review of old history.
         move: what the change does; ``None`` for a change of the rules.
     """
-    exempt = exemption(move.action) if move else "" if case.policy.roles.operators else "these are the first rules"
+    exempt = "these are the first rules" if move is None and not case.policy.roles.operators else ""
+    if move is not None and move.action is Action.ROLLBACK:
+        exempt = exemption(move.action)
     if exempt or now is None:
         return passed(AGE, exempt or "the clock here is no witness of when it landed")
     made_at = min(move.made_at, case.commit.at) if move else case.commit.at

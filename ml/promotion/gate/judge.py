@@ -142,7 +142,7 @@ class _Base:
         for entry in self.repository.objects.tree(self.commit, self.places.archives):
             name = PurePosixPath(entry.path).stem
             if name in document.registry.models:
-                yield name, self.repository.objects.blob(entry.blob) or b""
+                yield name, self.repository.objects.content(entry)
 
 
 def _or_nothing(find: Callable[[bytes | None], str], config: bytes | None) -> str:

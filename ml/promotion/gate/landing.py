@@ -367,7 +367,7 @@ def _with_automation(ground: Ground, span: Range, steps: Iterable[Sequence[PathC
     if not guard.rules:
         return guard
     entries = [entry for home in WORKFLOWS for entry in objects.tree(ground.base, home.rstrip("/"))]
-    own = [text for entry in entries if runs_the_gate(text := objects.blob(entry.blob) or b"")]
+    own = [text for entry in entries if runs_the_gate(text := objects.content(entry))]
     names = frozenset(name for text in own for name in checks_of(text))
     touched = {change.path for paths in steps for change in paths if automates(change.path)}
     touched |= _joined(objects, span)
