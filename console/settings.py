@@ -122,7 +122,7 @@ class Commit(NamedTuple):
 
 
 class Notify(NamedTuple):
-    """A webhook for promotions, kills, releases, rollbacks and breaches, in ``json`` or ``slack`` form."""
+    """A webhook for promotions, kills, releases, rollbacks, breaches and rungs, in ``json`` or ``slack`` form."""
 
     url: str = ""
     style: str = "json"

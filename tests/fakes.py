@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -34,6 +34,27 @@ from ml.board import (
 )
 from ml.errors import Refused
 from ml.ports import Progress, Report
+from ml.promotion.close import Closing
+from ml.promotion.ladder import ladder
+from ml.promotion.land import Approval
+from ml.promotion.rungs import (
+    Approvals,
+    BaseFacts,
+    Checks,
+    Engine,
+    EngineFacts,
+    Facts,
+    ForgeAnswer,
+    ForgeState,
+    How,
+    Ladder,
+    Landed,
+    Record,
+    RemoteFacts,
+    Request,
+    Review,
+    Subject,
+)
 from ml.promotion.values import (
     Ack,
     Candidate,
@@ -45,8 +66,9 @@ from ml.promotion.values import (
     Submission,
     Target,
 )
+from ml.session.details import ChangeDetails, EvidenceFile, GivenApproval
 from ml.slo.charts import Chart, Line
-from ml.slo.review import Review
+from ml.slo.review import Review as DayReview
 from ml.stage import Action, Stage
 from ml.verdict import Check, Gate, Reading, Verdict
 
@@ -252,7 +274,7 @@ def day(level: float, *, spike: float = 0.0, gap: range = range(0)) -> tuple[flo
     )
 
 
-def day_review(**changes: object) -> Review:
+def day_review(**changes: object) -> DayReview:
     """A day in which shadow is slower than active, bursts once, and was not measured for half an hour."""
     start, missing = ago(86_400), range(200, 206)
     latency = tuple(
@@ -266,7 +288,7 @@ def day_review(**changes: object) -> Review:
         )
     )
     errors = (Line("errors", "shadow", day(0.9, gap=missing), 5.0), Line("errors", "active", day(0.4), 5.0))
-    made = Review(
+    made = DayReview(
         model="regime_classifier",
         as_of=NOW,
         charts=(
@@ -485,6 +507,136 @@ def rollback_plan(**changes: object) -> RollbackPlan:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+# --- changes ---------------------------------------------------------------------------------------------------------
+BRANCH = f"promote/regime_classifier/{SOAKING}-to-active-20260217T120211Z"
+ADDRESS = "https://github.com/trading/models/pull/1841"
+LANDED = Landed("c0ffee1234567890abcdef1234567890abcdef12", How.MERGE, ago(200), "operator@example.com")
+
+
+def change_subject(**changes: object) -> Subject:
+    """A promotion to active that a colleague planned two hours ago."""
+    made = Subject(
+        branch=BRANCH,
+        commit="a1b2c3d4e5f60718293a4b5c6d7e8f9001122334",
+        action="promote",
+        model="regime_classifier",
+        artifact_id=SOAKING,
+        to_stage="active",
+        by="developer@example.com",
+        at=ago(7200),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def change_request(subject: Subject, **changes: object) -> Request:
+    """The open, checked and approved request of a change."""
+    made = Request(
+        tool="gh",
+        address=ADDRESS,
+        branch=subject.branch,
+        head=subject.commit,
+        base="main",
+        state="open",
+        checks=Checks.PASSED,
+        checks_at=ago(6900),
+        review=Review.APPROVED,
+        reviewers=("second",),
+        reviewed_at=ago(5400),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def change_facts(subject: Subject, *, landed: bool = False, serves: bool = False, **changes: object) -> Facts:
+    """The facts of a change that waits for its landing; or it has ``landed``, and two engines load it one by one."""
+    engines = tuple(
+        Engine(
+            instance=f"engine-{number}:9100",
+            stage=subject.to_stage,
+            artifact_id=subject.artifact_id if serves or number == 1 else LIVE,
+            registry_commit=LANDED.commit if serves or number == 1 else BASE,
+            holds=serves or number == 1,
+            up=True,
+            active_on=1.0,
+        )
+        for number in (1, 2)
+    )
+    made = Facts(
+        remote=RemoteFacts(name="origin", tip=subject.commit, pushed=Record(ago(7195), subject.by, 41)),
+        forge=ForgeAnswer(state=ForgeState.ANSWERED, requests=(change_request(subject),)),
+        approvals=Approvals(needed=1, by=("second@example.com",), at=ago(5400)),
+        base=BaseFacts(name="main", commit=BASE, landed=LANDED if landed else None),
+        engines=EngineFacts(configured=True, engines=engines if landed else (), killed=False, since=ago(30)),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def change_ladder(subject: Subject | None = None, **facts: object) -> Ladder:
+    """The ladder of a change, by the product's own rules."""
+    about = subject or change_subject()
+    return ladder(about, change_facts(about, **facts), NOW)  # type: ignore[arg-type]
+
+
+def changes() -> tuple[Ladder, ...]:
+    """Changes on different rungs: local only, checks that fail, approvals missing, waiting to land, landed, serving."""
+    own = "operator@example.com"
+    local = change_subject(
+        branch="rollback/spacing_ml/spacing_v2026_02_10_001-to-active-20260217T140001Z",
+        action="rollback", model="spacing_ml", artifact_id="spacing_v2026_02_10_001", by=own, at=ago(130),
+    )  # fmt: skip
+    failing = change_subject(
+        branch=f"promote/regime_lowvol/{CANDIDATE}-to-shadow-20260217T134211Z",
+        model="regime_lowvol", artifact_id=CANDIDATE, to_stage="shadow", at=ago(1200),
+    )  # fmt: skip
+    lonely = change_subject()
+    staged = change_subject(
+        branch=f"stage/regime_classifier/{CANDIDATE}-to-staging-20260217T090211Z",
+        action="stage", artifact_id=CANDIDATE, to_stage="staging", by=own, at=ago(18_000),
+    )  # fmt: skip
+    deployed = change_subject(
+        branch=f"promote/regime_highvol/{LIVE}-to-active-20260217T060211Z",
+        model="regime_highvol", artifact_id=LIVE, at=ago(28_800),
+    )  # fmt: skip
+    red = change_request(failing, checks=Checks.FAILED, failed=("gate", "unit-tests"), review=Review.REQUIRED)
+    return (
+        change_ladder(local, remote=RemoteFacts(name="origin"), forge=ForgeAnswer(), approvals=Approvals(needed=0)),
+        change_ladder(
+            failing,
+            forge=ForgeAnswer(state=ForgeState.ANSWERED, requests=(red,)),
+            approvals=Approvals(needed=0),
+        ),
+        change_ladder(lonely, approvals=Approvals(needed=1)),
+        change_ladder(staged, landed=True),
+        change_ladder(deployed, landed=True),
+    )
+
+
+def change_details(found: Ladder) -> ChangeDetails:
+    evidence = EvidenceFile(
+        path=f"ml/registry/evidence/{found.subject.artifact_id}/20260217T120211Z-promote/evidence.json",
+        sha256=sha("e"),
+        size=48_212,
+        checks=(
+            Check("form", Verdict.PASS, "It is a document of mlconsole."),
+            Check("seal", Verdict.PASS, "Nothing was changed since it was written."),
+            Check("p99", Verdict.PASS, "Judged again from 3 raw answers: 42.1 ms is below 100 ms."),
+        ),
+    )
+    approval = GivenApproval(by="second@example.com", at=ago(5400), commit="d" * 40, why_not="")
+    refused = GivenApproval(
+        by="stranger@example.com", at=ago(5300), commit="f" * 40, why_not="its author is no operator"
+    )
+    return ChangeDetails(
+        ladder=found,
+        base=BASE,
+        head=found.subject.commit,
+        message=f"Promote {found.subject.artifact_id} to active (regime_classifier)\n\nSoak passed\n",
+        difference=DIFF,
+        files=("~ ml/registry/models.json", f"+ {evidence.path}"),
+        evidence=(evidence,),
+        approvals=(approval, refused),
+    )
+
+
 def part(**methods: Callable[..., object]) -> SimpleNamespace:
     with contextlib.suppress(RuntimeError):
         loop = asyncio.get_running_loop()
@@ -508,6 +660,8 @@ class FakeSession:
         self.shown_review = day_review()
         self.shown_history = HISTORY
         self.shown_log = LOG
+        self.shown_changes: tuple[Ladder, ...] = ()
+        self.same_steps: tuple[Ladder, ...] = ()
         self.gates: tuple[Gate, ...] = OPEN_GATES
         self.rollback_to: RollbackPlan = rollback_plan()
         self.kill_state = self.shown.kill
@@ -572,7 +726,20 @@ class FakeSession:
             submit=self.submit,
             land=self.land,
             push=self.push,
+            approve=self.approve,
         )
+
+    @property
+    def ladders(self) -> SimpleNamespace:
+        return part(followed=self.followed, show=self.change, same_step=self.same_step, close=self.close_change)
+
+    @property
+    def rungs(self) -> SimpleNamespace:
+        return part(tell=self.tell)
+
+    @property
+    def details(self) -> SimpleNamespace:
+        return part(of=self.details_of, gates=self.change_gates)
 
     @property
     def rollbacks(self) -> SimpleNamespace:
@@ -598,7 +765,7 @@ class FakeSession:
         self._enter("soak", model)
         return replace(self.shown_soak, model=model)
 
-    def review(self, model: str) -> Review:
+    def review(self, model: str) -> DayReview:
         self._enter("review", model)
         return replace(self.shown_review, model=model)
 
@@ -675,9 +842,47 @@ class FakeSession:
         assert prepared.plan
         return self._submission(prepared.plan)
 
-    def land(self, branch: str, report: Report | None = None) -> Landing:
-        self._enter("land", branch)
-        return Landing(branch, "main", BASE)
+    def land(self, branch: str, report: Report | None = None, *, expected: str = "") -> Landing:
+        self._enter("land", branch, expected)
+        landed = change_ladder(self.change(branch).subject, landed=True)
+        self.shown_changes = (landed, *(each for each in self.shown_changes if each.subject.branch != branch))
+        return Landing(branch, "main", LANDED.commit, OPEN_GATES)
+
+    def approve(self, branch: str, *, expected: str = "") -> Approval:
+        self._enter("approve", branch, expected)
+        who = "operator@example.com"
+        return Approval(branch=branch, commit=expected, approval="d" * 40, by=who, pushed=True, why="origin has it.")
+
+    def followed(self) -> tuple[Ladder, ...]:
+        self._enter("followed")
+        return self.shown_changes
+
+    def change(self, name: str) -> Ladder:
+        self._enter("change", name)
+        known = {each.subject.branch: each for each in self.shown_changes}
+        subject = change_subject(branch=name, action=name.partition("/")[0], by="operator@example.com")
+        facts = {} if self.pushed else {"remote": RemoteFacts(name="origin"), "forge": ForgeAnswer()}
+        return known.get(name) or change_ladder(subject, approvals=Approvals(needed=0), **facts)
+
+    def same_step(self, model: str, to_stage: Stage, *, fetch: bool = True) -> tuple[Ladder, ...]:
+        self._enter("same_step", model, to_stage, "fetch" if fetch else "")
+        return self.same_steps
+
+    def close_change(self, name: str, reason: str = "") -> Closing:
+        self._enter("close", name, reason)
+        return Closing(branch=name, commit=self.change(name).subject.commit, remote="origin")
+
+    def tell(self, found: Sequence[Ladder]) -> int:
+        self._enter("tell", str(len(found)))
+        return 0
+
+    def details_of(self, name: str) -> ChangeDetails:
+        self._enter("details", name)
+        return change_details(self.change(name))
+
+    def change_gates(self, branch: str) -> tuple[Gate, ...]:
+        self._enter("gates", branch)
+        return self.gates
 
     def push(self, branch: str) -> Submission:
         self._enter("push", branch)

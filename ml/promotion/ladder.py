@@ -46,7 +46,9 @@ def ladder(subject: Subject, facts: Facts, now: datetime) -> Ladder:
         in_engines,
         serving(subject, facts, in_engines),
     )
-    return _ended(Ladder(subject=subject, as_of=now, steps=steps), facts)
+    request = facts.forge.about(subject.branch, subject.commit)
+    address = visible(request.address, limit=400) if request is not None else ""
+    return _ended(Ladder(subject=subject, as_of=now, steps=steps, address=address), facts)
 
 
 def outcome(found: Ladder, until: Rung) -> Outcome:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ml.errors import Invalid, Refused, Unavailable
+from ml.errors import Conflict, Invalid, Refused, Unavailable
 from ml.policy import parse_policy
 from ml.ports import Progress, Report
 from ml.promotion.approvals import homes, in_the_way, name_aside, usual_name
@@ -23,14 +23,18 @@ from ml.text import visible
 from ml.verdict import Gate, Verdict
 
 
-def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
+def land(branch: str, desk: Desk, report: Report | None = None, *, expected: str = "") -> Landing:
     """Bring a change branch into the base branch, on the remote where there is one.
 
     The base becomes the branch's commit; where it moved on by what the change is not about, a merge of both.
 
+    Args:
+        expected: the commit that a person looked at and confirmed; empty lands what the branch holds now.
+
     Raises:
         Refused: there is no such branch, the server refuses, or the base is checked out here and has no remote.
-        Conflict: the same model moved on the base since the branch was made, or the base moved during the landing.
+        Conflict: the branch is at another commit than expected, the same model moved on the base since the branch was
+            made, or the base moved during the landing.
         Invalid: the gate says no, with its first reason.
         Unavailable: the remote is out of reach, or the result of the push is unknown.
     """
@@ -38,6 +42,7 @@ def land(branch: str, desk: Desk, report: Report | None = None) -> Landing:
     with repository.writer.exclusive():
         _tell(report, "fetch", 0, desk.base)
         base, head = ends(branch, desk)
+        _require_same(branch, head, expected)
         if not repository.history.is_ancestor(base, head):
             head = joined(repository, desk.places, base, head, branch, desk.base)
         _tell(report, "gate", 1, branch)
@@ -72,6 +77,15 @@ def ends(branch: str, desk: Desk) -> tuple[str, str]:
     if head is None:
         raise Refused(f"There is no change branch {visible(branch)}.", "See the open changes with `mlconsole status`.")
     return base, head
+
+
+def _require_same(branch: str, head: str, expected: str) -> None:
+    """Refuse what nobody looked at: the branch got another commit since it was shown."""
+    if expected and head != expected:
+        raise Conflict(
+            f"{visible(branch)} is at {head[:12]} now, and {expected[:12]} was shown.",
+            "Look at the change again. Nothing was done.",
+        )
 
 
 def _require_open(branch: str, gates: tuple[Gate, ...]) -> None:
@@ -128,10 +142,14 @@ class Approval:
     why: str
 
 
-def approve(branch: str, desk: Desk, *, now: datetime) -> Approval:
+def approve(branch: str, desk: Desk, *, now: datetime, expected: str = "") -> Approval:
     """Approve a change branch as it is on the remote now; what was approved before is only pushed again.
 
+    Args:
+        expected: the commit that a person looked at; empty approves what the branch holds now.
+
     Raises:
+        Conflict: the branch is at another commit than expected; nothing was written.
         Refused: one's own change, no operator by the base's policy, or a signature that the base's list of allowed
             signers does not know; nothing was written.
         Unavailable: the remote is out of reach.
@@ -139,6 +157,7 @@ def approve(branch: str, desk: Desk, *, now: datetime) -> Approval:
     repository = desk.repository
     with repository.writer.exclusive():
         base, head = ends(branch, desk)
+        _require_same(branch, head, expected)
         person = repository.writer.identity()
         _require_other_operator(desk, base, head, person)
         given = _given(desk, base, head, person, now)

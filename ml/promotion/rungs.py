@@ -138,7 +138,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ladder:
-    """A change and its rungs. ``ended_at``, ``ended_by`` and ``ending_why`` tell of a change that goes no further."""
+    """A change and its rungs. ``ended_at``, ``ended_by`` and ``ending_why`` tell of a change that goes no further.
+
+    ``address`` is the page of its pull or merge request, empty where no forge named one.
+    """
 
     subject: Subject
     as_of: datetime
@@ -147,6 +150,7 @@ class Ladder:
     ended_at: datetime | None = None
     ended_by: str = ""
     ending_why: str = ""
+    address: str = ""
 
     def step(self, rung: Rung) -> Step:
         """One rung."""

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from ml.session.changes import Changes
     from ml.session.checklists import Checklists
     from ml.session.context import Context
+    from ml.session.details import Details
     from ml.session.doctor import Doctor
     from ml.session.gate import ChangeGate
     from ml.session.ladders import Ladders
     from ml.session.registries import Registries
     from ml.session.rollbacks import Rollbacks
+    from ml.session.rung_news import RungNews
     from ml.session.soaks import Soaks
     from ml.session.watches import Watches
 
@@ -197,6 +199,20 @@ class Session:
         from ml.session.ladders import Ladders  # noqa: PLC0415
 
         return Ladders(self.context, self.registries, self.gate, self.changes)
+
+    @_Part
+    def details(self) -> Details:
+        """The inside of one change: difference, evidence, approvals, and the gate's lines."""
+        from ml.session.details import Details  # noqa: PLC0415
+
+        return Details(self.context, self.gate, self.ladders)
+
+    @_Part
+    def rungs(self) -> RungNews:
+        """Notifications of the rungs that changes reach."""
+        from ml.session.rung_news import RungNews  # noqa: PLC0415
+
+        return RungNews(self.context)
 
     @_Part
     def rollbacks(self) -> Rollbacks:

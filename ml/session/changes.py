@@ -167,17 +167,23 @@ class Changes:
         problem = self._recorded("push", by, branch, commit=done.commit, pushed=done.pushed)
         return replace(done, why=f"{done.why} {problem}".rstrip())
 
-    def land(self, branch: str, report: Report | None = None) -> Landing:
-        """Bring a branch into the base after the gate, and note it in the audit log; ``problem``: why that failed."""
+    def land(self, branch: str, report: Report | None = None, *, expected: str = "") -> Landing:
+        """Bring a branch into the base after the gate, and note it in the audit log; ``problem``: why that failed.
+
+        ``expected`` is the commit that a person confirmed; another one is a Conflict.
+        """
         self._context.require_write()
         by = self._context.repository.writer.identity().email
-        landed = land(branch, self._gate.desk(), report)
+        landed = land(branch, self._gate.desk(), report, expected=expected)
         return replace(landed, problem=self._recorded("land", by, branch, commit=landed.commit, base=landed.base))
 
-    def approve(self, branch: str) -> Approval:
-        """Approve another operator's branch, signed and bound to its commit, and note it in the audit log."""
+    def approve(self, branch: str, *, expected: str = "") -> Approval:
+        """Approve another operator's branch, signed and bound to its commit, and note it in the audit log.
+
+        ``expected`` is the commit that a person looked at; another one is a Conflict.
+        """
         self._context.require_write()
-        given = approve(branch, self._gate.desk(), now=self._context.clock.now())
+        given = approve(branch, self._gate.desk(), now=self._context.clock.now(), expected=expected)
         self._context.audit.append("approve", by=given.by, branch=branch, commit=given.commit)
         return given
 

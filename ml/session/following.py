@@ -96,12 +96,17 @@ class ForgeLook:
         self._jitter = jitter
         self._kept: dict[str, _Kept] = {}
 
-    def about(self, branch: str, desk: Desk) -> ForgeAnswer:
-        """The forge's answer about a branch, or in brief about all (empty); one that is younger than its rest."""
+    def about(self, branch: str, desk: Desk, *, ask: bool = True) -> ForgeAnswer:
+        """The forge's answer about a branch, or in brief about all (empty); one that is younger than its rest.
+
+        ``ask``: without it, only an answer that is known already counts, however old.
+        """
         requests = self._context.requests
         if requests is None:
             return ForgeAnswer()
         now, kept = self._context.clock.monotonic(), self._kept.get(branch)
+        if not ask:
+            return kept.answer if kept is not None else ForgeAnswer()
         if kept is not None and now < kept.until:
             return kept.answer
         answer = requests.look(desk.repository.remotes.url(desk.remote), branch)

@@ -5,6 +5,7 @@ Every look fetches once, asks the forge seldom, and has a deadline. What does no
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -72,7 +73,7 @@ class _Look:
 
 
 class Ladders:
-    """Finds changes by name and follows them. Safe to use from one thread at a time."""
+    """Finds changes by name and follows them. Safe to use from several threads; they fetch one after the other."""
 
     def __init__(self, context: Context, registries: Registries, gate: ChangeGate, changes: Changes) -> None:
         self._context = context
@@ -82,6 +83,8 @@ class Ladders:
         self._forge = ForgeLook(context)
         self._engines = EngineLook(context, registries)
         self._seen: set[tuple[str, str]] = set()
+        self._over: tuple[str, frozenset[str]] = ("", frozenset())
+        self._fetching = threading.Lock()
 
     def listed(self, *, ended: bool = False) -> tuple[Ladder, ...]:
         """The ladders of all open changes, the newest first; with ``ended`` also of those that ended.
@@ -90,9 +93,36 @@ class Ladders:
         are known for as long as this clone or the remote has their branch.
         """
         look = self._look()
-        found = [self._climbed(look, branch, brief=True) for branch in self._branches(look.desk)]
-        shown = [each for each in found if ended or _is_open(each)]
-        return tuple(sorted(shown, key=lambda each: each.subject.at, reverse=True))
+        if ended:
+            found = [self._climbed(look, branch, brief=True) for branch in self._branches(look.desk)]
+            return _newest_first(found)
+        return _newest_first([each for each in self._current(look) if _is_open(each)])
+
+    def followed(self) -> tuple[Ladder, ...]:
+        """The ladders of all open changes, and of those of the last day that reached their end, the newest first."""
+        found = (each for each in self._current(self._look()) if each.ending is Ending.OPEN)
+        return _newest_first([each for each in found if _is_open(each) or each.as_of - each.subject.at < _FOLLOWED])
+
+    def _current(self, look: _Look) -> list[Ladder]:
+        """The ladders of all changes but those that an earlier look at this base found to be over for good."""
+        base, known = self._over
+        over = known if base == look.base else frozenset()
+        branches = [each for each in self._branches(look.desk) if _key(each) not in over]
+        found = [(branch, self._climbed(look, branch, brief=True)) for branch in branches]
+        self._over = (look.base, over | {_key(branch) for branch, each in found if _is_over(each)})
+        return [each for _, each in found]
+
+    def same_step(self, model: str, to_stage: Stage, *, fetch: bool = True) -> tuple[Ladder, ...]:
+        """The open promotions of a model to a stage that have not landed, the newest first.
+
+        Args:
+            fetch: ask the remote and the forge first. Without it, only what was fetched last counts; nothing waits.
+        """
+        look = self._look(fetch=fetch)
+        mine = f"{Action.PROMOTE}/"
+        branches = [each for each in self._branches(look.desk) if each.name.startswith(mine)]
+        found = (self._climbed(look, each, brief=True, ask=fetch) for each in branches if _names(each, model))
+        return _newest_first([each for each in found if _may_land(each, model, to_stage)])
 
     def show(self, name: str) -> Ladder:
         """The ladder of one change, by its branch or the beginning of its name.
@@ -183,12 +213,13 @@ class Ladders:
 
     # Facts.
 
-    def _look(self) -> _Look:
+    def _look(self, *, fetch: bool = True) -> _Look:
         """Fetch, and read what all ladders share. A remote that does not answer is a fact."""
         desk, why, unreadable = self._gate.desk(), "", ""
-        if desk.remote:
+        if desk.remote and fetch:
             try:
-                self._context.repository.remotes.fetch(desk.remote, desk.base, fork=desk.fork)
+                with self._fetching:  # two fetches at once take each other's locks, and one fails
+                    self._context.repository.remotes.fetch(desk.remote, desk.base, fork=desk.fork)
             except ConsoleError as sick:
                 why = str(sick)
         base = self._registries.ref().commit
@@ -199,8 +230,8 @@ class Ladders:
             unreadable = str(sick)
         return _Look(desk, base, why, unreadable, lines, self._context.clock.now())
 
-    def _climbed(self, look: _Look, branch: BranchInfo, *, brief: bool = False) -> Ladder:
-        """One ladder. A ``brief`` one asks the forge in one question for all branches."""
+    def _climbed(self, look: _Look, branch: BranchInfo, *, brief: bool = False, ask: bool = True) -> Ladder:
+        """One ladder. A ``brief`` one asks the forge in one question for all branches; ``ask``: as `ForgeLook`."""
         remote = self._remote(look, branch)
         commit = branch.commit
         if remote.tip is not None and remote.tip != commit.sha and look.desk.repository.refs.resolve(remote.tip):
@@ -210,7 +241,9 @@ class Ladders:
         base = self._base(look, subject, content, why)
         facts = Facts(
             remote=remote,
-            forge=self._forge.about("" if brief else branch.name, look.desk) if look.desk.remote else ForgeAnswer(),
+            forge=self._forge.about("" if brief else branch.name, look.desk, ask=ask)
+            if look.desk.remote
+            else ForgeAnswer(),
             approvals=approvals_of(look.desk, look.base, subject, look.at),
             base=base,
             engines=self._engines.facts(subject, base, content) if base.landed and content else self._unlanded(),
@@ -306,6 +339,32 @@ def _is_open(found: Ladder) -> bool:
         return False
     landed = found.step(Rung.MERGED).state is State.REACHED
     return not landed or (not found.next.lasting and found.as_of - found.subject.at < _FOLLOWED)
+
+
+def _is_over(found: Ladder) -> bool:
+    """True if nothing but another base or another commit can make the change open again."""
+    if found.step(Rung.MERGED).state is State.REACHED:
+        return found.as_of - found.subject.at >= _FOLLOWED
+    return found.ending is Ending.SUPERSEDED
+
+
+def _may_land(found: Ladder, model: str, to_stage: Stage) -> bool:
+    subject = found.subject
+    same = (subject.action, subject.model, subject.to_stage) == (Action.PROMOTE, model, to_stage)
+    return same and found.ending is Ending.OPEN and found.step(Rung.MERGED).state is not State.REACHED
+
+
+def _names(branch: BranchInfo, model: str) -> bool:
+    """True if a branch may be about a model, by its name or its commit; its ladder then knows."""
+    return f"/{model}/" in branch.name or branch.commit.trailer("Model") == model
+
+
+def _key(branch: BranchInfo) -> str:
+    return f"{branch.name} {branch.commit.sha} {branch.pushed}"
+
+
+def _newest_first(found: Sequence[Ladder]) -> tuple[Ladder, ...]:
+    return tuple(sorted(found, key=lambda each: each.subject.at, reverse=True))
 
 
 def _states(found: Ladder) -> tuple[object, ...]:

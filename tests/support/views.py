@@ -13,8 +13,8 @@ from textual.pilot import Pilot
 from console.app import ConsoleApp
 from widgets.banners import KillBanner, ProblemLine
 
-_NEEDED = {"soak": "soak", "history": "history", "log": "log_lines"}
-VIEW_KEYS = {"stages": "1", "soak": "2", "history": "3", "log": "4"}
+_NEEDED = {"soak": "soak", "history": "history", "log": "log_lines", "changes": "changes"}
+VIEW_KEYS = {"stages": "1", "soak": "2", "history": "3", "log": "4", "changes": "5"}
 
 
 def console_of(pilot: Pilot[object]) -> ConsoleApp:

@@ -20,8 +20,11 @@ from ml.session.boards import Boards
 from ml.session.changes import Changes
 from ml.session.checklists import Checklists
 from ml.session.context import Context
+from ml.session.details import Details
+from ml.session.ladders import Ladders
 from ml.session.registries import Registries
 from ml.session.rollbacks import Rollbacks
+from ml.session.rung_news import RungNews
 from ml.session.soaks import Soaks
 
 DEADLINE_S = 10.0
@@ -33,6 +36,9 @@ PARTS: dict[str, type] = {
     "artifacts": FolderArtifacts,
     "checklists": Checklists,
     "changes": Changes,
+    "ladders": Ladders,
+    "details": Details,
+    "rungs": RungNews,
     "rollbacks": Rollbacks,
 }
 
