@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from console import messages
     from ml.board import Board, Glance, HistoryRow, KillView, ModelView, Problem, SoakReport
     from ml.clock import Clock
+    from ml.promotion.rungs import Ladder
     from ml.records.drafts import Drafts
     from ml.session import Session
     from ml.stage import Stage
@@ -92,6 +93,7 @@ class ConsoleApp(App[int]):
     soak: var[SoakReport | None] = var(None, init=False)
     history: var[tuple[HistoryRow, ...] | None] = var(None, init=False)
     log_lines: var[tuple[str, ...] | None] = var(None, init=False)
+    changes: var[tuple[Ladder, ...] | None] = var(None, init=False)
     problems: var[tuple[Problem, ...]] = var((), init=False)
     status: var[Status | None] = var(None, init=False)
     now: var[datetime | None] = var(None, init=False)
@@ -230,11 +232,12 @@ class ConsoleApp(App[int]):
         self.board, self.checking, self.kill = results.board, results.checking, results.kill
         self.models, self.model = results.models, results.model
         self.soak, self.history, self.log_lines = results.soak, results.history, results.log_lines
-        self.problems, self.status = results.problems, results.status
+        self.problems, self.status, self.changes = results.problems, results.status, results.changes
         if results.kill is not None:
             self._pollers.follow(results.kill)
         self._name_window(results.title)
         self._pollers.look_at(self.current_mode, self.model_name)
+        self._pollers.follow_changes(wanted=results.changes_move or self.current_mode == "changes")
 
     def _name_window(self, title: str) -> None:
         if self._driver is not None and title != self.window_title:

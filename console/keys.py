@@ -32,6 +32,8 @@ APP_BINDINGS = (
     Binding("2", "view('soak')", "Soak", id="view.soak", tooltip="The 24 h soak window by window"),
     Binding("3", "view('history')", "History", id="view.history", tooltip="Every promotion and rollback of the model"),
     Binding("4", "view('log')", "Log", id="view.log", tooltip="The audit log of this machine"),
+    Binding("5", "view('changes')", "Changes", id="view.changes", show=False,
+            tooltip="Open changes of all models, each with its rungs up to serving"),
     Binding("p", "promote", "Promote", id="promote", tooltip="Promote one stage up: staging → shadow → active"),
     Binding("r", "rollback", "Rollback", id="rollback", tooltip="Roll active back to the previous artifact; no ACK"),
     Binding("s", "stage", "Stage", id="stage", tooltip="Put an artifact directory into a model's staging", show=False),
@@ -136,6 +138,11 @@ class ConsoleCommands(Provider):
             if (score := matcher.match(command.name)) > 0:
                 yield Hit(score, matcher.highlight(command.name), command.run, command.name, command.help)
 
+    def _open_change(self, branch: str) -> None:
+        from console import tasks  # noqa: PLC0415 tasks are opened through the application everywhere else
+
+        self.app.push_screen(tasks.change(branch))
+
     def _actions(self) -> Iterator[_Command]:
         for binding in APP_BINDINGS:
             if binding.id not in _HIDDEN and self.console.offers(binding.action):
@@ -149,6 +156,10 @@ class ConsoleCommands(Provider):
                 yield _Command("trust: something in the configuration does not count", words, notify)
 
     def _places(self) -> Iterator[_Command]:
+        for each in self.console.changes or ():
+            open_it = partial(self._open_change, each.subject.branch)
+            branch = visible(each.subject.branch, limit=120)
+            yield _Command(f"change {branch}", f"Stands at {each.highest.rung.value.upper()}", open_it)
         for model in self.console.models:
             name = visible(model.name, limit=80)
             yield _Command(f"model {name}", "Look at this model", partial(self.console.select, model.name))

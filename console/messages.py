@@ -12,6 +12,7 @@ from textual.message import Message
 if TYPE_CHECKING:
     from ml.board import Board, Glance, HistoryRow, KillView, SoakReport, Source
     from ml.errors import ConsoleError
+    from ml.promotion.rungs import Ladder
 
 
 class Result(Message):
@@ -74,6 +75,15 @@ class LogArrived(Result):
     def __init__(self, lines: tuple[str, ...]) -> None:
         super().__init__()
         self.lines = lines
+
+
+class ChangesArrived(Result):
+    """The changes were looked at, newest first; ``untold`` is why their rungs could not be told to the webhook."""
+
+    def __init__(self, ladders: tuple[Ladder, ...], untold: ConsoleError | None = None) -> None:
+        super().__init__()
+        self.ladders = ladders
+        self.untold = untold
 
 
 class RollbacksArmed(Result):

@@ -12,6 +12,7 @@ from textual.message import Message
 
 from console.messages import (
     BoardArrived,
+    ChangesArrived,
     HistoryArrived,
     KillArrived,
     LogArrived,
@@ -239,6 +240,8 @@ class Poller:
 VIEW_S = 30.0
 """Seconds between two polls of the open view's data."""
 
+_CHANGES_S = 20.0
+"""Seconds between two looks at the open changes. An open change is looked at more often by its own screen."""
 _RECEIPT_S = 1.0
 _CLIMBING = (Rung.REQUESTED, Rung.WRITTEN, Rung.APPLIED)
 
@@ -256,6 +259,8 @@ class Pollers:
         self._view = Poller("view", post, VIEW_S)
         self._rollbacks = Poller("rollback", post, poll_s)
         self._receipts = Poller("kill switch", post, _RECEIPT_S)
+        self._changes = Poller("changes", post, _CHANGES_S)
+        self._following = False
         self._looking_at: tuple[str, str] | None = None
         self._climbing = False
         self._at_once = threading.Event()
@@ -269,7 +274,7 @@ class Pollers:
     def hurry(self) -> None:
         """Poll everything again now, including targets that were slowed down by failures."""
         self._at_once.set()
-        for poller in (self._board, self._fetch, self._view):
+        for poller in (self._board, self._fetch, self._view, self._changes):
             poller.hurry()
 
     def look_at(self, view: str, model: str) -> None:
@@ -285,15 +290,29 @@ class Pollers:
             self._climbing = climbing
             self._receipts.watch((lambda: KillArrived(self._session.kill.view())) if climbing else None)
 
+    def follow_changes(self, *, wanted: bool) -> None:
+        """Poll the changes while there may be one that moves; rest as long as there is none."""
+        if wanted != self._following:
+            self._following = wanted
+            self._changes.watch(self._look_at_changes if wanted else None)
+
     def end(self) -> None:
         """Stop all polls."""
-        for poller in (self._board, self._fetch, self._view, self._rollbacks, self._receipts):
+        for poller in (self._board, self._fetch, self._view, self._rollbacks, self._receipts, self._changes):
             poller.end()
 
     def _look_at_board(self) -> Message:
         at_once = self._at_once.is_set()
         self._at_once.clear()
         return BoardArrived(self._session.boards.poll(at_once=at_once))
+
+    def _look_at_changes(self) -> Message:
+        found = self._session.ladders.followed()
+        try:
+            self._session.rungs.tell(found)
+        except ConsoleError as error:
+            return ChangesArrived(found, error)
+        return ChangesArrived(found)
 
     def _keep_rollbacks_armed(self) -> Message:
         self._session.rollbacks.keep_armed()

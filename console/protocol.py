@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from console.polling import Jobs
     from ml.board import Board, HistoryRow, KillView, ModelView, Problem, SoakReport
     from ml.clock import Clock
+    from ml.promotion.rungs import Ladder
     from ml.records.drafts import Drafts
     from ml.session import Session
     from ml.stage import Stage
@@ -82,6 +83,11 @@ class Console(Protocol):
     @property
     def history(self) -> tuple[HistoryRow, ...] | None:
         """The chosen model's events; ``None`` until they were read."""
+        ...
+
+    @property
+    def changes(self) -> tuple[Ladder, ...] | None:
+        """The open changes, and those of the last day that are done; ``None`` until they were looked at."""
         ...
 
     @property

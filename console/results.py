@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from console.messages import (
     BoardArrived,
+    ChangesArrived,
     HistoryArrived,
     KillArrived,
     KillFailed,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ml.board import Board, Glance, HistoryRow, KillView, ModelView, Problem, SoakReport, Source
     from ml.clock import Clock
     from ml.errors import ConsoleError
+    from ml.promotion.rungs import Ladder
     from widgets.status_line import Status
 
 _POLLS = 3
@@ -57,6 +59,7 @@ class Results:
         self.soak: SoakReport | None = None
         self.history: tuple[HistoryRow, ...] | None = None
         self.log_lines: tuple[str, ...] | None = None
+        self.changes: tuple[Ladder, ...] | None = None
         self.status: Status | None = None
         self.problems: tuple[Problem, ...] = ()
         self.read_only = self._started_read_only = read_only
@@ -97,6 +100,8 @@ class Results:
                 self._failures["kill switch"] = error
             case RollbacksArmed():
                 self._answered("rollback")
+            case ChangesArrived(ladders=ladders, untold=untold):
+                self._take_changes(ladders, untold)
             case _:
                 self._take_view(result)
         self._renew()
@@ -131,6 +136,20 @@ class Results:
         if self._kill_read_at is None or board.as_of > self._kill_read_at:
             self.kill = board.kill
         self._show(models_at(board, self._clock.now(), self._trusted_for))
+
+    @property
+    def changes_move(self) -> bool:
+        """True while a change may move: before the first look, and as long as one is open or was just done."""
+        branches = self.board.registry.branches if self.board is not None else ()
+        return self.board is not None and (self.changes is None or bool(self.changes or branches))
+
+    def _take_changes(self, ladders: tuple[Ladder, ...], untold: ConsoleError | None) -> None:
+        self._answered("changes")
+        self.changes = ladders
+        if untold is None:
+            self._answered("webhook")
+        else:
+            self._failures["webhook"] = untold
 
     def _take_names(self, glance: Glance) -> None:
         if self.checking:  # Something judged is better than names.

@@ -1,4 +1,4 @@
-"""Screens of the four views and of each task. A screen's module is imported when the screen is first opened.
+"""Screens of the views and of each task. A screen's module is imported when the screen is first opened.
 
 The function of a task returns its screen, or a sentence that says why there is none.
 """
@@ -41,11 +41,18 @@ def _log() -> Screen[None]:
     return LogScreen()
 
 
+def _changes() -> Screen[None]:
+    from console.screens.changes import ChangesScreen  # noqa: PLC0415
+
+    return ChangesScreen()
+
+
 VIEWS: Mapping[str, Callable[[], Screen[None]]] = {
     "stages": _stages,
     "soak": _soak,
     "history": _history,
     "log": _log,
+    "changes": _changes,
 }
 """The views by mode."""
 
@@ -106,6 +113,13 @@ def review(console: Console) -> Screen[None] | str:
     from console.screens.review import ReviewScreen  # noqa: PLC0415
 
     return ReviewScreen(console.model_name) if console.model is not None else _NO_MODEL
+
+
+def change(branch: str) -> Screen[None]:
+    """Return the screen of one change."""
+    from console.screens.open_change import OpenChangeScreen  # noqa: PLC0415
+
+    return OpenChangeScreen(branch)
 
 
 def release() -> Screen[None]:

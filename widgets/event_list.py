@@ -141,6 +141,7 @@ class BranchLines(Still):
             short = Content.assemble(("OPEN", "bold"), (f" +{more}" if more > 0 else "", "$quiet"))
             long, *others = _branch_lines(self.branches[0], self.now, glyphs)
             return fit_line((head + long, *(short + line for line in (long, *others))), self.size.width, glyphs)
+        head += Content.styled("  key 5 opens them", "$quiet")
         shown = self.branches[: self._most]
         lines = [fit_line(_branch_lines(branch, self.now, glyphs), self.size.width, glyphs) for branch in shown]
         return Content("\n").join([cut(head, self.size.width, glyphs), *lines])

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, ContentSwitcher, Static
 
+from console.screens.rungs import Follower
 from console.status import next_command, next_words
 from ml.errors import Conflict, ConsoleError
 from ml.ports import Progress
+from ml.promotion.rungs import Ladder, Rung, State
 from ml.promotion.values import Submission
 from ml.text import visible
 from ml.verdict import Verdict
+from widgets.change_ladder import ChangeLadder
 from widgets.diff_view import DiffView
 from widgets.drawing import MARKS, Glyphs, bar, glyphs_of
 from widgets.facts import Fact, Facts
@@ -30,20 +34,36 @@ _BAR, _LABEL = 20, 8
 
 
 class SubmissionPage(Vertical):
-    """Shows one write from its first step to its end. It has no buttons, so a held key does nothing."""
+    """Shows one write from its first step to its end, then the rungs of the change, which it follows.
+
+    It has no buttons, so a held key does nothing.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "l", "land", "Land", id="receipt.land", tooltip="Open the change to land it after the gate; asks first"
+        ),
+    ]
 
     DEFAULT_CSS = """
     SubmissionPage { height: 1fr; }
     SubmissionPage #steps-done { height: auto; max-height: 8; }
     SubmissionPage #outcome { height: auto; max-height: 1fr; margin: 1 0 0 0; }
+    SubmissionPage ChangeLadder { display: none; }
+    SubmissionPage #further { margin: 1 0 0 0; }
     SubmissionPage DiffView { height: 1fr; margin: 1 0 0 0; display: none; }
     """
+
+    _follower: Follower | None = None
+    _submitted: Submission | None = None
 
     def compose(self) -> ComposeResult:
         """Progress, outcome below it, and the difference of a conflict last."""
         yield Static(id="steps-done", markup=False)
         with VerticalScroll(id="outcome"):
-            yield Facts(label_width=_LABEL)
+            yield Facts(id="written", label_width=_LABEL)
+            yield ChangeLadder(brief=True)
+            yield Facts(id="further", label_width=_LABEL)
         yield DiffView()
 
     def show(self, progress: tuple[Progress, ...], submission: Submission | None, failure: ConsoleError | None) -> None:
@@ -52,11 +72,46 @@ class SubmissionPage(Vertical):
         under_way = _under_way(progress, glyphs, failed=failure is not None)
         self.query_one("#steps-done", Static).update(_done(progress, glyphs) if submission else under_way)
         outcome = receipt(submission) if submission else complaint(failure) if failure else ()
-        self.query_one(Facts).facts = tuple(outcome)
+        self.query_one("#written", Facts).facts = tuple(outcome)
+        self.query_one("#further", Facts).facts = tuple(further(submission)) if submission else ()
         difference = failure.difference if isinstance(failure, Conflict) else ""
         view = self.query_one(DiffView)
         view.diff = difference
         view.display = bool(difference)
+        self._follow(submission)
+
+    def _follow(self, submission: Submission | None) -> None:
+        """Follow a change from the moment that it is written."""
+        ladder = self.query_one(ChangeLadder)
+        ladder.display = submission is not None
+        if submission is not None and submission != self._submitted:
+            ladder.ladder = None
+            self._follower = Follower(cast("PushedScreen", self.screen), self._seen, self._blind)
+            self._follower.follow(submission.branch)
+        self._submitted = submission
+
+    def _seen(self, found: Ladder) -> None:
+        ladder = self.query_one(ChangeLadder)
+        ladder.ladder, ladder.outdated = found, ""
+        self.screen.refresh_bindings()
+
+    def _blind(self, error: ConsoleError) -> None:
+        self.query_one(ChangeLadder).outdated = str(error)
+
+    def action_land(self) -> None:
+        """Open the written change, and ask to land it."""
+        from console.screens.open_change import OpenChangeScreen  # noqa: PLC0415 it is not part of a write
+
+        if self._submitted is not None:
+            self.app.push_screen(OpenChangeScreen(self._submitted.branch, then="land"))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the landing while the written change has not landed."""
+        if action != "land":
+            return super().check_action(action, parameters)
+        found = self.query_one(ChangeLadder).ladder if self.is_mounted and self.query(ChangeLadder) else None
+        landed = found is not None and found.step(Rung.MERGED).state is State.REACHED
+        return self._submitted is not None and not landed
 
 
 def _under_way(progress: tuple[Progress, ...], glyphs: Glyphs, *, failed: bool) -> Content:
@@ -90,21 +145,21 @@ def complaint(error: ConsoleError) -> Iterator[Fact]:
 
 
 def receipt(submission: Submission) -> Iterator[Fact]:
-    """Return the result, the remote where it was read back, and the next steps."""
+    """Return the result, the whole branch, and where it is reviewed. The rungs stand below."""
     word, color = "PUSHED, and read back from the remote", "$verdict-good bold"
     if not submission.pushed:
         word, color = "NOT PUSHED: the branch is local only", "$verdict-unknown bold"
     yield Fact("", Content.styled(word, color))
-    facts = (
-        ("branch", submission.branch),
-        ("commit", submission.commit),
-        ("remote", submission.why),
-        ("review", submission.pr_url),
-        ("body", submission.body_path),
-    )
-    yield from (Fact.of(label, value) for label, value in facts if value)
-    yield Fact("", Content(""))
+    yield Fact.of("", submission.branch, "bold")
+    if submission.pr_url:
+        yield Fact.of("review", submission.pr_url)
+
+
+def further(submission: Submission) -> Iterator[Fact]:
+    """Return the next step for a shell, the commit, and the remote's answer."""
     yield from Fact.lines("next", (f"{next_words(submission)} (Y copies):", next_command(submission)))
+    facts = (("commit", submission.commit), ("remote", submission.why), ("body", submission.body_path))
+    yield from (Fact.of(label, value) for label, value in facts if value)
 
 
 class Write:

@@ -12,6 +12,7 @@ from console.invocation import Invocation
 from console.verbs.changing import landing
 from console.verbs.output import Answer, say, verb
 from ml.clock import clock_time, format_utc, span
+from ml.errors import ConsoleError
 from ml.promotion.rungs import Ending, Ladder, Outcome, Rung, State, Step
 from ml.text import visible
 
@@ -81,8 +82,16 @@ def change_show(invocation: Invocation, name: str) -> Answer:
 @verb
 def change_wait(invocation: Invocation, name: str, until: str, timeout: float) -> Answer:
     """Wait until a change reaches a rung: 0 reached, 4 timed out, 5 closed or superseded, 3 unknown."""
-    rung = Rung(until)
-    waited = invocation.session.ladders.wait(name, rung, timeout, changed=_tell)
+    rung, session = Rung(until), invocation.session
+
+    def changed(found: Ladder) -> None:
+        _tell(found)
+        try:
+            session.rungs.tell([found])
+        except ConsoleError as error:  # the wait goes on: its answer does not depend on the webhook
+            say(str(error))
+
+    waited = session.ladders.wait(name, rung, timeout, changed=changed)
     document = documents.envelope(waited.ladder.as_of) | {
         "until": rung.value,
         "outcome": "timed-out" if waited.outcome is Outcome.WAITING else waited.outcome.value,
@@ -179,6 +188,7 @@ def _document(found: Ladder) -> dict[str, Any]:
         "highest": found.highest.rung.value,
         "next": following.rung.value if following is not None else None,
         "done": found.done,
+        "address": found.address,
         "rungs": {step.rung.value: _rung(step) for step in found.steps},
     }
 

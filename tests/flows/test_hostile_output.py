@@ -98,6 +98,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
         [MODEL, "--to", "active", "--reason", "x"],
     ],
     "withdraw": [[MODEL, "--stage", "shadow", "--reason", HOSTILE, "--dry-run"]],
+    "change": [["list"], ["list", "--all"], ["show", HOSTILE], ["show", "promote/x"], ["close", HOSTILE]],
     "rollback": [[MODEL, "--reason", HOSTILE, "--dry-run"], [MODEL, HOSTILE, "--dry-run"]],
     "gate": [["--base", "origin/main", "--head", HOSTILE], ["--base", "origin/main", "--head", "promote/x"]],
     "init": [["--dry-run"]],

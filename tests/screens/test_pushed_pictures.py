@@ -6,7 +6,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from fakes import ACK_PHRASE, CANDIDATE, DIFF, FrozenClock, ago, board, kill_view, model_view, stage_view
+from fakes import (
+    ACK_PHRASE,
+    BLOCKED_GATES,
+    CANDIDATE,
+    DIFF,
+    FrozenClock,
+    ago,
+    board,
+    change_ladder,
+    changes,
+    kill_view,
+    model_view,
+    stage_view,
+)
 from support.pictures import SIZES, Compare
 from support.pushed import (
     BURST,
@@ -33,11 +46,13 @@ from console.messages import KillArrived
 from console.screens.change import StageScreen, WithdrawScreen
 from console.screens.compare import CompareScreen
 from console.screens.kill import KillScreen, ReleaseScreen
+from console.screens.open_change import OpenChangeScreen
 from console.screens.promote.screen import PromoteScreen
 from console.screens.review import ReviewScreen
 from console.screens.rollback import RollbackScreen
 from ml.board import Delivery, InstanceReceipt, KillView, Rung
-from ml.errors import Conflict, Refused
+from ml.errors import Conflict, Refused, Unavailable
+from ml.promotion.rungs import Ending, Ladder
 from ml.stage import Stage
 from widgets.ack_input import AckInput
 
@@ -160,7 +175,8 @@ def promote_submitting() -> Picture:
 def promote_pushed() -> Picture:
     async def walk(pilot: Pilot[object]) -> None:
         await submitted(pilot)
-        await reads_soon(pilot, "PUSHED")
+        await reads_soon(pilot, "PUSHED, and")
+        await reads_soon(pilot, "MERGED")
 
     return Picture(WizardSession(), to_active(), walk)
 
@@ -169,6 +185,7 @@ def promote_offline() -> Picture:
     async def walk(pilot: Pilot[object]) -> None:
         await submitted(pilot)
         await reads_soon(pilot, "NOT PUSHED")
+        await reads_soon(pilot, "MERGED")
 
     session = WizardSession()
     session.pushed = False
@@ -233,7 +250,8 @@ def rollback_pushed() -> Picture:
     async def walk(pilot: Pilot[object]) -> None:
         await reads_soon(pilot, "was active before")
         await pilot.press("ctrl+r")
-        await reads_soon(pilot, "PUSHED")
+        await reads_soon(pilot, "PUSHED, and")
+        await reads_soon(pilot, "MERGED")
 
     return Picture(emergency(), RollbackScreen(MODEL), walk)
 
@@ -419,6 +437,109 @@ def help_promote() -> Picture:
     return Picture(WizardSession(), to_active(), walk)
 
 
+# --- one change ------------------------------------------------------------------------------------------------------
+def change_is(*keys: str, text: str = "PLANNED", then: str = "", of: Ladder | None = None) -> Picture:
+    """One change with everything that it is made of, some tabs to the right."""
+    found = of or change_ladder()
+
+    async def walk(pilot: Pilot[object]) -> None:
+        await until(pilot, lambda: session.called("details") and session.called("change"))
+        await pilot.press(*keys)
+        await reads_soon(pilot, text)
+
+    session = WizardSession()
+    session.shown_changes = (found,)
+    return Picture(session, OpenChangeScreen(found.subject.branch, then=then), walk)
+
+
+def change_rungs() -> Picture:
+    return change_is(text="L lands it here")
+
+
+def change_alone() -> Picture:
+    return change_is(text="A approves it", of=changes()[2])
+
+
+def change_deploying() -> Picture:
+    return change_is(text="1 of 2 engines loaded a registry without it", of=change_ladder(landed=True))
+
+
+def change_serving() -> Picture:
+    return change_is(text="It has reached every rung", of=change_ladder(landed=True, serves=True))
+
+
+def change_failed() -> Picture:
+    return change_is(text="Its checks failed", of=changes()[1])
+
+
+def change_closed() -> Picture:
+    end = {"ending": Ending.CLOSED, "ending_why": "second@example.com closed it."}
+    return change_is(text="CLOSED: second@example.com", of=replace(change_ladder(), **end))  # type: ignore[arg-type]
+
+
+def change_proofs() -> Picture:
+    return change_is("right", text="proof:")
+
+
+def change_difference() -> Picture:
+    return change_is("right", "right", text="models.json")
+
+
+def change_gates() -> Picture:
+    picture = change_is("right", "right", "right", text="The gate refuses it")
+    picture.session.gates = BLOCKED_GATES
+    return picture
+
+
+def change_evidence() -> Picture:
+    return change_is("left", "left", text="Judged again")
+
+
+def change_approvals() -> Picture:
+    return change_is("left", text="does not count")
+
+
+def change_land() -> Picture:
+    return change_is(text="Type LAND", then="land")
+
+
+def change_land_rollback() -> Picture:
+    return change_is(text="Press ^L to land it", then="land", of=changes()[0])
+
+
+def change_land_refused() -> Picture:
+    picture = change_is(text="The gate refuses it", then="land")
+    picture.session.gates = BLOCKED_GATES
+    return picture
+
+
+def change_approve() -> Picture:
+    return change_is(text="You approve exactly", then="approve")
+
+
+def change_close() -> Picture:
+    return change_is(text="The branch goes from", then="close")
+
+
+def change_outdated() -> Picture:
+    picture = change_is(text="NOT UP TO DATE")
+    first = picture.walk
+
+    async def walk(pilot: Pilot[object]) -> None:
+        await reads_soon(pilot, "L lands it here")
+        picture.session.failures["change"] = Unavailable("origin is out of reach.", "Look at the remote.")
+        await pilot.press("f5")
+        await first(pilot)
+
+    return replace(picture, walk=walk)
+
+
+def promote_same_step() -> Picture:
+    session = WizardSession()
+    session.same_steps = (changes()[2],)
+    return Picture(session, to_active(), sees("is open already"))
+
+
 PICTURES = {
     each.__name__: each
     for each in (
@@ -461,6 +582,24 @@ PICTURES = {
         review_one_side,
         review_blocks,
         help_promote,
+        change_rungs,
+        change_alone,
+        change_deploying,
+        change_serving,
+        change_failed,
+        change_closed,
+        change_proofs,
+        change_difference,
+        change_gates,
+        change_evidence,
+        change_approvals,
+        change_land,
+        change_land_rollback,
+        change_land_refused,
+        change_approve,
+        change_close,
+        change_outdated,
+        promote_same_step,
     )
 }
 WIDE = (
@@ -481,6 +620,12 @@ WIDE = (
     "promote_waiving",
     "stage_question",
     "withdraw_plan",
+    "change_rungs",
+    "change_proofs",
+    "change_evidence",
+    "change_land",
+    "promote_same_step",
+    "rollback_pushed",
 )
 MONOCHROME = (
     "promote_blocked_monochrome",
@@ -495,6 +640,10 @@ MONOCHROME = (
     "compare_artifacts_monochrome",
     "review_day_monochrome",
     "help_promote_monochrome",
+    "change_rungs_monochrome",
+    "change_gates_monochrome",
+    "change_land_monochrome",
+    "promote_same_step_monochrome",
 )
 
 
@@ -529,6 +678,6 @@ def test_monochrome(compare: Compare, name: str, monkeypatch: pytest.MonkeyPatch
     assert draw(compare, PICTURES[name.removesuffix("_monochrome")](), "80x24")
 
 
-@pytest.mark.parametrize("name", ["review_day_ascii"])
+@pytest.mark.parametrize("name", ["review_day_ascii", "change_rungs_ascii"])
 def test_ascii(compare: Compare, name: str) -> None:
     assert draw(compare, PICTURES[name.removesuffix("_ascii")](), "80x24", ascii_only=True)

@@ -13,6 +13,7 @@ from fakes import (
     ago,
     alerts,
     board,
+    changes,
     error_rate,
     healthy_model,
     kill_view,
@@ -100,6 +101,7 @@ PICTURES = {
     "soak": Picture("soak", board()),
     "history": Picture("history", board()),
     "log": Picture("log", board()),
+    "changes": Picture("changes", board(), keys=("down", "down")),
 }
 POOR = {
     "stages_light": Picture("stages", board(), settings={"theme": "light"}),
@@ -111,6 +113,8 @@ POOR = {
     "stages_filter": Picture("stages", many_models(1000), keys=("slash", "4", "2")),
     "stages_sick_active": Picture("stages", sick_active()),
     "stages_broken_registry": Picture("stages", broken_registry()),
+    "changes_ascii": Picture("changes", board(), keys=("down",), settings={"ascii_only": True}),
+    "changes_local": Picture("changes", board()),
     "soak_breach": Picture("soak", board(), keys=("down", "down", "b")),
 }
 
@@ -118,6 +122,7 @@ POOR = {
 def draw(compare: Compare, picture: Picture, size: tuple[int, int]) -> bool:
     session = FakeSession(picture.shown)
     session.shown_soak = replace(soak_report(), model=picture.shown.models[0].name)
+    session.shown_changes = changes()
     app = ConsoleApp(session, FrozenClock(), **picture.settings)  # type: ignore[arg-type]
     return compare(app, terminal_size=size, run_before=in_view(picture.view, *picture.keys))
 

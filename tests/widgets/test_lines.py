@@ -105,7 +105,7 @@ async def test_several_open_changes_name_their_authors_in_80_columns() -> None:
         lines.now, lines.branches = NOW, (branch, replace(branch, by="a" * 90))
         await stage.pilot.pause()
         head, whole, cut = map(str.strip, shown(lines))
-        assert head == "OPEN CHANGES"
+        assert head == "OPEN CHANGES  key 5 opens them"
         assert whole == "promote regime_v2026_02_16_001 → active pushed 2h00m by developer@example.com"
         assert cut.startswith("promote regime_v2026_02_16_001 → active pushed by aaa")
         assert cut.endswith("…")
