@@ -17,8 +17,8 @@ from console.verbs import lines
 from console.verbs.measuring import judged_document, judged_line, measuring
 from console.verbs.output import Answer, code_of, error_document, say, verb
 from console.version import __version__
-from ml.clock import SystemClock
-from ml.errors import ConsoleError, Usage
+from ml.clock import SystemClock, span
+from ml.errors import Conflict, ConsoleError, Usage
 from ml.promotion.approvals import usual_name
 from ml.promotion.values import Checklist, Landing, Plan, Submission
 from ml.stage import Stage
@@ -64,28 +64,51 @@ def stage(invocation: Invocation, directory: str, model: str, reason: str, dry_r
 @click.option("--ack", default="", metavar="PHRASE", help="The typed acknowledgement that a step to active needs.")
 @click.option("--finding", default="", metavar="TEXT", help="Finding of the dashboard review; required for active.")
 @click.option("--waive", multiple=True, metavar="GATE=REASON", help="Waive one gate, with a reason; repeatable.")
+@click.option("--again", is_flag=True, help="Promote although a promotion of the same step is open.")
 @_DRY_RUN
 @_NO_PUSH
 @verb
-def promote(
+def promote(  # noqa: PLR0913 the options of the verb, each by name
     invocation: Invocation,
+    *,
     model: str,
     to_stage: str,
     reason: str,
     ack: str,
     finding: str,
     waive: tuple[str, ...],
+    again: bool,
     dry_run: bool,
     no_push: bool,
 ) -> Answer:
     """Promote a model one step, through its checklist, onto a branch."""
     session = invocation.session
+    _require_only_one(invocation, model, Stage(to_stage), known=again or dry_run)
     target = session.changes.target(model, Stage(to_stage))
     judged = session.checklists.judge(target, finding=finding, waivers=_waivers(waive), on_gate=_say_gate)
     if dry_run and not judged.ready:
         return _blocked(judged)
     planned = session.changes.plan(judged, reason, ack=ack, preview=dry_run)
     return _submit(invocation, planned, dry_run=dry_run, push=not no_push)
+
+
+def _require_only_one(invocation: Invocation, model: str, to_stage: Stage, *, known: bool) -> None:
+    """Refuse a second open promotion of the same step; where it is ``known``, only say that there is one.
+
+    Raises: Conflict where one is open.
+    """
+    session = invocation.session
+    for each in session.ladders.same_step(model, to_stage)[:1]:
+        since = span((session.clock.now() - each.subject.at).total_seconds())
+        branch = visible(each.subject.branch)
+        cause = f"{visible(each.subject.by)} opened this step of {visible(model)} {since} ago: {branch}."
+        if not known:
+            raise Conflict(
+                cause,
+                f"Land it with `mlconsole change land {branch}`, close it with `mlconsole change close {branch}`, "
+                "or promote once more with --again.",
+            )
+        say(cause)
 
 
 @click.command()

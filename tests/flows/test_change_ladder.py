@@ -40,7 +40,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 def to_shadow(desk: SharedRemote, *options: str, other_than: str = "") -> str:
     """Promote FRESH to shadow; the branch. One second has room for one branch of a name, so that it is tried again."""
     while True:
-        code, done = desk.document("promote", MODEL, "--to", "shadow", "--reason", "as planned", *options)
+        again = ("--again",) if other_than else ()
+        code, done = desk.document("promote", MODEL, "--to", "shadow", "--reason", "as planned", *again, *options)
         if code == 0 and done["branch"] != other_than:
             return str(done["branch"])
         assert other_than

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -13,7 +14,8 @@ from textual.message import Message
 from textual.widgets import Button, Input, Label, Log, Static, TabbedContent, TabPane
 
 from console.screens.pushed import PushedScreen
-from ml.clock import format_utc
+from ml.clock import age, format_utc
+from ml.promotion.rungs import Ladder
 from ml.promotion.values import Checklist, Plan, Target
 from ml.records.drafts import Draft
 from ml.stage import Stage
@@ -54,6 +56,50 @@ class StepPage(Vertical):
         """Post the chosen step."""
         event.stop()
         self.post_message(self.Chosen(Stage((event.button.id or "").removeprefix("to-"))))
+
+
+class SameStepPage(VerticalScroll, can_focus=False):
+    """Says that the same step is open already, and asks how to go on."""
+
+    _to_stage = Stage.SHADOW
+    _branch = ""
+
+    class Answered(Message):
+        """An answer was chosen: ``branch`` is the change to open; empty promotes once more."""
+
+        def __init__(self, branch: str, to_stage: Stage) -> None:
+            super().__init__()
+            self.branch = branch
+            self.to_stage = to_stage
+
+    def compose(self) -> ComposeResult:
+        """The open changes above the two answers."""
+        yield Facts(id="same-steps", label_width=7)
+        yield Button("Open that change", id="open-it", compact=True)
+        yield Button("Promote once more", id="once-more", compact=True)
+
+    def show(self, same: tuple[Ladder, ...], to_stage: Stage, now: datetime) -> None:
+        """Show the open promotions of the same step, the newest first."""
+        self._to_stage, self._branch = to_stage, same[0].subject.branch
+        self.query_one(Facts).facts = tuple(_same_steps(same, to_stage, now))
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Post the chosen answer."""
+        event.stop()
+        self.post_message(self.Answered(self._branch if event.button.id == "open-it" else "", self._to_stage))
+
+
+def _same_steps(same: tuple[Ladder, ...], to_stage: Stage, now: datetime) -> Iterator[Fact]:
+    yield Fact.of("", f"This step, {to_stage.below} to {to_stage}, is open already.", "bold")
+    for each in same:
+        yield Fact("", Content(""))
+        yield Fact.of("", each.subject.branch)
+        yield Fact.of("by", f"{each.subject.by}, {age(each.subject.at, now)} ago")
+        following = each.next
+        if following is not None:
+            yield Fact.of("stands", f"{following.rung.value.upper()} {following.state.value}: {following.why}")
+    yield Fact("", Content(""))
+    yield Fact.of("", "Only one of them can land: the other one must then be planned anew.")
 
 
 class ChecklistPage(Vertical):

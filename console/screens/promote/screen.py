@@ -14,12 +14,23 @@ from textual.screen import ModalScreen
 from textual.types import CSSPathType
 from textual.widgets import Button, ContentSwitcher, Input, Static
 
+from console.screens.open_change import OpenChangeScreen
 from console.screens.promote.controller import DraftKeeper, Promotion
-from console.screens.promote.pages import AckPage, ChecklistPage, PlanPage, PlanScreen, ReasonPage, StepPage
+from console.screens.promote.pages import (
+    AckPage,
+    ChecklistPage,
+    PlanPage,
+    PlanScreen,
+    ReasonPage,
+    SameStepPage,
+    StepPage,
+)
 from console.screens.promote.steps import Step, Wizard, possible_steps
 from console.screens.review import ReviewScreen
 from console.screens.writing import SubmissionPage
 from console.status import next_command
+from ml.errors import ConsoleError
+from ml.promotion.rungs import Ladder
 from ml.promotion.values import Target
 from ml.stage import Stage
 from ml.text import visible
@@ -121,6 +132,7 @@ class PromoteScreen(PlanScreen):
         yield Static(id="steps", markup=False)
         with ContentSwitcher(initial="checklist-page", id="pages"):
             yield StepPage(id="step-page")
+            yield SameStepPage(id="same-step-page")
             yield ChecklistPage(id="checklist-page")
             yield ReasonPage(id="reason-page")
             yield AckPage(id="ack-page")
@@ -143,8 +155,27 @@ class PromoteScreen(PlanScreen):
             self.query_one(StepPage).offer(possible)
             self._turn("step-page", "#cancel")
         else:
-            to_stage = self._wanted or (possible[0][0] if possible else Stage.SHADOW)
-            self._freeze(partial(self.promotion.open, to_stage))
+            self._look_around(self._wanted or (possible[0][0] if possible else Stage.SHADOW))
+
+    def _look_around(self, to_stage: Stage) -> None:
+        """Look for an open promotion of the same step before anything is judged. What is known here is enough."""
+        self._turn(*_PAGES[Step.CHECKLIST])
+        self.say("Looking for an open promotion of the same step.")
+        session, freeze = self.console.session, partial(self.promotion.open, to_stage)
+
+        def found(same: tuple[Ladder, ...]) -> None:
+            if not same:
+                self._freeze(freeze)
+                return
+            self.query_one(SameStepPage).show(same, to_stage, self.console.clock.now())
+            self._turn("same-step-page", "#cancel")
+            self.say("Nothing is judged yet. Escape leaves everything as it is.")
+
+        def unknown(error: ConsoleError) -> None:
+            self._freeze(freeze)  # the target is read from the same repository, and reports what is wrong there
+
+        same_step = f"look for another promotion of {self._model}"
+        self.work(same_step, lambda: session.ladders.same_step(self._model, to_stage, fetch=False), found, unknown)
 
     def _freeze(self, freeze: Callable[[], None]) -> None:
         self._shown = None
@@ -219,7 +250,14 @@ class PromoteScreen(PlanScreen):
     # --- what the person does ----------------------------------------------------------------------------------------
     def on_step_page_chosen(self, message: StepPage.Chosen) -> None:
         """Take the chosen step. It does not change afterwards."""
-        self._freeze(partial(self.promotion.open, message.to_stage))
+        self._look_around(message.to_stage)
+
+    def on_same_step_page_answered(self, message: SameStepPage.Answered) -> None:
+        """Open the change that is open already, or promote once more, knowingly."""
+        if message.branch:
+            self.app.switch_screen(OpenChangeScreen(message.branch))
+        else:
+            self._freeze(partial(self.promotion.open, message.to_stage))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Keep the typed text on every keystroke."""
