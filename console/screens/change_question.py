@@ -1,4 +1,4 @@
-"""Questions of a change's screen: approve, land or close it, each with what it does and what it needs."""
+"""Questions of a change's screen: push, approve, land or close it, each with what it does and what it needs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from widgets.quiet_widget import LineInput
 
 LAND_WORD = "LAND"
 _LABEL = 8
-_CONFIRM = {"approve": "Approve", "land": "Land", "close": "Close the change"}
+_CONFIRM = {"approve": "Approve", "land": "Land", "close": "Close the change", "push": "Push"}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question about a change, as it was shown. ``kind`` is ``approve``, ``land`` or ``close``."""
+    """One question about a change, as it was shown. ``kind`` is ``approve``, ``land``, ``push`` or ``close``."""
 
     kind: str
     ladder: Ladder
@@ -64,6 +64,7 @@ class Question:
 _MEANING = {
     "approve": "You approve exactly this commit, signed with your key. An approval is pushed and never taken back.",
     "land": "The base takes this change. Engines load it at their next deployment.",
+    "push": "The remote gets the branch as this clone has it, and is read back. A branch there is never overwritten.",
     "close": "The branch goes from the remote. This clone keeps it, and a push opens it again.",
 }
 

@@ -21,7 +21,7 @@ from ml.errors import ConsoleError
 from ml.promotion.close import Closing
 from ml.promotion.land import Approval
 from ml.promotion.rungs import Ending, Ladder, Rung, State
-from ml.promotion.values import Landing
+from ml.promotion.values import Landing, Submission
 from ml.session.details import ChangeDetails
 from ml.text import visible
 from ml.verdict import Gate, worst
@@ -41,7 +41,7 @@ class OpenChangeScreen(PushedScreen):
 
     Args:
         branch: the change's branch.
-        then: ``approve``, ``land`` or ``close`` asks that question at once; empty only shows the change.
+        then: ``push``, ``approve``, ``land`` or ``close`` asks that question at once; empty only shows the change.
     """
 
     LEAVE = "Back"
@@ -56,6 +56,8 @@ class OpenChangeScreen(PushedScreen):
         Binding("pagedown", "page(1)", "Scroll", show=False, id="change.down", tooltip="Scroll the tab down"),
         Binding("a", "ask('approve')", "Approve", id="change.approve", tooltip="Approve it, signed; asks first"),
         Binding("l", "ask('land')", "Land", id="change.land", tooltip="Judge the gate, then land it; asks first"),
+        Binding("p", "ask('push')", "Push", show=False, id="change.push",
+                tooltip="Push its branch to the remote; asks first"),
         Binding("x", "ask('close')", "Close it", id="change.close", tooltip="Close it without landing; asks first"),
         Binding("o", "address", "Address", show=False, id="change.address",
                 tooltip="Copy the address of its pull request"),
@@ -200,7 +202,7 @@ class OpenChangeScreen(PushedScreen):
     # --- questions ---------------------------------------------------------------------------------------------------
     @property
     def _asking(self) -> str:
-        """The open question: ``approve``, ``land``, ``close``, or empty."""
+        """The kind of the open question; empty while there is none."""
         page = self.query_one(QuestionPage)
         return page.asked if self.query_one("#pages", ContentSwitcher).current == "question" else ""
 
@@ -276,6 +278,8 @@ class OpenChangeScreen(PushedScreen):
             self._write(kind, lambda: session.changes.land(branch, expected=commit), self._landed)
         elif kind == "approve":
             self._write(kind, lambda: session.changes.approve(branch, expected=commit), self._approved)
+        elif kind == "push":
+            self._write(kind, lambda: session.changes.push(branch), self._pushed)
         else:
             self._write(kind, lambda: session.ladders.close(branch, reason), self._was_closed)
 
@@ -286,6 +290,10 @@ class OpenChangeScreen(PushedScreen):
         assert isinstance(landed, Landing)
         self.query_one("#gates ChecklistView", ChecklistView).gates = landed.gates
         self._back(f"{landed.base} is now {landed.commit[:12]}. {landed.problem}".rstrip(), loud=bool(landed.problem))
+
+    def _pushed(self, done: object) -> None:
+        assert isinstance(done, Submission)
+        self._back(f"{done.why} {done.pr_url}".rstrip(), loud=not done.pushed)
 
     def _approved(self, given: object) -> None:
         assert isinstance(given, Approval)
@@ -383,7 +391,7 @@ class OpenChangeScreen(PushedScreen):
         return super().check_action(action, parameters)
 
 
-_DONE = {"land": "landed", "approve": "approved", "close": "closed"}
+_DONE = {"push": "pushed", "land": "landed", "approve": "approved", "close": "closed"}
 
 
 def _verdict(gates: tuple[Gate, ...]) -> str:

@@ -84,10 +84,10 @@ _BY_CODE = {
     Why.CHECKS_RUN: "Its checks run; this screen keeps watching.",
     Why.CHECKS_FAILED: "Its checks failed. Look at them with O; then plan it anew.",
     Why.CHANGES_REQUESTED: "A reviewer asks for changes. X closes it; then plan it anew.",
-    Why.LOCAL_ONLY: "Push its branch first, in a shell: the command stands at PUSHED.",
-    Why.GONE: "Push its branch first, in a shell: the command stands at PUSHED.",
+    Why.LOCAL_ONLY: "It is only in this clone. P pushes it.",
+    Why.GONE: "The remote has its branch no more. P pushes it again.",
     Why.ENGINE_BEHIND: "Engines have not loaded it yet; this screen keeps watching.",
-    Why.KILLED: "The kill switch is on. U releases it, when models may act again.",
+    Why.KILLED: "The kill switch is on. Leave with Escape; U releases it, when models may act again.",
 }
 
 

@@ -11,6 +11,7 @@ import fcntl
 import re
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -26,6 +27,8 @@ from ml.promotion.repository import APPROVALS, CHANGE_PREFIXES, REGULAR_FILE, Pa
 from ml.text import visible
 
 _QUEUE_S = 60.0
+_TURN_S = 3.0
+"""The longest wait of a fetch for another one of this process."""
 _WRITTEN_PER_S = 4 << 20
 """The bytes that git compresses and writes in a second on a busy machine."""
 _KEY = re.compile(r"((?:sk-)?(?:ssh|ecdsa)-[A-Za-z0-9@.-]+)[ \t]+([A-Za-z0-9+/=]+)(?:\s|$)")
@@ -233,6 +236,7 @@ class GitRemotes:
 
     def __init__(self, git: GitRunner, lfs: LfsStore) -> None:
         self._git, self._lfs = git, lfs
+        self._fetching = threading.Lock()
 
     @cached_property
     def _ssh(self) -> dict[str, str]:
@@ -321,6 +325,23 @@ class GitRemotes:
             Unavailable, TimedOut: out of reach, or it has no branch ``base``.
         """
         remote, base = plain(remote, "a remote"), plain(base, "a branch")
+        with self._turn():
+            self._fetch(remote, base, deadline_s, fork)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for another fetch of this process: two at once take each other's locks on refs, and one fails.
+
+        A fetch that hangs holds up no other for long.
+        """
+        alone = self._fetching.acquire(timeout=_TURN_S)
+        try:
+            yield
+        finally:
+            if alone:
+                self._fetching.release()
+
+    def _fetch(self, remote: str, base: str, deadline_s: float, fork: str) -> None:
         patterns = [base, *(f"{prefix}*" for prefix in CHANGE_PREFIXES)]
         branches = [f"+refs/heads/{name}:refs/remotes/{remote}/{name}" for name in patterns]
         fetch = ("fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")

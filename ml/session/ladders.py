@@ -5,7 +5,6 @@ Every look fetches once, asks the forge seldom, and has a deadline. What does no
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -73,7 +72,7 @@ class _Look:
 
 
 class Ladders:
-    """Finds changes by name and follows them. Safe to use from several threads; they fetch one after the other."""
+    """Finds changes by name and follows them. Safe to use from several threads."""
 
     def __init__(self, context: Context, registries: Registries, gate: ChangeGate, changes: Changes) -> None:
         self._context = context
@@ -84,7 +83,6 @@ class Ladders:
         self._engines = EngineLook(context, registries)
         self._seen: set[tuple[str, str]] = set()
         self._over: tuple[str, frozenset[str]] = ("", frozenset())
-        self._fetching = threading.Lock()
 
     def listed(self, *, ended: bool = False) -> tuple[Ladder, ...]:
         """The ladders of all open changes, the newest first; with ``ended`` also of those that ended.
@@ -218,8 +216,7 @@ class Ladders:
         desk, why, unreadable = self._gate.desk(), "", ""
         if desk.remote and fetch:
             try:
-                with self._fetching:  # two fetches at once take each other's locks, and one fails
-                    self._context.repository.remotes.fetch(desk.remote, desk.base, fork=desk.fork)
+                self._context.repository.remotes.fetch(desk.remote, desk.base, fork=desk.fork)
             except ConsoleError as sick:
                 why = str(sick)
         base = self._registries.ref().commit

@@ -214,9 +214,19 @@ def acting(output: bytes) -> list[str]:
 def test_no_text_from_outside_reaches_the_terminal_raw(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
     with Terminal([sys.executable, CONSOLE, log.path, "hostile"], columns=120, rows=40) as running:
         running.wait_for("GATE", DEADLINE_S)
-        for key, words in (("2", "coverage"), ("3", "newest"), ("4", "AUDIT"), ("1", "GATE")):
+        for key, words in (("2", "coverage"), ("3", "newest"), ("4", "AUDIT"), ("5", "1 open"), ("1", "GATE")):
             running.press(key)
             running.wait_for(words, DEADLINE_S)
+        running.press("5")
+        running.press("enter")
+        tabs = ("proof:", "artifact", "VERDICT", "judged", "does not count")
+        for words in ("PLANNED", *tabs):
+            running.wait_for(words, DEADLINE_S)
+            running.press("right")
+        running.press("x")
+        running.wait_for("The branch goes from the remote", DEADLINE_S)
+        running.go("escape", "escape", "1")
+        running.wait_for("GATE", DEADLINE_S)
         for key, words in (("p", "Cancel"), ("r", "Cancel"), ("f1", "Everywhere"), ("f9", "KILL ON")):
             running.press(key)
             running.wait_for(words, DEADLINE_S)

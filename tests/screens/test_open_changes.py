@@ -223,6 +223,17 @@ async def test_closing_takes_a_reason_and_says_how_to_undo_it() -> None:
     assert [call for call in session.calls if call[0] == "close"] == [("close", BRANCH, "not today")]
 
 
+async def test_a_change_that_stayed_here_is_pushed_by_keys() -> None:
+    session = with_changes()
+    async with walking(session, OpenChangeScreen(ROLLBACK)) as pilot:
+        await reads_soon(pilot, "P pushes it")
+        await pilot.press("p")
+        await reads_soon(pilot, "The remote gets the branch")
+        await pilot.press("ctrl+l")
+        await reads_soon(pilot, "The remote holds it.")
+    assert [call for call in session.calls if call[0] == "push"] == [("push", ROLLBACK)]
+
+
 async def test_the_tabs_show_what_the_change_is_made_of() -> None:
     async with walking(with_changes(), OpenChangeScreen(BRANCH)) as pilot:
         await reads_soon(pilot, "PLANNED done")

@@ -19,6 +19,9 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 from fakes import (  # noqa: E402 the two folders above are found only now
     FakeSession,
     board,
+    change_ladder,
+    change_request,
+    change_subject,
     kill_view,
     model_view,
     p99,
@@ -35,6 +38,8 @@ import console.app  # noqa: E402
 from console.app import ConsoleApp  # noqa: E402
 from ml.board import HistoryRow, Problem, Rung  # noqa: E402
 from ml.clock import SystemClock  # noqa: E402
+from ml.promotion.rungs import Checks, ForgeAnswer, ForgeState, Ladder, RemoteFacts  # noqa: E402
+from ml.session.details import ChangeDetails  # noqa: E402
 from ml.stage import Stage  # noqa: E402
 
 EVIL = (
@@ -61,6 +66,7 @@ class LoggingSession(FakeSession):
                 artifact_id=EVIL, why=EVIL, queries=(EVIL,), tapes=(replace(tape(), objective=EVIL),)
             )
             self.rollback_to = rollback_plan(why=EVIL, reason=EVIL, from_artifact=EVIL, to_artifact=EVIL)
+            self.shown_changes = (hostile_change(),)
             self.kill_result = kill_view(Rung.UNCONFIRMED, by=EVIL, reason=EVIL, manual=(EVIL,), problem=EVIL)
 
     def note(self, what: str) -> None:
@@ -71,11 +77,31 @@ class LoggingSession(FakeSession):
         self.note(method)
         super()._enter(method, *words)
 
+    def details_of(self, name: str) -> ChangeDetails:
+        found = super().details_of(name)
+        if not name.endswith(EVIL):
+            return found
+        evidence = tuple(
+            replace(each, path=EVIL, checks=tuple(replace(c, name=EVIL, why=EVIL) for c in each.checks))
+            for each in found.evidence
+        )
+        approvals = tuple(replace(each, by=EVIL, why_not=EVIL) for each in found.approvals)
+        shown = {"message": EVIL, "difference": f"+{EVIL}", "files": (EVIL,), "problems": (EVIL,)}
+        return replace(found, evidence=evidence, approvals=approvals, **shown)
+
     def slow_write(self) -> Written:
         self.note("write begun")
         time.sleep(_WRITE_S)
         self.note("write done")
         return Written()
+
+
+def hostile_change() -> Ladder:
+    """A change in which everything that comes from a branch, a commit and a forge is hostile."""
+    subject = change_subject(branch=f"promote/m/{EVIL}", model=EVIL, artifact_id=EVIL, by=EVIL)
+    request = change_request(subject, address=EVIL, checks=Checks.FAILED, failed=(EVIL,), reviewers=(EVIL,))
+    remote = RemoteFacts(name=EVIL, tip=subject.commit)
+    return change_ladder(subject, remote=remote, forge=ForgeAnswer(state=ForgeState.ANSWERED, requests=(request,)))
 
 
 def hostile_board() -> object:
