@@ -132,5 +132,5 @@ def _words(found: Ladder, now: datetime, arrow: str, step: str) -> Content:
         rung = (f"{following.rung.value.upper()} {following.state.value}: ", "bold")
         lines.append(Content.assemble(rung, visible(following.why, limit=400)))
         lines += [Content(f"{arrow} {visible(following.todo, limit=400)}")] if following.todo else []
-    lines.append(Content.styled(advice(found), "$quiet"))
+    lines.append(Content.styled(advice(found, listed=True), "$quiet"))
     return Content("\n").join(lines)

@@ -91,10 +91,15 @@ _BY_CODE = {
 }
 
 
-def advice(found: Ladder) -> str:
-    """Return what to press now, by the rung where a change stands; empty where only its own words help."""
+_IN_LIST = dict.fromkeys((Why.LOCAL_ONLY, Why.GONE), "Enter opens it; there P pushes it.")
+"""In the list of changes P promotes the chosen model."""
+
+
+def advice(found: Ladder, *, listed: bool = False) -> str:
+    """Return what to press now, by the rung where a change stands: on its own screen, or in the list of changes."""
     if found.ending is not Ending.OPEN:
         return f"It goes no further. {found.ending_why}"
     if found.next is None:
         return "It has reached every rung that it needs."
-    return _BY_CODE.get(found.next.code, "This screen keeps watching.")
+    known = _BY_CODE | (_IN_LIST if listed else {})
+    return known.get(found.next.code, "This screen keeps watching.")

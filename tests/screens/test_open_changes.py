@@ -36,7 +36,14 @@ async def test_five_opens_the_changes_and_enter_opens_one() -> None:
         await pilot.press("5")
         await settled(pilot)
         assert isinstance(pilot.app.screen, ChangesScreen)
-        for words in ("4 open, 1 done in the last day", "✗ CHECKED", "✓ MERGED", ROLLBACK, "mlconsole push"):
+        for words in (
+            "4 open, 1 done in the last day",
+            "✗ CHECKED",
+            "✓ MERGED",
+            ROLLBACK,
+            "mlconsole push",
+            "there P pushes it",
+        ):
             assert reads(pilot, words), words
         await pilot.press("down", "down")
         await reads_soon(pilot, BRANCH)
