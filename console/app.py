@@ -313,6 +313,10 @@ class ConsoleApp(App[int]):
         """Open the screen that releases the kill switch."""
         self._open(tasks.release())
 
+    def open_change(self, branch: str) -> None:
+        """Open one change on top of what is shown."""
+        self.push_screen(tasks.change(branch))
+
     def action_help(self) -> None:
         """Show the keys of the open screen."""
         from console.screens.help import HelpScreen  # noqa: PLC0415

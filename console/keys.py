@@ -138,11 +138,6 @@ class ConsoleCommands(Provider):
             if (score := matcher.match(command.name)) > 0:
                 yield Hit(score, matcher.highlight(command.name), command.run, command.name, command.help)
 
-    def _open_change(self, branch: str) -> None:
-        from console import tasks  # noqa: PLC0415 tasks are opened through the application everywhere else
-
-        self.app.push_screen(tasks.change(branch))
-
     def _actions(self) -> Iterator[_Command]:
         for binding in APP_BINDINGS:
             if binding.id not in _HIDDEN and self.console.offers(binding.action):
@@ -157,7 +152,7 @@ class ConsoleCommands(Provider):
 
     def _places(self) -> Iterator[_Command]:
         for each in self.console.changes or ():
-            open_it = partial(self._open_change, each.subject.branch)
+            open_it = partial(self.console.open_change, each.subject.branch)
             branch = visible(each.subject.branch, limit=120)
             yield _Command(f"change {branch}", f"Stands at {each.highest.rung.value.upper()}", open_it)
         for model in self.console.models:

@@ -108,6 +108,10 @@ class Console(Protocol):
         """Choose a model."""
         ...
 
+    def open_change(self, branch: str) -> None:
+        """Open one change on top of what is shown."""
+        ...
+
     async def go_to(self, model: str, stage: Stage) -> None:
         """Show one stage of a model."""
         ...

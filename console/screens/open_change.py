@@ -210,6 +210,7 @@ class OpenChangeScreen(PushedScreen):
         """Ask before something is changed, or say why it cannot be."""
         found = self._ladder
         if obstacle := self._obstacle(kind, found):
+            self._alarmed = True
             self.say(obstacle, loud=True)
             return
         assert found is not None
