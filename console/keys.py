@@ -16,6 +16,8 @@ from ml.stage import Stage
 from ml.text import visible
 
 if TYPE_CHECKING:
+    from textual.fuzzy import Matcher
+
     from console.protocol import Console
 
 
@@ -118,6 +120,15 @@ class _Command(NamedTuple):
     run: Callable[[], object]
 
 
+def _marked(matcher: Matcher, name: str) -> Content:
+    """Return a name with its matching letters marked. `Matcher.highlight` would read brackets in it as markup."""
+    content = Content(name)
+    for offset in matcher.fuzzy_search.match(matcher.query, name)[1]:
+        if not name[offset].isspace():
+            content = content.stylize(matcher.match_style, offset, offset + 1)
+    return content
+
+
 class ConsoleCommands(Provider):
     """Offers the session's actions, and every model and artifact of the board."""
 
@@ -136,7 +147,7 @@ class ConsoleCommands(Provider):
         matcher = self.matcher(query)
         for command in (*self._actions(), *self._places()):
             if (score := matcher.match(command.name)) > 0:
-                yield Hit(score, matcher.highlight(command.name), command.run, command.name, command.help)
+                yield Hit(score, _marked(matcher, command.name), command.run, command.name, command.help)
 
     def _actions(self) -> Iterator[_Command]:
         for binding in APP_BINDINGS:

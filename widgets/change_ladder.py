@@ -96,7 +96,7 @@ def ladder_rows(
 
 def _step_rows(step: Step, found: Ladder, width: int, glyphs: Glyphs, *, brief: bool) -> Iterator[Content]:
     mark = _MARKS[step.state]
-    here = found.next is not None and step.rung is found.next.rung and found.ending is Ending.OPEN
+    here = found.stands_at is not None and step.rung is found.stands_at.rung and found.ending is Ending.OPEN
     head = Content.assemble(
         (mark.ascii_glyph if glyphs.ascii_only else mark.glyph, mark.color),
         " ",
@@ -217,7 +217,7 @@ def heading() -> Content:
 
 def change_lines(found: Ladder, now: datetime, glyphs: Glyphs) -> Iterator[Content]:
     """Yield a change's row, the longest first: the shorter ones leave out the reason, then the person."""
-    subject, following = found.subject, found.next
+    subject, following = found.subject, found.stands_at
     mark = _MARKS[State.REACHED if following is None else following.state]
     stands_at = found.highest.rung if following is None else following.rung
     row = Content.assemble(
@@ -253,4 +253,4 @@ def change_text(found: Ladder) -> str:
 
 
 def _rungs(found: Ladder) -> tuple[Rung, ...]:
-    return (found.highest.rung, *((found.next.rung,) if found.next is not None else ()))
+    return (found.highest.rung, *((found.stands_at.rung,) if found.stands_at is not None else ()))

@@ -122,7 +122,7 @@ class ChangesScreen(ViewScreen):
 
 def _words(found: Ladder, now: datetime, arrow: str, step: str) -> Content:
     """Return the chosen change in words: branch, person, the rung where it stands, and what to do."""
-    subject, following = found.subject, found.next
+    subject, following = found.subject, found.stands_at
     who = f"{visible(subject.by)}, {age(subject.at, now)} ago"
     lines = [
         Content.styled(visible(subject.branch), "bold"),

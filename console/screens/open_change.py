@@ -144,7 +144,7 @@ class OpenChangeScreen(PushedScreen):
 
     def _advise(self, found: Ladder) -> None:
         """Say what to press where the change stands elsewhere than before; an alarm stays until a key is pressed."""
-        following = found.next
+        following = found.stands_at
         stands = (found.ending, (following.rung, following.code) if following is not None else None)
         if stands == self._stood or self._asking or self._writing:
             return

@@ -99,7 +99,7 @@ def advice(found: Ladder, *, listed: bool = False) -> str:
     """Return what to press now, by the rung where a change stands: on its own screen, or in the list of changes."""
     if found.ending is not Ending.OPEN:
         return f"It goes no further. {found.ending_why}"
-    if found.next is None:
+    if found.stands_at is None:
         return "It has reached every rung that it needs."
     known = _BY_CODE | (_IN_LIST if listed else {})
-    return known.get(found.next.code, "This screen keeps watching.")
+    return known.get(found.stands_at.code, "This screen keeps watching.")

@@ -171,6 +171,15 @@ class Ladder:
         return next((step for step in above if not step.lasting), above[0] if above else None)
 
     @property
+    def stands_at(self) -> Step | None:
+        """The rung to look at first: one that failed before the landing, else `next`.
+
+        A change may be approved although its checks failed; then the failure matters more than the landing.
+        """
+        failed = next((step for step in self.steps if step.state is State.FAILED), None)
+        return self.next if failed is None or self.step(Rung.MERGED).state is State.REACHED else failed
+
+    @property
     def done(self) -> bool:
         """True if the change has landed and nothing above needs anything more."""
         return self.step(Rung.MERGED).passed and self.next is None

@@ -219,7 +219,7 @@ def test_no_text_from_outside_reaches_the_terminal_raw(log: Log, capsys: pytest.
             running.wait_for(words, DEADLINE_S)
         running.press("5")
         running.press("enter")
-        tabs = ("proof:", "artifact", "VERDICT", "judged", "does not count")
+        tabs = ("proof:", "+ ␛]52", "VERDICT", "judged", "does not count")
         for words in ("PLANNED", *tabs):
             running.wait_for(words, DEADLINE_S)
             running.press("right")

@@ -95,7 +95,7 @@ def _same_steps(same: tuple[Ladder, ...], to_stage: Stage, now: datetime) -> Ite
         yield Fact("", Content(""))
         yield Fact.of("", each.subject.branch)
         yield Fact.of("by", f"{each.subject.by}, {age(each.subject.at, now)} ago")
-        following = each.next
+        following = each.stands_at
         if following is not None:
             yield Fact.of("stands", f"{following.rung.value.upper()} {following.state.value}: {following.why}")
     yield Fact("", Content(""))

@@ -385,3 +385,14 @@ def test_a_rung_that_was_reached_before_the_end_stays_reached() -> None:
     found = climbed(replace(OPEN, base=replace(OPEN.base, moved=True)))
     assert outcome(found, Rung.PUSHED) is Outcome.REACHED
     assert outcome(found, Rung.MERGED) is Outcome.ENDED
+
+
+def test_failed_checks_matter_more_than_the_landing_of_an_approved_change() -> None:
+    red = ForgeAnswer(state=ForgeState.ANSWERED, requests=(replace(REQUEST, checks=Checks.FAILED),))
+    found = climbed(replace(OPEN, forge=red))
+    assert found.stands_at is not None
+    assert found.stands_at.rung is Rung.CHECKED
+    landed = climbed(replace(SERVED, forge=red))
+    assert landed.stands_at is landed.next
+    waiting = climbed()
+    assert waiting.stands_at is waiting.next
