@@ -13,11 +13,12 @@ from datetime import datetime
 from ml.difference import difference
 from ml.errors import ConsoleError, Refused
 from ml.policy import Policy, parse_policy
+from ml.promotion.approvals import homes, slot_of
 from ml.promotion.evidence import verify
 from ml.promotion.gate.authority import Electorate, why_no_approval
 from ml.promotion.land import ends
 from ml.promotion.publish import Desk
-from ml.promotion.repository import APPROVALS, PathChange
+from ml.promotion.repository import PathChange
 from ml.promotion.rungs import Ladder
 from ml.session.context import Context
 from ml.session.gate import ChangeGate
@@ -139,15 +140,16 @@ class Details:
         try:
             policy: Policy = parse_policy(repository.objects.read(base, places.policy))
             rules = Electorate(policy, repository.objects.read(base, places.signers))
-            notes = repository.refs.below(f"{APPROVALS}{head}/")
+            notes = repository.refs.below(*homes(head))
         except ConsoleError as sick:
             problems.append(f"Approvals are unknown: {sick.cause}")
             return
         for name, note in notes:
-            if repository.refs.resolve(note) != note:
+            slot = slot_of(name)
+            if slot is None or repository.refs.resolve(note) != note:
                 continue  # anybody may have left something there that is no commit
             given = repository.history.commit(note)
-            why = why_no_approval(repository, (head, name.rpartition("/")[2]), note, rules, self._context.clock.now())
+            why = why_no_approval(repository, slot, note, rules, self._context.clock.now())
             yield GivenApproval(by=visible(given.author.email, limit=120), at=given.at, commit=note, why_not=why)
 
 
