@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 from ml.adapters.http_deadline import Access
 from ml.errors import ConsoleError
 from ml.slo import source
-from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, SourceTimedOut, SourceUnreachable
+from ml.slo.source import (
+    Answer,
+    Ask,
+    BadAnswer,
+    Kind,
+    MetricsError,
+    PartialAnswer,
+    SourceTimedOut,
+    SourceUnreachable,
+)
 
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
@@ -119,6 +128,11 @@ class Prometheus:
             raise failure_of(error, url, deadline_s) from error
         judge_status(response, url, ask.kind)
         read = source.read(response.content, ask.kind)
+        if read.partial:
+            raise PartialAnswer(
+                f"{url} answers with a part of its data only: some of its storages did not answer.",
+                "Look at the storage nodes, then ask again.",
+            )
         return Answer(
             ask=ask,
             raw=response.content,

@@ -26,6 +26,7 @@ from ml.slo.source import (
     Kind,
     Metrics,
     MetricsError,
+    PartialAnswer,
     QuestionRefused,
     Scalar,
     SourceTimedOut,
@@ -34,7 +35,8 @@ from ml.slo.source import (
 from ml.verdict import Code, Finding, Verdict, finding
 
 _PATIENCE = 2
-_TYPES = {each.__name__: each for each in (SourceUnreachable, SourceTimedOut, QuestionRefused, BadAnswer, MetricsError)}
+_KINDS = (SourceUnreachable, SourceTimedOut, QuestionRefused, BadAnswer, PartialAnswer)
+_TYPES = {each.__name__: each for each in (*_KINDS, MetricsError)}
 
 
 @dataclass(frozen=True, slots=True)

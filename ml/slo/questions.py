@@ -254,7 +254,7 @@ def _ratio(objective: Objective, scope: Scope, window: str, cell: str) -> str:
     bad, good = scope.counted(str(objective.errors)), scope.counted(str(objective.successes))
 
     def successes(length: str) -> str:
-        none = f"{scope.infers(length)} * 0 or count by ({scope.engines}) ({bad}) * 0"
+        none = f"{scope.infers(length)} * 0 or count by ({scope.engines}) (last_over_time({bad}[{length}])) * 0"
         return f"({scope.counts(good, length)} or {none})"
 
     def attempts(length: str) -> str:

@@ -166,11 +166,15 @@ _RESULT_TYPES = {Kind.QUERY: ("vector", "scalar", "matrix"), Kind.RANGE: ("matri
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The content of a valid answer: series (empty for rules, alerts, silences), warnings, and its data."""
+    """The content of a valid answer: series (empty for rules, alerts, silences), warnings, and its data.
+
+    ``partial``: the source says that some of its storages did not answer, as a cluster of VictoriaMetrics does.
+    """
 
     series: tuple[Series, ...]
     warnings: tuple[str, ...]
     data: Any
+    partial: bool = False
 
 
 def read(raw: bytes, kind: Kind) -> Envelope:
@@ -196,7 +200,8 @@ def read(raw: bytes, kind: Kind) -> Envelope:
         raise BadAnswer("The answer says success but holds no data.", _REMEDY)
     # "infos" (Prometheus 3) are advice about the query's text and do not make its answer partial.
     warnings = tuple(visible(str(text), limit=300) for text in _list(document, "warnings"))
-    return Envelope(_series(data, kind) if kind in _RESULT_TYPES else (), warnings, data)
+    series = _series(data, kind) if kind in _RESULT_TYPES else ()
+    return Envelope(series, warnings, data, partial=document.get("isPartial") is True)
 
 
 def _json(raw: bytes) -> Any:

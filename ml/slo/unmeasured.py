@@ -40,16 +40,16 @@ def unmeasured_query(scope: Scope, measured: str, window: str, *, counter: bool 
             # An engine that does not say what it serves is judged where its latencies show that it infers.
             found.append(f"({counting} unless on ({by}) {scope.timed(INFO)} unless on ({by}) {times})")
     found.append(f"({scope.attributed(serving, window)} unless on ({by}) {judged})")
-    if scope.counters and scope.modeless:
-        found.append(f"({_stageless(scope)})")
+    found.append(f"({_stageless(scope)})")
     return f"({f' or on ({by}) '.join(found)})"
 
 
 def _stageless(scope: Scope) -> str:
     """Engines that counted without a mode, while neither latencies nor a served artifact show their stage."""
-    by = scope.engines
-    counted = " or ".join(f"{scope.plain_with(each, _NO_MODE)} > 0" for each in scope.counters)
-    shown = (scope.plain(f"{scope.latency}_count"), scope.plain(INFO))
+    by, times = scope.engines, f"{scope.latency}_count"
+    counters = (*scope.counters, times) if scope.modeless else (times,)
+    counted = " or ".join(f"{scope.plain_with(each, _NO_MODE)} > 0" for each in counters)
+    shown = (scope.plain_with(times, _ANY_MODE), scope.plain(INFO))
     known = "".join(f" unless on ({by}) {each}" for each in shown)
     if scope.stage is Stage.SHADOW:
         known += f" unless on ({by}) ({scope.plain(ACTIVE_ON)} == 1)"
@@ -61,7 +61,7 @@ def _valued(scope: Scope, value: float, vector: str) -> str:
     return f"{value:g} + 0 * count by ({scope.engines}) ({vector})"
 
 
-_NO_MODE = 'mode=""'
+_NO_MODE, _ANY_MODE = 'mode=""', 'mode!=""'
 
 
 def unmeasured(objective: Objective, name: str, value: float) -> Finding:

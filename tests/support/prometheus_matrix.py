@@ -12,7 +12,14 @@ from urllib.parse import unquote_plus
 from support.sick_server import Behaviour, Visit, drips, floods, hangs, response, says
 
 from ml.slo.promql import TAG
-from ml.slo.source import BadAnswer, MetricsError, QuestionRefused, SourceTimedOut, SourceUnreachable
+from ml.slo.source import (
+    BadAnswer,
+    MetricsError,
+    PartialAnswer,
+    QuestionRefused,
+    SourceTimedOut,
+    SourceUnreachable,
+)
 
 _KEYS = re.compile(rf'"{TAG}", "(\w+)')
 
@@ -141,6 +148,7 @@ FAULTS = {
     ],
     "warnings, stale samples, partial window": [
         Sick(answers(healthy(), warnings=["remote storage is not there"])),
+        Sick(says(envelope(status="success", data=EMPTY, isPartial=True)), PartialAnswer, "a part of its data only"),
         Sick(answers(healthy(age_s=240))),
         Sick(answers(healthy(cells=2))),
     ],

@@ -97,6 +97,15 @@ TABLE = (
         ],
     ),
     Situation(
+        name="one_of_two_has_no_mode_at_all",
+        verdicts=everywhere(VACUOUS),
+        says="engine-b:8000 counts inferences without the label mode",
+        past=lambda at: [
+            at.engine(instance="engine-a:8000"),
+            at.engine(instance="engine-b:8000", mode="", counter_mode="", latencies=SLOW),
+        ],
+    ),
+    Situation(
         name="the_active_only_fails_and_counts_without_a_mode",
         verdicts={},
         says="288 of the last 288 windows hold data",
