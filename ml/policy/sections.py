@@ -24,6 +24,7 @@ from pydantic import (
 
 from ml.contract import Contract
 from ml.contract_reader import parse_contract
+from ml.metrics_contract import MetricNames, parse_metrics
 
 # The base class and value types of the policy's tables: strict and frozen.
 
@@ -184,11 +185,31 @@ def _contract_document(contract: Contract | None) -> dict[str, object] | None:
     return contract.document() if contract is not None else None
 
 
+def _metric_names(given: object) -> MetricNames:
+    return given if isinstance(given, MetricNames) else parse_metrics(given)
+
+
+Metrics = Annotated[
+    MetricNames,
+    BeforeValidator(_metric_names),
+    PlainSerializer(MetricNames.document),
+    WithJsonSchema({"type": "object"}),
+]
+"""The metrics contract of all models, as the table ``[metrics]`` states it."""
+
+
+def _own_metrics(given: object) -> object:
+    """A model's table by itself: each of its keys is checked, and it is laid over the common one later."""
+    parse_metrics(given)
+    return given
+
+
 class ModelPolicy(Section):
     """Settings of one model.
 
     ``selector`` are PromQL label matchers merged into every query, such as ``model="regime"``. ``contract`` states the
     model's inputs and outputs (``docs/contracts.md``); a model without one has the runbook's for its family.
+    ``metrics`` lies over the common ``[metrics]`` (``docs/connect-engine.md``).
     """
 
     selector: str = ""
@@ -198,6 +219,7 @@ class ModelPolicy(Section):
         PlainSerializer(_contract_document),
         WithJsonSchema({"type": "object"}),
     ] = None
+    metrics: Annotated[Mapping[str, Any], BeforeValidator(_own_metrics)] = Field(default_factory=dict)
 
     @field_validator("selector")
     @classmethod

@@ -8,13 +8,14 @@ import tomllib
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from ml.contract import Contract, family_contract
 from ml.errors import Usage
+from ml.metrics_contract import RUNBOOK, MetricNames, parse_metrics
 from ml.policy.sections import (
     ANYBODY,
     DEFAULT_OBJECTIVES,
@@ -25,6 +26,7 @@ from ml.policy.sections import (
     Checks,
     Evidence,
     FreezeWindow,
+    Metrics,
     ModelName,
     ModelPolicy,
     Objective,
@@ -49,6 +51,7 @@ class Policy(Section):
 
     roles: Roles = Roles()
     artifacts: Artifacts = Artifacts()
+    metrics: Metrics = RUNBOOK
     soak: Soak = Soak()
     objectives: Annotated[tuple[Objective, ...], Field(alias="objective", strict=False)] = DEFAULT_OBJECTIVES
     alerts: Alerts = Alerts()
@@ -83,6 +86,15 @@ class Policy(Section):
                 raise ValueError(f"{visible(address)} would be two people")
         return people
 
+    @model_validator(mode="after")
+    def _metrics_that_fit_together(self) -> Self:
+        for model in self.models:
+            try:
+                self.metric_names(model)
+            except ValueError as error:
+                raise ValueError(f"the metrics of {model}, {error}") from error
+        return self
+
     @property
     def approvals(self) -> int:
         """The number of operators behind a change to active, its author included."""
@@ -96,6 +108,15 @@ class Policy(Section):
         """The label matchers of a model, without braces; empty where it has none."""
         found = self.models.get(model)
         return found.selector if found else ""
+
+    def metric_names(self, model: str) -> MetricNames:
+        """The metrics contract of a model: its own keys over those of ``[metrics]``, over the runbook's."""
+        found = self.models.get(model)
+        return parse_metrics(found.metrics, self.metrics) if found and found.metrics else self.metrics
+
+    def every_metric_names(self) -> tuple[MetricNames, ...]:
+        """All metrics contracts that differ, the common one first."""
+        return tuple(dict.fromkeys((self.metrics, *map(self.metric_names, self.models))))
 
     def contract(self, model: str) -> Contract | None:
         """The contract of a model: its own, else the runbook's for its family, else ``None``."""
@@ -143,8 +164,17 @@ class Policy(Section):
 
 
 def policy_document(policy: Policy) -> str:
-    """The policy in force as canonical JSON (sorted keys, no spaces), for evidence."""
-    return json.dumps(policy.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
+    """The policy in force as canonical JSON (sorted keys, no spaces), for evidence.
+
+    A metrics contract that nobody stated is left out, so that consoles before it read the document too.
+    """
+    document = policy.model_dump(mode="json", by_alias=True)
+    if policy.metrics == RUNBOOK:
+        del document["metrics"]
+    for model in document["model"].values():
+        if not model["metrics"]:
+            del model["metrics"]
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 # The reader of the TOML file. Its errors name the key.
