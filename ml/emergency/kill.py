@@ -7,20 +7,21 @@ operators on two hosts, the second's file says off while the first one's kill bl
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml.board import InstanceReceipt, KillView, Rung
 from ml.clock import Clock
-from ml.emergency.questions import MANY, Code
+from ml.emergency.questions import MANY, Code, Proving
 from ml.emergency.receipt import Fleet, blocked_engines, judge, receipts, see, whole
 from ml.emergency.switch import KillRequest, KillSwitch, SwitchState
 from ml.errors import ConsoleError
+from ml.metrics_contract import RUNBOOK, MetricNames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from ml.records.audit import AuditLog
@@ -34,6 +35,24 @@ It is kept here, because a look at the switch needs no board: `mlconsole kill st
 source is not asked for a board at all (``ask_engines``).
 """
 _SETTLED = (Rung.CONFIRMED, Rung.UNCONFIRMED, Rung.UNPROVEN)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownContracts:
+    """The metrics contracts by which engines are looked at, and why these may not be the ones in force."""
+
+    names: tuple[MetricNames, ...] = (RUNBOOK,)
+    problem: str = ""
+
+
+Contracts = Callable[[], KnownContracts]
+
+
+def by_runbook() -> KnownContracts:
+    """The runbook's contract alone."""
+    return KnownContracts()
+
+
 _Noted = tuple[str, str, dict[str, str]]
 """The request's time, its rung, and the rung of each engine, as last written to the audit log."""
 
@@ -42,14 +61,27 @@ class KillControl:
     """One kill switch, watched through one metric source. Its methods may be called from several threads."""
 
     def __init__(
-        self, switch: KillSwitch, metrics: Metrics | None, audit: AuditLog, clock: Clock, confirm_s: float
+        self,
+        switch: KillSwitch,
+        metrics: Metrics | None,
+        audit: AuditLog,
+        clock: Clock,
+        confirm_s: float,
+        contracts: Contracts = by_runbook,
     ) -> None:
-        """``confirm_s`` is the time after a request at which a missing confirmation becomes UNCONFIRMED."""
+        """Watch a switch.
+
+        Args:
+            confirm_s: the time after a request at which a missing confirmation becomes UNCONFIRMED.
+            contracts: finds the metrics contracts in force. It is asked before engines are looked at, never before
+                the kill file is written.
+        """
         self._switch = switch
         self._metrics = metrics
         self._audit = audit
         self._clock = clock
         self._confirm_s = confirm_s
+        self._contracts = contracts
         self._last: KillRequest | None = None
         self._noted: _Noted | None = None
         self._released: KillView | None = None
@@ -94,7 +126,7 @@ class KillControl:
 
     # --- a kill of this clone ----------------------------------------------------------------------------------------
     def _killed(self, request: KillRequest, state: SwitchState, now: datetime) -> KillView:
-        view = judge(request, see(self._metrics, request.at, engage=True), now, self._confirm_s)
+        view = self._judged(request, self._see(request.at, engage=True), now)
         self._note(request, view)
         # A file that could not be written hides no proof: a command may have reached the engines all the same.
         by_engines = state.engaged is False and view.rung is Rung.CONFIRMED
@@ -116,10 +148,10 @@ class KillControl:
         return self._metrics is None and now > request.at + _RELEASE_SHOWN
 
     def _releasing(self, request: KillRequest, state: SwitchState, now: datetime) -> KillView:
-        fleet = see(self._metrics, request.at, engage=False)
+        fleet = self._see(request.at, engage=False)
         if not fleet.total and not fleet.problem and now > request.at + _RELEASE_SHOWN:
             return KillView(engaged=state.engaged, problem=state.problem)
-        seen = judge(request, fleet, now, self._confirm_s)
+        seen = self._judged(request, fleet, now)
         self._note(request, seen)
         blocked = Code.STILL_BLOCKED in fleet.codes
         view = replace(seen, engaged=blocked, by_engines=blocked)
@@ -148,13 +180,13 @@ class KillControl:
         if self._clock.monotonic() < self._rests_until:
             return 0, unknown.format("Prometheus did not say")
         try:
-            return blocked_engines(self._metrics, since), ""
+            return blocked_engines(self._metrics, since, Proving.of(self._contracts().names)), ""
         except ConsoleError:
             self._rests_until = self._clock.monotonic() + _REST_S
             return 0, unknown.format("Prometheus did not say")
 
     def _thrown_elsewhere(self, state: SwitchState) -> KillView:
-        fleet = see(self._metrics, None, engage=True)
+        fleet = self._see(None, engage=True)
         return KillView(
             engaged=True,
             rung=whole(fleet, Rung.APPLIED, late=True),
@@ -179,6 +211,15 @@ class KillControl:
             *self._switch.by_hand(engage=False)[-1:],
             f"blocked now: {', '.join(blocked[:5])}{f' and {len(blocked) - 5} more' if len(blocked) > 5 else ''}",
         )
+
+    # --- the engines' metrics ----------------------------------------------------------------------------------------
+    def _see(self, asked_at: datetime | None, *, engage: bool) -> Fleet:
+        found = self._contracts()
+        fleet = see(self._metrics, asked_at, engage=engage, contracts=found.names)
+        return replace(fleet, problem=" ".join(part for part in (fleet.problem, found.problem) if part))
+
+    def _judged(self, request: KillRequest, fleet: Fleet, now: datetime) -> KillView:
+        return judge(request, fleet, now, self._confirm_s, self._contracts().names)
 
     # --- requests ----------------------------------------------------------------------------------------------------
     def _requested(self, request: KillRequest) -> KillView:

@@ -9,21 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 
-_ACTIVE = "grinder_ml_active_on"
-_BLOCKED = 'grinder_ml_block_total{reason="KILL_SWITCH_ENV"}'
-_BLOCKS = "grinder_ml_block_total"
-_EMPTY = 'grinder_ml_block_total{reason="MODEL_NOT_LOADED"}'
-_COUNTERS = (
-    "grinder_ml_inference_total",
-    "grinder_ml_inference_errors_total",
-    "grinder_ml_inference_latency_ms_count",
-)
-_COMMON = (_ACTIVE, _COUNTERS[0], _BLOCKS, _COUNTERS[2])
-"""Metrics that almost every engine has, those with few series first."""
-_RARE = (_COUNTERS[1], "grinder_ml_model_info")
+from ml.metrics_contract import BLOCKS, RUNBOOK, Metric, MetricNames
+
 _BY = "by (job, instance)"
 _ON = "on (job, instance)"
 _BY_WORKER = "by (job, instance, worker, worker_id, pid, process)"
@@ -74,16 +65,66 @@ class Code(IntEnum):
 PROOFS = frozenset({Code.BLOCKED, Code.STOPPED, Code.INFERS_AGAIN, Code.ACTIVE_AGAIN, Code.NO_MODEL, Code.PROVEN})
 
 
-def survey() -> Mapping[str, str]:
+_Selectors = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proving:
+    """The selectors of the metrics that prove a kill, of all engines: those of every metrics contract in force.
+
+    ``active`` are gauges, 1 while a model decides; ``engaged`` gauges, 1 while an engine sees the switch on;
+    ``blocked``, ``empty`` and ``counters`` count what the switch forbade, what no model was loaded for, and inferences.
+    ``workers`` are those of the counters that every worker has. ``common`` almost every engine has, those with few
+    series first; ``rare`` are the others.
+    """
+
+    active: _Selectors
+    engaged: _Selectors
+    blocked: _Selectors
+    empty: _Selectors
+    counters: _Selectors
+    workers: _Selectors
+    common: _Selectors
+    rare: _Selectors
+
+    @staticmethod
+    def of(contracts: Sequence[MetricNames]) -> Proving:
+        """The selectors by these metrics contracts."""
+
+        def each(found: Callable[[MetricNames], Iterable[Metric]]) -> _Selectors:
+            return tuple(dict.fromkeys(str(metric) for one in contracts for metric in found(one)))
+
+        return Proving(
+            active=each(lambda one: [one.active_on]),
+            engaged=each(lambda one: [one.engaged] if one.engaged else []),
+            blocked=each(lambda one: [one.blocked]),
+            empty=each(lambda one: [one.unloaded]),
+            counters=each(lambda one: one.counters),
+            workers=each(lambda one: [metric for metric in one.counters if metric != one.errors]),
+            common=each(lambda one: [one.active_on, one.counters[0], *_blocks(one), one.latency.part("_count")]),
+            rare=each(lambda one: [one.errors, one.serving, *([one.engaged] if one.engaged else [])]),
+        )
+
+
+def _blocks(names: MetricNames) -> Sequence[Metric]:
+    """Blocks of any reason. A counter of the exporter's own may count other things too, so its matchers stay."""
+    return [Metric(BLOCKS)] if names.blocked == RUNBOOK.blocked else [names.blocked, names.unloaded]
+
+
+BY_RUNBOOK = Proving.of([RUNBOOK])
+
+
+def survey(by: Proving = BY_RUNBOOK) -> Mapping[str, str]:
     """The cheap first question: the source's clock, how many engines it knows, how often it scrapes them.
 
     ``interval`` is what 95 of 100 engines stay below, in seconds.
     """
     # An engine that just began has few samples in 15 minutes, and a slow one has none in the last.
-    lately, before = _first(_COMMON, "count_over_time({}[1m])"), _first(_COMMON[:2], "count_over_time({}[15m])")
+    few = by.common[:2] if by == BY_RUNBOOK else by.common
+    lately, before = _first(by.common, "count_over_time({}[1m])"), _first(few, "count_over_time({}[15m])")
     return {
         "time": "vector(time())",
-        "engines": f"count(count by (instance) ({_present()}))",
+        "engines": f"count(count by (instance) ({_first((*by.common, *by.rare), '{}')}))",
         "interval": f"quantile(0.95, 60 / (({lately}) >= 2) or 900 / ({before}))",
     }
 
@@ -96,21 +137,26 @@ class Window:
         asked: the moment after which engines should have obeyed, on the same clock.
         interval: seconds between two scrapes of most engines.
         only: the instances that are asked about; empty: all.
+        by: the metrics that prove it.
     """
 
-    def __init__(self, now: float, asked: float, interval: float, only: Collection[str] = ()) -> None:
+    def __init__(
+        self, now: float, asked: float, interval: float, only: Collection[str] = (), by: Proving = BY_RUNBOOK
+    ) -> None:
         self._since_ms = max(1, round((now - asked) * 1000))
         longest = min(900.0, max(60.0, 3 * interval))
         self._ms = min(self._since_ms, round(longest * 1000))
         self._window = f"{self._ms}ms"
         self._fresh_after = now - longest
         matcher = f"instance=~{_quoted('|'.join(map(re.escape, only)))}" if only else ""
-        self._active, self._blocks, self._blocked, self._empty = (
-            _matching(metric, matcher) for metric in (_ACTIVE, _BLOCKS, _BLOCKED, _EMPTY)
-        )
-        self._counters = tuple(_matching(metric, matcher) for metric in _COUNTERS)
-        self._common = tuple(_matching(metric, matcher) for metric in _COMMON)
-        self._any = (*self._common, *(_matching(metric, matcher) for metric in _RARE))
+
+        def each(metrics: _Selectors) -> _Selectors:
+            return tuple(_matching(metric, matcher) for metric in metrics)
+
+        self._active, self._engaged, self._blocked = each(by.active), each(by.engaged), each(by.blocked)
+        self._empty, self._counters, self._working = each(by.empty), each(by.counters), each(by.workers)
+        self._common = each(by.common)
+        self._any = (*self._common, *each(by.rare))
 
     # --- one engine at a time ----------------------------------------------------------------------------------------
     def codes(self, *, engage: bool, thorough: bool) -> str:
@@ -147,9 +193,10 @@ class Window:
     def _plainly(self, *, engage: bool) -> str:
         if not engage:
             return f"({self._moved_counters()}) unless {_ON} ({self._moved_blocks()})"
-        blocked = f"({_workers_of(_moved(self._blocked, self._window))}) >= ({self._workers()})"
+        moved = " or ".join((*(_moved(metric, self._window) for metric in self._blocked), *self._says("min")))
+        blocked = f"({_workers_of(moved)}) >= ({self._workers()})"
         born = _first(self._counters, f"({{}} > 0) unless {{}} offset {self._window}")
-        acts = f"max {_BY} ({self._active}) > 0 or {self._changed()} or {born}"
+        acts = f"{self._acts()} or {self._changed()} or {born}"
         return f"(({blocked}) and {_ON} ({self._shows_inferences()})) unless {_ON} ({acts})"
 
     def blocked(self) -> str:
@@ -163,16 +210,25 @@ class Window:
         return _first(self._counters, _moved("{}", self._window))
 
     def _moved_blocks(self) -> str:
-        return f"max {_BY} ({_moved(self._blocked, self._window)})"
+        moved = (*(_moved(metric, self._window) for metric in self._blocked), *self._says("last"))
+        return _first(moved, "{}")
+
+    def _acts(self) -> str:
+        """Engines with a model that decides."""
+        return " or ".join(f"max {_BY} ({metric}) > 0" for metric in self._active)
+
+    def _says(self, function: str) -> tuple[str, ...]:
+        """Engines that say of themselves that they see the switch on: in every sample (``min``), or the ``last``."""
+        return tuple(f"({function}_over_time({metric}[{self._window}]) > 0)" for metric in self._engaged)
 
     # --- a kill ------------------------------------------------------------------------------------------------------
     def _kill_codes(self, *, thorough: bool) -> list[tuple[Code, str]]:
         """Return the codes to look for, the most important first."""
-        blocked, needed = self._blocked_workers(), self._workers()
+        blocked, needed = self._blocked_workers("min"), self._workers()
         codes = [
             (Code.JUMPS, _first(self._counters, f"resets({{}}[{self._window}]) > 2")),
             (Code.INFERS, self._infers()),
-            (Code.STILL_ACTIVE, f"max {_BY} ({self._active}) > 0"),
+            (Code.STILL_ACTIVE, self._acts()),
             (Code.SECOND_SAMPLE, f"({self._samples()}) < 2"),
             (Code.SOME_WORKERS, f"({blocked}) < ({needed})"),
             (Code.BLOCKED, f"({blocked}) and {_ON} ({self._shows_inferences()})"),
@@ -185,15 +241,16 @@ class Window:
     def _infers(self) -> str:
         return f"{self._moved_counters()} or {_first(self._counters, self._born('{}'))}"
 
-    def _blocked_workers(self) -> str:
-        """Return the query for the number of blocked workers behind each engine."""
-        return _workers_of(f"{_moved(self._blocked, self._window)} or {self._born(self._blocked)}")
+    def _blocked_workers(self, says: str) -> str:
+        """Return the query for the number of blocked workers behind each engine. ``says`` as in `_says`."""
+        counted = (f"{_moved(metric, self._window)} or {self._born(metric)}" for metric in self._blocked)
+        return _workers_of(" or ".join((*counted, *self._says(says))))
 
     def _workers(self) -> str:
         """Return the query for the number of workers of each engine, as far as its labels tell."""
         counts = (
             _tagged(_workers_of(f"last_over_time({metric}[{self._window}])"), str(number))
-            for number, metric in enumerate((self._blocked, *self._counters[::2]))
+            for number, metric in enumerate((*self._blocked, *self._working))
         )
         return f"max {_BY} ({' or '.join(counts)})"
 
@@ -208,7 +265,7 @@ class Window:
         return _first(self._common, f"count_over_time({{}}[{self._window}])")
 
     def _shows_inferences(self) -> str:
-        return _first((self._active, *self._counters), "{}")
+        return _first((*self._active, *self._counters), "{}")
 
     def _stopped(self) -> str:
         """Engines without a block counter that are silent for longer than they ever were in the 15 minutes before.
@@ -222,17 +279,18 @@ class Window:
             for number, metric in enumerate(self._counters)
         )
         least = f"min_over_time((max {_BY} ({' or '.join(made)}))[15m:{step}ms] offset {self._since_ms}ms)"
-        return f"(({least}) >= {_ENOUGH_MISSED}) unless {_ON} ({self._blocked})"
+        return f"(({least}) >= {_ENOUGH_MISSED}) unless {_ON} ({' or '.join(self._blocked)})"
 
     # --- a release ---------------------------------------------------------------------------------------------------
     def _release_codes(self) -> list[tuple[Code, str]]:
-        active = f"max {_BY} (sum_over_time({self._active}[{self._window}])) >= 2"
+        active = " or ".join(f"max {_BY} (sum_over_time({each}[{self._window}])) >= 2" for each in self._active)
+        empty = _first(tuple(_moved(metric, self._window) for metric in self._empty), "{}")
         return [
-            (Code.STILL_BLOCKED, self._blocked_workers()),
+            (Code.STILL_BLOCKED, self._blocked_workers("last")),
             (Code.SECOND_SAMPLE, f"({self._samples()}) < 2"),
             (Code.INFERS_AGAIN, self._infers()),
-            (Code.ACTIVE_AGAIN, f"({active}) and {_ON} (max {_BY} ({self._active}) > 0)"),
-            (Code.NO_MODEL, f"max {_BY} ({_moved(self._empty, self._window)})"),
+            (Code.ACTIVE_AGAIN, f"({active}) and {_ON} ({self._acts()})"),
+            (Code.NO_MODEL, empty),
             (Code.IDLE, f"({self._samples()}) >= 2"),
         ]
 
@@ -245,10 +303,6 @@ class Window:
         """The engines of the last day; of those older than ten minutes, one that lived for less than five may lack."""
         lately = _first(self._common, "count_over_time({}[10m])")
         return f"{_first(self._any, 'count_over_time({}[1d:5m])')} or {lately}"
-
-
-def _present() -> str:
-    return _first((*_COMMON, *_RARE), "{}")
 
 
 def _first(metrics: Collection[str], template: str) -> str:

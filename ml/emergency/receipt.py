@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml.board import Delivery, InstanceReceipt, KillView, Rung
 from ml.clock import format_utc
-from ml.emergency.questions import MANY, NAMED, PROOFS, Code, Window, survey
+from ml.emergency.questions import BY_RUNBOOK, MANY, NAMED, PROOFS, Code, Proving, Window, survey
 from ml.errors import ConsoleError
+from ml.metrics_contract import RUNBOOK, MetricNames
 from ml.slo.promql import joined, split
 from ml.slo.source import BadAnswer, MetricsError, Scalar
 from ml.text import visible
@@ -155,37 +156,39 @@ class _Survey(NamedTuple):
     ahead_s: float
     engines: int
     interval: float
+    by: Proving
+
+    def window(self, asked: float, only: Sequence[str] = ()) -> Window:
+        """The samples after a moment, of some engines or of all."""
+        return Window(self.now, asked, self.interval, only, self.by)
 
 
-def look(metrics: Metrics, asked_at: datetime | None, *, engage: bool) -> Fleet:
+def look(metrics: Metrics, asked_at: datetime | None, *, engage: bool, by: Proving = BY_RUNBOOK) -> Fleet:
     """Look at every engine's proof of a request at that moment; ``None``: of the last few scrapes, for any request.
 
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.
     """
-    survey = _survey(metrics)
+    survey = _survey(metrics, by)
     asked = _lately(survey) if asked_at is None else asked_at.timestamp() + survey.ahead_s + _OBEYS_WITHIN_S
     if not engage:
         # A block of a minute ago says nothing against a release that reached the engine since.
         asked = max(asked, _lately(survey))
-    return (
-        _large(metrics, survey, asked, engage=engage)
-        if survey.engines > MANY
-        else _close(metrics, survey, asked, engage)
-    )
+    how = _large if survey.engines > MANY else _close
+    return how(metrics, survey, asked, engage=engage)
 
 
-def blocked_engines(metrics: Metrics, since: datetime | None) -> int:
+def blocked_engines(metrics: Metrics, since: datetime | None, by: Proving = BY_RUNBOOK) -> int:
     """Count the engines that any kill switch blocks now, by their last few scrapes after ``since``.
 
     Raises:
         ml.slo.source.MetricsError: the source gave no usable answer.
     """
-    survey = _survey(metrics)
+    survey = _survey(metrics, by)
     asked = _lately(survey)
     if since is not None:
         asked = max(asked, since.timestamp() + survey.ahead_s + _OBEYS_WITHIN_S)
-    return int(_number(_ask(metrics, Window(survey.now, asked, survey.interval).blocked(), survey.now)))
+    return int(_number(_ask(metrics, survey.window(asked).blocked(), survey.now)))
 
 
 def _lately(seen: _Survey) -> float:
@@ -193,8 +196,8 @@ def _lately(seen: _Survey) -> float:
     return seen.now - max(_SHORTEST_S, 3.5 * seen.interval)
 
 
-def _survey(metrics: Metrics) -> _Survey:
-    answer = metrics.query(joined(survey()))
+def _survey(metrics: Metrics, by: Proving) -> _Survey:
+    answer = metrics.query(joined(survey(by)))
     parts = split(answer.series)
     clock = Scalar.of(parts.get("time", ()))
     if clock is None:
@@ -204,18 +207,18 @@ def _survey(metrics: Metrics) -> _Survey:
         )
     ahead = clock.value - (answer.asked_at.timestamp() + answer.seconds / 2)
     engines, interval = int(_number(parts.get("engines", ()))), Scalar.of(parts.get("interval", ()))
-    return _Survey(clock.value, ahead, engines, interval.value if interval else 0.0)
+    return _Survey(clock.value, ahead, engines, interval.value if interval else 0.0, by)
 
 
 def _large(metrics: Metrics, seen: _Survey, asked: float, *, engage: bool) -> Fleet:
     """A large fleet: how many are plainly proven, and a close look at the first of the others."""
-    window = Window(seen.now, asked, seen.interval)
+    window = seen.window(asked)
     found = _ask(metrics, window.counted(engage=engage), seen.now)
     counts = {_code(each.label("code")): int(_value(each)) for each in found if each.points}
     if not counts.get(Code.OPEN):
         return Fleet((), counts, ahead_s=seen.ahead_s, at=seen.now)
     names = [each.label("instance") for each in _ask(metrics, window.open(engage=engage), seen.now)]
-    close = _close(metrics, seen, asked, engage, names)
+    close = _close(metrics, seen, asked, names, engage=engage)
     judged = Counter(code for _, code in close.named)
     if counts[Code.OPEN] > sum(judged.values()) and judged.keys() <= PROOFS:
         # None of the first disobeys, so the others may have proven it too, by what costs the source more to see.
@@ -238,9 +241,9 @@ def _thorough(metrics: Metrics, window: Window, seen: _Survey, *, engage: bool) 
     return Fleet(worst, counts, _last_seen(metrics, seen, worst), seen.ahead_s, seen.now)
 
 
-def _close(metrics: Metrics, seen: _Survey, asked: float, engage: bool, only: Sequence[str] = ()) -> Fleet:
+def _close(metrics: Metrics, seen: _Survey, asked: float, only: Sequence[str] = (), *, engage: bool) -> Fleet:
     """Take a close look at the named engines, or at every engine."""
-    window = Window(seen.now, asked, seen.interval, only)
+    window = seen.window(asked, only)
     named = _named(_ask(metrics, window.codes(engage=engage, thorough=False), seen.now))
     if engage and any(code is Code.IDLE for _, code in named):
         # Some fall silent and count no blocks: comparing that with their past costs more, so it is asked second.
@@ -253,7 +256,7 @@ def _last_seen(metrics: Metrics, seen: _Survey, named: Sequence[tuple[str, Code]
     silent = [name for name, code in named if code is Code.SILENT][:_MOST_SILENT]
     if not silent:
         return {}
-    found = _ask(metrics, Window(seen.now, seen.now - _SHORTEST_S, seen.interval, silent).last_seen(), seen.now)
+    found = _ask(metrics, seen.window(seen.now - _SHORTEST_S, silent).last_seen(), seen.now)
     return {each.label("instance"): _value(each) for each in found if each.points}
 
 
@@ -303,20 +306,29 @@ def receipt(request: KillRequest, metrics: Metrics | None, now: datetime, deadli
     return judge(request, see(metrics, request.at, engage=request.engage), now, deadline_s)
 
 
-def see(metrics: Metrics | None, asked_at: datetime | None, *, engage: bool) -> Fleet:
-    """Look at the engines (`look`). If that fails, return an empty fleet with the problem."""
+def see(
+    metrics: Metrics | None, asked_at: datetime | None, *, engage: bool, contracts: Sequence[MetricNames] = (RUNBOOK,)
+) -> Fleet:
+    """Look at the engines (`look`) by these contracts. If that fails, return an empty fleet with the problem."""
     if metrics is None:
         return Fleet(problem="No Prometheus is configured, so nothing can confirm it.")
     try:
-        return look(metrics, asked_at, engage=engage)
+        return look(metrics, asked_at, engage=engage, by=Proving.of(contracts))
     except ConsoleError as error:
         return Fleet(problem=str(error))
 
 
-def judge(request: KillRequest, fleet: Fleet, now: datetime, deadline_s: float) -> KillView:
+def judge(
+    request: KillRequest,
+    fleet: Fleet,
+    now: datetime,
+    deadline_s: float,
+    contracts: Sequence[MetricNames] = (RUNBOOK,),
+) -> KillView:
     """Judge a request by a fleet's metrics.
 
     Args:
+        contracts: the metrics contracts of the engines, for the steps by hand.
         deadline_s: seconds after the request; without proof by then, an engine is UNCONFIRMED or UNPROVEN.
     """
     late = now >= request.at + timedelta(seconds=deadline_s)
@@ -331,7 +343,7 @@ def judge(request: KillRequest, fleet: Fleet, now: datetime, deadline_s: float) 
         by=request.by,
         reason=request.reason,
         instances=instances,
-        manual=_manual(request, instances) if by_hand else (),
+        manual=_manual(request, instances, contracts) if by_hand else (),
         problem=" ".join(part for part in (failures(request.steps), request.problem, fleet.problem) if part),
         asked=request.engage,
         total=fleet.total,
@@ -354,9 +366,12 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SOME]) + more
 
 
-def _manual(request: KillRequest, instances: tuple[InstanceReceipt, ...]) -> tuple[str, ...]:
+def _manual(
+    request: KillRequest, instances: tuple[InstanceReceipt, ...], contracts: Sequence[MetricNames]
+) -> tuple[str, ...]:
     open_ones = [each.instance for each in instances if each.rung is not Rung.CONFIRMED]
-    proof = "grinder_ml_block_total" if request.engage else "grinder_ml_inference_total"
+    proofs = (each.blocked.name if request.engage else each.counters[0].name for each in contracts)
+    proof = " or ".join(dict.fromkeys(proofs))
     engines = _some(open_ones) or "every engine"
     silent = [each.instance for each in instances if each.rung is Rung.UNPROVEN]
     stop = (f"make sure that {_some(silent)} is stopped or scraped again: nobody can see it",) if silent else ()
