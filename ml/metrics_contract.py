@@ -104,7 +104,7 @@ class MetricNames:
 
     def stage_of(self, value: str) -> Stage | None:
         """The stage of a value of the mode's label; ``None`` for another value."""
-        return {self.shadow: Stage.SHADOW, self.active: Stage.ACTIVE}.get(value)
+        return {str(Stage.STAGING): Stage.STAGING, self.shadow: Stage.SHADOW, self.active: Stage.ACTIVE}.get(value)
 
     def in_stage(self, stage: str, *, or_none: bool = False) -> str:
         """The matcher of a stage; ``or_none`` takes series without the label too."""

@@ -1,4 +1,4 @@
-"""The rungs DEPLOYED and SERVING of a change, by what engines report in ``grinder_ml_model_info``. Pure."""
+"""The rungs DEPLOYED and SERVING of a change, by the artifact that engines report. Pure."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def deployed(subject: Subject, facts: Facts, merged: Step) -> Step:
         todo = "Fetch the branch that the engines follow."
         return Step(rung=Rung.DEPLOYED, state=State.UNKNOWN, code=Why.COMMIT_UNKNOWN, why=why, todo=todo)
     why = f"The registry of {_counted(engines, engines)} holds it."
-    at = facts.engines.since
-    return Step(rung=Rung.DEPLOYED, state=State.REACHED, code=Why.PROVEN, why=why, at=at, proof=_proof(engines))
+    at, proof = facts.engines.since, _proof(facts.engines.metric, engines)
+    return Step(rung=Rung.DEPLOYED, state=State.REACHED, code=Why.PROVEN, why=why, at=at, proof=proof)
 
 
 def serving(subject: Subject, facts: Facts, below: Step) -> Step:
@@ -47,8 +47,8 @@ def serving(subject: Subject, facts: Facts, below: Step) -> Step:
             return Step(rung=Rung.SERVING, state=state, code=code, why=why, todo=todo)
     done = "do not serve" if subject.action == Action.WITHDRAW else "serve"
     why = f"{_counted(engines, engines)} {done} {visible(subject.artifact_id)} in {subject.to_stage}."
-    at = facts.engines.since
-    return Step(rung=Rung.SERVING, state=State.REACHED, code=Why.PROVEN, why=why, at=at, proof=_proof(engines))
+    at, proof = facts.engines.since, _proof(facts.engines.metric, engines)
+    return Step(rung=Rung.SERVING, state=State.REACHED, code=Why.PROVEN, why=why, at=at, proof=proof)
 
 
 def _served(subject: Subject) -> bool:
@@ -118,11 +118,11 @@ def _in_stage(subject: Subject, engine: Engine) -> bool:
     return engine.stage == subject.to_stage
 
 
-def _proof(engines: Sequence[Engine]) -> Proof:
+def _proof(metric: str, engines: Sequence[Engine]) -> Proof:
     shown = "; ".join(
         f"{each.instance} {each.stage} {each.artifact_id} of registry {each.registry_commit}" for each in engines
     )
-    return Proof(ProofKind.ENGINES, f"grinder_ml_model_info: {shown}")
+    return Proof(ProofKind.ENGINES, f"{metric}: {shown}")
 
 
 def _counted(some: Sequence[Engine], engines: Sequence[Engine]) -> str:

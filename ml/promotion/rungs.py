@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from ml.metrics_contract import INFO
+
 
 class Rung(StrEnum):
     """The rungs of a change, from the first to the last."""
@@ -359,7 +361,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """The engines of the change's model, by ``grinder_ml_model_info``.
+    """The engines of the change's model, by ``metric``: the runbook's ``grinder_ml_model_info``, or the policy's own.
 
     ``configured``: there is a metrics source. ``why``: why it gave no answer. ``killed``: the kill switch is on
     (``None``: unknown). ``since``: when the last of them began to serve the change, where the source knows.
@@ -370,6 +372,7 @@ class EngineFacts:
     engines: tuple[Engine, ...] = ()
     killed: bool | None = None
     since: datetime | None = None
+    metric: str = INFO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

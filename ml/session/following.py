@@ -19,7 +19,7 @@ from ml.promotion.publish import Desk
 from ml.promotion.rungs import Approvals, BaseFacts, Engine, EngineFacts, ForgeAnswer, ForgeState, Subject
 from ml.session.context import Context
 from ml.session.registries import Registries
-from ml.slo.promql import INFO, quoted
+from ml.slo.promql import Scope
 from ml.slo.roster import serving
 from ml.stage import Action, Stage
 
@@ -149,7 +149,8 @@ class EngineLook:
             since = self._since(policy, subject, engines)
         except ConsoleError as sick:
             return replace(found, why=str(sick))
-        return replace(found, engines=engines, since=since, killed=self._context.kill_control.engaged())
+        metric, killed = policy.metric_names(subject.model).serving.name, self._context.kill_control.engaged()
+        return replace(found, engines=engines, since=since, killed=killed, metric=metric)
 
     def _engine(self, instance: Serving, base: BaseFacts, content: Tracked) -> Engine:
         repository, places = self._context.repository, self._context.place.places
@@ -172,10 +173,10 @@ class EngineLook:
             return None
         if not any(each.artifact_id == subject.artifact_id for each in engines):
             return None
-        own = f"artifact_id={quoted(subject.artifact_id)}, mode={quoted(subject.to_stage)}"
-        matchers = ", ".join(filter(None, (policy.selector(subject.model), own)))
+        names = policy.metric_names(subject.model)
+        scope = Scope(Stage(subject.to_stage), policy.selector(subject.model), subject.artifact_id, names=names)
         # A subquery looks at whole multiples of its step: a series born since the last of these has its present time.
-        told = f"timestamp({INFO}{{{matchers}}} == 1)"
+        told = f"timestamp({scope.ours} == 1)"
         asked = f"max(min_over_time({told}[{_SINCE}:{_STEP_S:g}s]) or {told})"
         answer = metrics.query(asked)
         values = [series.points[-1][1] for series in answer.series if series.points]

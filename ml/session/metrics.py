@@ -134,7 +134,9 @@ class MetricsWatch:
             rules = Recorder(self._metrics).rules()
 
             def alerts(which: StageRead) -> Reading:
-                ours = Ours(which.model, which.stage, base.policy.selector(which.model), which.artifact_id)
+                policy = base.policy
+                selector, metric_names = policy.selector(which.model), policy.metric_names(which.model)
+                ours = Ours(which.model, which.stage, selector, which.artifact_id, names=metric_names)
                 return alerts_in(rules, base.policy.alerts.quiet, now, ours).reading(now)
 
             found = MetricsRound(

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ml.clock import format_utc, span
+from ml.metrics_contract import RUNBOOK, MetricNames
 from ml.slo import source
 from ml.slo.exchanges import Exchange, Failure
 from ml.slo.source import Answer, Kind
@@ -52,7 +53,8 @@ class Rule:
 class Ours:
     """The alerts that count: those of one artifact in one stage of a model, as far as an alert's labels tell.
 
-    ``selector`` are the policy's matchers of the model; ``instances`` the engines that serve it, none when unknown.
+    ``selector`` are the policy's matchers of the model; ``instances`` the engines that serve it, none when unknown;
+    ``names`` the metrics contract.
     """
 
     model: str
@@ -60,16 +62,17 @@ class Ours:
     selector: str = ""
     artifact_id: str = ""
     instances: frozenset[str] = frozenset()
+    names: MetricNames = RUNBOOK
 
     def concerns(self, labels: Labels) -> bool:
         """True if no label says that the alert is about something else."""
         matchers = [(found["name"], found["op"], found["value"]) for found in _MATCHER.finditer(self.selector)]
         if any(name in labels and not _matches(labels[name], op, value) for name, op, value in matchers):
             return False
-        modes = {str(stage) for stage in Stage}
-        if labels.get("mode", "") in modes - {str(self.stage)}:
+        stage = self.names.stage_of(labels.get(self.names.mode, ""))
+        if stage is not None and stage is not self.stage:
             return False
-        known = {"artifact_id": self.artifact_id} | (
+        known = {self.names.artifact: self.artifact_id} | (
             {} if "model" in {name for name, *_ in matchers} else {"model": self.model}
         )
         if any(labels.get(name, value) != value for name, value in known.items() if value):
@@ -90,10 +93,11 @@ def _matches(value: str, op: str, wanted: str) -> bool:
     return any(re.fullmatch(choice, value) for choice in choices) is (op == "=~")
 
 
-def owner_of(labels: Labels) -> str:
+def owner_of(labels: Labels, ours: Ours | None = None) -> str:
     """Name the model, stage and engine of an alert by its labels; safe to print."""
+    names = ours.names if ours is not None else RUNBOOK
     text = ",".join(
-        f"{name}={labels[name]}" for name in ("model", "mode", "instance", "artifact_id") if labels.get(name)
+        f"{name}={labels[name]}" for name in ("model", names.mode, "instance", names.artifact) if labels.get(name)
     )
     return visible(text, limit=120)
 
@@ -181,7 +185,7 @@ def _alerting(rule: Rule, state: str, ours: Ours | None) -> str | None:
         # A rule without a list of alerts has no owner, so it counts as ours.
         return "" if rule.state == state and not rule.alerts else None
     counting = [labels for labels in there if ours is None or ours.concerns(labels)]
-    return owner_of(counting[0]) if counting else None
+    return owner_of(counting[0], ours) if counting else None
 
 
 def _for(owner: str) -> str:
@@ -195,7 +199,7 @@ def elsewhere(names: Sequence[str], loaded: Mapping[str, Sequence[Rule]], ours: 
         others = [labels for labels in firing if not ours.concerns(labels)]
         others.sort(key=lambda labels: labels.get("model") != ours.model)
         if others:
-            by = owner_of(others[0]) or "another engine"
+            by = owner_of(others[0], ours) or "another engine"
             yield f"{visible(name, limit=80)} is firing for {by}, which is not this one."
 
 
@@ -208,7 +212,7 @@ def firing(alerts: Exchange, names: Sequence[str], ours: Ours | None = None) -> 
         labels = _labels(alert)
         name = labels.get("alertname", "")
         if name in names and alert.get("state") == "firing" and (ours is None or ours.concerns(labels)):
-            shown, by = visible(name, limit=80), owner_of(labels)
+            shown, by = visible(name, limit=80), owner_of(labels, ours)
             why = f"{shown} is firing{_for(by)}."
             yield name, finding(Verdict.FAIL, Code.ALERT_FIRING, why, alert=shown, owner=by)
 
@@ -227,7 +231,7 @@ def fired(histories: Sequence[Exchange], ours: Ours | None = None) -> Iterable[N
             labels = dict(series.labels)
             if not series.points or (ours is not None and not ours.concerns(labels)):
                 continue
-            name, by = series.label("alertname"), owner_of(labels)
+            name, by = series.label("alertname"), owner_of(labels, ours)
             first = datetime.fromtimestamp(series.points[0][0], UTC)
             shown = visible(name, limit=80)
             why = f"{shown} fired during the soak{_for(by)}, first by {format_utc(first)}."

@@ -262,8 +262,9 @@ def alerts_of_soak(
     alerting = [each for each in view.findings if _alerting(each)]
     alerting += firing(recorder.alerts(), names, ours)
     alerting += fired(tuple(_histories(recorder, names, grid)), ours)
-    known = [each for each in alerting if _owner(each) is None]
-    vague = [each for each in alerting if _owner(each) is not None]
+    mode = scope.names.mode
+    known = [each for each in alerting if _owner(each, mode) is None]
+    vague = [each for each in alerting if _owner(each, mode) is not None]
     counting, others = _ours_of(recorder, policy, loaded, vague, _Where(scope, grid, now, ours))
     silences = tuple(silences_of(recorder.silences(), names))
     return AlertsView((*found, *known, *counting), silences, (*view.others, *others))
@@ -273,12 +274,12 @@ def _alerting(named: Named) -> bool:
     return named[1].code in (Code.ALERT_FIRING, Code.ALERT_PENDING, Code.ALERT_FIRED)
 
 
-def _owner(named: Named) -> str | None:
-    """Return an alert's owner if no label tells its stage or engine; ``None`` where one does."""
+def _owner(named: Named, mode: str) -> str | None:
+    """Return an alert's owner if no label (``mode`` is the stage's) tells its stage or engine; ``None`` if one does."""
     owner = dict(named[1].facts).get("owner")
     if not _alerting(named) or not isinstance(owner, str) or not owner:
         return None
-    return None if "mode=" in owner or "instance=" in owner else owner
+    return None if f"{mode}=" in owner or "instance=" in owner else owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,9 +350,11 @@ def _narrowed(policy: Policy, where: _Where, expression: str) -> str:
 
 def _metrics(policy: Policy, scope: Scope) -> tuple[frozenset[str], frozenset[str]]:
     """The names of the model's metrics: those that carry a mode, and counters that may not."""
-    histograms = {each.metric for each in policy.objectives if each.metric} | {scope.latency}
+    shown = scope.names.shown
+    histograms = {shown(each.metric) for each in policy.objectives if each.metric} | {shown(scope.latency)}
     timed = frozenset(f"{metric}{suffix}" for metric in histograms for suffix in ("_bucket", "_count", "_sum"))
-    return timed, frozenset(name for each in policy.objectives for name in (each.errors, each.successes) if name)
+    counters = (name for each in policy.objectives for name in (each.errors, each.successes) if name)
+    return timed, frozenset(map(shown, counters))
 
 
 def _histories(recorder: Recorder, names: Sequence[str], grid: Grid) -> Iterator[Exchange]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
+from ml.metrics_contract import RUNBOOK, MetricNames
 from ml.slo.promql import ENGINE, Attribution, Scope
 from ml.slo.source import Series
 from ml.text import visible
@@ -106,19 +107,21 @@ def roster_of(
     *,
     lacking: frozenset[str] = frozenset(),
     modeless: bool | None = None,
+    names: MetricNames = RUNBOOK,
 ) -> Roster:
     """Read the answers to the roster query.
 
     Args:
         lacking: labels that some counter or gauge without a part here does not have.
         modeless: true if some counter has no label ``mode``, where that was asked for apart.
+        names: the metrics contract of the engines.
     """
     timed = parts.get(TIMED, ())
-    by = tuple(name for name in telling(parts) if name not in lacking)
+    by = tuple(name for name in telling(parts, names) if name not in lacking)
     serving: dict[Engine, set[str]] = {}
     for each in parts.get(INFO_PART, ()):
         if each.points and each.points[-1][1] > 0:
-            serving.setdefault(engine_of(each, by), set()).add(each.label("artifact_id"))
+            serving.setdefault(engine_of(each, by), set()).add(each.label(names.artifact))
     totals: dict[Engine, float] = {}
     for each in timed:
         engine = engine_of(each, by)
@@ -129,16 +132,18 @@ def roster_of(
         totals=totals,
         serving={engine: frozenset(artifacts) for engine, artifacts in serving.items()},
         models=tuple(sorted({each.label("model") for each in timed} - {""})),
-        modeless=(not counted or any(not each.label("mode") for each in counted)) if modeless is None else modeless,
+        modeless=(not counted or any(not each.label(names.mode) for each in counted)) if modeless is None else modeless,
         scrape_s=scrape_s,
         unsaid=tuple(each.labels for each in timed if engine_of(each, by) not in serving),
         counting=frozenset(each.label("instance") for each in counted if each.label("mode")),
     )
 
 
-def telling(parts: Mapping[str, Sequence[Series]]) -> tuple[str, ...]:
+def telling(parts: Mapping[str, Sequence[Series]], names: MetricNames = RUNBOOK) -> tuple[str, ...]:
     """The labels that every kind of metric has: those of the target, not those inside of one metric."""
-    kinds = [names for part in (TIMED, COUNTED, ACTIVE, INFO_PART) if (names := _names(parts.get(part, ())))]
+    inner = names.inner | {label for label, _ in (*names.successes.where, *names.errors.where, *names.latency.where)}
+    found = (_names(parts.get(part, ())) for part in (TIMED, COUNTED, ACTIVE, INFO_PART))
+    kinds = [labels - inner for labels in found if labels]
     return tuple(sorted(frozenset.intersection(*kinds))) if kinds else ENGINE
 
 

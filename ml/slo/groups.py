@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ml.slo.promql import ARTIFACT_LABEL, INFO, Scope, joined, quoted, split
-from ml.slo.questions import LATENCY
+from ml.metrics_contract import INFO, LATENCY, RUNBOOK, MetricNames, quoted
+from ml.slo.promql import Scope, joined, split
 from ml.slo.source import Metrics, Series
 from ml.stage import Stage
 
@@ -54,6 +54,8 @@ class Member:
     artifact_id: str
     keeps_label: bool
     """True if the label also tells engines apart, as a label of the target does."""
+    artifact_label: str = RUNBOOK.artifact
+    """The label of an answer that names the artifact."""
 
     def own(self, sorted_by_value: Mapping[str, Sequence[Series]]) -> tuple[Series, ...]:
         """Return this model's series as a question about it alone would have answered them."""
@@ -61,11 +63,11 @@ class Member:
         return tuple(
             Series(self._labels(each), each.points)
             for each in found
-            if each.label(ARTIFACT_LABEL) in ("", self.artifact_id)
+            if each.label(self.artifact_label) in ("", self.artifact_id)
         )
 
     def _labels(self, series: Series) -> tuple[tuple[str, str], ...]:
-        dropped = {ARTIFACT_LABEL} if self.keeps_label else {ARTIFACT_LABEL, self.label}
+        dropped = {self.artifact_label} if self.keeps_label else {self.artifact_label, self.label}
         return tuple(pair for pair in series.labels if pair[0] not in dropped)
 
 
@@ -139,7 +141,9 @@ _INNER = frozenset({"__name__", "mode", "le", "artifact_id", "registry_commit", 
 _LATELY = "1d"
 
 
-def proposed_selectors(metrics: Metrics, models: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def proposed_selectors(
+    metrics: Metrics, models: Mapping[str, Sequence[str]], names: MetricNames = RUNBOOK
+) -> dict[str, str]:
     """Return a selector for each model that the metrics tell apart; none for the others.
 
     A label ``model`` with the model's name comes first. Otherwise it is a label with one value on all engines that
@@ -148,13 +152,14 @@ def proposed_selectors(metrics: Metrics, models: Mapping[str, Sequence[str]]) ->
 
     Args:
         models: the artifacts that each model of the registry points to.
+        names: the metrics contract.
 
     Raises:
         MetricsError: the source gave no usable answer.
     """
     asked = {
-        "timed": f"last_over_time({LATENCY}_count[{_LATELY}])",
-        "info": f"last_over_time({INFO}[{_LATELY}])",
+        "timed": f"last_over_time({names.metric(f'{LATENCY}_count')}[{_LATELY}])",
+        "info": f"last_over_time({names.metric(INFO)}[{_LATELY}])",
     }
     parts = split(metrics.query(joined(asked)).series)
     timed = parts.get("timed", ())
@@ -165,18 +170,19 @@ def proposed_selectors(metrics: Metrics, models: Mapping[str, Sequence[str]]) ->
         if name in named:
             found[name] = f"model={quoted(name)}"
             continue
-        ours = [each for each in parts.get("info", ()) if each.label("artifact_id") in artifacts]
-        others = [each for each in parts.get("info", ()) if each.label("artifact_id") not in artifacts]
-        telling = _telling(ours, others, timed)
+        ours = [each for each in parts.get("info", ()) if each.label(names.artifact) in artifacts]
+        others = [each for each in parts.get("info", ()) if each.label(names.artifact) not in artifacts]
+        telling = _telling(ours, others, timed, names)
         if telling:
             found[name] = telling
     return found
 
 
-def _telling(ours: Sequence[Series], others: Sequence[Series], timed: Sequence[Series]) -> str:
+def _telling(ours: Sequence[Series], others: Sequence[Series], timed: Sequence[Series], names: MetricNames) -> str:
     """Return the first label (``model``, then by name) with one value that only these series have; else empty."""
+    inner = _INNER | names.inner
     labels = sorted(
-        {name for each in ours for name, _ in each.labels} - _INNER, key=lambda name: (name != "model", name)
+        {name for each in ours for name, _ in each.labels} - inner, key=lambda name: (name != "model", name)
     )
     for label in labels:
         values = {each.label(label) for each in ours}

@@ -77,7 +77,7 @@ def _bucketless(case: Case) -> Finding | None:
 
 
 def _without_buckets(case: Case, samples: float, engine: Engine | None) -> Finding:
-    metric, name = case.objective.metric, "" if engine is None else case.measured.name(engine)
+    metric, name = case.metric(case.objective.metric), "" if engine is None else case.measured.name(engine)
     scraped = "only the bucket +Inf" if engine in case.measured.buckets else "no bucket"
     why = (
         f"{samples:,.0f} inferences were counted, but {scraped} of {metric} is scraped{_of(case, name)}, so no "
@@ -101,15 +101,15 @@ def _unmeasured(case: Case) -> Finding | None:
     if not measured.unmeasured:
         return None
     engine = max(measured.unmeasured, key=lambda each: (measured.unmeasured[each], each))
-    return unmeasured(objective, measured.name(engine), measured.unmeasured[engine])
+    return unmeasured(objective, measured.name(engine), measured.unmeasured[engine], case.names)
 
 
 def _blended(case: Case) -> Finding | None:
     if not case.measured.blended:
         return None
-    metric, engine = case.objective.successes, case.measured.blended[0]
+    metric, engine = case.metric(case.objective.successes), case.measured.blended[0]
     why = (
-        f"{metric} of {engine} has no label mode, and {engine} infers in two modes: "
+        f"{metric} of {engine} has no label {case.names.mode}, and {engine} infers in two modes: "
         "the errors of one cannot be told from those of the other."
     )
     return finding(Verdict.VACUOUS, Code.MODES_BLENDED, why, metric=metric, instance=engine)
@@ -118,7 +118,7 @@ def _blended(case: Case) -> Finding | None:
 def _blind(case: Case) -> Finding | None:
     if not case.measured.blind:
         return None
-    metric, instance = case.objective.successes, case.measured.blind[0]
+    metric, instance = case.metric(case.objective.successes), case.measured.blind[0]
     why = f"Latencies arrive but {metric} never moves ({instance}), so failures would not show either."
     return finding(Verdict.VACUOUS, Code.SUCCESSES_UNCOUNTED, why, metric=metric, instance=instance)
 
@@ -126,7 +126,7 @@ def _blind(case: Case) -> Finding | None:
 def _uncounted(case: Case) -> Finding | None:
     if not case.measured.uncounted:
         return None
-    metric, instance = case.objective.errors, case.measured.uncounted[0]
+    metric, instance = case.metric(case.objective.errors), case.measured.uncounted[0]
     why = f"There is no {metric} of {instance or 'the engine'}: an error could not have been counted."
     return finding(Verdict.VACUOUS, Code.ERRORS_UNCOUNTED, why, metric=metric, instance=instance)
 

@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from ml.metrics_contract import LATENCY, RUNBOOK, MetricNames
 from ml.slo import questions as ask
 from ml.slo.engines import Engine, distinct, engine_of, name_of
 from ml.slo.exchanges import moment_of
 from ml.slo.promql import Scope
-from ml.slo.questions import LATENCY, Windows
+from ml.slo.questions import Windows
 from ml.slo.source import Series
 from ml.stage import Stage
 from ml.text import visible
@@ -119,14 +121,17 @@ class Measured:
         return len({*self.samples, *self.newest}) > 1
 
 
-def measured(objective: Objective, stage: str, answers: Mapping[str, tuple[Series, ...]]) -> Measured:
+def measured(
+    objective: Objective, stage: str, answers: Mapping[str, tuple[Series, ...]], names: MetricNames = RUNBOOK
+) -> Measured:
     """Take the answers to `ml.slo.questions.questions` apart."""
+    ours, milliseconds = ("", names.value(stage)), names.milliseconds(objective.metric, objective.unit)
     moments = {engine: moment_of(at) for engine, at in by_engine(answers.get(ask.NEWEST, ())).items()}
     return Measured(
         long=worst_of(answers.get(ask.LONG, ())),
         short=worst_of(answers.get(ask.SHORT, ())),
         # The runbook's error query does not select a mode; the other stage's series are not ours.
-        shown=worst_of([each for each in answers.get(ask.SHOWN, ()) if each.label("mode") in ("", stage)]),
+        shown=worst_of([each for each in answers.get(ask.SHOWN, ()) if each.label(names.mode) in ours]),
         longs=by_engine(answers.get(ask.LONG, ())),
         shorts=by_engine(answers.get(ask.SHORT, ())),
         samples=by_engine(answers.get(ask.SAMPLES, ())),
@@ -135,7 +140,7 @@ def measured(objective: Objective, stage: str, answers: Mapping[str, tuple[Serie
         newest={engine: at for engine, at in moments.items() if at is not None},
         seen=by_engine(answers.get(ask.SEEN, ())),
         covered=_number(answers.get(ask.COVERED, ())),
-        buckets=buckets_of(answers.get(ask.BOUNDS, ())),
+        buckets=buckets_of(answers.get(ask.BOUNDS, ()), milliseconds=milliseconds),
         blind=_named(answers.get(ask.BLIND, ())),
         uncounted=_named(answers.get(ask.UNCOUNTED, ())),
         blended=_named(answers.get(ask.BLENDED, ())),
@@ -156,12 +161,17 @@ def by_engine(series: Sequence[Series]) -> dict[Engine, float]:
     return found
 
 
-def buckets_of(series: Sequence[Series]) -> dict[Engine, Buckets]:
-    """The bounds of each engine's histogram, from the share of the window in which each bucket was there."""
+def buckets_of(series: Sequence[Series], *, milliseconds: bool = False) -> dict[Engine, Buckets]:
+    """The bounds of each engine's histogram, from the share of the window in which each bucket was there.
+
+    ``milliseconds``: the exporter's bounds are in seconds and become milliseconds, without an error of floats.
+    """
     shares: dict[Engine, dict[float, float]] = {}
     for each in series:
         of_engine = shares.setdefault(engine_of(each), {})
         at = bound(each.label("le"))
+        if milliseconds and math.isfinite(at):
+            at = float(Decimal(str(at)) * 1000)
         if math.isfinite(at) and each.points:
             # The same bound under two spellings is one.
             of_engine[at] = of_engine.get(at, 0.0) + each.points[-1][1]
@@ -278,6 +288,11 @@ class Case:
     objective: Objective
     measured: Measured
     given: Circumstances
+    names: MetricNames = RUNBOOK
+
+    def metric(self, name: str | None) -> str:
+        """The exporter's name of a metric, for sentences."""
+        return self.names.shown(name)
 
     @property
     def limit(self) -> float:
@@ -413,7 +428,9 @@ class Terms:
         """The series of one stage of a model, by the policy's selector and metrics, before its engines are known."""
         ratio = self.ratio
         counters = () if ratio is None else (str(ratio.successes), str(ratio.errors))
-        return Scope(stage, self.policy.selector(model), artifact_id, latency=self.latency, counters=counters)
+        names = self.policy.metric_names(model)
+        selector = self.policy.selector(model)
+        return Scope(stage, selector, artifact_id, latency=self.latency, counters=counters, names=names)
 
     @property
     def latency(self) -> str:

@@ -1,7 +1,8 @@
 """PromQL texts: selectors of one stage, identification of engines, and joined questions.
 
 An *engine* is one process that infers: the labels in `Scope.by` tell engines apart. What an engine counted belongs to
-an artifact only while ``grinder_ml_model_info`` says that the engine serves it (`Scope.serves`).
+an artifact only while ``grinder_ml_model_info`` says that the engine serves it (`Scope.serves`). Metrics are named
+here as the runbook names them; `Scope.names` has the exporter's names.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ml.metrics_contract import INFO, LATENCY, RUNBOOK, Metric, MetricNames, quoted
 from ml.slo.source import Series
 from ml.stage import Stage
 
 TAG = "mlconsole"
 """The label that tells the answers of joined questions apart."""
-INFO, ACTIVE_ON = "grinder_ml_model_info", "grinder_ml_active_on"
 ENGINE = ("instance", "job")
 """The labels that identify engines by default."""
 REMEMBERED = "1d"
 """A series that was not seen for this long before a window is born in the window."""
-ARTIFACT_LABEL = "artifact_id"
 
 
 class Attribution(StrEnum):
@@ -42,6 +42,7 @@ class Scope:
     them, ``artifact_id`` is empty, and where engines were swapped each answer carries the label ``artifact_id``.
     ``born``: some counter may have been born within the window.
     ``counters`` count inferences besides the histogram: those of successes and errors of the policy's ratio.
+    ``names``: the metrics contract of the model.
     """
 
     stage: Stage
@@ -51,10 +52,11 @@ class Scope:
     attribution: Attribution = Attribution.MODE
     swapped: bool = False
     modeless: bool = True
-    latency: str = "grinder_ml_inference_latency_ms"
+    latency: str = LATENCY
     split: str = ""
     born: bool = True
     counters: tuple[str, ...] = ()
+    names: MetricNames = RUNBOOK
 
     @property
     def engines(self) -> str:
@@ -69,15 +71,15 @@ class Scope:
     @property
     def owners(self) -> str:
         """The labels by which a value of a whole model is added up; empty where the question is about one model."""
-        return ", ".join((self.split, ARTIFACT_LABEL) if self._labelled else (self.split,)) if self.split else ""
+        return ", ".join((self.split, self.names.artifact) if self._labelled else (self.split,)) if self.split else ""
 
     def timed(self, metric: str) -> str:
         """A metric that the engine labels by mode, as it does its latencies."""
-        return self._of(metric, f'mode="{self.stage}"')
+        return self._of(metric, self.names.in_stage(self.stage))
 
     def timed_with(self, metric: str, matcher: str) -> str:
         """Same as `timed`, with one more matcher."""
-        return self._of(metric, f'mode="{self.stage}",{matcher}')
+        return self._of(metric, f"{self.names.in_stage(self.stage)},{matcher}")
 
     def counted(self, metric: str) -> str:
         """Select a metric that only some engines label by mode: ours, or without a mode."""
@@ -89,7 +91,7 @@ class Scope:
 
     @property
     def _counted_mode(self) -> str:
-        return f'mode=~"{self.stage}|"' if self.modeless else f'mode="{self.stage}"'
+        return self.names.in_stage(self.stage, or_none=self.modeless)
 
     def plain(self, metric: str) -> str:
         """Select a metric in any mode."""
@@ -99,21 +101,27 @@ class Scope:
         """Same as `plain`, with one more matcher."""
         return self._of(metric, matcher)
 
+    def selecting(self, metric: Metric) -> str:
+        """Select a metric of the exporter's in any mode, such as the blocks of a kill."""
+        inside = ",".join(part for part in (metric.matchers, self.selector) if part)
+        return f"{metric.name}{{{inside}}}" if inside else metric.name
+
     def _of(self, metric: str, mode: str) -> str:
-        inside = ",".join(part for part in (mode, self.selector) if part)
-        return f"{metric}{{{inside}}}" if inside else metric
+        found = self.names.metric(metric) if metric else Metric("")
+        inside = ",".join(part for part in (mode, found.matchers, self.selector) if part)
+        return f"{found.name}{{{inside}}}" if inside else found.name
 
     # --- engines and their artifacts ------------------------------------------------------------------------------
 
     @property
     def ours(self) -> str:
         """Select engines that report this artifact."""
-        return self.timed_with(INFO, f"artifact_id={quoted(self.artifact_id)}")
+        return self.timed_with(INFO, f"{self.names.artifact}={quoted(self.artifact_id)}")
 
     @property
     def others(self) -> str:
         """Select engines that report another artifact."""
-        return self.timed_with(INFO, f"artifact_id!={quoted(self.artifact_id)}")
+        return self.timed_with(INFO, f"{self.names.artifact}!={quoted(self.artifact_id)}")
 
     def serves(self, window: str) -> str:
         """Select the engines that served only this artifact during a window; empty where no engine reports it."""
@@ -146,12 +154,12 @@ class Scope:
         The roster said which artifact that is, where no engine was swapped. Otherwise the value is 1 and its label
         ``artifact_id`` names the artifact.
         """
-        by = self.engines
+        by, label = self.engines, self.names.artifact
         if self._labelled:
-            each = f"group by ({by}, {ARTIFACT_LABEL}) (max_over_time({self.timed(INFO)}[{window}]) > 0)"
-            named = self.timed_with(INFO, f'{ARTIFACT_LABEL}!=""')
+            each = f"group by ({by}, {label}) (max_over_time({self.timed(INFO)}[{window}]) > 0)"
+            named = self.timed_with(INFO, f'{label}!=""')
             says = (
-                f"group by ({by}, {ARTIFACT_LABEL}) (max_over_time({named}[{window}]) > 0)"
+                f"group by ({by}, {label}) (max_over_time({named}[{window}]) > 0)"
                 f" and on ({by}) (count by ({by}) ({each}) == 1)"
             )
         else:
@@ -171,7 +179,7 @@ class Scope:
         """
         serves = self.serves(window)
         if serves and self._labelled:
-            promql, serves = f"({promql}) * on ({self.engines}) group_left ({ARTIFACT_LABEL}) {serves}", ""
+            promql, serves = f"({promql}) * on ({self.engines}) group_left ({self.names.artifact}) {serves}", ""
         conditions = [serves]
         if counter and self.modeless:
             conditions.append(self.infers(window))
@@ -238,9 +246,3 @@ def split(series: Sequence[Series]) -> dict[str, tuple[Series, ...]]:
         labels = tuple(pair for pair in each.labels if pair[0] != TAG)
         found.setdefault(each.label(TAG), []).append(Series(labels, each.points))
     return {key: tuple(parts) for key, parts in found.items()}
-
-
-def quoted(text: str) -> str:
-    """A PromQL string literal."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'

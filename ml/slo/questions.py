@@ -14,8 +14,9 @@ from functools import partial
 from string import Template
 from typing import TYPE_CHECKING
 
+from ml.metrics_contract import ACTIVE_ON, INFO, LATENCY, quoted
 from ml.slo.engines import ACTIVE, COUNTED, FAILED, INFO_PART, TIMED
-from ml.slo.promql import ACTIVE_ON, ENGINE, INFO, REMEMBERED, Scope
+from ml.slo.promql import ENGINE, REMEMBERED, Scope
 from ml.slo.unmeasured import unmeasured_query
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ UNMEASURED = "unmeasured"
 """Engines that are there now and that the objective does not measure."""
 BOUNDS, BLIND, UNCOUNTED, SPELLED, BLENDED = "bounds", "blind", "uncounted", "spelled", "blended"
 
-LATENCY = "grinder_ml_inference_latency_ms"
 STILL_WINDOW = "1h"
 RAW_WINDOW = "30m"
 _LE = re.compile(r'(\w+)\{[^{}]*\ble="(?P<le>[^"]*)"')
@@ -68,7 +68,8 @@ def who_query_parts(scope: Scope, ratio: Objective | None, latency: str, window:
     }
     if ratio is not None:
         parts[COUNTED] = scope.counted(str(ratio.successes))
-        parts[FAILED] = f"count by (mode, instance) (last_over_time({scope.counted(str(ratio.errors))}[{window}]))"
+        bad = f"last_over_time({scope.counted(str(ratio.errors))}[{window}])"
+        parts[FAILED] = f"count by ({scope.names.mode}, instance) ({bad})"
     return parts
 
 
@@ -81,7 +82,7 @@ def shown_query(objective: Objective, scope: Scope, window: str) -> str:
     """The query that people see and can paste: for the defaults, the runbook's text to the letter."""
     match objective.kind:
         case "quantile":
-            return _quantile(objective, f"sum(rate({_buckets(objective, scope)}[{window}])) by (le)")
+            return _quantile(objective, scope, f"sum(rate({_buckets(objective, scope)}[{window}])) by (le)")
         case "ratio":
             errors, successes = scope.plain(str(objective.errors)), scope.plain(str(objective.successes))
             return f"rate({errors}[{window}]) / (rate({successes}[{window}]) + 0.001)"
@@ -94,7 +95,7 @@ def judged_query(objective: Objective, scope: Scope, window: str, cell: str = ""
     match objective.kind:
         case "quantile":
             buckets = partial(scope.counts, _buckets(objective, scope), le=True)
-            return _quantile(objective, _added(scope, buckets, window, cell))
+            return _quantile(objective, scope, _added(scope, buckets, window, cell))
         case "ratio":
             return _ratio(objective, scope, window, cell)
         case _:
@@ -220,8 +221,12 @@ def _buckets(objective: Objective, scope: Scope) -> str:
     return scope.timed(f"{objective.metric}_bucket")
 
 
-def _quantile(objective: Objective, buckets: str) -> str:
-    return f"histogram_quantile({objective.quantile:.15g}, {buckets})"
+def _quantile(objective: Objective, scope: Scope, buckets: str) -> str:
+    """A quantile in the objective's unit. Rounded to the nanosecond: 0.57 s times 1000 is not quite 570 ms."""
+    quantile = f"histogram_quantile({objective.quantile:.15g}, {buckets})"
+    if not scope.names.milliseconds(objective.metric, objective.unit):
+        return quantile
+    return f"round(1000 * {quantile}, 0.000001)"
 
 
 def _added(scope: Scope, over: Callable[[str], str], window: str, cell: str = "", *, counter: bool = False) -> str:
@@ -276,8 +281,9 @@ _KIND = "mlconsole_kind"
 
 
 def _free(objective: Objective, scope: Scope, window: str) -> str:
+    mode = quoted(scope.names.value(scope.stage))[1:-1]
     return Template(objective.query or "").safe_substitute(
-        mode=str(scope.stage), selector=scope.selector, window=window, matchers=scope.timed("")[1:-1]
+        mode=mode, selector=scope.selector, window=window, matchers=scope.timed("")[1:-1]
     )
 
 
@@ -322,8 +328,9 @@ def _counter_facts(objective: Objective, scope: Scope, windows: Windows, latency
         UNCOUNTED: f"({there} unless on ({by}) count by ({by}) (count_over_time({errors}[{long}])))",
     }
     if scope.modeless:
-        elsewhere = scope.plain_with(f"{latency}_count", f'mode!="{scope.stage}",mode!=""')
-        bare = scope.plain_with(str(objective.successes), 'mode=""')
+        mode, value = scope.names.mode, quoted(scope.names.value(scope.stage))
+        elsewhere = scope.plain_with(f"{latency}_count", f'{mode}!={value},{mode}!=""')
+        bare = scope.plain_with(str(objective.successes), f'{mode}=""')
         facts[BLENDED] = (
             f"({inferring} and on ({by}) ({scope.grown(elsewhere, long)} > 0) and on ({by}) count by ({by}) ({bare}))"
         )
@@ -342,4 +349,4 @@ def _spellings(objective: Objective, scope: Scope) -> dict[str, str]:
 def _shown(objective: Objective, scope: Scope, window: str) -> str:
     """The runbook's own query; of many models its highest value by model and mode."""
     shown = shown_query(objective, scope, window)
-    return f"max by ({scope.split}, mode) ({shown})" if scope.split else shown
+    return f"max by ({scope.split}, {scope.names.mode}) ({shown})" if scope.split else shown

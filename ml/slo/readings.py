@@ -127,12 +127,14 @@ def _watched(batch: Batch, policy: Policy, terms: Terms, wanted: Sequence[StageR
     passed = {each: terms.long_s(each.since) for each in wanted}
     windows = windows_of(tuple(passed.values()), policy.soak.step_s, policy.soak.required_s)
     separated = {each: separation(policy.selector(each.model)) for each in wanted}
-    kin = Counter((found.label, found.rest) for found in set(separated.values()) if found is not None)
+    names = {each: policy.metric_names(each.model) for each in wanted}
+    told_apart = {(found, names[each]) for each, found in separated.items() if found is not None}
+    kin = Counter((found.label, found.rest, whose) for found, whose in told_apart)
     rosters_of = {}
     for each in wanted:
         scope = terms.scope(each.stage, each.model, each.artifact_id)
         found = separated[each]
-        alone = found is None or kin[found.label, found.rest] < _FEWEST
+        alone = found is None or kin[found.label, found.rest, names[each]] < _FEWEST
         rosters_of[each] = Wanted(scope, windows[passed[each]], None if alone else found)
     rosters = board_rosters(batch, tuple(dict.fromkeys(rosters_of.values())), terms.ratio, terms.windows().short)
     made = {}
@@ -172,7 +174,8 @@ def _asks(watched: Iterable[_Watched]) -> dict[_Watched, _Asks]:
         if each.shape is None or found is None or each.shape not in scopes:
             made[each] = _Asks(each.scope)
             continue
-        member = Member(found.label, found.value, each.scope.artifact_id, found.label in each.scope.by)
+        label, keeps = found.label, found.label in each.scope.by
+        member = Member(label, found.value, each.scope.artifact_id, keeps, each.scope.names.artifact)
         made[each] = _Asks(scopes[each.shape], member)
     return made
 
@@ -335,7 +338,8 @@ class _Round:
         found = {name: _series(part, answers) for name, part in parts.items()}
         if BOUNDS in found and parts[BOUNDS].member is not None:
             found[BOUNDS] = self._bounds(objective, each, answers, parts, found)
-        case = Case(objective, measured(objective, each.scope.stage, found), given)
+        names = each.scope.names
+        case = Case(objective, measured(objective, each.scope.stage, found, names), given, names)
         reading = reading_of(case, each.scope, self.terms)
         trend = self.memory.trend(objective.name, each)
         return self.memory.good((stage.model, stage.stage), replace(reading, trend=trend), self.terms.now)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
+from ml.metrics_contract import LATENCY
 from ml.slo.promql import Attribution, Scope
-from ml.slo.questions import BOUNDS, COVERED, LATENCY, LONG, SAMPLES, SHOWN, Windows, board_questions, duration
+from ml.slo.questions import BOUNDS, COVERED, LONG, SAMPLES, SHOWN, Windows, board_questions, duration
 from ml.slo.source import Series
 from ml.stage import Stage
 
@@ -90,8 +92,9 @@ def rule_file(
     latency = next((each.metric for each in policy.objectives if each.metric), LATENCY)
     windows = Windows(duration(policy.soak.required_s), duration(policy.soak.step_s))
     rules: dict[str, str] = {}
-    for stage in (Stage.SHADOW, Stage.ACTIVE):
-        bare = Scope(stage, by=tuple(sorted(by)), attribution=Attribution.ARTIFACT, split=label, latency=latency)
+    engines = tuple(sorted(by))
+    for stage, names in product((Stage.SHADOW, Stage.ACTIVE), policy.every_metric_names()):
+        bare = Scope(stage, by=engines, attribution=Attribution.ARTIFACT, split=label, latency=latency, names=names)
         scope = all_of(replace(bare, modeless=modeless, born=False))
         for objective in policy.objectives:
             asked = board_questions(objective, scope, windows, scope.latency)

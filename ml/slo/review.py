@@ -13,12 +13,12 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from ml.clock import format_utc
+from ml.metrics_contract import BLOCKS, RUNBOOK, MetricNames
 from ml.slo.charts import Chart, Line, draw
 from ml.slo.exchanges import Exchange, Failure, Recorder, warned
 from ml.slo.measured import Terms
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import duration
-from ml.slo.soak import KILLED_METRIC
 from ml.slo.source import Metrics, Series
 from ml.slo.tape import Grid, row
 from ml.stage import Stage
@@ -199,7 +199,7 @@ class Review:
 def review(metrics: Metrics, policy: Policy, model: str, now: datetime) -> Review:
     """Ask for the last 24 h and review them. Never raises for a failed source. Needs SciPy, which takes a second."""
     recorder = Recorder(metrics)
-    inquiry = _Inquiry(recorder, Terms(policy, now), policy.selector(model), _grid(now))
+    inquiry = _Inquiry(recorder, Terms(policy, now), policy.selector(model), _grid(now), policy.metric_names(model))
     charts = (inquiry.latency(), inquiry.error_rate(), inquiry.blocks())
     odd = (*noted(charts), *inquiry.restarts())
     trouble = _trouble(recorder, charts[0])
@@ -239,11 +239,16 @@ class _Inquiry:
     terms: Terms
     selector: str
     grid: Grid
+    names: MetricNames
+
+    def _scope(self, stage: Stage) -> Scope:
+        return Scope(stage, self.selector, names=self.names)
 
     def latency(self) -> Chart:
+        times = "1000 * " if self.names.milliseconds(self.terms.latency, "ms") else ""
         asked = {
-            f"{stage}.{name}": f"histogram_quantile({quantile}, sum by (le) (rate("
-            f"{Scope(stage, self.selector).timed(self.terms.latency + '_bucket')}[{duration(_STEP_S)}])))"
+            f"{stage}.{name}": f"{times}histogram_quantile({quantile}, sum by (le) (rate("
+            f"{self._scope(stage).timed(self.terms.latency + '_bucket')}[{duration(_STEP_S)}])))"
             for stage in _STAGES
             for name, quantile in _QUANTILES
         }
@@ -263,22 +268,25 @@ class _Inquiry:
         ratio = next((each for each in self.terms.policy.objectives if each.kind == "ratio"), None)
         if ratio is None:
             return Chart("Error rate", "%", self.grid.start, self.grid.step_s, ())
-        asked = {f"{stage}.errors": _percent(ratio, Scope(stage, self.selector)) for stage in _STAGES}
+        asked = {f"{stage}.errors": _percent(ratio, self._scope(stage)) for stage in _STAGES}
         limit = ratio.limit * 100
         return self._chart("Error rate", "%", self._staged(asked, {"errors": limit}), limit)
 
     def blocks(self) -> Chart:
-        blocks = Scope(Stage.SHADOW, self.selector).plain(KILLED_METRIC)
-        answers = self._ask({"blocks": f"sum by (reason) (increase({blocks}[{duration(_STEP_S)}]))"})
+        # The runbook's counter has all reasons; of another one only the kill's matchers are known.
+        blocked, scope = self.names.blocked, self._scope(Stage.SHADOW)
+        blocks = scope.plain(BLOCKS) if blocked == RUNBOOK.blocked else scope.selecting(blocked)
+        reason = blocked.where[0][0] if blocked.where else "reason"
+        answers = self._ask({"blocks": f"sum by ({reason}) (increase({blocks}[{duration(_STEP_S)}]))"})
         lines = [
-            Line(visible(series.label("reason"), limit=80), "", row(self.grid, (series,)))
+            Line(visible(series.label(reason), limit=80) or "blocked", "", row(self.grid, (series,)))
             for series in answers.get("blocks", ())
         ]
         return self._chart("Blocked snapshots", "blocks", tuple(sorted(lines, key=lambda line: line.name)))
 
     def restarts(self) -> tuple[Finding, ...]:
         """Return a finding if shadow engines restarted in the day."""
-        count = Scope(Stage.SHADOW, self.selector).timed(f"{self.terms.latency}_count")
+        count = self._scope(Stage.SHADOW).timed(f"{self.terms.latency}_count")
         window = duration(self.grid.cells * self.grid.step_s)
         answer = self.recorder.query(f"sum(resets({count}[{window}]))", at=self.terms.now)
         found = [] if isinstance(answer, Failure) else [each.points[-1][1] for each in answer.series if each.points]

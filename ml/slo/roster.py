@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml.board import Serving
+from ml.metrics_contract import ACTIVE_ON, INFO, MetricNames
 from ml.slo.batch import Answers, Batch
 from ml.slo.engines import INFO_PART, TIMED, Roster, roster_of, scrape_interval, telling
 from ml.slo.exchanges import Failure, Recorder
 from ml.slo.groups import Separation, selector_of, separation
-from ml.slo.promql import ACTIVE_ON, INFO, Attribution, Scope, joined, split
+from ml.slo.promql import Attribution, Scope, joined, split
 from ml.slo.questions import Windows, born_query, duration, raw_query, who_query_parts
 from ml.slo.rivals import rival_of
 from ml.slo.source import Metrics, PartialAnswer, Series
@@ -36,7 +37,7 @@ def ask_roster(recorder: Recorder, scope: Scope, ratio: Objective | None, window
     raw = recorder.query(raw_query(scope, scope.latency), at=now)
     if isinstance(raw, Failure):
         return Roster(failure=raw.finding)
-    found = roster_of(split(answer.series), scrape_interval(raw.series))
+    found = roster_of(split(answer.series), scrape_interval(raw.series), names=scope.names)
     return replace(found, warnings=(*answer.warnings, *raw.warnings))
 
 
@@ -81,7 +82,7 @@ class Wanted:
     separated: Separation | None = None
 
 
-_Group = tuple[Stage, str, str, int]
+_Group = tuple[Stage, str, str, int, MetricNames]
 _MODELESS, _LACKS, _BORN = "modeless", "lacks", "born"
 
 
@@ -98,14 +99,18 @@ def board_rosters(
         if each.separated is None:
             alone[each] = who_query_parts(each.scope, ratio, each.scope.latency, duration(each.long_s))
         else:
-            key = (each.scope.stage, each.separated.label, each.separated.rest, each.long_s)
-            grouped[key].append((each, each.separated))
+            separated = each.separated
+            key = (each.scope.stage, separated.label, separated.rest, each.long_s, each.scope.names)
+            grouped[key].append((each, separated))
     groups = [_Rosters.of(key, members, ratio, short) for key, members in grouped.items()]
     asked = [pair for parts in (*alone.values(), *(group.engines() for group in groups)) for pair in parts.items()]
     answers = batch.ask(asked)
     if isinstance(answers, Failure):
         return answers
-    found = {each: roster_of({part: answers.of(text) for part, text in parts.items()}) for each, parts in alone.items()}
+    found = {
+        each: roster_of({part: answers.of(text) for part, text in parts.items()}, names=each.scope.names)
+        for each, parts in alone.items()
+    }
     labels = batch.ask(pair for group in groups for pair in group.labels(answers).items())
     if isinstance(labels, Failure):
         return labels
@@ -128,9 +133,9 @@ class _Rosters:
     @staticmethod
     def of(key: _Group, members: Sequence[tuple[Wanted, Separation]], ratio: Objective | None, short: str) -> _Rosters:
         """The rosters of one group."""
-        stage, label, rest, long_s = key
+        stage, label, rest, long_s, names = key
         selector = selector_of(label, (separated.value for _, separated in members), rest)
-        scope = Scope(stage, selector, split=label, latency=members[0][0].scope.latency)
+        scope = Scope(stage, selector, split=label, latency=members[0][0].scope.latency, names=names)
         return _Rosters(scope, Windows(duration(long_s), short), members, ratio)
 
     def engines(self) -> dict[str, str]:
@@ -143,8 +148,9 @@ class _Rosters:
 
         Usually no model does, so the answer is empty.
         """
-        names = set(telling({part: answers.of(text) for part, text in self.engines().items()})) - {self.scope.split}
-        asked = {f"{_LACKS}:{name}": self._lacks(name) for name in sorted(names)}
+        parts = {part: answers.of(text) for part, text in self.engines().items()}
+        labels = set(telling(parts, self.scope.names)) - {self.scope.split}
+        asked = {f"{_LACKS}:{name}": self._lacks(name) for name in sorted(labels)}
         asked[_BORN] = born_query(self.scope, self.ratio, self.windows)
         return asked if self.ratio is None else asked | {_MODELESS: self._modeless(self.ratio)}
 
@@ -165,7 +171,8 @@ class _Rosters:
         def counters(select_good: str, select_bad: str) -> str:
             return f"count by ({by}) ({select_good} or last_over_time({select_bad}[{self.windows.long}]))"
 
-        bare = counters(scope.plain_with(good, 'mode=""'), scope.plain_with(bad, 'mode=""'))
+        none = f'{scope.names.mode}=""'
+        bare = counters(scope.plain_with(good, none), scope.plain_with(bad, none))
         infers = f"count by ({by}) (last_over_time({scope.timed(f'{scope.latency}_count')}[{self.windows.long}]))"
         return f"{bare} or ({infers} unless on ({by}) {counters(scope.counted(good), scope.counted(bad))})"
 
@@ -181,6 +188,7 @@ class _Rosters:
                 {part: found[part].get(value, ()) for part in found},
                 lacking=frozenset(part.partition(":")[2] for part, values in said.items() if value in values),
                 modeless=self.ratio is None or value in said[_MODELESS],
+                names=self.scope.names,
             )
             made[each] = replace(roster, born=value in said[_BORN])
         return made
@@ -205,44 +213,53 @@ def serving(metrics: Metrics, policy: Policy, models: Sequence[str]) -> dict[str
         PartialAnswer: the source warns that engines may be missing.
         MetricsError: the source gave no usable answer.
     """
-    selectors = {name: policy.selector(name) for name in models}
-    separated = {selector: separation(selector) for selector in selectors.values()}
-    kin: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for found in separated.values():
+    whose = {name: (policy.selector(name), policy.metric_names(name)) for name in models}
+    separated = {each: separation(each[0]) for each in whose.values()}
+    kin: dict[_Shared, list[str]] = defaultdict(list)
+    for (_, names), found in separated.items():
         if found is not None:
-            kin[found.label, found.rest].append(found.value)
-    asked = {selector: _asked(selector, found, kin) for selector, found in separated.items()}
+            kin[found.label, found.rest, names].append(found.value)
+    asked = {each: _asked(each, found, kin) for each, found in separated.items()}
     batch = Batch(Recorder(metrics))
     answers = batch.ask(pair for parts in asked.values() for pair in parts.items() if pair[0] != _PAST)
     if isinstance(answers, Failure):
         raise answers.error()
-    asked = {selector: _needed(parts, answers) for selector, parts in asked.items()}
+    asked = {each: _needed(parts, answers) for each, parts in asked.items()}
     past = batch.ask((_PAST, parts[_PAST]) for parts in asked.values() if _PAST in parts)
     if isinstance(past, Failure):
         raise past.error()
     answers = answers.joined_with(past)
     if answers.warnings:
         raise PartialAnswer(f"Prometheus warns that engines may be missing in its answer: {answers.warnings[0]}.", _ASK)
-    instances = {
-        selector: _instances({part: _of(answers, text, separated[selector], kin) for part, text in parts.items()})
-        for selector, parts in asked.items()
-    }
-    return {name: instances[selector] for name, selector in selectors.items()}
+    instances = {}
+    for each, parts in asked.items():
+        alike = _kin_of(each, separated, kin)
+        instances[each] = _instances({part: _of(answers, text, alike) for part, text in parts.items()}, each[1])
+    return {name: instances[each] for name, each in whose.items()}
 
 
-_Kin = Mapping[tuple[str, str], Sequence[str]]
+_Whose = tuple[str, MetricNames]
+"""A model's selector and metrics contract."""
+_Shared = tuple[str, str, MetricNames]
+_Kin = Mapping[_Shared, Sequence[str]]
 
 
-def _asked(selector: str, separated: Separation | None, kin: _Kin) -> dict[str, str]:
+def _kin_of(whose: _Whose, separated: Mapping[_Whose, Separation | None], kin: _Kin) -> Separation | None:
+    """How a model's answers are told from those of others that are asked about together; ``None``: asked alone."""
+    found = separated[whose]
+    return None if found is None or len(kin[found.label, found.rest, whose[1]]) == 1 else found
+
+
+def _asked(whose: _Whose, separated: Separation | None, kin: _Kin) -> dict[str, str]:
     """The questions about one selector, or those about all models that one label separates."""
-    if separated is None or len(kin[separated.label, separated.rest]) == 1:
-        return _questions(selector)
-    label = separated.label
-    return _questions(selector_of(label, kin[label, separated.rest], separated.rest), label)
+    found, names = _kin_of(whose, {whose: separated}, kin), whose[1]
+    if found is None:
+        return _questions(whose[0], names)
+    return _questions(selector_of(found.label, kin[found.label, found.rest, names], found.rest), names, found.label)
 
 
-def _of(answers: Answers, text: str, separated: Separation | None, kin: _Kin) -> Sequence[Series]:
-    if separated is None or len(kin[separated.label, separated.rest]) == 1 or text.startswith(_UP):
+def _of(answers: Answers, text: str, separated: Separation | None) -> Sequence[Series]:
+    if separated is None or text.startswith(_UP):
         return answers.of(text)
     return answers.sorted_by(text, separated.label).get(separated.value, ())
 
@@ -258,12 +275,12 @@ _PAST, _GONE = "past", "gone"
 _UP = "min by (job, instance) (up"
 
 
-def _questions(selector: str, label: str = "") -> dict[str, str]:
+def _questions(selector: str, names: MetricNames, label: str = "") -> dict[str, str]:
     """The questions about the engines of a selector. ``label`` separates its models, where there are several."""
-    info = f"{INFO}{{{selector}}}" if selector else INFO
-    active = f"{ACTIVE_ON}{{{selector}}}" if selector else ACTIVE_ON
+    scope = Scope(Stage.ACTIVE, selector, names=names)
+    info, active = scope.plain(INFO), scope.plain(ACTIVE_ON)
     engine = f"job, instance, {label}" if label else "job, instance"
-    shown = ", ".join(dict.fromkeys((*engine.split(", "), "mode", "artifact_id", "registry_commit")))
+    shown = ", ".join(dict.fromkeys((*engine.split(", "), names.mode, names.artifact, names.commit)))
     return {
         "now": f"max by ({shown}) ({info} == 1)",
         # When each was seen last; an instance that fell silent at once may have lived between two steps.
@@ -275,26 +292,26 @@ def _questions(selector: str, label: str = "") -> dict[str, str]:
     }
 
 
-def _instances(parts: Mapping[str, Sequence[Series]]) -> tuple[Serving, ...]:
+def _instances(parts: Mapping[str, Sequence[Series]], names: MetricNames) -> tuple[Serving, ...]:
     active, up = _by_instance(parts["active"]), _by_instance(parts["up"])
     last: dict[_Key, Series] = {}
     for each in sorted(parts.get(_PAST, parts.get(_GONE, ())), key=lambda series: series.points[-1][1]):
         last[_key(each)] = each
-    instances = [_one(each, active, up) for each in parts["now"]]
-    instances += [_one(each, {}, up) for key, each in last.items() if up.get(key) == 0]
+    instances = [_one(each, active, up, names) for each in parts["now"]]
+    instances += [_one(each, {}, up, names) for key, each in last.items() if up.get(key) == 0]
     return tuple(sorted((each for each in instances if each is not None), key=lambda one: (one.stage, one.instance)))
 
 
-def _one(info: Series, active: Mapping[_Key, float], up: Mapping[_Key, float]) -> Serving | None:
-    key, mode = _key(info), info.label("mode")
-    if mode not in set(Stage):
+def _one(info: Series, active: Mapping[_Key, float], up: Mapping[_Key, float], names: MetricNames) -> Serving | None:
+    key, stage = _key(info), names.stage_of(info.label(names.mode))
+    if stage is None:
         return None
     alive = up.get(key)
     return Serving(
         instance=visible(key[1] or key[0], limit=80),
-        stage=Stage(mode),
-        artifact_id=visible(info.label("artifact_id"), limit=120),
-        registry_commit=visible(info.label("registry_commit"), limit=64),
+        stage=stage,
+        artifact_id=visible(info.label(names.artifact), limit=120),
+        registry_commit=visible(info.label(names.commit), limit=64),
         active_on=active.get(key),
         up=None if alive is None else alive == 1,
     )

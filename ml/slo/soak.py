@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 
 # A soak's questions to Prometheus about each objective, and the readings, tapes and events made of the answers.
 
-KILLED_METRIC, KILLED_REASON = "grinder_ml_block_total", "KILL_SWITCH_ENV"
 _SCRAPE_S = 60
 """The time between two scrapes where nothing better is known."""
 _MOST_POINTS = 10_000
@@ -111,7 +110,7 @@ class Inquiry:
         count = scope.timed(f"{self.terms.latency}_count")
         # A reset between the last scrape of one cell and the first of the next lies in neither: look a little further.
         wider = duration(self.grid.step_s + math.ceil(self.roster.scrape_s or _SCRAPE_S))
-        blocks = scope.plain_with(KILLED_METRIC, f'reason="{KILLED_REASON}"')
+        blocks = scope.selecting(scope.names.blocked)
         by = scope.engines
         parts, doubt = self._over_the_cells(
             {
@@ -210,8 +209,9 @@ class Inquiry:
         given = self.terms.circumstances(
             warnings, self.skew_s, self.since, scrape_s=self.roster.scrape_s, mixed_models=self.mixed_models
         )
-        found = measured(objective, self.scope.stage, parts)
-        return reading_of(Case(objective, found, given), self.scope, self.terms), found
+        names = self.scope.names
+        found = measured(objective, self.scope.stage, parts, names)
+        return reading_of(Case(objective, found, given, names), self.scope, self.terms), found
 
     def _over_the_cells(self, asked: dict[str, str]) -> tuple[_Parts, Finding | None]:
         """Answers at the end of every cell, by key; and why they may be incomplete, if they may.
@@ -284,6 +284,7 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
     soak, now = terms.policy.soak, terms.now
     clock = recorder.query("time()")
     selector = terms.policy.selector(subject.model)
+    names = terms.policy.metric_names(subject.model)
     plain = terms.scope(Stage.SHADOW, subject.model, subject.artifact_id)
     waited_s = max(0, int((now - subject.landed_at).total_seconds()))
     roster = ask_roster(recorder, plain, terms.ratio, min(max(waited_s, soak.step_s), soak.required_s), now)
@@ -298,7 +299,7 @@ def _soaked(recorder: Recorder, terms: Terms, subject: SoakSubject, kills: tuple
     others = {name: terms.policy.selector(name) for name in subject.others}
     mixed_models = several_models(roster, subject.model, others, selector)
     inquiry = Inquiry(recorder, terms, scope, grid, start.at, skew_s, roster, mixed_models)
-    ours = Ours(subject.model, Stage.SHADOW, selector, subject.artifact_id, roster.instances)
+    ours = Ours(subject.model, Stage.SHADOW, selector, subject.artifact_id, roster.instances, names)
     with errands(recorder) as sent:
         happened = sent.send(lambda page: inquiry.asks(page).events(kills))
         pending = [sent.send(partial(_hear, inquiry, objective)) for objective in terms.policy.objectives]

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from ml.board import Cell, Tape
 from ml.clock import format_utc, span
+from ml.metrics_contract import INFO
 from ml.slo.engines import Engine, engine_of
 from ml.slo.exchanges import SKEW_S, Failure, Recorder, moment_of, warned
-from ml.slo.promql import INFO, REMEMBERED, Attribution, Scope
+from ml.slo.promql import REMEMBERED, Attribution, Scope
 from ml.slo.source import Series
 from ml.text import visible
 from ml.verdict import Code, Finding, Verdict, finding

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml.slo.promql import ACTIVE_ON, INFO, Attribution, Scope
+from ml.metrics_contract import ACTIVE_ON, INFO, RUNBOOK, MetricNames
+from ml.slo.promql import Attribution, Scope
 from ml.stage import Stage
 from ml.verdict import Code, Finding, Verdict, finding
 
@@ -46,10 +47,10 @@ def unmeasured_query(scope: Scope, measured: str, window: str, *, counter: bool 
 
 def _stageless(scope: Scope) -> str:
     """Engines that counted without a mode, while neither latencies nor a served artifact show their stage."""
-    by, times = scope.engines, f"{scope.latency}_count"
+    by, times, mode = scope.engines, f"{scope.latency}_count", scope.names.mode
     counters = (*scope.counters, times) if scope.modeless else (times,)
-    counted = " or ".join(f"{scope.plain_with(each, _NO_MODE)} > 0" for each in counters)
-    shown = (scope.plain_with(times, _ANY_MODE), scope.plain(INFO))
+    counted = " or ".join(f"{scope.plain_with(each, f'{mode}=""')} > 0" for each in counters)
+    shown = (scope.plain_with(times, f'{mode}!=""'), scope.plain(INFO))
     known = "".join(f" unless on ({by}) {each}" for each in shown)
     if scope.stage is Stage.SHADOW:
         known += f" unless on ({by}) ({scope.plain(ACTIVE_ON)} == 1)"
@@ -61,10 +62,7 @@ def _valued(scope: Scope, value: float, vector: str) -> str:
     return f"{value:g} + 0 * count by ({scope.engines}) ({vector})"
 
 
-_NO_MODE, _ANY_MODE = 'mode=""', 'mode!=""'
-
-
-def unmeasured(objective: Objective, name: str, value: float) -> Finding:
+def unmeasured(objective: Objective, name: str, value: float, names: MetricNames = RUNBOOK) -> Finding:
     """Return the finding about one engine that the objective does not measure."""
     if value == NEVER:
         why = (
@@ -73,11 +71,11 @@ def unmeasured(objective: Objective, name: str, value: float) -> Finding:
         )
         return finding(Verdict.NO_DATA, Code.ENGINE_NEVER_INFERRED, why, instance=name)
     if value == STAGELESS:
-        what = "without the label mode, and neither its latencies nor grinder_ml_model_info show its stage"
+        what = f"without the label {names.mode}, and neither its latencies nor {names.serving.name} show its stage"
     elif objective.kind == "ratio":
         what = "in this stage, and shows neither latencies nor the artifact that it serves"
     else:
-        what = f"but exports no {objective.metric or 'latencies'}, so a slow answer of it would not show"
+        what = f"but exports no {names.shown(objective.metric) or 'latencies'}, so a slow answer of it would not show"
     why = f"{name} counts inferences {what}."
     return finding(Verdict.VACUOUS, Code.ENGINE_UNMEASURED, why, instance=name)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.clock import format_utc, parse_utc
 from ml.errors import ConsoleError
+from ml.metrics_contract import LATENCY, RUNBOOK
 from ml.promotion.evidence import format_of
 from ml.promotion.evidence_formats import Format
 from ml.promotion.gate.authority import affects_trading
@@ -33,17 +34,21 @@ if TYPE_CHECKING:
 
 
 MEASURED, CLAIMS = "measured", "claims"
+_BEFORE_CONTRACTS, _SINCE_CONTRACTS = "v1", "v2"
 
 
 def acceptable_format(case: Case, move: Move, values: Mapping[str, Any]) -> Gate | None:
     """Refuse evidence of a format that a new change may not bring; ``None`` where it may.
 
-    An older format is judged by the older, laxer judge, and the author would choose it. This does not block rollbacks
+    An older format is judged by the older, laxer judge, and the author would choose it. The oldest judge asks by the
+    runbook's metrics only, so it cannot judge a model with a metrics contract of its own. This does not block rollbacks
     and withdrawals.
     """
     if move.action not in (Action.STAGE, Action.PROMOTE):
         return None
     oldest, brought = case.policy.evidence.oldest_format, str(values.get("schema_version"))
+    if oldest == _BEFORE_CONTRACTS and case.policy.metric_names(move.name) != RUNBOOK:
+        oldest = _SINCE_CONTRACTS
     if int(brought[1:]) >= int(oldest[1:]):
         return None
     why = f"the evidence has the format {brought}, and the policy takes {oldest} and later; update mlconsole, plan anew"
@@ -191,7 +196,6 @@ DEADLINE_S = 120.0
 MOST_QUESTIONS = 400
 
 _SHOWN = 120
-_KNOWS = "count(up) or count(grinder_ml_inference_latency_ms_count)"
 
 
 _TimeLeft = Callable[[], float]
@@ -248,7 +252,7 @@ def _measured_again(values: Mapping[str, Any], policy: Policy, source: Metrics, 
     compared = [compare(ask, told.answer.series, again[ask].series, told.settled) for ask, told in asked.items()]
     differences = [difference for each in compared for difference in each.differences]
     if differences:
-        return _told(differences, source, values, len(asked))
+        return _told(differences, source, values, policy, len(asked))
     moved = any(each.late for each in compared) and _other_verdict(form, values, policy, recorded, again)
     if moved:
         why = f"with the samples that arrived since, the gate {visible(moved)} has another verdict; plan it anew"
@@ -320,11 +324,15 @@ def _put(source: Metrics, ask: Ask) -> Answer:
     return source.query(ask.promql, ask.at)
 
 
-def _told(differences: Sequence[Difference], source: Metrics, values: Mapping[str, Any], asked: int) -> Finding:
+def _told(
+    differences: Sequence[Difference], source: Metrics, values: Mapping[str, Any], policy: Policy, asked: int
+) -> Finding:
     """Judge the differences, unless the source no longer has data of that time."""
     started = values["soak"]["report"]["started_at"]
     begun = parse_utc(started) if started else parse_utc(values["soak"]["report"]["as_of"])
-    if not _put(source, Ask(Kind.QUERY, _KNOWS, at=begun)).series:
+    latency = policy.metric_names(str(values["target"]["model"])).metric(f"{LATENCY}_count")
+    knows = f"count(up) or count({latency})"
+    if not _put(source, Ask(Kind.QUERY, knows, at=begun)).series:
         why = (
             f"the gate's Prometheus holds nothing of {format_utc(begun)}, so the numbers cannot be asked again; "
             "keep its data for longer than a soak"

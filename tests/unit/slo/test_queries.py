@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from support.fixed_metrics import NOW, POLICY, START
 
+from ml.metrics_contract import quoted
 from ml.policy import parse_policy
 from ml.slo.measured import Terms
-from ml.slo.promql import Attribution, Scope, joined, parcels, quoted, split
+from ml.slo.promql import Attribution, Scope, joined, parcels, split
 from ml.slo.questions import Windows, duration, judged_query, questions, shown_query
 from ml.slo.source import Series
 from ml.slo.tape import first_seen_query
