@@ -10,10 +10,9 @@ from console.settings import Settings
 from console.short import kill_word
 from console.stdout import write_out
 from console.switch import audit_log
-from console.wiring import prometheus
+from console.wiring import kill_control, prometheus
 from ml.board import KillView, Rung
 from ml.clock import SystemClock, format_utc
-from ml.emergency.kill import KillControl
 from ml.emergency.switch import KillSwitch
 from ml.text import json_text, whole
 
@@ -29,7 +28,7 @@ def show_receipt(settings: Settings, switch: KillSwitch, *, as_json: bool, wait:
     """
     clock = SystemClock()
     metrics = prometheus(settings)
-    control = KillControl(switch, metrics, audit_log(settings), clock, settings.kill_switch.confirm_seconds)
+    control = kill_control(settings, switch, metrics, audit_log(settings), clock)
     view = control.view()
     said: list[str] = []
     while wait and view.rung in _CLIMBING and metrics is not None:

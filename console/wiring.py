@@ -21,7 +21,7 @@ from ml.adapters.http_deadline import Access
 from ml.adapters.prometheus import Prometheus
 from ml.board import Problem
 from ml.clock import SystemClock
-from ml.emergency.kill import KillControl
+from ml.emergency.kill import KillControl, KnownContracts
 from ml.emergency.notify import Notifier
 from ml.promotion.paths import Places
 from ml.promotion.trailers import Wording
@@ -30,6 +30,9 @@ from ml.session.context import Context, Place
 
 if TYPE_CHECKING:
     from ml.artifacts.verify import Verifier
+    from ml.emergency.switch import KillSwitch
+    from ml.promotion.repository import Repository
+    from ml.records.audit import AuditLog
     from ml.session.artifacts import FolderArtifacts
     from ml.slo.source import Metrics
 
@@ -44,15 +47,13 @@ def context(settings: Settings) -> Context:
         place=_place(settings),
         clock=clock,
         run=processes.run,
-        repository=open_repository(
-            settings.root, wording=Wording(*settings.commit), follow_head="registry.ref" not in settings.sources
-        ),
+        repository=_repository(settings),
         metrics=metrics,
         verifier=cache(partial(_verifier, settings)),
         journal=Journal(settings.state / "journal"),
         audit=audit,
         forge=CommandForge(processes.run, settings.root, settings.pull_request.tool),
-        kill_control=KillControl(kill_switch(settings), metrics, audit, clock, settings.kill_switch.confirm_seconds),
+        kill_control=kill_control(settings, kill_switch(settings), metrics, audit, clock),
         notifier=Notifier(settings.notify.url, settings.notify.style, settings.state / "notify"),
         person=Person(settings.root),
         environ=dict(os.environ),
@@ -69,6 +70,26 @@ def _not_trusted(settings: Settings) -> Iterator[Problem]:
             names = ", ".join(name for name in each.names if name.startswith("kill_switch."))
             what = f"The kill switch ignores untrusted settings: {names or 'it is not known which'}."
             yield Problem("kill target", what, each.remedy)
+
+
+def _repository(settings: Settings) -> Repository:
+    return open_repository(
+        settings.root, wording=Wording(*settings.commit), follow_head="registry.ref" not in settings.sources
+    )
+
+
+def kill_control(
+    settings: Settings, switch: KillSwitch, metrics: Metrics | None, audit: AuditLog, clock: SystemClock
+) -> KillControl:
+    """Return the switch with its receipt; the policy's metrics contracts are read when engines are looked at."""
+
+    def contracts() -> KnownContracts:
+        # Imported here: the policy needs pydantic, which neither the first frame nor a kill waits for.
+        from ml.session.registries import contracts_in_force  # noqa: PLC0415
+
+        return contracts_in_force(_repository(settings), _place(settings))
+
+    return KillControl(switch, metrics, audit, clock, settings.kill_switch.confirm_seconds, contracts)
 
 
 def prometheus(settings: Settings) -> Metrics | None:

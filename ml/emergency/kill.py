@@ -73,15 +73,17 @@ class KillControl:
 
         Args:
             confirm_s: the time after a request at which a missing confirmation becomes UNCONFIRMED.
-            contracts: finds the metrics contracts in force. It is asked before engines are looked at, never before
-                the kill file is written.
+            contracts: reads the metrics contracts in force, and never raises. It is asked before engines are looked
+                at, as long as nobody said them (`follow`), and never before the kill file is written.
         """
         self._switch = switch
         self._metrics = metrics
         self._audit = audit
         self._clock = clock
         self._confirm_s = confirm_s
-        self._contracts = contracts
+        self._read_contracts = contracts
+        self._known: KnownContracts | None = None
+        self._reads_again_at = float("-inf")
         self._last: KillRequest | None = None
         self._noted: _Noted | None = None
         self._released: KillView | None = None
@@ -89,6 +91,10 @@ class KillControl:
         self._by_engines = False
         self._rests_until = float("-inf")
         self._steady = _Steady()
+
+    def follow(self, contracts: KnownContracts) -> None:
+        """Look at engines by these contracts from now on: those of the base that was read last."""
+        self._known, self._reads_again_at = contracts, self._clock.monotonic() + _REST_S
 
     def kill(self, by: str, reason: str, who: Callable[[], str] | None = None) -> KillView:
         """Engage now; WRITTEN, or REQUESTED with a problem and the steps by hand. Never raises, never asks metrics.
@@ -213,13 +219,23 @@ class KillControl:
         )
 
     # --- the engines' metrics ----------------------------------------------------------------------------------------
+    def _contracts(self) -> KnownContracts:
+        known = self._known
+        if known is None or (known.problem and self._clock.monotonic() >= self._reads_again_at):
+            known = self._read_contracts()
+            self.follow(known)
+        return known
+
     def _see(self, asked_at: datetime | None, *, engage: bool) -> Fleet:
+        if self._metrics is None:
+            return see(None, asked_at, engage=engage)
         found = self._contracts()
         fleet = see(self._metrics, asked_at, engage=engage, contracts=found.names)
         return replace(fleet, problem=" ".join(part for part in (fleet.problem, found.problem) if part))
 
     def _judged(self, request: KillRequest, fleet: Fleet, now: datetime) -> KillView:
-        return judge(request, fleet, now, self._confirm_s, self._contracts().names)
+        known = self._known or KnownContracts()
+        return judge(request, fleet, now, self._confirm_s, known.names)
 
     # --- requests ----------------------------------------------------------------------------------------------------
     def _requested(self, request: KillRequest) -> KillView:

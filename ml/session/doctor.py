@@ -8,6 +8,8 @@ from ml.artifacts.compare import Comparison, compare
 from ml.artifacts.runtime import check_runtime, check_sandbox, latency_spike, not_loading, results_differ
 from ml.board import Board
 from ml.errors import ConsoleError, Invalid, Refused, Unavailable
+from ml.metrics_contract import LATENCY, RUNBOOK, MetricNames
+from ml.policy import Policy
 from ml.ports import Report
 from ml.promotion.publish import Outcome
 from ml.promotion.signers import people_of, unbelieved
@@ -23,6 +25,7 @@ from ml.session.watches import settle_changes
 from ml.slo.alert_findings import silences_of
 from ml.slo.alerts import alerts_now
 from ml.slo.exchanges import Failure, Recorder
+from ml.slo.promql import Scope, joined, split
 from ml.slo.recordings import KNOWN_QUERY, LOADED_QUERY, loaded
 from ml.slo.source import Answer
 from ml.stage import Stage
@@ -36,7 +39,6 @@ Advice = tuple[Check, str]
 
 _RESTORE = "Restore the artifact of that digest, or roll back."
 _ROLL_BACK = "Consider a rollback if an SLO is breached."
-_LIVE = "histogram_quantile(0.99, sum(rate(grinder_ml_inference_latency_ms_bucket{%s}[5m])) by (le, mode))"
 
 
 class Troubleshooting:
@@ -115,11 +117,12 @@ class Troubleshooting:
         if metrics is None:
             return Check("live p99", Verdict.NO_DATA, "No Prometheus is configured.")
         try:
-            answer = metrics.query(_LIVE % base.policy.selector(name))
+            answer = metrics.query(_live_query(base.policy, name))
         except ConsoleError as error:
             return Check("live p99", Verdict.NO_DATA, error.cause)
         objectives = (each for each in base.policy.objectives if each.kind == "quantile" and each.quantile == 0.99)
-        return live_p99(answer, next((each.limit for each in objectives), None))
+        limit = next((each.limit for each in objectives), None)
+        return live_p99(answer, limit, base.policy.metric_names(name).mode)
 
     def _comparison(self, base: Base, name: str, left: Pointer, right: Pointer) -> Comparison | str:
         """Both side by side; or why there is no comparison."""
@@ -132,9 +135,16 @@ class Troubleshooting:
             return compare(self._context.verifier(), left_path, right_path, max_ratio=ratio, contract=contract)
 
 
-def live_p99(answer: Answer, limit: float | None) -> Check:
+def _live_query(policy: Policy, model: str) -> str:
+    names = policy.metric_names(model)
+    buckets = Scope(Stage.ACTIVE, policy.selector(model), names=names).plain(f"{LATENCY}_bucket")
+    quantile = f"histogram_quantile(0.99, sum(rate({buckets}[5m])) by (le, {names.mode}))"
+    return f"1000 * {quantile}" if names.unit == "seconds" else quantile
+
+
+def live_p99(answer: Answer, limit: float | None, mode_label: str = RUNBOOK.mode) -> Check:
     """The answer to the runbook's query, by mode in milliseconds, against the policy's limit where it has one."""
-    known = [(series.label("mode"), series.points[-1][1]) for series in answer.series if series.points]
+    known = [(series.label(mode_label), series.points[-1][1]) for series in answer.series if series.points]
     measured = [(visible(mode or "no mode", limit=40), value) for mode, value in known if value >= 0]
     shown = f"Over five minutes: {', '.join(f'{mode} {value:.3g} ms' for mode, value in measured)}"
     if answer.warnings:
@@ -149,7 +159,6 @@ def live_p99(answer: Answer, limit: float | None) -> Check:
 
 _MANY = 50
 """Deployed models from which on recording rules are proposed."""
-_LATENCY = 'count({__name__=~"grinder_ml_inference_latency_ms_(bucket|count)"})'
 
 
 class Doctor:
@@ -244,13 +253,29 @@ class Doctor:
         metrics = self._context.metrics
         if metrics is None:
             raise Unavailable("No Prometheus is configured.", "Set prometheus.url; gates stay closed without it.")
-        answer = metrics.query(_LATENCY)
-        if not answer.series:
+        contracts, doubt = self._contracts()
+        latencies = dict.fromkeys(each.latency for each in contracts)
+        wanted = {str(each): f"{each.part('_bucket')} or {each.part('_count')}" for each in latencies}
+        answer = metrics.query(joined({str(number): f"count({text})" for number, text in enumerate(wanted.values())}))
+        there = split(answer.series)
+        missing = [name for number, name in enumerate(wanted) if str(number) not in there]
+        if missing:
             raise Unavailable(
-                "Prometheus answers, but has no grinder_ml_inference_latency_ms.",
-                "Let it scrape the engines; ml/monitoring/prometheus.yml is an example.",
+                f"Prometheus answers, but has no {visible(' and no '.join(missing))}.",
+                "Let it scrape the engines (ml/monitoring/prometheus.yml is an example), or state the names that they "
+                "export: `mlconsole doctor metrics` proposes them.",
             )
-        return f"{visible(answer.url)} answers in {answer.seconds * 1000:.0f} ms"
+        return f"{visible(answer.url)} answers in {answer.seconds * 1000:.0f} ms{doubt}"
+
+    def _contracts(self) -> tuple[tuple[MetricNames, ...], str]:
+        """The metrics contracts of the deployed models, and why they may not be the policy's, if they may not."""
+        try:
+            base = self._registries.now()
+        except ConsoleError:
+            return (RUNBOOK,), "; the policy cannot be read, so the runbook's metrics were looked for"
+        models = base.document.registry.models
+        deployed = [name for name, model in models.items() if model.shadow or model.active]
+        return tuple(dict.fromkeys(map(base.policy.metric_names, deployed))) or (base.policy.metrics,), ""
 
     def rules(self) -> str:
         """Check that the policy's alert rules are loaded, and that a configured Alertmanager lists its silences."""

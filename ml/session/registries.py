@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from ml.board import HistoryRow, Problem
+from ml.emergency.kill import KnownContracts
 from ml.errors import ConsoleError, Refused, Usage
 from ml.policy import Policy, PolicyInvalid, parse_policy
 from ml.promotion.clone import CloneGap, Lack
 from ml.promotion.paths import Places
-from ml.promotion.repository import BaseRef
+from ml.promotion.repository import BaseRef, Repository
 from ml.registry.codec import Document, parse
 from ml.registry.events import with_archive
 from ml.registry.history import rows
 from ml.registry.schema import Model, located
-from ml.session.context import Context
+from ml.session.context import Context, Place
 from ml.text import visible
 
 
@@ -84,6 +85,9 @@ class Registries:
         with self._lock:
             if self._last is None or self._last.ref != ref:
                 self._last = self._read(ref)
+                complaint = self._last.complaint
+                contracts = known_contracts(self._last.policy, complaint.cause if complaint else "")
+                self._context.kill_control.follow(contracts)
             return _ruled(self._last, despite_policy=despite_policy)
 
     def at(self, commit: str, *, despite_policy: bool = False) -> Base:
@@ -148,6 +152,21 @@ class Registries:
             for name, path in named
             if name in document.registry.models
         }
+
+
+def known_contracts(policy: Policy, complaint: str = "") -> KnownContracts:
+    """The metrics contracts of a policy, for the proof of kills. ``complaint`` is why the policy cannot be used."""
+    problem = f"{complaint} So engines are looked at by the runbook's metrics." if complaint else ""
+    return KnownContracts(policy.every_metric_names(), problem)
+
+
+def contracts_in_force(repository: Repository, place: Place) -> KnownContracts:
+    """Read the metrics contracts at the base, for a session that reads nothing else of it. Never raises."""
+    try:
+        raw = repository.objects.read(repository.refs.base(place.ref).commit, place.places.policy)
+        return known_contracts(parse_policy(raw))
+    except ConsoleError as error:
+        return known_contracts(Policy(), f"The policy cannot be read: {error.cause}")
 
 
 def _ruled(base: Base, *, despite_policy: bool) -> Base:

@@ -135,7 +135,7 @@ def roster_of(
         modeless=(not counted or any(not each.label(names.mode) for each in counted)) if modeless is None else modeless,
         scrape_s=scrape_s,
         unsaid=tuple(each.labels for each in timed if engine_of(each, by) not in serving),
-        counting=frozenset(each.label("instance") for each in counted if each.label("mode")),
+        counting=frozenset(each.label("instance") for each in counted if each.label(names.mode)),
     )
 
 

@@ -49,8 +49,9 @@ def _stageless(scope: Scope) -> str:
     """Engines that counted without a mode, while neither latencies nor a served artifact show their stage."""
     by, times, mode = scope.engines, f"{scope.latency}_count", scope.names.mode
     counters = (*scope.counters, times) if scope.modeless else (times,)
-    counted = " or ".join(f"{scope.plain_with(each, f'{mode}=""')} > 0" for each in counters)
-    shown = (scope.plain_with(times, f'{mode}!=""'), scope.plain(INFO))
+    no_mode, any_mode = f'{mode}=""', f'{mode}!=""'
+    counted = " or ".join(f"{scope.plain_with(each, no_mode)} > 0" for each in counters)
+    shown = (scope.plain_with(times, any_mode), scope.plain(INFO))
     known = "".join(f" unless on ({by}) {each}" for each in shown)
     if scope.stage is Stage.SHADOW:
         known += f" unless on ({by}) ({scope.plain(ACTIVE_ON)} == 1)"
