@@ -20,6 +20,7 @@ from console.verbs.output import Answer, code_of, verb
 from console.version import __version__
 from ml.clock import SystemClock
 from ml.errors import Refused, Usage
+from ml.text import visible
 from ml.verdict import worst
 
 _SECRET_WORDS = ("token", "password")
@@ -97,13 +98,24 @@ def completion(ctx: click.Context, shell: str) -> int:
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, metavar="[MODEL | metrics [MODEL]]")
+@click.argument("of_model", required=False, metavar="")
 @verb
-def doctor(invocation: Invocation, model: str | None) -> Answer:
-    """Check configuration, git, remote, Prometheus, rules and actuators; with MODEL, the runbook's troubleshooting."""
-    # Imported here: it imports everything, and most verbs do not.
+def doctor(invocation: Invocation, model: str | None, of_model: str | None) -> Answer:
+    """Check configuration, git, remote, Prometheus, rules and actuators; with MODEL, the runbook's troubleshooting.
+
+    ``metrics`` lists the series that each gate and each rung needs, of MODEL or of all deployed models: which are
+    there, which are missing, and the block for the policy that what Prometheus has suggests.
+    """
+    if model == "metrics":
+        # Imported here, like the other: they import everything, and most verbs do not.
+        from console.verbs.metrics import metrics_answer  # noqa: PLC0415
+
+        return metrics_answer(invocation, of_model or "")
     from console.doctor import examine  # noqa: PLC0415
 
+    if of_model is not None:
+        raise Usage(f"doctor takes one MODEL, and {visible(of_model)} is a second.", "Run `mlconsole doctor MODEL`.")
     findings = examine(invocation, model)
     text = []
     for finding in findings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Self
@@ -93,6 +93,8 @@ class Policy(Section):
                 self.metric_names(model)
             except ValueError as error:
                 raise ValueError(f"the metrics of {model}, {error}") from error
+        for names in self.every_metric_names():
+            _require_units(self.objectives, names)
         return self
 
     @property
@@ -161,6 +163,18 @@ class Policy(Section):
         """The freeze window that holds ``moment`` (aware), the one that ends last where several do."""
         holding = [window for window in self.freezes if window.start <= moment < window.end]
         return max(holding, key=lambda window: window.end, default=None)
+
+
+def _require_units(objectives: Iterable[Objective], names: MetricNames) -> None:
+    """Check that a limit over the contract's histogram is in a unit that its values can be compared in."""
+    fitting = ("ms", "s", "") if names.unit == "seconds" else ("ms", "")
+    for each in objectives:
+        if names != RUNBOOK and names.shown(each.metric) == names.latency.name and each.unit not in fitting:
+            allowed = " or ".join(repr(unit) for unit in fitting)
+            unit, metric = visible(each.unit, limit=20), names.latency.name
+            raise ValueError(
+                f"the objective {each.name} has the unit {unit!r}, and {metric} is in {names.unit}: write {allowed}"
+            )
 
 
 def policy_document(policy: Policy) -> str:

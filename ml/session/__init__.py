@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ml.session.doctor import Doctor
     from ml.session.gate import ChangeGate
     from ml.session.ladders import Ladders
+    from ml.session.metrics_doctor import MetricsDoctor
     from ml.session.registries import Registries
     from ml.session.rollbacks import Rollbacks
     from ml.session.rung_news import RungNews
@@ -250,6 +251,13 @@ class Session:
         from ml.session.artifacts import CommitArtifacts  # noqa: PLC0415
 
         return CommitArtifacts(self.context)
+
+    @_Part
+    def metrics_doctor(self) -> MetricsDoctor:
+        """The series that gates and rungs need, and which are there."""
+        from ml.session.metrics_doctor import MetricsDoctor  # noqa: PLC0415
+
+        return MetricsDoctor(self.context, self.registries)
 
     @_Part
     def doctor(self) -> Doctor:

@@ -197,17 +197,17 @@ class Changes:
     def _selectors(self) -> dict[str, str | None]:
         """Return label matchers that tell several models' series apart, if registry and Prometheus can be asked."""
         try:
-            models = self._registries.now().document.registry.models
+            base = self._registries.now()
         except ConsoleError:
             return {}
+        models = base.document.registry.models
         if len(models) < _SEVERAL:
             return {}
         found: dict[str, str] = {}
         if self._context.metrics is not None:
             with suppress(ConsoleError):
-                found = proposed_selectors(
-                    self._context.metrics, {name: _artifacts(each) for name, each in models.items()}
-                )
+                artifacts = {name: _artifacts(each) for name, each in models.items()}
+                found = proposed_selectors(self._context.metrics, artifacts, base.policy.metrics)
         return {name: found.get(name) for name in models}
 
     def _recorded(self, kind: str, by: str, branch: str, **told: object) -> str:

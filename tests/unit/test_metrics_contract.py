@@ -160,3 +160,9 @@ def test_values_of_labels_are_quoted() -> None:
     found = parse_metrics({"labels": {"active": HOSTILE, "shadow": "a.b|c"}})
     assert found.in_stage("active") == 'mode="x\\"} or vector(0) #"'
     assert found.in_stage("shadow", or_none=True) == 'mode=~"a\\\\.b\\\\|c|"'
+
+
+def test_a_limit_in_another_unit_than_the_histograms_is_refused() -> None:
+    with pytest.raises(PolicyInvalid, match="unit 's', and spacing_ms is in ms"):
+        parse_policy(b'[metrics]\nlatency = "spacing_ms"\n[[objective]]\nname = "p99"\nunit = "s"\nlimit = 1\n')
+    assert parse_policy(b'[metrics]\nlatency = "x_seconds"\n[[objective]]\nname = "p99"\nunit = "s"\nlimit = 1\n')
