@@ -218,8 +218,15 @@ class Window:
         return " or ".join(f"max {_BY} ({metric}) > 0" for metric in self._active)
 
     def _says(self, function: str) -> tuple[str, ...]:
-        """Engines that say of themselves that they see the switch on: in every sample (``min``), or the ``last``."""
-        return tuple(f"({function}_over_time({metric}[{self._window}]) > 0)" for metric in self._engaged)
+        """Engines that say of themselves that they see the switch on: in every sample (``min``), or the ``last``.
+
+        One sample of a gauge is no proof; a counter shows two by having moved.
+        """
+        said = (f"{function}_over_time({metric}[{self._window}]) > 0" for metric in self._engaged)
+        if function == "last":
+            return tuple(f"({each})" for each in said)
+        twice = (f"count_over_time({metric}[{self._window}]) >= 2" for metric in self._engaged)
+        return tuple(f"({each} and {other})" for each, other in zip(said, twice, strict=True))
 
     # --- a kill ------------------------------------------------------------------------------------------------------
     def _kill_codes(self, *, thorough: bool) -> list[tuple[Code, str]]:

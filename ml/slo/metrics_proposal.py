@@ -88,8 +88,11 @@ def propose(
         return None
     text = "\n\n".join(blocks) + "\n"
     try:
-        parse_metrics(tomllib.loads(text)["metrics"])
+        read = tomllib.loads(text)
+        parse_metrics(read.pop("metrics"))
     except (MetricsInvalid, tomllib.TOMLDecodeError, KeyError):
+        return None
+    if read:
         return None
     return Proposal(text, tuple(guess.not_found(wanted, lines)))
 
@@ -103,7 +106,9 @@ def _by_name(exported: Sequence[Series]) -> Mapping[str, Sequence[Series]]:
     for each in exported:
         name = each.label("__name__")
         if _NAME.fullmatch(name) and not _FOREIGN.fullmatch(name):
-            found.setdefault(name, []).append(each)
+            # A label with any other name could neither be written into the block nor asked for.
+            labels = tuple(pair for pair in each.labels if _NAME.fullmatch(pair[0]))
+            found.setdefault(name, []).append(Series(labels, each.points))
     return dict(sorted(found.items()))
 
 

@@ -84,10 +84,23 @@ def shown_query(objective: Objective, scope: Scope, window: str) -> str:
         case "quantile":
             return _quantile(objective, scope, f"sum(rate({_buckets(objective, scope)}[{window}])) by (le)")
         case "ratio":
-            errors, successes = scope.plain(str(objective.errors)), scope.plain(str(objective.successes))
-            return f"rate({errors}[{window}]) / (rate({successes}[{window}]) + 0.001)"
+            errors, successes = (f"rate({scope.plain(str(each))}[{window}])" for each in _counters(objective))
+            differing = _differing(objective, scope)
+            if differing:
+                errors, successes = (f"sum without ({differing}) ({each})" for each in (errors, successes))
+            return f"{errors} / ({successes} + 0.001)"
         case _:
             return _free(objective, scope, window)
+
+
+def _counters(objective: Objective) -> tuple[str, str]:
+    return str(objective.errors), str(objective.successes)
+
+
+def _differing(objective: Objective, scope: Scope) -> str:
+    """The labels that only tell errors from successes, by which a division would find no partner."""
+    metrics = [scope.names.metric(each) for each in _counters(objective)]
+    return ", ".join(sorted({label for each in metrics for label, _ in (*each.where, *each.where_not)}))
 
 
 def judged_query(objective: Objective, scope: Scope, window: str, cell: str = "") -> str:
