@@ -563,6 +563,18 @@ class TestEvidence:
             assert gate is None or gate.code is Code.FORMAT_TOO_OLD
         assert acceptable_format(case(policy), move("rollback"), values) is None
 
+    def test_the_first_format_asks_by_the_runbooks_metrics_only(self) -> None:
+        contract = f'{OPERATORS}[metrics]\nlatency = "inference_seconds"\n'
+        for policy, brought, allowed in (
+            (OPERATORS, "v1", True),
+            (contract, "v1", False),
+            (contract, "v2", True),
+            (f"{OPERATORS}[model.another.metrics]\nlatency = 'inference_seconds'\n", "v1", True),
+        ):
+            gate = acceptable_format(case(policy), move(), {"schema_version": brought})
+            assert (gate is None) == allowed
+            assert gate is None or gate.code is Code.FORMAT_TOO_OLD
+
     @pytest.mark.parametrize(
         ("mode", "verdict"), [("off", Verdict.PASS), ("report", Verdict.WAIVED), ("require", Verdict.NO_DATA)]
     )
