@@ -18,6 +18,7 @@ import console.screens
 import widgets
 from console import settings as configuration
 from console.keys import APP_BINDINGS
+from ml.metrics_contract import RUNBOOK
 from ml.policy import Policy
 from ml.policy.sections import DEFAULT_OBJECTIVES
 
@@ -106,6 +107,11 @@ Further addresses of a person, such as a forge's `noreply`, stand under `[people
 "ann@example.com" = ["4711+ann@users.noreply.github.com"]
 ```"""
 
+_METRICS_INTRO = """\
+Names, labels and unit of the engines' metrics, for all models; `[model.NAME.metrics]` lies over it key by key. A metric
+is a name, or a table with `name`, `where` and `where_not`. `receipt.engaged` and `receipt.inferred` have no default of
+their own. See [Connect your engine](connect-engine.md)."""
+
 
 def pages() -> dict[Path, str]:
     """Every page that is made, by its path."""
@@ -173,6 +179,8 @@ def _defaults(defaults: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def _policy() -> Iterator[str]:
     schema = Policy.model_json_schema(by_alias=True)
     yield from ("# Policy", "", _MADE, "", _POLICY_INTRO)
+    yield from ("", "## [metrics]", "", _METRICS_INTRO, "")
+    yield from _table(("key", "default"), _metrics("", RUNBOOK.document()))
     for name, field in schema["properties"].items():
         definition, brackets = _definition(field, name)
         if not definition:
@@ -183,6 +191,15 @@ def _policy() -> Iterator[str]:
         yield from _table(("key", "default", "value"), rows)
         if name == "objective":
             yield from _default_objectives()
+
+
+def _metrics(prefix: str, table: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Each key of the metrics contract with the runbook's value; inner tables by their dotted names."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and "name" not in value:
+            yield from _metrics(f"{prefix}{key}.", value)
+        else:
+            yield f"`{prefix}{key}`", _value(value)
 
 
 def _definition(field: Mapping[str, Any], name: str) -> tuple[str, str]:
