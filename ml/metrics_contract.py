@@ -12,6 +12,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from ml.stage import Stage
@@ -86,13 +87,13 @@ class MetricNames:
     unloaded: Metric = Metric(BLOCKS, (("reason", "MODEL_NOT_LOADED"),))
     inferred: tuple[Metric, ...] = ()
 
+    def __hash__(self) -> int:
+        """A cheap hash: boards with many models hash contracts often, and few contracts differ."""
+        return hash((self.latency.name, self.mode, self.shadow, self.active, self.serving.name))
+
     def metric(self, name: str) -> Metric:
         """The exporter's metric for a runbook's name, also for a part of the histogram; another name is itself."""
-        suffix = next((each for each in _PARTS if name.endswith(each)), "")
-        if name.removesuffix(suffix) == LATENCY:
-            return self.latency.part(suffix)
-        known = {SUCCESSES: self.successes, ERRORS: self.errors, INFO: self.serving, ACTIVE_ON: self.active_on}
-        return known.get(name) or Metric(name)
+        return _metric_for(self, name)
 
     def shown(self, name: str | None) -> str:
         """The exporter's name for a runbook's name; empty for none."""
@@ -108,12 +109,7 @@ class MetricNames:
 
     def in_stage(self, stage: str, *, or_none: bool = False) -> str:
         """The matcher of a stage; ``or_none`` takes series without the label too."""
-        value = self.value(stage)
-        return f"{self.mode}=~{quoted(_SPECIAL.sub(_ESCAPED, value) + '|')}" if or_none else self.equals(value)
-
-    def equals(self, value: str) -> str:
-        """The matcher of one value of the mode's label."""
-        return f"{self.mode}={quoted(value)}"
+        return _stage_matcher(self, str(stage), or_none)
 
     @property
     def counters(self) -> tuple[Metric, ...]:
@@ -152,6 +148,26 @@ class MetricNames:
 
 
 _ESCAPED = r"\\\1"
+
+# A board asks both for each question about each model, thousands of times in one round.
+
+
+@lru_cache(1024)
+def _metric_for(names: MetricNames, name: str) -> Metric:
+    suffix = next((each for each in _PARTS if name.endswith(each)), "")
+    if name.removesuffix(suffix) == LATENCY:
+        return names.latency.part(suffix)
+    known = {SUCCESSES: names.successes, ERRORS: names.errors, INFO: names.serving, ACTIVE_ON: names.active_on}
+    return known.get(name) or Metric(name)
+
+
+@lru_cache(1024)
+def _stage_matcher(names: MetricNames, stage: str, or_none: bool) -> str:
+    value = names.value(stage)
+    if or_none:
+        return f"{names.mode}=~{quoted(_SPECIAL.sub(_ESCAPED, value) + '|')}"
+    return f"{names.mode}={quoted(value)}"
+
 
 RUNBOOK: Final = MetricNames()
 """The runbook's metrics."""
@@ -247,7 +263,7 @@ def _require_known(prefix: str, given: Mapping[str, object], known: Iterable[str
         if name not in allowed:
             near = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
             remedy = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(allowed))}"
-            raise MetricsInvalid(f"{prefix}{name}", f"this key is unknown; {remedy}")
+            raise MetricsInvalid(f"{prefix}{name}", f"this key is unknown ({remedy})")
 
 
 def _metric(key: str, table: Mapping[str, object], base: Metric) -> Metric:

@@ -107,8 +107,9 @@ class Scope:
         return f"{metric.name}{{{inside}}}" if inside else metric.name
 
     def _of(self, metric: str, mode: str) -> str:
-        found = self.names.metric(metric) if metric else Metric("")
-        inside = ",".join(part for part in (mode, found.matchers, self.selector) if part)
+        found = self.names.metric(metric)
+        own = found.matchers if found.where or found.where_not else ""
+        inside = ",".join(part for part in (mode, own, self.selector) if part)
         return f"{found.name}{{{inside}}}" if inside else found.name
 
     # --- engines and their artifacts ------------------------------------------------------------------------------
