@@ -66,9 +66,10 @@ class MetricNames:
 
     ``latency`` is a histogram in ``unit`` (``ms`` or ``seconds``). The label ``mode`` tells shadow from active, by the
     values ``shadow`` and ``active``. ``serving`` says which artifact an engine serves, in its labels ``artifact`` and
-    ``commit``. The rest proves kills: ``active_on`` is 1 while a model decides, ``engaged`` is 1 while the engine sees
-    the switch on (``None``: it does not say), ``blocked`` counts what the switch forbade, ``unloaded`` what a missing
-    model skipped, and ``inferred`` are counters that rise with each inference (empty: successes, errors, latencies).
+    ``commit``. The rest proves kills. ``active_on`` is 1 while a model decides, and ``engaged`` is 1 while the engine
+    sees the switch on (``None``: it does not say). ``blocked`` counts what the switch forbade, ``unloaded`` what a
+    missing model skipped. ``inferred`` are counters that rise with each inference (empty: successes, errors,
+    latencies).
     """
 
     latency: Metric = Metric(LATENCY)

@@ -199,7 +199,7 @@ Metrics = Annotated[
 
 
 def _own_metrics(given: object) -> object:
-    """A model's table by itself: each of its keys is checked, and it is laid over the common one later."""
+    """Check each key of a model's own table; the policy lays it over the common one."""
     parse_metrics(given)
     return given
 

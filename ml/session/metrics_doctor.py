@@ -118,7 +118,7 @@ def _judged(recorder: Recorder, needs: Sequence[Need]) -> tuple[Judged, ...]:
 
 
 def _alerts(recorder: Recorder, policy: Policy, context: Context) -> tuple[tuple[str, Finding], ...]:
-    """Whether each alert rule of the policy is loaded; whether it fires is no question here."""
+    """Check that each alert rule of the policy is loaded and evaluated; a firing rule is as good as a quiet one."""
     rules = alerts_now(recorder, policy.alerts.quiet, context.clock.now())
     return tuple(
         (name, found if found.code in _NOT_THERE else finding(Verdict.PASS, Code.SOUND, "loaded"))

@@ -60,7 +60,7 @@ class Need:
 
 
 def needs_of_model(policy: Policy, model: str, stages: Sequence[Stage]) -> tuple[Need, ...]:
-    """What soak, board, watch and serving truth need of one model in these stages; ``model`` may be empty."""
+    """Return the needs of soak, board, watch and serving truth in these stages; ``model`` may be empty."""
     return tuple(need for stage in stages for need in _of_stage(policy, model, stage))
 
 
@@ -107,7 +107,7 @@ def _read_by(objective: Objective, scope: Scope, window: str) -> Iterator[tuple[
 
 
 def needs_of_kill(names: MetricNames, model: str = "") -> tuple[Need, ...]:
-    """What the receipts of kill and release need of the engines of one metrics contract."""
+    """Return the needs of the receipts of kill and release, of the engines of one metrics contract."""
     says = [names.blocked, *([names.engaged] if names.engaged else [])]
     blocked, inferred = (" or ".join(map(str, each)) for each in (says, names.counters))
     bare = [" or ".join(dict.fromkeys(metric.name for metric in each)) for each in (says, names.counters)]

@@ -69,7 +69,7 @@ def propose(
 
     Args:
         names: the contract in force.
-        missing: the parts whose series are not there.
+        missing: the parts without series.
         exported: what engines export, with ``__name__``.
         latency: the histogram of inferences, without ``_bucket``.
         artifacts: the ids that the registry points to.

@@ -245,7 +245,7 @@ _Kin = Mapping[_Shared, Sequence[str]]
 
 
 def _kin_of(whose: _Whose, separated: Mapping[_Whose, Separation | None], kin: _Kin) -> Separation | None:
-    """How a model's answers are told from those of others that are asked about together; ``None``: asked alone."""
+    """Return the label that separates a model from those asked about with it; ``None``: it is asked about alone."""
     found = separated[whose]
     return None if found is None or len(kin[found.label, found.rest, whose[1]]) == 1 else found
 
