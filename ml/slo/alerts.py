@@ -21,8 +21,8 @@ from ml.slo.alert_findings import (
     silences_of,
     state_of,
 )
+from ml.slo.buckets import bound
 from ml.slo.exchanges import Exchange, Failure, Recorder
-from ml.slo.measured import bound
 from ml.slo.promql import Scope, joined, split
 from ml.slo.questions import duration
 from ml.slo.source import Series

@@ -16,10 +16,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml.slo.batch import POINTS, STEP_S, WINDOW, Answers, Batch, BoardMemory, trend_span
+from ml.slo.buckets import uniform_bounds, with_bounds
 from ml.slo.exchanges import Failure, Recorder, errands
 from ml.slo.groups import Member, Shape, by_value, separation, shape_of, windows_of
 from ml.slo.judge import failed_reading, reading_of, unasked_reading
-from ml.slo.measured import STALE_S, Case, Terms, measured, uniform_bounds, with_bounds
+from ml.slo.measured import STALE_S, Case, Terms, measured
 from ml.slo.promql import Attribution, Scope, joined, split
 from ml.slo.questions import (
     BOUNDS,

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from ml.board import SoakReport
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_of_soak
+from ml.slo.buckets import Buckets
 from ml.slo.engines import NOBODY, Engine, Roster, distinct, name_of
 from ml.slo.exchanges import Exchange, Failure, Recorder, clock_doubt, errands, skew_of, warned
 from ml.slo.judge import failed_reading, reading_of
-from ml.slo.measured import STALE_S, Buckets, Case, Measured, Terms, by_engine, measured
+from ml.slo.measured import STALE_S, Case, Measured, Terms, by_engine, measured
 from ml.slo.promql import Scope, joined, parcels, split
 from ml.slo.questions import (
     SHOWN,

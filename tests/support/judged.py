@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ml.policy import Objective, parse_policy
+from ml.slo.buckets import Buckets
 from ml.slo.engines import Engine
-from ml.slo.measured import Buckets, Case, Circumstances, Measured, Worst
+from ml.slo.measured import Case, Circumstances, Measured, Worst
 
 POLICY = parse_policy(None)
 P99, ERRORS = POLICY.objectives[0], POLICY.objectives[3]

@@ -13,8 +13,8 @@ from support.fixed_metrics import NOW, POLICY, FixedMetrics, rules
 from ml.slo import exchanges, source
 from ml.slo.alert_findings import Ours
 from ml.slo.alerts import alerts_now, alerts_of_soak, history_query
+from ml.slo.buckets import bound
 from ml.slo.exchanges import Failure, Recorder, clock_doubt, moment_of, skew_of
-from ml.slo.measured import bound
 from ml.slo.promql import Scope
 from ml.slo.source import Answer, Ask, BadAnswer, Kind, MetricsError, Scalar, Series, SourceUnreachable
 from ml.slo.tape import Grid

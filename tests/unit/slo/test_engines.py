@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ml.slo.buckets import Buckets, buckets_of
 from ml.slo.engines import Engine, distinct, name_of, roster_of, scrape_interval
-from ml.slo.measured import Buckets, buckets_of
 from ml.slo.promql import Attribution, Scope
 from ml.slo.roster import several_models
 from ml.slo.source import Series

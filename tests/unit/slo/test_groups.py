@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.policy import parse_policy
+from ml.slo.buckets import buckets_of, uniform_bounds, with_bounds
 from ml.slo.groups import MOST_WINDOWS, Member, Separation, by_value, selector_of, separation, windows_of
-from ml.slo.measured import buckets_of, uniform_bounds, with_bounds
 from ml.slo.promql import Attribution, Scope
 from ml.slo.questions import LONG, Windows, board_questions, questions
 from ml.slo.recordings import all_of, recorded_as, recorded_texts, rule_file

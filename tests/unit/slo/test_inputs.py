@@ -26,9 +26,10 @@ from support.judged import (
 )
 
 from ml.policy import parse_policy
+from ml.slo.buckets import Buckets
 from ml.slo.exchanges import Failure
 from ml.slo.judge import failed_reading, reading_of, unasked_reading
-from ml.slo.measured import STALE_S, Buckets, Terms, words
+from ml.slo.measured import STALE_S, Terms, words
 from ml.slo.promql import Attribution, Scope
 from ml.slo.source import Ask, Kind
 from ml.stage import Stage

@@ -25,8 +25,8 @@ from support.judged import (
     worst,
 )
 
+from ml.slo.buckets import Buckets
 from ml.slo.judge import judge
-from ml.slo.measured import Buckets
 from ml.verdict import Code, Finding, Verdict, finding
 
 MIXED = finding(Verdict.VACUOUS, Code.SEVERAL_MODELS, "Two models are behind these numbers.")

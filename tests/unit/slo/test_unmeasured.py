@@ -8,8 +8,9 @@ import pytest
 from support.fixed_metrics import NOW
 from support.judged import BOUNDS, ERRORS, FREE, P99, POLICY, A, B, case, longs, shorts, two
 
+from ml.slo.buckets import Buckets
 from ml.slo.judge import judge
-from ml.slo.measured import Buckets, Terms
+from ml.slo.measured import Terms
 from ml.slo.promql import Attribution
 from ml.slo.questions import UNMEASURED, Windows, questions
 from ml.slo.unmeasured import COUNTS, NEVER, STAGELESS
