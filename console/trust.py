@@ -278,6 +278,7 @@ def _unwritable(here: Standing, error: OSError) -> Unavailable:
 
 _NONE = "none"
 _PIECE = 1 << 20
+_BETWEEN_PATHS = re.compile(r"[\s=:;,&|<>()'\"`]+")
 
 
 def programs_of(content: bytes, root: Path) -> tuple[str, ...]:
@@ -289,7 +290,7 @@ def programs_of(content: bytes, root: Path) -> tuple[str, ...]:
         arguments = [word for actuator in switch.get("actuator", ()) for word in actuator.get("argv", ())]
     except (ValueError, AttributeError, TypeError, RecursionError):
         return ()  # what cannot be read configures nothing
-    words = dict.fromkeys(word for word in arguments if isinstance(word, str) and word)
+    words = dict.fromkeys(piece for word in arguments if isinstance(word, str) for piece in _pieces_of(word))
     return tuple(word for word in words if _inside(word, root) and (_path_like(word) or _is_file(root / word)))
 
 
@@ -324,7 +325,15 @@ def known_programs(content: bytes, root: Path, pins: str) -> bool:
 
 def names_changed(argv: Iterable[str], changed: tuple[str, ...]) -> bool:
     """A command runs, or reads, one of the changed programs."""
-    return any(word in changed for word in argv)
+    return any(piece in changed for word in argv for piece in _pieces_of(word))
+
+
+def _pieces_of(word: str) -> Iterator[str]:
+    """A word, and the parts of it that may be paths of their own, as in ``sh -c "ops/kill.sh now"`` or ``--file=x``."""
+    if word:
+        yield word
+        parts = _BETWEEN_PATHS.split(word)
+        yield from (part for part in parts if part and part != word)
 
 
 def _as_pinned(path: Path, pin: str) -> bool:

@@ -3,8 +3,9 @@
 An operator's signature replaces the question (contract §14, Trust).
 
 The file must be identical, byte for byte, to the one at the base. An operator must have signed the last commit on the
-base's first-parent line that changed it. The policy and allowed signers for this check come from the commit at which a
-person was last asked. A commit older than the last accepted one never counts again, however it is merged.
+base's first-parent line that changed it, by the policy and allowed signers of the commit at which a person was last
+asked. The rules of the base now must name the signer too, so that the key of somebody who left vouches for nothing. A
+commit older than the last accepted one never counts again, however it is merged.
 """
 
 from __future__ import annotations
@@ -76,13 +77,18 @@ def _operator_of(repository: Reader, commit: str, path: str, content: bytes, rec
     changes = repository.history.touching(commit, path, 1)
     if not changes or changes[0].sha not in newer:
         return ""
-    places = Places(settings.registry.path)
-    signers = repository.objects.read(record.base, places.signers)
-    if signers is None:
-        return ""
-    signature = signature_of(repository.signatures, changes[0].sha, signers, SystemClock().now())
-    policy = parse_policy(repository.objects.read(record.base, places.policy))
-    return signature.principal if signature.good and policy.is_operator(signature.principal) is Verdict.PASS else ""
+    places, by = Places(settings.registry.path), ""
+    # By the rules of then, which a change cannot bring; and by those of now, which may have left out that key since.
+    for rules in (commit, record.base):
+        signers = repository.objects.read(rules, places.signers)
+        if signers is None:
+            return ""
+        signature = signature_of(repository.signatures, changes[0].sha, signers, SystemClock().now())
+        policy = parse_policy(repository.objects.read(rules, places.policy))
+        if not signature.good or policy.is_operator(signature.principal) is not Verdict.PASS:
+            return ""
+        by = signature.principal
+    return by
 
 
 def _first_parents(history: History, older: str, newer: str) -> frozenset[str]:

@@ -238,7 +238,7 @@ class Crowd:
 
         Raises ValueError where other bytes stand there than those that the evidence here is about.
         """
-        waive = ("condemned",) if forged in ("", "waived") and self._is_condemned(base, artifact) else ()
+        waive = ("condemned",) if forged in ("", "waived") and self.is_condemned(base, artifact) else ()
         more: dict[str, Any] = {"waive": (*waive, "verify") if forged == "waives verify" else waive}
         more |= {"about": LIVE} if forged == "other artifact" else {}
         judged_at = at - 2 * 3600 if forged == "stale" else at
@@ -312,7 +312,8 @@ class Crowd:
         ]
         return bool(entered) and max(entered) < self.house.now - timedelta(hours=24)
 
-    def _is_condemned(self, base: str, artifact: str) -> bool:
+    def is_condemned(self, base: str, artifact: str) -> bool:
+        """Whether a rollback left an artifact, so that only an operator's waiver brings it back."""
         from ml.registry.history import condemned  # noqa: PLC0415
 
         return artifact in condemned(parse(self.house.raw(base)).registry.models[MODEL])

@@ -108,14 +108,15 @@ class Attack(Hands):
         commit = self.world.commit(self._base(), {f"src/{at}.py": b"x = 1\n"}, stamp, "Code\n")
         self._offer(commit, f"{who} commits code", keep=keep, honest="code")
 
-    @rule(6, step=STEPS, artifact=ALL, lands=LANDINGS)
+    @rule(10, step=STEPS, artifact=ALL, lands=LANDINGS)
     def honest(self, step: str, artifact: str, lands: str) -> None:
         """A legal step by somebody who may make it, landed as people and forges do."""
         if self.start.moved:
             return
         if step == "to active" and not self.world.soaked(self.main):
             return
-        who = OPERATOR if step == "to active" else DEVELOPER
+        waived = step == "to shadow" and self.world.is_condemned(self.main, self.world.standing(self.main, "staging"))
+        who = OPERATOR if waived or step == "to active" else DEVELOPER
         self.kept = ""
         commit = self._step(step, artifact, who, self._now(), "own")
         if not commit:

@@ -22,9 +22,9 @@ __all__ = ["world"]
 pytestmark = [pytest.mark.xdist_group("attack"), pytest.mark.timeout(3600)]
 SEEDS = (1, 2, 3)
 MOST = 1000
-"""The most pushes from one seed."""
-QUICK = ("console.toml by a developer", "a merge takes main back", "trees may hold one name twice")
-"""Holes that the machine finds within some pushes, so that `make test` lets it look for them as well."""
+"""The most pushes from one seed; another seed is tried where they find nothing."""
+QUICK = ("a merge takes main back",)
+"""A hole that the machine finds within some pushes, so that `make test` lets it look for it as well."""
 
 
 @pytest.mark.parametrize("hole", sorted(HOLES))
@@ -42,11 +42,12 @@ def test_the_machine_finds_it(
     world: Crowd, monkeypatch: pytest.MonkeyPatch, record_property: pytest.RecordProperty, hole: str
 ) -> None:
     monkeypatch.setenv("ATTACK_HOLE", hole)
-    found = [_found(world, seed) for seed in (SEEDS if PUSHES > 200 else SEEDS[:1])]
-    told = ", ".join(str(each) if each else f"not in {MOST}" for each in found)
-    record_property("count", f"hole: {hole}: found by push {told} (seeds {SEEDS[: len(found)]})")
-    print(f"hole: {hole}: found by push {told}", flush=True)  # noqa: T201 a long run shows what it has
-    assert any(found), "the machine is blind to this hole"
+    found = ((seed, _found(world, seed)) for seed in SEEDS)
+    seed, push = next(((seed, push) for seed, push in found if push), (0, 0))
+    told = f"by push {push} of seed {seed}" if push else f"not in {MOST} pushes of {len(SEEDS)} seeds"
+    record_property("count", f"hole: {hole}: found {told}")
+    print(f"hole: {hole}: found {told}", flush=True)  # noqa: T201 a long run shows what it has
+    assert push, "the machine is blind to this hole"
 
 
 def _found(world: Crowd, seed: int) -> int:

@@ -221,6 +221,25 @@ def test_unsigned(crew: Crew) -> None:
     assert "no SSH signature" in crew.refused(crew.written(crew.ann))["signature"]
 
 
+@pytest.mark.parametrize("forge", ["noreply@forge.example.com", SECOND])
+def test_what_a_forge_squashed_says_how_to_land_it(crew: Crew, forge: str) -> None:
+    """The forge's own commit has the author and the message, and neither signature nor approvals."""
+    head = crew.written(crew.ann)
+    crew.approved_by(crew.ben, head)
+    lines = crew.ann.folder.git("cat-file", "commit", head).split("\n")
+    message = crew.ann.folder.git("log", "-1", "--format=%B", head)
+    kept = [line for line in lines[: lines.index("")] if line.startswith(("tree", "parent", "author"))]
+    committer = next(line for line in lines if line.startswith("author")).partition("> ")[2]
+    raw = "\n".join([*kept, f"committer Forge <{forge}> {committer}", "", message]) + "\n"
+    squashed = crew.ann.folder.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=raw)
+    refused = crew.refused(squashed)
+    assert set(refused) >= {"signature", "approvals"}
+    assert "no SSH signature" in refused["signature"]
+    assert "land the change by a merge commit, or with `mlconsole land`" in refused["signature"]
+    crew.ann.folder.git("config", "commit.gpgsign", "false")
+    assert "forge" not in crew.refused(crew.written(crew.ann))["signature"]
+
+
 def test_signed_by_an_unknown_key(crew: Crew, own_home: Path) -> None:
     crew.ann.folder.git("config", "user.signingkey", key_pair(own_home, "unknown")[0])
     assert "belongs to nobody" in crew.refused(crew.written(crew.ann))["signature"]

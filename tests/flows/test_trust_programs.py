@@ -77,3 +77,20 @@ def test_no_pushed_file_is_taken_for_a_word_of_a_command(shared: SharedRemote) -
     code, _, err = shared.say("kill", "on", "--no-wait")
     assert (code, ran.exists(), (shared.home / "evil").exists()) == (4, True, False)
     assert "late.sh" in err
+
+
+@pytest.mark.parametrize("word", ["{script} now", "exec {script}; true", "X=1 '{script}'", ". {script}&&true"])
+def test_a_program_inside_a_shells_own_line_is_run_only_as_it_was_trusted(shared: SharedRemote, word: str) -> None:
+    script, ran = shared.path / "restart.sh", shared.home / "ran"
+    script.write_text(f"#!/bin/sh\necho trusted >>{ran}\n")
+    script.chmod(0o755)
+    argv = json.dumps(["/bin/sh", "-c", word.format(script=script)])
+    actuator = f'[[kill_switch.actuator]]\ntype = "command"\nargv = {argv}\n'
+    shared.push(f'[kill_switch]\nfile = "{shared.home / "engines.env"}"\n{actuator}')
+    assert shared.say("trust", "--yes")[0] == 0
+    assert shared.say("kill", "on", "--no-wait")[0] == 0
+    assert ran.read_text() == "trusted\n"
+    script.write_text(f"#!/bin/sh\necho hostile >>{ran}\n")
+    code, _, err = shared.say("kill", "on", "--no-wait")
+    assert (code, ran.read_text()) == (4, "trusted\n")
+    assert "restart.sh, which console.toml runs, is not what was trusted" in err

@@ -90,6 +90,21 @@ def test_rules_that_come_with_the_change_do_not_vouch_for_it(keys: Keys) -> None
     assert keys.state() == "changed"
 
 
+@pytest.mark.parametrize("left", ["roles", "keys"])
+def test_an_operator_who_left_since_vouches_for_nothing(keys: Keys, left: str) -> None:
+    """The rules of the day when a person was asked still name them; those of today do not."""
+    public = keys.key("successor").with_suffix(".pub").read_text()
+    policy, signers = '[roles]\noperators = ["new@example.com"]\n', f"new@example.com {public}"
+    rules: dict[str, str | bytes] = (
+        {"ml/registry/policy.toml": policy} if left == "roles" else {"ml/registry/allowed_signers": signers}
+    )
+    keys.shared.clones.operator.commit("Somebody leaves", rules)
+    keys.shared.clones.operator.git("push", "-q", "origin", "main")
+    assert keys.state() == "trusted"
+    keys.change("operator", second())
+    assert keys.state() == "changed"
+
+
 def test_an_unsigned_change_after_a_signed_one_is_asked_about(keys: Keys) -> None:
     keys.change("operator", second())
     keys.shared.push(second("third"))

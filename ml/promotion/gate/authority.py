@@ -196,10 +196,22 @@ def signature_of(
     return Signature(good=False, why=f"the key of {who} that signed it is not valid at {format_utc(now)}, now")
 
 
-def signed(policy: Policy, signature: Signature, by: str, *, exempt: str = "") -> Gate:
+_FORGE = (
+    "; a forge that squashes or rebases makes a commit of its own, without the author's signature and without "
+    "approvals: land the change by a merge commit, or with `mlconsole land`"
+)
+
+
+def remade(commit: CommitInfo) -> bool:
+    """True if somebody else than its author committed it, as a forge that squashes or rebases does."""
+    return commit.committer.email != commit.author.email
+
+
+def signed(policy: Policy, signature: Signature, by: str, *, exempt: str = "", remade: bool = False) -> Gate:
     """Check that the author's own key signed the commit, where the base asks for signatures.
 
-    ``exempt`` says why this change needs none (such as a rollback); empty where it does.
+    ``exempt`` says why this change needs none (such as a rollback); empty where it does. ``remade`` adds what to do
+    about a commit that a forge made anew.
     """
     if exempt:
         return passed("signature", exempt)
@@ -207,9 +219,10 @@ def signed(policy: Policy, signature: Signature, by: str, *, exempt: str = "") -
         why = f"self-declared: nothing proves that {visible(by)} made it, because the policy asks for no signature"
         return passed("signature", why, code=Code.SELF_DECLARED, who=visible(by))
     if not signature.good:
-        return refused("signature", f"the commit is not proven to be its author's: {signature.why}")
+        return refused("signature", f"the commit is not proven to be its author's: {signature.why}{_FORGE * remade}")
     if not policy.same_person(signature.principal, by):
-        return refused("signature", f"it was signed by {visible(signature.principal)}, and made by {visible(by)}")
+        who = visible(signature.principal)
+        return refused("signature", f"it was signed by {who}, and made by {visible(by)}{_FORGE * remade}")
     return passed("signature", signature.why, code=Code.SIGNED, who=visible(by))
 
 

@@ -201,7 +201,7 @@ def _rules(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
     yield rules_role(case)
     yield authority.clock(case, bench.now)
     yield timely(case, bench.now)
-    yield authority.signed(case.policy, signature, by)
+    yield authority.signed(case.policy, signature, by, remade=authority.remade(case.commit))
     if bench.approvals:
         yield authority.approved(repository, case, signature, by, now=bench.now)
 
@@ -268,7 +268,8 @@ def _standing(repository: Reader, case: Case, move: Move, bench: Bench) -> Itera
     exempt = authority.exemption(move.action)
     by = case.policy.person(move.by)
     signature = authority.signature_of(repository.signatures, case.commit.sha, case.signers, bench.now, by)
-    yield authority.signed(case.policy, signature, move.by, exempt=exempt)
+    remade = authority.remade(case.commit)
+    yield authority.signed(case.policy, signature, move.by, exempt=exempt, remade=remade)
     if bench.approvals:
         alone = exempt or ("" if authority.affects_trading(move) else "only a change of active needs one")
         yield authority.approved(repository, case, signature, move.by, exempt=alone, now=bench.now)
