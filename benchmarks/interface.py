@@ -26,6 +26,7 @@ _FILTERS = 60
 _TYPED_S = 0.1
 _BACKSPACE = "\x7f"
 _START_S = 30.0
+_END_S, _GLANCE_S = 30.0, 0.05
 _FOR_KITTY = re.compile(rb"\x1b\[[<>][0-9]*u")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -33,7 +34,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Session:
     """A module with its arguments on a pseudo-terminal of 80 × 24, driven by keys.
 
-    It is open when it has drawn something and then nothing for ``silence_s``.
+    It is open when it has drawn something and then nothing for ``silence_s``; where that is 0, with the first bytes: a
+    scene that never rests is never silent, and on a busy machine it draws faster than this process reads.
     """
 
     def __init__(
@@ -47,7 +49,11 @@ class Session:
         environ = {**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self._process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, cwd=cwd, env=environ)
         os.close(slave)
-        assert self.read_until_quiet(_START_S, silence_s)[0], "nothing was drawn"
+        if silence_s:
+            drawn = self.read_until_quiet(_START_S, silence_s)[0]
+        else:
+            drawn = self._read() if select.select([self._master], [], [], _START_S)[0] else 0
+        assert drawn, "nothing was drawn"
 
     @property
     def pid(self) -> int:
@@ -55,22 +61,32 @@ class Session:
         return self._process.pid
 
     def close(self) -> None:
-        """End it."""
+        """End it, after 30 s by force.
+
+        What it still writes is read: a process with a full terminal waits for its reader before it ends.
+        """
         self._process.terminate()
-        with contextlib.suppress(OSError):
-            self.read_until_quiet(1.0, 0.5)
-        self._process.wait()
+        ends = time.monotonic() + _END_S
+        while self._process.poll() is None:
+            if time.monotonic() > ends:
+                self._process.kill()
+            with contextlib.suppress(OSError):  # its end of the terminal is closed
+                if select.select([self._master], [], [], _GLANCE_S)[0]:
+                    os.read(self._master, 65_536)
         os.close(self._master)
 
     def read_until_quiet(self, patience_s: float, quiet_s: float) -> tuple[int, float]:
         """Read until nothing came for ``quiet_s``; return the number of bytes and the time of the last one."""
         count, last, patience = 0, time.perf_counter(), patience_s
         while select.select([self._master], [], [], patience)[0]:
-            data = os.read(self._master, 65_536)
-            self._stream.feed(_FOR_KITTY.sub(b"", data))
-            count += len(data)
+            count += self._read()
             last, patience = time.perf_counter(), quiet_s
         return count, last
+
+    def _read(self) -> int:
+        data = os.read(self._master, 65_536)
+        self._stream.feed(_FOR_KITTY.sub(b"", data))
+        return len(data)
 
     def type(self, keys: str) -> None:
         """Send keys as a terminal encodes them."""

@@ -84,16 +84,21 @@ def _side_by_side(
     environ = os.environ | {"HOME": str(layout.root), "XDG_STATE_HOME": str(layout.state)}
     folders = {what: layout.root / f"hours of the {what}" for what in scenes}
     with ExitStack() as opened:
-        sessions = []
+        sessions: dict[str, tuple[Session, ExitStack]] = {}
         for what, scene in scenes.items():
             argv = ("benchmarks.scenes", *scene, str(polls), str(folders[what]))
-            sessions.append(Session(*argv, env=environ, silence_s=0.0))
-            opened.callback(sessions[-1].close)
+            session_, closing = Session(*argv, env=environ, silence_s=0.0), opened.enter_context(ExitStack())
+            closing.callback(session_.close)
+            sessions[what] = (session_, closing)
         ends = time.monotonic() + _WEEK_S
-        while any(len(_hours(path)) < hours for path in folders.values()):
+        while sessions:
             assert time.monotonic() < ends, folders
-            for each in sessions:
-                each.rest(0.05)
+            for what, (session_, closing) in tuple(sessions.items()):
+                if len(_hours(folders[what])) >= hours:
+                    closing.close()  # what has its hours takes no more time from the other
+                    del sessions[what]
+                else:
+                    session_.rest(0.05)
         return {what: _hours(path)[:hours] for what, path in folders.items()}
 
 
