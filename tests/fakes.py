@@ -851,7 +851,9 @@ class FakeSession:
     def approve(self, branch: str, *, expected: str = "") -> Approval:
         self._enter("approve", branch, expected)
         who = "operator@example.com"
-        return Approval(branch=branch, commit=expected, approval="d" * 40, by=who, pushed=True, why="origin has it.")
+        note, there = "d" * 40, "origin has it."
+        ref = f"refs/approvals/{expected}/{note}"
+        return Approval(branch=branch, commit=expected, approval=note, by=who, pushed=True, why=there, ref=ref)
 
     def followed(self) -> tuple[Ladder, ...]:
         self._enter("followed")

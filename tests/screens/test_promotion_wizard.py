@@ -35,7 +35,7 @@ async def test_a_promotion_to_active_goes_from_checklist_to_receipt() -> None:
         await submitted(pilot)
         await reads_soon(pilot, "PUSHED, and read back from the remote")
         assert reads(pilot, "https://git.example.com/trading/compare")
-        assert reads(pilot, "mlconsole land")
+        await reads_soon(pilot, "mlconsole change land promote/regime_classifier/")
         await pilot.press("y")
         assert pilot.app.clipboard.startswith("mlconsole land promote/regime_classifier/")
     assert ("plan", "Soak passed", ACK_PHRASE) in session.calls
@@ -195,7 +195,7 @@ async def test_a_push_offline_says_that_the_branch_is_local_and_how_to_push_it()
     async with walking(session, to_active()) as pilot:
         await submitted(pilot)
         await reads_soon(pilot, "NOT PUSHED: the branch is local only")
-        assert reads(pilot, "mlconsole push")
+        await reads_soon(pilot, "mlconsole push promote/regime_classifier/")
 
 
 async def test_a_conflict_shows_the_difference_and_replays_nothing() -> None:
