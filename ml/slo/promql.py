@@ -226,12 +226,12 @@ def _tree(terms: Sequence[str]) -> str:
     return f"{left} or {right}" if middle == 1 else f"({left}) or ({right})"
 
 
-def parcels(questions: Mapping[str, str], most: int = 15_000) -> Sequence[Mapping[str, str]]:
+def parcels(questions: Mapping[str, str], most: int = 16_000) -> Sequence[Mapping[str, str]]:
     """Questions in as few groups as fit into one query each: VictoriaMetrics refuses more than 16 KiB."""
     groups: list[dict[str, str]] = []
     room = 0
     for key, promql in questions.items():
-        size = len(promql) + len(key) + 50
+        size = len(promql.encode()) + len(key) + 50
         if size > room or not groups:
             groups.append({})
             room = most

@@ -25,7 +25,7 @@ _Matchers = tuple[tuple[str, str, str], ...]
 
 
 def rivals_of(selectors: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return for each model others whose selectors do not exclude its own, at most `MOST_RIVALS` of them."""
+    """Return the rivals of each model: their selectors do not exclude its own. At most `MOST_RIVALS` of them."""
     by_label: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name, selector in selectors.items():
         found = separation(selector)

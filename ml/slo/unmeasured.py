@@ -21,10 +21,10 @@ NEVER, COUNTS, STAGELESS = 0.0, 1.0, 2.0
 
 
 def unmeasured_query(scope: Scope, measured: str, window: str, *, counter: bool = False) -> str:
-    """Find engines that are there now and that ``measured``, the series behind an objective, do not cover.
+    """Find engines that are there now and have none of the series behind an objective.
 
     Args:
-        measured: the selected series whose engines are judged.
+        measured: the selected series of engines that are judged.
         window: the short window, in which an engine must have served this artifact and no other.
         counter: true if the series may lack the label ``mode``.
     """
@@ -51,11 +51,10 @@ def _stageless(scope: Scope) -> str:
     counters = (*scope.counters, times) if scope.modeless else (times,)
     no_mode, any_mode = f'{mode}=""', f'{mode}!=""'
     counted = " or ".join(f"{scope.plain_with(each, no_mode)} > 0" for each in counters)
-    shown = (scope.plain_with(times, any_mode), scope.plain(INFO))
-    known = "".join(f" unless on ({by}) {each}" for each in shown)
+    shown = [scope.plain_with(times, any_mode), scope.plain(INFO)]
     if scope.stage is Stage.SHADOW:
-        known += f" unless on ({by}) ({scope.plain(ACTIVE_ON)} == 1)"
-    return f"{_valued(scope, STAGELESS, counted)}{known}"
+        shown.append(f"{scope.plain(ACTIVE_ON)} == 1")
+    return f"{_valued(scope, STAGELESS, counted)} unless on ({by}) ({' or '.join(shown)})"
 
 
 def _valued(scope: Scope, value: float, vector: str) -> str:
