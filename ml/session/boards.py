@@ -270,9 +270,19 @@ class Boards:
 
         return replace(pane, serving=instances, deployment=describe(pane, instances, deployed, killed=killed))
 
+    def _registry_at(self, commit: str) -> bytes:
+        """The registry of a commit that an engine reports; an empty one where this clone does not have that commit.
+
+        The commit is the engine's word: one that is not fetched yet, or is none, must not take the board down.
+        """
+        try:
+            return self._context.repository.objects.read(commit, self._context.place.places.registry) or b"{}"
+        except ConsoleError:
+            return b"{}"
+
     def _pointer_at(self, commit: str, name: str, stage: Stage) -> str | None:
         if commit not in self._deployed:
-            raw = self._context.repository.objects.read(commit, self._context.place.places.registry) or b"{}"
+            raw = self._registry_at(commit)
             glanced, _ = glance_models(raw)
             pointers = {
                 (model, at): artifact

@@ -115,6 +115,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         environ = clean_environment(clones.operator.home)
         trust(clones.operator.path, environ)
         ended = status(clones, environ, "--json")
+        assert "models" in ended.stdout, ended.stdout + ended.stderr
         yield World(clones, ended.returncode, json.loads(ended.stdout)["models"])
 
 
