@@ -45,19 +45,21 @@ def carried(plan: Plan, before: bytes, now: bytes, archive: bytes, places: Place
     return replace(plan, files=tuple(sorted(files.items())))
 
 
-def joined(repository: Repository, places: Places, base: str, head: str, branch: str, name: str) -> str:
-    """A merge of a change branch into a base that moved on: the change's own files, and the registry made again.
+def joined(repository: Repository, places: Places, ends: tuple[str, str], branch: str, name: str, now: datetime) -> str:
+    """A merge of a change branch into a base: the change's own files, and the registry made again if the base moved on.
 
-    The change's commit stays as it is, with its signature and its approvals. The merge bears the date of the newer
-    parent, so that merging again gives the same commit.
+    The change's commit stays as it is, with its signature and its approvals. The merge bears the date of the landing:
+    soaks and readings count from there.
 
     Args:
+        ends: the tips of the base and of the change branch.
         name: the base branch, for the message.
 
     Raises:
         Conflict: the base has another text of the same model, or changed a file that the change brings.
         RegistryInvalid: a registry cannot be read. Refused: the planner refuses the change on the base's registry.
     """
+    base, head = ends
     fork = repository.history.merge_base(base, head)
     if fork is None:
         raise _moved_on(branch, name, "they share no history")
@@ -74,7 +76,8 @@ def joined(repository: Repository, places: Places, base: str, head: str, branch:
         files.append((places.registry, made))
     made_again_here = {path for path, _ in files}
     rest = tuple(change for change in ours if change.path not in made_again_here)
-    at = max(commit.at for commit in repository.history.commits((base, head)))
+    # No commit may be older than its parents, however late the clock of this machine is.
+    at = max(now, *(commit.at for commit in repository.history.commits((base, head))))
     return repository.writer.merge(
         base, head, rest, files, f"Merge {branch} into {name}\n", repository.writer.identity(), at
     )

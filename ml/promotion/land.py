@@ -1,13 +1,13 @@
 """Landing: the base branch becomes a change branch's commit, after the gate passed (contract §5).
 
-That is a fast-forward. Where the base moved on by other models only, a merge carries the change there, as the gate
-allows (contract §14, Binding).
+That is a fast-forward for a fresh change. A change that waited lands by a merge, which dates the landing. Where the
+base moved on by other models only, a merge carries the change there, as the gate allows (contract §14, Binding).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ml.errors import Conflict, Invalid, Refused, Unavailable
 from ml.policy import parse_policy
@@ -22,17 +22,23 @@ from ml.records.journal import Entry
 from ml.text import visible
 from ml.verdict import Gate, Verdict
 
+_FRESH = timedelta(minutes=5)
+"""A change that is older is landed by a merge. It is one step of a soak's tape by default."""
 
-def land(branch: str, desk: Desk, report: Report | None = None, *, expected: str = "") -> Landing:
+
+def land(branch: str, desk: Desk, report: Report | None = None, *, now: datetime, expected: str = "") -> Landing:
     """Bring a change branch into the base branch, on the remote where there is one.
 
-    The base becomes the branch's commit; where it moved on by what the change is not about, a merge of both.
+    The base becomes the branch's commit. It becomes a merge of both where the base moved on by what the change is not
+    about, and where the branch waited: its commit is dated by the plan, and a soak counts nothing before the landing.
 
     Args:
+        now: the landing's time.
         expected: the commit that a person looked at and confirmed; empty lands what the branch holds now.
 
     Raises:
-        Refused: there is no such branch, the server refuses, or the base is checked out here and has no remote.
+        Refused: there is no such branch, the base holds it already, the server refuses, or the base is checked out here
+            and has no remote.
         Conflict: the branch is at another commit than expected, the same model moved on the base since the branch was
             made, or the base moved during the landing.
         Invalid: the gate says no, with its first reason.
@@ -43,8 +49,9 @@ def land(branch: str, desk: Desk, report: Report | None = None, *, expected: str
         _tell(report, "fetch", 0, desk.base)
         base, head = ends(branch, desk)
         _require_same(branch, head, expected)
-        if not repository.history.is_ancestor(base, head):
-            head = joined(repository, desk.places, base, head, branch, desk.base)
+        _require_to_do(branch, desk, base, head)
+        if now - repository.history.commit(head).at > _FRESH or not repository.history.is_ancestor(base, head):
+            head = joined(repository, desk.places, (base, head), branch, desk.base, now)
         _tell(report, "gate", 1, branch)
         gates = desk.judge(base, head)
         _require_open(branch, gates)
@@ -85,6 +92,15 @@ def _require_same(branch: str, head: str, expected: str) -> None:
         raise Conflict(
             f"{visible(branch)} is at {head[:12]} now, and {expected[:12]} was shown.",
             "Look at the change again. Nothing was done.",
+        )
+
+
+def _require_to_do(branch: str, desk: Desk, base: str, head: str) -> None:
+    """Refuse to land twice: the answer of a first landing may have been lost."""
+    if desk.repository.history.is_ancestor(head, base):
+        raise Refused(
+            f"{visible(desk.base)} holds {visible(branch)} already.",
+            "Nothing is left to land. Where it was taken back since, plan it anew.",
         )
 
 

@@ -174,7 +174,7 @@ class Changes:
         """
         self._context.require_write()
         by = self._context.repository.writer.identity().email
-        landed = land(branch, self._gate.desk(), report, expected=expected)
+        landed = land(branch, self._gate.desk(), report, now=self._context.clock.now(), expected=expected)
         return replace(landed, problem=self._recorded("land", by, branch, commit=landed.commit, base=landed.base))
 
     def approve(self, branch: str, *, expected: str = "") -> Approval:

@@ -121,7 +121,7 @@ def test_not_a_fast_forward(scene: Scene) -> None:
         return session.desk.judge(base, head)
 
     with survived(scene), pytest.raises(Conflict):
-        land(done.branch, replace(session.desk, judge=overtaken))
+        land(done.branch, replace(session.desk, judge=overtaken), now=NOW)
     assert scene.clones.tip() == other.git("rev-parse", "HEAD")
 
 

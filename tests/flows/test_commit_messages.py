@@ -102,10 +102,10 @@ def test_every_kind_of_commit_is_signed_off(
         done = submit(planned, session.desk, now=NOW)
         assert done.pushed
         assert trailers(planned.message).items() <= trailers(message_of(clones, done.commit)).items()
-        land(done.branch, session.desk)
+        land(done.branch, session.desk, now=NOW)
     waiting = submit(session.withdraw(FRESH, Stage.STAGING), session.desk, now=NOW)
     _move_another_model(clones)
-    landed = land(waiting.branch, session.desk)
+    landed = land(waiting.branch, session.desk, now=NOW)
     assert message_of(clones, landed.commit).startswith("Merge withdraw/")
     first = propose(session.desk, session.base, NOW, push=True, dry_run=False)
     assert first.pushed

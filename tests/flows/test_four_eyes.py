@@ -123,7 +123,7 @@ def test_a_change_lands_when_another_operator_approved_exactly_it(crew: Crew) ->
     now = crew.house.now
     branch = submit(crew.plan, crew.ann.desk, now=now).branch
     with pytest.raises(Invalid, match="1 more operators must approve"):
-        land(branch, crew.ann.desk)
+        land(branch, crew.ann.desk, now=crew.house.now)
     with pytest.raises(Refused, match="your own change"):
         approve(branch, crew.ann.desk, now=now)
     with pytest.raises(Refused, match="no operator"):
@@ -133,7 +133,7 @@ def test_a_change_lands_when_another_operator_approved_exactly_it(crew: Crew) ->
 
     assert (given.by, given.pushed, given.branch) == (SECOND, True, branch)
     assert approve(branch, crew.ben.desk, now=now).approval == given.approval
-    assert land(branch, crew.ann.desk).commit == given.commit
+    assert land(branch, crew.ann.desk, now=crew.house.now).commit == given.commit
 
 
 def test_an_approval_that_cannot_be_proven_is_not_given(crew: Crew, own_home: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_ref_in_the_way_keeps_nobody_from_approving(crew: Crew) -> None:
     crew.eve.folder.git("push", "-q", "origin", f"{crew.base}:{in_the_way}")
     ben.desk.repository.remotes.fetch("origin", "main")
     with pytest.raises(Invalid, match="1 more operators must approve"):
-        land(branch, crew.ann.desk)
+        land(branch, crew.ann.desk, now=crew.house.now)
 
     given = approve(branch, ben.desk, now=now)
 
@@ -168,7 +168,7 @@ def test_a_ref_in_the_way_keeps_nobody_from_approving(crew: Crew) -> None:
     assert crew.base in ben.folder.git("ls-remote", "origin", in_the_way), "what is there is somebody's, and stays"
     again = approve(branch, ben.desk, now=now)
     assert (again.approval, again.ref, again.pushed) == (given.approval, given.ref, True)
-    assert land(branch, crew.ann.desk).commit == head
+    assert land(branch, crew.ann.desk, now=crew.house.now).commit == head
 
 
 def test_git_takes_no_ref_in_the_way_of_all_approvals(crew: Crew) -> None:
@@ -185,7 +185,7 @@ def test_room_again_brings_an_approval_to_its_usual_name(crew: Crew) -> None:
     crew.eve.folder.git("push", "-q", "origin", f":{APPROVALS}{head}")
     again = approve(branch, ben.desk, now=now)
     assert (again.approval, again.ref) == (given.approval, f"{APPROVALS}{head}/{given.approval}")
-    assert land(branch, crew.ann.desk).commit == head
+    assert land(branch, crew.ann.desk, now=crew.house.now).commit == head
 
 
 def test_an_approval_aside_counts_by_the_same_rules(crew: Crew) -> None:

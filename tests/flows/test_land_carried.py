@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from ml.registry import changes
 from ml.registry.codec import parse
 from ml.registry.schema import REGISTRY_PATH
 from ml.stage import Stage
-from ml.verdict import Gate
 
 OTHERS = tuple(f"spacing_{number}" for number in range(1, 8))
 
@@ -79,7 +77,7 @@ def test_eight_operators_with_eight_models_land_one_after_the_other(
     assert all(each.pushed for each in offered)
 
     for each, desk in zip(offered, desks, strict=True):
-        landed = land(each.branch, desk)
+        landed = land(each.branch, desk, now=house.now)
         assert server.git("rev-parse", "main") == landed.commit
         assert desk.repository.history.is_ancestor(each.commit, landed.commit)
         assert list(desk.journal.left()) == []
@@ -99,7 +97,7 @@ def test_a_base_that_moved_by_code_alone_is_merged_with_the_code(
     mine = submit(house.rollback(), desk, now=house.now)
     code = house.base({"engine.py": "x = 1\n", "README.md": "other\n"})
     start(house, server, code)
-    landed = land(mine.branch, desk)
+    landed = land(mine.branch, desk, now=house.now)
     assert desk.repository.history.commit(landed.commit).parents == (code, mine.commit)
     assert desk.repository.objects.read(landed.commit, "engine.py") == b"x = 1\n"
     assert desk.repository.objects.read(landed.commit, REGISTRY_PATH) == desk.repository.objects.read(
@@ -122,12 +120,12 @@ def test_what_the_change_is_about_moved_so_it_is_planned_anew(
         start(house, server, house.base(files))
     before = server.git("for-each-ref")
     with pytest.raises(Conflict, match="moved on since"):
-        land(mine.branch, desk)
+        land(mine.branch, desk, now=house.now)
     assert server.git("for-each-ref") == before
 
 
-def test_the_merge_is_the_same_commit_when_it_is_made_again(house: Gatehouse, server: Folder, own_home: Path) -> None:
-    """A landing whose answer was lost is repeated without a second merge."""
+def test_a_landing_is_not_repeated(house: Gatehouse, server: Folder, own_home: Path) -> None:
+    """A landing that the server refused is tried again; one whose answer was lost is told, without a second merge."""
     base = many_models(house)
     start(house, server, base)
     desk = desk_of(house, own_home, server, OPERATOR)
@@ -135,15 +133,32 @@ def test_the_merge_is_the_same_commit_when_it_is_made_again(house: Gatehouse, se
     start(house, server, house.made(house.withdraw(base, FRESH, Stage.STAGING, model=OTHERS[0])))
     hook = server.path / "hooks/pre-receive"
     shipped = hook.read_text()
-    tried: list[str] = []
-
-    def watched(one: str, other: str) -> tuple[Gate, ...]:
-        tried.append(other)
-        return desk.judge(one, other)
 
     hook.write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(Refused):
-        land(mine.branch, replace(desk, judge=watched))
+        land(mine.branch, desk, now=house.now)
     hook.write_text(shipped)
-    landed = land(mine.branch, replace(desk, judge=watched))
-    assert tried[0] == tried[1] == landed.commit == server.git("rev-parse", "main")
+    landed = land(mine.branch, desk, now=house.now)
+    assert landed.commit == server.git("rev-parse", "main")
+    with pytest.raises(Refused, match="already"):
+        land(mine.branch, desk, now=house.now + timedelta(minutes=1))
+    assert landed.commit == server.git("rev-parse", "main")
+
+
+@pytest.mark.parametrize("waited_s", [240, 360])
+def test_what_waited_is_landed_by_a_merge_that_dates_the_landing(
+    house: Gatehouse, server: Folder, own_home: Path, waited_s: int
+) -> None:
+    """A soak by mode alone counts from the landing, so that must not be the date of the plan."""
+    planned = house.now - timedelta(seconds=waited_s)
+    base = house.commit(house.main, [("README.md", b"earlier\n")], "base", at=planned - timedelta(minutes=1))
+    start(house, server, base)
+    desk = desk_of(house, own_home, server, OPERATOR)
+    mine = submit(house.withdraw(base, at=planned), desk, now=planned)
+    landed = desk.repository.history.commit(land(mine.branch, desk, now=house.now).commit)
+    assert landed.sha == server.git("rev-parse", "main")
+    if waited_s < 300:
+        assert landed.sha == mine.commit
+    else:
+        assert (landed.parents, landed.at) == ((base, mine.commit), house.now)
+        assert desk.repository.objects.changes(mine.commit, landed.sha) == ()

@@ -68,10 +68,10 @@ def test_a_landing_that_happened_and_one_that_did_not(life: Life) -> None:
     done = submit(session.withdraw(), session.desk, now=NOW)
     facts = {"branch": done.branch, "base": "main", "commit": done.commit}
     assert interrupted(session, "land", "push", **facts).outcome is Outcome.NOT_DONE
-    land(done.branch, session.desk)
+    land(done.branch, session.desk, now=NOW)
     assert interrupted(session, "land", "push", **facts).outcome is Outcome.DONE
     session.folder.git("commit", "-q", "--allow-empty", "-m", "later")
-    land(submit(session.stage(), session.desk, now=NOW).branch, session.desk)
+    land(submit(session.stage(), session.desk, now=NOW).branch, session.desk, now=NOW)
     assert interrupted(session, "land", "push", **facts).outcome is Outcome.DONE
 
 

@@ -79,17 +79,17 @@ def test_a_landed_branch_is_the_base_everywhere(life: tuple[Clones, Session]) ->
     clones, session = life
     done = submit(session.stage(), session.desk, now=NOW)
 
-    landing = land(done.branch, session.desk)
+    landing = land(done.branch, session.desk, now=NOW)
 
     assert clones.tip() == landing.commit == done.commit == session.base
     assert session.folder.git("rev-parse", "HEAD") != landing.commit
-    assert land(submit(session.withdraw(), session.desk, now=NOW).branch, session.desk).commit == clones.tip()
+    assert land(submit(session.withdraw(), session.desk, now=NOW).branch, session.desk, now=NOW).commit == clones.tip()
 
 
 def test_the_whole_life_cycle_lands(life: tuple[Clones, Session]) -> None:
     _, session = life
     for plan in (session.to_active, session.rollback, session.stage):
-        land(submit(plan(), session.desk, now=NOW).branch, session.desk)
+        land(submit(plan(), session.desk, now=NOW).branch, session.desk, now=NOW)
     model = session.document().registry.models[MODEL]
     assert [model.pointer(stage) and model.pointer(stage).artifact_id for stage in Stage] == [FRESH, None, OLD]  # type: ignore[union-attr]
 
@@ -99,16 +99,16 @@ def test_what_the_gate_refuses_is_not_landed(life: tuple[Clones, Session]) -> No
     base = clones.tip()
     done = submit(session.stage(), session.desk, now=NOW)
     with pytest.raises(Invalid, match="history is FAIL: an event is gone"):
-        land(done.branch, replace(session.desk, judge=fails))
+        land(done.branch, replace(session.desk, judge=fails), now=NOW)
     with pytest.raises(Invalid, match="nothing was judged"):
-        land(done.branch, replace(session.desk, judge=lambda base, head: ()))
+        land(done.branch, replace(session.desk, judge=lambda base, head: ()), now=NOW)
     assert clones.tip() == base == session.base
 
 
 @pytest.mark.parametrize("branch", ["nowhere", "promote/nowhere", "main", "-x"])
 def test_only_change_branches_land(life: tuple[Clones, Session], branch: str) -> None:
     with pytest.raises(Refused):
-        land(branch, life[1].desk)
+        land(branch, life[1].desk, now=NOW)
 
 
 def test_a_base_moved_by_others_without_touching_the_registry_is_built_upon(life: tuple[Clones, Session]) -> None:
@@ -181,11 +181,11 @@ def test_out_of_reach_the_branch_stays_local_until_it_is_pushed(life: tuple[Clon
     assert f"mlconsole push {done.branch}" in done.why
     assert "out of reach" in done.why
     with pytest.raises(Unavailable, match="out of reach"):
-        land(done.branch, session.desk)
+        land(done.branch, session.desk, now=NOW)
     away.rename(clones.remote.path)
     later = push_branch(done.branch, session.desk)
     assert (later.pushed, clones.tip(done.branch)) == (True, done.commit)
-    assert land(done.branch, session.desk).commit == done.commit
+    assert land(done.branch, session.desk, now=NOW).commit == done.commit
 
 
 def hook(remote: Folder, name: str, script: str) -> None:
@@ -228,9 +228,9 @@ def test_without_a_push_or_a_remote_the_branch_is_only_here(life: tuple[Clones, 
     done = submit(replace(session.stage()), alone, now=NOW)
     assert (done.pushed, done.why) == (False, "This repository has no remote.")
     with pytest.raises(Refused, match="checked out here"):
-        land(done.branch, alone)
+        land(done.branch, alone, now=NOW)
     session.folder.git("checkout", "-q", "--detach")
-    assert land(done.branch, alone).commit == session.folder.git("rev-parse", "main")
+    assert land(done.branch, alone, now=NOW).commit == session.folder.git("rev-parse", "main")
 
 
 def test_an_expired_acknowledgement_is_not_submitted(life: tuple[Clones, Session]) -> None:
@@ -252,9 +252,9 @@ def test_landing_after_the_base_moved_is_a_conflict(life: tuple[Clones, Session]
     clones, session = life
     mine = submit(session.withdraw(), session.desk, now=NOW)
     second = open_session(clones.another("second"), tmp_path / "second-state", actor="second@example.com")
-    land(submit(second.stage(), second.desk, now=NOW).branch, second.desk)
+    land(submit(second.stage(), second.desk, now=NOW).branch, second.desk, now=NOW)
     with pytest.raises(Conflict, match=r"moved on since .* and the same model was changed there too"):
-        land(mine.branch, session.desk)
+        land(mine.branch, session.desk, now=NOW)
 
 
 def test_registry_and_archive_move_in_one_commit(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_registry_and_archive_move_in_one_commit(tmp_path: Path) -> None:
     assert len(doc.registry.models[MODEL].history) == 50
     _, session = make_session(tmp_path, registry_files(doc))
 
-    land(submit(session.stage(), session.desk, now=NOW).branch, session.desk)
+    land(submit(session.stage(), session.desk, now=NOW).branch, session.desk, now=NOW)
 
     kept = session.document().registry.models[MODEL].history
     archived = session.repository.objects.read(session.base, f"ml/registry/archive/{MODEL}.jsonl") or b""

@@ -55,7 +55,7 @@ def write_changes(folder: Path, home: Path, writer: int, *, landing: bool) -> No
         try:
             done = submit(session.stage(f"regime_v2026_03_{turn + 1:02}_001", model), session.desk, now=now)
             submitted = done.commit if done.pushed else ""
-            landed = land(done.branch, session.desk).commit if landing else ""
+            landed = land(done.branch, session.desk, now=now).commit if landing else ""
             outcome = "done"
         except Conflict:
             outcome = "conflict"
@@ -124,7 +124,7 @@ def one_change(home: Path, turn: int) -> None:
     session.repository.remotes.fetch("origin", "main")
     staging = session.document().registry.models[MODEL].staging
     plan = session.withdraw(FRESH, Stage.STAGING) if staging else session.stage()
-    land(submit(plan, session.desk, now=now).branch, session.desk)
+    land(submit(plan, session.desk, now=now).branch, session.desk, now=now)
 
 
 def test_a_hundred_kills_damage_nothing(
