@@ -46,7 +46,7 @@ check: compiled
 	$(BIN)/python -m pytest tests/unit tests/widgets -q -n 2 --durations=20
 
 test: tools check
-	$(BIN)/python -m pytest tests -q -n 3 --dist loadgroup --ignore=tests/unit --ignore=tests/widgets --durations=20
+	$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup --ignore=tests/unit --ignore=tests/widgets --durations=20
 
 # A seed of the day, which is printed; ATTACK_SEED=… gives the same pushes again, ATTACK_PUSHES=… more or fewer.
 ATTACK_PUSHES ?= 5000

@@ -57,7 +57,9 @@ class Scene:
     def litter(self) -> list[str]:
         """Locks, temporary files and processes that something left behind."""
         git_dirs = (self.clones.operator.path / ".git", self.clones.remote.path)
-        files = [str(path) for folder in git_dirs for path in folder.rglob("*") if _is_litter(path)]
+        # A server that is still clearing up may take a folder away under the walk, which `Path.rglob` does not survive.
+        walked = (Path(top) / name for root in git_dirs for top, some, more in os.walk(root) for name in (*some, *more))
+        files = [str(path) for path in walked if _is_litter(path)]
         running = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
         return files + [line for line in running.splitlines() if str(self.home) in line]
 

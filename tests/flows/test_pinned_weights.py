@@ -86,6 +86,6 @@ def test_weights_changed_after_they_were_staged_are_caught_even_with_a_manifest_
     code, said = answer(capsys, "check")
     assert code == 1, said
     assert pinned in said
-    code, said = answer(capsys, "promote", "regime", "--to", "shadow", "--reason", "go")
+    code, said = answer(capsys, "promote", "regime", "--to", "shadow", "--reason", "go", "--again")
     assert code == 1, said
     assert pinned in said

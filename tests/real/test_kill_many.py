@@ -97,14 +97,14 @@ def scraped(folder: Path, gateway: Gateway) -> Iterator[Prometheus]:
         yield metrics
 
 
-def until(metrics: Prometheus, condition: str, deadline_s: float = 60.0) -> None:
+def until(metrics: Prometheus, condition: str, deadline_s: float = 240.0) -> None:
     ends = time.monotonic() + deadline_s
     while not metrics.query(condition).series:
         assert time.monotonic() < ends, f"never {condition}"
         time.sleep(0.2)
 
 
-def proven(metrics: Prometheus, request: KillRequest, deadline_s: float = 60.0) -> tuple[KillView, float]:
+def proven(metrics: Prometheus, request: KillRequest, deadline_s: float = 240.0) -> tuple[KillView, float]:
     """Look until every engine is CONFIRMED; the view, and how long that took since the request."""
     ends = time.monotonic() + deadline_s
     while True:
