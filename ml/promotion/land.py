@@ -31,6 +31,7 @@ def land(branch: str, desk: Desk, report: Report | None = None, *, now: datetime
 
     The base becomes the branch's commit. It becomes a merge of both where the base moved on by what the change is not
     about, and where the branch waited: its commit is dated by the plan, and a soak counts nothing before the landing.
+    A server that takes no merges gets the branch's commit all the same: a date must not hold up a rollback.
 
     Args:
         now: the landing's time.
@@ -50,16 +51,29 @@ def land(branch: str, desk: Desk, report: Report | None = None, *, now: datetime
         base, head = ends(branch, desk)
         _require_same(branch, head, expected)
         _require_to_do(branch, desk, base, head)
-        if now - repository.history.commit(head).at > _FRESH or not repository.history.is_ancestor(base, head):
-            head = joined(repository, desk.places, (base, head), branch, desk.base, now)
-        _tell(report, "gate", 1, branch)
-        gates = desk.judge(base, head)
-        _require_open(branch, gates)
-        _tell(report, "push", 2, desk.base)
-        with desk.journal.begin("land", branch=branch, base=desk.base, remote=desk.remote, commit=head) as entry:
-            sent = _move_base(desk, base, head, entry)
-            if sent.settled:
-                entry.done()
+        forward = repository.history.is_ancestor(base, head)
+        waited = now - repository.history.commit(head).at > _FRESH
+        if forward and not waited:
+            return _landed(branch, desk, base, head, report)
+        merge = joined(repository, desk.places, (base, head), branch, desk.base, now)
+        try:
+            return _landed(branch, desk, base, merge, report)
+        except Refused:
+            if not forward:
+                raise
+            return _landed(branch, desk, base, head, report)
+
+
+def _landed(branch: str, desk: Desk, base: str, head: str, report: Report | None) -> Landing:
+    """Move the base to a commit that the gate passes."""
+    _tell(report, "gate", 1, branch)
+    gates = desk.judge(base, head)
+    _require_open(branch, gates)
+    _tell(report, "push", 2, desk.base)
+    with desk.journal.begin("land", branch=branch, base=desk.base, remote=desk.remote, commit=head) as entry:
+        sent = _move_base(desk, base, head, entry)
+        if sent.settled:
+            entry.done()
     if not sent.there:
         raise Unavailable(sent.why, "Look at the remote before you repeat.")
     return Landing(branch=branch, base=desk.base, commit=head, gates=gates)

@@ -162,3 +162,19 @@ def test_what_waited_is_landed_by_a_merge_that_dates_the_landing(
     else:
         assert (landed.parents, landed.at) == ((base, mine.commit), house.now)
         assert desk.repository.objects.changes(mine.commit, landed.sha) == ()
+
+
+def test_a_server_that_takes_no_merges_gets_what_waited_all_the_same(
+    house: Gatehouse, server: Folder, own_home: Path
+) -> None:
+    """A rollback that waited for six minutes must not be held up by a rule of linear history."""
+    planned = house.now - timedelta(minutes=6)
+    base = house.commit(house.main, [("README.md", b"earlier\n")], "base", at=planned - timedelta(minutes=1))
+    start(house, server, base)
+    desk = desk_of(house, own_home, server, OPERATOR)
+    mine = submit(house.rollback(base, at=planned), desk, now=planned)
+    linear = server.path / "hooks/update"
+    linear.write_text('#!/bin/sh\nif git rev-parse -q --verify "$3^2" >/dev/null; then echo no merges; exit 1; fi\n')
+    linear.chmod(0o755)
+    assert land(mine.branch, desk, now=house.now).commit == mine.commit == server.git("rev-parse", "main")
+    assert list(desk.journal.left()) == []
