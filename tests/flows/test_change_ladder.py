@@ -5,36 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.artifacts import ROOT
-from support.clones import OPERATOR, make_clones
-from support.gatehouse import FRESH, LIVE, MODEL, OLD, POLICY, SOAKED, artifact_files, life
-from support.shared_remote import SharedRemote
+from support.clones import OPERATOR
+from support.gatehouse import MODEL
+from support.shared_remote import SharedRemote, guarded
 
-from ml.adapters.git_hooks import install_gate
-from ml.adapters.processes import run
-from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import REGISTRY_PATH
 
-CHECKS = '[checks]\nunit_tests = ["python3", "-c", "print(\'2 passed\')"]\n'
 SECOND = "second@example.com"
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> SharedRemote:
     """An operator's clone, in which FRESH stands in staging, of a remote that is guarded by the hook."""
-    files: dict[str, str | bytes] = {
-        REGISTRY_PATH: life(datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5), staged=True).raw,
-        POLICY_PATH: POLICY + CHECKS,
-    }
-    for name in (OLD, LIVE, SOAKED, FRESH):
-        files |= artifact_files(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    clones = make_clones(tmp_path, files)
-    install_gate(clones.remote.path, run=run, python=Path(sys.executable), base="main", path=ROOT)
-    return SharedRemote(clones, tmp_path, capfd)
+    return guarded(tmp_path, capfd)
 
 
 def to_shadow(desk: SharedRemote, *options: str, other_than: str = "") -> str:

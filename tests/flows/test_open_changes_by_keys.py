@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.artifacts import ROOT
-from support.clones import OPERATOR, make_clones
-from support.gatehouse import FRESH, LIVE, MODEL, OLD, POLICY, SOAKED, artifact_files, life
+from support.clones import OPERATOR
+from support.gatehouse import FRESH, MODEL, POLICY
 from support.listeners import Listener, listening
-from support.shared_remote import SharedRemote
+from support.shared_remote import CHECKS, SharedRemote, guarded
 from support.walk import reads, shown_on
 from support.walk import until as until_soon
 from textual.pilot import Pilot
@@ -26,12 +23,9 @@ from console.config import load
 from console.invocation import open_session
 from console.screens.open_change import OpenChangeScreen
 from console.screens.promote.screen import PromoteScreen
-from ml.adapters.git_hooks import install_gate
-from ml.adapters.processes import run
 from ml.clock import SystemClock
-from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
+from ml.registry.schema import POLICY_PATH
 
-CHECKS = '[checks]\nunit_tests = ["python3", "-c", "print(\'2 passed\')"]\n'
 SECOND = "second@example.com"
 FAR_S = 120.0
 """A landing runs the gate here and once more in the server's hook, which starts Python anew."""
@@ -40,16 +34,8 @@ FAR_S = 120.0
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> SharedRemote:
     """An operator's clone, in which FRESH stands in staging, of a remote that is guarded by the hook."""
-    files: dict[str, str | bytes] = {
-        REGISTRY_PATH: life(datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5), staged=True).raw,
-        POLICY_PATH: POLICY + CHECKS,
-    }
-    for name in (OLD, LIVE, SOAKED, FRESH):
-        files |= artifact_files(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    clones = make_clones(tmp_path, files)
-    install_gate(clones.remote.path, run=run, python=Path(sys.executable), base="main", path=ROOT)
-    return SharedRemote(clones, tmp_path, capfd)
+    return guarded(tmp_path, capfd)
 
 
 @pytest.fixture

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clones import Clones, Folder
+from support.artifacts import ROOT
+from support.clones import Clones, Folder, make_clones
+from support.gatehouse import FRESH, LIVE, OLD, POLICY, SOAKED, artifact_files, life
 
 from console.verbs import run as verb
+from ml.adapters.git_hooks import install_gate
+from ml.adapters.processes import run
+from ml.registry.schema import POLICY_PATH, REGISTRY_PATH
 
 STRANGER = "stranger@example.com"
+CHECKS = '[checks]\nunit_tests = ["python3", "-c", "print(\'2 passed\')"]\n'
 
 
 @dataclass
@@ -57,3 +65,16 @@ class SharedRemote:
         file = self.home / ".config" / "mlconsole" / "config.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+
+
+def guarded(home: Path, capfd: pytest.CaptureFixture[str]) -> SharedRemote:
+    """An operator's clone, in which FRESH stands in staging, of a remote that is guarded by the hook."""
+    files: dict[str, str | bytes] = {
+        REGISTRY_PATH: life(datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5), staged=True).raw,
+        POLICY_PATH: POLICY + CHECKS,
+    }
+    for name in (OLD, LIVE, SOAKED, FRESH):
+        files |= artifact_files(name)
+    clones = make_clones(home, files)
+    install_gate(clones.remote.path, run=run, python=Path(sys.executable), base="main", path=ROOT)
+    return SharedRemote(clones, home, capfd)
