@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from support.clones import OPERATOR, Folder
-from support.gatehouse import FRESH, MODEL, Gatehouse, artifact_files, pointer_to
+from support.gatehouse import FRESH, MODEL, OLD, Gatehouse, artifact_files, pointer_to
 
 from ml.adapters.forge import CommandForge
 from ml.adapters.git import open_repository
 from ml.adapters.processes import run
-from ml.errors import Conflict, Refused
+from ml.errors import Conflict, Invalid, Refused
 from ml.promotion.gate import judge
 from ml.promotion.land import land
 from ml.promotion.paths import Places
@@ -178,3 +178,29 @@ def test_a_server_that_takes_no_merges_gets_what_waited_all_the_same(
     linear.chmod(0o755)
     assert land(mine.branch, desk, now=house.now).commit == mine.commit == server.git("rev-parse", "main")
     assert list(desk.journal.left()) == []
+
+
+@pytest.mark.parametrize("forced", ["removed", "altered", "added to"])
+def test_a_base_that_holds_other_bytes_of_the_artifact_takes_no_rollback_made_before(
+    house: Gatehouse, server: Folder, own_home: Path, forced: str
+) -> None:
+    """The artifact is verified in the change's commit. On a base that somebody forced, other files would be served."""
+    start(house, server, house.main)
+    desk = desk_of(house, own_home, server, OPERATOR)
+    mine = submit(house.rollback(), desk, now=house.now)
+    folder = f"artifacts/onnx/{OLD}"
+    fork = Folder(own_home / "forced", own_home)
+    server.git("worktree", "add", "-q", "--detach", fork.path, "main")
+    if forced == "removed":
+        fork.git("rm", "-q", "-r", folder)
+    fork.git("-c", "user.name=X", "-c", "user.email=x@example.com", "config", "commit.gpgsign", "false")
+    with_files = {"altered": {f"{folder}/model.onnx": b"other"}, "added to": {f"{folder}/more.bin": b"more"}}
+    for path, content in with_files.get(forced, {}).items():
+        fork.write(path, content)
+    fork.git("add", "-A")
+    fork.git("-c", "user.name=X", "-c", "user.email=x@example.com", "commit", "-q", "-m", "forced")
+    server.git("update-ref", "refs/heads/main", fork.git("rev-parse", "HEAD"))
+    before = server.git("rev-parse", "main")
+    with pytest.raises(Invalid, match="landing"):
+        land(mine.branch, desk, now=house.now)
+    assert server.git("rev-parse", "main") == before

@@ -65,6 +65,12 @@ class Verifies(Protocol):
         ...
 
 
+def folder_of(case: Case, move: Move) -> str:
+    """The folder of the artifact that a step brings into its stage; empty for a withdrawal."""
+    pointer = None if move.action is Action.WITHDRAW else move.after.pointer(move.to_stage)
+    return located(pointer.artifact_dir, case.artifact_base) if pointer is not None else ""
+
+
 def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies, server: str = "") -> Gate:
     """Export the artifact from the commit and verify it in the sandbox, by its pointer and by its pinned evidence.
 
@@ -74,7 +80,7 @@ def artifact(repository: Reader, case: Case, move: Move, verifier: Verifies, ser
         return passed("artifact", "a withdrawal needs no artifact")
     pointer = move.after.pointer(move.to_stage)
     assert pointer is not None
-    path = located(pointer.artifact_dir, case.artifact_base)
+    path = folder_of(case, move)
     if PurePosixPath(path).name != move.artifact_id:
         return refused("artifact", f"{visible(path)} is not named after {visible(move.artifact_id)}")
     try:

@@ -20,7 +20,7 @@ from ml.promotion.clone import Clone
 from ml.promotion.gate import authority
 from ml.promotion.gate.authority import timely
 from ml.promotion.gate.case import Case, Move, refused
-from ml.promotion.gate.evidence import Verifies, artifact, blob_id, bound, evidence, same_slice
+from ml.promotion.gate.evidence import Verifies, artifact, blob_id, bound, evidence, folder_of, same_slice
 from ml.promotion.gate.guard import Guard, artifact_folders
 from ml.promotion.gate.landing import Ground, Landing, carried, landing
 from ml.promotion.gate.scope import rules_content, rules_role, rules_scope, scope
@@ -232,7 +232,13 @@ def _change(base: _Base, case: Case, found: Landing) -> Iterator[Gate]:
         yield refused("policy", base.complaint)
         return
     standing = (
-        carried(found, base.commit, case.places.registry, partial(_remade, base, case, move)),
+        carried(
+            found,
+            base.commit,
+            case.places.registry,
+            partial(_remade, base, case, move),
+            artifact=folder_of(case, move),
+        ),
         *_standing(repository, case, move, bench),
     )
     yield from standing

@@ -165,19 +165,22 @@ class Range:
         return frozenset(found)
 
 
-def carried(found: Landing, base: str, registry: str, remade: Callable[[str], str]) -> Gate:
+def carried(found: Landing, base: str, registry: str, remade: Callable[[str], str], *, artifact: str = "") -> Gate:
     """Compare every state with the change's result on its anchor, and the change with its landing.
 
     Args:
         registry: the registry's path.
         remade: the blob id of the registry that our own planner makes of an anchor. Raises Refused where the model's
             slice, or the rules that the change was judged by, moved on since the change was made.
+        artifact: the folder of the artifact that the change brings into a stage; empty where it brings none. It is
+            verified in the change's own commit, so that it must be the same where that lands.
     """
     anchors = {state.anchor.sha for state in found.states if state.has_change} | {base}
     expected: dict[str, Entries] = {}
     for anchor in anchors:
         moved = found.moved[anchor]
         both = sorted((moved.keys() & found.made.keys()) - {registry})
+        both += sorted(path for path in moved if artifact and path.startswith(f"{artifact}/"))
         if both:
             why = "was changed on the base after the change was made; make the change anew on what is there now"
             return refused("landing", f"{visible(both[0])} {why}")
